@@ -1,0 +1,37 @@
+# The only commands: run test check models loadtest. Each sets up all that it needs.
+SHELL := /bin/bash
+PYTHON ?= python3
+SERVE := .venv/bin/python
+DEV := .venv-dev/bin/python
+PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test check models loadtest
+
+run: .venv/installed
+	@$(SERVE) -m serving
+
+test: .venv-dev/installed
+	@$(DEV) -m pytest --cov --cov-report=term:skip-covered
+
+check: .venv-dev/installed
+	@$(DEV) -m ruff check . && $(DEV) -m ruff format --check . && $(DEV) -m mypy
+
+models: .venv-dev/installed
+	@$(DEV) -m models all
+
+loadtest: .venv-dev/installed
+	@$(DEV) -m loadtest run
+
+.venv/installed: pyproject.toml constraints.txt
+	@echo "Installing the server into .venv"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/pip install $(PIP_FLAGS) --editable '.[cpu]'
+	@touch $@
+
+# torch first and pinned, so that a CPU build that lies on the disk is taken.
+.venv-dev/installed: pyproject.toml constraints.txt
+	@echo "Installing the server, the models' and the load test's tools into .venv-dev"
+	@$(PYTHON) -m venv .venv-dev
+	@.venv-dev/bin/pip install $(PIP_FLAGS) torch==2.13.0
+	@.venv-dev/bin/pip install $(PIP_FLAGS) --editable '.[cpu,models,loadtest,dev]'
+	@touch $@

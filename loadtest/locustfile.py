@@ -1,0 +1,172 @@
+"""What Locust runs: one phase of load, closed or open, that keeps every request's raw times.
+
+It does not know which phases there are nor what is made of the times; run.py says and
+summary.py does.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gevent
+import numpy as np
+from gevent.pool import Pool
+from locust import FastHttpUser, constant, events, task
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+from locust.exception import StopUser
+
+from loadtest.payloads import poisson_arrivals_s, seeded_texts, texts_from
+from loadtest.samples import (
+    NO_ANSWER,
+    Client,
+    Phase,
+    Row,
+    server_timing_ms,
+    write_samples,
+)
+
+DISTINCT_TEXTS = 500
+ANSWER_TIMEOUT_S = 30.0
+MAX_IN_FLIGHT = 1000  # above it an open phase sends late, which the report then says
+LAG_PROBE_S = 0.01
+HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+
+
+class Recording:
+    """The phase under way: what to send, what came of it, and how busy this client was."""
+
+    def __init__(self, phase: Phase, texts: list[str]) -> None:
+        """Makes all request bodies beforehand, so that no time under load goes into it."""
+        self.phase = phase
+        self.bodies: Iterator[str] = cycle([_body(phase, text) for text in texts])
+        self.rows: list[Row] = []
+        self.users_left = phase.users
+        self._lags_s = [0.0]
+        self._origin_s = time.perf_counter()
+        self._origin_cpu_s = time.process_time()
+
+    def now_s(self) -> float:
+        """Seconds since the phase began."""
+        return time.perf_counter() - self._origin_s
+
+    def watch_loop(self) -> None:
+        """Notes for ever how much later than asked for this process wakes up."""
+        while True:
+            due_s = self.now_s() + LAG_PROBE_S
+            gevent.sleep(LAG_PROBE_S)
+            self._lags_s.append(self.now_s() - due_s)
+
+    def client(self) -> Client:
+        """How busy this client has been so far."""
+        cpu_s = time.process_time() - self._origin_cpu_s
+        lag_s = float(np.quantile(self._lags_s, 0.99))
+        return Client(loop_lag_p99_s=lag_s, cpu_share=cpu_s / self.now_s())
+
+
+def _body(phase: Phase, text: str) -> str:
+    # A degraded answer would be another variant's; a long text shall cost, not fail.
+    return json.dumps(
+        {
+            "texts": [text],
+            "model": phase.model,
+            "variant": phase.variant,
+            "truncate": True,
+            "allow_degraded": False,
+        }
+    )
+
+
+class ClassifyUser(FastHttpUser):
+    """A user that keeps raw times; the last one to finish ends the run."""
+
+    abstract = True
+    network_timeout = ANSWER_TIMEOUT_S
+    connection_timeout = ANSWER_TIMEOUT_S
+    concurrency = MAX_IN_FLIGHT
+    wait_time = constant(0)
+    recording: ClassVar[Recording]
+
+    def classify(self, intended_s: float) -> None:
+        """Sends one text and keeps its times, also when there is no answer."""
+        recording = self.recording
+        status, response_bytes, server_ms = NO_ANSWER, 0, dict[str, float]()
+        start_s = recording.now_s()
+        try:
+            response: Any = self.client.post(
+                "/v1/classify", data=next(recording.bodies), headers=HEADERS
+            )
+            if response.status_code:
+                status, response_bytes = response.status_code, len(response.content or b"")
+                server_ms = server_timing_ms(response.headers.get("server-timing", ""))
+        finally:
+            end_s = recording.now_s()
+            recording.rows.append(
+                Row(intended_s, start_s, end_s, status, response_bytes, server_ms)
+            )
+
+    def on_stop(self) -> None:
+        """Ends the run with the last user."""
+        self.recording.users_left -= 1
+        if self.recording.users_left == 0 and self.environment.runner:
+            gevent.spawn(self.environment.runner.quit)
+
+
+class ClosedUser(ClassifyUser):
+    """Sends the next text as soon as the last is answered."""
+
+    @task
+    def next_text(self) -> None:
+        """One request, until the phase's time is over."""
+        now_s = self.recording.now_s()
+        if now_s >= self.recording.phase.total_s:
+            raise StopUser
+        self.classify(intended_s=now_s)
+
+
+class OpenUser(ClassifyUser):
+    """Sends at times fixed beforehand, however long the answers take."""
+
+    @task
+    def all_arrivals(self) -> None:
+        """Every arrival in a greenlet of its own; waits for the last answer."""
+        recording, phase = self.recording, self.recording.phase
+        in_flight = Pool(MAX_IN_FLIGHT)
+        for arrival_s in poisson_arrivals_s(phase.rate_rps, phase.total_s, phase.seed):
+            gevent.sleep(max(0.0, arrival_s - recording.now_s()))
+            in_flight.spawn(self.classify, float(arrival_s))
+        in_flight.join()
+        raise StopUser
+
+
+def add_arguments(parser: LocustArgumentParser) -> None:
+    """What run.py tells this process."""
+    parser.add_argument("--phase", type=json.loads, required=True, help="samples.Phase, as JSON")
+    parser.add_argument("--samples", type=Path, required=True, help="Parquet file to write")
+    parser.add_argument("--texts", type=Path, help="texts to send, one a line")
+
+
+def begin(environment: Environment, **_: Any) -> None:
+    """Starts the clock of the phase."""
+    options = environment.parsed_options
+    assert options is not None, "Locust started without a command line: this is a bug"
+    phase = Phase(**options.phase)
+    texts = texts_from(options.texts) if options.texts else seeded_texts(DISTINCT_TEXTS, phase.seed)
+    ClassifyUser.recording = Recording(phase, texts)
+    gevent.spawn(ClassifyUser.recording.watch_loop)
+
+
+def finish(environment: Environment, **_: Any) -> None:
+    """Writes the raw times."""
+    options = environment.parsed_options
+    assert options is not None, "Locust started without a command line: this is a bug"
+    recording = ClassifyUser.recording
+    write_samples(options.samples, recording.rows, recording.phase, recording.client())
+
+
+events.init_command_line_parser.add_listener(add_arguments)
+events.test_start.add_listener(begin)
+events.test_stop.add_listener(finish)

@@ -1,0 +1,47 @@
+"""What the figures of a report belong to: the machine and the versions on it.
+
+It does not know what was measured.
+"""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+# Client and server share one Python environment, so these are the server's versions as well.
+_PACKAGES = (
+    "sizewise",
+    "onnxruntime",
+    "openvino",
+    "tokenizers",
+    "numpy",
+    "fastapi",
+    "uvicorn",
+    "locust",
+    "geventhttpclient",
+    "gevent",
+)
+
+
+def machine() -> dict[str, object]:
+    """The processor, the cores this process may use, and the installed versions."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+    }
+
+
+def _cpu_model() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,94 @@
+"""What is sent and when: seeded texts of realistic length, and seeded arrival times.
+
+It does not know the server, HTTP or the clock.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Word counts are log-normal. Together with punctuation and the two special tokens these make a
+# mean of about 27 tokens with a long tail, as in rated movie and product sentences.
+MEDIAN_WORDS = 17.0
+SIGMA = 0.68
+MIN_WORDS, MAX_WORDS = 3, 160
+
+_WORDS = {
+    slot: words.split()
+    for slot, words in {
+        "noun": "film story camera phone kettle jacket plot actor ending battery screen sound price "
+        "cover chair lamp script scene cable handle song novel chapter keyboard hotel meal",
+        "quality": "good dull bright slow clever weak solid noisy gentle cheap honest clumsy fresh "
+        "heavy sharp plain warm broken quick lovely boring careful strange tender",
+        "degree": "very rather quite almost truly hardly really never always somewhat",
+        "verb": "is feels looks seems became stays sounds remained",
+        "action": "works fails shines drags breaks lasts surprises disappoints grows fades",
+        "link": "and but because while although so",
+    }.items()
+}
+_CLAUSES = tuple(
+    pattern.split()
+    for pattern in (
+        "the noun verb degree quality",
+        "this noun action for the quality noun",
+        "i found the noun degree quality",
+        "my quality noun action with every noun",
+        "nobody told me that the noun action",
+        "a quality noun verb better than a quality noun",
+    )
+)
+
+
+def seeded_texts(count: int, seed: int) -> list[str]:
+    """`count` made-up opinions, the same for the same seed. No third-party text is in them.
+
+    Raises ValueError when count is below one.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    random = np.random.default_rng(seed)
+    lengths = np.exp(random.normal(np.log(MEDIAN_WORDS), SIGMA, count))
+    bounded = np.clip(np.rint(lengths), MIN_WORDS, MAX_WORDS).astype(int)
+    return [_opinion(int(words), random) for words in bounded]
+
+
+def _opinion(words: int, random: np.random.Generator) -> str:
+    """Clauses joined to sentences until there are exactly `words` words."""
+    out: list[str] = []
+    ends_sentence = True
+    while len(out) < words:
+        joint = [] if ends_sentence else [str(random.choice(_WORDS["link"]))]
+        slots = _CLAUSES[random.integers(len(_CLAUSES))]
+        clause = [str(random.choice(_WORDS[slot])) if slot in _WORDS else slot for slot in slots]
+        if ends_sentence:
+            clause[0] = clause[0].capitalize()
+        ends_sentence = bool(random.random() < 0.5)
+        clause[-1] += "." if ends_sentence else ","
+        out += joint + clause
+    return " ".join(out[:words]).rstrip(",.") + "."
+
+
+def texts_from(path: Path) -> list[str]:
+    """The user's own texts, one a line in UTF-8; blank lines are dropped.
+
+    Raises ValueError when the file can't be read as such or holds no text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"--texts {path}: {error}; give a UTF-8 file, one text a line") from error
+    texts = [line.strip() for line in lines if line.strip()]
+    if not texts:
+        raise ValueError(f"--texts {path} holds no text: give one text a line")
+    return texts
+
+
+def poisson_arrivals_s(rate_rps: float, duration_s: float, seed: int) -> NDArray[np.float64]:
+    """Arrival times of a Poisson process on [0, duration_s), ascending, in seconds.
+
+    Given their number, the arrivals of a Poisson process are sorted uniform draws (Ross,
+    Stochastic Processes, 2nd ed., theorem 2.3.1).
+    """
+    random = np.random.default_rng(seed)
+    return np.sort(random.uniform(0.0, duration_s, random.poisson(rate_rps * duration_s)))

@@ -1,0 +1,103 @@
+"""A server of our own for the time of a measurement: start, ask, stop.
+
+It does not know what it is started for, nor the server's code: a subprocess and HTTP only.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import ProxyHandler, Request, build_opener
+
+READY_BOUND_S = 180.0
+STOP_BOUND_S = 45.0
+_POLL_S = 0.1
+
+_direct = build_opener(ProxyHandler({}))
+
+
+class LoadTestError(Exception):
+    """The measurement can't go on; the message is one sentence with the remedy."""
+
+
+@contextmanager
+def served(registry: Path | None, log: Path) -> Iterator[str]:
+    """Starts `python -m serving`, waits until it is ready, yields its URL, stops it.
+
+    Without a registry the server takes its own default. Its output is added to `log`.
+    Raises LoadTestError when it ends early or is not ready within READY_BOUND_S.
+    """
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {name: value for name, value in os.environ.items() if name != "SIZEWISE_API_KEY"}
+    environment |= {"SIZEWISE_HOST": "127.0.0.1", "SIZEWISE_PORT": str(port)}
+    if registry is not None:
+        environment["SIZEWISE_REGISTRY"] = str(registry)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serving"],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait_until_ready(process, url, log)
+            yield url
+        finally:
+            _stop(process)
+
+
+def ask(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON answer to a GET, or to a POST when there is a body.
+
+    Raises LoadTestError with what the server said when it is not 200.
+    """
+    data = json.dumps(body).encode() if body is not None else None
+    request = Request(url, data=data, headers={"Content-Type": "application/json"})
+    try:
+        with _direct.open(request, timeout=30.0) as response:
+            answer: dict[str, Any] = json.load(response)
+            return answer
+    except HTTPError as error:
+        said = error.read(500).decode(errors="replace")
+        raise LoadTestError(f"{url} answered {error.code}: {said}") from error
+    except (URLError, OSError, ValueError) as error:
+        raise LoadTestError(f"{url}: {error}; see the server's log") from error
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline_s = time.monotonic() + READY_BOUND_S
+    while time.monotonic() < deadline_s:
+        if process.poll() is not None:
+            last = " / ".join(log.read_text(errors="replace").splitlines()[-3:])
+            raise LoadTestError(f"The server ended with status {process.returncode}: {last}")
+        try:
+            with _direct.open(f"{url}/health/ready", timeout=5.0):
+                return
+        except OSError:
+            time.sleep(_POLL_S)
+    raise LoadTestError(f"The server was not ready after {READY_BOUND_S:.0f} s: see {log}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_BOUND_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,134 @@
+"""The edge: reads a request's body and refuses what is malformed, oversized or wrong.
+
+It does not know what is done with a request that is fine.
+"""
+
+import asyncio
+
+from fastapi import Request
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from serving.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    InvalidField,
+    MalformedBody,
+    ServedError,
+    TextTooLong,
+    TooManyTexts,
+    UnsupportedMediaType,
+)
+from serving.schemas import ClassifyRequest
+from serving.settings import Settings
+
+JSON_TYPE = "application/json"
+_MAX_SHOWN_CHARS = 100
+
+
+async def read_body(request: Request, settings: Settings) -> bytes:
+    """The whole body, at most max_body_bytes of it, within body_timeout_ms.
+
+    Raises UnsupportedMediaType, BodyTooLarge or BodyTimeout.
+    """
+    content_type = request.headers.get("Content-Type", "")
+    media_type, _, parameter = content_type.lower().partition(";")
+    if media_type.strip() != JSON_TYPE or "utf" not in (parameter or "utf"):
+        raise UnsupportedMediaType(
+            f"send Content-Type: {JSON_TYPE}",
+            field="Content-Type",
+            limit=JSON_TYPE,
+            value=_shown(content_type),
+        )
+    if encoding := request.headers.get("Content-Encoding"):
+        raise UnsupportedMediaType(
+            "send the body uncompressed",
+            field="Content-Encoding",
+            limit="identity",
+            value=_shown(encoding),
+        )
+    declared = int(request.headers.get("Content-Length", 0))
+    if declared > settings.max_body_bytes:
+        raise _body_too_large(settings, declared)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(settings.body_timeout_ms / 1e3):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > settings.max_body_bytes:
+                    raise _body_too_large(settings, len(body))
+    except TimeoutError:
+        raise BodyTimeout(
+            "send the whole body at once",
+            field="body",
+            limit=settings.body_timeout_ms,
+            value=len(body),
+        ) from None
+    return bytes(body)
+
+
+def _body_too_large(settings: Settings, size_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        "send fewer or shorter texts in one request",
+        field="body",
+        limit=settings.max_body_bytes,
+        value=size_bytes,
+    )
+
+
+def parse_body(body: bytes, settings: Settings) -> ClassifyRequest:
+    """The request in a body, checked against every limit that needs no model.
+
+    Raises MalformedBody, InvalidField, TooManyTexts or TextTooLong.
+    """
+    try:
+        asked = ClassifyRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise _refusal(error) from None
+    if len(asked.texts) > settings.max_texts:
+        raise TooManyTexts(
+            "send the texts in several requests",
+            field="texts",
+            limit=settings.max_texts,
+            value=len(asked.texts),
+        )
+    for index, text in enumerate(asked.texts):
+        if len(text) > settings.max_text_chars:
+            raise TextTooLong(
+                f"texts[{index}] has too many characters: split it",
+                field=f"texts[{index}]",
+                limit=settings.max_text_chars,
+                value=len(text),
+            )
+    if (asked.deadline_ms or 0) > settings.max_deadline_ms:
+        raise InvalidField(
+            "ask for a shorter deadline",
+            field="deadline_ms",
+            limit=settings.max_deadline_ms,
+            value=asked.deadline_ms,
+        )
+    return asked
+
+
+def _refusal(error: ValidationError) -> ServedError:
+    """The first thing that is wrong with a body, with its place, the rule and what was sent."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return MalformedBody(f"{first['msg']}: send one JSON object in UTF-8", field="body")
+    path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"])
+    context = {k: v for k, v in first.get("ctx", {}).items() if k != "error"}
+    limits = [v for k, v in context.items() if k.startswith(("min_", "max_", "ge", "le"))]
+    return InvalidField(
+        first["msg"],
+        field=path.removeprefix(".") or "body",
+        limit=limits[0] if limits else first["type"],
+        value=_shown(first["input"]),
+    )
+
+
+def _shown(value: object) -> object:
+    """A value short enough to be sent back."""
+    if isinstance(value, int | float | bool | None):
+        return value
+    text = value if isinstance(value, str) else to_json(value, serialize_unknown=True).decode()
+    return text if len(text) <= _MAX_SHOWN_CHARS else text[:_MAX_SHOWN_CHARS] + "..."

@@ -1,0 +1,199 @@
+"""The bundle: a folder with one exported classifier and the manifest.json that describes it.
+
+It does not know where bundles are kept (registry.py) or how they are run (engine.py).
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from serving.errors import BundleError
+
+FORMAT_VERSION: Literal[1] = 1
+MANIFEST_NAME = "manifest.json"
+MODEL_NAME = "model.onnx"
+TOKENIZER_NAME = "tokenizer.json"
+CONFIG_NAME = "config.json"
+BUNDLE_NAMES = (MODEL_NAME, TOKENIZER_NAME, CONFIG_NAME)
+VERSION_HEX_DIGITS = 16
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Estimate(_Frozen):
+    """A measured figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Estimate":
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"{self.value} lies outside its interval [{self.low}, {self.high}]")
+        return self
+
+
+class Evaluation(_Frozen):
+    """What a bundle scored on one split; every figure is a fraction between 0 and 1."""
+
+    split_sha256: Sha256
+    n: Annotated[int, Field(gt=0)]
+    accuracy: Estimate
+    macro_f1: Estimate
+    expected_calibration_error: Estimate
+    agreement: Estimate | None = None
+    batch_flips: Estimate | None = None
+
+
+class BundleFile(_Frozen):
+    """Size and content hash of one file of the bundle."""
+
+    sha256: Sha256
+    bytes: int
+
+
+class Manifest(_Frozen):
+    """manifest.json: what the classifier is. How to run it is not said here but in Settings.
+
+    `version` is the content hash of everything that decides an answer (files, labels,
+    problem type, length limit, padding); `parent` names the variant that it was made from;
+    `recipe` is the recipe's own content; `build_seconds` has the time of each stage.
+    """
+
+    format_version: Literal[1] = FORMAT_VERSION
+    family: Name
+    variant: Name
+    version: str
+    labels: Annotated[list[str], Field(min_length=1)]
+    problem_type: Literal["single_label", "multi_label"]
+    max_length: Annotated[int, Field(ge=3, le=8192)]
+    pad_token_id: Annotated[int, Field(ge=0)]
+    precision: Precision
+    parameters: Annotated[int, Field(ge=0)]
+    bytes: int
+    files: dict[str, BundleFile]
+    recipe: dict[str, Any] = {}
+    parent: Name | None = None
+    evaluations: dict[str, Evaluation] = {}
+    build_seconds: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Manifest":
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels are not unique: {self.labels}")
+        missing = set(BUNDLE_NAMES) - set(self.files)
+        if missing:
+            raise ValueError(f"files lacks {sorted(missing)}")
+        if self.version != self.content_version():
+            raise ValueError("version is not the hash of the manifest's content")
+        return self
+
+    def content_version(self) -> str:
+        """The first 16 hex digits of the sha256 over all that decides an answer."""
+        decisive = {
+            "files": {name: file.sha256 for name, file in sorted(self.files.items())},
+            "labels": self.labels,
+            "problem_type": self.problem_type,
+            "max_length": self.max_length,
+            "pad_token_id": self.pad_token_id,
+        }
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:VERSION_HEX_DIGITS]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle's folder with its parsed manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def model_path(self) -> Path:
+        """The ONNX graph."""
+        return self.folder / MODEL_NAME
+
+    @property
+    def tokenizer_path(self) -> Path:
+        """The Hugging Face `tokenizers` file."""
+        return self.folder / TOKENIZER_NAME
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, **fields: Any) -> Manifest:
+    """Describe the files in `folder` and write manifest.json beside them.
+
+    `fields` are Manifest's, without `version`, `bytes` and `files`, which are computed here.
+    Raises BundleError when a file is missing, a field is wrong or config.json disagrees.
+    """
+    paths = sorted(p for p in folder.iterdir() if p.is_file() and p.name != MANIFEST_NAME)
+    files = {p.name: BundleFile(sha256=file_sha256(p), bytes=p.stat().st_size) for p in paths}
+    draft = Manifest.model_construct(
+        **fields, files=files, bytes=sum(file.bytes for file in files.values())
+    )
+    draft = draft.model_copy(update={"version": draft.content_version()})
+    manifest = _parse(draft.model_dump_json(), folder)
+    _check_config(folder, manifest)
+    (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n")
+    return manifest
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Parse the manifest of a bundle; the files themselves are checked by `verify`.
+
+    Raises BundleError when the manifest is missing or wrong.
+    """
+    try:
+        text = (folder / MANIFEST_NAME).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{folder}: manifest.json cannot be read ({error})") from error
+    return Bundle(folder, _parse(text, folder))
+
+
+def verify(bundle: Bundle) -> None:
+    """Check every file's size and sha256, and config.json's labels, against the manifest.
+
+    Raises BundleError naming the file and the remedy.
+    """
+    for name, expected in bundle.manifest.files.items():
+        path = bundle.folder / name
+        if not path.is_file():
+            raise BundleError(f"{path} is missing: publish the bundle again")
+        if path.stat().st_size != expected.bytes or file_sha256(path) != expected.sha256:
+            raise BundleError(f"{path} is not what its manifest says: publish the bundle again")
+    _check_config(bundle.folder, bundle.manifest)
+
+
+def _parse(text: str, folder: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the manifest"
+        raise BundleError(f"{folder / MANIFEST_NAME}: {where}: {first['msg']}") from error
+
+
+def _check_config(folder: Path, manifest: Manifest) -> None:
+    path = folder / CONFIG_NAME
+    try:
+        id2label = json.loads(path.read_text(encoding="utf-8"))["id2label"]
+        labels = [id2label[str(index)] for index in range(len(id2label))]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path} has no usable id2label: {error!r}") from error
+    if labels != manifest.labels:
+        raise BundleError(f"{path}: id2label {labels} is not the manifest's {manifest.labels}")

@@ -1,0 +1,118 @@
+"""One variant: texts to labels, in order.
+
+It does not know which variant a request should take (family.py) or how batches are formed.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.batcher import Batcher, Clock
+from serving.bundle import Bundle
+from serving.errors import TextTooLong
+from serving.tokenizer import Encoding, Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The probabilities of one text, in the order of the labels, and what they took."""
+
+    scores: list[float]
+    truncated: bool
+    queue_s: float
+    engine_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """The answers for one request's texts, in order, with what is to be measured of them."""
+
+    variant: str
+    version: str
+    labels: list[str]
+    answers: list[Answer]
+    tokens: int
+    tokenize_s: float
+
+
+class Classifier:
+    """A bundle's tokenizer, its place in the batcher and its labels."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        tokenizer: Tokenizer,
+        batcher: Batcher,
+        tokenizer_threads: Executor,
+        clock: Clock,
+    ) -> None:
+        self.manifest = bundle.manifest
+        self._key = (bundle.manifest.family, bundle.manifest.variant)
+        self._tokenizer = tokenizer
+        self._batcher = batcher
+        self._tokenizer_threads = tokenizer_threads
+        self._clock = clock
+
+    async def classify(
+        self, texts: Sequence[str], *, truncate: bool, deadline_s: float
+    ) -> Classified:
+        """Answer all texts or none; `deadline_s` is on the classifier's clock.
+
+        Raises TextTooLong when a text has too many tokens and `truncate` is false, and what
+        Batcher.submit raises.
+        """
+        started_s = self._clock()
+        loop = asyncio.get_running_loop()
+        encodings = await loop.run_in_executor(
+            self._tokenizer_threads, self._tokenizer.encode, texts
+        )
+        tokenize_s = self._clock() - started_s
+        if not truncate:
+            self._refuse_truncated(encodings)
+        answered = await self._batcher.submit(self._key, encodings, deadline_s)
+        logits = np.stack([answer.logits for answer in answered])
+        return Classified(
+            variant=self.manifest.variant,
+            version=self.manifest.version,
+            labels=self.manifest.labels,
+            answers=[
+                Answer(scores, encoding.truncated, answer.queue_s, answer.engine_s)
+                for scores, encoding, answer in zip(
+                    self._probabilities(logits).tolist(), encodings, answered, strict=True
+                )
+            ],
+            tokens=sum(encoding.length for encoding in encodings),
+            tokenize_s=tokenize_s,
+        )
+
+    def _refuse_truncated(self, encodings: Sequence[Encoding]) -> None:
+        for index, encoding in enumerate(encodings):
+            if encoding.truncated:
+                raise TextTooLong(
+                    f"texts[{index}] has {encoding.full_length} tokens and {self.manifest.variant} "
+                    f"takes {self.manifest.max_length}: shorten it or send truncate: true",
+                    field=f"texts[{index}]",
+                    limit=self.manifest.max_length,
+                    value=encoding.full_length,
+                )
+
+    def _probabilities(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        if self.manifest.problem_type == "multi_label":
+            return sigmoid(logits)
+        return softmax(logits)
+
+
+def softmax(logits: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Probabilities of shape (texts, labels) from finite logits; rows sum to 1."""
+    values = np.asarray(logits, dtype=np.float64)
+    exponentials = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
+
+
+def sigmoid(logits: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Independent probabilities of shape (texts, labels) from finite logits."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * np.asarray(logits, dtype=np.float64))))

@@ -1,0 +1,50 @@
+"""How many CPU cores this process may really use: its affinity and its cgroup's quota.
+
+It does not know what the cores are used for.
+"""
+
+import os
+from pathlib import Path
+
+_CGROUP_ROOT = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def usable_cores(cgroup_root: Path = _CGROUP_ROOT, membership: Path = _MEMBERSHIP) -> int:
+    """Whole cores, at least 1: the affinity mask cut to the tightest cgroup CPU quota.
+
+    Reads cgroup v2 (`cpu.max`, kernel docs admin-guide/cgroup-v2) and v1 (`cpu.cfs_quota_us`)
+    at the process's own group and all of its parents. A fraction of a core rounds down.
+    """
+    cores = float(len(os.sched_getaffinity(0)))
+    for line in _read(membership).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = cgroup_root / controllers if controllers else cgroup_root
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            cores = min(cores, _quota(folder))
+            if folder == root:
+                break
+    return max(1, int(cores))
+
+
+def _quota(folder: Path) -> float:
+    """The folder's own CPU limit in cores; infinity when it sets none."""
+    fields = _read(folder / "cpu.max").split()
+    if not fields:
+        fields = [
+            *_read(folder / "cpu.cfs_quota_us").split(),
+            *_read(folder / "cpu.cfs_period_us").split(),
+        ]
+    if len(fields) != 2 or fields[0] in ("max", "-1"):
+        return float("inf")
+    return int(fields[0]) / int(fields[1])
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,197 @@
+"""Every error a client or an operator can see: status, code and remedy in one place.
+
+It does not know how an error is sent; app.py does that, with one handler for the base class.
+
+SizewiseError
+├── ServedError                           sent to a client as problem+json
+│   ├── ClientError                       the request is at fault
+│   │   ├── MalformedRequest         400  malformed_request
+│   │   ├── MalformedBody            400  malformed_body
+│   │   ├── Unauthorized             401  unauthorized
+│   │   ├── PathNotFound             404  path_not_found
+│   │   ├── UnknownModel             404  unknown_model
+│   │   ├── UnknownVariant           404  unknown_variant
+│   │   ├── MethodNotAllowed         405  method_not_allowed
+│   │   ├── BodyTimeout              408  body_timeout
+│   │   ├── BodyTooLarge             413  body_too_large
+│   │   ├── TooManyTexts             413  too_many_texts
+│   │   ├── UnsupportedMediaType     415  unsupported_media_type
+│   │   ├── InvalidField             422  invalid_field
+│   │   └── TextTooLong              422  text_too_long
+│   ├── CapacityError                     the request is fine, the moment is not
+│   │   ├── Overloaded               429  overloaded
+│   │   ├── NotReady                 503  not_ready
+│   │   ├── Draining                 503  draining
+│   │   └── DeadlineMissed           504  deadline_missed
+│   └── InternalError                500  internal_error: a bug in the server
+│       └── EngineFailed             500  engine_failed
+└── StartError                            stops the start with exit status 2
+    └── BundleError                       a bundle or a registry is broken
+"""
+
+from typing import ClassVar
+
+
+class SizewiseError(Exception):
+    """Base of all errors; `detail` says in one sentence what happened and what to do."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class ServedError(SizewiseError):
+    """An error that is sent to a client as RFC 9457 problem+json.
+
+    `field`, `limit` and `value` name the offending part of the request, where there is one;
+    `retry_after_s` (whole seconds) becomes the Retry-After header.
+    """
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        field: str | None = None,
+        limit: object = None,
+        value: object = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.field = field
+        self.limit = limit
+        self.value = value
+        self.retry_after_s = retry_after_s
+
+
+class ClientError(ServedError):
+    """The request is at fault; sending it again unchanged will fail again."""
+
+
+class MalformedBody(ClientError):
+    """The body is not JSON in UTF-8."""
+
+    status, code, title = 400, "malformed_body", "The body is not valid JSON"
+
+
+class MalformedRequest(ClientError):
+    """The bytes on the connection are not an HTTP/1.1 request."""
+
+    status, code, title = 400, "malformed_request", "Not a valid HTTP request"
+
+
+class Unauthorized(ClientError):
+    """The API key is missing or wrong."""
+
+    status, code, title = 401, "unauthorized", "A valid API key is required"
+
+
+class PathNotFound(ClientError):
+    """No endpoint has this path."""
+
+    status, code, title = 404, "path_not_found", "No such endpoint"
+
+
+class UnknownModel(ClientError):
+    """The registry has no family of this name."""
+
+    status, code, title = 404, "unknown_model", "No such model"
+
+
+class UnknownVariant(ClientError):
+    """The family has no variant of this name."""
+
+    status, code, title = 404, "unknown_variant", "No such variant"
+
+
+class MethodNotAllowed(ClientError):
+    """The endpoint does not take this HTTP method."""
+
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+
+
+class BodyTimeout(ClientError):
+    """The body did not arrive in time."""
+
+    status, code, title = 408, "body_timeout", "The body arrived too slowly"
+
+
+class BodyTooLarge(ClientError):
+    """The body has more bytes than the limit."""
+
+    status, code, title = 413, "body_too_large", "The body is too large"
+
+
+class TooManyTexts(ClientError):
+    """The request has more texts than the limit."""
+
+    status, code, title = 413, "too_many_texts", "Too many texts in one request"
+
+
+class UnsupportedMediaType(ClientError):
+    """The Content-Type is not application/json."""
+
+    status, code, title = 415, "unsupported_media_type", "Only application/json is understood"
+
+
+class InvalidField(ClientError):
+    """A field has a wrong type, an unknown name or a value out of range."""
+
+    status, code, title = 422, "invalid_field", "A field is invalid"
+
+
+class TextTooLong(ClientError):
+    """A text is longer than the model or the server takes."""
+
+    status, code, title = 422, "text_too_long", "A text is too long"
+
+
+class CapacityError(ServedError):
+    """The request is fine; the server cannot answer it at this moment."""
+
+
+class Overloaded(CapacityError):
+    """The queue is full."""
+
+    status, code, title = 429, "overloaded", "The server is overloaded"
+
+
+class NotReady(CapacityError):
+    """The models are still being loaded."""
+
+    status, code, title = 503, "not_ready", "The server is loading its models"
+
+
+class Draining(CapacityError):
+    """The server is shutting down."""
+
+    status, code, title = 503, "draining", "The server is shutting down"
+
+
+class DeadlineMissed(CapacityError):
+    """The answer would come after the deadline, so the work is not begun."""
+
+    status, code, title = 504, "deadline_missed", "The deadline would be missed"
+
+
+class InternalError(ServedError):
+    """A bug in the server."""
+
+    status, code, title = 500, "internal_error", "This is a bug in the server"
+
+
+class EngineFailed(InternalError):
+    """The inference engine raised, answered nonsense or did not come back."""
+
+    status, code, title = 500, "engine_failed", "The inference engine failed"
+
+
+class StartError(SizewiseError):
+    """The server cannot start; `detail` names the setting or file and the remedy."""
+
+
+class BundleError(StartError):
+    """A bundle is incomplete, altered or inconsistent."""

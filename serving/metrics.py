@@ -1,0 +1,130 @@
+"""Every metric: name, labels and buckets, on a registry of its own for each app.
+
+It does not know when something happens; it is told once, by app.py.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+
+from serving.batcher import BatchReport
+from serving.bundle import Manifest
+from serving.classifier import Classified
+from serving.scheduler import VariantKey
+
+# 0.25 ms to 10 s, each about 1.6 times the one before.
+SECONDS = (
+    0.00025, 0.0004, 0.00064, 0.001, 0.0016, 0.0025, 0.004, 0.0064, 0.01, 0.016, 0.025,
+    0.04, 0.064, 0.1, 0.16, 0.25, 0.4, 0.64, 1.0, 1.6, 2.5, 4.0, 6.4, 10.0,
+)  # fmt: skip
+TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+REJECTIONS = ("overloaded", "deadline_missed", "not_ready", "draining")
+UNKNOWN = ""
+
+_VARIANT = ("model", "variant")
+_REQUEST = ("endpoint", "model", "code")
+
+
+class Metrics:
+    """All `sizewise_` metrics of one app."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        where: dict[str, Any] = {"registry": self.registry, "namespace": "sizewise"}
+        self.requests = Counter("requests", "Requests answered.", _REQUEST, **where)
+        self.request_duration = Histogram(
+            "request_duration_seconds", "From the request's headers to the end of the answer.",
+            ("endpoint", "model"), buckets=SECONDS, **where,
+        )  # fmt: skip
+        stages: dict[str, Any] = {"labelnames": _VARIANT, "buckets": SECONDS, **where}
+        self.tokenize_duration = Histogram(
+            "tokenize_duration_seconds", "Tokenization of one request's texts.", **stages
+        )
+        self.queue_duration = Histogram(
+            "queue_duration_seconds", "Wait of one text for its batch to start.", **stages
+        )
+        self.engine_duration = Histogram(
+            "engine_duration_seconds", "One batch in the engine.", **stages
+        )
+        self.batch_texts = Histogram(
+            "batch_texts", "Texts in a batch.", _VARIANT, buckets=TEXTS, **where
+        )
+        self.batch_tokens = Histogram(
+            "batch_tokens", "Padded tokens in a batch.", _VARIANT, buckets=TOKENS, **where
+        )
+        self.padding_tokens = Counter(
+            "padding_tokens", "Padding that the engine computed.", _VARIANT, **where
+        )
+        self.tokens = Counter("tokens", "Tokens of answered texts.", _VARIANT, **where)
+        self.texts = Counter("texts", "Texts answered.", _VARIANT, **where)
+        self.truncated = Counter("truncated", "Answered texts that were cut.", _VARIANT, **where)
+        self.degraded = Counter(
+            "degraded",
+            "Texts answered by this variant in place of a larger one.",
+            _VARIANT,
+            **where,
+        )
+        self.queue_texts = Gauge("queue_texts", "Texts that wait now.", _VARIANT, **where)
+        self.rejected = Counter(
+            "rejected", "Requests refused though they were valid.", ("reason",), **where
+        )
+        self.variant_info = Gauge(
+            "variant_info", "Always 1; names what is loaded.",
+            (*_VARIANT, "version", "precision"), **where,
+        )  # fmt: skip
+        self.variant_bytes = Gauge("variant_bytes", "Bytes of the bundle.", _VARIANT, **where)
+        for reason in REJECTIONS:
+            self.rejected.labels(reason)
+
+    def add_variant(self, manifest: Manifest) -> None:
+        """Make a loaded variant's series exist from the start."""
+        names = (manifest.family, manifest.variant)
+        for metric in (
+            self.tokenize_duration, self.queue_duration, self.engine_duration, self.batch_texts,
+            self.batch_tokens, self.padding_tokens, self.tokens, self.texts, self.truncated,
+            self.degraded, self.queue_texts,
+        ):  # fmt: skip
+            metric.labels(*names)
+        self.variant_info.labels(*names, manifest.version, manifest.precision).set(1)
+        self.variant_bytes.labels(*names).set(manifest.bytes)
+        self.requests.labels("/v1/classify", manifest.family, "200")
+
+    def record_request(self, endpoint: str, model: str, status: int, seconds: float) -> None:
+        """One answered request, whatever its outcome."""
+        self.requests.labels(endpoint, model, str(status)).inc()
+        self.request_duration.labels(endpoint, model).observe(seconds)
+
+    def record_batch(self, report: BatchReport) -> None:
+        """One batch that the engine has finished."""
+        names = report.variant
+        self.engine_duration.labels(*names).observe(report.engine_s)
+        self.batch_texts.labels(*names).observe(report.texts)
+        self.batch_tokens.labels(*names).observe(report.tokens + report.padding_tokens)
+        self.padding_tokens.labels(*names).inc(report.padding_tokens)
+
+    def record_classified(self, family: str, classified: Classified, degraded: bool) -> None:
+        """One request's texts, answered."""
+        names = (family, classified.variant)
+        self.tokenize_duration.labels(*names).observe(classified.tokenize_s)
+        queue_duration = self.queue_duration.labels(*names)
+        for answer in classified.answers:
+            queue_duration.observe(answer.queue_s)
+        self.tokens.labels(*names).inc(classified.tokens)
+        self.texts.labels(*names).inc(len(classified.answers))
+        self.truncated.labels(*names).inc(sum(answer.truncated for answer in classified.answers))
+        self.degraded.labels(*names).inc(len(classified.answers) if degraded else 0)
+
+    def page(self, waiting: Iterable[tuple[VariantKey, int]]) -> tuple[bytes, str]:
+        """The page for a scrape and its content type; `waiting` are the queues right now."""
+        for names, texts in waiting:
+            self.queue_texts.labels(*names).set(texts)
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST

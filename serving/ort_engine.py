@@ -1,0 +1,93 @@
+"""Engine on ONNX Runtime, on the CPU or on CUDA; the only home of `onnxruntime`.
+
+It does not know about texts, labels or queues.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import onnxruntime
+
+from serving.bundle import Bundle
+from serving.engine import Logits
+from serving.errors import BundleError, EngineFailed, StartError
+
+Device = Literal["cpu", "cuda"]
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_CUDA_SLOTS = 2
+_SEVERITY_ERROR = 3
+
+
+class OrtEngine:
+    """One ONNX Runtime session, shared by `slots` threads (`InferenceSession.run` is thread-safe).
+
+    On a CPU each run has a single thread and there are as many slots as `threads`: for short
+    texts that beats one wide run (ARCHITECTURE.md). On CUDA two slots keep the device busy
+    while the next batch is prepared.
+    """
+
+    def __init__(self, bundle: Bundle, device: Device, threads: int) -> None:
+        """Load the graph; `threads` is the number of CPU cores to use.
+
+        Raises StartError when the device is not there, BundleError when the graph does not load
+        or has no `input_ids` and `attention_mask`.
+        """
+        self.slots = threads if device == "cpu" else _CUDA_SLOTS
+        self._pad_id = bundle.manifest.pad_token_id
+        if device == "cuda":
+            onnxruntime.preload_dlls()
+        try:
+            self._session = onnxruntime.InferenceSession(
+                bundle.model_path, _session_options(), providers=[_PROVIDERS[device]]
+            )
+        except Exception as error:  # onnxruntime raises many bare types
+            raise BundleError(f"{bundle.model_path} does not load: {error}") from error
+        if self._session.get_providers()[0] != _PROVIDERS[device]:
+            raise StartError(
+                f"SIZEWISE_DEVICE: {device} is not usable here (ONNX Runtime offers "
+                f"{self._session.get_providers()}): install the gpu extra and CUDA, or set cpu"
+            )
+        self._inputs = {node.name for node in self._session.get_inputs()}
+        if not {"input_ids", "attention_mask"} <= self._inputs:
+            raise BundleError(
+                f"{bundle.model_path} takes {sorted(self._inputs)}: "
+                "export it with input_ids and attention_mask"
+            )
+        names = [node.name for node in self._session.get_outputs()]
+        self._output = "logits" if "logits" in names else names[0]
+        self._labels = len(bundle.manifest.labels)
+
+    def run(self, batch: Sequence[Sequence[int]]) -> Logits:
+        """See Engine.run."""
+        lengths = np.fromiter(map(len, batch), dtype=np.int64, count=len(batch))
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        ids = np.full(mask.shape, self._pad_id, dtype=np.int64)
+        ids[mask] = np.concatenate([np.asarray(row, dtype=np.int64) for row in batch])
+        feed = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+        if "token_type_ids" in self._inputs:
+            feed["token_type_ids"] = np.zeros_like(ids)
+        try:
+            logits = np.asarray(self._session.run([self._output], feed)[0], dtype=np.float32)
+        except Exception as error:  # onnxruntime raises many bare types
+            raise EngineFailed(f"ONNX Runtime failed on a batch of shape {ids.shape}") from error
+        if logits.shape != (len(batch), self._labels):
+            raise EngineFailed(
+                f"the graph answered shape {logits.shape} instead of {(len(batch), self._labels)}"
+            )
+        if not np.isfinite(logits).all():
+            raise EngineFailed(f"the graph answered a non-finite logit for shape {ids.shape}")
+        return logits
+
+
+def _session_options() -> onnxruntime.SessionOptions:
+    """One thread a run, no spinning, no memory pattern (shapes vary from run to run)."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_mem_pattern = False
+    options.log_severity_level = _SEVERITY_ERROR
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    return options

@@ -1,0 +1,169 @@
+"""Which waiting texts run next. Pure: no clock, no asyncio, no numpy.
+
+It does not know what a text says, who waits for it or how a batch is run.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+VariantKey = tuple[str, str]
+"""(family, variant)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What the scheduler has to know of one variant.
+
+    `seconds(texts, length)` predicts one run; a batch of more than one text has at most
+    `max_batch_tokens` padded tokens.
+    """
+
+    seconds: Callable[[int, int], float]
+    max_batch_tokens: int
+
+    def share_s(self, length: int) -> float:
+        """Predicted seconds of slot time for one text when batches are full."""
+        texts = max(1, self.max_batch_tokens // length)
+        return self.seconds(texts, length) / texts
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Waiting:
+    """A text in the queue, ordered by length, then by arrival.
+
+    `owner` is the caller's own and never looked at.
+    """
+
+    length: int
+    arrival: int
+    variant: VariantKey = field(compare=False)
+    owner: Any = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A batch to run now: texts of one variant, never empty."""
+
+    variant: VariantKey
+    texts: list[Waiting]
+    predicted_s: float
+
+    @property
+    def length(self) -> int:
+        """Padded length in tokens."""
+        return max(text.length for text in self.texts)
+
+
+@dataclass(slots=True)
+class _Queue:
+    by_arrival: dict[int, Waiting] = field(default_factory=dict)
+    by_length: list[Waiting] = field(default_factory=list)
+
+    def remove(self, text: Waiting) -> None:
+        del self.by_arrival[text.arrival]
+        del self.by_length[bisect_left(self.by_length, text)]
+
+
+class Scheduler:
+    """A queue per variant over shared slots; every plan serves the oldest text of all.
+
+    Work-conserving: `plan` answers whenever something waits, and never holds a text back to
+    wait for company. Starvation-free: each plan contains the text that has waited longest.
+    """
+
+    def __init__(self, lanes: Mapping[VariantKey, Lane], slots: int) -> None:
+        """`slots` is the number of plans that run at a time."""
+        self._lanes = lanes
+        self._slots = slots
+        self._queues = {variant: _Queue() for variant in lanes}
+        self._arrivals = 0
+        self._waiting_s = 0.0
+        self._running_s = 0.0
+        self._running_texts = 0
+
+    def waiting_texts(self, variant: VariantKey) -> int:
+        """Number of texts in the variant's queue."""
+        return len(self._queues[variant].by_arrival)
+
+    def backlog_s(self) -> float:
+        """Predicted seconds until a slot is free for a text that arrives now."""
+        return max(0.0, self._waiting_s + self._running_s) / self._slots
+
+    def predicted_s(self, variant: VariantKey, lengths: list[int]) -> float:
+        """Predicted seconds from now until texts of these lengths would all be answered."""
+        lane = self._lanes[variant]
+        spread_s = sum(map(lane.share_s, lengths)) / self._slots
+        return self.backlog_s() + max(spread_s, lane.seconds(1, max(lengths)))
+
+    def add(self, variant: VariantKey, length: int, owner: Any) -> Waiting:
+        """Put one text of `length` tokens (>= 1) at the end of the variant's queue."""
+        text = Waiting(length, self._arrivals, variant, owner)
+        self._arrivals += 1
+        queue = self._queues[variant]
+        queue.by_arrival[text.arrival] = text
+        insort(queue.by_length, text)
+        self._waiting_s += self._lanes[variant].share_s(length)
+        return text
+
+    def remove(self, text: Waiting) -> bool:
+        """Take a text out of the queue; False when it is not there (any more)."""
+        queue = self._queues[text.variant]
+        if text.arrival not in queue.by_arrival:
+            return False
+        queue.remove(text)
+        self._waiting_s -= self._lanes[text.variant].share_s(text.length)
+        return True
+
+    def plan(self) -> Plan | None:
+        """Take the next batch out of the queue; None when nothing waits.
+
+        The variant is the one whose first text is the oldest. Around that text the batch grows
+        towards whichever neighbour in length gives the better predicted speed-up over running
+        the texts one by one, up to the token budget and a fair share of what is outstanding,
+        and stops at the best size seen.
+        """
+        queues = [queue for queue in self._queues.values() if queue.by_arrival]
+        if not queues:
+            return None
+        queue = min(queues, key=lambda queue: next(iter(queue.by_arrival)))
+        oldest = next(iter(queue.by_arrival.values()))
+        lane = self._lanes[oldest.variant]
+        outstanding = self._running_texts + sum(len(q.by_arrival) for q in queues)
+        texts = _grow(queue.by_length, oldest, lane, -(-outstanding // self._slots))
+        for text in texts:
+            self.remove(text)
+        plan = Plan(oldest.variant, texts, lane.seconds(len(texts), texts[-1].length))
+        self._running_s += plan.predicted_s
+        self._running_texts += len(texts)
+        return plan
+
+    def finished(self, plan: Plan) -> None:
+        """Tell that a plan's slot is free again."""
+        self._running_s -= plan.predicted_s
+        self._running_texts -= len(plan.texts)
+
+
+def _grow(by_length: list[Waiting], oldest: Waiting, lane: Lane, most_texts: int) -> list[Waiting]:
+    """The best run of neighbours in length that contains `oldest`, shortest first."""
+    start = bisect_left(by_length, oldest)
+    stop = start + 1
+    alone_s = lane.seconds(1, oldest.length)
+    best = (1.0, start, stop)
+    while stop - start < most_texts:
+        texts = stop - start + 1
+        longest = by_length[stop - 1].length
+        options = []
+        if start > 0 and texts * longest <= lane.max_batch_tokens:
+            saved_s = alone_s + lane.seconds(1, by_length[start - 1].length)
+            options.append((saved_s / lane.seconds(texts, longest), saved_s, start - 1, stop))
+        if stop < len(by_length) and texts * by_length[stop].length <= lane.max_batch_tokens:
+            length = by_length[stop].length
+            saved_s = alone_s + lane.seconds(1, length)
+            options.append((saved_s / lane.seconds(texts, length), saved_s, start, stop + 1))
+        if not options:
+            break
+        speedup, alone_s, start, stop = max(options)
+        best = max(best, (speedup, start, stop))
+    return by_length[best[1] : best[2]]

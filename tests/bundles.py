@@ -1,0 +1,106 @@
+"""Tiny real bundles for the tests: a bag-of-words ONNX graph, so that no torch is needed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from serving.bundle import Evaluation, Manifest, write_manifest
+from serving.registry import publish
+
+LABELS = ["negative", "positive"]
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "great", "awful", "film", "plot"]
+WEIGHTS = {"good": 1.0, "great": 2.0, "bad": -1.0, "awful": -2.0}
+
+
+def evaluation(accuracy: float) -> Evaluation:
+    """An evaluation with the given accuracy; the other figures are plausible constants."""
+    around = {"value": accuracy, "low": accuracy - 0.02, "high": min(1.0, accuracy + 0.02)}
+    return Evaluation.model_validate(
+        {
+            "split_sha256": "0" * 64,
+            "n": 1000,
+            "accuracy": around,
+            "macro_f1": around,
+            "expected_calibration_error": {"value": 0.03, "low": 0.01, "high": 0.05},
+        }
+    )
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    family: str = "tone",
+    variant: str = "tiny",
+    scale: float = 1.0,
+    max_length: int = 32,
+    accuracy: float = 0.9,
+    problem_type: str = "single_label",
+) -> Manifest:
+    """A bundle whose logits are `scale` times (-w, +w), w being the sum of the words' weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(_graph(scale), folder / "model.onnx")
+    tokenizer = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(VOCABULARY)}, unk_token="[UNK]")
+    )
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {"id2label": {str(i): label for i, label in enumerate(LABELS)}, "pad_token_id": 0}
+    (folder / "config.json").write_text(json.dumps(config))
+    return write_manifest(
+        folder,
+        family=family,
+        variant=variant,
+        labels=LABELS,
+        problem_type=problem_type,
+        max_length=max_length,
+        pad_token_id=0,
+        precision="fp32",
+        parameters=2 * len(VOCABULARY),
+        evaluations={"test": evaluation(accuracy)},
+    )
+
+
+def write_registry(folder: Path, scratch: Path) -> Path:
+    """A registry with one family of two variants: `tiny` and the more accurate, larger `wide`."""
+    write_bundle(scratch / "tiny", variant="tiny", accuracy=0.85)
+    publish(scratch / "tiny", folder)
+    write_bundle(scratch / "wide", variant="wide", scale=2.5, accuracy=0.9)
+    publish(scratch / "wide", folder)
+    return folder
+
+
+def _graph(scale: float) -> onnx.ModelProto:
+    table = np.zeros((len(VOCABULARY), 2), dtype=np.float32)
+    for word, weight in WEIGHTS.items():
+        table[VOCABULARY.index(word)] = (-weight * scale, weight * scale)
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["vectors"]),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask", "last"], ["column"]),
+        helper.make_node("Mul", ["vectors", "column"], ["kept"]),
+        helper.make_node("ReduceSum", ["kept", "words"], ["logits"], keepdims=0),
+    ]
+    shape = ["batch", "length"]
+    graph = helper.make_graph(
+        nodes,
+        "bag-of-words",
+        [
+            helper.make_tensor_value_info("input_ids", TensorProto.INT64, shape),
+            helper.make_tensor_value_info("attention_mask", TensorProto.INT64, shape),
+        ],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])],
+        [
+            numpy_helper.from_array(table, "table"),
+            numpy_helper.from_array(np.array([-1]), "last"),
+            numpy_helper.from_array(np.array([1]), "words"),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
