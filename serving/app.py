@@ -62,6 +62,7 @@ def create_app(
         version=VERSION,
         description="Text classification by the variant of the right size.",
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
         exception_handlers={
             ServedError: _served_error,

@@ -35,19 +35,19 @@ class OrtEngine:
         """
         self.slots = threads if device == "cpu" else _CUDA_SLOTS
         self._pad_id = bundle.manifest.pad_token_id
+        provider = _PROVIDERS[device]
         if device == "cuda":
             onnxruntime.preload_dlls()
+        if provider not in onnxruntime.get_available_providers():
+            raise _no_device(device)
         try:
             self._session = onnxruntime.InferenceSession(
-                bundle.model_path, _session_options(), providers=[_PROVIDERS[device]]
+                bundle.model_path, _session_options(), providers=[provider]
             )
         except Exception as error:  # onnxruntime raises many bare types
             raise BundleError(f"{bundle.model_path} does not load: {error}") from error
-        if self._session.get_providers()[0] != _PROVIDERS[device]:
-            raise StartError(
-                f"SIZEWISE_DEVICE: {device} is not usable here (ONNX Runtime offers "
-                f"{self._session.get_providers()}): install the gpu extra and CUDA, or set cpu"
-            )
+        if self._session.get_providers()[0] != provider:
+            raise _no_device(device)
         self._inputs = {node.name for node in self._session.get_inputs()}
         if not {"input_ids", "attention_mask"} <= self._inputs:
             raise BundleError(
@@ -78,6 +78,13 @@ class OrtEngine:
         if not np.isfinite(logits).all():
             raise EngineFailed(f"the graph answered a non-finite logit for shape {ids.shape}")
         return logits
+
+
+def _no_device(device: Device) -> StartError:
+    return StartError(
+        f"SIZEWISE_DEVICE: {device} is not usable here: "
+        "install the gpu extra and the CUDA driver, or set cpu"
+    )
 
 
 def _session_options() -> onnxruntime.SessionOptions:

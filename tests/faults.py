@@ -1,0 +1,62 @@
+"""Engines that misbehave on purpose: the only faults, injected at the seam `Engine`."""
+
+import threading
+import time
+
+import numpy as np
+
+
+class EchoEngine:
+    """Answers each text with (its first id, its length), so that a mix-up shows."""
+
+    def __init__(self, slots=2, seconds=0.0):
+        self.slots = slots
+        self.seconds = seconds
+        self.batches = []
+        self.running = 0
+        self.most_running = 0
+        self._lock = threading.Lock()
+
+    def run(self, batch):
+        with self._lock:
+            self.batches.append([len(row) for row in batch])
+            self.running += 1
+            self.most_running = max(self.most_running, self.running)
+        if self.seconds:
+            time.sleep(self.seconds)
+        with self._lock:
+            self.running -= 1
+        return np.array([[row[0], len(row)] for row in batch], dtype=np.float32)
+
+
+class FailingEngine(EchoEngine):
+    """Raises for every batch that contains a text whose first id is `poison`."""
+
+    def __init__(self, poison, **kwargs):
+        super().__init__(**kwargs)
+        self.poison = poison
+
+    def run(self, batch):
+        logits = super().run(batch)
+        if any(row[0] == self.poison for row in batch):
+            raise RuntimeError("poisoned")
+        return logits
+
+
+class ShortEngine(EchoEngine):
+    """Answers one row too few."""
+
+    def run(self, batch):
+        return super().run(batch)[:-1]
+
+
+class StuckEngine(EchoEngine):
+    """Does not come back until it is released."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.release = threading.Event()
+
+    def run(self, batch):
+        self.release.wait(30)
+        return super().run(batch)

@@ -1,0 +1,185 @@
+import asyncio
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.batcher import Batcher
+from serving.errors import DeadlineMissed, EngineFailed, Overloaded
+from serving.scheduler import Lane, Scheduler
+from serving.tokenizer import Encoding
+from tests.faults import EchoEngine, FailingEngine, ShortEngine, StuckEngine
+
+KEY = ("family", "variant")
+
+
+def make(engine, *, max_queue_texts=1000, engine_timeout_s=20.0, seconds=lambda _n, _l: 1e-4):
+    reports = []
+    batcher = Batcher(
+        {KEY: engine},
+        Scheduler({KEY: Lane(seconds, 256)}, engine.slots),
+        slots=engine.slots,
+        max_queue_texts=max_queue_texts,
+        engine_timeout_s=engine_timeout_s,
+        clock=time.monotonic,
+        on_batch=reports.append,
+    )
+    return batcher, reports
+
+
+def encoding(first, length=4):
+    return Encoding([first] + [0] * (length - 1), length)
+
+
+def soon():
+    return time.monotonic() + 20
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.booleans()),
+        min_size=1,
+        max_size=20,
+    ),
+    st.integers(1, 4),
+)
+def test_each_waiter_gets_its_own_answers_in_order_whoever_else_leaves(requests, slots):
+    async def scenario():
+        engine = EchoEngine(slots)
+        batcher, reports = make(engine)
+        first = 0
+        waiters = []
+        for lengths, leaves in requests:
+            encodings = [encoding(first + i, length) for i, length in enumerate(lengths)]
+            task = asyncio.create_task(batcher.submit(KEY, encodings, soon()))
+            waiters.append((task, encodings, leaves))
+            first += len(lengths)
+        await asyncio.sleep(0)
+        for task, _, leaves in waiters:
+            if leaves:
+                task.cancel()
+        for task, encodings, leaves in waiters:
+            if leaves:
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                continue
+            answered = await asyncio.wait_for(task, 5)
+            assert [list(a.logits) for a in answered] == [[e.ids[0], e.length] for e in encodings]
+        while engine.running:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.005)
+        assert sum(report.texts for report in reports) == sum(map(len, engine.batches))
+        assert engine.most_running <= slots
+        batcher.close()
+
+    asyncio.run(scenario())
+
+
+async def test_a_failing_batch_fails_exactly_its_own_texts():
+    batcher, _ = make(FailingEngine(poison=7, slots=1))
+
+    first = asyncio.gather(
+        *(batcher.submit(KEY, [encoding(i, 4 + 40 * (i == 7))], soon()) for i in range(10)),
+        return_exceptions=True,
+    )
+    results = await asyncio.wait_for(first, 5)
+    again = await batcher.submit(KEY, [encoding(1)], soon())
+
+    assert [isinstance(result, EngineFailed) for result in results] == [i == 7 for i in range(10)]
+    assert again[0].logits[0] == 1
+    assert batcher.alive
+
+
+async def test_an_engine_that_answers_short_is_an_error_and_not_a_mix_up():
+    batcher, _ = make(ShortEngine())
+
+    with pytest.raises(EngineFailed):
+        await batcher.submit(KEY, [encoding(1), encoding(2)], soon())
+
+
+async def test_all_texts_of_a_request_join_the_queue_or_none_does():
+    engine = StuckEngine(slots=1)
+    batcher, _ = make(engine, max_queue_texts=4)
+    running = asyncio.create_task(batcher.submit(KEY, [encoding(0)], soon()))
+    await asyncio.sleep(0.01)
+    waiting = asyncio.create_task(batcher.submit(KEY, [encoding(i) for i in (1, 2)], soon()))
+    await asyncio.sleep(0.01)
+
+    with pytest.raises(Overloaded) as refused:
+        await batcher.submit(KEY, [encoding(i) for i in (3, 4, 5)], soon())
+    fits = asyncio.create_task(batcher.submit(KEY, [encoding(i) for i in (6, 7)], soon()))
+    await asyncio.sleep(0.01)
+    engine.release.set()
+
+    assert refused.value.retry_after_s >= 1
+    assert refused.value.limit == 4
+    assert [len(await task) for task in (running, waiting, fits)] == [1, 2, 2]
+
+
+async def test_a_client_that_leaves_frees_its_place_in_the_queue():
+    engine = StuckEngine(slots=1)
+    batcher, _ = make(engine, max_queue_texts=1)
+    running = asyncio.create_task(batcher.submit(KEY, [encoding(0)], soon()))
+    await asyncio.sleep(0.01)
+    leaver = asyncio.create_task(batcher.submit(KEY, [encoding(1)], soon()))
+    await asyncio.sleep(0.01)
+
+    leaver.cancel()
+    await asyncio.gather(leaver, return_exceptions=True)
+    stayer = asyncio.create_task(batcher.submit(KEY, [encoding(2)], soon()))
+    await asyncio.sleep(0.01)
+    engine.release.set()
+
+    assert (await stayer)[0].logits[0] == 2
+    await running
+    assert [1] not in [row for row in engine.batches if row == [1]]
+    assert sum(map(len, engine.batches)) == 2
+
+
+async def test_a_text_that_still_waits_at_its_deadline_is_refused_without_being_run():
+    engine = StuckEngine(slots=1)
+    batcher, _ = make(engine)
+    running = asyncio.create_task(batcher.submit(KEY, [encoding(0)], soon()))
+    await asyncio.sleep(0.01)
+
+    with pytest.raises(DeadlineMissed):
+        await batcher.submit(KEY, [encoding(1)], time.monotonic() + 0.05)
+    engine.release.set()
+    await running
+
+    assert sum(map(len, engine.batches)) == 1
+
+
+async def test_a_deadline_that_the_backlog_cannot_meet_is_refused_at_once():
+    batcher, _ = make(EchoEngine(), seconds=lambda texts, length: 10.0)  # noqa: ARG005
+    started = time.monotonic()
+
+    with pytest.raises(DeadlineMissed) as refused:
+        await batcher.submit(KEY, [encoding(1)], time.monotonic() + 5)
+
+    assert time.monotonic() - started < 1
+    assert refused.value.value == 10_000
+
+
+async def test_an_engine_that_does_not_come_back_fails_its_waiters_and_shows():
+    engine = StuckEngine(slots=1)
+    batcher, _ = make(engine, engine_timeout_s=0.05)
+
+    with pytest.raises(EngineFailed):
+        await asyncio.wait_for(batcher.submit(KEY, [encoding(1)], soon()), 5)
+    engine.release.set()
+
+    assert not batcher.alive
+
+
+async def test_a_large_request_is_split_over_all_slots():
+    engine = EchoEngine(slots=2, seconds=0.02)
+    batcher, reports = make(engine)
+
+    await batcher.submit(KEY, [encoding(i, 8) for i in range(32)], soon())
+
+    assert engine.most_running == 2
+    assert [report.texts for report in reports] == [16, 16]
+    assert all(report.padding_tokens == 0 and report.tokens == 128 for report in reports)

@@ -1,0 +1,98 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from serving.bundle import Estimate, read_bundle, verify, write_manifest
+from serving.errors import BundleError
+from tests.bundles import write_bundle
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_bundle(tmp_path)
+    return tmp_path
+
+
+def edit_manifest(folder, **changes):
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_what_is_written_is_read_back_and_verified(tmp_path):
+    manifest = write_bundle(tmp_path)
+    bundle = read_bundle(tmp_path)
+
+    verify(bundle)
+
+    assert bundle.manifest == manifest
+    assert manifest.bytes == sum(
+        (tmp_path / name).stat().st_size for name in ("model.onnx", "tokenizer.json", "config.json")
+    )
+
+
+def test_the_version_follows_what_decides_an_answer_and_nothing_else(tmp_path):
+    first = write_bundle(tmp_path / "a", accuracy=0.8)
+    same = write_bundle(tmp_path / "b", accuracy=0.9)
+    other = write_bundle(tmp_path / "c", scale=2.0)
+    longer = write_bundle(tmp_path / "d", max_length=64)
+
+    assert first.version == same.version
+    assert len({first.version, other.version, longer.version}) == 3
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "config.json"])
+def test_an_altered_file_is_refused_by_name(folder, name):
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(bytes(content))
+
+    with pytest.raises(BundleError, match=name):
+        verify(read_bundle(folder))
+
+
+def test_a_missing_file_is_refused_by_name(folder):
+    (folder / "tokenizer.json").unlink()
+
+    with pytest.raises(BundleError, match=r"tokenizer\.json is missing"):
+        verify(read_bundle(folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"format_version": 2}, "format_version"),
+        ({"labels": ["a", "a"]}, "labels"),
+        ({"max_length": 0}, "max_length"),
+        ({"max_length": 16}, "version"),
+        ({"surprise": 1}, "surprise"),
+        ({"variant": "../up"}, "variant"),
+    ],
+)
+def test_a_wrong_manifest_is_refused_naming_the_field(folder, changes, named):
+    edit_manifest(folder, **changes)
+
+    with pytest.raises(BundleError, match=named):
+        read_bundle(folder)
+
+
+def test_a_config_with_other_labels_is_refused(folder):
+    (folder / "config.json").write_text(json.dumps({"id2label": {"0": "no", "1": "yes"}}))
+
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for computed in ("version", "bytes", "files"):
+        del manifest[computed]
+
+    with pytest.raises(BundleError, match="id2label"):
+        write_manifest(folder, **manifest)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_an_estimate_outside_its_interval_is_refused(value, low, high):
+    if low <= value <= high:
+        assert Estimate(value=value, low=low, high=high).value == value
+    else:
+        with pytest.raises(ValidationError):
+            Estimate(value=value, low=low, high=high)

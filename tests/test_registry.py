@@ -1,0 +1,69 @@
+import pytest
+
+from serving.errors import BundleError
+from serving.registry import publish, read_registry
+from tests.bundles import write_bundle, write_registry
+
+
+def test_a_published_family_is_read_back_smallest_first(tmp_path):
+    registry = write_registry(tmp_path / "registry", tmp_path)
+
+    families = read_registry(registry)
+
+    assert [b.manifest.variant for b in families["tone"]] == ["tiny", "wide"]
+
+
+def test_publishing_the_same_bundle_twice_changes_nothing(tmp_path):
+    write_bundle(tmp_path / "new")
+    first = publish(tmp_path / "new", tmp_path / "registry")
+    inode = first.folder.stat().st_ino
+
+    publish(tmp_path / "new", tmp_path / "registry")
+
+    assert first.folder.stat().st_ino == inode
+
+
+def test_another_version_takes_the_place_of_the_old_one_and_leaves_nothing_behind(tmp_path):
+    write_bundle(tmp_path / "old")
+    publish(tmp_path / "old", tmp_path / "registry")
+    newer = write_bundle(tmp_path / "new", scale=3.0)
+
+    bundle = publish(tmp_path / "new", tmp_path / "registry")
+
+    assert bundle.manifest.version == newer.version
+    assert [p.name for p in (tmp_path / "registry" / "tone").iterdir()] == ["tiny"]
+
+
+def test_a_broken_bundle_is_not_published(tmp_path):
+    write_bundle(tmp_path / "new")
+    (tmp_path / "new" / "model.onnx").write_bytes(b"broken")
+
+    with pytest.raises(BundleError, match=r"model\.onnx"):
+        publish(tmp_path / "new", tmp_path / "registry")
+
+    assert not (tmp_path / "registry").exists()
+
+
+def test_a_half_written_bundle_is_not_seen(tmp_path):
+    registry = write_registry(tmp_path / "registry", tmp_path)
+    (registry / "tone" / ".tiny.0123.99").mkdir()
+
+    assert len(read_registry(registry)["tone"]) == 2
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_a_missing_or_empty_registry_names_the_setting_and_the_remedy(tmp_path, make):
+    folder = tmp_path / "registry"
+    if make:
+        folder.mkdir()
+
+    with pytest.raises(BundleError, match="SIZEWISE_REGISTRY"):
+        read_registry(folder)
+
+
+def test_a_folder_that_is_not_named_like_its_variant_is_refused(tmp_path):
+    registry = write_registry(tmp_path / "registry", tmp_path)
+    (registry / "tone" / "tiny").rename(registry / "tone" / "huge")
+
+    with pytest.raises(BundleError, match="rename the folder"):
+        read_registry(registry)

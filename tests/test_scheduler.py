@@ -1,0 +1,117 @@
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.scheduler import Lane, Scheduler
+
+A, B = ("family", "a"), ("family", "b")
+SHORT_AND_LONG = st.one_of(st.integers(1, 40), st.integers(100, 512))
+
+
+def linear(texts, length):
+    return 1e-3 + texts * length * 1e-4
+
+
+def scheduler(slots=2, max_batch_tokens=128, variants=(A, B)):
+    return Scheduler(dict.fromkeys(variants, Lane(linear, max_batch_tokens)), slots)
+
+
+def drain(scheduler):
+    plans = []
+    while plan := scheduler.plan():
+        plans.append(plan)
+    return plans
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([A, B]), SHORT_AND_LONG), max_size=60),
+    st.integers(1, 4),
+    st.integers(16, 1024),
+)
+def test_every_text_is_planned_exactly_once_within_the_token_budget(arrivals, slots, budget):
+    queue = scheduler(slots, budget)
+    added = [queue.add(variant, length, index) for index, (variant, length) in enumerate(arrivals)]
+
+    plans = drain(queue)
+
+    assert sorted(t.owner for p in plans for t in p.texts) == [t.owner for t in added]
+    for plan in plans:
+        assert {text.variant for text in plan.texts} == {plan.variant}
+        assert len(plan.texts) == 1 or plan.length * len(plan.texts) <= budget
+    assert not any(map(queue.waiting_texts, (A, B)))
+
+
+@given(st.lists(st.tuples(st.sampled_from([A, B]), SHORT_AND_LONG), min_size=1, max_size=60))
+def test_every_plan_serves_the_text_that_has_waited_longest(arrivals):
+    queue = scheduler()
+    waiting = [queue.add(variant, length, None) for variant, length in arrivals]
+
+    while plan := queue.plan():
+        assert waiting[0] in plan.texts
+        waiting = [text for text in waiting if text not in plan.texts]
+
+
+@given(st.lists(SHORT_AND_LONG, min_size=1, max_size=60), st.integers(1, 8))
+def test_a_plan_takes_at_most_its_fair_share_of_what_is_outstanding(lengths, slots):
+    queue = scheduler(slots, max_batch_tokens=100_000)
+    for length in lengths:
+        queue.add(A, length, None)
+
+    for plan in drain(queue):
+        assert len(plan.texts) <= math.ceil(len(lengths) / slots)
+
+
+@given(st.lists(SHORT_AND_LONG, min_size=1, max_size=40), st.integers(16, 1024))
+def test_a_batch_is_never_predicted_slower_than_its_texts_one_by_one(lengths, budget):
+    queue = scheduler(slots=1, max_batch_tokens=budget)
+    for length in lengths:
+        queue.add(A, length, None)
+
+    for plan in drain(queue):
+        alone_s = sum(linear(1, text.length) for text in plan.texts)
+        assert plan.predicted_s <= alone_s + 1e-12
+
+
+@given(st.lists(SHORT_AND_LONG, min_size=2, max_size=40), st.data())
+def test_a_removed_text_is_never_planned_and_leaves_the_others(lengths, data):
+    queue = scheduler()
+    waiting = [queue.add(A, length, None) for length in lengths]
+    gone = data.draw(st.sampled_from(waiting))
+
+    assert queue.remove(gone)
+    assert not queue.remove(gone)
+
+    planned = [text for plan in drain(queue) for text in plan.texts]
+    assert sorted(planned) == sorted(text for text in waiting if text is not gone)
+
+
+def test_texts_of_like_length_share_a_batch_and_the_long_one_runs_alone():
+    queue = scheduler(slots=1, max_batch_tokens=256)
+    for length in (10, 200, 11, 10, 12):
+        queue.add(A, length, None)
+
+    assert [[t.length for t in plan.texts] for plan in drain(queue)] == [[10, 10, 11, 12], [200]]
+
+
+def test_the_backlog_returns_to_nothing_when_all_plans_have_finished():
+    queue = scheduler()
+    for length in (5, 50, 500):
+        queue.add(A, length, None)
+    assert queue.backlog_s() > 0
+
+    plans = drain(queue)
+    assert queue.backlog_s() > 0
+    for plan in plans:
+        queue.finished(plan)
+
+    assert queue.backlog_s() < 1e-9
+
+
+def test_a_text_behind_a_longer_queue_is_predicted_to_finish_later():
+    queue = scheduler()
+    before_s = queue.predicted_s(A, [20])
+    queue.add(B, 500, None)
+
+    assert queue.predicted_s(A, [20]) > before_s
+    assert before_s >= linear(1, 20)
