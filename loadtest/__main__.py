@@ -8,6 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from loadtest.children import exit_on_sigterm
 from loadtest.payloads import texts_from
 from loadtest.report import rebuild
 from loadtest.run import OPEN_SHARE, Options, run
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> int:
         else:
             folder = options["folder"]
         print("\n" + rebuild(folder))
-    except (LoadTestError, ValueError) as error:
+    except (LoadTestError, ValueError, OSError) as error:
         print(f"loadtest: {error}", file=sys.stderr)
         return 2
     print(f"Next: look at {folder / 'frontier.png'} and keep {folder / 'report.json'}.")
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         measure.add_argument(
             flag, dest=name, metavar="S", type=_positive, default=default_s, help=meaning
         )
-    measure.add_argument("--users", type=int, default=32, help="users of the closed phase")
+    measure.add_argument("--users", type=_count, default=32, help="users of the closed phase")
     measure.add_argument(
         "--rate",
         dest="rate_rps",
@@ -63,6 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _count(word: str) -> int:
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{word} is below one")
+    return number
+
+
 def _positive(word: str) -> float:
     number = float(word)
     if not 0.0 < number < float("inf"):
@@ -71,4 +79,5 @@ def _positive(word: str) -> float:
 
 
 if __name__ == "__main__":
+    exit_on_sigterm()
     sys.exit(main(sys.argv[1:]))

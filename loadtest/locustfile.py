@@ -167,6 +167,7 @@ def finish(environment: Environment, **_: Any) -> None:
     write_samples(options.samples, recording.rows, recording.phase, recording.client())
 
 
-events.init_command_line_parser.add_listener(add_arguments)
-events.test_start.add_listener(begin)
-events.test_stop.add_listener(finish)
+hooks: Any = events  # Locust leaves add_listener without types
+hooks.init_command_line_parser.add_listener(add_arguments)
+hooks.test_start.add_listener(begin)
+hooks.test_stop.add_listener(finish)

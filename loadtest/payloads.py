@@ -17,8 +17,8 @@ MIN_WORDS, MAX_WORDS = 3, 160
 _WORDS = {
     slot: words.split()
     for slot, words in {
-        "noun": "film story camera phone kettle jacket plot actor ending battery screen sound price "
-        "cover chair lamp script scene cable handle song novel chapter keyboard hotel meal",
+        "noun": "film story camera phone kettle jacket plot actor ending battery screen sound "
+        "price cover chair lamp script scene cable handle song novel chapter keyboard hotel meal",
         "quality": "good dull bright slow clever weak solid noisy gentle cheap honest clumsy fresh "
         "heavy sharp plain warm broken quick lovely boring careful strange tender",
         "degree": "very rather quite almost truly hardly really never always somewhat",

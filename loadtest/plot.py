@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 QUANTILES_DRAWN = ("p50", "p99")
 
@@ -42,14 +44,10 @@ def _draw_latency(axes: Axes, variants: list[dict[str, Any]]) -> None:
         )
     for megabytes, ms, variant in drawn:
         _name(axes, variant, megabytes, ms["value"])
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="bundle, MB",
-        ylabel="ms from the intended start",
-        title="Latency, open arrivals",
-    )
-    axes.margins(0.2)
+    axes.set(yscale="log", ylabel="ms from the intended start", title="Latency, open arrivals")
+    _size_axis(axes)
+    _plain_log_ticks(axes.yaxis)
+    axes.margins(0.25)
     axes.legend()
 
 
@@ -59,14 +57,21 @@ def _draw_throughput(axes: Axes, variants: list[dict[str, Any]]) -> None:
             megabytes = variant["bytes"] / 1e6
             axes.plot(megabytes, phase["achieved_rps"], "o", color="tab:green")
             _name(axes, variant, megabytes, phase["achieved_rps"])
-    axes.set(
-        xscale="log",
-        xlabel="bundle, MB",
-        ylabel="requests/s",
-        title="Throughput, closed loop",
-    )
-    axes.set_ylim(bottom=0)
-    axes.margins(0.2)
+    axes.set(ylabel="requests/s", title="Throughput, closed loop")
+    _size_axis(axes)
+    axes.set_ylim(0, 1.2 * axes.get_ylim()[1])
+
+
+def _size_axis(axes: Axes) -> None:
+    axes.set(xscale="log", xlabel="bundle, MB")
+    _plain_log_ticks(axes.xaxis)
+    axes.margins(x=0.25)
+
+
+def _plain_log_ticks(axis: Axis) -> None:
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _name(axes: Axes, variant: dict[str, Any], x: float, y: float) -> None:

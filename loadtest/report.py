@@ -36,7 +36,14 @@ def rebuild(folder: Path) -> str:
     measured = [variant for variant in variants if variant["phases"]]
     if not measured:
         raise LoadTestError(f"{folder / 'samples'} holds no raw times: run python -m loadtest run")
-    report = about | {"frontier": _frontier(measured), "variants": measured}
+    best = {
+        (model, name)
+        for model in {variant["model"] for variant in measured}
+        for name in _frontier([variant for variant in measured if variant["model"] == model])
+    }
+    for variant in measured:
+        variant["on_frontier"] = (variant["model"], variant["variant"]) in best
+    report = about | {"variants": measured}
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     plot(report, folder / "frontier.png")
     text = markdown(report)
@@ -62,7 +69,7 @@ def _variant(folder: Path, model: str, listed: dict[str, Any]) -> dict[str, Any]
 
 
 def _frontier(variants: list[dict[str, Any]]) -> list[str]:
-    """Names of the variants that no other beats in accuracy, open p99 and bytes at once."""
+    """Names of one family's variants that no other beats in accuracy, open p99 and bytes."""
     candidates = [
         Candidate(
             name=variant["variant"],

@@ -5,13 +5,13 @@ It does not know how a request is sent (locustfile.py) nor how figures are made 
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from loadtest.children import child, last_words
 from loadtest.machine import machine
 from loadtest.samples import Phase, read_samples
 from loadtest.server import LoadTestError, ask, served
@@ -47,6 +47,7 @@ def run(options: Options, command: str) -> Path:
     started = datetime.now(UTC)
     folder = options.out / started.strftime("%Y%m%dT%H%M%SZ")
     folder.mkdir(parents=True)
+    print(f"Raw times go to {folder}; should the run break off: python -m loadtest report {folder}")
     with served(options.registry, folder / "logs" / "server.log") as url:
         listed = ask(f"{url}/v1/models")
     about = {
@@ -59,26 +60,28 @@ def run(options: Options, command: str) -> Path:
     }
     (folder / "run.json").write_text(json.dumps(about, indent=2) + "\n")
     for model, variant in _targets(listed["models"], options.variant):
-        with served(options.registry, folder / "logs" / f"server-{variant}.log") as url:
+        log = folder / "logs" / f"server-{model}.{variant}.log"
+        with served(options.registry, log) as url:
             _measure(model, variant, url, folder, options)
     return folder
 
 
 def _targets(models: list[dict[str, Any]], wanted: list[str] | None) -> Iterator[tuple[str, str]]:
     """(model, variant) of every variant that was asked for; all of them by default."""
-    ready = {
-        (model["model"], variant["variant"])
-        for model in models
-        for variant in model["variants"]
-        if variant["state"] == "ready"
-    }
+    listed = [(model["model"], variant) for model in models for variant in model["variants"]]
+    ready = [
+        (model, variant["variant"]) for model, variant in listed if variant["state"] == "ready"
+    ]
+    for model, variant in listed:
+        if variant["state"] != "ready":
+            print(f"{model}/{variant['variant']}: left out, its state is {variant['state']}")
     names = {variant for _, variant in ready}
     if missing := set(wanted or ()) - names:
         raise LoadTestError(
             f"--variant {', '.join(sorted(missing))}: not served; "
             f"there is {', '.join(sorted(names))}"
         )
-    yield from sorted(pair for pair in ready if not wanted or pair[1] in wanted)
+    yield from (pair for pair in ready if not wanted or pair[1] in wanted)
 
 
 def _measure(model: str, variant: str, url: str, folder: Path, options: Options) -> None:
@@ -115,30 +118,23 @@ def run_phase(phase: Phase, url: str, folder: Path, texts: Path | None = None) -
     """
     name = f"{phase.model}.{phase.variant}.{phase.kind}"
     samples, log = folder / "samples" / f"{name}.parquet", folder / "logs" / f"locust-{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
     load = f"{phase.users} users" if phase.kind == "closed" else f"{phase.rate_rps:.1f} requests/s"
     print(f"{phase.variant}: {phase.kind}, {load}, {phase.total_s:g} s ...", flush=True)
-    with log.open("wb") as output:
+    with child(_locust_arguments(phase, url, samples, texts), log) as locust:
         try:
-            done = subprocess.run(
-                _locust_command(phase, url, samples, texts),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=phase.total_s + END_BOUND_S,
-            )
+            status = locust.wait(phase.total_s + END_BOUND_S)
         except subprocess.TimeoutExpired as error:
             raise LoadTestError(
                 f"Locust was still running {END_BOUND_S:g} s after its time: see {log}"
             ) from error
-    if done.returncode or not samples.is_file():
-        last = " / ".join(log.read_text(errors="replace").splitlines()[-3:])
-        raise LoadTestError(f"Locust ended with status {done.returncode}: {last}; see {log}")
+    if status or not samples.is_file():
+        raise LoadTestError(f"Locust ended with status {status}: {last_words(log)}; see {log}")
     summary = summarise(read_samples(samples))
     print(f"  {_in_words(summary)}", flush=True)
     return summary
 
 
-def _locust_command(phase: Phase, url: str, samples: Path, texts: Path | None) -> list[str]:
+def _locust_arguments(phase: Phase, url: str, samples: Path, texts: Path | None) -> list[str]:
     options = {
         "--locustfile": str(Path(__file__).with_name("locustfile.py")),
         "--host": url,
@@ -152,7 +148,7 @@ def _locust_command(phase: Phase, url: str, samples: Path, texts: Path | None) -
         options["--texts"] = str(texts)
     given = [word for option in options.items() for word in option]
     user = "ClosedUser" if phase.kind == "closed" else "OpenUser"
-    return [sys.executable, "-m", "locust", "--headless", "--only-summary", *given, user]
+    return ["-m", "locust", "--headless", "--only-summary", *given, user]
 
 
 def _in_words(summary: Summary) -> str:

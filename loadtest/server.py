@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +15,9 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
+from loadtest.children import child, last_words
+
 READY_BOUND_S = 180.0
-STOP_BOUND_S = 45.0
 _POLL_S = 0.1
 
 _direct = build_opener(ProxyHandler({}))
@@ -40,19 +40,9 @@ def served(registry: Path | None, log: Path) -> Iterator[str]:
     environment |= {"SIZEWISE_HOST": "127.0.0.1", "SIZEWISE_PORT": str(port)}
     if registry is not None:
         environment["SIZEWISE_REGISTRY"] = str(registry)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serving"],
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            _wait_until_ready(process, url, log)
-            yield url
-        finally:
-            _stop(process)
+    with child(["-m", "serving"], log, environment) as process:
+        _wait_until_ready(process, url, log)
+        yield url
 
 
 def ask(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -61,7 +51,9 @@ def ask(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     Raises LoadTestError with what the server said when it is not 200.
     """
     data = json.dumps(body).encode() if body is not None else None
-    request = Request(url, data=data, headers={"Content-Type": "application/json"})
+    request = Request(  # noqa: S310 - http only: the URL is that of the server started here
+        url, data=data, headers={"Content-Type": "application/json"}
+    )
     try:
         with _direct.open(request, timeout=30.0) as response:
             answer: dict[str, Any] = json.load(response)
@@ -84,20 +76,11 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
     deadline_s = time.monotonic() + READY_BOUND_S
     while time.monotonic() < deadline_s:
         if process.poll() is not None:
-            last = " / ".join(log.read_text(errors="replace").splitlines()[-3:])
-            raise LoadTestError(f"The server ended with status {process.returncode}: {last}")
+            status = process.returncode
+            raise LoadTestError(f"The server ended with status {status}: {last_words(log)}")
         try:
             with _direct.open(f"{url}/health/ready", timeout=5.0):
                 return
         except OSError:
             time.sleep(_POLL_S)
     raise LoadTestError(f"The server was not ready after {READY_BOUND_S:.0f} s: see {log}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_BOUND_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -3,7 +3,6 @@
 It does not know raw times or files: it shows what the report holds.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from loadtest.summary import QUANTILES
@@ -18,65 +17,76 @@ def markdown(report: dict[str, Any]) -> str:
     rate = (
         f"{report['open_share']:g} of the variant's own closed throughput"
         if report["open_share"]
-        else "the same for all"
+        else "the given rate"
     )
-    return (
-        "\n\n".join(
-            [
-                "# Latency, throughput and accuracy against model size",
-                f"{report['started_utc']}, {machine['cpu']}, {machine['cores']} cores, "
-                f"{machine['system']}, Python {machine['python']}, {versions}. "
-                "Client and server share the machine.\n\n"
-                f"    {report['command']}",
-                "## Variants",
-                _table(
-                    ["variant", "precision", "parameters", "MB", "accuracy", "closed requests/s"]
-                    + [f"open {name}, ms" for name in QUANTILES]
-                    + ["frontier"],
-                    [_variant_row(variant, report["frontier"]) for variant in report["variants"]],
-                ),
-                "Brackets hold 95 % intervals (latency: order statistics, which take requests as "
-                "independent; queueing makes them wider than shown). Open arrivals are Poisson, at "
-                f"{rate}; latency counts from the intended start. On the frontier: no other variant "
-                "is better in accuracy, open p99 and bytes at once.",
-                "## Phases",
-                _table(
-                    ["variant", "phase", "offered/s", "achieved/s", "requests", "by status"]
-                    + [f"{name}, ms" for name in QUANTILES]
-                    + [f"{step}, ms" for step in STEPS]
-                    + ["p99 lateness, ms"],
-                    [_phase_row(*item) for item in _phases(report)],
-                ),
-                "Steps are medians; rest is HTTP, the network and the client. A closed phase shows "
-                "throughput; its latency hides queueing.",
-                "## Validity",
-                "\n".join(_validity(report)),
-            ]
-        )
-        + "\n"
+    variants = _table(
+        ["model/variant", "precision", "parameters", "MB", "accuracy", "closed requests/s"]
+        + [f"open {name}, ms" for name in QUANTILES]
+        + ["frontier"],
+        [_variant_row(variant) for variant in report["variants"]],
     )
+    phases = _table(
+        ["model/variant", "phase", "offered/s", "achieved/s", "requests", "by status"]
+        + [f"{name}, ms" for name in QUANTILES]
+        + [f"{step}, ms" for step in STEPS]
+        + ["p99 lateness, ms"],
+        [_phase_row(*item) for item in _phases(report)],
+    )
+    return f"""# Latency, throughput and accuracy against model size
+
+{report["started_utc"]}, {machine["cpu"]}, {machine["cores"]} cores, {machine["system"]},
+Python {machine["python"]}, {versions}.
+Client and server share the machine.
+
+    {report["command"]}
+
+## Variants
+
+{variants}
+
+Brackets hold 95 % intervals. Those of the latencies are between order statistics and take the
+requests as independent: where requests queue, the true interval is wider. Open arrivals are
+Poisson, at {rate}; their latency counts from the intended start.
+On the frontier: by these values no other variant of the family is as good in accuracy, open p99
+and bytes and better in one of them.
+
+## Phases
+
+{phases}
+
+Steps are medians; rest is HTTP, the network and the client. A closed phase shows throughput; its
+latency hides queueing.
+
+## Validity
+
+{_validity(report)}
+"""
 
 
 def _phases(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [
-        (variant["variant"], phase)
+        (_name(variant), phase)
         for variant in report["variants"]
         for phase in variant["phases"].values()
     ]
 
 
-def _variant_row(variant: dict[str, Any], frontier: Sequence[str]) -> list[str]:
+def _name(variant: dict[str, Any]) -> str:
+    return f"{variant['model']}/{variant['variant']}"
+
+
+def _variant_row(variant: dict[str, Any]) -> list[str]:
     phases = variant["phases"]
     opened = phases.get("open", {}).get("latency_ms", {})
     return [
-        variant["variant"],
+        _name(variant),
         variant["precision"],
         f"{variant['parameters']:,}",
         f"{variant['bytes'] / 1e6:.1f}",
         _estimate(variant["accuracy"], ".3f"),
         f"{phases['closed']['achieved_rps']:.1f}" if "closed" in phases else "",
         *(_estimate(opened.get(name), ".1f") for name in QUANTILES),
-        "yes" if variant["variant"] in frontier else "",
+        "yes" if variant["on_frontier"] else "",
     ]
 
 
@@ -95,13 +105,13 @@ def _phase_row(variant: str, phase: dict[str, Any]) -> list[str]:
     ]
 
 
-def _validity(report: dict[str, Any]) -> list[str]:
+def _validity(report: dict[str, Any]) -> str:
     lines = [
         f"- **{variant}, {phase['kind']}**: {doubt}"
         for variant, phase in _phases(report)
         for doubt in phase["doubts"]
     ]
-    return lines or ["No doubt: the client kept its schedule and every request was answered."]
+    return "\n".join(lines) or "No doubt: the client kept its schedule, all was answered."
 
 
 def _estimate(estimate: dict[str, float | None] | None, form: str) -> str:

@@ -12,7 +12,7 @@ from serving.app import create_app
 from serving.errors import StartError
 from serving.logs import configure_logs, log
 from serving.server import Server
-from serving.settings import Settings, read_settings
+from serving.settings import read_settings
 
 READY = """
 Sizewise is ready. Try:
@@ -41,14 +41,7 @@ def main() -> int:
         server = Server(create_app(settings, on_loaded=loaded), settings)
     except StartError as error:
         return _cannot_start(error)
-    return _serve(server, settings, failures)
-
-
-def _serve(server: Server, settings: Settings, failures: list[BaseException]) -> int:
-    try:
-        server.run()
-    except SystemExit:
-        return _cannot_start(f"SIZEWISE_PORT: {settings.host}:{settings.port} cannot be bound")
+    server.serve_forever()
     return _cannot_start(failures[0]) if failures else 0
 
 

@@ -115,9 +115,11 @@ class RequestRecorder:
                     headers["Connection"] = "close"
             await send(message)
 
+        self._service.requests += 1
         try:
             await self._app(scope, receive, send_recorded)
         finally:
+            self._service.requests -= 1
             self._record(scope, record, status)
 
     def _record(self, scope: Scope, record: RequestRecord, status: int) -> None:

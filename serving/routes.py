@@ -69,6 +69,7 @@ async def classify(request: Request) -> Response:
     service: Service = request.app.state.service
     record: RequestRecord = request.state.record
     _authorize(request, service.settings)
+    service.check_room()
     asked = parse_body(await read_body(request, service.settings), service.settings)
     family = service.family(asked.model)
     record.model, record.texts = family.name, len(asked.texts)

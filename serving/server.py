@@ -4,6 +4,7 @@ It does not know what the application does.
 """
 
 import asyncio
+import socket
 from types import FrameType
 
 import uvicorn
@@ -12,13 +13,25 @@ from pydantic_core import to_json
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving.errors import MalformedRequest
+from serving.listener import open_listener, refuse_new_connections
 from serving.logs import log
 from serving.service import Service
 from serving.settings import Settings
 
+_LAST_REQUEST_S = 0.25
+_BACKLOG_S = 0.1
+
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 whose parser errors are problem+json too."""
+    """HTTP/1.1 whose parser errors are problem+json too, and that hangs up politely."""
+
+    def shutdown(self) -> None:
+        """Close after a grace: a request may be on its way on a connection that looks idle.
+
+        uvicorn would close at once, and reset the connection under a request that the kernel
+        has accepted already. What arrives in the grace is answered with `Connection: close`.
+        """
+        self.loop.call_later(_LAST_REQUEST_S, super().shutdown)
 
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are not HTTP, and close the connection."""
@@ -41,6 +54,8 @@ class HttpProtocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """On SIGTERM or SIGINT: readiness falls, a delay passes, the listener closes, work is drained.
 
+    Raises StartError when the address cannot be bound.
+
     During the delay requests are still answered, each with `Connection: close`, so that clients
     and load balancers go elsewhere before the listener closes. A second signal skips the delay.
     """
@@ -49,8 +64,6 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                host=settings.host,
-                port=settings.port,
                 loop="uvloop",
                 http=HttpProtocol,
                 ws="none",
@@ -61,6 +74,7 @@ class Server(uvicorn.Server):
             )
         )
         self._service: Service = app.state.service
+        self._listener = open_listener(settings)
         self._delay_s = settings.shutdown_delay_ms / 1e3
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn calls it so
@@ -75,3 +89,13 @@ class Server(uvicorn.Server):
 
     def _stop(self) -> None:
         self.should_exit = True
+
+    def serve_forever(self) -> None:
+        """Serve until a signal or a failure ends it."""
+        self.run(sockets=[self._listener])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve the listener's backlog to its end, then close it and drain."""
+        refuse_new_connections(self._listener)
+        await asyncio.sleep(_BACKLOG_S)
+        await super().shutdown(sockets)

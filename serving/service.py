@@ -13,7 +13,7 @@ from serving.bundle import Bundle, verify
 from serving.classifier import Classifier
 from serving.cores import usable_cores
 from serving.engine import Engine
-from serving.errors import Draining, NotReady, UnknownModel
+from serving.errors import Draining, NotReady, Overloaded, UnknownModel
 from serving.family import Family
 from serving.logs import log
 from serving.metrics import Metrics
@@ -42,6 +42,7 @@ class Service:
         self.metrics = metrics
         self.clock = clock
         self.draining = False
+        self.requests = 0
         self.families: dict[str, Family] = {}
         self.lanes: dict[VariantKey, Lane] = {}
         self._bundles = read_registry(settings.registry)
@@ -119,6 +120,18 @@ class Service:
         for name, bundles in self._bundles.items():
             for bundle in bundles:
                 yield (name, bundle.manifest.variant), bundle
+
+    def check_room(self) -> None:
+        """Raises Overloaded when too many requests are in the server at this moment."""
+        most = self.settings.max_requests
+        if self.requests > most:
+            backlog_s = self._scheduler.backlog_s() if self._scheduler else 0.0
+            raise Overloaded(
+                f"{self.requests} requests are being answered: see Retry-After",
+                limit=most,
+                value=self.requests,
+                retry_after_s=1 + int(backlog_s),
+            )
 
     def family(self, name: str | None) -> Family:
         """The family of this name, or the only one there is when no name is given.

@@ -46,6 +46,9 @@ class Settings(BaseModel):
     max_text_chars: int = Field(
         20_000, ge=1, le=10_000_000, description="Longest text, in characters, before tokenization."
     )
+    max_requests: int = Field(
+        1024, ge=1, le=1_000_000, description="Most requests in the server at a time; then 429."
+    )
     max_queue_texts: int = Field(
         2048, ge=1, le=1_000_000, description="Most texts that wait for one variant; then 429."
     )
@@ -113,6 +116,23 @@ def read_settings(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
         return Settings.model_validate(values), injected
     except ValidationError as error:
         raise StartError("; ".join(_sentences(error))) from error
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table; README.md holds it and a test compares."""
+    rows = ["| variable | default | range | meaning |", "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        bounds = {type(rule).__name__: rule for rule in field.metadata}
+        choices = " \\| ".join(
+            getattr(field.annotation, "__args__", ()) if name == "device" else ()
+        )
+        span = choices or " to ".join(
+            f"{getattr(bounds[kind], kind.lower()):,}" for kind in ("Ge", "Le") if kind in bounds
+        )
+        default = "models/registry" if name == "registry" else field.default
+        shown = "" if default is None else f"`{default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {span} | {field.description} |")
+    return "\n".join(rows)
 
 
 def _sentences(error: ValidationError) -> Iterator[str]:

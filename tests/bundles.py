@@ -36,13 +36,14 @@ def write_bundle(
     family: str = "tone",
     variant: str = "tiny",
     scale: float = 1.0,
+    ballast_bytes: int = 0,
     max_length: int = 32,
     accuracy: float = 0.9,
     problem_type: str = "single_label",
 ) -> Manifest:
     """A bundle whose logits are `scale` times (-w, +w), w being the sum of the words' weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(_graph(scale), folder / "model.onnx")
+    onnx.save(_graph(scale, ballast_bytes), folder / "model.onnx")
     tokenizer = Tokenizer(
         models.WordLevel({word: i for i, word in enumerate(VOCABULARY)}, unk_token="[UNK]")
     )
@@ -72,12 +73,12 @@ def write_registry(folder: Path, scratch: Path) -> Path:
     """A registry with one family of two variants: `tiny` and the more accurate, larger `wide`."""
     write_bundle(scratch / "tiny", variant="tiny", accuracy=0.85)
     publish(scratch / "tiny", folder)
-    write_bundle(scratch / "wide", variant="wide", scale=2.5, accuracy=0.9)
+    write_bundle(scratch / "wide", variant="wide", scale=2.5, ballast_bytes=1000, accuracy=0.9)
     publish(scratch / "wide", folder)
     return folder
 
 
-def _graph(scale: float) -> onnx.ModelProto:
+def _graph(scale: float, ballast_bytes: int) -> onnx.ModelProto:
     table = np.zeros((len(VOCABULARY), 2), dtype=np.float32)
     for word, weight in WEIGHTS.items():
         table[VOCABULARY.index(word)] = (-weight * scale, weight * scale)
@@ -102,5 +103,6 @@ def _graph(scale: float) -> onnx.ModelProto:
             numpy_helper.from_array(np.array([-1]), "last"),
             numpy_helper.from_array(np.array([1]), "words"),
         ],
+        doc_string="x" * ballast_bytes,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

@@ -32,6 +32,12 @@ def encoding(first, length=4):
     return Encoding([first] + [0] * (length - 1), length)
 
 
+async def wait_until(condition):
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  an engine's thread has no event to wait for
+            await asyncio.sleep(0.001)
+
+
 def soon():
     return time.monotonic() + 20
 
@@ -67,10 +73,7 @@ def test_each_waiter_gets_its_own_answers_in_order_whoever_else_leaves(requests,
                 continue
             answered = await asyncio.wait_for(task, 5)
             assert [list(a.logits) for a in answered] == [[e.ids[0], e.length] for e in encodings]
-        while engine.running:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.005)
-        assert sum(report.texts for report in reports) == sum(map(len, engine.batches))
+        await wait_until(lambda: sum(r.texts for r in reports) == sum(map(len, engine.batches)))
         assert engine.most_running <= slots
         batcher.close()
 

@@ -1,0 +1,151 @@
+"""Exports weights to one fused ONNX graph that answers as torch does, as an unscored bundle.
+
+It does not know how the weights were trained, nor what the graph will be quantised to.
+"""
+
+import os
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import onnx
+import torch
+from onnxruntime.transformers import optimizer
+from tqdm import tqdm
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+
+from models.data import LABELS, read_split
+from models.fit import padded
+from models.recipe import RecipeError
+from models.workshop import Job
+from serving.bundle import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, Bundle, write_manifest
+from serving.ort_engine import OrtEngine
+from serving.tokenizer import Tokenizer
+
+_OPSET = 17
+_PARITY_TEXTS = 256
+_PARITY_BATCH_TEXTS = 8
+
+
+class _Graph(torch.nn.Module):
+    """Logits from ids and mask alone: every text is one segment."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Logits (texts, labels) from two (texts, tokens)."""
+        output = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=torch.zeros_like(input_ids),
+        )
+        logits: torch.Tensor = output.logits
+        return logits
+
+
+def run(job: Job) -> None:
+    """Write model.onnx, tokenizer.json, config.json and a manifest without evaluations.
+
+    Raises RecipeError when the graph is not fully fused or differs from torch by more than the
+    recipe's tolerance.
+    """
+    section = job.recipe.export
+    assert section is not None
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    weights = job.inputs["weights"]
+    # "eager" attention is the form that the fusions recognise.
+    model = AutoModelForSequenceClassification.from_pretrained(
+        weights, attn_implementation="eager"
+    ).eval()
+    for name in (CONFIG_NAME, TOKENIZER_NAME):
+        (job.output / name).write_bytes((weights / name).read_bytes())
+    plain = job.output / "plain.onnx"
+    _trace(model, plain)
+    fuse(plain, model.config, job.output / MODEL_NAME)
+    plain.unlink()
+    manifest = write_manifest(
+        job.output,
+        family=job.recipe.family,
+        variant=job.recipe.variant,
+        labels=list(LABELS),
+        problem_type="single_label",
+        max_length=job.root.max_length,
+        pad_token_id=model.config.pad_token_id,
+        precision="fp32",
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parent=job.recipe.parent,
+    )
+    texts = [row.text for row in read_split(job.inputs["data"], "validation")][:_PARITY_TEXTS]
+    difference = largest_difference(model, Bundle(job.output, manifest), texts)
+    print(f"ONNX and torch differ by at most {difference:.1e} of a logit")
+    if difference > section.tolerance:
+        raise RecipeError(
+            f"{job.recipe.variant}: export: the graph's logits differ from torch's by "
+            f"{difference:.1e}, more than the tolerance {section.tolerance:.1e}: "
+            "raise it only if the answers agree, or try other versions of torch and onnxruntime"
+        )
+
+
+def fuse(plain: Path, config: object, target: Path) -> None:
+    """Optimise a traced BERT graph and check that every layer was fused.
+
+    Raises RecipeError naming the operator that is missing: an unfused graph runs, but slowly.
+    """
+    layers = config.num_hidden_layers  # type: ignore[attr-defined]
+    optimised = optimizer.optimize_model(
+        str(plain),
+        model_type="bert",
+        num_heads=config.num_attention_heads,  # type: ignore[attr-defined]
+        hidden_size=config.hidden_size,  # type: ignore[attr-defined]
+        opt_level=0,
+    )
+    found = Counter(node.op_type for node in optimised.model.graph.node)
+    expected = {
+        "EmbedLayerNormalization": 1,
+        "Attention": layers,
+        "SkipLayerNormalization": 2 * layers,
+        "BiasGelu": layers,
+    }
+    for name, count in expected.items():
+        if found[name] != count:
+            raise RecipeError(
+                f"the graph has {found[name]} {name} instead of {count}: "
+                "the optimiser does not know how this version of transformers is traced"
+            )
+    optimised.save_model_to_file(str(target))
+    onnx.checker.check_model(str(target))
+
+
+def largest_difference(model: PreTrainedModel, bundle: Bundle, texts: list[str]) -> float:
+    """The largest difference of a logit between torch and the bundle, in padded batches."""
+    tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
+    encodings = [encoding.ids for encoding in tokenizer.encode(texts)]
+    engine = OrtEngine(bundle, "cpu", threads=1)
+    starts = range(0, len(encodings), _PARITY_BATCH_TEXTS)
+    largest = 0.0
+    for start in tqdm(starts, desc="parity with torch", unit="batch"):
+        batch = encodings[start : start + _PARITY_BATCH_TEXTS]
+        with torch.inference_mode():
+            expected = model(**padded(batch)).logits
+        largest = max(largest, float((torch.tensor(engine.run(batch)) - expected).abs().max()))
+    return largest
+
+
+def _trace(model: PreTrainedModel, path: Path) -> None:
+    ids = torch.ones((2, 8), dtype=torch.long)
+    axes = {0: "texts", 1: "tokens"}
+    with warnings.catch_warnings():
+        # The newer exporter's graphs are not recognised by onnxruntime.transformers.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Graph(model).eval(),
+            (ids, torch.ones_like(ids)),
+            path,
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "texts"}},
+            opset_version=_OPSET,
+            dynamo=False,
+        )

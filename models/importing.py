@@ -1,0 +1,110 @@
+"""Makes a bundle of an exported Hugging Face classifier, without torch.
+
+It does not know how the model was made or how well it does.
+"""
+
+import json
+import math
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from serving.bundle import (
+    CONFIG_NAME,
+    MODEL_NAME,
+    TOKENIZER_NAME,
+    Bundle,
+    Precision,
+    write_manifest,
+)
+from serving.errors import BundleError
+from serving.registry import publish
+
+_LONGEST = 8192
+_MODEL_PLACES = (MODEL_NAME, f"onnx/{MODEL_NAME}")
+
+
+def import_folder(folder: Path, family: str, variant: str, registry: Path) -> Bundle:
+    """Publish `folder` (model.onnx or onnx/model.onnx, tokenizer.json, config.json) as a bundle.
+
+    Raises BundleError naming the file that is missing or unusable.
+    """
+    model = next((p for name in _MODEL_PLACES if (p := folder / name).is_file()), None)
+    if model is None:
+        raise BundleError(f"{folder} has no {' or '.join(_MODEL_PLACES)}: export the model to ONNX")
+    try:
+        config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+        labels = [config["id2label"][str(index)] for index in range(len(config["id2label"]))]
+        tokenizer = json.loads((folder / TOKENIZER_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(
+            f"{folder} needs a tokenizer.json and a config.json with id2label: {error!r}"
+        ) from error
+    graph = _read_graph(model)
+    with tempfile.TemporaryDirectory() as scratch:
+        staged = Path(scratch)
+        for source, name in (
+            (model, MODEL_NAME),
+            (folder / CONFIG_NAME, CONFIG_NAME),
+            (folder / TOKENIZER_NAME, TOKENIZER_NAME),
+        ):
+            shutil.copyfile(source, staged / name)
+        write_manifest(
+            staged,
+            family=family,
+            variant=variant,
+            labels=labels,
+            problem_type=_problem_type(config),
+            max_length=_max_length(config, tokenizer),
+            pad_token_id=config.get("pad_token_id") or 0,
+            precision=_precision(graph),
+            parameters=sum(math.prod(tensor.dims) for tensor in graph.initializer if tensor.dims),
+        )
+        return publish(staged, registry)
+
+
+def _read_graph(model: Path) -> Any:
+    try:
+        loaded = onnx.load(model, load_external_data=False)
+    except Exception as error:  # protobuf raises its own bare types
+        raise BundleError(f"{model} is not an ONNX file: {error}") from error
+    if any(tensor.external_data for tensor in loaded.graph.initializer):
+        raise BundleError(f"{model} keeps its weights in other files: save it as a single file")
+    return loaded.graph
+
+
+def _problem_type(config: dict[str, Any]) -> str:
+    multiple = config.get("problem_type") == "multi_label_classification"
+    return "multi_label" if multiple else "single_label"
+
+
+def _max_length(config: dict[str, Any], tokenizer: dict[str, Any]) -> int:
+    """The shortest of what the tokenizer, the positions and the manifest allow.
+
+    RoBERTa's kind numbers positions from pad id + 1, so that many fewer can be used.
+    """
+    positions = int(config.get("max_position_embeddings", _LONGEST))
+    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        positions -= int(config.get("pad_token_id", 1)) + 1
+    cut = (tokenizer.get("truncation") or {}).get("max_length", positions)
+    return min(positions, int(cut), _LONGEST)
+
+
+def _precision(graph: Any) -> Precision:
+    """By the type that most of the weights have."""
+    weights: dict[int, int] = {}
+    for tensor in graph.initializer:
+        size = math.prod(tensor.dims)
+        weights[tensor.data_type] = weights.get(tensor.data_type, 0) + size
+    kinds: dict[int, Precision] = {
+        onnx.TensorProto.FLOAT16: "fp16",
+        onnx.TensorProto.BFLOAT16: "bf16",
+        onnx.TensorProto.INT8: "int8",
+        onnx.TensorProto.UINT8: "int8",
+        onnx.TensorProto.INT4: "int4",
+        onnx.TensorProto.UINT4: "int4",
+    }
+    return kinds.get(max(weights, key=weights.__getitem__, default=0), "fp32")

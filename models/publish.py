@@ -1,0 +1,25 @@
+"""Finishes a bundle: its files with a manifest that says what they score and how they were made.
+
+It does not know where the registry is; the command puts the finished folder there.
+"""
+
+import json
+import shutil
+
+from models.workshop import Job
+from serving.bundle import BUNDLE_NAMES, read_bundle, write_manifest
+
+
+def run(job: Job) -> None:
+    """Write the bundle with its evaluations, recipe and build times into the manifest."""
+    made = read_bundle(job.inputs["bundle"])
+    for name in BUNDLE_NAMES:
+        shutil.copyfile(made.folder / name, job.output / name)
+    computed = {"version", "bytes", "files"}
+    draft = made.manifest.model_dump(exclude=computed)
+    draft |= {
+        "recipe": job.recipe.model_dump(mode="json", exclude_none=True),
+        "evaluations": json.loads((job.inputs["evaluate"] / "evaluations.json").read_text()),
+        "build_seconds": job.seconds,
+    }
+    write_manifest(job.output, **draft)

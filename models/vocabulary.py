@@ -1,0 +1,60 @@
+"""Trims a WordPiece vocabulary to the words that the texts use most.
+
+It does not know what model the words' embeddings belong to.
+"""
+
+import copy
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+_CONTINUATION = "##"
+_UNUSED = "[unused"
+
+
+def words_to_keep(
+    tokenizer: dict[str, Any], texts: Iterable[Iterable[int]], limit: int
+) -> list[int]:
+    """The ids of at most `limit` words, ascending: new id -> old id.
+
+    `tokenizer` is a parsed tokenizer.json, `texts` are token ids by it. Special tokens and all
+    single characters are kept, so that no word that had pieces becomes unknown; then come the
+    words used most, and among equals those with the lower id (BERT's ids go by frequency).
+    Raises ValueError when `limit` has no room for what must be kept.
+    """
+    vocabulary: dict[str, int] = tokenizer["model"]["vocab"]
+    special = {token["content"] for token in tokenizer["added_tokens"]}
+    must = {
+        index
+        for word, index in vocabulary.items()
+        if word in special or len(word.removeprefix(_CONTINUATION)) == 1
+    }
+    if len(must) > limit:
+        raise ValueError(f"{len(must)} special tokens and characters do not fit into {limit} words")
+    uses = Counter(index for ids in texts for index in ids)
+    others = sorted(
+        (
+            index
+            for word, index in vocabulary.items()
+            if index not in must and not word.startswith(_UNUSED)
+        ),
+        key=lambda index: (-uses[index], index),
+    )
+    return sorted(must.union(others[: limit - len(must)]))
+
+
+def trimmed(tokenizer: dict[str, Any], keep: list[int]) -> dict[str, Any]:
+    """A copy of a parsed tokenizer.json that has only the words `keep`, numbered in its order."""
+    result = copy.deepcopy(tokenizer)
+    word_of = {index: word for word, index in tokenizer["model"]["vocab"].items()}
+    vocabulary = {word_of[old]: new for new, old in enumerate(keep)}
+    result["model"]["vocab"] = vocabulary
+    for token in result["added_tokens"]:
+        token["id"] = vocabulary[token["content"]]
+    for name, token in result["post_processor"].get("special_tokens", {}).items():
+        token["ids"] = [vocabulary[name]]
+    for name in {"cls", "sep"} & set(result["post_processor"]):
+        word = result["post_processor"][name][0]
+        result["post_processor"][name] = [word, vocabulary[word]]
+    result["truncation"] = result["padding"] = None
+    return result

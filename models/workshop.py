@@ -1,0 +1,161 @@
+"""Runs stages: each writes its own folder, whole or not at all, and only when something changed.
+
+It does not know what a stage does; that is in the module of the stage's name.
+"""
+
+import hashlib
+import importlib
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.recipe import Recipe, RecipeError, Stage
+
+_STAMP_NAME = "stamp.json"
+_ALSO_RUNS: dict[Stage, tuple[str, ...]] = {
+    "train": ("fit",),
+    "distill": ("fit", "vocabulary"),
+    "evaluate": ("answers", "intervals"),
+    "quantize": ("answers",),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage is given: its recipe, the folders it reads and the folder it fills.
+
+    `lineage` has the recipe's ancestors and itself, the teacher first. `inputs` maps the name
+    of an input (see Workshop.inputs) to its folder; `seconds` has the times of finished stages.
+    """
+
+    lineage: tuple[Recipe, ...]
+    inputs: dict[str, Path]
+    output: Path
+    seconds: dict[str, float]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that is being made."""
+        return self.lineage[-1]
+
+    @property
+    def root(self) -> Recipe:
+        """The teacher's recipe, which also says what the data is."""
+        return self.lineage[0]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The build folder: `<variant>/<stage>/`, each with a stamp of what it was made from.
+
+    `sources` is what fetch.py fetched.
+    """
+
+    build: Path
+    sources: Path
+
+    def make(self, lineage: tuple[Recipe, ...], stage: Stage) -> bool:
+        """Run one stage unless its stamp is current; whether it ran.
+
+        Raises RecipeError when an input has not been made.
+        """
+        recipe = lineage[-1]
+        output = self.folder(recipe, stage)
+        inputs = self.inputs(lineage, stage)
+        key = self._key(lineage, stage, inputs)
+        if _is_current(output, key):
+            print(f"{recipe.variant}: {stage} is up to date")
+            return False
+        print(f"{recipe.variant}: {stage}")
+        staged = output.with_name(f".{stage}")
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir(parents=True)
+        started = time.perf_counter()
+        importlib.import_module(f"models.{stage}").run(
+            Job(lineage, inputs, staged, self.seconds(recipe))
+        )
+        stamp = {
+            "key": key,
+            "seconds": round(time.perf_counter() - started, 1),
+            "outputs": _hashes(staged),
+        }
+        (staged / _STAMP_NAME).write_text(json.dumps(stamp, indent=2))
+        shutil.rmtree(output, ignore_errors=True)
+        staged.rename(output)
+        return True
+
+    def folder(self, recipe: Recipe, stage: Stage) -> Path:
+        """Where a stage of a variant leaves its files."""
+        return self.build / recipe.variant / stage
+
+    def inputs(self, lineage: tuple[Recipe, ...], stage: Stage) -> dict[str, Path]:
+        """The folders that a stage reads, by name."""
+        recipe, root = lineage[-1], lineage[0]
+        if stage == "data":
+            return {"sources": self.sources}
+        data = {"data": self.folder(root, "data")}
+        if stage == "train":
+            return data | {"sources": self.sources}
+        if stage == "distill":
+            return data | {"teacher": self.folder(lineage[-2], _weights_stage(lineage[-2]))}
+        if stage == "export":
+            return data | {"weights": self.folder(recipe, _weights_stage(recipe))}
+        if stage == "quantize":
+            return data | {"bundle": self.folder(lineage[-2], "export")}
+        bundle = {"bundle": self.folder(recipe, "quantize" if recipe.quantize else "export")}
+        if stage == "evaluate":
+            teacher = {} if recipe == root else {"teacher": self.folder(root, "evaluate")}
+            return data | bundle | teacher
+        return bundle | {"evaluate": self.folder(recipe, "evaluate")}
+
+    def seconds(self, recipe: Recipe) -> dict[str, float]:
+        """How long each finished stage of a variant took when it last ran."""
+        return {
+            stage: float(json.loads(path.read_text())["seconds"])
+            for stage in recipe.stages
+            if (path := self.folder(recipe, stage) / _STAMP_NAME).is_file()
+        }
+
+    def _key(self, lineage: tuple[Recipe, ...], stage: Stage, inputs: dict[str, Path]) -> str:
+        for name, folder in inputs.items():
+            if not folder.is_dir():
+                raise RecipeError(
+                    f"{lineage[-1].variant}: {stage} needs {name} from {folder}, which is not "
+                    "there: run `python -m models all`"
+                )
+        recipe, root = lineage[-1], lineage[0]
+        section = recipe if stage == "publish" else getattr(recipe, stage, None)
+        made_from = {
+            "family": recipe.family,
+            "max_length": root.max_length,
+            "section": section.model_dump() if section else None,
+            "inputs": {name: _hashes(folder) for name, folder in inputs.items()},
+            "sources": [_source_sha256(name) for name in (stage, *_ALSO_RUNS.get(stage, ()))],
+        }
+        return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+
+
+def _weights_stage(recipe: Recipe) -> Stage:
+    return "distill" if recipe.distill else "train"
+
+
+def _source_sha256(module: str) -> str:
+    return hashlib.sha256(Path(__file__).with_name(f"{module}.py").read_bytes()).hexdigest()
+
+
+def _is_current(output: Path, key: str) -> bool:
+    path = output / _STAMP_NAME
+    if not path.is_file():
+        return False
+    stamp = json.loads(path.read_text())
+    return bool(stamp["key"] == key and stamp["outputs"] == _hashes(output))
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != _STAMP_NAME
+    }

@@ -1,0 +1,58 @@
+"""The listening socket: opens it, and stops it without resetting anyone.
+
+It does not know what is said on the connections.
+"""
+
+import ctypes
+import socket
+import struct
+from contextlib import suppress
+
+from serving.errors import StartError
+from serving.settings import Settings
+
+_BACKLOG = 2048
+_SO_ATTACH_FILTER = 26
+_TCP_FLAGS_OFFSET = 13
+_SYN = 0x02
+# Classic BPF (linux/filter.h): drop a segment with the SYN flag, keep every other one.
+_DROP_SYN = b"".join(
+    struct.pack("HBBI", code, on_true, on_false, operand)
+    for code, on_true, on_false, operand in (
+        (0x30, 0, 0, _TCP_FLAGS_OFFSET),  # load the flags byte
+        (0x45, 0, 1, _SYN),  # SYN set: next instruction, else skip it
+        (0x06, 0, 0, 0),  # drop
+        (0x06, 0, 0, 0xFFFFFFFF),  # keep
+    )
+)
+
+
+def open_listener(settings: Settings) -> socket.socket:
+    """A bound, listening TCP socket. Raises StartError naming the host and port."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"SIZEWISE_HOST, SIZEWISE_PORT: {settings.host}:{settings.port} cannot be bound "
+            f"({error.strerror}): choose another"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def refuse_new_connections(listener: socket.socket) -> None:
+    """Let the kernel begin no more handshakes, so that the backlog can be served to its end.
+
+    Closing a listener resets the connections that the kernel has accepted and the process has
+    not. With their SYN dropped, new clients try again and find the port closed, or another
+    replica. Where the kernel has no socket filters nothing happens.
+    """
+    instructions = ctypes.create_string_buffer(_DROP_SYN, len(_DROP_SYN))
+    program = struct.pack("HL", len(_DROP_SYN) // 8, ctypes.addressof(instructions))
+    with suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)

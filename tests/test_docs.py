@@ -1,0 +1,86 @@
+"""What a user can set, see or be told is documented, and the README's commands are true."""
+
+import itertools
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import serving.errors
+from serving.__main__ import READY
+from serving.errors import ServedError
+from serving.metrics import Metrics
+from serving.settings import PREFIX, Settings, settings_table
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
+
+
+def served_errors(base=ServedError):
+    for error in base.__subclasses__():
+        if "code" in vars(error):
+            yield error
+        yield from served_errors(error)
+
+
+def test_the_settings_table_is_the_one_generated_from_the_settings():
+    assert settings_table() in README
+
+
+@pytest.mark.parametrize("error", list(served_errors()), ids=lambda e: e.code)
+def test_every_error_is_drawn_documented_and_unique(error):
+    assert re.search(rf"{error.__name__} +{error.status}  {error.code}\b", serving.errors.__doc__)
+    assert f"| {error.status} | `{error.code}` |" in README
+    assert [e.code for e in served_errors()].count(error.code) == 1
+
+
+def test_every_metric_is_documented():
+    names = {
+        metric.name + ("_total" if metric.type == "counter" else "")
+        for metric in Metrics().registry.collect()
+    }
+
+    assert len(names) > 10
+    for name in names:
+        assert f"`{name}`" in README
+
+
+def test_every_dependency_has_its_line():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = [
+        *project["dependencies"],
+        *itertools.chain(*project["optional-dependencies"].values()),
+    ]
+    locked = (ROOT / "constraints.txt").read_text().lower().replace("_", "-")
+    for name in {re.split(r"[\[=]", each)[0] for each in required}:
+        assert re.search(rf"^- `{name}`[: ]", ARCHITECTURE, re.MULTILINE), f"{name} has no line"
+        if name != "onnxruntime-gpu":
+            assert re.search(rf"^{name}==", locked, re.MULTILINE), f"{name} is not locked"
+
+
+def test_the_map_names_every_module_and_every_make_target():
+    for top in ("serving", "models", "loadtest"):
+        for path in (ROOT / top).glob("*.py"):
+            if path.name != "__init__.py":
+                assert re.search(rf"^ +{path.name} ", README, re.MULTILINE), f"{top}/{path.name}"
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[0].split():
+        assert f"`make {target}`" in README
+
+
+def test_the_readmes_curl_is_the_one_that_the_server_prints():
+    printed = READY.format(host="127.0.0.1", port=8000)
+    curl = re.search(r"curl -s http\S+/v1/classify.*?'\n", printed, re.DOTALL).group()
+
+    assert shlex.split(curl.replace("\\\n", "")) in [
+        shlex.split(block.replace("\\\n", ""))
+        for block in re.findall(r"^(curl .*?'\n)", README, re.DOTALL | re.MULTILINE)
+    ]
+
+
+def test_every_setting_has_a_range_or_a_meaning():
+    for name, field in Settings.model_fields.items():
+        assert field.description, f"{PREFIX}{name.upper()} has no description"
