@@ -31,6 +31,7 @@ from serving.schemas import (
 from serving.service import Service
 from serving.settings import Settings
 
+CLASSIFY_PATH = "/v1/classify"
 PROBLEM_TYPE = "application/problem+json"
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -54,7 +55,7 @@ class RequestRecord:
 
 
 @router.post(
-    "/v1/classify",
+    CLASSIFY_PATH,
     response_model=ClassifyResponse,  # documented only: the handler builds its own response
     responses=PROBLEMS,
     openapi_extra={
