@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic_core import to_json
 from starlette.datastructures import MutableHeaders
@@ -36,6 +37,7 @@ from serving.settings import Settings
 VERSION = "0.1.0"
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _CLIENT_LEFT = 499
+_PATHS = {route.endpoint: route.path for route in router.routes if isinstance(route, APIRoute)}
 
 
 def create_app(
@@ -128,8 +130,7 @@ class RequestRecorder:
 
     def _record(self, scope: Scope, record: RequestRecord, status: int) -> None:
         seconds = time.monotonic() - record.started_s
-        route = scope.get("route")
-        endpoint = route.path if route is not None else ""
+        endpoint = _PATHS.get(scope.get("endpoint"), "")
         metrics = self._service.metrics
         metrics.record_request(endpoint, record.model, status, seconds)
         code = record.error.code if record.error else None
