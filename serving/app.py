@@ -37,7 +37,9 @@ from serving.settings import Settings
 VERSION = "0.1.0"
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _CLIENT_LEFT = 499
-_PATHS = {route.endpoint: route.path for route in router.routes if isinstance(route, APIRoute)}
+_PATHS: dict[object, str] = {
+    route.endpoint: route.path for route in router.routes if isinstance(route, APIRoute)
+}
 
 
 def create_app(
