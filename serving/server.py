@@ -18,23 +18,49 @@ from serving.logs import log
 from serving.service import Service
 from serving.settings import Settings
 
+_MAX_HEAD_BYTES = 65_536
+_MAX_HEAD_S = 10
 _LAST_REQUEST_S = 0.25
 _BACKLOG_S = 0.1
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 whose parser errors are problem+json too, and that hangs up politely."""
+    """HTTP/1.1 with a bounded head, whose refusals are problem+json and that hangs up politely."""
 
-    def shutdown(self) -> None:
-        """Close after a grace: a request may be on its way on a connection that looks idle.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._await_head()
 
-        uvicorn would close at once, and reset the connection under a request that the kernel
-        has accepted already. What arrives in the grace is answered with `Connection: close`.
-        """
-        self.loop.call_later(_LAST_REQUEST_S, super().shutdown)
+    def on_message_begin(self) -> None:
+        """The first byte of a request has come."""
+        super().on_message_begin()
+        self._head_timer.cancel()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """The request line and all headers have come."""
+        self._in_head = False
+        self._head_timer.cancel()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._head_timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and refuse a head that does not end."""
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                self.send_400_response(f"The head exceeds {_MAX_HEAD_BYTES} bytes.")
 
     def send_400_response(self, msg: str) -> None:
-        """Answer bytes that are not HTTP, and close the connection."""
+        """Answer what is not an HTTP request that can be served, and close the connection."""
+        if self.transport.is_closing():
+            return
         problem = {
             "type": "about:blank",
             "title": MalformedRequest.title,
@@ -49,6 +75,21 @@ class HttpProtocol(HttpToolsProtocol):
             b"connection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
         )
         self.transport.close()
+
+    def shutdown(self) -> None:
+        """Close after a grace: a request may be on its way on a connection that looks idle.
+
+        uvicorn would close at once, and reset the connection under a request that the kernel
+        has accepted already. What arrives in the grace is answered with `Connection: close`.
+        """
+        self.loop.call_later(_LAST_REQUEST_S, super().shutdown)
+
+    def _await_head(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(
+            _MAX_HEAD_S, self.send_400_response, f"The head did not come in {_MAX_HEAD_S} s."
+        )
 
 
 class Server(uvicorn.Server):

@@ -124,6 +124,7 @@ def test_every_hostile_request_is_a_4xx_that_names_its_field_and_hurts_nobody(se
         b"POST /v1/classify HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET /" + b"a" * 10 + b"\x00 HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000,
     ],
 )
 def test_bytes_that_are_not_http_are_answered_with_a_problem_too(server, raw):
@@ -138,6 +139,17 @@ def test_bytes_that_are_not_http_are_answered_with_a_problem_too(server, raw):
     assert head.startswith(b"HTTP/1.1 400 ")
     assert PROBLEM.encode() in head
     assert json.loads(body)["code"] == "malformed_request"
+
+
+def test_a_head_that_does_not_end_is_given_up_in_time(server):
+    host, port = server.url.removeprefix("http://").split(":")
+    started = time.monotonic()
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\n")
+        answer = connection.recv(65536)
+
+    assert 5 < time.monotonic() - started < 15
+    assert answer.startswith(b"HTTP/1.1 400 ")
 
 
 def test_the_request_id_is_echoed_when_it_is_sane_and_made_when_it_is_not(server):
