@@ -3,10 +3,11 @@
 It does not know what is worth saying; each caller does.
 """
 
-import json
 import logging
 import sys
 import time
+
+from pydantic_core import to_json
 
 LOGGER = logging.getLogger("sizewise")
 
@@ -26,7 +27,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return to_json(line, fallback=str, inf_nan_mode="strings").decode()
 
 
 def configure_logs() -> None:

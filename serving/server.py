@@ -110,6 +110,7 @@ class Server(uvicorn.Server):
                 ws="none",
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=max(1, round(settings.drain_ms / 1e3)),
             )
