@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (RecipeError, BundleError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"Next: SIZEWISE_REGISTRY={options.registry} python -m serving")
+    print(f"Next: {_next_command(options)}")
     return 0
 
 
@@ -51,6 +51,12 @@ def make(command: str, recipe: Path | None, registry: Path) -> None:
         if command in ("all", "publish"):
             bundle = publish(workshop.folder(ancestors[-1], "publish"), registry)
             print(f"Published {bundle.folder}, version {bundle.manifest.version}")
+
+
+def _next_command(options: argparse.Namespace) -> str:
+    if options.command in ("all", "publish", "import"):
+        return f"SIZEWISE_REGISTRY={options.registry} python -m serving"
+    return f"python -m models all {options.recipe or ''}".rstrip()
 
 
 def _parser() -> argparse.ArgumentParser:

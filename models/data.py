@@ -8,9 +8,9 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tqdm import tqdm
 
@@ -50,20 +50,18 @@ def run(job: Job) -> None:
     assert section is not None
     splits, unlabelled = divide(read_sentences(job.inputs["sources"] / "sentences"), section)
     for split, rows in splits.items():
-        lines = (json.dumps({"text": row.text, "label": row.label}) for row in rows)
-        (job.output / f"{split}.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    lines = (json.dumps({"text": text}) for text in unlabelled)
-    (job.output / f"{UNLABELLED}.jsonl").write_text("".join(f"{line}\n" for line in lines))
+        _write_lines(split_path(job.output, split), [asdict(row) for row in rows])
+    _write_lines(job.output / f"{UNLABELLED}.jsonl", [{"text": text} for text in unlabelled])
 
 
 def read_split(folder: Path, split: Split) -> list[Labelled]:
     """The labelled texts of one split, in file order."""
-    return [Labelled(**json.loads(line)) for line in split_path(folder, split).open()]
+    return [Labelled(**row) for row in _read_lines(split_path(folder, split))]
 
 
 def read_unlabelled(folder: Path) -> list[str]:
     """The unlabelled texts, in file order."""
-    return [json.loads(line)["text"] for line in (folder / f"{UNLABELLED}.jsonl").open()]
+    return [row["text"] for row in _read_lines(folder / f"{UNLABELLED}.jsonl")]
 
 
 def split_path(folder: Path, split: Split) -> Path:
@@ -135,3 +133,11 @@ def normalised(text: str) -> str:
     """What makes two texts the same: NFKC, case folded, punctuation and spaces collapsed."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return re.sub(r"[\W_]+", " ", folded).strip()
+
+
+def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="ascii")
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]

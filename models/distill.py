@@ -6,6 +6,7 @@ It does not know how the teacher was trained or how the student is exported.
 import copy
 import json
 import os
+from collections.abc import Sequence
 
 import torch
 from torch.nn import functional
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from models.data import read_split, read_unlabelled
+from models.data import LABELS, read_split, read_unlabelled
 from models.fit import Ids, Loss, Pace, accuracy, fit, padded, similar_lengths
 from models.recipe import DistillSection, RecipeError
 from models.vocabulary import trimmed, words_to_keep
@@ -75,7 +76,9 @@ def shrunk(teacher: PreTrainedModel, layers: tuple[int, ...], keep: list[int]) -
     config.vocab_size = len(keep)
     taught = teacher.state_dict()
     weights = {name: value for name, value in taught.items() if ".layer." not in name}
-    student: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
+    student: PreTrainedModel = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]
+        config
+    )
     for name in student.state_dict():
         if ".layer." in name:
             prefix, _, rest = name.partition(".layer.")
@@ -88,11 +91,11 @@ def shrunk(teacher: PreTrainedModel, layers: tuple[int, ...], keep: list[int]) -
 
 
 def _answers(
-    teacher: PreTrainedModel, encodings: list[Ids], layers: tuple[int, ...]
+    teacher: PreTrainedModel, encodings: Sequence[Ids], layers: tuple[int, ...]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The teacher's logits (texts, labels) and first-token states (texts, layers, width)."""
     config = teacher.config
-    logits = torch.empty(len(encodings), config.num_labels)
+    logits = torch.empty(len(encodings), len(LABELS))
     hidden = torch.empty(len(encodings), len(layers), config.hidden_size)
     batches = similar_lengths([len(ids) for ids in encodings], _BATCH_TEXTS, seed=0)
     with torch.no_grad():
@@ -112,15 +115,16 @@ def _first_tokens(output: SequenceClassifierOutput, layers: tuple[int, ...]) -> 
 def _loss(
     section: DistillSection, logits: torch.Tensor, hidden: torch.Tensor, labels: torch.Tensor
 ) -> Loss:
-    """Hinton et al. 2015 (soft targets) with the labels where there are any, and the first
+    """Soft targets (Hinton et al. 2015), labels where there are any, and alike first tokens.
 
-    token's state after each layer (as TinyBERT, Jiao et al. 2020, but that token only, because
-    teacher and student cut rare words into different pieces).
+    After each layer the first token's state is drawn to the teacher's, as TinyBERT does (Jiao et
+    al. 2020) for all tokens: here the two may cut rare words into different pieces.
     """
     warmth = section.temperature
     every = tuple(range(len(section.layers)))
 
     def loss(batch: list[int], output: SequenceClassifierOutput) -> torch.Tensor:
+        assert output.logits is not None
         soft = functional.kl_div(
             functional.log_softmax(output.logits / warmth, dim=-1),
             functional.log_softmax(logits[batch] / warmth, dim=-1),

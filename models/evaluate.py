@@ -29,7 +29,7 @@ def run(job: Job) -> None:
     Agreement is with the teacher's answers; the teacher itself has none.
     """
     bundle = read_bundle(job.inputs["bundle"])
-    teacher = job.inputs.get("teacher")
+    teacher = job.inputs.get("teacher_answers")
     taught = json.loads((teacher / "answers.json").read_text()) if teacher else {}
     evaluations, answers = {}, {}
     for split in _SPLITS:

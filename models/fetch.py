@@ -75,9 +75,7 @@ def _download(package: Package, cache: Path) -> Path:
                 f"check the network or put {package.file_name} into {cache}"
             )
     if hashlib.sha256(path.read_bytes()).hexdigest() != package.sha256:
-        raise RecipeError(
-            f"{path} is not the pinned {package.requirement}: delete it and run again"
-        )
+        raise RecipeError(f"{path} is not the pinned {package.requirement}: delete it")
     return path
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from tqdm import tqdm
-from transformers import PreTrainedModel, get_linear_schedule_with_warmup
+from transformers import get_linear_schedule_with_warmup
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 Ids = Sequence[int]
@@ -60,7 +60,7 @@ def padded(encodings: Sequence[Ids]) -> dict[str, torch.Tensor]:
     }
 
 
-def accuracy(model: PreTrainedModel, encodings: Sequence[Ids], labels: Sequence[int]) -> float:
+def accuracy(model: torch.nn.Module, encodings: Sequence[Ids], labels: Sequence[int]) -> float:
     """The share of texts whose largest logit is at their label."""
     model.eval()
     right = 0
@@ -72,7 +72,7 @@ def accuracy(model: PreTrainedModel, encodings: Sequence[Ids], labels: Sequence[
 
 
 def fit(
-    model: PreTrainedModel,
+    model: torch.nn.Module,
     encodings: Sequence[Ids],
     loss: Loss,
     pace: Pace,
@@ -87,7 +87,9 @@ def fit(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=pace.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
     )
-    schedule = get_linear_schedule_with_warmup(optimizer, int(_WARMUP_SHARE * steps), steps)
+    schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
+        optimizer, int(_WARMUP_SHARE * steps), steps
+    )
     best, weights = -1.0, model.state_dict()
     with tqdm(total=steps, unit="batch") as progress:
         for epoch in range(pace.epochs):
@@ -102,7 +104,7 @@ def fit(
                 optimizer.zero_grad()
                 progress.update()
             score = validate()
-            progress.set_description(f"epoch {epoch + 1} of {pace.epochs}, validation {score:.4f}")
+            progress.write(f"epoch {epoch + 1} of {pace.epochs}: validation {score:.4f}")
             if score > best:
                 best, weights = score, copy.deepcopy(model.state_dict())
     model.load_state_dict(weights)

@@ -7,7 +7,7 @@ import json
 import shutil
 
 from models.workshop import Job
-from serving.bundle import BUNDLE_NAMES, read_bundle, write_manifest
+from serving.bundle import BUNDLE_NAMES, Evaluation, read_bundle, write_manifest
 
 
 def run(job: Job) -> None:
@@ -15,11 +15,10 @@ def run(job: Job) -> None:
     made = read_bundle(job.inputs["bundle"])
     for name in BUNDLE_NAMES:
         shutil.copyfile(made.folder / name, job.output / name)
-    computed = {"version", "bytes", "files"}
-    draft = made.manifest.model_dump(exclude=computed)
-    draft |= {
+    scores = json.loads((job.inputs["evaluate"] / "evaluations.json").read_text())
+    fields = made.manifest.model_dump(exclude={"version", "bytes", "files"}) | {
         "recipe": job.recipe.model_dump(mode="json", exclude_none=True),
-        "evaluations": json.loads((job.inputs["evaluate"] / "evaluations.json").read_text()),
+        "evaluations": {split: Evaluation(**score) for split, score in scores.items()},
         "build_seconds": job.seconds,
     }
-    write_manifest(job.output, **draft)
+    write_manifest(job.output, **fields)

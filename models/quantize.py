@@ -24,7 +24,7 @@ from serving.bundle import (
     write_manifest,
 )
 
-_QUANTISED = ("Attention", "MatMul", "Gemm", "EmbedLayerNormalization", "Gather")
+_QUANTISED = ("Attention", "MatMul", "EmbedLayerNormalization")
 
 
 def run(job: Job) -> None:
@@ -34,7 +34,7 @@ def run(job: Job) -> None:
     """
     section = job.recipe.quantize
     assert section is not None
-    parent = read_bundle(job.inputs["bundle"])
+    parent = read_bundle(job.inputs["parent"])
     for name in (CONFIG_NAME, TOKENIZER_NAME):
         shutil.copyfile(parent.folder / name, job.output / name)
     to_int8(parent.model_path, job.output / MODEL_NAME)
@@ -61,6 +61,7 @@ def run(job: Job) -> None:
 
 def to_int8(source: Path, target: Path) -> None:
     """Quantise the weights of a fused graph, embeddings included, one scale a channel."""
+    # Its warning, to pre-process first, is meant for graphs that are not fused yet.
     logging.getLogger().setLevel(logging.ERROR)
     quantize_dynamic(
         source,
@@ -68,5 +69,7 @@ def to_int8(source: Path, target: Path) -> None:
         op_types_to_quantize=list(_QUANTISED),
         per_channel=True,
         weight_type=QuantType.QInt8,
+        # The fused operators have no shape inference; everything between them is fp32.
+        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
     )
     onnx.checker.check_model(str(target))

@@ -76,14 +76,12 @@ class QuantizeSection(_Section):
 class Recipe(_Section):
     """One variant: either a teacher (data, train), a student (distill) or a quantised parent.
 
-    `parent` names the variant that it is made from; `ships` whether it belongs to the family
-    that comes with the project.
+    `parent` names the variant that it is made from.
     """
 
     variant: str
     family: str
     parent: str | None = None
-    ships: bool = False
     data: DataSection | None = None
     train: TrainSection | None = None
     distill: DistillSection | None = None

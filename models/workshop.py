@@ -14,6 +14,15 @@ from pathlib import Path
 from models.recipe import Recipe, RecipeError, Stage
 
 _STAMP_NAME = "stamp.json"
+_READS: dict[Stage, tuple[str, ...]] = {
+    "data": ("sources",),
+    "train": ("sources", "data"),
+    "distill": ("data", "teacher"),
+    "export": ("data", "weights"),
+    "quantize": ("data", "parent"),
+    "evaluate": ("data", "bundle", "teacher_answers"),
+    "publish": ("bundle", "evaluate"),
+}
 _ALSO_RUNS: dict[Stage, tuple[str, ...]] = {
     "train": ("fit",),
     "distill": ("fit", "vocabulary"),
@@ -27,7 +36,7 @@ class Job:
     """What a stage is given: its recipe, the folders it reads and the folder it fills.
 
     `lineage` has the recipe's ancestors and itself, the teacher first. `inputs` maps the name
-    of an input (see Workshop.inputs) to its folder; `seconds` has the times of finished stages.
+    of an input (see Workshop.inputs) to its folder; `seconds` has the times of the stages before.
     """
 
     lineage: tuple[Recipe, ...]
@@ -74,7 +83,7 @@ class Workshop:
         staged.mkdir(parents=True)
         started = time.perf_counter()
         importlib.import_module(f"models.{stage}").run(
-            Job(lineage, inputs, staged, self.seconds(recipe))
+            Job(lineage, inputs, staged, self._seconds(recipe, stage))
         )
         stamp = {
             "key": key,
@@ -93,29 +102,28 @@ class Workshop:
     def inputs(self, lineage: tuple[Recipe, ...], stage: Stage) -> dict[str, Path]:
         """The folders that a stage reads, by name."""
         recipe, root = lineage[-1], lineage[0]
-        if stage == "data":
-            return {"sources": self.sources}
-        data = {"data": self.folder(root, "data")}
-        if stage == "train":
-            return data | {"sources": self.sources}
-        if stage == "distill":
-            return data | {"teacher": self.folder(lineage[-2], _weights_stage(lineage[-2]))}
-        if stage == "export":
-            return data | {"weights": self.folder(recipe, _weights_stage(recipe))}
-        if stage == "quantize":
-            return data | {"bundle": self.folder(lineage[-2], "export")}
-        bundle = {"bundle": self.folder(recipe, "quantize" if recipe.quantize else "export")}
-        if stage == "evaluate":
-            teacher = {} if recipe == root else {"teacher": self.folder(root, "evaluate")}
-            return data | bundle | teacher
-        return bundle | {"evaluate": self.folder(recipe, "evaluate")}
+        folders = {
+            "sources": self.sources,
+            "data": self.folder(root, "data"),
+            "weights": self.folder(recipe, _weights_stage(recipe)),
+            "bundle": self.folder(recipe, "quantize" if recipe.quantize else "export"),
+            "evaluate": self.folder(recipe, "evaluate"),
+        }
+        if recipe.parent:
+            parent = lineage[-2]
+            folders["teacher"] = self.folder(parent, _weights_stage(parent))
+            folders["parent"] = self.folder(parent, "export")
+            folders["teacher_answers"] = self.folder(root, "evaluate")
+        return {name: folders[name] for name in _READS[stage] if name in folders}
 
-    def seconds(self, recipe: Recipe) -> dict[str, float]:
-        """How long each finished stage of a variant took when it last ran."""
+    def _seconds(self, recipe: Recipe, stage: Stage) -> dict[str, float]:
+        """How long each stage before this one took when it last ran."""
+        earlier = recipe.stages[: recipe.stages.index(stage)]
+        stamps = {name: self.folder(recipe, name) / _STAMP_NAME for name in earlier}
         return {
-            stage: float(json.loads(path.read_text())["seconds"])
-            for stage in recipe.stages
-            if (path := self.folder(recipe, stage) / _STAMP_NAME).is_file()
+            name: float(json.loads(stamp.read_text())["seconds"])
+            for name, stamp in stamps.items()
+            if stamp.is_file()
         }
 
     def _key(self, lineage: tuple[Recipe, ...], stage: Stage, inputs: dict[str, Path]) -> str:

@@ -35,7 +35,8 @@ function request()
   return wrk.format(nil, "/v1/classify", nil, bodies[turn])
 end
 function done(summary, latency, requests)
-  io.write(string.format('{"requests": %d, "seconds": %f, "bad": %d, "p50_ms": %f, "p99_ms": %f}\\n',
+  io.write(string.format(
+    '{"requests": %d, "seconds": %f, "bad": %d, "p50_ms": %f, "p99_ms": %f}\\n',
     summary.requests, summary.duration / 1e6,
     summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout,
     latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))

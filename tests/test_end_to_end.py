@@ -57,5 +57,3 @@ def test_the_shipped_family_is_whole_small_and_as_good_as_promised():
         assert bundle.manifest.evaluations["test"].n >= 2000
         assert bundle.manifest.evaluations["test"].accuracy.value >= 0.805
     assert sum(bundle.manifest.bytes for bundle in bundles) <= MAX_BYTES
-
-

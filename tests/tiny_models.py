@@ -1,9 +1,8 @@
-"""A tiny base model and rated sentences in the shape of the real ones, and recipes for them.
+"""A tiny base model and rated sentences, in the shape of the real ones.
 
 It does not know which test uses them.
 """
 
-import json
 import random
 from pathlib import Path
 
@@ -17,59 +16,6 @@ NOUNS = ("film", "plot", "camera", "battery", "actor", "screen", "story", "phone
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,"
 
-TEACHER = """
-family = "tone"
-[data]
-seed = "0"
-neutral_below = 0.5
-validation_share = 0.2
-calibration_share = 0.1
-test_share = 0.2
-[train]
-seed = 0
-epochs = 6
-learning_rate = 5e-3
-batch_texts = 16
-max_length = 32
-label_smoothing = 0.0
-[export]
-tolerance = 1e-4
-"""
-STUDENT = """
-family = "tone"
-parent = "teacher-fp32"
-[distill]
-seed = 0
-layers = [1]
-vocabulary_words = 105
-epochs = 4
-learning_rate = 5e-3
-batch_texts = 16
-temperature = 2.0
-hidden_weight = 1.0
-label_weight = 0.3
-[export]
-tolerance = 1e-4
-"""
-QUANTISED = """
-family = "tone"
-parent = "student-fp32"
-[quantize]
-max_accuracy_drop = 0.1
-"""
-
-
-def write_recipes(folder: Path) -> Path:
-    """teacher-fp32, student-fp32 and student-int8."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for variant, content in (
-        ("teacher-fp32", TEACHER),
-        ("student-fp32", STUDENT),
-        ("student-int8", QUANTISED),
-    ):
-        (folder / f"{variant}.toml").write_text(content)
-    return folder
-
 
 def write_sources(folder: Path) -> Path:
     """What fetch.py leaves: `base/` and `sentences/`."""
@@ -78,7 +24,7 @@ def write_sources(folder: Path) -> Path:
     sentences.mkdir(parents=True)
     chosen = random.Random(0)
     for name, per_review, count in (
-        ("movieReviewSnippets", 1, 120),
+        ("movieReviewSnippets", 1, 300),
         ("amazonReviewSnippets", 3, 120),
         ("tweets", 1, 30),
         ("nytEditorialSnippets", 2, 30),
@@ -119,9 +65,8 @@ def write_base(folder: Path) -> Path:
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=64,
+        initializer_range=0.2,
         max_position_embeddings=64,
     )
     BertForSequenceClassification(config).save_pretrained(folder)
-    saved = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(saved))
     return folder

@@ -1,0 +1,93 @@
+import pytest
+
+from models.recipe import RECIPES, RecipeError, in_parent_order, lineage, read_recipe
+from tests.tiny_recipes import STUDENT, TEACHER, write_recipes
+
+
+def test_the_variant_is_the_name_of_the_file(tmp_path):
+    write_recipes(tmp_path)
+
+    recipe = read_recipe(tmp_path / "student-fp32.toml")
+
+    assert (recipe.variant, recipe.parent, recipe.family) == (
+        "student-fp32",
+        "teacher-fp32",
+        "tone",
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key"),
+    [
+        ("epochs = 12", "epochs = 12\nepochz = 7", "train.epochz"),
+        ("epochs = 12", "epochs = 0", "train.epochs"),
+        ("epochs = 12", "", "train.epochs"),
+        ("test_share = 0.2", "test_share = 1.5", "data.test_share"),
+        ("learning_rate = 3e-3", 'learning_rate = "fast"', "train.learning_rate"),
+        ('family = "tone"', 'family = "tone"\nflavour = 1', "flavour"),
+    ],
+)
+def test_a_wrong_key_is_named(tmp_path, before, after, key):
+    path = tmp_path / "teacher-fp32.toml"
+    assert before in TEACHER
+    path.write_text(TEACHER.replace(before, after))
+
+    with pytest.raises(RecipeError, match=key) as refusal:
+        read_recipe(path)
+
+    assert str(path) in str(refusal.value)
+
+
+def test_a_recipe_that_is_no_toml_is_refused(tmp_path):
+    path = tmp_path / "teacher-fp32.toml"
+    path.write_text("family = ")
+
+    with pytest.raises(RecipeError, match="not a readable recipe"):
+        read_recipe(path)
+
+
+def test_a_student_without_a_parent_is_refused(tmp_path):
+    path = tmp_path / "student-fp32.toml"
+    path.write_text(STUDENT.replace('parent = "teacher-fp32"', ""))
+
+    with pytest.raises(RecipeError, match="without parent has the sections"):
+        read_recipe(path)
+
+
+def test_lineage_starts_at_the_teacher(tmp_path):
+    write_recipes(tmp_path)
+
+    recipes = lineage(tmp_path / "student-int8.toml")
+
+    assert [r.variant for r in recipes] == ["teacher-fp32", "student-fp32", "student-int8"]
+
+
+def test_a_circle_of_parents_is_refused(tmp_path):
+    write_recipes(tmp_path)
+    (tmp_path / "student-fp32.toml").write_text(STUDENT.replace("teacher-fp32", "student-fp32"))
+
+    with pytest.raises(RecipeError, match="descends from itself"):
+        lineage(tmp_path / "student-fp32.toml")
+
+
+def test_a_missing_parent_is_named(tmp_path):
+    write_recipes(tmp_path)
+    (tmp_path / "teacher-fp32.toml").unlink()
+
+    with pytest.raises(RecipeError, match=r"teacher-fp32\.toml"):
+        lineage(tmp_path / "student-int8.toml")
+
+
+def test_the_project_s_own_recipes_are_readable_and_parents_come_first():
+    made = []
+    for path in in_parent_order(RECIPES):
+        recipe = read_recipe(path)
+        assert recipe.parent is None or recipe.parent in made
+        made.append(recipe.variant)
+
+    assert {"teacher-fp32", "medium-int8", "small-int8"} <= set(made)
+
+
+def test_a_folder_without_recipes_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match="holds no recipe"):
+        in_parent_order(tmp_path)

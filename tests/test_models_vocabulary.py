@@ -1,0 +1,64 @@
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from models.vocabulary import trimmed, words_to_keep
+from tests.tiny_models import BAD, GOOD, SPECIAL, write_base
+
+LIMIT = 95
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    path = write_base(tmp_path_factory.mktemp("words") / "base") / "tokenizer.json"
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def small(tokenizer):
+    whole = Tokenizer.from_str(json.dumps(tokenizer))
+    used = [whole.encode(text).ids for text in ["a superb film"] * 3 + ["the plot was dull"]]
+    keep = words_to_keep(tokenizer, used, LIMIT)
+    return keep, trimmed(tokenizer, keep)
+
+
+def test_the_most_used_words_stay_and_unused_ones_go(small):
+    keep, result = small
+
+    vocabulary = result["model"]["vocab"]
+    assert len(keep) == len(vocabulary) == LIMIT
+    assert {*SPECIAL, "superb", "film", "dull", "the", "z", "##z"} <= set(vocabulary)
+    assert "[unused0]" not in vocabulary
+    assert "unseen" not in vocabulary
+
+
+def test_new_ids_are_consecutive_and_keep_the_order_of_the_old(tokenizer, small):
+    keep, result = small
+
+    old = tokenizer["model"]["vocab"]
+    assert [old[word] for word in result["model"]["vocab"]] == keep == sorted(keep)
+    assert list(result["model"]["vocab"].values()) == list(range(LIMIT))
+
+
+words = st.sampled_from((*GOOD, *BAD, "unseen", "filmz", "zebra9", "\u6f22", "caf\u00e9"))
+
+
+@settings(deadline=None)
+@given(st.lists(words, min_size=1))
+def test_no_word_becomes_unknown_that_was_not_and_special_tokens_stay(tokenizer, small, text):
+    whole = Tokenizer.from_str(json.dumps(tokenizer))
+    cut = Tokenizer.from_str(json.dumps(small[1]))
+
+    before, after = whole.encode(" ".join(text)), cut.encode(" ".join(text))
+
+    assert after.tokens.count("[UNK]") == before.tokens.count("[UNK]")
+    assert (after.tokens[0], after.tokens[-1]) == ("[CLS]", "[SEP]")
+    assert [cut.token_to_id(token) for token in after.tokens] == after.ids
+
+
+def test_a_limit_without_room_for_the_characters_is_refused(tokenizer):
+    with pytest.raises(ValueError, match="do not fit into 10 words"):
+        words_to_keep(tokenizer, [], 10)
