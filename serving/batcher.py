@@ -9,22 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
-import numpy.typing as npt
-
-from serving.engine import Engine, Logits
+from serving.engine import Engine
 from serving.errors import DeadlineMissed, EngineFailed, Overloaded, ServedError
 from serving.scheduler import Plan, Scheduler, VariantKey, Waiting
 from serving.tokenizer import Encoding
 
 Clock = Callable[[], float]
+_Ran = tuple[list[list[float]], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Logits of one text, float32 of shape (labels,), and the seconds spent getting them."""
+    """Logits of one text, one a label, and the seconds spent getting them."""
 
-    logits: npt.NDArray[np.float32]
+    logits: list[float]
     queue_s: float
     engine_s: float
 
@@ -152,13 +150,13 @@ class Batcher:
             watchdog = loop.call_later(self._engine_timeout_s, self._give_up, plan)
             run.add_done_callback(partial(self._finish, loop, plan, started_s, watchdog))
 
-    def _run(self, variant: VariantKey, batch: list[list[int]]) -> tuple[Logits, float]:
-        """On an engine thread: the logits and the seconds they took."""
+    def _run(self, variant: VariantKey, batch: list[list[int]]) -> _Ran:
+        """On an engine thread: a row of logits a text, and the seconds they took."""
         started_s = self._clock()
         logits = self._engines[variant].run(batch)
         if len(logits) != len(batch):
             raise EngineFailed(f"the engine answered {len(logits)} of {len(batch)} texts")
-        return logits, self._clock() - started_s
+        return logits.tolist(), self._clock() - started_s
 
     def _finish(
         self,
@@ -166,7 +164,7 @@ class Batcher:
         plan: Plan,
         started_s: float,
         watchdog: asyncio.TimerHandle,
-        run: asyncio.Future[tuple[Logits, float]],
+        run: asyncio.Future[_Ran],
     ) -> None:
         watchdog.cancel()
         self._scheduler.finished(plan)

@@ -4,12 +4,10 @@ It does not know which variant a request should take (family.py) or how batches 
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
 
 from serving.batcher import Batcher, Clock
 from serving.bundle import Bundle
@@ -56,6 +54,8 @@ class Classifier:
         self._batcher = batcher
         self._tokenizer_threads = tokenizer_threads
         self._clock = clock
+        multi_label = bundle.manifest.problem_type == "multi_label"
+        self._probabilities = sigmoid if multi_label else softmax
 
     async def classify(
         self, texts: Sequence[str], *, truncate: bool, deadline_s: float
@@ -74,16 +74,18 @@ class Classifier:
         if not truncate:
             self._refuse_truncated(encodings)
         answered = await self._batcher.submit(self._key, encodings, deadline_s)
-        logits = np.stack([answer.logits for answer in answered])
         return Classified(
             variant=self.manifest.variant,
             version=self.manifest.version,
             labels=self.manifest.labels,
             answers=[
-                Answer(scores, encoding.truncated, answer.queue_s, answer.engine_s)
-                for scores, encoding, answer in zip(
-                    self._probabilities(logits).tolist(), encodings, answered, strict=True
+                Answer(
+                    self._probabilities(answer.logits),
+                    encoding.truncated,
+                    answer.queue_s,
+                    answer.engine_s,
                 )
+                for encoding, answer in zip(encodings, answered, strict=True)
             ],
             tokens=sum(encoding.length for encoding in encodings),
             tokenize_s=tokenize_s,
@@ -100,19 +102,15 @@ class Classifier:
                     value=encoding.full_length,
                 )
 
-    def _probabilities(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        if self.manifest.problem_type == "multi_label":
-            return sigmoid(logits)
-        return softmax(logits)
+
+def softmax(logits: Sequence[float]) -> list[float]:
+    """Probabilities that sum to 1, from one text's finite logits."""
+    largest = max(logits)
+    exponentials = [math.exp(logit - largest) for logit in logits]
+    total = sum(exponentials)
+    return [exponential / total for exponential in exponentials]
 
 
-def softmax(logits: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Probabilities of shape (texts, labels) from finite logits; rows sum to 1."""
-    values = np.asarray(logits, dtype=np.float64)
-    exponentials = np.exp(values - values.max(axis=-1, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
-
-
-def sigmoid(logits: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Independent probabilities of shape (texts, labels) from finite logits."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * np.asarray(logits, dtype=np.float64))))
+def sigmoid(logits: Sequence[float]) -> list[float]:
+    """Independent probabilities, from one text's finite logits."""
+    return [0.5 * (1.0 + math.tanh(0.5 * logit)) for logit in logits]

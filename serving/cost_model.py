@@ -3,10 +3,11 @@
 It does not know how the measurements were taken (warmup.py) or what is decided with them.
 """
 
+import statistics
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from itertools import accumulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,45 +18,59 @@ class Sample:
     length: int
     seconds: float
 
+    @property
+    def tokens(self) -> int:
+        """Padded tokens."""
+        return self.texts * self.length
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of tokens that attention looks at."""
+        return self.texts * self.length**2
+
 
 @dataclass(frozen=True, slots=True)
 class CostModel:
-    """seconds = run + text * n + token * n * L + attention * n * L^2, all coefficients >= 0.
+    """seconds = linear(n * L) + attention_s * n * L^2, for n texts of padded length L.
 
-    n is the number of texts and L the padded length. The linear term is the matrix products
-    with the weights, the quadratic one attention (Vaswani et al. 2017, table 1).
+    The products with the weights depend on the number of rows alone, but not in proportion:
+    kernels get better with more rows until the cache is full. So `linear` interpolates between
+    the measured `tokens`, and goes on with the last slope. Attention is quadratic in the length
+    (Vaswani et al. 2017, table 1).
     """
 
-    run_s: float
-    text_s: float
-    token_s: float
+    tokens: tuple[int, ...]
+    linear_s: tuple[float, ...]
     attention_s: float
 
     def seconds(self, texts: int, length: int) -> float:
         """Predicted seconds of one run while all slots are busy."""
-        per_text = self.text_s + length * (self.token_s + length * self.attention_s)
-        return self.run_s + texts * per_text
+        rows = max(texts * length, self.tokens[0])
+        right = min(max(bisect_left(self.tokens, rows), 1), len(self.tokens) - 1)
+        x0, x1 = self.tokens[right - 1], self.tokens[right]
+        y0, y1 = self.linear_s[right - 1], self.linear_s[right]
+        linear_s = y0 + (rows - x0) * (y1 - y0) / (x1 - x0)
+        return linear_s + self.attention_s * texts * length * length
 
 
-def fit_cost_model(samples: Sequence[Sample]) -> CostModel:
-    """Least squares on relative errors, keeping the coefficients non-negative.
+def fit_cost_model(sizes: Sequence[Sample], long: Sequence[Sample]) -> CostModel:
+    """Fit `sizes` (rising numbers of tokens in short texts) and `long` (single long texts).
 
-    A coefficient that comes out negative is dropped and the rest fitted again, which is the
-    active-set idea of Lawson and Hanson's NNLS, enough for four columns.
-    Raises ValueError without samples.
+    What a long text takes beyond short ones of as many tokens is attention's; the median over
+    `long` of that per pair, at least 0, is the coefficient. The linear part never falls.
+    Raises ValueError with fewer than two sizes.
     """
-    if not samples:
-        raise ValueError("a cost model needs at least one sample")
-    shape = np.array([(s.texts, s.length) for s in samples], dtype=float)
-    seconds = np.array([s.seconds for s in samples])
-    n, length = shape[:, 0], shape[:, 1]
-    columns = np.stack([np.ones_like(n), n, n * length, n * length**2], axis=1) / seconds[:, None]
-    active = [0, 1, 2, 3]
-    coefficients = np.zeros(4)
-    while active:
-        solved = np.linalg.lstsq(columns[:, active], np.ones(len(samples)), rcond=None)[0]
-        if solved.min() >= 0:
-            coefficients[active] = solved
-            break
-        del active[int(solved.argmin())]
-    return CostModel(*coefficients.tolist())
+    if len(sizes) < 2:
+        raise ValueError(f"a cost model needs at least two sizes, not {len(sizes)}")
+    tokens = tuple(sample.tokens for sample in sizes)
+    short = CostModel(tokens, tuple(sample.seconds for sample in sizes), 0.0)
+    longest_short = max(sample.length for sample in sizes)
+    per_pair = [
+        (sample.seconds - short.seconds(sample.texts, sample.length))
+        / (sample.pairs - sample.tokens * longest_short)
+        for sample in long
+        if sample.length > longest_short
+    ]
+    attention_s = max(0.0, statistics.median(per_pair)) if per_pair else 0.0
+    linear_s = accumulate((max(0.0, s.seconds - attention_s * s.pairs) for s in sizes), max)
+    return CostModel(tokens, tuple(linear_s), attention_s)

