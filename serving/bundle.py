@@ -147,7 +147,7 @@ def write_manifest(folder: Path, **fields: Any) -> Manifest:
         **fields, files=files, bytes=sum(file.bytes for file in files.values())
     )
     draft = draft.model_copy(update={"version": draft.content_version()})
-    manifest = _parse(draft.model_dump_json(), folder)
+    manifest = _parse(draft.model_dump_json(warnings=False), folder)
     _check_config(folder, manifest)
     (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n")
     return manifest
