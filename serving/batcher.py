@@ -5,9 +5,10 @@ It does not know what the logits mean, nor which texts go next: that is schedule
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 
 from serving.engine import Engine
 from serving.errors import DeadlineMissed, EngineFailed, Overloaded, ServedError
@@ -58,6 +59,16 @@ class _Place:
     encoding: Encoding
 
 
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A plan on its way through an engine thread."""
+
+    loop: asyncio.AbstractEventLoop
+    plan: Plan
+    at_s: float
+    watchdog: asyncio.TimerHandle
+
+
 class Batcher:
     """One queue and `slots` engine threads for all variants of the process.
 
@@ -84,12 +95,18 @@ class Batcher:
         self._engine_timeout_s = engine_timeout_s
         self._clock = clock
         self._on_batch = on_batch
-        self._threads = ThreadPoolExecutor(slots, "engine")
         self._dispatching = False
+        self._started: SimpleQueue[_Started | None] = SimpleQueue()
+        self._threads = [
+            Thread(target=self._work, name=f"engine-{slot}", daemon=True) for slot in range(slots)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
-        """Give the threads back; a run that is still going on is left to end by itself."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """End the threads; a run that is still going on is left to end by itself."""
+        for _ in self._threads:
+            self._started.put(None)
 
     async def submit(
         self, variant: VariantKey, encodings: Sequence[Encoding], deadline_s: float
@@ -145,44 +162,46 @@ class Batcher:
         while self._free_slots and (plan := self._scheduler.plan()):
             self._free_slots -= 1
             started_s = self._clock()
-            batch = [text.owner.encoding.ids for text in plan.texts]
-            run = loop.run_in_executor(self._threads, self._run, plan.variant, batch)
             watchdog = loop.call_later(self._engine_timeout_s, self._give_up, plan)
-            run.add_done_callback(partial(self._finish, loop, plan, started_s, watchdog))
+            self._started.put(_Started(loop, plan, started_s, watchdog))
 
-    def _run(self, variant: VariantKey, batch: list[list[int]]) -> _Ran:
-        """On an engine thread: a row of logits a text, and the seconds they took."""
+    def _work(self) -> None:
+        """An engine thread: run what is started, hand each outcome to the loop."""
+        while started := self._started.get():
+            try:
+                outcome: _Ran | Exception = self._run(started.plan)
+            except Exception as error:  # noqa: BLE001  whatever an engine raises fails its batch
+                outcome = error
+            with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                started.loop.call_soon_threadsafe(self._finish, started, outcome)
+
+    def _run(self, plan: Plan) -> _Ran:
+        """A row of logits a text, and the seconds they took."""
+        batch = [text.owner.encoding.ids for text in plan.texts]
         started_s = self._clock()
-        logits = self._engines[variant].run(batch)
+        logits = self._engines[plan.variant].run(batch)
         if len(logits) != len(batch):
             raise EngineFailed(f"the engine answered {len(logits)} of {len(batch)} texts")
         return logits.tolist(), self._clock() - started_s
 
-    def _finish(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        plan: Plan,
-        started_s: float,
-        watchdog: asyncio.TimerHandle,
-        run: asyncio.Future[_Ran],
-    ) -> None:
-        watchdog.cancel()
+    def _finish(self, started: "_Started", outcome: _Ran | Exception) -> None:
+        plan = started.plan
+        started.watchdog.cancel()
         self._scheduler.finished(plan)
         self._free_slots += 1
-        self._dispatch(loop)
-        error = run.exception()
-        if error is not None:
-            served = error if isinstance(error, ServedError) else EngineFailed(f"{error!r}")
-            self._fail(plan, served)
+        self._dispatch(started.loop)
+        if isinstance(outcome, Exception):
+            failed = outcome if isinstance(outcome, ServedError) else EngineFailed(f"{outcome!r}")
+            self._fail(plan, failed)
             return
-        logits, engine_s = run.result()
+        logits, engine_s = outcome
         tokens = sum(text.length for text in plan.texts)
         padding_tokens = plan.length * len(plan.texts) - tokens
         self._on_batch(BatchReport(plan.variant, len(plan.texts), tokens, padding_tokens, engine_s))
         for text, row in zip(plan.texts, logits, strict=True):
             place: _Place = text.owner
             group = place.group
-            group.answers[place.index] = Answered(row, started_s - group.joined_s, engine_s)
+            group.answers[place.index] = Answered(row, started.at_s - group.joined_s, engine_s)
             group.unanswered -= 1
             if not group.unanswered and not group.future.done():
                 group.future.set_result([answer for answer in group.answers if answer])
