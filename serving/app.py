@@ -14,11 +14,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic_core import to_json
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from serving.errors import (
     InternalError,
@@ -47,8 +45,8 @@ def create_app(
     *,
     make_engine: MakeEngine = OrtEngine,
     on_loaded: Callable[[BaseException | None], None],
-) -> FastAPI:
-    """The whole server as an ASGI application.
+) -> "App":
+    """The whole server.
 
     Models load in the background from its start on; `on_loaded` hears how that ended.
     Raises BundleError when the registry cannot be read.
@@ -62,7 +60,7 @@ def create_app(
         loading.cancel()
         service.close()
 
-    app = FastAPIOffline(
+    rest = FastAPIOffline(
         title="Sizewise",
         version=VERSION,
         description="Text classification by the variant of the right size.",
@@ -76,13 +74,8 @@ def create_app(
             Exception: _bug,
         },
     )
-    app.state.service = service
-    # This route answers; FastAPI's twin of it documents. FastAPI's own machinery around a
-    # handler costs a quarter of a small request (ARCHITECTURE.md, decisions).
-    app.router.routes.insert(0, Route(CLASSIFY_PATH, classify, methods=["POST"]))
-    app.include_router(router)
-    app.add_middleware(RequestRecorder, service=service)
-    return app
+    rest.include_router(router)
+    return App(rest, service)
 
 
 async def _load(service: Service, on_loaded: Callable[[BaseException | None], None]) -> None:
@@ -95,45 +88,53 @@ async def _load(service: Service, on_loaded: Callable[[BaseException | None], No
         on_loaded(None)
 
 
-class RequestRecorder:
-    """Pure ASGI middleware: gives each request its id, its record, its metrics and its log line."""
+class App:
+    """The ASGI application: gives each request its id, its record, its metrics and its log line.
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app = app
-        self._service = service
+    POST /v1/classify is answered here, everything else by FastAPI, whose layers around a handler
+    cost a quarter of a small request (ARCHITECTURE.md, decisions); its twin of the endpoint
+    documents it and refuses other methods.
+    """
+
+    def __init__(self, rest: FastAPI, service: Service) -> None:
+        self.service = service
+        self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification, version 3."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._rest(scope, receive, send)
             return
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         record = RequestRecord(request_id, time.monotonic())
-        scope.setdefault("state", {})["record"] = record
+        scope.setdefault("state", {}).update(record=record, service=self.service)
         status = 500
 
         async def send_recorded(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                if self._service.draining:
-                    headers["Connection"] = "close"
+                message["headers"].append((b"x-request-id", request_id.encode()))
+                if self.service.draining:
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
-        self._service.requests += 1
+        classifies = scope["path"] == CLASSIFY_PATH and scope["method"] == "POST"
+        self.service.requests += 1
         try:
-            await self._app(scope, receive, send_recorded)
+            if classifies:
+                await _classify(scope, receive, send_recorded)
+            else:
+                await self._rest(scope, receive, send_recorded)
         finally:
-            self._service.requests -= 1
-            self._record(scope, record, status)
+            self.service.requests -= 1
+            endpoint = CLASSIFY_PATH if classifies else _PATHS.get(scope.get("endpoint"), "")
+            self._record(scope, endpoint, record, status)
 
-    def _record(self, scope: Scope, record: RequestRecord, status: int) -> None:
+    def _record(self, scope: Scope, endpoint: str, record: RequestRecord, status: int) -> None:
         seconds = time.monotonic() - record.started_s
-        endpoint = _PATHS.get(scope.get("endpoint"), "")
-        metrics = self._service.metrics
+        metrics = self.service.metrics
         metrics.record_request(endpoint, record.model, status, seconds)
         code = record.error.code if record.error else None
         if code in REJECTIONS and endpoint.startswith("/v1/"):
@@ -151,6 +152,19 @@ class RequestRecorder:
             texts=record.texts,
             tokens=record.tokens,
         )
+
+
+async def _classify(scope: Scope, receive: Receive, send: Send) -> None:
+    request = Request(scope, receive)
+    try:
+        response = await classify(request)
+    except ServedError as error:
+        response = await _served_error(request, error)
+    except ClientDisconnect as error:
+        response = await _client_left(request, error)
+    except Exception as error:  # noqa: BLE001  the last resort answers 500
+        response = await _bug(request, error)
+    await response(scope, receive, send)
 
 
 async def _served_error(request: Request, error: Exception) -> Response:

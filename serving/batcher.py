@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 
 from serving.engine import Engine
 from serving.errors import DeadlineMissed, EngineFailed, Overloaded, ServedError
@@ -16,7 +16,7 @@ from serving.scheduler import Plan, Scheduler, VariantKey, Waiting
 from serving.tokenizer import Encoding
 
 Clock = Callable[[], float]
-_Ran = tuple[list[list[float]], float]
+_WATCHES_PER_TIMEOUT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +59,20 @@ class _Place:
     encoding: Encoding
 
 
-@dataclass(frozen=True, slots=True)
-class _Started:
-    """A plan on its way through an engine thread."""
+@dataclass(frozen=True, eq=False, slots=True)
+class _Run:
+    """A plan in an engine thread."""
 
-    loop: asyncio.AbstractEventLoop
     plan: Plan
-    at_s: float
-    watchdog: asyncio.TimerHandle
+    started_s: float
 
 
 class Batcher:
     """One queue and `slots` engine threads for all variants of the process.
 
-    Lives on one event loop: every method is called there. `alive` turns false when an engine
-    did not come back within `engine_timeout_s`.
+    Lives on one event loop: every public method is called there. An engine thread takes its next
+    plan itself, so that no slot waits for the loop. `alive` turns false when an engine did not
+    come back within `engine_timeout_s`.
     """
 
     def __init__(
@@ -89,24 +88,30 @@ class Batcher:
     ) -> None:
         self.alive = True
         self._engines = engines
-        self._scheduler = scheduler
-        self._free_slots = slots
         self._max_queue_texts = max_queue_texts
         self._engine_timeout_s = engine_timeout_s
         self._clock = clock
         self._on_batch = on_batch
-        self._dispatching = False
-        self._started: SimpleQueue[_Started | None] = SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._waking = False
+        # The engine threads share these with the loop, under the lock.
+        self._lock = Lock()
+        self._scheduler = scheduler
+        self._idle_threads = 0
+        self._runs: set[_Run] = set()
+        self._wakes: SimpleQueue[bool] = SimpleQueue()
         self._threads = [
             Thread(target=self._work, name=f"engine-{slot}", daemon=True) for slot in range(slots)
         ]
         for thread in self._threads:
             thread.start()
+        self._watch()
 
     def close(self) -> None:
         """End the threads; a run that is still going on is left to end by itself."""
+        self._watchdog.cancel()
         for _ in self._threads:
-            self._started.put(None)
+            self._wakes.put(False)
 
     async def submit(
         self, variant: VariantKey, encodings: Sequence[Encoding], deadline_s: float
@@ -118,24 +123,28 @@ class Batcher:
         Raises Overloaded when the queue has no room, DeadlineMissed when the answer would come
         too late, EngineFailed when a batch with one of the texts fails.
         """
-        self._admit(variant, encodings, deadline_s)
-        loop = asyncio.get_running_loop()
         now_s = self._clock()
-        group = _Group(loop.create_future(), now_s, [None] * len(encodings))
+        group = _Group(self._loop.create_future(), now_s, [None] * len(encodings))
         group.unanswered = len(encodings)
-        group.waiting = [
-            self._scheduler.add(variant, encoding.length, _Place(group, index, encoding))
-            for index, encoding in enumerate(encodings)
-        ]
-        self._wake(loop)
-        timer = loop.call_later(deadline_s - now_s, self._expire, group)
+        with self._lock:
+            self._admit(variant, encodings, deadline_s - now_s)
+            group.waiting = [
+                self._scheduler.add(variant, encoding.length, _Place(group, index, encoding))
+                for index, encoding in enumerate(encodings)
+            ]
+        if self._idle_threads and not self._waking:
+            # At the end of this turn of the loop, so that what arrived together joins.
+            self._waking = True
+            self._loop.call_soon(self._wake)
+        timer = self._loop.call_later(deadline_s - now_s, self._expire, group)
         try:
             return await group.future
         finally:
             timer.cancel()
-            self._withdraw(group)
+            if group.unanswered:
+                self._withdraw(group)
 
-    def _admit(self, variant: VariantKey, encodings: Sequence[Encoding], deadline_s: float) -> None:
+    def _admit(self, variant: VariantKey, encodings: Sequence[Encoding], left_s: float) -> None:
         waiting = self._scheduler.waiting_texts(variant)
         if waiting + len(encodings) > self._max_queue_texts:
             raise Overloaded(
@@ -146,62 +155,70 @@ class Batcher:
                 retry_after_s=1 + int(self._scheduler.backlog_s()),
             )
         lengths = [encoding.length for encoding in encodings]
-        left_s = deadline_s - self._clock()
         predicted_s = self._scheduler.predicted_s(variant, lengths)
         if predicted_s > left_s:
             raise _missed(left_s, predicted_s)
 
-    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Dispatch at the end of this turn of the loop, so that what arrived together joins."""
-        if not self._dispatching:
-            self._dispatching = True
-            loop.call_soon(self._dispatch, loop)
-
-    def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._dispatching = False
-        while self._free_slots and (plan := self._scheduler.plan()):
-            self._free_slots -= 1
-            started_s = self._clock()
-            watchdog = loop.call_later(self._engine_timeout_s, self._give_up, plan)
-            self._started.put(_Started(loop, plan, started_s, watchdog))
+    def _wake(self) -> None:
+        self._waking = False
+        with self._lock:
+            idle, self._idle_threads = self._idle_threads, 0
+        for _ in range(idle):
+            self._wakes.put(True)
 
     def _work(self) -> None:
-        """An engine thread: run what is started, hand each outcome to the loop."""
-        while started := self._started.get():
+        """An engine thread: run plan after plan, hand each outcome to the loop, until closed."""
+        while True:
+            run = self._next()
+            if run is None:
+                if not self._wakes.get():
+                    return
+                continue
+            outcome: list[list[float]] | Exception
             try:
-                outcome: _Ran | Exception = self._run(started.plan)
+                outcome = self._logits(run.plan)
             except Exception as error:  # noqa: BLE001  whatever an engine raises fails its batch
                 outcome = error
+            ended_s = self._clock()
+            with self._lock:
+                self._scheduler.finished(run.plan)
+                self._runs.discard(run)
             with suppress(RuntimeError):  # the loop has ended: nobody waits any more
-                started.loop.call_soon_threadsafe(self._finish, started, outcome)
+                self._loop.call_soon_threadsafe(self._finish, run, outcome, ended_s)
 
-    def _run(self, plan: Plan) -> _Ran:
-        """A row of logits a text, and the seconds they took."""
-        batch = [text.owner.encoding.ids for text in plan.texts]
-        started_s = self._clock()
-        logits = self._engines[plan.variant].run(batch)
-        if len(logits) != len(batch):
-            raise EngineFailed(f"the engine answered {len(logits)} of {len(batch)} texts")
-        return logits.tolist(), self._clock() - started_s
+    def _next(self) -> _Run | None:
+        """The next plan, begun; None when nothing waits, and then this thread counts as idle."""
+        with self._lock:
+            plan = self._scheduler.plan()
+            if plan is None:
+                self._idle_threads += 1
+                return None
+            run = _Run(plan, self._clock())
+            self._runs.add(run)
+            return run
 
-    def _finish(self, started: "_Started", outcome: _Ran | Exception) -> None:
-        plan = started.plan
-        started.watchdog.cancel()
-        self._scheduler.finished(plan)
-        self._free_slots += 1
-        self._dispatch(started.loop)
+    def _logits(self, plan: Plan) -> list[list[float]]:
+        """A row a text."""
+        logits = self._engines[plan.variant].run([text.owner.encoding.ids for text in plan.texts])
+        if len(logits) != len(plan.texts):
+            raise EngineFailed(f"the engine answered {len(logits)} of {len(plan.texts)} texts")
+        rows: list[list[float]] = logits.tolist()
+        return rows
+
+    def _finish(self, run: _Run, outcome: list[list[float]] | Exception, ended_s: float) -> None:
+        plan = run.plan
         if isinstance(outcome, Exception):
             failed = outcome if isinstance(outcome, ServedError) else EngineFailed(f"{outcome!r}")
             self._fail(plan, failed)
             return
-        logits, engine_s = outcome
+        engine_s = ended_s - run.started_s
         tokens = sum(text.length for text in plan.texts)
         padding_tokens = plan.length * len(plan.texts) - tokens
         self._on_batch(BatchReport(plan.variant, len(plan.texts), tokens, padding_tokens, engine_s))
-        for text, row in zip(plan.texts, logits, strict=True):
+        for text, row in zip(plan.texts, outcome, strict=True):
             place: _Place = text.owner
             group = place.group
-            group.answers[place.index] = Answered(row, started.at_s - group.joined_s, engine_s)
+            group.answers[place.index] = Answered(row, run.started_s - group.joined_s, engine_s)
             group.unanswered -= 1
             if not group.unanswered and not group.future.done():
                 group.future.set_result([answer for answer in group.answers if answer])
@@ -211,9 +228,19 @@ class Batcher:
             if not group.future.done():
                 group.future.set_exception(error)
 
-    def _give_up(self, plan: Plan) -> None:
-        self.alive = False
-        self._fail(plan, EngineFailed(f"a batch ran for over {self._engine_timeout_s:g} s"))
+    def _watch(self) -> None:
+        """Fail what an engine does not come back from; look again later."""
+        with self._lock:
+            runs = list(self._runs)
+        for run in runs:
+            if self._clock() - run.started_s > self._engine_timeout_s:
+                self.alive = False
+                self._fail(
+                    run.plan, EngineFailed(f"a batch ran for over {self._engine_timeout_s:g} s")
+                )
+        self._watchdog = self._loop.call_later(
+            self._engine_timeout_s / _WATCHES_PER_TIMEOUT, self._watch
+        )
 
     def _expire(self, group: _Group) -> None:
         late_s = self._clock() - group.joined_s
@@ -222,7 +249,8 @@ class Batcher:
 
     def _withdraw(self, group: _Group) -> bool:
         """Take what still waits out of the queue; whether anything did."""
-        return sum(self._scheduler.remove(text) for text in group.waiting) > 0
+        with self._lock:
+            return sum(self._scheduler.remove(text) for text in group.waiting) > 0
 
 
 def _missed(left_s: float, predicted_s: float) -> DeadlineMissed:

@@ -67,7 +67,7 @@ class RequestRecord:
 )
 async def classify(request: Request) -> Response:
     """Classify texts; each result names the variant and version that gave it."""
-    service: Service = request.app.state.service
+    service: Service = request.state.service
     record: RequestRecord = request.state.record
     _authorize(request, service.settings)
     service.check_room()
@@ -97,7 +97,7 @@ async def classify(request: Request) -> Response:
 @router.get("/v1/models", responses=PROBLEMS)
 async def models(request: Request) -> ModelsResponse:
     """Families and variants, with what each was measured to do."""
-    service: Service = request.app.state.service
+    service: Service = request.state.service
     _authorize(request, service.settings)
     service.family(next(iter(service.families), None))
     return ModelsResponse(
@@ -130,7 +130,7 @@ async def live() -> Health:
 @router.get("/health/ready", responses={503: PROBLEMS[503]})
 async def ready(request: Request) -> Health:
     """New requests are welcome: loaded, engines alive and not shutting down."""
-    service: Service = request.app.state.service
+    service: Service = request.state.service
     service.check_ready()
     return Health(status="ready")
 
@@ -138,7 +138,7 @@ async def ready(request: Request) -> Health:
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
-    service: Service = request.app.state.service
+    service: Service = request.state.service
     page, content_type = service.metrics.page(service.waiting().items())
     return Response(page, headers={"Content-Type": content_type})
 

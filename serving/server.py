@@ -8,14 +8,13 @@ import socket
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
 from pydantic_core import to_json
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from serving.app import App
 from serving.errors import MalformedRequest
 from serving.listener import open_listener, refuse_new_connections
 from serving.logs import log
-from serving.service import Service
 from serving.settings import Settings
 
 _MAX_HEAD_BYTES = 65_536
@@ -101,7 +100,7 @@ class Server(uvicorn.Server):
     and load balancers go elsewhere before the listener closes. A second signal skips the delay.
     """
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    def __init__(self, app: App, settings: Settings) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -115,7 +114,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=max(1, round(settings.drain_ms / 1e3)),
             )
         )
-        self._service: Service = app.state.service
+        self._service = app.service
         self._listener = open_listener(settings)
         self._delay_s = settings.shutdown_delay_ms / 1e3
 

@@ -14,28 +14,30 @@ from serving.scheduler import Lane
 _SHORT_LENGTH = 32
 _FEWEST_TOKENS = 4
 _REPEATS = 5
-_NEARLY_BEST = 0.97
+_WORTHWHILE_GAIN = 1.03
+_MOST_DOUBLINGS_IN_VAIN = 2
 
 
 def warm_up(engine: Engine, max_length: int, max_batch_tokens: int) -> Lane:
     """Run the engine on growing shapes, all slots at a time, and fit its lane.
 
-    The number of tokens in a batch doubles until tokens per second fall 3 % behind the best
-    seen: on a CPU batches stop paying when activations leave the cache, on a GPU much later.
-    The budget is the best number. Takes a second or two on a CPU. Raises EngineFailed when the
-    engine does.
+    The number of tokens in a batch doubles until two doublings in a row did not bring 3 % more
+    tokens per second: on a CPU batches stop paying when activations leave the cache, on a GPU
+    much later. The budget is the best number. Takes a second or two on a CPU. Raises
+    EngineFailed when the engine does.
     """
     short = min(_SHORT_LENGTH, max_length)
     with ThreadPoolExecutor(engine.slots, "warm-up") as threads:
         sizes: list[Sample] = []
-        best = 0.0
+        best, in_vain = 0.0, 0
         tokens = _FEWEST_TOKENS
         while tokens <= max(max_batch_tokens, 2 * _FEWEST_TOKENS):
             length = min(tokens, short)
             sizes.append(_measure(engine, threads, tokens // length, length))
             rate = _rate(sizes[-1])
+            in_vain = 0 if rate > best * _WORTHWHILE_GAIN else in_vain + 1
             best = max(best, rate)
-            if rate < best * _NEARLY_BEST and tokens > 4 * short:
+            if in_vain >= _MOST_DOUBLINGS_IN_VAIN and tokens > short:
                 break
             tokens *= 2
         long = [
