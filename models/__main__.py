@@ -9,12 +9,14 @@ from pathlib import Path
 
 from models.fetch import fetch
 from models.importing import import_folder
+from models.locations import fetched
 from models.recipe import RECIPES, STAGES, RecipeError, in_parent_order, lineage
 from models.workshop import Workshop
 from serving.errors import BundleError
 from serving.registry import publish
 
 BUILD = Path("build")
+SENTIMENT = RECIPES / "sentiment"
 BUILT_REGISTRY = BUILD / "registry"
 
 
@@ -36,13 +38,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def make(command: str, recipe: Path | None, registry: Path) -> None:
+def make(command: str, recipe: Path, registry: Path) -> None:
     """Run one stage, or all of them, of one recipe or of every recipe in parent order.
 
     What is up to date is skipped. Raises RecipeError or BundleError when a stage refuses.
     """
-    workshop = Workshop(BUILD, fetch(BUILD / "cache"))
-    paths = in_parent_order(RECIPES) if recipe is None else [recipe]
+    paths = [recipe] if recipe.is_file() else in_parent_order(recipe)
+    wanted = {name for path in paths for name in fetched(lineage(path)[0])}
+    workshop = Workshop(BUILD, fetch(BUILD / "cache", wanted))
     for path in paths:
         ancestors = tuple(lineage(path))
         for stage in ancestors[-1].stages:
@@ -56,7 +59,7 @@ def make(command: str, recipe: Path | None, registry: Path) -> None:
 def _next_command(options: argparse.Namespace) -> str:
     if options.command in ("all", "publish", "import"):
         return f"SIZEWISE_REGISTRY={options.registry} python -m serving"
-    return f"python -m models all {options.recipe or ''}".rstrip()
+    return f"python -m models all {options.recipe}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("all", *STAGES):
         what = "every stage" if name == "all" else f"the {name} stage"
         command = commands.add_parser(name, help=f"run {what}, unless up to date")
-        command.add_argument("recipe", nargs="?", type=Path, help="default: all of models/recipes")
+        command.add_argument(
+            "recipe", nargs="?", type=Path, default=SENTIMENT, help="a recipe or a folder of them"
+        )
         command.add_argument("--registry", type=Path, default=BUILT_REGISTRY)
     imports = commands.add_parser("import", help="make a bundle of an exported Hugging Face folder")
     imports.add_argument("folder", type=Path, help="holds model.onnx, tokenizer.json, config.json")

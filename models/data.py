@@ -1,62 +1,103 @@
-"""Rated sentences to labelled splits and unlabelled text, with no text or review in two of them.
+"""Tables of texts to labelled splits and unlabelled text, with no text or group in two of them.
 
-It does not know where the sentences were fetched from, nor what is trained on them.
+It does not know how a table is stored, nor what is trained on its texts.
 """
 
 import hashlib
 import json
-import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
+import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
-from models.recipe import DataSection
+from models.labels import names_in
+from models.locations import Place, place
+from models.recipe import DataSection, ProblemType, RecipeError, Split
+from models.tables import read_rows
 from models.workshop import Job
 
-Split = Literal["train", "validation", "calibration", "test"]
-LABELS = ("negative", "positive")
+SPLITS: tuple[Split, ...] = get_args(Split)
 UNLABELLED = "unlabelled"
-_MOVIES, _PRODUCTS, _TWEETS, _NEWS = (
-    f"{name}_GroundTruth.txt"
-    for name in ("movieReviewSnippets", "amazonReviewSnippets", "tweets", "nytEditorialSnippets")
-)
+LABELS_NAME = "data.json"
 _HASH_RANGE = 2**256
+# A text of two split files stays in the first of these.
+_STRICTEST: tuple[Split, ...] = ("test", "calibration", "validation", "train")
 
 
 @dataclass(frozen=True)
-class Sentence:
-    """One rated text. `group` is what must stay within one split; None: not for labelling."""
+class Entry:
+    """One text of a table. No `names`: unlabelled; no `group`: not for labelling at all.
+
+    `split` is that of its file, None when a hash of the group decides.
+    """
 
     text: str
-    rating: float
+    names: tuple[str, ...] | None
     group: str | None
+    split: Split | None = None
+    where: str = ""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A text with the index of its label in LABELS."""
+    """A text with the indices of its labels in LabelSet.names, ascending."""
 
     text: str
-    label: int
+    labels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """What a text can be: exactly one of `names` (single_label) or any of them (multi_label)."""
+
+    names: tuple[str, ...]
+    problem_type: ProblemType
 
 
 def run(job: Job) -> None:
-    """Write one `<split>.jsonl` a split, and `unlabelled.jsonl` for distillation."""
+    """Write one `<split>.jsonl` a split, `unlabelled.jsonl` and the labels, `data.json`.
+
+    Raises RecipeError naming the file, the line and the remedy when a table is of no use.
+    """
     section = job.root.data
     assert section is not None
-    splits, unlabelled = divide(read_sentences(job.inputs["sources"] / "sentences"), section)
-    for split, rows in splits.items():
+    splits, unlabelled = divide(read_entries(job), section)
+    names = _label_names(splits, section, _adopted(job))
+    labels = LabelSet(names, section.problem_type)
+    _check_splits(splits, labels)
+    index = {name: number for number, name in enumerate(names)}
+    counts = {}
+    for split, entries in splits.items():
+        rows = [
+            Labelled(e.text, tuple(sorted(index[name] for name in e.names or ()))) for e in entries
+        ]
         _write_lines(split_path(job.output, split), [asdict(row) for row in rows])
+        per_label = targets(rows, labels).sum(axis=0).tolist()
+        counts[split] = dict(zip(names, per_label, strict=True))
+        told = ", ".join(f"{count} {name}" for name, count in counts[split].items())
+        print(f"{split}: {len(rows)} texts ({told})")
     _write_lines(job.output / f"{UNLABELLED}.jsonl", [{"text": text} for text in unlabelled])
+    print(f"{UNLABELLED}: {len(unlabelled)} texts")
+    about = {"labels": names, "problem_type": section.problem_type, "counts": counts}
+    (job.output / LABELS_NAME).write_text(json.dumps(about, indent=2), encoding="ascii")
+
+
+def read_labels(folder: Path) -> LabelSet:
+    """The labels of a data folder, in the order of their indices."""
+    about = json.loads((folder / LABELS_NAME).read_text(encoding="ascii"))
+    return LabelSet(tuple(about["labels"]), about["problem_type"])
 
 
 def read_split(folder: Path, split: Split) -> list[Labelled]:
     """The labelled texts of one split, in file order."""
-    return [Labelled(**row) for row in _read_lines(split_path(folder, split))]
+    rows = _read_lines(split_path(folder, split))
+    return [Labelled(row["text"], tuple(row["labels"])) for row in rows]
 
 
 def read_unlabelled(folder: Path) -> list[str]:
@@ -69,52 +110,83 @@ def split_path(folder: Path, split: Split) -> Path:
     return folder / f"{split}.jsonl"
 
 
-def read_sentences(folder: Path) -> Iterator[Sentence]:
-    """Every rated sentence: `id TAB mean rating TAB text`, UTF-8; sentence 3 of review 7 is `7_3`.
+def targets(rows: Sequence[Labelled], labels: LabelSet) -> npt.NDArray[np.bool_]:
+    """Which labels each text has, of shape (texts, labels)."""
+    matrix = np.zeros((len(rows), len(labels.names)), dtype=np.bool_)
+    for number, row in enumerate(rows):
+        matrix[number, list(row.labels)] = True
+    return matrix
 
-    Tweets and news have no group: they are never labelled.
-    """
-    for name in tqdm((_MOVIES, _PRODUCTS, _TWEETS, _NEWS), desc="data", unit="file"):
-        for line in filter(None, (folder / name).read_text(encoding="utf-8").split("\n")):
-            identifier, rating, text = line.split("\t", 2)
-            group = {
-                _MOVIES: f"movie {normalised(text)}",
-                _PRODUCTS: f"product {identifier.partition('_')[0]}",
-            }.get(name)
-            yield Sentence(text.strip(), float(rating), group)
+
+def read_entries(job: Job) -> Iterator[Entry]:
+    """Every text that the recipe names, checked; those of `unlabelled` have no group."""
+    section = job.root.data
+    assert section is not None
+    files: list[tuple[str, Split | None]] = [(name, None) for name in section.files]
+    files += [(name, split) for split, names in section.splits.items() for name in names]
+    for name, split in tqdm(files, desc="data", unit="file"):
+        yield from _labelled(place(name, job.root, job.inputs["sources"]), section, split)
+    for name in section.unlabelled:
+        found = place(name, job.root, job.inputs["sources"])
+        for row in read_rows(found, [section.text]):
+            yield Entry(_text(row.cells[section.text], row.where), None, None, where=row.where)
+
+
+def _labelled(found: Place, section: DataSection, split: Split | None) -> Iterator[Entry]:
+    columns = [section.text, section.label, *([section.group] if section.group else ())]
+    for row in read_rows(found, columns):
+        text = _text(row.cells[section.text], row.where)
+        names = names_in(row.cells[section.label], section, row.where)
+        group = str(row.cells[section.group]) if section.group else normalised(text)
+        yield Entry(text, names, group, split, row.where)
+
+
+def _text(cell: Any, where: str) -> str:
+    if not isinstance(cell, str) or not cell.strip():
+        raise RecipeError(f"{where}: the text {cell!r} says nothing: write one or delete the row")
+    return cell.strip()
 
 
 def divide(
-    sentences: Iterable[Sentence], section: DataSection
-) -> tuple[dict[Split, list[Labelled]], list[str]]:
+    entries: Iterable[Entry], section: DataSection
+) -> tuple[dict[Split, list[Entry]], list[str]]:
     """Labelled splits and unlabelled text.
 
-    The label is the sign of the rating. Equal texts (after `normalised`) count once, and not at
-    all when their labels differ. Unlabelled are the sentences that are near zero and belong to
-    no held-out group, and those of no group, unless a split has the same text.
+    Equal texts (after `normalised`) count once, in the split that is held out most strictly, and
+    not at all when their labels differ. Unlabelled are the texts in no bin that belong to no
+    held-out group, and those of no group, unless a split has the same text.
     """
-    kept: dict[str, list[Sentence]] = {}
-    for sentence in sentences:
-        kept.setdefault(normalised(sentence.text), []).append(sentence)
+    kept: dict[str, list[Entry]] = {}
+    for entry in entries:
+        kept.setdefault(normalised(entry.text), []).append(entry)
     kept.pop("", None)
-    splits: dict[Split, list[Labelled]] = {
-        "train": [], "validation": [], "calibration": [], "test": []
-    }  # fmt: skip
+    splits: dict[Split, list[Entry]] = {split: [] for split in SPLITS}
     unlabelled = []
+    contradictory = 0
     for same in kept.values():
-        rated = [s for s in same if s.group and abs(s.rating) >= section.neutral_below]
-        labels = {int(s.rating > 0) for s in rated}
-        if len(labels) == 1:
-            group = rated[0].group
-            assert group is not None
-            splits[assigned(group, section)].append(Labelled(rated[0].text, labels.pop()))
-        elif not rated and all(not s.group or assigned(s.group, section) == "train" for s in same):
+        rated = [entry for entry in same if entry.names is not None]
+        if len({entry.names for entry in rated}) == 1:
+            given = {entry.split for entry in rated}
+            fixed = next((split for split in _STRICTEST if split in given), None)
+            splits[fixed or _split_of(rated[0], section)].append(rated[0])
+        elif rated:
+            contradictory += 1
+        elif all(not entry.group or _split_of(entry, section) == "train" for entry in same):
             unlabelled.append(same[0].text)
+    if contradictory:
+        print(f"{contradictory} texts have different labels in different rows: left out")
     return splits, unlabelled
 
 
+def _split_of(entry: Entry, section: DataSection) -> Split:
+    return entry.split or assigned(entry.group or "", section)
+
+
 def assigned(group: str, section: DataSection) -> Split:
-    """The split of a group, by a seeded hash: the same in every run and for every order."""
+    """The split of a group, by a seeded hash: the same in every run and for every order.
+
+    A split that has files of its own gets none.
+    """
     digest = hashlib.sha256(f"{section.seed} {group}".encode()).hexdigest()
     position = int(digest, 16) / _HASH_RANGE
     shares: tuple[tuple[Split, float], ...] = (
@@ -123,6 +195,8 @@ def assigned(group: str, section: DataSection) -> Split:
         ("calibration", section.calibration_share),
     )
     for split, share in shares:
+        if split in section.splits:
+            continue
         if position < share:
             return split
         position -= share
@@ -130,9 +204,83 @@ def assigned(group: str, section: DataSection) -> Split:
 
 
 def normalised(text: str) -> str:
-    """What makes two texts the same: NFKC, case folded, punctuation and spaces collapsed."""
+    """What makes two texts the same: their letters and digits, NFKC, case folded.
+
+    Marks count as letters, as Indic vowel signs are marks. A text of symbols alone, such as an
+    emoji, is its symbols; one of punctuation alone is nothing.
+    """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return re.sub(r"[\W_]+", " ", folded).strip()
+    spaced = "".join(
+        character if character.isalnum() or unicodedata.category(character)[0] == "M" else " "
+        for character in folded
+    )
+    symbols = (character for character in folded if unicodedata.category(character)[0] == "S")
+    return " ".join(spaced.split()) or "".join(symbols)
+
+
+def _adopted(job: Job) -> tuple[str, ...] | None:
+    if job.root.adopt is None:
+        return None
+    from models.adopt import labels_of  # noqa: PLC0415 (the only reason to import transformers)
+
+    return labels_of(place(job.root.adopt.folder, job.root, job.inputs["sources"]))
+
+
+def _label_names(
+    splits: dict[Split, list[Entry]], section: DataSection, adopted: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    """In the adopted model's order, the recipe's, the bins' or else sorted."""
+    said_at = {
+        name: entry.where
+        for entries in splits.values()
+        for entry in reversed(entries)
+        for name in entry.names or ()
+    }
+    names = section.labels or tuple(section.bins or sorted(said_at))
+    owner = "`labels` in [data]"
+    if adopted is not None:
+        if set(names) != set(adopted):
+            raise RecipeError(
+                f"the adopted model answers {', '.join(adopted)}, but the texts are labelled "
+                f"{', '.join(names)}: make `id2label` in its config.json and the labels agree"
+            )
+        names, owner = adopted, "the adopted model's labels"
+    for name, where in said_at.items():
+        if name not in names:
+            raise RecipeError(
+                f"{where}: {name!r} is not one of {owner} ({', '.join(names)}): correct the row "
+                "or add the label"
+            )
+    return names
+
+
+def _check_splits(splits: dict[Split, list[Entry]], labels: LabelSet) -> None:
+    """Every label must be learnt, and every split large enough to show each."""
+    names, problem_type = labels.names, labels.problem_type
+    if len(names) < 1 + (problem_type == "single_label"):
+        raise RecipeError(
+            f"every text is labelled {names[0]!r}: add texts of another label"
+            if names
+            else "no text has a label: correct `label` in [data]"
+        )
+    learnt = Counter(name for entry in splits["train"] for name in entry.names or ())
+    for split in SPLITS:
+        for entry in splits[split]:
+            for name in entry.names or ():
+                if name not in learnt:
+                    raise RecipeError(
+                        f"{entry.where}: the label {name!r} is in {split}, but no training text "
+                        "has it: add training texts of it or delete it"
+                    )
+    for name in names:
+        if name not in learnt:
+            raise RecipeError(f"no text is labelled {name!r}: add some or take the label out")
+    for split in SPLITS:
+        if len(splits[split]) < len(names):
+            raise RecipeError(
+                f"{split} has {len(splits[split])} texts for {len(names)} labels: add texts, "
+                "raise its share or name a file for it in [data]"
+            )
 
 
 def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -14,9 +14,9 @@ from onnxruntime.transformers import optimizer
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from models.data import LABELS, read_split
+from models.data import read_labels, read_split
 from models.fit import padded
-from models.recipe import RecipeError
+from models.recipe import ExportSection, RecipeError
 from models.workshop import Job
 from serving.bundle import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, Bundle, write_manifest
 from serving.ort_engine import OrtEngine
@@ -51,8 +51,7 @@ def run(job: Job) -> None:
     Raises RecipeError when the graph is not fully fused or differs from torch by more than the
     recipe's tolerance.
     """
-    section = job.recipe.export
-    assert section is not None
+    section = job.recipe.export or ExportSection()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     weights = job.inputs["weights"]
     # "eager" attention is the form that the fusions recognise.
@@ -65,12 +64,13 @@ def run(job: Job) -> None:
     _trace(model, plain)
     fuse(plain, model.config, job.output / MODEL_NAME)
     plain.unlink()
+    labels = read_labels(job.inputs["data"])
     manifest = write_manifest(
         job.output,
         family=job.recipe.family,
         variant=job.recipe.variant,
-        labels=list(LABELS),
-        problem_type="single_label",
+        labels=list(labels.names),
+        problem_type=labels.problem_type,
         max_length=job.root.max_length,
         pad_token_id=model.config.pad_token_id,
         precision="fp32",

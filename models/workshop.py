@@ -11,19 +11,25 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.locations import Place, locations, place
 from models.recipe import Recipe, RecipeError, Stage
+from serving.bundle import file_sha256
 
 _STAMP_NAME = "stamp.json"
 _READS: dict[Stage, tuple[str, ...]] = {
     "data": ("sources",),
     "train": ("sources", "data"),
+    "adopt": ("sources", "data"),
     "distill": ("data", "teacher"),
+    "prune": ("data", "teacher"),
+    "sparsify": ("data", "teacher"),
     "export": ("data", "weights"),
     "quantize": ("data", "parent"),
-    "evaluate": ("data", "bundle", "teacher_answers"),
+    "evaluate": ("data", "bundle", "teacher_answers", "parent_answers"),
     "publish": ("bundle", "evaluate"),
 }
 _ALSO_RUNS: dict[Stage, tuple[str, ...]] = {
+    "data": ("labels", "tables"),
     "train": ("fit",),
     "distill": ("fit", "vocabulary"),
     "evaluate": ("answers", "intervals"),
@@ -57,7 +63,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Workshop:
-    """The build folder: `<variant>/<stage>/`, each with a stamp of what it was made from.
+    """The build folder: `<family>/<variant>/<stage>/`, each with a stamp of what it was made from.
 
     `sources` is what fetch.py fetched.
     """
@@ -97,7 +103,7 @@ class Workshop:
 
     def folder(self, recipe: Recipe, stage: Stage) -> Path:
         """Where a stage of a variant leaves its files."""
-        return self.build / recipe.variant / stage
+        return self.build / recipe.family / recipe.variant / stage
 
     def inputs(self, lineage: tuple[Recipe, ...], stage: Stage) -> dict[str, Path]:
         """The folders that a stage reads, by name."""
@@ -105,14 +111,17 @@ class Workshop:
         folders = {
             "sources": self.sources,
             "data": self.folder(root, "data"),
-            "weights": self.folder(recipe, _weights_stage(recipe)),
             "bundle": self.folder(recipe, "quantize" if recipe.quantize else "export"),
             "evaluate": self.folder(recipe, "evaluate"),
         }
+        if recipe.weights_stage:
+            folders["weights"] = self.folder(recipe, recipe.weights_stage)
         if recipe.parent:
             parent = lineage[-2]
-            folders["teacher"] = self.folder(parent, _weights_stage(parent))
-            folders["parent"] = self.folder(parent, "export")
+            if parent.weights_stage:
+                folders["teacher"] = self.folder(parent, parent.weights_stage)
+            folders["parent"] = self.folder(parent, "quantize" if parent.quantize else "export")
+            folders["parent_answers"] = self.folder(parent, "evaluate")
             folders["teacher_answers"] = self.folder(root, "evaluate")
         return {name: folders[name] for name in _READS[stage] if name in folders}
 
@@ -128,7 +137,7 @@ class Workshop:
 
     def _key(self, lineage: tuple[Recipe, ...], stage: Stage, inputs: dict[str, Path]) -> str:
         for name, folder in inputs.items():
-            if not folder.is_dir():
+            if name != "sources" and not folder.is_dir():
                 raise RecipeError(
                     f"{lineage[-1].variant}: {stage} needs {name} from {folder}, which is not "
                     "there: run `python -m models all`"
@@ -139,18 +148,29 @@ class Workshop:
             "family": recipe.family,
             "max_length": root.max_length,
             "section": section.model_dump() if section else None,
-            "inputs": {name: _hashes(folder) for name, folder in inputs.items()},
+            "inputs": {
+                name: _hashes(folder) for name, folder in inputs.items() if name != "sources"
+            },
+            "places": [
+                _place_hashes(place(name, recipe, self.sources))
+                for name in locations(recipe, stage)
+            ],
             "sources": [_source_sha256(name) for name in (stage, *_ALSO_RUNS.get(stage, ()))],
         }
         return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
-def _weights_stage(recipe: Recipe) -> Stage:
-    return "distill" if recipe.distill else "train"
-
-
 def _source_sha256(module: str) -> str:
-    return hashlib.sha256(Path(__file__).with_name(f"{module}.py").read_bytes()).hexdigest()
+    return file_sha256(Path(__file__).with_name(f"{module}.py"))
+
+
+def _place_hashes(found: Place) -> dict[str, str]:
+    """What lies at a place; of the hub only the name is known here."""
+    if found.path is None:
+        return {found.name: str(found.split)}
+    if found.path.is_dir():
+        return _hashes(found.path)
+    return {found.path.name: file_sha256(found.path)}
 
 
 def _is_current(output: Path, key: str) -> bool:
@@ -163,7 +183,7 @@ def _is_current(output: Path, key: str) -> bool:
 
 def _hashes(folder: Path) -> dict[str, str]:
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder)): file_sha256(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != _STAMP_NAME
     }

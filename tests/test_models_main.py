@@ -5,7 +5,6 @@ from models.__main__ import main
 
 def test_a_broken_recipe_ends_with_status_2_and_one_sentence(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "build" / "cache" / "sources").mkdir(parents=True)
     (tmp_path / "odd.toml").write_text('family = "tone"\nflavour = 1\n')
 
     assert main(["all", "odd.toml"]) == 2
@@ -25,6 +24,6 @@ def test_an_unusable_folder_is_not_imported(tmp_path, capsys):
 
 def test_an_unknown_command_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(["prune"])
+        main(["prime"])
 
     assert "invalid choice" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 It does not know which test uses them.
 """
 
+import json
 import random
 from pathlib import Path
 
@@ -23,22 +24,21 @@ def write_sources(folder: Path) -> Path:
     sentences = folder / "sentences"
     sentences.mkdir(parents=True)
     chosen = random.Random(0)
-    for name, per_review, count in (
-        ("movieReviewSnippets", 1, 300),
-        ("amazonReviewSnippets", 3, 120),
+    for kind, per_review, count in (
+        ("movies", 1, 300),
+        ("products", 3, 120),
         ("tweets", 1, 30),
-        ("nytEditorialSnippets", 2, 30),
+        ("news", 2, 30),
     ):
-        lines = []
+        rows = []
         for index in range(count):
-            review, sentence = divmod(index, per_review)
-            identifier = f"{review + 1}" if per_review == 1 else f"{review + 1}_{sentence + 1}"
             good = chosen.random() < 0.5
             rating = (1 if good else -1) * chosen.choice((0.2, 1.0, 2.0, 3.0))
             words = chosen.choices(GOOD if good else BAD, k=2)
-            text = f"the {chosen.choice(NOUNS)} {index} was {words[0]}, a {words[1]} {name[:3]}."
-            lines.append(f"{identifier}\t{rating}\t{text}")
-        (sentences / f"{name}_GroundTruth.txt").write_bytes("\r\n".join(lines).encode())
+            text = f"the {chosen.choice(NOUNS)} {index} was {words[0]}, a {words[1]} {kind[:3]}."
+            rows.append({"text": text, "rating": rating, "group": f"{kind} {index // per_review}"})
+        lines = (json.dumps(row) + "\n" for row in rows)
+        (sentences / f"{kind}.jsonl").write_text("".join(lines))
     return folder
 
 

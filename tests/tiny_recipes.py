@@ -8,18 +8,20 @@ from pathlib import Path
 TEACHER = """
 family = "tone"
 [data]
-seed = "0"
-neutral_below = 0.5
+files = ["fetched:sentences/movies.jsonl", "fetched:sentences/products.jsonl"]
+unlabelled = ["fetched:sentences/tweets.jsonl", "fetched:sentences/news.jsonl"]
+label = "rating"
+group = "group"
+bins = { negative = [-4.0, -0.5], positive = [0.5, 4.0] }
 validation_share = 0.2
 calibration_share = 0.1
 test_share = 0.2
 [train]
-seed = 0
+base = "fetched:base"
 epochs = 12
 learning_rate = 3e-3
 batch_texts = 16
 max_length = 32
-label_smoothing = 0.0
 [export]
 tolerance = 1e-4
 """
