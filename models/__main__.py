@@ -1,10 +1,12 @@
-"""`python -m models`: make variants from recipes, publish bundles, import other people's.
+"""`python -m models`: make variants from recipes, report on a family, import other bundles.
 
 It does not know how a stage works; it exits with 0, or with 2 and one sentence.
 """
 
 import argparse
+import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.fetch import fetch
@@ -17,6 +19,7 @@ from serving.registry import publish
 
 BUILD = Path("build")
 SENTIMENT = RECIPES / "sentiment"
+REPORTS = Path("reports")
 BUILT_REGISTRY = BUILD / "registry"
 
 
@@ -29,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
                 options.folder, options.family, options.variant, options.registry
             )
             print(f"Imported as {bundle.folder}")
+        elif options.command == "report":
+            report = importlib.import_module("models.report")
+            report.run(options.family, options.registry, options.output / options.family)
         else:
             make(options.command, options.recipe, options.registry)
     except (RecipeError, BundleError) as error:
@@ -39,25 +45,44 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make(command: str, recipe: Path, registry: Path) -> None:
-    """Run one stage, or all of them, of one recipe or of every recipe in parent order.
+    """Run one stage of a recipe, or all of it and its ancestors; or of a folder's recipes.
 
-    What is up to date is skipped. Raises RecipeError or BundleError when a stage refuses.
+    What is up to date is skipped, so a build that was killed goes on where it was. Raises
+    RecipeError or BundleError when a stage refuses.
     """
-    paths = [recipe] if recipe.is_file() else in_parent_order(recipe)
-    wanted = {name for path in paths for name in fetched(lineage(path)[0])}
+    if recipe.is_dir():
+        paths = in_parent_order(recipe)
+    elif command == "all":
+        paths = [recipe.with_name(f"{each.variant}.toml") for each in lineage(recipe)]
+    else:
+        paths = [recipe]
+    steps = [
+        (ancestors, stage)
+        for ancestors in (tuple(lineage(path)) for path in paths)
+        for stage in ancestors[-1].stages
+        if command in ("all", stage)
+    ]
+    wanted = {name for ancestors, stage in steps for name in fetched(ancestors[-1], stage)}
     workshop = Workshop(BUILD, fetch(BUILD / "cache", wanted))
-    for path in paths:
-        ancestors = tuple(lineage(path))
-        for stage in ancestors[-1].stages:
-            if command in ("all", stage):
-                workshop.make(ancestors, stage)
-        if command in ("all", "publish"):
+    for done, (ancestors, stage) in enumerate(steps):
+        left = [
+            workshop.expected_seconds(ancestors[-1], stage) for ancestors, stage in steps[done:]
+        ]
+        workshop.make(ancestors, stage, f" ({done + 1} of {len(steps)}, {_time_left(left)} left)")
+        if stage == "publish":
             bundle = publish(workshop.folder(ancestors[-1], "publish"), registry)
             print(f"Published {bundle.folder}, version {bundle.manifest.version}")
 
 
+def _time_left(seconds: Sequence[float | None]) -> str:
+    """A sum, or a lower bound when some are not known."""
+    known = sum(each for each in seconds if each is not None)
+    bound = "more than" if None in seconds else "about"
+    return f"{bound} {known / 60:.0f} min" if known >= 60 else f"{bound} {known:.0f} s"
+
+
 def _next_command(options: argparse.Namespace) -> str:
-    if options.command in ("all", "publish", "import"):
+    if options.command in ("all", "publish", "import", "report"):
         return f"SIZEWISE_REGISTRY={options.registry} python -m serving"
     return f"python -m models all {options.recipe}"
 
@@ -72,6 +97,10 @@ def _parser() -> argparse.ArgumentParser:
             "recipe", nargs="?", type=Path, default=SENTIMENT, help="a recipe or a folder of them"
         )
         command.add_argument("--registry", type=Path, default=BUILT_REGISTRY)
+    report = commands.add_parser("report", help="accuracy against size of a published family")
+    report.add_argument("family")
+    report.add_argument("--registry", type=Path, default=BUILT_REGISTRY)
+    report.add_argument("--output", type=Path, default=REPORTS, help="holds a folder a family")
     imports = commands.add_parser("import", help="make a bundle of an exported Hugging Face folder")
     imports.add_argument("folder", type=Path, help="holds model.onnx, tokenizer.json, config.json")
     imports.add_argument("--family", required=True)

@@ -1,47 +1,26 @@
-"""Tables of texts to labelled splits and unlabelled text, with no text or group in two of them.
+"""Tables of texts to labelled splits and unlabelled text, and the reading of these.
 
 It does not know how a table is stored, nor what is trained on its texts.
 """
 
-import hashlib
 import json
-import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from models.labels import names_in
 from models.locations import Place, place
 from models.recipe import DataSection, ProblemType, RecipeError, Split
+from models.splits import SPLITS, Entry, divide, normalised
 from models.tables import read_rows
 from models.workshop import Job
 
-SPLITS: tuple[Split, ...] = get_args(Split)
 UNLABELLED = "unlabelled"
 LABELS_NAME = "data.json"
-_HASH_RANGE = 2**256
-# A text of two split files stays in the first of these.
-_STRICTEST: tuple[Split, ...] = ("test", "calibration", "validation", "train")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One text of a table. No `names`: unlabelled; no `group`: not for labelling at all.
-
-    `split` is that of its file, None when a hash of the group decides.
-    """
-
-    text: str
-    names: tuple[str, ...] | None
-    group: str | None
-    split: Split | None = None
-    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +49,7 @@ def run(job: Job) -> None:
     splits, unlabelled = divide(read_entries(job), section)
     names = _label_names(splits, section, _adopted(job))
     labels = LabelSet(names, section.problem_type)
-    _check_splits(splits, labels)
+    _check_splits(splits, labels, ", ".join(section.files))
     index = {name: number for number, name in enumerate(names)}
     counts = {}
     for split, entries in splits.items():
@@ -124,7 +103,7 @@ def read_entries(job: Job) -> Iterator[Entry]:
     assert section is not None
     files: list[tuple[str, Split | None]] = [(name, None) for name in section.files]
     files += [(name, split) for split, names in section.splits.items() for name in names]
-    for name, split in tqdm(files, desc="data", unit="file"):
+    for name, split in files:
         yield from _labelled(place(name, job.root, job.inputs["sources"]), section, split)
     for name in section.unlabelled:
         found = place(name, job.root, job.inputs["sources"])
@@ -137,7 +116,9 @@ def _labelled(found: Place, section: DataSection, split: Split | None) -> Iterat
     for row in read_rows(found, columns):
         text = _text(row.cells[section.text], row.where)
         names = names_in(row.cells[section.label], section, row.where)
-        group = str(row.cells[section.group]) if section.group else normalised(text)
+        group = str(row.cells[section.group] or "") if section.group else normalised(text)
+        if section.group and not group.strip():
+            raise RecipeError(f"{row.where}: {section.group!r} is empty: name the group")
         yield Entry(text, names, group, split, row.where)
 
 
@@ -145,77 +126,6 @@ def _text(cell: Any, where: str) -> str:
     if not isinstance(cell, str) or not cell.strip():
         raise RecipeError(f"{where}: the text {cell!r} says nothing: write one or delete the row")
     return cell.strip()
-
-
-def divide(
-    entries: Iterable[Entry], section: DataSection
-) -> tuple[dict[Split, list[Entry]], list[str]]:
-    """Labelled splits and unlabelled text.
-
-    Equal texts (after `normalised`) count once, in the split that is held out most strictly, and
-    not at all when their labels differ. Unlabelled are the texts in no bin that belong to no
-    held-out group, and those of no group, unless a split has the same text.
-    """
-    kept: dict[str, list[Entry]] = {}
-    for entry in entries:
-        kept.setdefault(normalised(entry.text), []).append(entry)
-    kept.pop("", None)
-    splits: dict[Split, list[Entry]] = {split: [] for split in SPLITS}
-    unlabelled = []
-    contradictory = 0
-    for same in kept.values():
-        rated = [entry for entry in same if entry.names is not None]
-        if len({entry.names for entry in rated}) == 1:
-            given = {entry.split for entry in rated}
-            fixed = next((split for split in _STRICTEST if split in given), None)
-            splits[fixed or _split_of(rated[0], section)].append(rated[0])
-        elif rated:
-            contradictory += 1
-        elif all(not entry.group or _split_of(entry, section) == "train" for entry in same):
-            unlabelled.append(same[0].text)
-    if contradictory:
-        print(f"{contradictory} texts have different labels in different rows: left out")
-    return splits, unlabelled
-
-
-def _split_of(entry: Entry, section: DataSection) -> Split:
-    return entry.split or assigned(entry.group or "", section)
-
-
-def assigned(group: str, section: DataSection) -> Split:
-    """The split of a group, by a seeded hash: the same in every run and for every order.
-
-    A split that has files of its own gets none.
-    """
-    digest = hashlib.sha256(f"{section.seed} {group}".encode()).hexdigest()
-    position = int(digest, 16) / _HASH_RANGE
-    shares: tuple[tuple[Split, float], ...] = (
-        ("test", section.test_share),
-        ("validation", section.validation_share),
-        ("calibration", section.calibration_share),
-    )
-    for split, share in shares:
-        if split in section.splits:
-            continue
-        if position < share:
-            return split
-        position -= share
-    return "train"
-
-
-def normalised(text: str) -> str:
-    """What makes two texts the same: their letters and digits, NFKC, case folded.
-
-    Marks count as letters, as Indic vowel signs are marks. A text of symbols alone, such as an
-    emoji, is its symbols; one of punctuation alone is nothing.
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    spaced = "".join(
-        character if character.isalnum() or unicodedata.category(character)[0] == "M" else " "
-        for character in folded
-    )
-    symbols = (character for character in folded if unicodedata.category(character)[0] == "S")
-    return " ".join(spaced.split()) or "".join(symbols)
 
 
 def _adopted(job: Job) -> tuple[str, ...] | None:
@@ -254,16 +164,13 @@ def _label_names(
     return names
 
 
-def _check_splits(splits: dict[Split, list[Entry]], labels: LabelSet) -> None:
+def _check_splits(splits: dict[Split, list[Entry]], labels: LabelSet, files: str) -> None:
     """Every label must be learnt, and every split large enough to show each."""
-    names, problem_type = labels.names, labels.problem_type
-    if len(names) < 1 + (problem_type == "single_label"):
-        raise RecipeError(
-            f"every text is labelled {names[0]!r}: add texts of another label"
-            if names
-            else "no text has a label: correct `label` in [data]"
-        )
-    learnt = Counter(name for entry in splits["train"] for name in entry.names or ())
+    names = labels.names
+    if len(names) < 1 + (labels.problem_type == "single_label"):
+        only = f"every text is labelled {names[0]!r}" if names else "no text has a label"
+        raise RecipeError(f"{files}: {only}: add texts of another label or correct `label`")
+    learnt = {name for entry in splits["train"] for name in entry.names or ()}
     for split in SPLITS:
         for entry in splits[split]:
             for name in entry.names or ():
@@ -274,12 +181,14 @@ def _check_splits(splits: dict[Split, list[Entry]], labels: LabelSet) -> None:
                     )
     for name in names:
         if name not in learnt:
-            raise RecipeError(f"no text is labelled {name!r}: add some or take the label out")
+            raise RecipeError(
+                f"{files}: no text is labelled {name!r}: add some or take the label out"
+            )
     for split in SPLITS:
         if len(splits[split]) < len(names):
             raise RecipeError(
-                f"{split} has {len(splits[split])} texts for {len(names)} labels: add texts, "
-                "raise its share or name a file for it in [data]"
+                f"{files}: {len(splits[split])} texts for {split}, fewer than the {len(names)} "
+                "labels: add texts, raise its share or name a file for it in [data]"
             )
 
 

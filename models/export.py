@@ -1,8 +1,9 @@
-"""Exports weights to one fused ONNX graph that answers as torch does, as an unscored bundle.
+"""Exports weights to one ONNX graph that answers as torch does, fused, as an unscored bundle.
 
 It does not know how the weights were trained, nor what the graph will be quantised to.
 """
 
+import inspect
 import os
 import warnings
 from collections import Counter
@@ -12,7 +13,7 @@ import onnx
 import torch
 from onnxruntime.transformers import optimizer
 from tqdm import tqdm
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
 from models.data import read_labels, read_split
 from models.fit import padded
@@ -25,6 +26,15 @@ from serving.tokenizer import Tokenizer
 _OPSET = 17
 _PARITY_TEXTS = 256
 _PARITY_BATCH_TEXTS = 8
+# Architectures that the optimiser is known to fuse whole, and whether with their embeddings.
+_FUSED = {
+    "bert": True,
+    "distilbert": True,
+    "electra": True,
+    "roberta": False,
+    "xlm-roberta": False,
+    "camembert": False,
+}
 
 
 class _Graph(torch.nn.Module):
@@ -33,14 +43,12 @@ class _Graph(torch.nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+        self.has_segments = "token_type_ids" in inspect.signature(model.forward).parameters
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Logits (texts, labels) from two (texts, tokens)."""
-        output = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=torch.zeros_like(input_ids),
-        )
+        segments = {"token_type_ids": torch.zeros_like(input_ids)} if self.has_segments else {}
+        output = self.model(input_ids=input_ids, attention_mask=attention_mask, **segments)
         logits: torch.Tensor = output.logits
         return logits
 
@@ -48,8 +56,8 @@ class _Graph(torch.nn.Module):
 def run(job: Job) -> None:
     """Write model.onnx, tokenizer.json, config.json and a manifest without evaluations.
 
-    Raises RecipeError when the graph is not fully fused or differs from torch by more than the
-    recipe's tolerance.
+    Raises RecipeError when there is no graph of the model, or one that differs from torch by more
+    than the recipe's tolerance, or one that is less fused than its architecture's should be.
     """
     section = job.recipe.export or ExportSection()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -72,7 +80,7 @@ def run(job: Job) -> None:
         labels=list(labels.names),
         problem_type=labels.problem_type,
         max_length=job.root.max_length,
-        pad_token_id=model.config.pad_token_id,
+        pad_token_id=model.config.pad_token_id or 0,
         precision="fp32",
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         parent=job.recipe.parent,
@@ -88,34 +96,45 @@ def run(job: Job) -> None:
         )
 
 
-def fuse(plain: Path, config: object, target: Path) -> None:
-    """Optimise a traced BERT graph and check that every layer was fused.
+def fuse(plain: Path, config: PretrainedConfig, target: Path) -> None:
+    """Optimise a traced graph and check that every layer was fused, or say what was not.
 
-    Raises RecipeError naming the operator that is missing: an unfused graph runs, but slowly.
+    Raises RecipeError naming the operator that is missing where the architecture is known to be
+    fused: such a graph runs, but slowly.
     """
-    layers = config.num_hidden_layers  # type: ignore[attr-defined]
     optimised = optimizer.optimize_model(
         str(plain),
         model_type="bert",
-        num_heads=config.num_attention_heads,  # type: ignore[attr-defined]
-        hidden_size=config.hidden_size,  # type: ignore[attr-defined]
+        num_heads=config.num_attention_heads,
+        hidden_size=config.hidden_size,
         opt_level=0,
     )
     found = Counter(node.op_type for node in optimised.model.graph.node)
-    expected = {
-        "EmbedLayerNormalization": 1,
-        "Attention": layers,
-        "SkipLayerNormalization": 2 * layers,
-        "BiasGelu": layers,
-    }
-    for name, count in expected.items():
-        if found[name] != count:
-            raise RecipeError(
-                f"the graph has {found[name]} {name} instead of {count}: "
-                "the optimiser does not know how this version of transformers is traced"
-            )
+    if config.model_type in _FUSED:
+        for name, count in _expected(config).items():
+            if found[name] != count:
+                raise RecipeError(
+                    f"the graph has {found[name]} {name} instead of {count}: "
+                    "the optimiser does not know how this version of transformers is traced"
+                )
+    else:
+        print(
+            f"{config.model_type} is not known to onnxruntime's optimiser: {found['Attention']} "
+            f"of {config.num_hidden_layers} attentions are fused, so it answers more slowly"
+        )
     optimised.save_model_to_file(str(target))
     onnx.checker.check_model(str(target))
+
+
+def _expected(config: PretrainedConfig) -> dict[str, int]:
+    layers = config.num_hidden_layers
+    activation = getattr(config, "hidden_act", None) or getattr(config, "activation", None)
+    return {
+        "EmbedLayerNormalization": int(_FUSED[config.model_type]),
+        "Attention": layers,
+        "SkipLayerNormalization": 2 * layers,
+        "BiasGelu": layers if activation == "gelu" else 0,
+    }
 
 
 def largest_difference(model: PreTrainedModel, bundle: Bundle, texts: list[str]) -> float:
@@ -136,16 +155,22 @@ def largest_difference(model: PreTrainedModel, bundle: Bundle, texts: list[str])
 def _trace(model: PreTrainedModel, path: Path) -> None:
     ids = torch.ones((2, 8), dtype=torch.long)
     axes = {0: "texts", 1: "tokens"}
-    with warnings.catch_warnings():
-        # The newer exporter's graphs are not recognised by onnxruntime.transformers.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            _Graph(model).eval(),
-            (ids, torch.ones_like(ids)),
-            path,
-            input_names=["input_ids", "attention_mask"],
-            output_names=["logits"],
-            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "texts"}},
-            opset_version=_OPSET,
-            dynamo=False,
-        )
+    try:
+        with warnings.catch_warnings():
+            # The newer exporter's graphs are not recognised by onnxruntime.transformers.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                _Graph(model).eval(),
+                (ids, torch.ones_like(ids)),
+                path,
+                input_names=["input_ids", "attention_mask"],
+                output_names=["logits"],
+                dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "texts"}},
+                opset_version=_OPSET,
+                dynamo=False,
+            )
+    except Exception as error:  # torch.onnx raises many bare types
+        raise RecipeError(
+            f"torch cannot export {type(model).__name__} to ONNX: {error}: adopt a model of "
+            f"another architecture, such as {', '.join(_FUSED)}"
+        ) from error

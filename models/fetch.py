@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.data import normalised
 from models.recipe import RecipeError
+from models.splits import normalised
 
 
 @dataclass(frozen=True)

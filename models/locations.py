@@ -71,11 +71,10 @@ def locations(recipe: Recipe, stage: Stage) -> Iterator[str]:
         yield recipe.adopt.folder
 
 
-def fetched(recipe: Recipe) -> set[str]:
-    """The names that fetch.py must provide for a recipe."""
+def fetched(recipe: Recipe, stage: Stage) -> set[str]:
+    """The names that fetch.py must provide for a stage of a recipe."""
     return {
         location.removeprefix(FETCHED)
-        for stage in recipe.stages
         for location in locations(recipe, stage)
         if location.startswith(FETCHED)
     }

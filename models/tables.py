@@ -92,8 +92,10 @@ def _read_separated(path: Path, columns: Sequence[str], lines: Any, remedy: str)
                 header = cells
                 _check_columns(path, columns, header)
             elif len(cells) != len(header):
+                cut = "the row is cut short: complete or delete it"
                 raise RecipeError(
-                    f"{where}: {len(cells)} cells under {len(header)} column names: {remedy}"
+                    f"{where}: {len(cells)} cells where the header has {len(header)}: "
+                    f"{remedy if len(cells) > len(header) else cut}"
                 )
             else:
                 yield Row(where, dict(zip(header, cells, strict=True)))
@@ -122,9 +124,10 @@ def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         where = f"{path}, line {number}"
         try:
             cells = json.loads(line)
-        except ValueError as error:
+        except json.JSONDecodeError as error:
             raise RecipeError(
-                f"{where} is not JSON ({error}): write one object a line, on one line"
+                f"{where} is not JSON ({error.msg} at character {error.pos + 1}): "
+                "write each object whole, on a line of its own"
             ) from error
         if not isinstance(cells, dict):
             raise RecipeError(
@@ -141,14 +144,14 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 
     try:
         file = parquet.ParquetFile(path)
+        _check_columns(path, columns, file.schema_arrow.names)
+        number = 0
+        for batch in file.iter_batches(columns=list(columns)):
+            for cells in batch.to_pylist():
+                number += 1
+                yield Row(f"{path}, row {number}", cells)
     except (OSError, pa.ArrowException) as error:
         raise RecipeError(f"{path} is not a Parquet file ({error}): write it again") from error
-    _check_columns(path, columns, file.schema_arrow.names)
-    number = 0
-    for batch in file.iter_batches(columns=list(columns)):
-        for cells in batch.to_pylist():
-            number += 1
-            yield Row(f"{path}, row {number}", cells)
 
 
 def _read_data_set(place: Place, columns: Sequence[str]) -> Iterator[Row]:

@@ -10,6 +10,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from models.locations import Place, locations, place
 from models.recipe import Recipe, RecipeError, Stage
@@ -29,7 +30,7 @@ _READS: dict[Stage, tuple[str, ...]] = {
     "publish": ("bundle", "evaluate"),
 }
 _ALSO_RUNS: dict[Stage, tuple[str, ...]] = {
-    "data": ("labels", "tables"),
+    "data": ("labels", "splits", "tables"),
     "train": ("fit",),
     "distill": ("fit", "vocabulary"),
     "evaluate": ("answers", "intervals"),
@@ -71,8 +72,8 @@ class Workshop:
     build: Path
     sources: Path
 
-    def make(self, lineage: tuple[Recipe, ...], stage: Stage) -> bool:
-        """Run one stage unless its stamp is current; whether it ran.
+    def make(self, lineage: tuple[Recipe, ...], stage: Stage, progress: str = "") -> bool:
+        """Run one stage unless its stamp is current; whether it ran. `progress` is only printed.
 
         Raises RecipeError when an input has not been made.
         """
@@ -81,9 +82,9 @@ class Workshop:
         inputs = self.inputs(lineage, stage)
         key = self._key(lineage, stage, inputs)
         if _is_current(output, key):
-            print(f"{recipe.variant}: {stage} is up to date")
+            print(f"{recipe.variant}: {stage} is up to date{progress}")
             return False
-        print(f"{recipe.variant}: {stage}")
+        print(f"{recipe.variant}: {stage}{progress}", flush=True)
         staged = output.with_name(f".{stage}")
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
@@ -125,22 +126,30 @@ class Workshop:
             folders["teacher_answers"] = self.folder(root, "evaluate")
         return {name: folders[name] for name in _READS[stage] if name in folders}
 
+    def expected_seconds(self, recipe: Recipe, stage: Stage) -> float | None:
+        """How long a stage takes by its last run, or by that of other variants' stage.
+
+        None when no variant of the family has come so far.
+        """
+        own = _read_stamp(self.folder(recipe, stage))
+        if own:
+            return float(own["seconds"])
+        others = (self.build / recipe.family).glob(f"*/{stage}")
+        seconds = [stamp["seconds"] for other in others if (stamp := _read_stamp(other))]
+        return sum(seconds) / len(seconds) if seconds else None
+
     def _seconds(self, recipe: Recipe, stage: Stage) -> dict[str, float]:
         """How long each stage before this one took when it last ran."""
         earlier = recipe.stages[: recipe.stages.index(stage)]
-        stamps = {name: self.folder(recipe, name) / _STAMP_NAME for name in earlier}
-        return {
-            name: float(json.loads(stamp.read_text())["seconds"])
-            for name, stamp in stamps.items()
-            if stamp.is_file()
-        }
+        stamps = {name: _read_stamp(self.folder(recipe, name)) for name in earlier}
+        return {name: float(stamp["seconds"]) for name, stamp in stamps.items() if stamp}
 
     def _key(self, lineage: tuple[Recipe, ...], stage: Stage, inputs: dict[str, Path]) -> str:
         for name, folder in inputs.items():
             if name != "sources" and not folder.is_dir():
                 raise RecipeError(
                     f"{lineage[-1].variant}: {stage} needs {name} from {folder}, which is not "
-                    "there: run `python -m models all`"
+                    f"there: run `python -m models all {lineage[-1].folder}`"
                 )
         recipe, root = lineage[-1], lineage[0]
         section = recipe if stage == "publish" else getattr(recipe, stage, None)
@@ -173,12 +182,15 @@ def _place_hashes(found: Place) -> dict[str, str]:
     return {found.path.name: file_sha256(found.path)}
 
 
-def _is_current(output: Path, key: str) -> bool:
+def _read_stamp(output: Path) -> dict[str, Any]:
+    """The stamp of a stage's folder; empty when there is none."""
     path = output / _STAMP_NAME
-    if not path.is_file():
-        return False
-    stamp = json.loads(path.read_text())
-    return bool(stamp["key"] == key and stamp["outputs"] == _hashes(output))
+    return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+
+def _is_current(output: Path, key: str) -> bool:
+    stamp = _read_stamp(output)
+    return bool(stamp) and stamp["key"] == key and stamp["outputs"] == _hashes(output)
 
 
 def _hashes(folder: Path) -> dict[str, str]:
