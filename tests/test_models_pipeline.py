@@ -41,7 +41,7 @@ class Built:
     ran: list
 
     def folder_of(self, variant, stage):
-        return self.workshop.build / variant / stage
+        return self.workshop.build / "tone" / variant / stage
 
     def copied_to(self, folder):
         shutil.copytree(self.workshop.build, folder / "build")
@@ -186,7 +186,7 @@ def test_a_changed_recipe_runs_only_what_it_changes(built, tmp_path, variant, ch
 
 def test_a_damaged_output_is_made_again_and_the_rest_stays(built, tmp_path):
     workshop, recipes = built.copied_to(tmp_path)
-    model = workshop.build / "student-int8" / "quantize" / "model.onnx"
+    model = workshop.build / "tone" / "student-int8" / "quantize" / "model.onnx"
     original = model.read_bytes()
     model.write_bytes(original[:-1])
 
@@ -198,7 +198,7 @@ def test_a_stage_that_fails_leaves_its_old_output_whole(built, tmp_path, monkeyp
     workshop, recipes = built.copied_to(tmp_path)
     (recipes / "student-int8.toml").write_text(QUANTISED.replace("0.1", "0.3"))
     monkeypatch.setattr(quantize, "to_int8", _broken)
-    stamp = workshop.build / "student-int8" / "quantize" / "stamp.json"
+    stamp = workshop.build / "tone" / "student-int8" / "quantize" / "stamp.json"
     before = stamp.read_text()
 
     with pytest.raises(RuntimeError, match="on purpose"):
