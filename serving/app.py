@@ -7,7 +7,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from serving.engines import ENGINES, EngineName, MakeEngine
 from serving.errors import (
     InternalError,
     MethodNotAllowed,
@@ -26,10 +27,9 @@ from serving.errors import (
 )
 from serving.logs import LOGGER, log
 from serving.metrics import REJECTIONS, Metrics
-from serving.ort_engine import OrtEngine
 from serving.routes import CLASSIFY_PATH, PROBLEM_TYPE, RequestRecord, classify, router
 from serving.schemas import Problem
-from serving.service import MakeEngine, Service
+from serving.service import Service
 from serving.settings import Settings
 
 VERSION = "0.1.0"
@@ -43,7 +43,7 @@ _PATHS: dict[object, str] = {
 def create_app(
     settings: Settings,
     *,
-    make_engine: MakeEngine = OrtEngine,
+    engines: Mapping[EngineName, MakeEngine] = ENGINES,
     on_loaded: Callable[[BaseException | None], None],
 ) -> "App":
     """The whole server.
@@ -51,7 +51,7 @@ def create_app(
     Models load in the background from its start on; `on_loaded` hears how that ended.
     Raises BundleError when the registry cannot be read.
     """
-    service = Service(settings, Metrics(), make_engine)
+    service = Service(settings, Metrics(), engines)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

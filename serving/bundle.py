@@ -67,7 +67,8 @@ class Manifest(_Frozen):
     """manifest.json: what the classifier is. How to run it is not said here but in Settings.
 
     `version` is the content hash of everything that decides an answer (files, labels,
-    problem type, length limit, padding); `parent` names the variant that it was made from;
+    problem type, length limit, padding); another engine than ONNX Runtime may differ from it
+    by `logit_tolerance`; `parent` names the variant that it was made from;
     `recipe` is the recipe's own content; `build_seconds` has the time of each stage.
     """
 
@@ -79,6 +80,7 @@ class Manifest(_Frozen):
     problem_type: Literal["single_label", "multi_label"]
     max_length: Annotated[int, Field(ge=3, le=8192)]
     pad_token_id: Annotated[int, Field(ge=0)]
+    logit_tolerance: Annotated[float, Field(gt=0)] = 0.1
     precision: Precision
     parameters: Annotated[int, Field(ge=0)]
     bytes: int

@@ -81,12 +81,15 @@ class Metrics:
             "variant_info", "Always 1; names what is loaded.",
             (*_VARIANT, "version", "precision"), **where,
         )  # fmt: skip
+        self.engine_info = Gauge(
+            "engine_info", "Always 1; names what runs the variant.", (*_VARIANT, "engine"), **where
+        )
         self.variant_bytes = Gauge("variant_bytes", "Bytes of the bundle.", _VARIANT, **where)
         for reason in REJECTIONS:
             self.rejected.labels(reason)
 
-    def add_variant(self, manifest: Manifest) -> None:
-        """Make a loaded variant's series exist from the start."""
+    def add_variant(self, manifest: Manifest, engine: str) -> None:
+        """Make a loaded variant's series exist from the start; `engine` runs it."""
         names = (manifest.family, manifest.variant)
         for metric in (
             self.tokenize_duration, self.queue_duration, self.engine_duration, self.batch_texts,
@@ -95,6 +98,7 @@ class Metrics:
         ):  # fmt: skip
             metric.labels(*names)
         self.variant_info.labels(*names, manifest.version, manifest.precision).set(1)
+        self.engine_info.labels(*names, engine).set(1)
         self.variant_bytes.labels(*names).set(manifest.bytes)
         self.requests.labels("/v1/classify", manifest.family, "200")
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 
 from serving.bundle import Bundle
-from serving.engine import Logits
+from serving.engine import Logits, checked, padded
 from serving.errors import BundleError, EngineFailed, StartError
 
 Device = Literal["cpu", "cuda"]
@@ -60,24 +60,15 @@ class OrtEngine:
 
     def run(self, batch: Sequence[Sequence[int]]) -> Logits:
         """See Engine.run."""
-        lengths = np.fromiter(map(len, batch), dtype=np.int64, count=len(batch))
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.full(mask.shape, self._pad_id, dtype=np.int64)
-        ids[mask] = np.concatenate([np.asarray(row, dtype=np.int64) for row in batch])
-        feed = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+        ids, mask = padded(batch, self._pad_id)
+        feed = {"input_ids": ids, "attention_mask": mask}
         if "token_type_ids" in self._inputs:
             feed["token_type_ids"] = np.zeros_like(ids)
         try:
             logits = np.asarray(self._session.run([self._output], feed)[0], dtype=np.float32)
         except Exception as error:  # onnxruntime raises many bare types
             raise EngineFailed(f"ONNX Runtime failed on a batch of shape {ids.shape}") from error
-        if logits.shape != (len(batch), self._labels):
-            raise EngineFailed(
-                f"the graph answered shape {logits.shape} instead of {(len(batch), self._labels)}"
-            )
-        if not np.isfinite(logits).all():
-            raise EngineFailed(f"the graph answered a non-finite logit for shape {ids.shape}")
-        return logits
+        return checked(logits, len(batch), self._labels)
 
 
 def _no_device(device: Device) -> StartError:

@@ -108,12 +108,13 @@ async def models(request: Request) -> ModelsResponse:
                 variants=[
                     VariantInfo(
                         **manifest.model_dump(include=set(VariantInfo.model_fields)),
-                        max_batch_tokens=service.lanes[
-                            family.name, manifest.variant
-                        ].max_batch_tokens,
+                        engine=chosen.name,
+                        engine_reason=chosen.reason,
+                        max_batch_tokens=chosen.lane.max_batch_tokens,
                         state="ready",
                     )
                     for manifest in family.manifests
+                    for chosen in (service.chosen[family.name, manifest.variant],)
                 ],
             )
             for family in service.families.values()

@@ -79,6 +79,8 @@ class VariantInfo(BaseModel):
     max_length: int
     parent: str | None
     evaluations: dict[str, Evaluation]
+    engine: str
+    engine_reason: str
     max_batch_tokens: int
     state: Literal["ready", "failed"]
 

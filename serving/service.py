@@ -5,26 +5,22 @@ It does not know about HTTP.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from serving.batcher import Batcher, Clock
 from serving.bundle import Bundle, verify
 from serving.classifier import Classifier
 from serving.cores import usable_cores
-from serving.engine import Engine
+from serving.engines import ENGINES, Chosen, EngineName, MakeEngine, Needs, choose
 from serving.errors import Draining, NotReady, Overloaded, UnknownModel
 from serving.family import Family
 from serving.logs import log
 from serving.metrics import Metrics
-from serving.ort_engine import Device, OrtEngine
 from serving.registry import read_registry
-from serving.scheduler import Lane, Scheduler, VariantKey
+from serving.scheduler import Scheduler, VariantKey
 from serving.settings import Settings
 from serving.tokenizer import Tokenizer
-from serving.warmup import warm_up
-
-MakeEngine = Callable[[Bundle, Device, int], Engine]
 
 
 class Service:
@@ -34,7 +30,7 @@ class Service:
         self,
         settings: Settings,
         metrics: Metrics,
-        make_engine: MakeEngine = OrtEngine,
+        engines: Mapping[EngineName, MakeEngine] = ENGINES,
         clock: Clock = time.monotonic,
     ) -> None:
         """Read the registry's manifests; nothing is loaded yet. Raises BundleError."""
@@ -44,9 +40,9 @@ class Service:
         self.draining = False
         self.requests = 0
         self.families: dict[str, Family] = {}
-        self.lanes: dict[VariantKey, Lane] = {}
+        self.chosen: dict[VariantKey, Chosen] = {}
         self._bundles = read_registry(settings.registry)
-        self._make_engine = make_engine
+        self._engines = engines
         self._tokenizer_threads = ThreadPoolExecutor(1, "tokenizer")
         self._scheduler: Scheduler | None = None
         self._batcher: Batcher | None = None
@@ -72,12 +68,12 @@ class Service:
         Raises StartError when a bundle is broken or the device is missing, EngineFailed when
         an engine does not answer.
         """
-        threads = self.settings.threads or usable_cores()
-        engines: dict[VariantKey, Engine] = {}
         for key, bundle in self._each():
-            engines[key] = await asyncio.to_thread(self._load_engine, key, bundle, threads)
+            await asyncio.to_thread(self._load, key, bundle)
+        engines = {key: chosen.engine for key, chosen in self.chosen.items()}
         slots = min(engine.slots for engine in engines.values())
-        self._scheduler = Scheduler(self.lanes, slots)
+        lanes = {key: chosen.lane for key, chosen in self.chosen.items()}
+        self._scheduler = Scheduler(lanes, slots)
         self._batcher = Batcher(
             engines,
             self._scheduler,
@@ -92,25 +88,29 @@ class Service:
             for name, bundles in self._bundles.items()
         }
 
-    def _load_engine(self, key: VariantKey, bundle: Bundle, threads: int) -> Engine:
+    def _load(self, key: VariantKey, bundle: Bundle) -> None:
         started_s = self.clock()
         verify(bundle)
-        engine = self._make_engine(bundle, self.settings.device, threads)
         manifest = bundle.manifest
-        lane = warm_up(engine, manifest.max_length, self.settings.max_batch_tokens)
-        self.lanes[key] = lane
-        self.metrics.add_variant(manifest)
+        tokenizer = Tokenizer(bundle.tokenizer_path, manifest.max_length)
+        settings = self.settings
+        threads = settings.threads or usable_cores()
+        needs = Needs(settings.device, threads, settings.max_batch_tokens)
+        chosen = choose(bundle, tokenizer, settings.engine, needs, self._engines)
+        self.chosen[key] = chosen
+        self.metrics.add_variant(manifest, chosen.name)
         log(
             "loaded",
             model=manifest.family,
             variant=manifest.variant,
             version=manifest.version,
-            device=self.settings.device,
-            slots=engine.slots,
-            max_batch_tokens=lane.max_batch_tokens,
+            device=settings.device,
+            engine=chosen.name,
+            engine_reason=chosen.reason,
+            slots=chosen.engine.slots,
+            max_batch_tokens=chosen.lane.max_batch_tokens,
             seconds=round(self.clock() - started_s, 3),
         )
-        return engine
 
     def _classifier(self, bundle: Bundle, batcher: Batcher) -> Classifier:
         tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
@@ -156,7 +156,7 @@ class Service:
         """Texts in each variant's queue right now."""
         if not self._scheduler:
             return {}
-        return {key: self._scheduler.waiting_texts(key) for key in self.lanes}
+        return {key: self._scheduler.waiting_texts(key) for key in self.chosen}
 
     def close(self) -> None:
         """Release the threads."""

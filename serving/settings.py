@@ -33,6 +33,11 @@ class Settings(BaseModel):
         SHIPPED_REGISTRY, description="Folder of families: `<family>/<variant>/` bundles."
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the engine runs.")
+    engine: Literal["auto", "onnxruntime", "openvino"] = Field(
+        "auto",
+        description="What runs the graphs; `auto` measures on this machine and takes the fastest "
+        "whose answers agree with ONNX Runtime's.",
+    )
     threads: int = Field(
         0, ge=0, le=1024, description="CPU cores to use; 0 takes the cgroup quota and affinity."
     )

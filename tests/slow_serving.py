@@ -31,7 +31,9 @@ class SlowEngine:
 def main():
     settings, _ = read_settings(os.environ)
     configure_logs()
-    Server(create_app(settings, make_engine=SlowEngine, on_loaded=print), settings).serve_forever()
+    Server(
+        create_app(settings, engines={"onnxruntime": SlowEngine}, on_loaded=print), settings
+    ).serve_forever()
     return 0
 
 

@@ -23,7 +23,8 @@ FLOORS = [
     {"listener"},
     {"schemas", "registry", "tokenizer"},
     {"engine"},
-    {"ort_engine", "warmup", "batcher"},
+    {"ort_engine", "openvino_engine", "warmup", "batcher"},
+    {"engines"},
     {"classifier"},
     {"family", "metrics"},
     {"service"},
@@ -38,6 +39,7 @@ ONE_HOME = {
     "fastapi": {"app", "routes", "body", "server", "schemas"},
     "prometheus_client": {"metrics"},
     "onnxruntime": {"ort_engine"},
+    "openvino": {"openvino_engine"},
     "tokenizers": {"tokenizer"},
     "uvicorn": {"server"},
 }

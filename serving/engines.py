@@ -1,0 +1,115 @@
+"""Which engine runs a bundle: the one that is asked for, or the fastest that agrees.
+
+It does not know how an engine works, nor who asks.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from serving.bundle import Bundle
+from serving.engine import Engine
+from serving.errors import BundleError, EngineFailed, StartError
+from serving.openvino_engine import OpenVinoEngine
+from serving.ort_engine import Device, OrtEngine
+from serving.scheduler import Lane
+from serving.tokenizer import Tokenizer
+from serving.warmup import warm_up
+
+EngineName = Literal["onnxruntime", "openvino"]
+MakeEngine = Callable[[Bundle, Device, int], Engine]
+
+REFERENCE: EngineName = "onnxruntime"
+ENGINES: Mapping[EngineName, MakeEngine] = {
+    "onnxruntime": OrtEngine,
+    "openvino": OpenVinoEngine,
+}
+_TYPICAL_TOKENS = 32
+# Less than this is within the noise of a warm-up, and two replicas should choose alike.
+_WORTHWHILE_SPEEDUP = 1.1
+_PROBE = (
+    "the a service was quick and friendly but our second order came late cold and without any "
+    "word of apology so I would not go there again even though the food itself is really good "
+    "Warum denn nicht? 12.50 € no!! :) très bien, merci; please call me back tomorrow at 5 pm."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The engine of one bundle, its measured lane, and the reason in words."""
+
+    name: EngineName
+    engine: Engine
+    lane: Lane
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What every engine of a server is asked for: see Settings."""
+
+    device: Device
+    threads: int
+    max_batch_tokens: int
+
+
+def choose(
+    bundle: Bundle,
+    tokenizer: Tokenizer,
+    asked: EngineName | Literal["auto"],
+    needs: Needs,
+    engines: Mapping[EngineName, MakeEngine] = ENGINES,
+) -> Chosen:
+    """Load and warm up the engine that is asked for.
+
+    `auto` loads every engine of `engines` that can read the bundle on this device, and takes
+    another than the reference when it is at least 1.1 times as fast on short texts and no logit
+    of the probe texts differs by more than the manifest's `logit_tolerance`.
+    Raises BundleError, StartError or EngineFailed as the engines do.
+    """
+    if asked != "auto":
+        return _load(bundle, asked, engines[asked], needs, "asked for")
+    best = _load(bundle, REFERENCE, engines[REFERENCE], needs, "the only engine that can")
+    probes = _probes(tokenizer)
+    expected = _logits(best.engine, probes)
+    reasons = []
+    for name, make in engines.items():
+        if name == REFERENCE:
+            continue
+        try:
+            other = _load(bundle, name, make, needs, "")
+            difference = float(np.abs(_logits(other.engine, probes) - expected).max())
+        except (BundleError, StartError, EngineFailed) as error:
+            reasons.append(f"{name} cannot: {error}")
+            continue
+        speedup = best.lane.share_s(_TYPICAL_TOKENS) / other.lane.share_s(_TYPICAL_TOKENS)
+        said = f"{speedup:.2f} times as fast, logits differ by up to {difference:.1e}"
+        if difference > bundle.manifest.logit_tolerance or speedup < _WORTHWHILE_SPEEDUP:
+            reasons.append(f"{name} would be {said}")
+        else:
+            reasons.append(f"{said} from {best.name}")
+            best = other
+    return Chosen(best.name, best.engine, best.lane, "; ".join(reasons) or best.reason)
+
+
+def _load(bundle: Bundle, name: EngineName, make: MakeEngine, needs: Needs, reason: str) -> Chosen:
+    engine = make(bundle, needs.device, needs.threads)
+    lane = warm_up(engine, bundle.manifest.max_length, needs.max_batch_tokens)
+    return Chosen(name, engine, lane, reason)
+
+
+def _probes(tokenizer: Tokenizer) -> list[Sequence[int]]:
+    """Texts of 1 to all of the probe's words, from every fifth word on."""
+    words = _PROBE.split()
+    texts = [
+        " ".join(words[start : start + count])
+        for start in range(0, len(words), 5)
+        for count in (1, 4, 12, len(words))
+    ]
+    return [encoding.ids for encoding in tokenizer.encode(texts)]
+
+
+def _logits(engine: Engine, probes: Sequence[Sequence[int]]) -> np.ndarray:
+    return np.concatenate([engine.run([ids]) for ids in probes])

@@ -1,0 +1,70 @@
+"""Engine on OpenVINO, on the CPU; the only home of `openvino`.
+
+It does not know about texts, labels or queues, nor whether its answers agree with ONNX Runtime's.
+"""
+
+from collections.abc import Sequence
+from queue import SimpleQueue
+
+import numpy as np
+import openvino
+
+from serving.bundle import Bundle
+from serving.engine import Logits, checked, padded
+from serving.errors import BundleError, EngineFailed, StartError
+
+
+class OpenVinoEngine:
+    """One compiled graph with as many streams as slots, each stream on its own threads.
+
+    OpenVINO computes in bf16 where the processor has it, in fp32 where not.
+    """
+
+    def __init__(self, bundle: Bundle, device: str, threads: int) -> None:
+        """Load the graph; `threads` is the number of CPU cores to use.
+
+        Raises StartError for a device other than the CPU, BundleError when OpenVINO cannot read
+        the graph or it has no `input_ids` and `attention_mask`.
+        """
+        if device != "cpu":
+            raise StartError("SIZEWISE_ENGINE: openvino runs on the CPU only: set onnxruntime")
+        self.slots = threads
+        self._pad_id = bundle.manifest.pad_token_id
+        self._labels = len(bundle.manifest.labels)
+        options = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "NUM_STREAMS": self.slots,
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,
+        }
+        try:
+            compiled = openvino.Core().compile_model(bundle.model_path, "CPU", options)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise BundleError(f"{bundle.model_path}: OpenVINO cannot read it: {reason}") from error
+        self._inputs = {port.get_any_name() for port in compiled.inputs}
+        if not {"input_ids", "attention_mask"} <= self._inputs:
+            raise BundleError(
+                f"{bundle.model_path} takes {sorted(self._inputs)}: "
+                "export it with input_ids and attention_mask"
+            )
+        names = [port.get_any_name() for port in compiled.outputs]
+        self._output = compiled.output("logits" if "logits" in names else 0)
+        self._requests: SimpleQueue[openvino.InferRequest] = SimpleQueue()
+        for _ in range(self.slots):
+            self._requests.put(compiled.create_infer_request())
+
+    def run(self, batch: Sequence[Sequence[int]]) -> Logits:
+        """See Engine.run."""
+        ids, mask = padded(batch, self._pad_id)
+        feed = {"input_ids": ids, "attention_mask": mask}
+        if "token_type_ids" in self._inputs:
+            feed["token_type_ids"] = np.zeros_like(ids)
+        request = self._requests.get()
+        try:
+            logits = np.array(request.infer(feed, share_inputs=True)[self._output], np.float32)
+        except RuntimeError as error:
+            raise EngineFailed(f"OpenVINO failed on a batch of shape {ids.shape}") from error
+        finally:
+            self._requests.put(request)
+        return checked(logits, len(batch), self._labels)

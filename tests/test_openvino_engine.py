@@ -1,0 +1,60 @@
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.bundle import read_bundle
+from serving.errors import BundleError, EngineFailed, StartError
+from serving.openvino_engine import OpenVinoEngine
+from serving.ort_engine import OrtEngine
+from tests.bundles import VOCABULARY, write_bundle
+
+IDS = st.lists(st.integers(0, len(VOCABULARY) - 1), min_size=1, max_size=20)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle")
+    write_bundle(folder)
+    return read_bundle(folder)
+
+
+@pytest.fixture(scope="module")
+def engines(bundle):
+    return OpenVinoEngine(bundle, "cpu", threads=2), OrtEngine(bundle, "cpu", threads=2)
+
+
+@settings(deadline=None)
+@given(st.lists(IDS, min_size=1, max_size=16))
+def test_it_answers_as_onnx_runtime_does(engines, batch):
+    openvino, onnxruntime = engines
+
+    np.testing.assert_allclose(openvino.run(batch), onnxruntime.run(batch), atol=1e-4)
+
+
+def test_there_are_as_many_slots_as_threads(engines):
+    assert engines[0].slots == 2
+
+
+def test_another_device_is_refused_at_the_start(bundle):
+    with pytest.raises(StartError, match="onnxruntime"):
+        OpenVinoEngine(bundle, "cuda", threads=2)
+
+
+def test_a_graph_that_answers_nan_is_an_error_and_not_an_answer(tmp_path):
+    write_bundle(tmp_path, scale=float("nan"))
+    engine = OpenVinoEngine(read_bundle(tmp_path), "cpu", threads=1)
+
+    with pytest.raises(EngineFailed, match="non-finite"):
+        engine.run([[4]])
+
+
+def test_a_graph_that_it_cannot_read_is_refused_with_the_reason(tmp_path):
+    write_bundle(tmp_path)
+    model = onnx.load(tmp_path / "model.onnx")
+    model.graph.node[0].op_type = "NoSuchOperator"
+    onnx.save(model, tmp_path / "model.onnx")
+
+    with pytest.raises(BundleError, match="NoSuchOperator"):
+        OpenVinoEngine(read_bundle(tmp_path), "cpu", threads=1)
