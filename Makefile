@@ -1,11 +1,11 @@
-# The only commands: run test check models loadtest. Each sets up all that it needs.
+# The only commands: run test check models loadtest bench. Each sets up all that it needs.
 SHELL := /bin/bash
 PYTHON ?= python3
 SERVE := .venv/bin/python
 DEV := .venv-dev/bin/python
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check models loadtest
+.PHONY: run test check models loadtest bench
 
 run: .venv/installed
 	@$(SERVE) -m serving
@@ -21,6 +21,9 @@ models: .venv-dev/installed
 
 loadtest: .venv-dev/installed
 	@$(DEV) -m loadtest run
+
+bench: .venv-dev/installed
+	@$(DEV) -m tests.bench
 
 .venv/installed: pyproject.toml constraints.txt
 	@echo "Installing the server into .venv"

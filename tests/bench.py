@@ -1,29 +1,46 @@
-"""`python -m tests.bench`: served throughput against the offline ceiling, in one run.
+"""`make bench`: one variant on this machine, every figure beside its ceiling from the same run.
 
-The ceiling is the best of a stated set of batching policies over the same engine with the same
-session options, tokenization included and no HTTP. The server is driven by wrk (Debian's package)
-with 32 connections, one text a request. Rounds are interleaved; medians and ratios are printed.
+Rounds are interleaved; medians and ratios are printed. Offline is the ceiling: the best of a
+stated set of policies over the same engine with the same options, tokenization included, no HTTP.
+Served is the real server, driven by wrk (Debian's package) on the same cores. The run fails when
+something else used the machine.
 """
 
 import argparse
 import json
+import os
 import re
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+
+import psutil
+from tqdm import tqdm
 
 from loadtest.payloads import seeded_texts
 from serving.bundle import read_bundle
 from serving.cores import usable_cores
-from serving.ort_engine import OrtEngine
+from serving.engines import Needs, choose
 from serving.tokenizer import Tokenizer
+from tests.bench_policies import (
+    BUDGETS_TOKENS,
+    POLICIES,
+    Baseline,
+    Ours,
+    closed_loop_rate,
+    offline_rate,
+)
 from tests.processes import ROOT, serving
 
-BUDGETS_TOKENS = (0, 64, 128, 256, 512, 1024)
+# (clients, texts a request)
+LOADS = ((1, 1), (8, 1), (32, 1), (128, 1), (4, 32))
+MOST_CPU_OF_OTHERS = 0.1
+MOST_TOKENS = 32_768
 WRK_SCRIPT = """
 local bodies = {}
 for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
@@ -44,109 +61,173 @@ end
 """
 
 
-def batches(lengths, budget_tokens):
-    """Index lists: one by one (budget 0), or sorted by length up to a padded-token budget."""
-    order = (
-        range(len(lengths))
-        if not budget_tokens
-        else sorted(range(len(lengths)), key=lengths.__getitem__)
+def served(server, folder, variant, texts, load, seconds):  # noqa: PLR0917
+    """wrk's own summary, with the CPU seconds of server and client."""
+    clients, texts_a_request = load
+    starts = range(0, len(texts) - texts_a_request + 1, texts_a_request)
+    bodies = (
+        {"texts": texts[at : at + texts_a_request], "variant": variant, "truncate": True}
+        for at in starts
     )
-    batch = []
-    for index in order:
-        if batch and (len(batch) + 1) * lengths[index] > budget_tokens:
-            yield batch
-            batch = []
-        batch.append(index)
-    yield batch
-
-
-def offline_rate(engine, tokenizer, texts, budget_tokens):
-    """Texts per second with all slots busy."""
-    started = time.perf_counter()
-    encodings = tokenizer.encode(texts)
-    plan = list(batches([e.length for e in encodings], budget_tokens))
-    with ThreadPoolExecutor(engine.slots) as threads:
-        list(
-            threads.map(lambda batch: engine.run([encodings[i].ids for i in batch]), reversed(plan))
-        )
-    return len(texts) / (time.perf_counter() - started)
-
-
-def served(server, bodies_path, script_path, connections, seconds):
-    """wrk's own summary."""
+    bodies_path, script_path = Path(folder) / "bodies", Path(folder) / "wrk.lua"
+    bodies_path.write_text("".join(json.dumps(body) + "\n" for body in bodies))
+    script_path.write_text(WRK_SCRIPT)
     command = [
-        "wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s",
+        "wrk", "--threads", "1", "--connections", str(clients), "--duration", f"{seconds}s",
         "--timeout", "30s", "--latency", "--script", str(script_path), server.url,
     ]  # fmt: skip
+    process = psutil.Process(server.process.pid)
+    before, client_before = process.cpu_times(), os.times()
     output = subprocess.run(
         command, env={"BODIES": str(bodies_path)}, capture_output=True, text=True, check=True
     ).stdout
-    return json.loads(re.search(r"^\{.*\}$", output, re.MULTILINE).group())
+    after, client_after = process.cpu_times(), os.times()
+    found = json.loads(re.search(r"^\{.*\}$", output, re.MULTILINE).group())
+    answered = found["requests"] * texts_a_request
+    client_s = sum(client_after[2:4]) - sum(client_before[2:4])
+    return found | {
+        "texts_per_s": answered / found["seconds"],
+        "server_ms": 1e3 * (sum(after[:2]) - sum(before[:2])) / max(1, answered),
+        "client_ms": 1e3 * client_s / max(1, answered),
+        "server_cores": (sum(after[:2]) - sum(before[:2])) / found["seconds"],
+    }
+
+
+class Others:
+    """How much of the machine processes other than this one, its children and `pids` use."""
+
+    def __init__(self, pids):
+        self._processes = [psutil.Process(pid) for pid in pids]
+        self._started = time.monotonic()
+        self._s = self._seconds()
+
+    def cores(self):
+        """Cores in use by others since this was made; what the host took counts too."""
+        return (self._seconds() - self._s) / (time.monotonic() - self._started)
+
+    def _seconds(self):
+        everything = psutil.cpu_times()
+        own_s = sum(os.times()[:4]) + sum(sum(p.cpu_times()[:2]) for p in self._processes)
+        return everything.user + everything.nice + everything.system + everything.steal - own_s
 
 
 def main():
     arguments = parse()
     texts = (
-        arguments.texts.read_text().splitlines() if arguments.texts else seeded_texts(2000, seed=0)
+        arguments.texts.read_text().splitlines() if arguments.texts else seeded_texts(1024, seed=0)
     )
     bundle = read_bundle(arguments.bundle)
-    engine = OrtEngine(bundle, "cpu", usable_cores())
     tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
+    needs = Needs(arguments.device, usable_cores(), MOST_TOKENS)
+    chosen = choose(bundle, tokenizer, arguments.engine, needs)
+    encodings = tokenizer.encode(texts)
+    variant = bundle.manifest.variant
+    print(f"{bundle.manifest.family}/{variant} {bundle.manifest.version} on {chosen.name}")
+    print(f"  ({chosen.reason}), {len(texts)} texts of {mean_length(encodings):.1f} tokens")
     offline = {budget: [] for budget in BUDGETS_TOKENS}
-    rounds = []
-    with tempfile.TemporaryDirectory() as folder, serving(arguments.bundle.parent.parent) as server:
-        bodies_path, script_path = Path(folder) / "bodies", Path(folder) / "wrk.lua"
-        variant = bundle.manifest.variant
-        bodies = (
-            json.dumps({"texts": [text], "variant": variant, "truncate": True}) for text in texts
-        )
-        bodies_path.write_text("\n".join(bodies) + "\n")
-        script_path.write_text(WRK_SCRIPT)
-        served(server, bodies_path, script_path, arguments.connections, 3)
-        for _ in range(arguments.rounds):
+    online = {load: [] for load in LOADS}
+    closed = {policy: [] for policy in (*POLICIES, "ours")}
+    floor, alone_ms = [], []
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        registry = arguments.bundle.parent.parent
+        how = {"engine": chosen.name, "device": arguments.device}
+        server = stack.enter_context(serving(registry, **how))
+        null = stack.enter_context(serving(registry, program="tests.null_serving"))
+        served(server, folder, variant, texts, (32, 1), 2)
+        others = Others([server.process.pid, null.process.pid])
+        for _ in tqdm(range(arguments.rounds), unit="round"):
             for budget in BUDGETS_TOKENS:
-                offline[budget].append(offline_rate(engine, tokenizer, texts, budget))
-            rounds.append(
-                served(server, bodies_path, script_path, arguments.connections, arguments.seconds)
+                offline[budget].append(offline_rate(chosen.engine, tokenizer, texts, budget))
+            alone_ms.append(bare_ms(chosen.engine, tokenizer, texts))
+            for load in LOADS:
+                online[load].append(served(server, folder, variant, texts, load, arguments.seconds))
+            for policy in POLICIES:
+                closed[policy].append(
+                    closed_loop_rate(
+                        lambda policy=policy: Baseline(chosen.engine, policy),
+                        encodings, 32, arguments.seconds,
+                    )
+                )  # fmt: skip
+            closed["ours"].append(
+                closed_loop_rate(
+                    lambda: Ours(chosen.engine, chosen.lane), encodings, 32, arguments.seconds
+                )
             )
-    report(bundle.manifest, texts, tokenizer, offline, rounds)
+            floor.append(served(null, folder, variant, texts, (32, 1), arguments.seconds))
+        peak_bytes = peak_memory_bytes(server.process.pid)
+        cores_of_others = others.cores()
+    report(offline, online, closed, floor, alone_ms)
+    print(f"peak memory of the server: {peak_bytes / 1e6:.0f} MB for {registry}")
+    print(f"cores used by other processes and the host: {cores_of_others:.2f}")
+    if cores_of_others > MOST_CPU_OF_OTHERS * psutil.cpu_count():
+        sys.exit("Something else used the machine: no figure counts. Stop it and run again.")
+    print("Next: put what is worth keeping into BENCHMARKS.md")
+
+
+def mean_length(encodings):
+    return statistics.mean(encoding.length for encoding in encodings)
+
+
+def bare_ms(engine, tokenizer, texts):
+    """Median milliseconds of one text: tokenize, then run, in this thread."""
+    times = []
+    for text in texts[:200]:
+        started = time.perf_counter()
+        engine.run([tokenizer.encode([text])[0].ids])
+        times.append(1e3 * (time.perf_counter() - started))
+    return statistics.median(times)
+
+
+def peak_memory_bytes(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
+
+
+def report(offline, online, closed, floor, alone_ms):
+    median = statistics.median
+    ceilings = [max(rates) for rates in zip(*offline.values(), strict=True)]
+    for budget, rates in offline.items():
+        policy = f"sorted, <= {budget} padded tokens" if budget else "one by one"
+        print(f"offline, {policy:32} {median(rates):8.0f} texts/s")
+    print(f"ceiling: each round's best            {median(ceilings):11.0f} texts/s")
+    for policy, rates in closed.items():
+        ratio = median(r / c for r, c in zip(rates, ceilings, strict=True))
+        print(f"32 clients, no HTTP, {policy:36} {median(rates):8.0f} texts/s, {ratio:.3f}")
+    for (clients, texts), rounds in online.items():
+        rates = [each["texts_per_s"] for each in rounds]
+        ratio = median(r / c for r, c in zip(rates, ceilings, strict=True))
+        figures = {
+            name: median(each[name] for each in rounds)
+            for name in ("p50_ms", "p99_ms", "server_ms", "client_ms", "server_cores")
+        }
+        print(
+            f"served, {clients:3} clients x {texts:2} texts {median(rates):8.0f} texts/s, "
+            f"{ratio:.3f} of the ceiling, p50 {figures['p50_ms']:.1f} ms, "
+            f"p99 {figures['p99_ms']:.1f} ms; CPU a text: server {figures['server_ms']:.2f} ms "
+            f"({figures['server_cores']:.2f} cores), wrk {figures['client_ms']:.2f} ms; "
+            f"errors {sum(each['bad'] for each in rounds)}"
+        )
+    print(f"one text alone, tokenize and run in one thread: {median(alone_ms):.2f} ms")
+    print(
+        f"null engine, 32 clients: {median(each['texts_per_s'] for each in floor):.0f} requests/s, "
+        f"{median(each['server_ms'] for each in floor):.3f} ms of CPU a request"
+    )
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--bundle", type=Path, default=ROOT / "models/registry/sentiment/medium-int8"
     )
     parser.add_argument("--texts", type=Path, help="one text a line; generated when left out")
-    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--engine", default="auto", choices=("auto", "onnxruntime", "openvino"))
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=6)
+    parser.add_argument("--seconds", type=int, default=4, help="of each measurement")
     if not shutil.which("wrk"):
         parser.exit(2, "wrk is missing: apt-get install wrk\n")
     return parser.parse_args()
-
-
-def report(manifest, texts, tokenizer, offline, rounds):
-    lengths = [encoding.length for encoding in tokenizer.encode(texts)]
-    print(f"{manifest.family}/{manifest.variant} {manifest.version}")
-    print(f"{len(texts)} texts, {statistics.mean(lengths):.1f} tokens on average")
-    medians = {budget: statistics.median(rates) for budget, rates in offline.items()}
-    for budget, rate in medians.items():
-        policy = f"sorted, <= {budget} padded tokens" if budget else "one by one"
-        print(f"offline {policy:32} {rate:8.0f} texts/s")
-    ceiling = max(medians.values())
-    rates = [each["requests"] / each["seconds"] for each in rounds]
-    ratios = [rate / max(offline[b][i] for b in offline) for i, rate in enumerate(rates)]
-    print(
-        f"served                                   {statistics.median(rates):8.0f} texts/s, "
-        f"p50 {statistics.median(r['p50_ms'] for r in rounds):.1f} ms, "
-        f"p99 {statistics.median(r['p99_ms'] for r in rounds):.1f} ms, "
-        f"errors {sum(r['bad'] for r in rounds)}"
-    )
-    print(
-        f"served / ceiling                         {statistics.median(rates) / ceiling:8.3f}"
-        f"   (by round, against that round's best: {', '.join(f'{r:.3f}' for r in ratios)})"
-    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,32 @@
+"""`python -m tests.null_serving`: the real server over an engine that computes nothing."""
+
+import os
+import sys
+
+import numpy as np
+
+from serving.app import create_app
+from serving.logs import configure_logs
+from serving.server import Server
+from serving.settings import read_settings
+
+
+class NullEngine:
+    def __init__(self, bundle, _device, threads):
+        self.slots = threads
+        self._labels = len(bundle.manifest.labels)
+
+    def run(self, batch):
+        return np.zeros((len(batch), self._labels), dtype=np.float32)
+
+
+def main():
+    settings, _ = read_settings(os.environ)
+    configure_logs()
+    app = create_app(settings, engines={"onnxruntime": NullEngine}, on_loaded=print)
+    Server(app, settings).serve_forever()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
