@@ -13,8 +13,9 @@ import onnx
 import torch
 from onnxruntime.transformers import optimizer
 from tqdm import tqdm
-from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
+from models.anatomy import head_size, kept_heads, load_classifier
 from models.data import read_labels, read_split
 from models.fit import padded
 from models.recipe import ExportSection, RecipeError
@@ -63,13 +64,11 @@ def run(job: Job) -> None:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     weights = job.inputs["weights"]
     # "eager" attention is the form that the fusions recognise.
-    model = AutoModelForSequenceClassification.from_pretrained(
-        weights, attn_implementation="eager"
-    ).eval()
+    model = load_classifier(weights, attn_implementation="eager")
     for name in (CONFIG_NAME, TOKENIZER_NAME):
         (job.output / name).write_bytes((weights / name).read_bytes())
     plain = job.output / "plain.onnx"
-    _trace(model, plain)
+    trace(model, plain)
     fuse(plain, model.config, job.output / MODEL_NAME)
     plain.unlink()
     labels = read_labels(job.inputs["data"])
@@ -105,8 +104,9 @@ def fuse(plain: Path, config: PretrainedConfig, target: Path) -> None:
     optimised = optimizer.optimize_model(
         str(plain),
         model_type="bert",
-        num_heads=config.num_attention_heads,
-        hidden_size=config.hidden_size,
+        num_heads=kept_heads(config),
+        # The width of the heads together: pruning may have left less than the hidden size.
+        hidden_size=kept_heads(config) * head_size(config),
         opt_level=0,
     )
     found = Counter(node.op_type for node in optimised.model.graph.node)
@@ -152,7 +152,11 @@ def largest_difference(model: PreTrainedModel, bundle: Bundle, texts: list[str])
     return largest
 
 
-def _trace(model: PreTrainedModel, path: Path) -> None:
+def trace(model: PreTrainedModel, path: Path) -> None:
+    """Write the plain graph of a classifier: logits from `input_ids` and `attention_mask`.
+
+    Raises RecipeError when torch cannot express it in ONNX.
+    """
     ids = torch.ones((2, 8), dtype=torch.long)
     axes = {0: "texts", 1: "tokens"}
     try:

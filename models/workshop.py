@@ -25,16 +25,19 @@ _READS: dict[Stage, tuple[str, ...]] = {
     "prune": ("data", "teacher"),
     "sparsify": ("data", "teacher"),
     "export": ("data", "weights"),
-    "quantize": ("data", "parent"),
+    "quantize": ("data", "parent", "teacher"),
     "evaluate": ("data", "bundle", "teacher_answers", "parent_answers"),
     "publish": ("bundle", "evaluate"),
 }
 _ALSO_RUNS: dict[Stage, tuple[str, ...]] = {
     "data": ("labels", "splits", "tables"),
     "train": ("fit",),
-    "distill": ("fit", "vocabulary"),
-    "evaluate": ("answers", "intervals"),
-    "quantize": ("answers",),
+    "distill": ("anatomy", "augment", "fit", "imitation", "vocabulary"),
+    "prune": ("anatomy", "fit", "imitation"),
+    "sparsify": ("anatomy", "fit", "imitation"),
+    "quantize": ("anatomy", "answers", "export", "schemes", "sensitivity"),
+    "evaluate": ("answers", "intervals", "temperature"),
+    "publish": ("card",),
 }
 
 

@@ -60,7 +60,8 @@ TABLE = (
     _csv(
         "a row with a comma too many",
         HEADER + GOOD + b"good, but dear,good\n",
-        "reviews.csv, line 122: 3 cells where the header has 2: put quotes around a cell that holds a comma",
+        "reviews.csv, line 122: 3 cells where the header has 2: "
+        "put quotes around a cell that holds a comma",
     ),
     _csv(
         "a quote that never ends",

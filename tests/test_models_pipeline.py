@@ -17,7 +17,13 @@ from models.data import normalised, read_split
 from models.export import fuse, largest_difference
 from models.recipe import RecipeError, in_parent_order, lineage
 from models.workshop import Workshop
-from serving.bundle import file_sha256, read_bundle
+from serving.bundle import (
+    BUNDLE_NAMES,
+    CARD_NAME,
+    MANIFEST_NAME,
+    file_sha256,
+    read_bundle,
+)
 from serving.ort_engine import OrtEngine
 from serving.registry import publish, read_registry
 from serving.tokenizer import Tokenizer
@@ -109,7 +115,9 @@ def test_serving_answers_with_the_published_bundles_and_they_have_learnt(built, 
         tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
         engine = OrtEngine(bundle, "cpu", threads=1)
         logits = [engine.run([e.ids])[0] for e in tokenizer.encode([row.text for row in rows])]
-        right = np.mean([int(x.argmax()) == row.label for x, row in zip(logits, rows, strict=True)])
+        right = np.mean(
+            [(int(x.argmax()),) == row.labels for x, row in zip(logits, rows, strict=True)]
+        )
 
         recorded = bundle.manifest.evaluations["test"]
         assert recorded.accuracy.value == pytest.approx(right)
@@ -124,7 +132,7 @@ def test_the_manifest_says_what_was_made_and_how_well_it_does(built, family):
     assert manifest.parent == "student-fp32"
     assert manifest.labels == ["negative", "positive"]
     assert manifest.max_length == 32
-    assert manifest.recipe["quantize"] == {"max_accuracy_drop": 0.1}
+    assert manifest.recipe["quantize"] == {"scheme": "int8-dynamic", "max_accuracy_drop": 0.1}
     assert set(manifest.build_seconds) == {"quantize", "evaluate"}
     test = manifest.evaluations["test"]
     assert test.split_sha256 == file_sha256(split)
@@ -197,7 +205,7 @@ def test_a_damaged_output_is_made_again_and_the_rest_stays(built, tmp_path):
 def test_a_stage_that_fails_leaves_its_old_output_whole(built, tmp_path, monkeypatch):
     workshop, recipes = built.copied_to(tmp_path)
     (recipes / "student-int8.toml").write_text(QUANTISED.replace("0.1", "0.3"))
-    monkeypatch.setattr(quantize, "to_int8", _broken)
+    monkeypatch.setattr(quantize, "quantised", _broken)
     stamp = workshop.build / "tone" / "student-int8" / "quantize" / "stamp.json"
     before = stamp.read_text()
 
@@ -210,7 +218,7 @@ def test_a_stage_that_fails_leaves_its_old_output_whole(built, tmp_path, monkeyp
 def test_a_missing_input_is_named_with_the_remedy(built, tmp_path):
     workshop = Workshop(tmp_path / "empty", built.workshop.sources)
 
-    with pytest.raises(RecipeError, match=r"train needs data .*`python -m models all`"):
+    with pytest.raises(RecipeError, match=r"train needs data .*`python -m models all .*recipes`"):
         workshop.make(tuple(lineage(built.recipes / "teacher-fp32.toml")), "train")
 
 
@@ -249,24 +257,24 @@ def test_export_refuses_a_graph_that_was_not_fused(built, tmp_path, family):
 def test_quantize_refuses_to_lose_more_than_the_recipe_allows(built, tmp_path, monkeypatch):
     workshop, recipes = built.copied_to(tmp_path)
     (recipes / "student-int8.toml").write_text(QUANTISED.replace("0.1", "0.05"))
-    monkeypatch.setattr(quantize, "to_int8", _zeroed)
+    monkeypatch.setattr(quantize, "quantised", _zeroed)
 
-    with pytest.raises(RecipeError, match=r"int8 loses 0\.\d+ of accuracy"):
+    with pytest.raises(RecipeError, match=r"int8-dynamic loses 0\.\d+ of accuracy"):
         make_all(workshop, recipes)
 
 
 def test_a_published_bundle_holds_the_contract_s_files_and_nothing_else(family):
     for bundle in family.values():
         names = {path.name for path in bundle.folder.iterdir()}
-        assert names == {"model.onnx", "tokenizer.json", "config.json", "manifest.json"}
+        assert names == {*BUNDLE_NAMES, CARD_NAME, MANIFEST_NAME}
         assert read_bundle(bundle.folder).manifest.evaluations.keys() == {"validation", "test"}
 
 
-def _broken(_source, _target):
+def _broken(*_arguments):
     raise RuntimeError("on purpose")
 
 
-def _zeroed(source, target):
+def _zeroed(_scheme, source, target, *_arguments):
     """A graph that gives every text the same logits."""
     model = onnx.load(source)
     for tensor in model.graph.initializer:
