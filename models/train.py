@@ -76,11 +76,15 @@ def class_weights(truth: npt.NDArray[np.bool_], problem_type: ProblemType) -> to
 def _classifier(
     base: Place, labels: LabelSet, lora_rank: int | None
 ) -> PreTrainedModel | PeftModel:
-    """The base model with a classification head, and with low-rank adapters when asked for."""
+    """The base model with a classification head, and with low-rank adapters when asked for.
+
+    Adapters go to every linear layer; what the base has no weights for is trained in full.
+    """
     kind = f"{labels.problem_type}_classification"
     try:
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+        model, report = AutoModelForSequenceClassification.from_pretrained(
             base.name,
+            output_loading_info=True,
             id2label=dict(enumerate(labels.names)),
             label2id={name: index for index, name in enumerate(labels.names)},
             problem_type=kind,
@@ -89,11 +93,13 @@ def _classifier(
     except (OSError, ValueError) as error:
         raise RecipeError(f"{base} is no base model that transformers can load: {error}") from error
     if lora_rank is None:
-        return model
+        return model  # type: ignore[no-any-return]
+    untrained = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
     adapters = LoraConfig(
         task_type=TaskType.SEQ_CLS,
         r=lora_rank,
         lora_alpha=2 * lora_rank,
         target_modules="all-linear",
+        modules_to_save=sorted({name.rpartition(".")[0] for name in untrained}),
     )
     return get_peft_model(model, adapters)

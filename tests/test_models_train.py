@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, DistilBertModel
 
 from models.data import read_labels, read_split, targets
 from models.fit import accuracy, padded
@@ -13,6 +13,7 @@ from models.train import class_weights
 from models.workshop import Workshop
 from serving.bundle import read_bundle
 from serving.tokenizer import Tokenizer
+from tests.tiny_architectures import write_classifier
 from tests.tiny_models import BAD, GOOD, NOUNS, write_base
 
 DATA = """
@@ -102,6 +103,19 @@ def test_low_rank_adapters_learn_and_are_merged(made, tmp_path):
     frozen = [it.embeddings.word_embeddings.weight for it in (learnt, given)]
     assert torch.linalg.matrix_rank(adapted[0] - adapted[1], rtol=1e-4) == 4
     assert torch.equal(*frozen)
+
+
+def test_beside_adapters_a_head_that_the_base_lacks_is_learnt_in_full(made, tmp_path):
+    folder = write_classifier(tmp_path / "base", "distilbert", ("good", "bad"))
+    DistilBertModel.from_pretrained(folder).save_pretrained(folder)
+    rows = [
+        {"text": text, "label": "good" if words["a"] in GOOD else "bad"} for text, words in days()
+    ]
+
+    right, model = validated(made(rows, DATA + TRAIN + "lora_rank = 2\n"))
+
+    assert right >= 0.8
+    assert "pre_classifier.weight" in model.state_dict()
 
 
 def test_balanced_classes_make_the_answer_lean_less_to_the_frequent_one(made, tmp_path):
