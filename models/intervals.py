@@ -1,4 +1,4 @@
-"""Figures with their 95 % intervals, from labels and probabilities. Pure.
+"""Figures with their 95 % intervals, from truth and answers of shape (texts, labels). Pure.
 
 It does not know where the answers come from.
 """
@@ -9,18 +9,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from serving.bundle import Estimate
+from serving.bundle import Estimate, LabelScore, Paired
 
-Labels = npt.NDArray[np.int64]
-Probabilities = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 _CONFIDENCE = 0.95
 _RESAMPLES = 1000
 _SEED = 0
 _BINS = 15
+_SMALLEST_PROBABILITY = 1e-12
 
 
-def proportion(hits: npt.NDArray[np.bool_]) -> Estimate:
+def proportion(hits: Flags) -> Estimate:
     """The share of true values, with the exact interval of Clopper and Pearson (1934).
 
     Raises ValueError when there is none to count.
@@ -35,7 +37,7 @@ def proportion(hits: npt.NDArray[np.bool_]) -> Estimate:
 
 
 def bootstrapped(
-    figure: Callable[[npt.NDArray[np.int64]], float], texts: int, resamples: int = _RESAMPLES
+    figure: Callable[[Indices], float], texts: int, resamples: int = _RESAMPLES
 ) -> Estimate:
     """`figure(indices of the texts)` with the percentile interval of the bootstrap (Efron 1979).
 
@@ -50,22 +52,77 @@ def bootstrapped(
     return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
-def macro_f1(truth: Labels, answers: Labels, classes: int) -> float:
-    """The mean over the classes of F1; a class that neither has nor gets any counts as 1."""
-    confusion = np.zeros((classes, classes))
-    np.add.at(confusion, (truth, answers), 1)
-    right = np.diag(confusion)
-    sizes = confusion.sum(0) + confusion.sum(1)
-    return float(np.where(sizes > 0, 2 * right / np.maximum(sizes, 1), 1.0).mean())
+def right(truth: Flags, answers: Flags) -> Flags:
+    """Whether all labels of a text are as in truth, of shape (texts,)."""
+    return np.asarray((truth == answers).all(axis=1))
 
 
-def expected_calibration_error(truth: Labels, probabilities: Probabilities) -> float:
+def paired(mine: Flags, other: Flags) -> Paired:
+    """Compare which texts two variants get right; both of shape (texts,), the same texts."""
+    better, worse = int((mine & ~other).sum()), int((~mine & other).sum())
+    discordant = better + worse
+    p_value = float(stats.binomtest(better, discordant).pvalue) if discordant else 1.0
+    gain = mine.astype(np.float64) - other
+    difference = bootstrapped(lambda at: float(gain[at].mean()), len(gain))
+    return Paired(better=better, worse=worse, p_value=p_value, difference=difference)
+
+
+def label_scores(truth: Flags, answers: Flags, names: list[str]) -> dict[str, LabelScore]:
+    """Precision, recall and F1 of each label; a ratio of nothing to nothing counts as 1."""
+    hits = (truth & answers).sum(axis=0)
+    claimed, existing = answers.sum(axis=0), truth.sum(axis=0)
+    return {
+        name: LabelScore(
+            precision=_ratio(hits[i], claimed[i]),
+            recall=_ratio(hits[i], existing[i]),
+            f1=_ratio(2 * hits[i], claimed[i] + existing[i]),
+            texts=int(existing[i]),
+        )
+        for i, name in enumerate(names)
+    }
+
+
+def macro_f1(truth: Flags, answers: Flags) -> float:
+    """The mean over the labels of F1; a label that no text has or gets counts as 1."""
+    hits = (truth & answers).sum(axis=0)
+    sizes = truth.sum(axis=0) + answers.sum(axis=0)
+    return float(np.where(sizes > 0, 2 * hits / np.maximum(sizes, 1), 1.0).mean())
+
+
+def calibration_error(truth: Flags, probabilities: Floats, *, single_label: bool) -> float:
     """The mean distance of confidence from accuracy, in 15 equal bins (Guo et al. 2017).
 
-    `probabilities` has shape (texts, classes); confidence is a text's largest.
+    Confidence is a text's largest probability; without `single_label` every label of every text
+    counts, with the probability of what is answered, yes or no.
     """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == truth
+    if single_label:
+        confidence = probabilities.max(axis=1)
+        hit = truth[np.arange(len(truth)), probabilities.argmax(axis=1)]
+    else:
+        confidence = np.maximum(probabilities, 1 - probabilities).ravel()
+        hit = ((probabilities >= 0.5) == truth).ravel()
     bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
-    gaps = np.bincount(bins, weights=confidence - right, minlength=_BINS)
-    return float(np.abs(gaps).sum() / len(truth))
+    gaps = np.bincount(bins, weights=confidence - hit, minlength=_BINS)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def brier_scores(truth: Flags, probabilities: Floats) -> Floats:
+    """The squared distance of probabilities from truth (Brier 1950), of shape (texts,)."""
+    return np.asarray(((probabilities - truth) ** 2).sum(axis=1))
+
+
+def log_losses(truth: Flags, probabilities: Floats, *, single_label: bool) -> Floats:
+    """The negative log-likelihood in nats, of shape (texts,).
+
+    Of the true label; without `single_label`, of every label's yes or no.
+    """
+    tiny = _SMALLEST_PROBABILITY
+    yes = -np.log(np.clip(probabilities, tiny, 1.0))
+    if single_label:
+        return np.asarray(np.where(truth, yes, 0.0).sum(axis=1))
+    no = -np.log(np.clip(1 - probabilities, tiny, 1.0))
+    return np.asarray(np.where(truth, yes, no).sum(axis=1))
+
+
+def _ratio(part: int, whole: int) -> float:
+    return float(part / whole) if whole else 1.0

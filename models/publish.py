@@ -1,4 +1,4 @@
-"""Finishes a bundle: its files with a manifest that says what they score and how they were made.
+"""Finishes a bundle: what it scores and how it was made into its manifest, and its card.
 
 It does not know where the registry is; the command puts the finished folder there.
 """
@@ -6,19 +6,39 @@ It does not know where the registry is; the command puts the finished folder the
 import json
 import shutil
 
+from models.card import card
+from models.evaluate import EVALUATIONS_NAME
+from models.recipe import RecipeError
 from models.workshop import Job
-from serving.bundle import BUNDLE_NAMES, Evaluation, read_bundle, write_manifest
+from serving.bundle import BUNDLE_NAMES, CARD_NAME, Evaluation, read_bundle, write_manifest
+
+_JUDGED = "test"
 
 
 def run(job: Job) -> None:
-    """Write the bundle with its evaluations, recipe and build times into the manifest."""
+    """Write the bundle with evaluations, temperature, recipe, build times and card.
+
+    Raises RecipeError when the variant is less accurate than the recipe's floor.
+    """
     made = read_bundle(job.inputs["bundle"])
+    scored = json.loads((job.inputs["evaluate"] / EVALUATIONS_NAME).read_text())
+    evaluations = {split: Evaluation(**score) for split, score in scored["splits"].items()}
+    floor = job.recipe.evaluate
+    accuracy = evaluations[_JUDGED].accuracy.value
+    if floor and accuracy < floor.min_accuracy:
+        raise RecipeError(
+            f"{job.recipe.variant}: accuracy {accuracy:.4f} on the {_JUDGED} split is "
+            f"{floor.min_accuracy - accuracy:.4f} under min_accuracy {floor.min_accuracy}, so it "
+            "is not published: train longer, make it larger or lower the floor"
+        )
     for name in BUNDLE_NAMES:
         shutil.copyfile(made.folder / name, job.output / name)
-    scores = json.loads((job.inputs["evaluate"] / "evaluations.json").read_text())
     fields = made.manifest.model_dump(exclude={"version", "bytes", "files"}) | {
         "recipe": job.recipe.model_dump(mode="json", exclude_none=True),
-        "evaluations": {split: Evaluation(**score) for split, score in scores.items()},
+        "evaluations": evaluations,
+        "temperature": scored["temperature"],
         "build_seconds": job.seconds,
     }
+    manifest = write_manifest(job.output, **fields)
+    (job.output / CARD_NAME).write_text(card(manifest), encoding="utf-8")
     write_manifest(job.output, **fields)

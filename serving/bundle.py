@@ -19,6 +19,7 @@ MODEL_NAME = "model.onnx"
 TOKENIZER_NAME = "tokenizer.json"
 CONFIG_NAME = "config.json"
 BUNDLE_NAMES = (MODEL_NAME, TOKENIZER_NAME, CONFIG_NAME)
+CARD_NAME = "README.md"
 VERSION_HEX_DIGITS = 16
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
@@ -44,16 +45,64 @@ class Estimate(_Frozen):
         return self
 
 
+class LabelScore(_Frozen):
+    """How one label is found; `texts` have it in truth."""
+
+    precision: float
+    recall: float
+    f1: float
+    texts: int
+
+
+class Paired(_Frozen):
+    """This variant against another on the same texts: McNemar's exact test (1947).
+
+    `better` texts only this one gets right, `worse` only the other; `difference` is this one's
+    accuracy minus the other's.
+    """
+
+    better: int
+    worse: int
+    p_value: float
+    difference: Estimate
+
+
+class Band(_Frozen):
+    """The accuracy on texts of `shortest` to `longest` tokens."""
+
+    shortest: int
+    longest: int
+    n: int
+    accuracy: Estimate
+
+
 class Evaluation(_Frozen):
-    """What a bundle scored on one split; every figure is a fraction between 0 and 1."""
+    """What a bundle scored on one split of `n` texts.
+
+    A text is right when its label is, or with multi_label when all its labels are; `accuracy`,
+    `agreement` (with the teacher) and `batch_flips` (answers that change with batch-mates and
+    padding) are shares of texts. Calibration error, Brier score (1950) and negative log-likelihood
+    (nats a text) are of the tempered probabilities, `uncalibrated_error` of the raw ones.
+    `confusion[i][j]` counts texts of label i answered j, for single_label only. `versus` has the
+    teacher and the parent by name. `texts_per_second` is offline, on all cores of the machine that
+    evaluated.
+    """
 
     split_sha256: Sha256
     n: Annotated[int, Field(gt=0)]
     accuracy: Estimate
     macro_f1: Estimate
     expected_calibration_error: Estimate
+    uncalibrated_error: float | None = None
+    brier: Estimate | None = None
+    negative_log_likelihood: Estimate | None = None
+    labels: dict[str, LabelScore] = {}
+    confusion: list[list[int]] | None = None
+    lengths: list[Band] = []
     agreement: Estimate | None = None
     batch_flips: Estimate | None = None
+    versus: dict[str, Paired] = {}
+    texts_per_second: float | None = None
 
 
 class BundleFile(_Frozen):
@@ -67,8 +116,9 @@ class Manifest(_Frozen):
     """manifest.json: what the classifier is. How to run it is not said here but in Settings.
 
     `version` is the content hash of everything that decides an answer (files, labels,
-    problem type, length limit, padding); another engine than ONNX Runtime may differ from it
-    by `logit_tolerance`; `parent` names the variant that it was made from;
+    problem type, length limit, padding, temperature). Logits are divided by `temperature`
+    before they become probabilities; another engine than ONNX Runtime may differ from its logits
+    by `logit_tolerance`. `parent` names the variant that it was made from;
     `recipe` is the recipe's own content; `build_seconds` has the time of each stage.
     """
 
@@ -80,6 +130,7 @@ class Manifest(_Frozen):
     problem_type: Literal["single_label", "multi_label"]
     max_length: Annotated[int, Field(ge=3, le=8192)]
     pad_token_id: Annotated[int, Field(ge=0)]
+    temperature: Annotated[float, Field(gt=0)] = 1.0
     logit_tolerance: Annotated[float, Field(gt=0)] = 0.1
     precision: Precision
     parameters: Annotated[int, Field(ge=0)]
@@ -103,13 +154,17 @@ class Manifest(_Frozen):
 
     def content_version(self) -> str:
         """The first 16 hex digits of the sha256 over all that decides an answer."""
-        decisive = {
-            "files": {name: file.sha256 for name, file in sorted(self.files.items())},
+        decisive: dict[str, Any] = {
+            "files": {
+                name: file.sha256 for name, file in sorted(self.files.items()) if name != CARD_NAME
+            },
             "labels": self.labels,
             "problem_type": self.problem_type,
             "max_length": self.max_length,
             "pad_token_id": self.pad_token_id,
         }
+        if self.temperature != 1.0:
+            decisive["temperature"] = self.temperature
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:VERSION_HEX_DIGITS]
 
 

@@ -57,6 +57,7 @@ class Classifier:
         self._batcher = batcher
         self._tokenizer_threads = tokenizer_threads
         self._clock = clock
+        self._temperature = bundle.manifest.temperature
         multi_label = bundle.manifest.problem_type == "multi_label"
         self._probabilities = sigmoid if multi_label else softmax
 
@@ -86,7 +87,7 @@ class Classifier:
             labels=self.manifest.labels,
             answers=[
                 Answer(
-                    self._probabilities(answer.logits),
+                    self._probabilities(answer.logits, self._temperature),
                     encoding.truncated,
                     answer.queue_s,
                     answer.engine_s,
@@ -109,14 +110,14 @@ class Classifier:
                 )
 
 
-def softmax(logits: Sequence[float]) -> list[float]:
-    """Probabilities that sum to 1, from one text's finite logits."""
+def softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
+    """Probabilities that sum to 1, from one text's finite logits (temperature: Guo et al. 2017)."""
     largest = max(logits)
-    exponentials = [math.exp(logit - largest) for logit in logits]
+    exponentials = [math.exp((logit - largest) / temperature) for logit in logits]
     total = sum(exponentials)
     return [exponential / total for exponential in exponentials]
 
 
-def sigmoid(logits: Sequence[float]) -> list[float]:
+def sigmoid(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
     """Independent probabilities, from one text's finite logits."""
-    return [0.5 * (1.0 + math.tanh(0.5 * logit)) for logit in logits]
+    return [0.5 * (1.0 + math.tanh(0.5 * logit / temperature)) for logit in logits]

@@ -1,0 +1,193 @@
+"""`python -m models report FAMILY`: a family's figures as a table, and its error against its size.
+
+It does not know how a variant was made; it reads published bundles only.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from models.recipe import RecipeError
+from models.scaling import Fit, Point, fitted
+from serving.bundle import Estimate, Evaluation, Manifest
+from serving.registry import read_registry
+
+PICTURE_NAME = "scaling.png"
+FIGURES_NAME = "scaling.json"
+_JUDGED = "test"
+_STANDARD_ERRORS_PER_INTERVAL = 2 * 1.96
+_SMALLEST_ERROR = 1e-4
+_SIZES = {"parameters": "parameters", "bytes": "bytes of the bundle"}
+_VALUES = {"error": "error on the test split", "loss": "loss on the test split, nats a text"}
+_CURVE_POINTS = 200
+
+
+def run(family: str, registry: Path, output: Path) -> None:
+    """Print the table and write `scaling.png` and `scaling.json` into `output`.
+
+    Raises RecipeError when the family is not there or fewer than three variants were evaluated.
+    """
+    families = read_registry(registry)
+    if family not in families:
+        raise RecipeError(f"{registry} has no family {family}: there are {', '.join(families)}")
+    manifests = sorted(
+        (b.manifest for b in families[family] if _JUDGED in b.manifest.evaluations),
+        key=lambda manifest: -manifest.bytes,
+    )
+    if len(manifests) < 3:
+        raise RecipeError(
+            f"{family} has {len(manifests)} evaluated variants in {registry}, and a curve needs "
+            "three: run `python -m models all`"
+        )
+    fits = {
+        (size, value): fitted([_point(manifest, size, value) for manifest in manifests])
+        for size in _SIZES
+        for value in _VALUES
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    print(markdown(manifests))
+    for (size, value), fit in fits.items():
+        print(_said(size, value, fit))
+    _draw(family, manifests, fits, output / PICTURE_NAME)
+    figures = {
+        "family": family,
+        "variants": [manifest.model_dump(mode="json") for manifest in manifests],
+        "fits": [
+            {"of": value, "against": size, **asdict(fit.law), "intervals": fit.intervals}
+            | {"doubts": fit.doubts}
+            for (size, value), fit in fits.items()
+        ],
+    }
+    (output / FIGURES_NAME).write_text(json.dumps(figures, indent=2))
+    print(f"Written: {output / PICTURE_NAME}, {output / FIGURES_NAME}")
+
+
+def markdown(manifests: Sequence[Manifest]) -> str:
+    """One row a variant: what it is and what it scored on the test split."""
+    header = (
+        "variant", "precision", "parameters", "bytes", "times smaller", "accuracy, %",
+        "macro-F1, %", "calibration error, %", "same answer as the teacher, %",
+        "against the teacher",
+        "answers that change in a batch, %", "offline texts/s", "build, s",
+    )  # fmt: skip
+    largest = max(manifest.bytes for manifest in manifests)
+    lines = [header, ("---", "---", *("--:" for _ in header[2:]))]
+    for manifest in manifests:
+        found = manifest.evaluations[_JUDGED]
+        speed = found.texts_per_second
+        lines.append(
+            (
+                manifest.variant,
+                manifest.precision,
+                f"{manifest.parameters:,}",
+                f"{manifest.bytes:,}",
+                f"{largest / manifest.bytes:.1f}",
+                _interval(found.accuracy),
+                f"{100 * found.macro_f1.value:.1f}",
+                f"{100 * found.expected_calibration_error.value:.1f}",
+                f"{100 * found.agreement.value:.1f}" if found.agreement else "",
+                _against_teacher(found),
+                f"{100 * found.batch_flips.value:.2f}" if found.batch_flips else "",
+                f"{speed:.0f}" if speed else "",
+                f"{sum(manifest.build_seconds.values()):.0f}",
+            )
+        )
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _interval(estimate: Estimate) -> str:
+    value, low, high = (f"{100 * x:.1f}" for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})"
+
+
+def _against_teacher(evaluation: Evaluation) -> str:
+    if not evaluation.versus:
+        return ""
+    pair = next(iter(evaluation.versus.values()))
+    return f"{100 * pair.difference.value:+.2f}, p = {pair.p_value:.2g}"
+
+
+def _point(manifest: Manifest, size: str, value: str) -> Point:
+    found = manifest.evaluations[_JUDGED]
+    estimate = found.accuracy if value == "error" else found.negative_log_likelihood
+    if estimate is None:
+        raise RecipeError(f"{manifest.variant} was evaluated without its loss: build it again")
+    spread = (estimate.high - estimate.low) / _STANDARD_ERRORS_PER_INTERVAL
+    return Point(
+        size=float(getattr(manifest, size)),
+        value=1 - estimate.value if value == "error" else estimate.value,
+        standard_error=max(spread, _SMALLEST_ERROR),
+    )
+
+
+def _said(size: str, value: str, fit: Fit) -> str:
+    law = fit.law
+    ranges = ", ".join(f"{k} {low:.3g} to {high:.3g}" for k, (low, high) in fit.intervals.items())
+    law_text = (
+        f"{value} = {law.a:.4f} + {law.c:.4f} * ({size} / {law.reference:.3g})^-{law.alpha:.3f}"
+    )
+    if fit.doubts:
+        return f"{value} against {size}: no power law. {'; '.join(fit.doubts)}. (Best: {law_text})"
+    return f"{value} against {size}: {law_text} (95 %: {ranges})"
+
+
+def _draw(
+    family: str,
+    manifests: Sequence[Manifest],
+    fits: dict[tuple[str, str], Fit],
+    path: Path,
+) -> None:
+    mpl.use("Agg")
+    figure, grid = plt.subplots(len(_VALUES), len(_SIZES), figsize=(13, 9), sharey="row")
+    precisions = sorted({manifest.precision for manifest in manifests})
+    colours = {name: f"C{number}" for number, name in enumerate(precisions)}
+    for row, value in enumerate(_VALUES):
+        for column, size in enumerate(_SIZES):
+            axes = grid[row][column]
+            _draw_curve(axes, manifests, size, fits[size, value])
+            for number, manifest in enumerate(manifests, start=1):
+                point = _point(manifest, size, value)
+                axes.errorbar(
+                    point.size,
+                    point.value,
+                    yerr=1.96 * point.standard_error,
+                    fmt="o",
+                    markersize=15,
+                    markerfacecolor="white",
+                    color=colours[manifest.precision],
+                )
+                axes.annotate(
+                    str(number), (point.size, point.value), ha="center", va="center", fontsize=8
+                )
+            axes.set_xscale("log")
+            axes.set_xlabel(_SIZES[size])
+            axes.grid(visible=True, which="major", alpha=0.3)
+        grid[row][0].set_ylabel(_VALUES[value])
+    handles = [
+        Line2D([], [], marker="o", linestyle="", color=colours[m.precision],
+                      markerfacecolor="white", label=f"{number}  {m.variant}")
+        for number, m in enumerate(manifests, start=1)
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="center right", fontsize=9, frameon=False)
+    figure.suptitle(f"{family}: error and loss against size, with 95 % intervals")
+    figure.tight_layout(rect=(0, 0, 0.84, 1))
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def _draw_curve(axes: Axes, manifests: Sequence[Manifest], size: str, fit: Fit) -> None:
+    sizes = [float(getattr(manifest, size)) for manifest in manifests]
+    grid = np.geomspace(min(sizes), max(sizes), _CURVE_POINTS)
+    low, high = fit.band(grid)
+    style = "--" if fit.doubts else "-"
+    axes.plot(grid, fit.law.at(grid), style, color="black", linewidth=1)
+    axes.fill_between(grid, low, high, color="black", alpha=0.1)
+    title = "no power law" if fit.doubts else f"power law, alpha = {fit.law.alpha:.2f}"
+    axes.set_title(title, fontsize=10)
