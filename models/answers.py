@@ -86,4 +86,4 @@ def predicted(logits: Floats, problem_type: ProblemType) -> Flags:
     """Which labels are answered: the largest, or with multi_label those of at least 0.5."""
     if problem_type == "multi_label":
         return np.asarray(logits >= 0)
-    return np.eye(logits.shape[1], dtype=np.bool_)[logits.argmax(axis=1)]
+    return np.asarray(np.eye(logits.shape[1], dtype=np.bool_)[logits.argmax(axis=1)])
