@@ -1,141 +1,227 @@
-"""Distils a student from its teacher: fewer layers, fewer words, the same answers.
+"""Distils a student from its teacher: fewer layers, less width, fewer words, the same answers.
 
 It does not know how the teacher was trained or how the student is exported.
 """
 
-import copy
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional
-from tqdm import tqdm
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from models.data import LABELS, read_split, read_unlabelled
-from models.fit import Ids, Loss, Pace, accuracy, fit, padded, similar_lengths
+from models.anatomy import (
+    KNOWN,
+    Axis,
+    check_known,
+    head_size,
+    importance,
+    intermediate_size,
+    kept_heads,
+    load_classifier,
+    most_important,
+    resized,
+    rows_of_heads,
+    sliced,
+)
+from models.augment import augmented
+from models.data import LabelSet, read_labels, read_split, read_unlabelled, targets
+from models.fit import Loss, Pace, accuracy, fit, label_loss
+from models.imitation import (
+    Answers,
+    answers,
+    first_tokens,
+    label_losses,
+    soft_loss,
+    use_all_cores,
+)
+from models.importing import longest_input
 from models.recipe import DistillSection, RecipeError
-from models.vocabulary import trimmed, words_to_keep
+from models.vocabulary import cost, trimmed, words_to_keep
 from models.workshop import Job
+from serving.bundle import TOKENIZER_NAME
 from serving.tokenizer import Tokenizer
 
-_NO_LABEL = -100
-_BATCH_TEXTS = 32
+VOCABULARY_NAME = "vocabulary.json"
 
 
 def run(job: Job) -> None:
     """Write the student as a Hugging Face folder; the epoch is chosen on validation.
 
-    Raises RecipeError when the recipe names a layer or a vocabulary that the teacher cannot give.
+    When words are left out, `vocabulary.json` says what that costs. Raises RecipeError when the
+    recipe names a layer, a width or a vocabulary that the teacher cannot give.
     """
     section = job.recipe.distill
     max_length = job.root.max_length
     assert section is not None
     assert max_length is not None
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    torch.manual_seed(section.seed)
+    use_all_cores(section.seed)
+    labels = read_labels(job.inputs["data"])
     train, validation = (read_split(job.inputs["data"], name) for name in ("train", "validation"))
+    tokenizer_path = job.inputs["teacher"] / TOKENIZER_NAME
+    teacher = load_classifier(job.inputs["teacher"])
     texts = [row.text for row in train] + read_unlabelled(job.inputs["data"])
-    labels = torch.full((len(texts),), _NO_LABEL)
-    labels[: len(train)] = torch.tensor([row.label for row in train])
+    texts += augmented(texts, section.augmented_copies, section.seed, mask_word(tokenizer_path))
+    whole = Tokenizer(tokenizer_path, max_length)
+    encodings = [encoding.ids for encoding in whole.encode(texts)]
+    taught = answers(teacher, encodings, section.layers)
+    truth = torch.from_numpy(targets(train, labels))
 
-    tokenizer_path = job.inputs["teacher"] / "tokenizer.json"
-    teacher = AutoModelForSequenceClassification.from_pretrained(job.inputs["teacher"]).eval()
-    encodings = [e.ids for e in Tokenizer(tokenizer_path, max_length).encode(texts)]
-    logits, hidden = _answers(teacher, encodings, section.layers)
-
-    tokenizer = json.loads(tokenizer_path.read_text())
-    try:
-        keep = words_to_keep(tokenizer, encodings, section.vocabulary_words)
-        student = shrunk(teacher, section.layers, keep)
-    except (ValueError, KeyError) as error:
-        raise RecipeError(f"{job.recipe.variant}: distill: {error}") from error
-    path = job.output / "tokenizer.json"
-    path.write_text(json.dumps(trimmed(tokenizer, keep), ensure_ascii=False))
-    student_tokenizer = Tokenizer(path, max_length)
-    held_out = [e.ids for e in student_tokenizer.encode([row.text for row in validation])]
+    keep = _vocabulary(job, encodings[: len(train)])
+    losses = label_losses(teacher, job)
+    student, width = shrunk(teacher, section, keep, max_length, losses)
+    tokenizer = Tokenizer(job.output / TOKENIZER_NAME, max_length)
+    held_out = [e.ids for e in tokenizer.encode([row.text for row in validation])]
+    wanted = targets(validation, labels)
+    # It lives in the student only while that is trained, so that it is trained too.
+    student.projection = _projection(width, teacher.config.hidden_size)
     fit(
         student,
-        [e.ids for e in student_tokenizer.encode(texts)],
-        _loss(section, logits, hidden, labels),
+        [e.ids for e in tokenizer.encode(texts)],
+        _loss(section, labels, taught, truth, student.projection),
         Pace(section.seed, section.epochs, section.learning_rate, section.batch_texts),
-        lambda: accuracy(student, held_out, [row.label for row in validation]),
+        lambda: accuracy(student, held_out, wanted, labels.problem_type),
     )
+    del student.projection
     student.save_pretrained(job.output)
 
 
-def shrunk(teacher: PreTrainedModel, layers: tuple[int, ...], keep: list[int]) -> PreTrainedModel:
-    """A BERT classifier with the teacher's `layers` and the embeddings of the words `keep`.
+def shrunk(
+    teacher: PreTrainedModel,
+    section: DistillSection,
+    words: list[int] | None,
+    max_length: int,
+    losses: Iterator[torch.Tensor],
+) -> tuple[PreTrainedModel, torch.Tensor]:
+    """The untrained student, and which of the teacher's hidden dimensions it has.
 
-    Raises KeyError when the teacher has no such layer.
+    It has the section's layers, the embeddings of `words` (all when None), positions for
+    `max_length` tokens and, where width or feed-forward are narrower, the teacher's most
+    important dimensions, heads and units by `losses`. Raises RecipeError when that cannot be.
     """
-    config = copy.deepcopy(teacher.config)
-    config.num_hidden_layers = len(layers)
-    config.vocab_size = len(keep)
-    taught = teacher.state_dict()
-    weights = {name: value for name, value in taught.items() if ".layer." not in name}
-    student: PreTrainedModel = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]
-        config
-    )
-    for name in student.state_dict():
-        if ".layer." in name:
-            prefix, _, rest = name.partition(".layer.")
-            index, _, rest = rest.partition(".")
-            weights[name] = taught[f"{prefix}.layer.{layers[int(index)]}.{rest}"]
-    words = "bert.embeddings.word_embeddings.weight"
-    weights[words] = weights[words][keep]
-    student.load_state_dict(weights)
-    return student
-
-
-def _answers(
-    teacher: PreTrainedModel, encodings: Sequence[Ids], layers: tuple[int, ...]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The teacher's logits (texts, labels) and first-token states (texts, layers, width)."""
     config = teacher.config
-    logits = torch.empty(len(encodings), len(LABELS))
-    hidden = torch.empty(len(encodings), len(layers), config.hidden_size)
-    batches = similar_lengths([len(ids) for ids in encodings], _BATCH_TEXTS, seed=0)
+    width = torch.arange(config.hidden_size)
+    kept: dict[tuple[Axis, int | None], torch.Tensor] = {}
+    sizes: dict[str, int] = {"layers": len(section.layers)}
+    if words is not None:
+        kept["words", None] = torch.tensor(words)
+        sizes["words"] = len(words)
+    if not set(section.layers) <= set(range(config.num_hidden_layers)):
+        raise RecipeError(
+            f"layers: {list(section.layers)} are not all in the teacher, which has "
+            f"{config.num_hidden_layers}: name some of 0 to {config.num_hidden_layers - 1}"
+        )
+    if section.width or section.intermediate:
+        _check_narrower(config, section)
+        heads = min(kept_heads(config), (section.width or config.hidden_size) // head_size(config))
+        units = section.intermediate or intermediate_size(config)
+        scores = importance(teacher, losses)
+        if section.width:
+            width = kept["width", None] = most_important(scores["width", None], section.width)
+            sizes |= {"width": section.width, "heads": heads}
+        for layer in section.layers:
+            best = most_important(scores["heads", layer], heads)
+            kept["heads", layer] = rows_of_heads(best, head_size(config))
+            kept["units", layer] = most_important(scores["units", layer], units)
+        sizes["intermediate"] = units
+    unused = longest_input(config.to_dict()) - max_length
+    positions = getattr(config, "max_position_embeddings", 0) - unused
+    if config.model_type in KNOWN and unused > 0:
+        kept["positions", None] = torch.arange(positions)
+        sizes["positions"] = positions
+    return sliced(teacher, resized(config, **sizes), section.layers, kept), width
+
+
+def mask_word(tokenizer_path: Path) -> str | None:
+    """The tokenizer's word for a masked one; None when it has none."""
+    special = json.loads(tokenizer_path.read_text(encoding="utf-8"))["added_tokens"]
+    return next((token["content"] for token in special if "mask" in token["content"].lower()), None)
+
+
+def _vocabulary(job: Job, encodings: list[list[int]]) -> list[int] | None:
+    """Write the student's tokenizer.json; the teacher's words that it has, None for all."""
+    assert job.recipe.distill is not None
+    limit = job.recipe.distill.vocabulary_words
+    source = job.inputs["teacher"] / TOKENIZER_NAME
+    target = job.output / TOKENIZER_NAME
+    if limit is None:
+        target.write_bytes(source.read_bytes())
+        return None
+    whole = json.loads(source.read_text(encoding="utf-8"))
+    try:
+        keep = words_to_keep(whole, encodings, limit)
+    except ValueError as error:
+        raise RecipeError(f"{job.recipe.variant}: vocabulary_words: {error}") from error
+    cut = trimmed(whole, keep)
+    target.write_text(json.dumps(cut, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    held_out = [row.text for row in read_split(job.inputs["data"], "validation")]
+    about: dict[str, Any] = {"words": len(keep), "words_before": len(whole["model"]["vocab"])}
+    for name, texts in (
+        ("validation", held_out),
+        ("unlabelled", read_unlabelled(job.inputs["data"])),
+    ):
+        if texts:
+            about[name] = cost(whole, cut, texts)
+            print(f"{len(keep)} words, on {name} text: {about[name]}")
+    (job.output / VOCABULARY_NAME).write_text(json.dumps(about, indent=2), encoding="ascii")
+    return keep
+
+
+def _check_narrower(config: Any, section: DistillSection) -> None:
+    check_known(config, "width and intermediate")
+    size = head_size(config)
+    width = section.width or config.hidden_size
+    if width > config.hidden_size or width % size:
+        raise RecipeError(
+            f"width {width} is not a multiple of the teacher's head size {size} "
+            f"up to its own width {config.hidden_size}: choose one"
+        )
+    if (section.intermediate or 0) > intermediate_size(config):
+        raise RecipeError(
+            f"intermediate {section.intermediate} is more than the teacher's "
+            f"{intermediate_size(config)}: make it smaller"
+        )
+
+
+def _projection(width: torch.Tensor, teacher_width: int) -> torch.nn.Module:
+    """From the student's hidden dimensions to the teacher's, at first the ones it took over."""
+    if len(width) == teacher_width:
+        return torch.nn.Identity()
+    projection = torch.nn.Linear(len(width), teacher_width, bias=False)
     with torch.no_grad():
-        for batch in tqdm(batches, desc="the teacher answers", unit="batch"):
-            output = teacher(**padded([encodings[i] for i in batch]), output_hidden_states=True)
-            logits[batch] = output.logits
-            hidden[batch] = _first_tokens(output, layers)
-    return logits, hidden
-
-
-def _first_tokens(output: SequenceClassifierOutput, layers: tuple[int, ...]) -> torch.Tensor:
-    states = output.hidden_states
-    assert states is not None
-    return torch.stack([states[layer + 1][:, 0] for layer in layers], dim=1)
+        projection.weight.copy_(functional.one_hot(width, teacher_width).T)
+    return projection
 
 
 def _loss(
-    section: DistillSection, logits: torch.Tensor, hidden: torch.Tensor, labels: torch.Tensor
+    section: DistillSection,
+    labels: LabelSet,
+    taught: Answers,
+    truth: torch.Tensor,
+    projection: torch.nn.Module,
 ) -> Loss:
-    """Soft targets (Hinton et al. 2015), labels where there are any, and alike first tokens.
+    """Soft targets, labels where there are any, and alike first tokens.
 
-    After each layer the first token's state is drawn to the teacher's, as TinyBERT does (Jiao et
-    al. 2020) for all tokens: here the two may cut rare words into different pieces.
+    After each layer the first token's state is drawn to the teacher's, through a learnt
+    projection when the widths differ, as TinyBERT does (Jiao et al. 2020) for all tokens: here
+    the two may cut rare words into different pieces.
     """
-    warmth = section.temperature
-    every = tuple(range(len(section.layers)))
+    soft = soft_loss(labels.problem_type, section.temperature)
+    hard = label_loss(labels.problem_type)
+    every = range(len(section.layers))
 
     def loss(batch: list[int], output: SequenceClassifierOutput) -> torch.Tensor:
         assert output.logits is not None
-        soft = functional.kl_div(
-            functional.log_softmax(output.logits / warmth, dim=-1),
-            functional.log_softmax(logits[batch] / warmth, dim=-1),
-            log_target=True,
-            reduction="batchmean",
-        )
-        alike = functional.mse_loss(_first_tokens(output, every), hidden[batch])
-        total = soft * warmth**2 + section.hidden_weight * alike
-        if (labels[batch] != _NO_LABEL).any():
-            hard = functional.cross_entropy(output.logits, labels[batch])
-            total = total + section.label_weight * hard
+        states = projection(first_tokens(output, every))
+        alike = functional.mse_loss(states, taught.hidden[batch].float())
+        total = soft(output.logits, taught.logits[batch]) + section.hidden_weight * alike
+        labelled = [row for row, index in enumerate(batch) if index < len(truth)]
+        if labelled:
+            wanted = truth[[batch[row] for row in labelled]]
+            total = total + section.label_weight * hard(output.logits[labelled], wanted)
         return total
 
     return loss

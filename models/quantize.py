@@ -1,75 +1,142 @@
-"""Quantises a bundle's weights to int8, unless that costs more accuracy than the recipe allows.
+"""Quantises a bundle's weights; what costs more accuracy than the recipe allows is left alone.
 
-It does not know how the fp32 bundle was made; activations are quantised when the graph runs.
+It does not know how the parent was made, nor what a number format does to a graph.
 """
 
-import logging
+import json
 import shutil
+import tempfile
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import onnx
-from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from models.answers import probabilities
-from models.data import read_split
-from models.recipe import RecipeError
+from models.anatomy import load_classifier
+from models.answers import Answerer, predicted
+from models.data import read_labels, read_split, targets
+from models.export import trace
+from models.fit import padded
+from models.recipe import QuantizeSection, RecipeError
+from models.schemes import Feed, operators, quantised, split_attention
+from models.sensitivity import most_sensitive_first
 from models.workshop import Job
 from serving.bundle import (
     CONFIG_NAME,
     MODEL_NAME,
     TOKENIZER_NAME,
     Bundle,
+    Precision,
     read_bundle,
     write_manifest,
 )
+from serving.tokenizer import Tokenizer
 
-_QUANTISED = ("Attention", "MatMul", "EmbedLayerNormalization")
+KEPT_KEY = "sizewise.kept_operators"
+_CALIBRATION_TEXTS = 300
+_SENSITIVITY_TEXTS = 128
+_LARGEST_KEPT_SHARE = 0.5
 
 
 def run(job: Job) -> None:
-    """Write the int8 bundle, without evaluations.
+    """Write the quantised bundle, without evaluations.
 
-    Raises RecipeError when it loses more than `max_accuracy_drop` on validation.
+    The operators that keep the parent's format are named in the graph's metadata, as JSON under
+    `sizewise.kept_operators`. Raises RecipeError when half of them would have to and it is still
+    worse than the parent by more than `max_accuracy_drop` on validation.
     """
     section = job.recipe.quantize
     assert section is not None
     parent = read_bundle(job.inputs["parent"])
     for name in (CONFIG_NAME, TOKENIZER_NAME):
         shutil.copyfile(parent.folder / name, job.output / name)
-    to_int8(parent.model_path, job.output / MODEL_NAME)
-    fields = parent.manifest.model_dump(exclude={"version", "bytes", "files"}) | {
-        "variant": job.recipe.variant,
-        "parent": job.recipe.parent,
-        "precision": "int8",
-    }
-    bundle = Bundle(job.output, write_manifest(job.output, **fields))
-    texts = read_split(job.inputs["data"], "validation")
-    truth = np.array([row.label for row in texts])
-    before, after = (
-        float((probabilities(it, [row.text for row in texts]).argmax(axis=1) == truth).mean())
-        for it in (parent, bundle)
+    tokenizer = Tokenizer(parent.tokenizer_path, parent.manifest.max_length)
+    rows = read_split(job.inputs["data"], "calibration")[:_CALIBRATION_TEXTS]
+    calibration = [
+        {name: value.numpy() for name, value in padded([encoding.ids]).items()}
+        for encoding in tokenizer.encode([row.text for row in rows])
+    ]
+    with tempfile.TemporaryDirectory() as scratch:
+        source = _source(job, parent, Path(scratch))
+        write = partial(_write, section, source, calibration)
+        kept = _kept(job, parent, operators(source, section.scheme), write)
+    manifest = write_manifest(
+        job.output,
+        **parent.manifest.model_dump(exclude={"version", "bytes", "files"})
+        | {
+            "variant": job.recipe.variant,
+            "parent": job.recipe.parent,
+            "precision": precision(section),
+        },
     )
-    print(f"validation: accuracy {before:.4f} as fp32, {after:.4f} as int8")
-    if before - after > section.max_accuracy_drop:
+    print(f"{manifest.bytes} bytes instead of {parent.manifest.bytes}")
+    if kept:
+        print(f"In the parent's format: {', '.join(kept)}")
+
+
+def precision(section: QuantizeSection) -> Precision:
+    """What most of the weights are stored as."""
+    if section.scheme in ("int8-dynamic", "int8-static"):
+        return "int8"
+    return "int4" if section.scheme == "int4" else "fp16"
+
+
+def _kept(job: Job, parent: Bundle, names: list[str], write: partial[None]) -> list[str]:
+    """Write the graph; the operators that had to keep the parent's format, as few as possible."""
+    section = job.recipe.quantize
+    assert section is not None
+    labels = read_labels(job.inputs["data"])
+    rows = read_split(job.inputs["data"], "validation")
+    truth = targets(rows, labels)
+    texts = [row.text for row in rows]
+
+    def accuracy(bundle: Bundle) -> float:
+        answers = predicted(Answerer(bundle).logits(texts), labels.problem_type)
+        return float((answers == truth).all(axis=1).mean())
+
+    before = accuracy(parent)
+    output = Bundle(job.output, parent.manifest)
+    ranking: list[str] = []
+    for count in range(int(_LARGEST_KEPT_SHARE * len(names)) + 1):
+        if count == 1:
+            ranking = most_sensitive_first(names, write, parent, texts[:_SENSITIVITY_TEXTS])
+        write(output.model_path, ranking[:count])
+        after = accuracy(output)
+        print(f"validation: accuracy {before:.4f}, {after:.4f} with {count} of {len(names)} kept")
+        if before - after <= section.max_accuracy_drop:
+            return ranking[:count]
+    raise RecipeError(
+        f"{job.recipe.variant}: quantize: {section.scheme} loses {before - after:.4f} of accuracy "
+        f"on validation, more than max_accuracy_drop {section.max_accuracy_drop}, even with "
+        f"{count} of {len(names)} operators kept: distil longer, allow more or take another scheme"
+    )
+
+
+def _write(
+    section: QuantizeSection,
+    source: Path,
+    calibration: list[Feed],
+    target: Path,
+    kept: Collection[str],
+) -> None:
+    quantised(section.scheme, source, target, kept, calibration)
+    model = onnx.load(target)
+    onnx.helper.set_model_props(model, {KEPT_KEY: json.dumps(list(kept))})
+    onnx.save(model, target)
+
+
+def _source(job: Job, parent: Bundle, scratch: Path) -> Path:
+    """The graph to quantise: the parent's, or one of its weights with attention split up."""
+    assert job.recipe.quantize is not None
+    if job.recipe.quantize.scheme in ("int8-dynamic", "fp16"):
+        return parent.model_path
+    weights = job.inputs.get("teacher")
+    if weights is None:
         raise RecipeError(
-            f"{job.recipe.variant}: quantize: int8 loses {before - after:.4f} of accuracy on "
-            f"validation, more than max_accuracy_drop {section.max_accuracy_drop}: "
-            "distil longer or allow more"
+            f"{job.recipe.variant}: quantize: {job.recipe.parent} is quantised already: "
+            "take the variant with its weights as the parent"
         )
-
-
-def to_int8(source: Path, target: Path) -> None:
-    """Quantise the weights of a fused graph, embeddings included, one scale a channel."""
-    # Its warning, to pre-process first, is meant for graphs that are not fused yet.
-    logging.getLogger().setLevel(logging.ERROR)
-    quantize_dynamic(
-        source,
-        target,
-        op_types_to_quantize=list(_QUANTISED),
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        # The fused operators have no shape inference; everything between them is fp32.
-        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-    )
-    onnx.checker.check_model(str(target))
+    model = load_classifier(weights, attn_implementation="eager")
+    trace(model, scratch / "plain.onnx")
+    split_attention(scratch / "plain.onnx", model.config, scratch / MODEL_NAME)
+    return scratch / MODEL_NAME

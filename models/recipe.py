@@ -16,6 +16,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 KeptShare = Annotated[float, Field(gt=0, le=1)]
 Split = Literal["train", "validation", "calibration", "test"]
 ProblemType = Literal["single_label", "multi_label"]
+Scheme = Literal["int8-dynamic", "int8-static", "int4", "fp16"]
 Stage = Literal[
     "data",
     "train",
@@ -183,7 +184,7 @@ class QuantizeSection(_Section):
     the parent's format, as few as needed.
     """
 
-    scheme: Literal["int8-dynamic", "int8-static", "int4", "fp16"] = "int8-dynamic"
+    scheme: Scheme = "int8-dynamic"
     max_accuracy_drop: Annotated[float, Field(ge=0, description="on validation, a fraction")]
 
 

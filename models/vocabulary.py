@@ -4,9 +4,12 @@ It does not know what model the words' embeddings belong to.
 """
 
 import copy
+import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from tokenizers import Tokenizer
 
 _CONTINUATION = "##"
 _UNUSED = "[unused"
@@ -20,8 +23,11 @@ def words_to_keep(
     `tokenizer` is a parsed tokenizer.json, `texts` are token ids by it. Special tokens and all
     single characters are kept, so that no word that had pieces becomes unknown; then come the
     words used most, and among equals those with the lower id (BERT's ids go by frequency).
-    Raises ValueError when `limit` has no room for what must be kept.
+    Raises ValueError when it is no WordPiece, or `limit` has no room for what must be kept.
     """
+    kind = tokenizer["model"]["type"]
+    if kind != "WordPiece":
+        raise ValueError(f"only WordPiece vocabularies are trimmed, this is {kind}: leave it out")
     vocabulary: dict[str, int] = tokenizer["model"]["vocab"]
     special = {token["content"] for token in tokenizer["added_tokens"]}
     must = {
@@ -58,3 +64,36 @@ def trimmed(tokenizer: dict[str, Any], keep: list[int]) -> dict[str, Any]:
         result["post_processor"][name] = [word, vocabulary[word]]
     result["truncation"] = result["padding"] = None
     return result
+
+
+def cost(
+    before: dict[str, Any], after: dict[str, Any], texts: Sequence[str]
+) -> dict[str, float | int]:
+    """What trimming the parsed tokenizer.json `before` to `after` does to texts.
+
+    Tokens a text before and after, and the shares of words that are cut into more pieces and
+    that are unknown before and after. Words are the tokenizer's own.
+    """
+    unknown = before["model"]["unk_token"]
+    uncut = {"truncation": None, "padding": None}
+    encoded = [
+        Tokenizer.from_str(json.dumps(each | uncut)).encode_batch(
+            list(texts), add_special_tokens=False
+        )
+        for each in (before, after)
+    ]
+    tokens = [sum(len(encoding.ids) for encoding in side) for side in encoded]
+    unknowns = [sum(encoding.tokens.count(unknown) for encoding in side) for side in encoded]
+    words = split_more = 0
+    for whole, cut in zip(*encoded, strict=True):
+        pieces, more_pieces = Counter(whole.word_ids), Counter(cut.word_ids)
+        words += len(pieces)
+        split_more += sum(more_pieces[word] > count for word, count in pieces.items())
+    return {
+        "texts": len(texts),
+        "tokens_per_text_before": round(tokens[0] / len(texts), 2),
+        "tokens_per_text": round(tokens[1] / len(texts), 2),
+        "words_split_more": round(split_more / max(words, 1), 4),
+        "unknown_words_before": round(unknowns[0] / max(words, 1), 5),
+        "unknown_words": round(unknowns[1] / max(words, 1), 5),
+    }

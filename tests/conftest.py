@@ -1,3 +1,6 @@
+import importlib
+import warnings
+
 import pytest
 
 from tests.bundles import write_registry
@@ -14,3 +17,12 @@ def tiny_registry(tmp_path_factory):
 def server(tiny_registry):
     with serving(tiny_registry) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def tone(tmp_path_factory):
+    """A trained tiny teacher; imported late, because serving's tests need no torch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tiny_teacher = importlib.import_module("tests.tiny_teacher")
+        return tiny_teacher.train_teacher(tmp_path_factory.mktemp("tone"))

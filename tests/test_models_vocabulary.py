@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from models.vocabulary import trimmed, words_to_keep
+from models.vocabulary import cost, trimmed, words_to_keep
 from tests.tiny_models import BAD, GOOD, SPECIAL, write_base
 
 LIMIT = 95
@@ -62,3 +62,33 @@ def test_no_word_becomes_unknown_that_was_not_and_special_tokens_stay(tokenizer,
 def test_a_limit_without_room_for_the_characters_is_refused(tokenizer):
     with pytest.raises(ValueError, match="do not fit into 10 words"):
         words_to_keep(tokenizer, [], 10)
+
+
+def test_a_vocabulary_that_is_no_wordpiece_is_refused():
+    bpe = {"model": {"type": "BPE", "vocab": {"a": 0}}, "added_tokens": []}
+
+    with pytest.raises(ValueError, match="only WordPiece vocabularies are trimmed, this is BPE"):
+        words_to_keep(bpe, [], 10)
+
+
+def test_the_cost_counts_words_that_fall_into_more_pieces(tokenizer):
+    letters = words_to_keep(tokenizer, [], 81)
+
+    same = cost(tokenizer, tokenizer, ["a superb film", "the plot"])
+    less = cost(tokenizer, trimmed(tokenizer, letters), ["a superb film", "the plot"])
+
+    assert same["words_split_more"] == 0
+    assert same["tokens_per_text"] == same["tokens_per_text_before"] == 2.5
+    assert less["words_split_more"] == 0.8  # all but the letter a
+    assert less["tokens_per_text"] == (1 + 6 + 4 + 3 + 4) / 2
+
+
+def test_the_cost_does_not_depend_on_the_tokenizer_s_padding_or_limit(tokenizer):
+    padding = {
+        "strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": None,
+        "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]",
+    }  # fmt: skip
+
+    padded = cost(tokenizer | {"padding": padding}, tokenizer, ["a superb film"])
+
+    assert padded["tokens_per_text_before"] == 3

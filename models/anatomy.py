@@ -1,0 +1,218 @@
+"""Which axis of which weight belongs to a word, a head, a feed-forward unit or the width.
+
+It does not know what is kept along an axis, nor how the kept part is trained.
+"""
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+
+from models.recipe import RecipeError
+
+Axis = Literal["words", "positions", "width", "heads", "units"]
+# What a slice keeps: (axis, layer) -> indices; the layer is None for words, positions and width.
+Kept = Mapping[tuple[Axis, int | None], torch.Tensor]
+
+WEIGHTS_NAME = "model.safetensors"
+KNOWN = ("bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta")
+_LAYER = re.compile(r"\.layers?\.(\d+)\.")
+_AXES: tuple[tuple[str, tuple[Axis | None, Axis | None]], ...] = (
+    (r"\b(query|key|value|q_lin|k_lin|v_lin)\.", ("heads", "width")),
+    (r"\battention\.(output\.dense|out_lin)\.", ("width", "heads")),
+    (r"\b(intermediate\.dense|ffn\.lin1)\.", ("units", "width")),
+    (r"\b\d+\.output\.dense\.|\bffn\.lin2\.", ("width", "units")),
+    (r"\bword_embeddings\.", ("words", "width")),
+    (r"\bposition_embeddings\.", ("positions", "width")),
+    (r"\btoken_type_embeddings\.", (None, "width")),
+    (r"(^classifier|\bout_proj)\.(weight|bias)$", (None, "width")),
+    (r"\bembeddings_project\.", ("width", None)),
+)
+
+
+def axes(name: str, config: PretrainedConfig) -> tuple[Axis | None, ...]:
+    """What the axes of the weight or bias `name` belong to; an axis of nothing is None."""
+    found: tuple[Axis | None, Axis | None] = next(
+        (where for pattern, where in _AXES if re.search(pattern, name)), ("width", "width")
+    )
+    vector = name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name
+    if ".embeddings." in name and _embedding_width(config) != config.hidden_size:
+        found = (found[0] if "_embeddings." in name else None, None)
+    return found[:1] if vector else found
+
+
+def layer_of(name: str) -> int | None:
+    """The layer that a weight belongs to; None outside of the layers."""
+    found = _LAYER.search(name)
+    return int(found[1]) if found else None
+
+
+def check_known(config: PretrainedConfig, key: str) -> None:
+    """Raise RecipeError when heads, units or width of such a model cannot be told apart."""
+    if config.model_type not in KNOWN:
+        raise RecipeError(
+            f"{key}: the weights of {config.model_type} are not known here, those of "
+            f"{', '.join(KNOWN)} are: leave it out or take a teacher of these"
+        )
+
+
+def head_size(config: PretrainedConfig) -> int:
+    """The width of one attention head."""
+    return int(config.hidden_size // config.num_attention_heads)
+
+
+def kept_heads(config: PretrainedConfig) -> int:
+    """The attention heads that each layer has left."""
+    return int(getattr(config, "kept_heads", config.num_attention_heads))
+
+
+def intermediate_size(config: PretrainedConfig) -> int:
+    """The feed-forward units of a layer."""
+    return int(getattr(config, _intermediate_key(config)))
+
+
+def resized(
+    config: PretrainedConfig,
+    *,
+    layers: int | None = None,
+    width: int | None = None,
+    heads: int | None = None,
+    intermediate: int | None = None,
+    words: int | None = None,
+    positions: int | None = None,
+) -> PretrainedConfig:
+    """A copy of the config with other sizes; what is None stays. The size of a head stays too."""
+    result = copy.deepcopy(config)
+    if width is not None and width != config.hidden_size:
+        if _embedding_width(config) == config.hidden_size and hasattr(config, "embedding_size"):
+            result.embedding_size = width
+        result.hidden_size = width
+        result.num_attention_heads = width // head_size(config)
+    values: dict[str, Any] = {
+        "num_hidden_layers": layers,
+        "kept_heads": heads,
+        _intermediate_key(config): intermediate,
+        "vocab_size": words,
+        "max_position_embeddings": positions,
+    }
+    for key, value in values.items():
+        if value is not None:
+            setattr(result, key, value)
+    return result
+
+
+def empty_classifier(config: PretrainedConfig, **options: Any) -> PreTrainedModel:
+    """A classifier of the config's sizes, untrained, with `kept_heads` heads in each layer."""
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]
+        config, **options
+    )
+    if kept_heads(config) != config.num_attention_heads:
+        size = kept_heads(config) * head_size(config)
+        for name, module in list(model.named_modules()):
+            where = axes(f"{name}.weight", config)
+            if isinstance(module, torch.nn.Linear) and "heads" in where:
+                rows, columns = module.out_features, module.in_features
+                sides = (columns, size) if where[0] == "heads" else (size, rows)
+                model.set_submodule(name, torch.nn.Linear(*sides))
+    return model
+
+
+def load_classifier(folder: Path, **options: Any) -> PreTrainedModel:
+    """The classifier of a weights folder, pruned heads included, ready to answer."""
+    config = AutoConfig.from_pretrained(folder)
+    if hasattr(config, "kept_heads"):
+        model = empty_classifier(config, **options)
+        model.load_state_dict(load_file(folder / WEIGHTS_NAME))
+    else:
+        model = AutoModelForSequenceClassification.from_pretrained(folder, **options)
+    model.train(mode=False)
+    return model
+
+
+def sliced(
+    model: PreTrainedModel, config: PretrainedConfig, layers: tuple[int, ...], kept: Kept
+) -> PreTrainedModel:
+    """A classifier of `config`'s sizes with the given layers of `model` and what `kept` names.
+
+    `kept` counts layers as `model` does. Raises RecipeError when `model` has no such layer.
+    """
+    source = model.state_dict()
+    student = empty_classifier(config)
+    weights = {}
+    for name in student.state_dict():
+        own = layer_of(name)
+        layer = None if own is None else layers[own]
+        old = name if layer is None else _LAYER.sub(_renumbered(layer), name, count=1)
+        if old not in source:
+            raise RecipeError(f"layers: there is no {old} in the teacher: name layers that it has")
+        value = source[old]
+        for number, axis in enumerate(axes(name, config)[: value.dim()]):
+            per_layer = layer if axis in ("heads", "units") else None
+            if axis and (axis, per_layer) in kept:
+                value = value.index_select(number, kept[axis, per_layer])
+        weights[name] = value
+    student.load_state_dict(weights)
+    return student
+
+
+def importance(
+    model: PreTrainedModel, losses: Iterable[torch.Tensor]
+) -> dict[tuple[Axis, int | None], torch.Tensor]:
+    """How much the loss would change without a head, a feed-forward unit or a hidden dimension.
+
+    First-order Taylor over groups of weights (Molchanov et al. 2019; for heads Michel et al.
+    2019): the square of the sum of weight times gradient, added up over `losses`.
+    """
+    scores: dict[tuple[Axis, int | None], torch.Tensor] = {}
+    for loss in losses:
+        model.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        change: dict[tuple[Axis, int | None], torch.Tensor] = {}
+        for name, weight in model.named_parameters():
+            assert weight.grad is not None, f"this is a bug: the loss does not depend on {name}"
+            product = (weight * weight.grad).detach()
+            for number, axis in enumerate(axes(name, model.config)):
+                if axis in ("width", "heads", "units"):
+                    key: tuple[Axis, int | None] = (
+                        (axis, None) if axis == "width" else (axis, layer_of(name))
+                    )
+                    others = [n for n in range(product.dim()) if n != number]
+                    part = product.sum(others) if others else product
+                    change[key] = change.get(key, torch.zeros_like(part)) + part
+        for key, value in change.items():
+            total = value.view(-1, head_size(model.config)).sum(1) if key[0] == "heads" else value
+            scores[key] = scores.get(key, torch.zeros_like(total)) + total**2
+    model.zero_grad()
+    return scores
+
+
+def most_important(scores: torch.Tensor, count: int) -> torch.Tensor:
+    """The indices of the `count` largest scores, ascending."""
+    return scores.topk(count).indices.sort().values
+
+
+def rows_of_heads(heads: torch.Tensor, size: int) -> torch.Tensor:
+    """The rows of a query, key or value matrix that belong to the heads."""
+    return (heads[:, None] * size + torch.arange(size)).flatten()
+
+
+def _renumbered(layer: int) -> Any:
+    return lambda found: found[0].replace(found[1], str(layer))
+
+
+def _embedding_width(config: PretrainedConfig) -> int:
+    return int(getattr(config, "embedding_size", config.hidden_size))
+
+
+def _intermediate_key(config: PretrainedConfig) -> str:
+    return "hidden_dim" if config.model_type == "distilbert" else "intermediate_size"
