@@ -20,9 +20,11 @@ def words_to_keep(
 ) -> list[int]:
     """The ids of at most `limit` words, ascending: new id -> old id.
 
-    `tokenizer` is a parsed tokenizer.json, `texts` are token ids by it. Special tokens and all
-    single characters are kept, so that no word that had pieces becomes unknown; then come the
-    words used most, and among equals those with the lower id (BERT's ids go by frequency).
+    `tokenizer` is a parsed tokenizer.json, `texts` are token ids by it. Special tokens stay, and
+    so do the single characters of the words that the texts use, so that such a word can always be
+    cut into pieces. Then come the words used most, then all other characters, then the words of
+    the lowest ids (BERT's go by frequency). A character without room makes its words unknown;
+    `cost` counts these.
     Raises ValueError when it is no WordPiece, or `limit` has no room for what must be kept.
     """
     kind = tokenizer["model"]["type"]
@@ -30,23 +32,23 @@ def words_to_keep(
         raise ValueError(f"only WordPiece vocabularies are trimmed, this is {kind}: leave it out")
     vocabulary: dict[str, int] = tokenizer["model"]["vocab"]
     special = {token["content"] for token in tokenizer["added_tokens"]}
-    must = {
-        index
-        for word, index in vocabulary.items()
-        if word in special or len(word.removeprefix(_CONTINUATION)) == 1
+    uses = Counter(index for ids in texts for index in ids)
+    plain = {word: word.removeprefix(_CONTINUATION) for word in vocabulary if word not in special}
+    seen = {
+        letter for word, letters in plain.items() if uses[vocabulary[word]] for letter in letters
     }
+    must = {vocabulary[word] for word in special}
+    must |= {vocabulary[word] for word, letters in plain.items() if letters in seen}
     if len(must) > limit:
         raise ValueError(f"{len(must)} special tokens and characters do not fit into {limit} words")
-    uses = Counter(index for ids in texts for index in ids)
     others = sorted(
         (
-            index
+            (-uses[index], len(plain[word]) > 1, index)
             for word, index in vocabulary.items()
             if index not in must and not word.startswith(_UNUSED)
         ),
-        key=lambda index: (-uses[index], index),
     )
-    return sorted(must.union(others[: limit - len(must)]))
+    return sorted(must.union(index for *_, index in others[: limit - len(must)]))
 
 
 def trimmed(tokenizer: dict[str, Any], keep: list[int]) -> dict[str, Any]:

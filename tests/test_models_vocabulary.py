@@ -48,7 +48,9 @@ words = st.sampled_from((*GOOD, *BAD, "unseen", "filmz", "zebra9", "\u6f22", "ca
 
 @settings(deadline=None)
 @given(st.lists(words, min_size=1))
-def test_no_word_becomes_unknown_that_was_not_and_special_tokens_stay(tokenizer, small, text):
+def test_no_word_becomes_unknown_while_there_is_room_and_special_tokens_stay(
+    tokenizer, small, text
+):
     whole = Tokenizer.from_str(json.dumps(tokenizer))
     cut = Tokenizer.from_str(json.dumps(small[1]))
 
@@ -60,8 +62,10 @@ def test_no_word_becomes_unknown_that_was_not_and_special_tokens_stay(tokenizer,
 
 
 def test_a_limit_without_room_for_the_characters_is_refused(tokenizer):
+    used = [Tokenizer.from_str(json.dumps(tokenizer)).encode("the plot was dull").ids]
+
     with pytest.raises(ValueError, match="do not fit into 10 words"):
-        words_to_keep(tokenizer, [], 10)
+        words_to_keep(tokenizer, used, 10)
 
 
 def test_a_vocabulary_that_is_no_wordpiece_is_refused():
@@ -92,3 +96,16 @@ def test_the_cost_does_not_depend_on_the_tokenizer_s_padding_or_limit(tokenizer)
     padded = cost(tokenizer | {"padding": padding}, tokenizer, ["a superb film"])
 
     assert padded["tokens_per_text_before"] == 3
+
+
+def test_characters_that_no_text_uses_give_way_to_used_words(tokenizer):
+    whole = Tokenizer.from_str(json.dumps(tokenizer))
+    used = [whole.encode("dull film").ids]
+    letters = set("dullfilm")
+
+    keep = words_to_keep(tokenizer, used, len(SPECIAL) + 2 * len(letters) + 2)
+
+    names = {index: word for word, index in tokenizer["model"]["vocab"].items()}
+    assert {names[index] for index in keep} == {
+        *SPECIAL, "dull", "film", *letters, *(f"##{letter}" for letter in letters)
+    }  # fmt: skip
