@@ -6,16 +6,12 @@ It does not know how a variant was made; it reads published bundles only.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
-import matplotlib as mpl
-import numpy as np
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-
+from models.figure import Panel, draw
 from models.recipe import RecipeError
-from models.scaling import Fit, Point, fitted
+from models.scaling import Point, fitted
 from serving.bundle import Estimate, Evaluation, Manifest
 from serving.registry import read_registry
 
@@ -24,9 +20,8 @@ FIGURES_NAME = "scaling.json"
 _JUDGED = "test"
 _STANDARD_ERRORS_PER_INTERVAL = 2 * 1.96
 _SMALLEST_ERROR = 1e-4
-_SIZES = {"parameters": "parameters", "bytes": "bytes of the bundle"}
-_VALUES = {"error": "error on the test split", "loss": "loss on the test split, nats a text"}
-_CURVE_POINTS = 200
+_SIZES = ("parameters", "bytes")
+_VALUES = ("error", "loss")
 
 
 def run(family: str, registry: Path, output: Path) -> None:
@@ -46,23 +41,28 @@ def run(family: str, registry: Path, output: Path) -> None:
             f"{family} has {len(manifests)} evaluated variants in {registry}, and a curve needs "
             "three: run `python -m models all`"
         )
-    fits = {
-        (size, value): fitted([_point(manifest, size, value) for manifest in manifests])
-        for size in _SIZES
-        for value in _VALUES
-    }
+    panels = []
+    for value, size in product(_VALUES, _SIZES):
+        points = [_point(manifest, size, value) for manifest in manifests]
+        panels.append(Panel(size, value, points, fitted(points)))
     output.mkdir(parents=True, exist_ok=True)
     print(markdown(manifests))
-    for (size, value), fit in fits.items():
-        print(_said(size, value, fit))
-    _draw(family, manifests, fits, output / PICTURE_NAME)
+    for panel in panels:
+        print(_said(panel))
+    draw(
+        f"{family}: error (share of texts) and loss (nats a text) on the test split",
+        {manifest.variant: manifest.precision for manifest in manifests},
+        panels,
+        output / PICTURE_NAME,
+    )
     figures = {
         "family": family,
         "variants": [manifest.model_dump(mode="json") for manifest in manifests],
         "fits": [
-            {"of": value, "against": size, **asdict(fit.law), "intervals": fit.intervals}
-            | {"doubts": fit.doubts}
-            for (size, value), fit in fits.items()
+            {"of": panel.value, "against": panel.size, **asdict(panel.fit.law)}
+            | {"intervals": panel.fit.intervals, "aicc": panel.fit.aicc}
+            | {"doubts": panel.fit.doubts}
+            for panel in panels
         ],
     }
     (output / FIGURES_NAME).write_text(json.dumps(figures, indent=2))
@@ -127,8 +127,8 @@ def _point(manifest: Manifest, size: str, value: str) -> Point:
     )
 
 
-def _said(size: str, value: str, fit: Fit) -> str:
-    law = fit.law
+def _said(panel: Panel) -> str:
+    size, value, fit, law = panel.size, panel.value, panel.fit, panel.fit.law
     ranges = ", ".join(f"{k} {low:.3g} to {high:.3g}" for k, (low, high) in fit.intervals.items())
     law_text = (
         f"{value} = {law.a:.4f} + {law.c:.4f} * ({size} / {law.reference:.3g})^-{law.alpha:.3f}"
@@ -136,58 +136,3 @@ def _said(size: str, value: str, fit: Fit) -> str:
     if fit.doubts:
         return f"{value} against {size}: no power law. {'; '.join(fit.doubts)}. (Best: {law_text})"
     return f"{value} against {size}: {law_text} (95 %: {ranges})"
-
-
-def _draw(
-    family: str,
-    manifests: Sequence[Manifest],
-    fits: dict[tuple[str, str], Fit],
-    path: Path,
-) -> None:
-    mpl.use("Agg")
-    figure, grid = plt.subplots(len(_VALUES), len(_SIZES), figsize=(13, 9), sharey="row")
-    precisions = sorted({manifest.precision for manifest in manifests})
-    colours = {name: f"C{number}" for number, name in enumerate(precisions)}
-    for row, value in enumerate(_VALUES):
-        for column, size in enumerate(_SIZES):
-            axes = grid[row][column]
-            _draw_curve(axes, manifests, size, fits[size, value])
-            for number, manifest in enumerate(manifests, start=1):
-                point = _point(manifest, size, value)
-                axes.errorbar(
-                    point.size,
-                    point.value,
-                    yerr=1.96 * point.standard_error,
-                    fmt="o",
-                    markersize=15,
-                    markerfacecolor="white",
-                    color=colours[manifest.precision],
-                )
-                axes.annotate(
-                    str(number), (point.size, point.value), ha="center", va="center", fontsize=8
-                )
-            axes.set_xscale("log")
-            axes.set_xlabel(_SIZES[size])
-            axes.grid(visible=True, which="major", alpha=0.3)
-        grid[row][0].set_ylabel(_VALUES[value])
-    handles = [
-        Line2D([], [], marker="o", linestyle="", color=colours[m.precision],
-                      markerfacecolor="white", label=f"{number}  {m.variant}")
-        for number, m in enumerate(manifests, start=1)
-    ]  # fmt: skip
-    figure.legend(handles=handles, loc="center right", fontsize=9, frameon=False)
-    figure.suptitle(f"{family}: error and loss against size, with 95 % intervals")
-    figure.tight_layout(rect=(0, 0, 0.84, 1))
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-
-
-def _draw_curve(axes: Axes, manifests: Sequence[Manifest], size: str, fit: Fit) -> None:
-    sizes = [float(getattr(manifest, size)) for manifest in manifests]
-    grid = np.geomspace(min(sizes), max(sizes), _CURVE_POINTS)
-    low, high = fit.band(grid)
-    style = "--" if fit.doubts else "-"
-    axes.plot(grid, fit.law.at(grid), style, color="black", linewidth=1)
-    axes.fill_between(grid, low, high, color="black", alpha=0.1)
-    title = "no power law" if fit.doubts else f"power law, alpha = {fit.law.alpha:.2f}"
-    axes.set_title(title, fontsize=10)

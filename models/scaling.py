@@ -9,17 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
 
 Floats = npt.NDArray[np.float64]
 
-_RESAMPLES = 500
+_RESAMPLES = 1000
 _SEED = 0
 _CONFIDENCE = 0.95
-_FEWEST_POINTS = 5
-_LARGEST_ALPHA = 5.0
+_FEWEST_SIZES = 5
+_ALPHAS = np.geomspace(0.01, 5.0, 500)
+_REFINEMENT = np.linspace(0.98, 1.02, 401)
 _WORTHWHILE_AICC = 2.0
-_SMALLEST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,15 @@ class PowerLaw:
 class Fit:
     """The best power law, its bootstrap draws, 95 % intervals, and why not to believe it.
 
+    `aicc` has Akaike's corrected criterion of "power law", "line" (in the size's logarithm) and
+    "constant"; less is better, and it is empty when there are too few points to tell.
     `doubts` is empty when the points support the law.
     """
 
     law: PowerLaw
     draws: tuple[PowerLaw, ...]
     intervals: dict[str, tuple[float, float]]
+    aicc: dict[str, float]
     doubts: tuple[str, ...]
 
     def band(self, sizes: Floats) -> tuple[Floats, Floats]:
@@ -66,88 +68,113 @@ class Fit:
 
 
 def fitted(points: Sequence[Point]) -> Fit:
-    """Weighted least squares with a >= 0, c >= 0, 0 <= alpha <= 5; parametric bootstrap.
+    """Weighted least squares with a >= 0, c >= 0, 0.01 <= alpha <= 5; parametric bootstrap.
 
     The points support a power law when there are at least five sizes, alpha's interval lies within
-    (0, 5), and its AICc (Hurvich and Tsai 1989) is lower by 2 than that of a constant.
+    its range, and its AICc (Hurvich and Tsai 1989) is lower by 2 than that of a constant and no
+    higher than that of a line in the size's logarithm.
     Raises ValueError with fewer than three points.
     """
     if len(points) < 3:
         raise ValueError(f"a curve needs at least three variants, not {len(points)}")
-    sizes = np.array([point.size for point in points])
-    values = np.array([point.value for point in points])
-    errors = np.array([point.standard_error for point in points])
-    law = _best(sizes, values, errors, _starts(values))
-    generator = np.random.default_rng(_SEED)
+    sizes, values, errors = _columns(points)
+    law = nearest(points)
     expected = law.at(sizes)
     # The spread that measurement alone explains, or more where the points scatter more.
     scatter = math.sqrt(_chi_square(expected, values, errors) / max(1, len(points) - 3))
     spread = errors * max(1.0, scatter)
-    draws = tuple(
-        _best(sizes, expected + spread * generator.normal(size=len(points)), errors, [law])
-        for _ in range(_RESAMPLES)
-    )
+    noise = np.random.default_rng(_SEED).normal(size=(_RESAMPLES, len(points)))
+    draws = tuple(_best(sizes, expected + spread * noise, errors, _ALPHAS))
     tail = (1 - _CONFIDENCE) / 2
     intervals = {}
     for name in ("a", "c", "alpha"):
         low, high = np.quantile([getattr(draw, name) for draw in draws], (tail, 1 - tail))
         value = getattr(law, name)
         intervals[name] = (min(float(low), value), max(float(high), value))
-    return Fit(law, draws, intervals, tuple(_doubts(sizes, values, spread, law, intervals)))
+    rivals = {
+        "power law": (expected, 3),
+        "line": (_polynomial(sizes, values, spread, 1), 2),
+        "constant": (_polynomial(sizes, values, spread, 0), 1),
+    }
+    aicc = {
+        name: _aicc(curve, values, spread, parameters)
+        for name, (curve, parameters) in rivals.items()
+        if len(points) >= _FEWEST_SIZES
+    }
+    doubts = _doubts(len(set(sizes.tolist())), intervals["alpha"], aicc)
+    return Fit(law, draws, intervals, aicc, tuple(doubts))
 
 
-def _starts(values: Floats) -> list[PowerLaw]:
-    lowest, middle = max(0.0, float(values.min())), float(np.median(values))
+def nearest(points: Sequence[Point]) -> PowerLaw:
+    """The law of the least weighted squares, its alpha to four digits."""
+    sizes, values, errors = _columns(points)
+    (rough,) = _best(sizes, values[None], errors, _ALPHAS)
+    near = np.clip(rough.alpha * _REFINEMENT, _ALPHAS[0], _ALPHAS[-1])
+    (law,) = _best(sizes, values[None], errors, near)
+    return law
+
+
+def _columns(points: Sequence[Point]) -> tuple[Floats, Floats, Floats]:
+    rows = [(point.size, point.value, point.standard_error) for point in points]
+    sizes, values, errors = np.array(rows).T
+    return sizes, values, errors
+
+
+def _best(sizes: Floats, values: Floats, errors: Floats, alphas: Floats) -> list[PowerLaw]:
+    """The law for each row of `values`, of shape (fits, points).
+
+    For a given alpha the law is linear in a and c, so the best of many alphas is the best law.
+    """
+    reference = float(np.exp(np.log(sizes).mean()))
+    weights = errors**-2 / (errors**-2).sum()
+    powers = (sizes / reference) ** -alphas[:, None]
+    mean_power = powers @ weights
+    mean_square = powers**2 @ weights
+    mean_value = (values @ weights)[:, None]
+    mean_product = values @ (weights * powers).T
+    covariance = mean_product - mean_value * mean_power
+    c = np.maximum(0.0, covariance / (mean_square - mean_power**2))
+    a = mean_value - c * mean_power
+    c = np.where(a < 0, np.maximum(0.0, mean_product / mean_square), c)
+    a = np.maximum(0.0, a)
+    # The weighted squared residuals, less the mean square of the values, which no law changes.
+    cost = (
+        a**2
+        + c**2 * mean_square
+        + 2 * a * c * mean_power
+        - 2 * a * mean_value
+        - 2 * c * mean_product
+    )
+    chosen = cost.argmin(axis=1)
     return [
-        PowerLaw(share * lowest, max(_SMALLEST, middle - share * lowest), alpha, 1.0)
-        for share in (0.1, 0.9)
-        for alpha in (0.2, 1.0)
+        PowerLaw(float(a[row, column]), float(c[row, column]), float(alphas[column]), reference)
+        for row, column in enumerate(chosen)
     ]
 
 
-def _best(sizes: Floats, values: Floats, errors: Floats, starts: Sequence[PowerLaw]) -> PowerLaw:
-    reference = float(np.exp(np.log(sizes).mean()))
-    ratio = sizes / reference
-
-    def residuals(parameters: Floats) -> Floats:
-        a, c, alpha = parameters
-        return np.asarray((a + c * ratio**-alpha - values) / errors)
-
-    inside = _LARGEST_ALPHA - _SMALLEST
-    found = min(
-        (
-            optimize.least_squares(
-                residuals,
-                (start.a, max(_SMALLEST, start.c), min(start.alpha, inside)),
-                bounds=((0, 0, 0), (np.inf, np.inf, _LARGEST_ALPHA)),
-                x_scale=(0.1, 0.1, 1.0),
-            )
-            for start in starts
-        ),
-        key=lambda result: result.cost,
-    )
-    a, c, alpha = (float(parameter) for parameter in found.x)
-    return PowerLaw(a, c, alpha, reference)
+def _polynomial(sizes: Floats, values: Floats, errors: Floats, degree: int) -> Floats:
+    """The best polynomial in the logarithm of the size, at the sizes."""
+    logarithms = np.log(sizes / sizes.mean())
+    return np.polyval(np.polyfit(logarithms, values, degree, w=1 / errors), logarithms)
 
 
-def _doubts(
-    sizes: Floats,
-    values: Floats,
-    spread: Floats,
-    law: PowerLaw,
-    intervals: dict[str, tuple[float, float]],
-) -> list[str]:
+def _doubts(sizes: int, alpha: tuple[float, float], aicc: dict[str, float]) -> list[str]:
     doubts = []
-    different = len(set(sizes.tolist()))
-    if different < _FEWEST_POINTS:
-        doubts.append(f"{different} sizes cannot tell a power law: at least {_FEWEST_POINTS} can")
-    low, high = intervals["alpha"]
-    if low <= 1e-3 or high >= _LARGEST_ALPHA * (1 - 1e-3):
-        doubts.append(f"alpha is not determined: 95 % interval {low:.2f} to {high:.2f}")
-    mean = np.full_like(values, np.average(values, weights=spread**-2))
-    gain = _aicc(mean, values, spread, 1) - _aicc(law.at(sizes), values, spread, 3)
-    if gain < _WORTHWHILE_AICC:
-        doubts.append(f"a constant explains the points as well (AICc better by only {gain:.1f})")
+    if sizes < _FEWEST_SIZES:
+        doubts.append(f"{sizes} sizes cannot tell a power law: at least {_FEWEST_SIZES} can")
+    if alpha[0] <= _ALPHAS[0] or alpha[1] >= _ALPHAS[-1]:
+        doubts.append(f"alpha is not determined: 95 % interval {alpha[0]:.2f} to {alpha[1]:.2f}")
+    if aicc:
+        gain = aicc["constant"] - aicc["power law"]
+        if gain < _WORTHWHILE_AICC:
+            doubts.append(
+                f"a constant explains the points as well (AICc better by only {gain:.1f})"
+            )
+        gain = aicc["power law"] - aicc["line"]
+        if gain > 0:
+            doubts.append(
+                f"a line in the size's logarithm explains them better (AICc by {gain:.1f})"
+            )
     return doubts
 
 
@@ -157,7 +184,5 @@ def _chi_square(expected: Floats, values: Floats, errors: Floats) -> float:
 
 def _aicc(expected: Floats, values: Floats, errors: Floats, parameters: int) -> float:
     """Akaike's criterion for normal errors of known size, corrected for few points."""
-    points = len(values)
-    room = points - parameters - 1
-    correction = 2 * parameters * (parameters + 1) / room if room > 0 else math.inf
+    correction = 2 * parameters * (parameters + 1) / (len(values) - parameters - 1)
     return _chi_square(expected, values, errors) + 2 * parameters + correction
