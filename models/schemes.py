@@ -20,6 +20,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from onnxruntime.quantization.onnx_model import ONNXModel
+from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.onnx_model import OnnxModel
@@ -38,7 +39,7 @@ OPERATORS: dict[Scheme, tuple[str, ...]] = {
     "int8-static": ("Gather", "MatMul"),
     "int4": ("Gather", "MatMul"),
 }
-_INT4_BLOCK = 64
+_INT4_BLOCKS = {"MatMul": 64, "Gather": 128}
 
 
 def split_attention(plain: Path, config: PretrainedConfig, target: Path) -> None:
@@ -121,8 +122,12 @@ def _int8_static(
 ) -> None:
     """One scale a channel; the range of each activation is what `calibration` shows."""
     logging.getLogger().setLevel(logging.ERROR)
+    # Without the types of what the fused operators answer, activations stay fp32 unnoticed.
+    typed = SymbolicShapeInference.infer_shapes(
+        onnx.load(source), auto_merge=True, guess_output_rank=True
+    )
     quantize_static(
-        source,
+        typed,
         target,
         _Batches(calibration),
         quant_format=QuantFormat.QDQ,
@@ -137,18 +142,21 @@ def _int8_static(
 
 
 def _int4(source: Path, target: Path, kept: Collection[str]) -> None:
-    """Blocks of 64 weights with a scale each, rounded to nearest; activations stay fp32."""
-    quantizer = MatMulNBitsQuantizer(
-        str(source),
-        block_size=_INT4_BLOCK,
-        is_symmetric=False,
-        accuracy_level=4,
-        nodes_to_exclude=list(kept),
-        op_types_to_quantize=OPERATORS["int4"],
-        quant_axes=(("MatMul", 0), ("Gather", 1)),
-    )
-    quantizer.process()
-    quantizer.model.save_model_to_file(str(target), use_external_data_format=False)
+    """Blocks of weights with a scale each, rounded to nearest; activations stay fp32."""
+    model = onnx.load(source)
+    for kind, axis in (("MatMul", 0), ("Gather", 1)):
+        quantizer = MatMulNBitsQuantizer(
+            model,
+            block_size=_INT4_BLOCKS[kind],
+            is_symmetric=False,
+            accuracy_level=4,
+            nodes_to_exclude=list(kept),
+            op_types_to_quantize=(kind,),
+            quant_axes=((kind, axis),),
+        )
+        quantizer.process()
+        model = quantizer.model.model
+    onnx.save(model, target)
 
 
 def _fp16(source: Path, target: Path, kept: Collection[str]) -> None:

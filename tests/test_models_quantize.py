@@ -66,6 +66,23 @@ def test_the_embedding_table_is_quantised_too(tone, scheme, kind):
     assert onnx.TensorProto.FLOAT not in {t.data_type for t in tables if t.dims[1] == 32}
 
 
+def test_int8_static_quantises_what_goes_into_each_matrix_as_well(tone):
+    folder = tone.make(
+        "q-int8-static", QUANTIZE.format(scheme="int8-static", drop=0.05), ["quantize"]
+    )
+    graph = onnx.load(read_bundle(folder).model_path).graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+
+    inputs = [
+        [made_by.get(name) for name in node.input]
+        for node in graph.node
+        if node.op_type == "MatMul"
+    ]
+
+    assert len(inputs) > 6
+    assert inputs == [["DequantizeLinear", "DequantizeLinear"]] * len(inputs)
+
+
 def test_no_matrix_of_a_layer_is_left_in_fp32_by_int4(tone):
     folder = tone.make("q-int4", QUANTIZE.format(scheme="int4", drop=0.05), ["quantize"])
 
