@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from models.anatomy import (
@@ -63,6 +63,7 @@ def run(job: Job) -> None:
     train, validation = (read_split(job.inputs["data"], name) for name in ("train", "validation"))
     tokenizer_path = job.inputs["teacher"] / TOKENIZER_NAME
     teacher = load_classifier(job.inputs["teacher"])
+    check_sizes(teacher.config, section)
     texts = [row.text for row in train] + read_unlabelled(job.inputs["data"])
     texts += augmented(texts, section.augmented_copies, section.seed, mask_word(tokenizer_path))
     whole = Tokenizer(tokenizer_path, max_length)
@@ -100,7 +101,7 @@ def shrunk(
 
     It has the section's layers, the embeddings of `words` (all when None), positions for
     `max_length` tokens and, where width or feed-forward are narrower, the teacher's most
-    important dimensions, heads and units by `losses`. Raises RecipeError when that cannot be.
+    important dimensions, heads and units by `losses`.
     """
     config = teacher.config
     width = torch.arange(config.hidden_size)
@@ -109,13 +110,7 @@ def shrunk(
     if words is not None:
         kept["words", None] = torch.tensor(words)
         sizes["words"] = len(words)
-    if not set(section.layers) <= set(range(config.num_hidden_layers)):
-        raise RecipeError(
-            f"layers: {list(section.layers)} are not all in the teacher, which has "
-            f"{config.num_hidden_layers}: name some of 0 to {config.num_hidden_layers - 1}"
-        )
     if section.width or section.intermediate:
-        _check_narrower(config, section)
         heads = min(kept_heads(config), (section.width or config.hidden_size) // head_size(config))
         units = section.intermediate or intermediate_size(config)
         scores = importance(teacher, losses)
@@ -170,7 +165,15 @@ def _vocabulary(job: Job, encodings: list[list[int]]) -> list[int] | None:
     return keep
 
 
-def _check_narrower(config: Any, section: DistillSection) -> None:
+def check_sizes(config: PretrainedConfig, section: DistillSection) -> None:
+    """Raise RecipeError when a teacher of this config has no such layers, width or units."""
+    if not set(section.layers) <= set(range(config.num_hidden_layers)):
+        raise RecipeError(
+            f"layers: {list(section.layers)} are not all in the teacher, which has "
+            f"{config.num_hidden_layers}: name some of 0 to {config.num_hidden_layers - 1}"
+        )
+    if not (section.width or section.intermediate):
+        return
     check_known(config, "width and intermediate")
     size = head_size(config)
     width = section.width or config.hidden_size
