@@ -172,7 +172,7 @@ def _limits(manifest: Manifest, evaluation: Evaluation | None) -> str:
     ]
     if evaluation and evaluation.batch_flips and evaluation.batch_flips.value > 0:
         lines.append(
-            "Its activations are quantised over the whole batch, so an answer near the border may "
-            "change with the texts beside it."
+            "An answer near the border may change with the texts beside it and with padding: "
+            f"{percent(evaluation.batch_flips)} did."
         )
     return "## Limits\n\n" + "".join(f"- {line}\n" for line in lines)

@@ -43,6 +43,40 @@ def test_the_version_follows_what_decides_an_answer_and_nothing_else(tmp_path):
     assert len({first.version, other.version, longer.version}) == 3
 
 
+def rewritten(folder, **changes):
+    fields = read_bundle(folder).manifest.model_dump(exclude={"version", "bytes", "files"})
+    return write_manifest(folder, **fields | changes)
+
+
+def test_a_temperature_other_than_one_is_part_of_the_version(folder):
+    before = read_bundle(folder).manifest.version
+
+    versions = {rewritten(folder, temperature=t).version for t in (1.0, 1.3, 1.4)}
+
+    assert len(versions) == 3
+    assert before in versions
+
+
+def test_a_card_is_verified_like_any_file_but_is_not_part_of_the_version(folder):
+    before = read_bundle(folder).manifest
+    (folder / "README.md").write_text("# tiny")
+
+    assert rewritten(folder).version == before.version
+    verify(read_bundle(folder))
+    (folder / "README.md").write_text("# huge")
+    with pytest.raises(BundleError, match=r"README\.md"):
+        verify(read_bundle(folder))
+
+
+def test_a_manifest_from_before_temperatures_is_still_read(folder):
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["temperature"]
+    path.write_text(json.dumps(manifest))
+
+    assert read_bundle(folder).manifest.temperature == 1.0
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "config.json"])
 def test_an_altered_file_is_refused_by_name(folder, name):
     content = bytearray((folder / name).read_bytes())
@@ -67,6 +101,8 @@ def test_a_missing_file_is_refused_by_name(folder):
         ({"labels": ["a", "a"]}, "labels"),
         ({"max_length": 0}, "max_length"),
         ({"max_length": 16}, "version"),
+        ({"temperature": 2.0}, "version"),
+        ({"temperature": 0.0}, "temperature"),
         ({"surprise": 1}, "surprise"),
         ({"variant": "../up"}, "variant"),
     ],
