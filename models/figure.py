@@ -71,7 +71,7 @@ def _draw_panel(axes: Axes, panel: Panel, variants: Mapping[str, str]) -> None:
     left, right = np.log(sizes.min() / _MARGIN), np.log(sizes.max() * _MARGIN)
     axes.set_xscale("log")
     axes.set_xlim(np.exp(left), np.exp(right))
-    _draw_curve(axes, panel.fit, np.geomspace(sizes.min(), sizes.max(), _CURVE_POINTS))
+    formula = _draw_curve(axes, panel.fit, np.geomspace(sizes.min(), sizes.max(), _CURVE_POINTS))
     named = sorted(zip(variants.items(), panel.points, strict=True), key=_from_left)
     wanted = np.array([(np.log(point.size) - left) / (right - left) for _, point in named])
     beside = np.exp(left + spread(wanted, _MARKER_GAP) * (right - left))
@@ -95,7 +95,7 @@ def _draw_panel(axes: Axes, panel: Panel, variants: Mapping[str, str]) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(EngFormatter())
-    axes.set_xlabel(panel.size)
+    axes.set_xlabel(f"{panel.size}\n{formula}")
     axes.set_ylabel(panel.value)
     axes.grid(visible=True, alpha=0.3)
 
@@ -105,13 +105,14 @@ def _from_left(named: tuple[tuple[str, str], Point]) -> tuple[float, float]:
     return point.size, point.value
 
 
-def _draw_curve(axes: Axes, fit: Fit, sizes: Floats) -> None:
+def _draw_curve(axes: Axes, fit: Fit, sizes: Floats) -> str:
+    """Draw the curve with its band; its formula, to be written beside it."""
     low, high = fit.band(sizes)
     law = fit.law
     said = f"{law.a:.3f} + {law.c:.3f} (size / {law.reference:.2g})$^{{-{law.alpha:.2f}}}$"
     if fit.doubts:
         said = f"no power law; best {said}"
     style = "--" if fit.doubts else "-"
-    axes.plot(sizes, law.at(sizes), style, color="black", linewidth=1, label=said)
-    axes.fill_between(sizes, low, high, color="black", alpha=0.08, label="its 95 % band")
-    axes.legend(loc="lower left", fontsize=8, framealpha=0.8)
+    axes.plot(sizes, law.at(sizes), style, color="black", linewidth=1)
+    axes.fill_between(sizes, low, high, color="black", alpha=0.08)
+    return said

@@ -50,7 +50,8 @@ def run(family: str, registry: Path, output: Path) -> None:
     for panel in panels:
         print(_said(panel))
     draw(
-        f"{family}: error (share of texts) and loss (nats a text) on the test split",
+        f"{family}: error (share of texts) and loss (nats a text) on the test split, "
+        "with 95 % intervals",
         {manifest.variant: manifest.precision for manifest in manifests},
         panels,
         output / PICTURE_NAME,

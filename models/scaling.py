@@ -165,15 +165,14 @@ def _doubts(sizes: int, alpha: tuple[float, float], aicc: dict[str, float]) -> l
     if alpha[0] <= _ALPHAS[0] or alpha[1] >= _ALPHAS[-1]:
         doubts.append(f"alpha is not determined: 95 % interval {alpha[0]:.2f} to {alpha[1]:.2f}")
     if aicc:
-        gain = aicc["constant"] - aicc["power law"]
-        if gain < _WORTHWHILE_AICC:
+        law, constant, line = (aicc[name] for name in ("power law", "constant", "line"))
+        if constant - law < _WORTHWHILE_AICC:
             doubts.append(
-                f"a constant explains the points as well (AICc better by only {gain:.1f})"
+                f"a constant explains the points as well (AICc {constant:.1f}, the law {law:.1f})"
             )
-        gain = aicc["power law"] - aicc["line"]
-        if gain > 0:
+        if line < law:
             doubts.append(
-                f"a line in the size's logarithm explains them better (AICc by {gain:.1f})"
+                f"a line in log(size) explains the points better (AICc {line:.1f}, the law {law:.1f})"
             )
     return doubts
 

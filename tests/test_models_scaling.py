@@ -87,7 +87,7 @@ def test_a_line_in_the_logarithm_is_no_power_law():
     fit = fitted(points(0.2 - 0.03 * np.log(SIZES / MIDDLE)))
 
     assert fit.aicc["line"] < fit.aicc["power law"] < fit.aicc["constant"]
-    assert any("line in the size's logarithm" in doubt for doubt in fit.doubts)
+    assert any("line in log(size)" in doubt for doubt in fit.doubts)
 
 
 def test_four_sizes_are_too_few():
