@@ -172,7 +172,7 @@ def _doubts(sizes: int, alpha: tuple[float, float], aicc: dict[str, float]) -> l
             )
         if line < law:
             doubts.append(
-                f"a line in log(size) explains the points better (AICc {line:.1f}, the law {law:.1f})"
+                f"a line in log(size) explains them better (AICc {line:.1f}, the law {law:.1f})"
             )
     return doubts
 
