@@ -1,4 +1,4 @@
-"""How many CPU cores this process may really use: its affinity and its cgroup's quota.
+"""How many CPU cores this process may really use, and whether they multiply int8 exactly.
 
 It does not know what the cores are used for.
 """
@@ -8,6 +8,8 @@ from pathlib import Path
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
+_CPUINFO = Path("/proc/cpuinfo")
+_VNNI_FLAGS = {"avx512_vnni", "avx_vnni"}
 
 
 def usable_cores(cgroup_root: Path = _CGROUP_ROOT, membership: Path = _MEMBERSHIP) -> int:
@@ -28,6 +30,12 @@ def usable_cores(cgroup_root: Path = _CGROUP_ROOT, membership: Path = _MEMBERSHI
             if folder == root:
                 break
     return max(1, int(cores))
+
+
+def has_vnni(cpuinfo: Path = _CPUINFO) -> bool:
+    """Whether an x86 processor has VNNI: int8 products summed in 32 bits, without saturation."""
+    flags = (line for line in _read(cpuinfo).splitlines() if line.startswith("flags"))
+    return not _VNNI_FLAGS.isdisjoint(next(flags, "").split())
 
 
 def _quota(folder: Path) -> float:

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from serving.cores import usable_cores
+from serving.cores import has_vnni, usable_cores
 
 HERE = len(os.sched_getaffinity(0))
 
@@ -53,3 +53,23 @@ def test_the_affinity_mask_of_this_process_counts():
         assert usable_cores() == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "vnni"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512_vnni\n", True),
+        ("flags\t\t: fpu avx2 avx_vnni\n", True),
+        ("flags\t\t: fpu avx2 avx512f\n", False),
+        ("Features\t: fp asimd\n", False),
+    ],
+)
+def test_vnni_is_read_from_the_processor_s_flags(tmp_path, cpuinfo, vnni):
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\n{cpuinfo}")
+
+    assert has_vnni(path) is vnni
+
+
+def test_a_machine_that_does_not_say_has_no_vnni(tmp_path):
+    assert not has_vnni(tmp_path / "missing")
