@@ -56,7 +56,9 @@ def split_attention(plain: Path, config: PretrainedConfig, target: Path) -> None
         optimization_options=options,
         opt_level=0,
     )
-    ONNXModel(optimised.model).replace_gemm_with_matmul()
+    graph = ONNXModel(optimised.model)
+    graph.replace_gemm_with_matmul()
+    graph.clean_initializers()
     optimised.save_model_to_file(str(target))
 
 
