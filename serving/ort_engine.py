@@ -88,7 +88,6 @@ def _session_options() -> onnxruntime.SessionOptions:
     options.enable_mem_pattern = False
     options.log_severity_level = _SEVERITY_ERROR
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     if not has_vnni():
         # The fast int8 kernels saturate there; the exact ones, at half the speed, do not.
         options.add_session_config_entry("session.x64quantprecision", "1")
