@@ -12,8 +12,8 @@ from models.importing import longest_input
 from models.locations import Place, place
 from models.recipe import RecipeError
 from models.workshop import Job
+from serving.bundle import TOKENIZER_NAME
 
-TOKENIZER_NAME = "tokenizer.json"
 _KIND = "ForSequenceClassification"
 
 

@@ -14,13 +14,11 @@ import numpy.typing as npt
 from scipy import special
 from tqdm import tqdm
 
+from models.intervals import Flags, Floats
 from models.recipe import ProblemType
 from serving.bundle import Bundle
 from serving.ort_engine import OrtEngine
 from serving.tokenizer import Tokenizer
-
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 _TIMED_TEXTS = 512
 _TIMED_REPEATS = 3

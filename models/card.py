@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 from serving.bundle import Estimate, Evaluation, Manifest, Paired
 
-_JUDGED = "test"
 _SIGNIFICANT = 0.05
 _FRONT = """---
 library_name: onnx
@@ -33,7 +32,7 @@ def card(manifest: Manifest) -> str:
         _what(manifest),
         _how(manifest),
     ]
-    evaluation = manifest.evaluations.get(_JUDGED)
+    evaluation = manifest.judged
     if evaluation:
         parts += [
             _scores(evaluation),
@@ -48,10 +47,10 @@ def card(manifest: Manifest) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def percent(estimate: Estimate) -> str:
+def percent(estimate: Estimate, unit: str = " %") -> str:
     """A fraction with its interval, as `87.4 % (85.9 to 88.9)`."""
     value, low, high = (f"{100 * x:.1f}" for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value} % ({low} to {high})"
+    return f"{value}{unit} ({low} to {high})"
 
 
 def in_words(name: str, pair: Paired) -> str:
@@ -138,7 +137,7 @@ def _labels(evaluation: Evaluation) -> str:
         (name, f"{100 * s.precision:.1f}", f"{100 * s.recall:.1f}", f"{100 * s.f1:.1f}", s.texts)
         for name, s in evaluation.labels.items()
     ]
-    return (rows and table(("label", "precision, %", "recall, %", "F1, %", "texts"), rows)) or ""
+    return table(("label", "precision, %", "recall, %", "F1, %", "texts"), rows) if rows else ""
 
 
 def _confusion(manifest: Manifest, evaluation: Evaluation) -> str:

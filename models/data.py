@@ -91,9 +91,14 @@ def split_path(folder: Path, split: Split) -> Path:
 
 def targets(rows: Sequence[Labelled], labels: LabelSet) -> npt.NDArray[np.bool_]:
     """Which labels each text has, of shape (texts, labels)."""
-    matrix = np.zeros((len(rows), len(labels.names)), dtype=np.bool_)
-    for number, row in enumerate(rows):
-        matrix[number, list(row.labels)] = True
+    return flags([row.labels for row in rows], len(labels.names))
+
+
+def flags(indices: Sequence[Sequence[int]], labels: int) -> npt.NDArray[np.bool_]:
+    """Lists of label indices as a matrix of shape (texts, labels)."""
+    matrix = np.zeros((len(indices), labels), dtype=np.bool_)
+    for number, row in enumerate(indices):
+        matrix[number, list(row)] = True
     return matrix
 
 

@@ -29,14 +29,13 @@ from models.anatomy import (
 )
 from models.augment import augmented
 from models.data import LabelSet, read_labels, read_split, read_unlabelled, targets
-from models.fit import Loss, Pace, accuracy, fit, label_loss
+from models.fit import Loss, Pace, accuracy, fit, label_loss, use_all_cores
 from models.imitation import (
     Answers,
     answers,
     first_tokens,
     label_losses,
     soft_loss,
-    use_all_cores,
 )
 from models.importing import longest_input
 from models.recipe import DistillSection, RecipeError

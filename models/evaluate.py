@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.answers import Answerer, Flags, Floats, predicted, probabilities
-from models.data import LabelSet, read_labels, read_split, split_path, targets
+from models.answers import Answerer, predicted, probabilities
+from models.data import LabelSet, flags, read_labels, read_split, split_path, targets
 from models.intervals import (
+    Flags,
+    Floats,
     bootstrapped,
     brier_scores,
     calibration_error,
@@ -156,8 +158,5 @@ def _others(job: Job, split: Split, labels: LabelSet) -> dict[str, Flags]:
     for variant, name in named.items():
         if name in job.inputs:
             answers = json.loads((job.inputs[name] / ANSWERS_NAME).read_text())[split]
-            matrix = np.zeros((len(answers), len(labels.names)), dtype=np.bool_)
-            for number, indices in enumerate(answers):
-                matrix[number, indices] = True
-            found[variant] = matrix
+            found[variant] = flags(answers, len(labels.names))
     return found

@@ -4,6 +4,7 @@ It does not know what is learned: the loss is a function it is given.
 """
 
 import copy
+import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -140,3 +141,9 @@ def fit(
             if score > best:
                 best, weights = score, copy.deepcopy(model.state_dict())
     model.load_state_dict(weights)
+
+
+def use_all_cores(seed: int) -> None:
+    """Let torch use every core of this process and repeat its random numbers."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.manual_seed(seed)

@@ -3,7 +3,7 @@
 It does not know how the student was made: by fewer layers, pruned heads or zeroed weights.
 """
 
-import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -104,12 +104,17 @@ def recover(
     job: Job,
     section: PruneSection | SparsifySection,
 ) -> None:
-    """Train what is left of a parent to answer as it; the epoch is chosen on validation."""
+    """Train what is left of a parent to answer as it; the epoch is chosen on validation.
+
+    The parent's tokenizer, which it keeps, goes to the job's output.
+    """
     data = job.inputs["data"]
     max_length = job.root.max_length
     assert max_length is not None
     labels = read_labels(data)
-    tokenizer = Tokenizer(job.inputs["teacher"] / TOKENIZER_NAME, max_length)
+    tokenizer_path = job.output / TOKENIZER_NAME
+    shutil.copyfile(job.inputs["teacher"] / TOKENIZER_NAME, tokenizer_path)
+    tokenizer = Tokenizer(tokenizer_path, max_length)
     texts = [row.text for row in read_split(data, "train")] + read_unlabelled(data)
     encodings = [encoding.ids for encoding in tokenizer.encode(texts)]
     validation = read_split(data, "validation")
@@ -129,9 +134,3 @@ def recover(
         Pace(section.seed, section.epochs, section.learning_rate, section.batch_texts),
         lambda: accuracy(student, held_out, wanted, labels.problem_type),
     )
-
-
-def use_all_cores(seed: int) -> None:
-    """Let torch use every core of this process and repeat its random numbers."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    torch.manual_seed(seed)

@@ -21,10 +21,10 @@ from models.anatomy import (
     rows_of_heads,
     sliced,
 )
-from models.imitation import label_losses, recover, use_all_cores
+from models.fit import use_all_cores
+from models.imitation import label_losses, recover
 from models.recipe import PruneSection
 from models.workshop import Job
-from serving.bundle import TOKENIZER_NAME
 
 # Matrix kernels and blocks of quantised weights work on this many columns at a time.
 _UNITS_STEP = 32
@@ -44,8 +44,6 @@ def run(job: Job) -> None:
     print(f"{after} of {before} parameters are left")
     recover(student, parent, job, section)
     student.save_pretrained(job.output)
-    tokenizer = (job.inputs["teacher"] / TOKENIZER_NAME).read_bytes()
-    (job.output / TOKENIZER_NAME).write_bytes(tokenizer)
 
 
 def pruned(

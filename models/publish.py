@@ -10,9 +10,14 @@ from models.card import card
 from models.evaluate import EVALUATIONS_NAME
 from models.recipe import RecipeError
 from models.workshop import Job
-from serving.bundle import BUNDLE_NAMES, CARD_NAME, Evaluation, read_bundle, write_manifest
-
-_JUDGED = "test"
+from serving.bundle import (
+    BUNDLE_NAMES,
+    CARD_NAME,
+    JUDGED_SPLIT,
+    Evaluation,
+    read_bundle,
+    write_manifest,
+)
 
 
 def run(job: Job) -> None:
@@ -24,10 +29,10 @@ def run(job: Job) -> None:
     scored = json.loads((job.inputs["evaluate"] / EVALUATIONS_NAME).read_text())
     evaluations = {split: Evaluation(**score) for split, score in scored["splits"].items()}
     floor = job.recipe.evaluate
-    accuracy = evaluations[_JUDGED].accuracy.value
+    accuracy = evaluations[JUDGED_SPLIT].accuracy.value
     if floor and accuracy < floor.min_accuracy:
         raise RecipeError(
-            f"{job.recipe.variant}: accuracy {accuracy:.4f} on the {_JUDGED} split is "
+            f"{job.recipe.variant}: accuracy {accuracy:.4f} on the {JUDGED_SPLIT} split is "
             f"{floor.min_accuracy - accuracy:.4f} under min_accuracy {floor.min_accuracy}, so it "
             "is not published: train longer, make it larger or lower the floor"
         )

@@ -17,6 +17,7 @@ from models.answers import Answerer, predicted
 from models.data import read_labels, read_split, targets
 from models.export import trace
 from models.fit import padded
+from models.intervals import right
 from models.recipe import QuantizeSection, RecipeError
 from models.schemes import Feed, operators, quantised, split_attention
 from models.sensitivity import most_sensitive_first
@@ -92,7 +93,7 @@ def _kept(job: Job, parent: Bundle, names: list[str], write: partial[None]) -> l
 
     def accuracy(bundle: Bundle) -> float:
         answers = predicted(Answerer(bundle).logits(texts), labels.problem_type)
-        return float((answers == truth).all(axis=1).mean())
+        return float(right(truth, answers).mean())
 
     before = accuracy(parent)
     output = Bundle(job.output, parent.manifest)

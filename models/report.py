@@ -9,15 +9,15 @@ from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
+from models.card import percent, table
 from models.figure import Panel, draw
 from models.recipe import RecipeError
 from models.scaling import Point, fitted
-from serving.bundle import Estimate, Evaluation, Manifest
+from serving.bundle import Evaluation, Manifest
 from serving.registry import read_registry
 
 PICTURE_NAME = "scaling.png"
 FIGURES_NAME = "scaling.json"
-_JUDGED = "test"
 _STANDARD_ERRORS_PER_INTERVAL = 2 * 1.96
 _SMALLEST_ERROR = 1e-4
 _SIZES = ("parameters", "bytes")
@@ -33,7 +33,7 @@ def run(family: str, registry: Path, output: Path) -> None:
     if family not in families:
         raise RecipeError(f"{registry} has no family {family}: there are {', '.join(families)}")
     manifests = sorted(
-        (b.manifest for b in families[family] if _JUDGED in b.manifest.evaluations),
+        (b.manifest for b in families[family] if b.manifest.judged),
         key=lambda manifest: -manifest.bytes,
     )
     if len(manifests) < 3:
@@ -79,18 +79,19 @@ def markdown(manifests: Sequence[Manifest]) -> str:
         "answers that change in a batch, %", "offline texts/s", "build, s",
     )  # fmt: skip
     largest = max(manifest.bytes for manifest in manifests)
-    lines = [header, ("---", "---", *("--:" for _ in header[2:]))]
+    rows = []
     for manifest in manifests:
-        found = manifest.evaluations[_JUDGED]
+        found = manifest.judged
+        assert found is not None
         speed = found.texts_per_second
-        lines.append(
+        rows.append(
             (
                 manifest.variant,
                 manifest.precision,
                 f"{manifest.parameters:,}",
                 f"{manifest.bytes:,}",
                 f"{largest / manifest.bytes:.1f}",
-                _interval(found.accuracy),
+                percent(found.accuracy, unit=""),
                 f"{100 * found.macro_f1.value:.1f}",
                 f"{100 * found.expected_calibration_error.value:.1f}",
                 f"{100 * found.agreement.value:.1f}" if found.agreement else "",
@@ -100,12 +101,7 @@ def markdown(manifests: Sequence[Manifest]) -> str:
                 f"{sum(manifest.build_seconds.values()):.0f}",
             )
         )
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
-def _interval(estimate: Estimate) -> str:
-    value, low, high = (f"{100 * x:.1f}" for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value} ({low} to {high})"
+    return table(header, rows)
 
 
 def _against_teacher(evaluation: Evaluation) -> str:
@@ -116,7 +112,8 @@ def _against_teacher(evaluation: Evaluation) -> str:
 
 
 def _point(manifest: Manifest, size: str, value: str) -> Point:
-    found = manifest.evaluations[_JUDGED]
+    found = manifest.judged
+    assert found is not None
     estimate = found.accuracy if value == "error" else found.negative_log_likelihood
     if estimate is None:
         raise RecipeError(f"{manifest.variant} was evaluated without its loss: build it again")

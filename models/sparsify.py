@@ -9,10 +9,10 @@ from torch.nn.utils import prune
 from transformers import PreTrainedModel
 
 from models.anatomy import layer_of, load_classifier
-from models.imitation import recover, use_all_cores
+from models.fit import use_all_cores
+from models.imitation import recover
 from models.recipe import RecipeError
 from models.workshop import Job
-from serving.bundle import TOKENIZER_NAME
 
 
 def run(job: Job) -> None:
@@ -32,8 +32,6 @@ def run(job: Job) -> None:
     zeros, weights = zero_weights(matrices)
     print(f"{zeros} of the {weights} weights of the layers' matrices are zero")
     student.save_pretrained(job.output)
-    tokenizer = (job.inputs["teacher"] / TOKENIZER_NAME).read_bytes()
-    (job.output / TOKENIZER_NAME).write_bytes(tokenizer)
 
 
 def masked(model: PreTrainedModel, sparsity: float) -> list[torch.nn.Linear]:

@@ -8,8 +8,8 @@ import math
 import numpy as np
 from scipy import optimize
 
-from models.answers import Flags, Floats, probabilities
-from models.intervals import log_losses
+from models.answers import probabilities
+from models.intervals import Flags, Floats, log_losses
 from models.recipe import ProblemType
 
 _LOWEST, _HIGHEST = 0.05, 20.0

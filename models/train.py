@@ -3,8 +3,6 @@
 It does not know what will be distilled from it or how it is exported.
 """
 
-import os
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -12,12 +10,13 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from models.adopt import TOKENIZER_NAME, check_length, copy_tokenizer
+from models.adopt import check_length, copy_tokenizer
 from models.data import LabelSet, read_labels, read_split, targets
-from models.fit import Pace, accuracy, fit, label_loss
+from models.fit import Pace, accuracy, fit, label_loss, use_all_cores
 from models.locations import Place, place
 from models.recipe import ProblemType, RecipeError
 from models.workshop import Job
+from serving.bundle import TOKENIZER_NAME
 from serving.tokenizer import Tokenizer
 
 
@@ -28,8 +27,7 @@ def run(job: Job) -> None:
     """
     section = job.recipe.train
     assert section is not None
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    torch.manual_seed(section.seed)
+    use_all_cores(section.seed)
     labels = read_labels(job.inputs["data"])
     base = place(section.base, job.recipe, job.inputs["sources"])
     model = _classifier(base, labels, section.lora_rank)

@@ -20,6 +20,7 @@ TOKENIZER_NAME = "tokenizer.json"
 CONFIG_NAME = "config.json"
 BUNDLE_NAMES = (MODEL_NAME, TOKENIZER_NAME, CONFIG_NAME)
 CARD_NAME = "README.md"
+JUDGED_SPLIT = "test"
 VERSION_HEX_DIGITS = 16
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
@@ -151,6 +152,11 @@ class Manifest(_Frozen):
         if self.version != self.content_version():
             raise ValueError("version is not the hash of the manifest's content")
         return self
+
+    @property
+    def judged(self) -> Evaluation | None:
+        """What it scored on the split that variants are compared by; None if never evaluated."""
+        return self.evaluations.get(JUDGED_SPLIT)
 
     def content_version(self) -> str:
         """The first 16 hex digits of the sha256 over all that decides an answer."""

@@ -63,8 +63,8 @@ def by_preference(manifests: Sequence[Manifest]) -> list[Manifest]:
     """The most accurate first (accuracy on the test split, unknown last), then the smaller."""
 
     def rank(manifest: Manifest) -> tuple[float, int, str]:
-        test = manifest.evaluations.get("test")
-        return (-test.accuracy.value if test else 0.0, manifest.bytes, manifest.variant)
+        judged = manifest.judged
+        return (-judged.accuracy.value if judged else 0.0, manifest.bytes, manifest.variant)
 
     return sorted(manifests, key=rank)
 

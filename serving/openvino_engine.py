@@ -10,7 +10,7 @@ import numpy as np
 import openvino
 
 from serving.bundle import Bundle
-from serving.engine import Logits, checked, padded
+from serving.engine import Logits, Signature
 from serving.errors import BundleError, EngineFailed, StartError
 
 
@@ -29,8 +29,6 @@ class OpenVinoEngine:
         if device != "cpu":
             raise StartError("SIZEWISE_ENGINE: openvino runs on the CPU only: set onnxruntime")
         self.slots = threads
-        self._pad_id = bundle.manifest.pad_token_id
-        self._labels = len(bundle.manifest.labels)
         options = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "NUM_STREAMS": self.slots,
@@ -42,29 +40,25 @@ class OpenVinoEngine:
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise BundleError(f"{bundle.model_path}: OpenVINO cannot read it: {reason}") from error
-        self._inputs = {port.get_any_name() for port in compiled.inputs}
-        if not {"input_ids", "attention_mask"} <= self._inputs:
-            raise BundleError(
-                f"{bundle.model_path} takes {sorted(self._inputs)}: "
-                "export it with input_ids and attention_mask"
-            )
-        names = [port.get_any_name() for port in compiled.outputs]
-        self._output = compiled.output("logits" if "logits" in names else 0)
+        self._signature = Signature(
+            bundle,
+            [port.get_any_name() for port in compiled.inputs],
+            [port.get_any_name() for port in compiled.outputs],
+        )
+        self._output = compiled.output(self._signature.output)
         self._requests: SimpleQueue[openvino.InferRequest] = SimpleQueue()
         for _ in range(self.slots):
             self._requests.put(compiled.create_infer_request())
 
     def run(self, batch: Sequence[Sequence[int]]) -> Logits:
         """See Engine.run."""
-        ids, mask = padded(batch, self._pad_id)
-        feed = {"input_ids": ids, "attention_mask": mask}
-        if "token_type_ids" in self._inputs:
-            feed["token_type_ids"] = np.zeros_like(ids)
+        feed = self._signature.feed(batch)
         request = self._requests.get()
         try:
             logits = np.array(request.infer(feed, share_inputs=True)[self._output], np.float32)
         except RuntimeError as error:
-            raise EngineFailed(f"OpenVINO failed on a batch of shape {ids.shape}") from error
+            shape = feed["input_ids"].shape
+            raise EngineFailed(f"OpenVINO failed on a batch of shape {shape}") from error
         finally:
             self._requests.put(request)
-        return checked(logits, len(batch), self._labels)
+        return self._signature.checked(logits, batch)

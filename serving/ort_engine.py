@@ -11,7 +11,7 @@ import onnxruntime
 
 from serving.bundle import Bundle
 from serving.cores import has_vnni
-from serving.engine import Logits, checked, padded
+from serving.engine import Logits, Signature
 from serving.errors import BundleError, EngineFailed, StartError
 
 Device = Literal["cpu", "cuda"]
@@ -35,7 +35,6 @@ class OrtEngine:
         or has no `input_ids` and `attention_mask`.
         """
         self.slots = threads if device == "cpu" else _CUDA_SLOTS
-        self._pad_id = bundle.manifest.pad_token_id
         provider = _PROVIDERS[device]
         if device == "cuda":
             onnxruntime.preload_dlls()
@@ -49,27 +48,21 @@ class OrtEngine:
             raise BundleError(f"{bundle.model_path} does not load: {error}") from error
         if self._session.get_providers()[0] != provider:
             raise _no_device(device)
-        self._inputs = {node.name for node in self._session.get_inputs()}
-        if not {"input_ids", "attention_mask"} <= self._inputs:
-            raise BundleError(
-                f"{bundle.model_path} takes {sorted(self._inputs)}: "
-                "export it with input_ids and attention_mask"
-            )
-        names = [node.name for node in self._session.get_outputs()]
-        self._output = "logits" if "logits" in names else names[0]
-        self._labels = len(bundle.manifest.labels)
+        self._signature = Signature(
+            bundle,
+            [node.name for node in self._session.get_inputs()],
+            [node.name for node in self._session.get_outputs()],
+        )
 
     def run(self, batch: Sequence[Sequence[int]]) -> Logits:
         """See Engine.run."""
-        ids, mask = padded(batch, self._pad_id)
-        feed = {"input_ids": ids, "attention_mask": mask}
-        if "token_type_ids" in self._inputs:
-            feed["token_type_ids"] = np.zeros_like(ids)
+        feed = self._signature.feed(batch)
         try:
-            logits = np.asarray(self._session.run([self._output], feed)[0], dtype=np.float32)
+            logits = self._session.run([self._signature.output], feed)[0]
         except Exception as error:  # onnxruntime raises many bare types
-            raise EngineFailed(f"ONNX Runtime failed on a batch of shape {ids.shape}") from error
-        return checked(logits, len(batch), self._labels)
+            shape = feed["input_ids"].shape
+            raise EngineFailed(f"ONNX Runtime failed on a batch of shape {shape}") from error
+        return self._signature.checked(np.asarray(logits, np.float32), batch)
 
 
 def _no_device(device: Device) -> StartError:

@@ -43,6 +43,7 @@ class Service:
         self.chosen: dict[VariantKey, Chosen] = {}
         self._bundles = read_registry(settings.registry)
         self._engines = engines
+        self._tokenizers: dict[VariantKey, Tokenizer] = {}
         self._tokenizer_threads = ThreadPoolExecutor(1, "tokenizer")
         self._scheduler: Scheduler | None = None
         self._batcher: Batcher | None = None
@@ -84,7 +85,9 @@ class Service:
             on_batch=self.metrics.record_batch,
         )
         self.families = {
-            name: Family(name, [self._classifier(bundle, self._batcher) for bundle in bundles])
+            name: Family(
+                name, [self._classifier(name, bundle, self._batcher) for bundle in bundles]
+            )
             for name, bundles in self._bundles.items()
         }
 
@@ -93,6 +96,7 @@ class Service:
         verify(bundle)
         manifest = bundle.manifest
         tokenizer = Tokenizer(bundle.tokenizer_path, manifest.max_length)
+        self._tokenizers[key] = tokenizer
         settings = self.settings
         threads = settings.threads or usable_cores()
         needs = Needs(settings.device, threads, settings.max_batch_tokens)
@@ -112,8 +116,8 @@ class Service:
             seconds=round(self.clock() - started_s, 3),
         )
 
-    def _classifier(self, bundle: Bundle, batcher: Batcher) -> Classifier:
-        tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
+    def _classifier(self, family: str, bundle: Bundle, batcher: Batcher) -> Classifier:
+        tokenizer = self._tokenizers[family, bundle.manifest.variant]
         return Classifier(bundle, tokenizer, batcher, self._tokenizer_threads, self.clock)
 
     def _each(self) -> Iterator[tuple[VariantKey, Bundle]]:

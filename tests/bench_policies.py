@@ -45,7 +45,7 @@ def offline_rate(engine, tokenizer, texts, budget_tokens):
 
 
 async def one(queue):
-    return [await queue.get()]
+    return [[await queue.get()]]
 
 
 async def window(queue):
@@ -56,7 +56,13 @@ async def window(queue):
             batch.append(await asyncio.wait_for(queue.get(), until - time.monotonic()))
         except TimeoutError:
             break
-    return batch
+    return [batch]
+
+
+async def sorted_window(queue):
+    (batch,) = await window(queue)
+    plan = sorted_batches([len(ids) for ids, _ in batch], CAP_TOKENS)
+    return [[batch[index] for index in part] for part in plan]
 
 
 async def cap(queue):
@@ -67,14 +73,14 @@ async def cap(queue):
         if (len(batch) + 1) * longest > CAP_TOKENS:
             break
         batch.append(queue.get_nowait())
-    return batch
+    return [batch]
 
 
 POLICIES = {
     "none": one,
     "window of 32 texts or 5 ms": window,
     "256 padded tokens in arrival order": cap,
-    "sorted within a window": window,
+    "sorted within a window": sorted_window,
 }
 
 
@@ -97,11 +103,7 @@ class Baseline:
     async def _work(self):
         while True:
             await self._slots.acquire()
-            batches = [await POLICIES[self._policy](self._queue)]
-            if self._policy == "sorted within a window":
-                (batch,) = batches
-                plan = sorted_batches([len(ids) for ids, _ in batch], CAP_TOKENS)
-                batches = [[batch[index] for index in part] for part in plan]
+            batches = await POLICIES[self._policy](self._queue)
             for number, batch in enumerate(batches):
                 if number:
                     await self._slots.acquire()

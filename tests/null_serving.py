@@ -1,7 +1,6 @@
 """`python -m tests.null_serving`: the real server over an engine that computes nothing."""
 
 import os
-import sys
 
 import numpy as np
 
@@ -20,13 +19,13 @@ class NullEngine:
         return np.zeros((len(batch), self._labels), dtype=np.float32)
 
 
-def main():
+def serve(engine):
+    """Serve by the environment's settings over `engine` alone, until SIGTERM."""
     settings, _ = read_settings(os.environ)
     configure_logs()
-    app = create_app(settings, engines={"onnxruntime": NullEngine}, on_loaded=print)
+    app = create_app(settings, engines={"onnxruntime": engine}, on_loaded=print)
     Server(app, settings).serve_forever()
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    serve(NullEngine)
