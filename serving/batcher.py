@@ -213,7 +213,7 @@ class Batcher:
             return
         engine_s = ended_s - run.started_s
         tokens = sum(text.length for text in plan.texts)
-        padding_tokens = plan.length * len(plan.texts) - tokens
+        padding_tokens = plan.cells - tokens
         self._on_batch(BatchReport(plan.variant, len(plan.texts), tokens, padding_tokens, engine_s))
         for text, row in zip(plan.texts, outcome, strict=True):
             place: _Place = text.owner

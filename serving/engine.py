@@ -4,6 +4,7 @@ It does not know which library runs the graph, nor who is waiting for the answer
 """
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -11,9 +12,13 @@ import numpy.typing as npt
 
 from serving.bundle import Bundle
 from serving.errors import BundleError, EngineFailed
+from serving.layout import lay_out
 
 Ids = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
+
+_PADDED = {"input_ids", "attention_mask"}
+_PACKED = {"input_ids", "text_ids", "position_ids", "first_tokens"}
 
 
 class Engine(Protocol):
@@ -23,21 +28,32 @@ class Engine(Protocol):
     def slots(self) -> int:
         """How many `run` calls at a time make full use of the device."""
 
+    @property
+    def packed(self) -> bool:
+        """Whether several texts share a row (see layout.py)."""
+
     def run(self, batch: Sequence[Sequence[int]]) -> Logits:
         """Logits of shape (len(batch), number of labels), in the order of `batch`.
 
-        Takes any number (>= 1) of non-empty lists of token ids; pads them to the longest.
+        Takes any number (>= 1) of non-empty lists of token ids.
         May be called from `slots` threads at a time.
         Raises EngineFailed when the runtime fails or a logit is not finite.
         """
 
 
 class Signature:
-    """A graph's inputs and outputs, as a classifier's: from token ids to logits."""
+    """A graph's inputs and outputs, as a classifier's: from token ids to logits.
+
+    A padded graph takes `input_ids` and `attention_mask`, one text a row. A packed one takes
+    several texts a row: `input_ids`, `text_ids` (a text's number from 1, 0 for padding) and
+    `position_ids` of shape (rows, tokens), and `first_tokens` of shape (texts, 2), the row and
+    column where each text starts. All are int64.
+    """
 
     def __init__(self, bundle: Bundle, inputs: Collection[str], outputs: Sequence[str]) -> None:
-        """Raises BundleError unless `inputs` has `input_ids` and `attention_mask`."""
-        if not {"input_ids", "attention_mask"} <= set(inputs):
+        """Raises BundleError when `inputs` are of neither kind."""
+        self.packed = set(inputs) >= _PACKED
+        if not self.packed and not set(inputs) >= _PADDED:
             raise BundleError(
                 f"{bundle.model_path} takes {sorted(inputs)}: "
                 "export it with input_ids and attention_mask"
@@ -48,14 +64,29 @@ class Signature:
         self._labels = len(bundle.manifest.labels)
 
     def feed(self, batch: Sequence[Sequence[int]]) -> dict[str, Ids]:
-        """Each input's array, of shape (texts, longest)."""
-        lengths = np.fromiter(map(len, batch), dtype=np.int64, count=len(batch))
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.full(mask.shape, self._pad_id, dtype=np.int64)
-        ids[mask] = np.concatenate([np.asarray(row, dtype=np.int64) for row in batch])
-        feed = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
-        if "token_type_ids" in self._inputs:
-            feed["token_type_ids"] = np.zeros_like(ids)
+        """The graph's inputs for these texts' token ids."""
+        lengths = list(map(len, batch))
+        layout = lay_out(lengths, packed=self.packed)
+        places = np.array(layout.places, dtype=np.int64)
+        ends = np.cumsum(lengths)
+        positions = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
+        cells = np.repeat(places[:, 0] * layout.tokens + places[:, 1], lengths) + positions
+        shape = (layout.rows, layout.tokens)
+
+        def grid(values: Ids, fill: int = 0) -> Ids:
+            flat = np.full(layout.cells, fill, dtype=np.int64)
+            flat[cells] = values
+            return flat.reshape(shape)
+
+        feed = {"input_ids": grid(np.fromiter(chain(*batch), np.int64, ends[-1]), self._pad_id)}
+        if self.packed:
+            feed["text_ids"] = grid(np.repeat(np.arange(1, len(batch) + 1), lengths))
+            feed["position_ids"] = grid(positions)
+            feed["first_tokens"] = places
+        else:
+            feed["attention_mask"] = grid(np.ones_like(positions))
+            if "token_type_ids" in self._inputs:
+                feed["token_type_ids"] = np.zeros(shape, dtype=np.int64)
         return feed
 
     def checked(self, logits: Logits, batch: Sequence[Sequence[int]]) -> Logits:

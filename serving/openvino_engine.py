@@ -45,6 +45,7 @@ class OpenVinoEngine:
             [port.get_any_name() for port in compiled.inputs],
             [port.get_any_name() for port in compiled.outputs],
         )
+        self.packed = self._signature.packed
         self._output = compiled.output(self._signature.output)
         self._requests: SimpleQueue[openvino.InferRequest] = SimpleQueue()
         for _ in range(self.slots):

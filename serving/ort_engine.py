@@ -53,6 +53,7 @@ class OrtEngine:
             [node.name for node in self._session.get_inputs()],
             [node.name for node in self._session.get_outputs()],
         )
+        self.packed = self._signature.packed
 
     def run(self, batch: Sequence[Sequence[int]]) -> Logits:
         """See Engine.run."""

@@ -4,9 +4,12 @@ It does not know what a text says, who waits for it or how a batch is run.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
+
+from serving.layout import lay_out
 
 VariantKey = tuple[str, str]
 """(family, variant)"""
@@ -16,12 +19,13 @@ VariantKey = tuple[str, str]
 class Lane:
     """What the scheduler has to know of one variant.
 
-    `seconds(texts, length)` predicts one run; a batch of more than one text has at most
-    `max_batch_tokens` padded tokens.
+    `seconds(rows, tokens)` predicts one run of a grid; a batch of more than one text has at most
+    `max_batch_tokens` tokens, padded ones included unless texts are `packed` (layout.py).
     """
 
     seconds: Callable[[int, int], float]
     max_batch_tokens: int
+    packed: bool = False
 
     def share_s(self, length: int) -> float:
         """Predicted seconds of slot time for one text when batches are full."""
@@ -49,11 +53,8 @@ class Plan:
     variant: VariantKey
     texts: list[Waiting]
     predicted_s: float
-
-    @property
-    def length(self) -> int:
-        """Padded length in tokens."""
-        return max(text.length for text in self.texts)
+    cells: int
+    """Tokens that are computed, padding included."""
 
 
 @dataclass(slots=True)
@@ -119,10 +120,11 @@ class Scheduler:
     def plan(self) -> Plan | None:
         """Take the next batch out of the queue; None when nothing waits.
 
-        The variant is the one whose first text is the oldest. Around that text the batch grows
-        towards whichever neighbour in length gives the better predicted speed-up over running
-        the texts one by one, up to the token budget and a fair share of what is outstanding,
-        and stops at the best size seen.
+        The variant is the one whose first text is the oldest. Packed, it is run with the next
+        oldest, up to the token budget and a fair share of what is outstanding. Padded, the batch
+        grows around it, within the same limits, towards whichever neighbour in length gives the
+        better predicted speed-up over running the texts one by one, and stops at the best size
+        seen.
         """
         queues = [queue for queue in self._queues.values() if queue.by_arrival]
         if not queues:
@@ -131,10 +133,16 @@ class Scheduler:
         oldest = next(iter(queue.by_arrival.values()))
         lane = self._lanes[oldest.variant]
         outstanding = self._running_texts + sum(len(q.by_arrival) for q in queues)
-        texts = _grow(queue.by_length, oldest, lane, -(-outstanding // self._slots))
+        share = -(-outstanding // self._slots)
+        if lane.packed:
+            texts = _oldest(queue.by_arrival.values(), lane, share)
+        else:
+            texts = _grow(queue.by_length, oldest, lane, share)
         for text in texts:
             self.remove(text)
-        plan = Plan(oldest.variant, texts, lane.seconds(len(texts), texts[-1].length))
+        layout = lay_out([text.length for text in texts], packed=lane.packed)
+        predicted_s = lane.seconds(layout.rows, layout.tokens)
+        plan = Plan(oldest.variant, texts, predicted_s, layout.cells)
         self._running_s += plan.predicted_s
         self._running_texts += len(texts)
         return plan
@@ -143,6 +151,18 @@ class Scheduler:
         """Tell that a plan's slot is free again."""
         self._running_s -= plan.predicted_s
         self._running_texts -= len(plan.texts)
+
+
+def _oldest(by_arrival: Iterable[Waiting], lane: Lane, most_texts: int) -> list[Waiting]:
+    """The texts that have waited longest, at least one."""
+    texts: list[Waiting] = []
+    tokens = 0
+    for text in islice(by_arrival, most_texts):
+        tokens += text.length
+        if texts and tokens > lane.max_batch_tokens:
+            break
+        texts.append(text)
+    return texts
 
 
 def _grow(by_length: list[Waiting], oldest: Waiting, lane: Lane, most_texts: int) -> list[Waiting]:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from serving.cost_model import Sample, fit_cost_model
 from serving.engine import Engine
+from serving.layout import ROW_TOKENS
 from serving.scheduler import Lane
 
 _SHORT_LENGTH = 32
@@ -18,6 +19,8 @@ _REPEATS = 5
 _ENOUGH_S = 0.25
 _WORTHWHILE_GAIN = 1.03
 _MOST_DOUBLINGS_IN_VAIN = 2
+# Small batches answer sooner, and their clients come back less at once.
+_ENOUGH_SHARE = 0.95
 
 
 def warm_up(engine: Engine, max_length: int, max_batch_tokens: int) -> Lane:
@@ -25,10 +28,10 @@ def warm_up(engine: Engine, max_length: int, max_batch_tokens: int) -> Lane:
 
     The number of tokens in a batch doubles until two doublings in a row did not bring 3 % more
     tokens per second: on a CPU batches stop paying when activations leave the cache, on a GPU
-    much later. The budget is the best number. Takes a second or two on a CPU. Raises
-    EngineFailed when the engine does.
+    much later. The budget is the smallest number within 5 % of the best. Takes a second or two on
+    a CPU. Raises EngineFailed when the engine does.
     """
-    short = min(_SHORT_LENGTH, max_length)
+    short = min(ROW_TOKENS if engine.packed else _SHORT_LENGTH, max_length)
     with ThreadPoolExecutor(engine.slots, "warm-up") as threads:
         sizes: list[Sample] = []
         best, in_vain = 0.0, 0
@@ -46,7 +49,9 @@ def warm_up(engine: Engine, max_length: int, max_batch_tokens: int) -> Lane:
             _measure(engine, threads, 1, length)
             for length in sorted({min(length, max_length) for length in (64, 128, 256, 512)})
         ]
-    return Lane(fit_cost_model(sizes, long).seconds, max(sizes, key=_rate).tokens)
+    enough = max(map(_rate, sizes)) * _ENOUGH_SHARE
+    budget = next(size.tokens for size in sizes if _rate(size) >= enough)
+    return Lane(fit_cost_model(sizes, long).seconds, budget, engine.packed)
 
 
 def _rate(sample: Sample) -> float:

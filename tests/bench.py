@@ -130,7 +130,9 @@ def main():
     floor, alone_ms = [], []
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        registry = arguments.bundle.parent.parent
+        registry = Path(folder) / "registry"
+        (registry / bundle.manifest.family).mkdir(parents=True)
+        (registry / bundle.manifest.family / variant).symlink_to(arguments.bundle.resolve())
         how = {"engine": chosen.name, "device": arguments.device}
         server = stack.enter_context(serving(registry, **how))
         null = stack.enter_context(serving(registry, program="tests.null_serving"))
@@ -158,7 +160,10 @@ def main():
         peak_bytes = peak_memory_bytes(server.process.pid)
         cores_of_others = others.cores()
     report(offline, online, closed, floor, alone_ms)
-    print(f"peak memory of the server: {peak_bytes / 1e6:.0f} MB for {registry}")
+    print(
+        f"peak memory of the server: {peak_bytes / 1e6:.0f} MB, "
+        f"{peak_bytes / bundle.manifest.bytes:.1f} times the bundle's bytes"
+    )
     print(f"cores used by other processes and the host: {cores_of_others:.2f}")
     if cores_of_others > MOST_CPU_OF_OTHERS * psutil.cpu_count():
         sys.exit("Something else used the machine: no figure counts. Stop it and run again.")

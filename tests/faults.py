@@ -11,6 +11,7 @@ class EchoEngine:
 
     def __init__(self, slots=2, seconds=0.0):
         self.slots = slots
+        self.packed = False
         self.seconds = seconds
         self.batches = []
         self.running = 0

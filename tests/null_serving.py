@@ -13,6 +13,7 @@ from serving.settings import read_settings
 class NullEngine:
     def __init__(self, bundle, _device, threads):
         self.slots = threads
+        self.packed = True
         self._labels = len(bundle.manifest.labels)
 
     def run(self, batch):

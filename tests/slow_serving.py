@@ -18,6 +18,7 @@ class SlowEngine:
         time.sleep(LOAD_S)
         self._engine = OrtEngine(bundle, device, threads)
         self.slots = self._engine.slots
+        self.packed = self._engine.packed
 
     def run(self, batch):
         time.sleep(BATCH_S)

@@ -38,7 +38,7 @@ def test_every_text_is_planned_exactly_once_within_the_token_budget(arrivals, sl
     assert sorted(t.owner for p in plans for t in p.texts) == [t.owner for t in added]
     for plan in plans:
         assert {text.variant for text in plan.texts} == {plan.variant}
-        assert len(plan.texts) == 1 or plan.length * len(plan.texts) <= budget
+        assert len(plan.texts) == 1 or plan.cells <= budget
     assert not any(map(queue.waiting_texts, (A, B)))
 
 
