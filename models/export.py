@@ -12,12 +12,14 @@ from pathlib import Path
 import onnx
 import torch
 from onnxruntime.transformers import optimizer
+from onnxruntime.transformers.fusion_options import FusionOptions
 from tqdm import tqdm
 from transformers import PretrainedConfig, PreTrainedModel
 
 from models.anatomy import head_size, kept_heads, load_classifier
 from models.data import read_labels, read_split
 from models.fit import padded
+from models.packing import PACKABLE, pack
 from models.recipe import ExportSection, RecipeError
 from models.workshop import Job
 from serving.bundle import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, Bundle, write_manifest
@@ -27,15 +29,6 @@ from serving.tokenizer import Tokenizer
 _OPSET = 17
 _PARITY_TEXTS = 256
 _PARITY_BATCH_TEXTS = 8
-# Architectures that the optimiser is known to fuse whole, and whether with their embeddings.
-_FUSED = {
-    "bert": True,
-    "distilbert": True,
-    "electra": True,
-    "roberta": False,
-    "xlm-roberta": False,
-    "camembert": False,
-}
 
 
 class _Graph(torch.nn.Module):
@@ -96,31 +89,37 @@ def run(job: Job) -> None:
 
 
 def fuse(plain: Path, config: PretrainedConfig, target: Path) -> None:
-    """Optimise a traced graph and check that every layer was fused, or say what was not.
+    """Optimise a traced graph and pack it, or say why it stays as it is.
 
     Raises RecipeError naming the operator that is missing where the architecture is known to be
     fused: such a graph runs, but slowly.
     """
+    options = FusionOptions("bert")
+    # The fused form takes no positions in QEmbedLayerNormalization.
+    options.enable_embed_layer_norm = False
     optimised = optimizer.optimize_model(
         str(plain),
         model_type="bert",
         num_heads=kept_heads(config),
         # The width of the heads together: pruning may have left less than the hidden size.
         hidden_size=kept_heads(config) * head_size(config),
+        optimization_options=options,
         opt_level=0,
     )
     found = Counter(node.op_type for node in optimised.model.graph.node)
-    if config.model_type in _FUSED:
+    if config.model_type in PACKABLE:
         for name, count in _expected(config).items():
             if found[name] != count:
                 raise RecipeError(
                     f"the graph has {found[name]} {name} instead of {count}: "
                     "the optimiser does not know how this version of transformers is traced"
                 )
+        pack(optimised, config)
     else:
         print(
             f"{config.model_type} is not known to onnxruntime's optimiser: {found['Attention']} "
-            f"of {config.num_hidden_layers} attentions are fused, so it answers more slowly"
+            f"of {config.num_hidden_layers} attentions are fused and texts are padded, so it "
+            "answers more slowly"
         )
     optimised.save_model_to_file(str(target))
     onnx.checker.check_model(str(target))
@@ -130,7 +129,6 @@ def _expected(config: PretrainedConfig) -> dict[str, int]:
     layers = config.num_hidden_layers
     activation = getattr(config, "hidden_act", None) or getattr(config, "activation", None)
     return {
-        "EmbedLayerNormalization": int(_FUSED[config.model_type]),
         "Attention": layers,
         "SkipLayerNormalization": 2 * layers,
         "BiasGelu": layers if activation == "gelu" else 0,
@@ -138,7 +136,7 @@ def _expected(config: PretrainedConfig) -> dict[str, int]:
 
 
 def largest_difference(model: PreTrainedModel, bundle: Bundle, texts: list[str]) -> float:
-    """The largest difference of a logit between torch and the bundle, in padded batches."""
+    """The largest difference of a logit between torch and the bundle, in batches."""
     tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
     encodings = [encoding.ids for encoding in tokenizer.encode(texts)]
     engine = OrtEngine(bundle, "cpu", threads=1)
@@ -176,5 +174,5 @@ def trace(model: PreTrainedModel, path: Path) -> None:
     except Exception as error:  # torch.onnx raises many bare types
         raise RecipeError(
             f"torch cannot export {type(model).__name__} to ONNX: {error}: adopt a model of "
-            f"another architecture, such as {', '.join(_FUSED)}"
+            f"another architecture, such as {', '.join(PACKABLE)}"
         ) from error

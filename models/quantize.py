@@ -16,7 +16,6 @@ from models.anatomy import load_classifier
 from models.answers import Answerer, predicted
 from models.data import read_labels, read_split, targets
 from models.export import trace
-from models.fit import padded
 from models.intervals import right
 from models.recipe import QuantizeSection, RecipeError
 from models.schemes import Feed, operators, quantised, split_attention
@@ -31,6 +30,7 @@ from serving.bundle import (
     read_bundle,
     write_manifest,
 )
+from serving.engine import Signature
 from serving.tokenizer import Tokenizer
 
 KEPT_KEY = "sizewise.kept_operators"
@@ -53,12 +53,12 @@ def run(job: Job) -> None:
         shutil.copyfile(parent.folder / name, job.output / name)
     tokenizer = Tokenizer(parent.tokenizer_path, parent.manifest.max_length)
     rows = read_split(job.inputs["data"], "calibration")[:_CALIBRATION_TEXTS]
-    calibration = [
-        {name: value.numpy() for name, value in padded([encoding.ids]).items()}
-        for encoding in tokenizer.encode([row.text for row in rows])
-    ]
     with tempfile.TemporaryDirectory() as scratch:
         source = _source(job, parent, Path(scratch))
+        inputs = [node.name for node in onnx.load(source).graph.input]
+        signature = Signature(parent, inputs, ["logits"])
+        encodings = tokenizer.encode([row.text for row in rows])
+        calibration = [signature.feed([encoding.ids]) for encoding in encodings]
         write = partial(_write, section, source, calibration)
         kept = _kept(job, parent, operators(source, section.scheme), write)
     manifest = write_manifest(

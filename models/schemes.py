@@ -27,6 +27,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from transformers import PretrainedConfig
 
 from models.anatomy import head_size, kept_heads
+from models.packing import PACKABLE, pack
 from models.recipe import Scheme
 
 Feed = dict[str, npt.NDArray[np.int64]]
@@ -34,8 +35,8 @@ Feed = dict[str, npt.NDArray[np.int64]]
 # What each scheme quantises: operators with weights. The first two keep fused attention, the
 # others need its matrices as operators of their own.
 OPERATORS: dict[Scheme, tuple[str, ...]] = {
-    "int8-dynamic": ("Attention", "EmbedLayerNormalization", "MatMul"),
-    "fp16": ("Attention", "EmbedLayerNormalization", "MatMul", "Gather", "Gemm"),
+    "int8-dynamic": ("Attention", "Gather", "MatMul"),
+    "fp16": ("Attention", "Gather", "Gemm", "MatMul"),
     "int8-static": ("Gather", "MatMul"),
     "int4": ("Gather", "MatMul"),
 }
@@ -43,7 +44,7 @@ _INT4_BLOCKS = {"MatMul": 64, "Gather": 128}
 
 
 def split_attention(plain: Path, config: PretrainedConfig, target: Path) -> None:
-    """Optimise a traced graph, but leave the matrices of attention and the embeddings apart."""
+    """Optimise and pack a traced graph, but leave the matrices of attention apart."""
     options = FusionOptions("bert")
     options.use_multi_head_attention = True
     options.enable_embed_layer_norm = False
@@ -56,6 +57,8 @@ def split_attention(plain: Path, config: PretrainedConfig, target: Path) -> None
         optimization_options=options,
         opt_level=0,
     )
+    if config.model_type in PACKABLE:
+        pack(optimised, config)
     graph = ONNXModel(optimised.model)
     graph.replace_gemm_with_matmul()
     graph.clean_initializers()

@@ -35,8 +35,9 @@ _ALSO_RUNS: dict[Stage, tuple[str, ...]] = {
     "distill": ("anatomy", "augment", "fit", "imitation", "vocabulary"),
     "prune": ("anatomy", "fit", "imitation"),
     "sparsify": ("anatomy", "fit", "imitation"),
-    "quantize": ("anatomy", "answers", "export", "schemes", "sensitivity"),
+    "quantize": ("anatomy", "answers", "export", "packing", "schemes", "sensitivity"),
     "evaluate": ("answers", "intervals", "temperature"),
+    "export": ("packing",),
     "publish": ("card",),
 }
 
