@@ -27,7 +27,7 @@ from serving.errors import (
 )
 from serving.logs import LOGGER, log
 from serving.metrics import REJECTIONS, Metrics
-from serving.routes import CLASSIFY_PATH, PROBLEM_TYPE, RequestRecord, classify, router
+from serving.routes import CLASSIFY_PATH, PROBLEM_TYPE, RequestRecord, answer_classify, router
 from serving.schemas import Problem
 from serving.service import Service
 from serving.settings import Settings
@@ -155,15 +155,14 @@ class App:
 
 
 async def _classify(scope: Scope, receive: Receive, send: Send) -> None:
-    request = Request(scope, receive)
     try:
-        response = await classify(request)
+        response = await answer_classify(scope, receive)
     except ServedError as error:
-        response = await _served_error(request, error)
+        response = await _served_error(Request(scope), error)
     except ClientDisconnect as error:
-        response = await _client_left(request, error)
+        response = await _client_left(Request(scope), error)
     except Exception as error:  # noqa: BLE001  the last resort answers 500
-        response = await _bug(request, error)
+        response = await _bug(Request(scope), error)
     await response(scope, receive, send)
 
 

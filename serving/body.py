@@ -4,10 +4,12 @@ It does not know what is done with a request that is fine.
 """
 
 import asyncio
+from collections.abc import Mapping
 
-from fastapi import Request
 from pydantic import ValidationError
 from pydantic_core import to_json
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from serving.errors import (
     BodyTimeout,
@@ -19,6 +21,7 @@ from serving.errors import (
     TooManyTexts,
     UnsupportedMediaType,
 )
+from serving.interrupt import Interrupt
 from serving.schemas import ClassifyRequest
 from serving.settings import Settings
 
@@ -26,12 +29,15 @@ JSON_TYPE = "application/json"
 _MAX_SHOWN_CHARS = 100
 
 
-async def read_body(request: Request, settings: Settings) -> bytes:
+async def read_body(
+    headers: Mapping[bytes, bytes], receive: Receive, interrupt: Interrupt, settings: Settings
+) -> bytes:
     """The whole body, at most max_body_bytes of it, within body_timeout_ms.
 
-    Raises UnsupportedMediaType, BodyTooLarge or BodyTimeout.
+    `headers` are ASGI's. Raises UnsupportedMediaType, BodyTooLarge, ClientDisconnect and, through
+    `interrupt`, BodyTimeout.
     """
-    content_type = request.headers.get("Content-Type", "")
+    content_type = headers.get(b"content-type", b"").decode("latin-1")
     media_type, _, parameter = content_type.lower().partition(";")
     if media_type.strip() != JSON_TYPE or "utf" not in (parameter or "utf"):
         raise UnsupportedMediaType(
@@ -40,31 +46,42 @@ async def read_body(request: Request, settings: Settings) -> bytes:
             limit=JSON_TYPE,
             value=_shown(content_type),
         )
-    if encoding := request.headers.get("Content-Encoding"):
+    if encoding := headers.get(b"content-encoding", b"").decode("latin-1"):
         raise UnsupportedMediaType(
             "send the body uncompressed",
             field="Content-Encoding",
             limit="identity",
             value=_shown(encoding),
         )
-    declared = int(request.headers.get("Content-Length", 0))
+    declared = int(headers.get(b"content-length", 0))
     if declared > settings.max_body_bytes:
         raise _body_too_large(settings, declared)
-    body = bytearray()
+    body = b""
+    more = True
+    timer = asyncio.get_running_loop().call_later(
+        settings.body_timeout_ms / 1e3, lambda: interrupt(_body_timeout(settings, len(body)))
+    )
     try:
-        async with asyncio.timeout(settings.body_timeout_ms / 1e3):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > settings.max_body_bytes:
-                    raise _body_too_large(settings, len(body))
-    except TimeoutError:
-        raise BodyTimeout(
-            "send the whole body at once",
-            field="body",
-            limit=settings.body_timeout_ms,
-            value=len(body),
-        ) from None
-    return bytes(body)
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body += message["body"]
+            more = message["more_body"]
+            if len(body) > settings.max_body_bytes:
+                raise _body_too_large(settings, len(body))
+    finally:
+        timer.cancel()
+    return body
+
+
+def _body_timeout(settings: Settings, size_bytes: int) -> BodyTimeout:
+    return BodyTimeout(
+        "send the whole body at once",
+        field="body",
+        limit=settings.body_timeout_ms,
+        value=size_bytes,
+    )
 
 
 def _body_too_large(settings: Settings, size_bytes: int) -> BodyTooLarge:

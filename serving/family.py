@@ -76,12 +76,12 @@ def order(manifests: Sequence[Manifest], variant: str, allow_degraded: bool) -> 
     after it every smaller one by falling size. Raises UnknownVariant.
     """
     if variant != AUTO:
-        known = sorted(manifest.variant for manifest in manifests)
+        known = [manifest.variant for manifest in manifests]
         if variant not in known:
             raise UnknownVariant(
-                f"there is no variant {variant!r}: name one of {known} or auto",
+                f"there is no variant {variant!r}: name one of {sorted(known)} or auto",
                 field="variant",
-                limit=[AUTO, *known],
+                limit=[AUTO, *sorted(known)],
                 value=variant,
             )
         return [variant]

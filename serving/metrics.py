@@ -124,8 +124,10 @@ class Metrics:
             queue_duration.observe(answer.queue_s)
         self.tokens.labels(*names).inc(classified.tokens)
         self.texts.labels(*names).inc(len(classified.answers))
-        self.truncated.labels(*names).inc(sum(answer.truncated for answer in classified.answers))
-        self.degraded.labels(*names).inc(len(classified.answers) if degraded else 0)
+        if truncated := sum(answer.truncated for answer in classified.answers):
+            self.truncated.labels(*names).inc(truncated)
+        if degraded:
+            self.degraded.labels(*names).inc(len(classified.answers))
 
     def page(self, waiting: Iterable[tuple[VariantKey, int]]) -> tuple[bytes, str]:
         """The page for a scrape and its content type; `waiting` are the queues right now."""

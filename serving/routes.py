@@ -3,15 +3,15 @@
 They do not know how a request is recorded or how an error is sent: that is app.py.
 """
 
-import asyncio
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
 
 from serving.body import JSON_TYPE, parse_body, read_body
 from serving.errors import (
@@ -19,6 +19,7 @@ from serving.errors import (
     Unauthorized,
 )
 from serving.family import FamilyAnswer
+from serving.interrupt import Interrupt
 from serving.schemas import (
     ClassifyRequest,
     ClassifyResponse,
@@ -67,24 +68,34 @@ class RequestRecord:
 )
 async def classify(request: Request) -> Response:
     """Classify texts; each result names the variant and version that gave it."""
-    service: Service = request.state.service
-    record: RequestRecord = request.state.record
-    _authorize(request, service.settings)
+    return await answer_classify(request.scope, request.receive)
+
+
+async def answer_classify(scope: Scope, receive: Receive) -> Response:
+    """`classify` for app.py, without FastAPI's objects around it. Raises what is to be refused.
+
+    A client that leaves frees its place in the queue, where the server calls the scope's
+    `on_disconnect`; it raises ClientDisconnect.
+    """
+    service: Service = scope["state"]["service"]
+    record: RequestRecord = scope["state"]["record"]
+    settings = service.settings
+    headers = dict(scope["headers"])
+    _authorize(headers, settings)
     service.check_room()
-    asked = parse_body(await read_body(request, service.settings), service.settings)
-    family = service.family(asked.model)
-    record.model, record.texts = family.name, len(asked.texts)
-    deadline_ms = asked.deadline_ms or service.settings.default_deadline_ms
-    answer = await _while_connected(
-        request,
-        family.classify(
+    with Interrupt() as interrupt:
+        scope["state"]["on_disconnect"] = lambda: interrupt(ClientDisconnect())
+        asked = parse_body(await read_body(headers, receive, interrupt, settings), settings)
+        family = service.family(asked.model)
+        record.model, record.texts = family.name, len(asked.texts)
+        deadline_ms = asked.deadline_ms or settings.default_deadline_ms
+        answer = await family.classify(
             asked.texts,
             variant=asked.variant,
             truncate=asked.truncate,
             deadline_s=record.started_s + deadline_ms / 1e3,
             allow_degraded=asked.allow_degraded,
-        ),
-    )
+        )
     service.metrics.record_classified(family.name, answer.classified, answer.degraded)
     record.variant, record.tokens = answer.classified.variant, answer.classified.tokens
     return Response(
@@ -98,7 +109,7 @@ async def classify(request: Request) -> Response:
 async def models(request: Request) -> ModelsResponse:
     """Families and variants, with what each was measured to do."""
     service: Service = request.state.service
-    _authorize(request, service.settings)
+    _authorize(dict(request.scope["headers"]), service.settings)
     service.family(next(iter(service.families), None))
     return ModelsResponse(
         models=[
@@ -144,33 +155,13 @@ async def metrics(request: Request) -> Response:
     return Response(page, headers={"Content-Type": content_type})
 
 
-def _authorize(request: Request, settings: Settings) -> None:
+def _authorize(headers: Mapping[bytes, bytes], settings: Settings) -> None:
     if settings.api_key is None:
         return
     wanted = f"Bearer {settings.api_key.get_secret_value()}".encode()
-    given = request.headers.get("Authorization", "").encode("latin-1")
+    given = headers.get(b"authorization", b"")
     if not secrets.compare_digest(wanted, given):
         raise Unauthorized("send Authorization: Bearer <key>", field="Authorization")
-
-
-async def _while_connected(request: Request, work: Awaitable[FamilyAnswer]) -> FamilyAnswer:
-    """Await the work; a client that leaves cancels it, which frees its place in the queue.
-
-    Raises ClientDisconnect when the client has left.
-    """
-    here = asyncio.current_task()
-    assert here is not None
-    watch = asyncio.ensure_future(request.receive())
-    watch.add_done_callback(lambda left: None if left.cancelled() else here.cancel())
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if watch.done():
-            here.uncancel()
-            raise ClientDisconnect from None
-        raise
-    finally:
-        watch.cancel()
 
 
 def _body(model: str, answer: FamilyAnswer) -> dict[str, Any]:

@@ -44,8 +44,10 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
+        """Stop waiting, and tell the request that is being answered."""
         self._head_timer.cancel()
+        if self.scope and (tell := self.scope["state"].get("on_disconnect")):
+            tell()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

@@ -18,7 +18,7 @@ BANNED_NAMES = {
 
 # serving's floors, lowest first; a module imports only from floors below its own.
 FLOORS = [
-    {"errors", "cores", "cost_model", "layout", "logs"},
+    {"errors", "cores", "cost_model", "interrupt", "layout", "logs"},
     {"bundle", "settings", "scheduler"},
     {"listener"},
     {"schemas", "registry", "tokenizer"},
