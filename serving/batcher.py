@@ -120,8 +120,9 @@ class Batcher:
 
         `deadline_s` is on the batcher's clock. It is kept before the work, not after: a text
         whose batch has begun is answered even when the batch ends late.
-        Raises Overloaded when the queue has no room, DeadlineMissed when the answer would come
-        too late, EngineFailed when a batch with one of the texts fails.
+        Raises Overloaded when the queue has no room or is too long for the deadline,
+        DeadlineMissed when the deadline would be missed with nobody before it or has passed in
+        the queue, EngineFailed when a batch with one of the texts fails.
         """
         now_s = self._clock()
         group = _Group(self._loop.create_future(), now_s, [None] * len(encodings))
@@ -156,8 +157,18 @@ class Batcher:
             )
         lengths = [encoding.length for encoding in encodings]
         predicted_s = self._scheduler.predicted_s(variant, lengths)
-        if predicted_s > left_s:
+        if predicted_s <= left_s:
+            return
+        if predicted_s - self._scheduler.backlog_s() > left_s:
             raise _missed(left_s, predicted_s)
+        raise Overloaded(
+            f"the answer would take {predicted_s * 1e3:.0f} ms because of the requests before it: "
+            "see Retry-After or allow more time",
+            field="deadline_ms",
+            limit=round(left_s * 1e3),
+            value=round(predicted_s * 1e3),
+            retry_after_s=1 + int(predicted_s - left_s),
+        )
 
     def _wake(self) -> None:
         self._waking = False
@@ -181,7 +192,7 @@ class Batcher:
                 outcome = error
             ended_s = self._clock()
             with self._lock:
-                self._scheduler.finished(run.plan)
+                self._scheduler.finished(run.plan, ended_s - run.started_s)
                 self._runs.discard(run)
             with suppress(RuntimeError):  # the loop has ended: nobody waits any more
                 self._loop.call_soon_threadsafe(self._finish, run, outcome, ended_s)

@@ -11,6 +11,9 @@ from typing import Any
 
 from serving.layout import lay_out
 
+# The weight of one plan is this much that of the next: about the last twenty count.
+_RECENT = 0.95
+
 VariantKey = tuple[str, str]
 """(family, variant)"""
 
@@ -83,6 +86,8 @@ class Scheduler:
         self._waiting_s = 0.0
         self._running_s = 0.0
         self._running_texts = 0
+        self._recent_s = 0.0
+        self._recent_predicted_s = 0.0
 
     def waiting_texts(self, variant: VariantKey) -> int:
         """Number of texts in the variant's queue."""
@@ -90,13 +95,17 @@ class Scheduler:
 
     def backlog_s(self) -> float:
         """Predicted seconds until a slot is free for a text that arrives now."""
-        return max(0.0, self._waiting_s + self._running_s) / self._slots
+        return max(0.0, self._waiting_s + self._running_s) / self._slots * self._pace()
 
     def predicted_s(self, variant: VariantKey, lengths: list[int]) -> float:
         """Predicted seconds from now until texts of these lengths would all be answered."""
         lane = self._lanes[variant]
         spread_s = sum(map(lane.share_s, lengths)) / self._slots
-        return self.backlog_s() + max(spread_s, lane.seconds(1, max(lengths)))
+        return self.backlog_s() + max(spread_s, lane.seconds(1, max(lengths))) * self._pace()
+
+    def _pace(self) -> float:
+        """Real seconds to predicted ones, of late."""
+        return self._recent_s / self._recent_predicted_s if self._recent_predicted_s else 1.0
 
     def add(self, variant: VariantKey, length: int, owner: Any) -> Waiting:
         """Put one text of `length` tokens (>= 1) at the end of the variant's queue."""
@@ -147,8 +156,13 @@ class Scheduler:
         self._running_texts += len(texts)
         return plan
 
-    def finished(self, plan: Plan) -> None:
-        """Tell that a plan's slot is free again."""
+    def finished(self, plan: Plan, seconds: float) -> None:
+        """Tell that a plan's slot is free again, and how long the plan really took.
+
+        Predictions follow what is measured: warm-up does not know who else will use the cores.
+        """
+        self._recent_s = _RECENT * self._recent_s + seconds
+        self._recent_predicted_s = _RECENT * self._recent_predicted_s + plan.predicted_s
         self._running_s -= plan.predicted_s
         self._running_texts -= len(plan.texts)
 

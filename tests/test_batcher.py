@@ -166,6 +166,21 @@ async def test_a_deadline_that_the_backlog_cannot_meet_is_refused_at_once():
     assert refused.value.value == 10_000
 
 
+async def test_a_deadline_that_only_the_others_texts_make_impossible_is_refused_as_overload():
+    engine = StuckEngine(slots=1)
+    batcher, _ = make(engine, seconds=lambda rows, tokens: 0.6)  # noqa: ARG005
+    running = asyncio.create_task(batcher.submit(KEY, [encoding(0)], soon()))
+    await asyncio.sleep(0.01)
+
+    with pytest.raises(Overloaded) as refused:
+        await batcher.submit(KEY, [encoding(1)], time.monotonic() + 1)
+    engine.release.set()
+    await running
+
+    assert (refused.value.field, refused.value.value) == ("deadline_ms", 1200)
+    assert refused.value.retry_after_s == 1
+
+
 async def test_an_engine_that_does_not_come_back_fails_its_waiters_and_shows():
     engine = StuckEngine(slots=1)
     batcher, _ = make(engine, engine_timeout_s=0.05)

@@ -103,7 +103,7 @@ def test_the_backlog_returns_to_nothing_when_all_plans_have_finished():
     plans = drain(queue)
     assert queue.backlog_s() > 0
     for plan in plans:
-        queue.finished(plan)
+        queue.finished(plan, plan.predicted_s)
 
     assert queue.backlog_s() < 1e-9
 
@@ -115,3 +115,31 @@ def test_a_text_behind_a_longer_queue_is_predicted_to_finish_later():
 
     assert queue.predicted_s(A, [20]) > before_s
     assert before_s >= linear(1, 20)
+
+
+@given(st.floats(0.25, 4.0))
+def test_predictions_follow_how_long_plans_really_take(pace):
+    queue = scheduler()
+    before_s = queue.predicted_s(A, [20])
+    for _ in range(200):
+        queue.add(A, 20, None)
+        plan = queue.plan()
+        queue.finished(plan, pace * plan.predicted_s)
+
+    assert math.isclose(queue.predicted_s(A, [20]), pace * before_s, rel_tol=1e-3)
+
+
+@given(st.lists(SHORT_AND_LONG, min_size=1, max_size=60), st.integers(1, 4), st.integers(16, 1024))
+def test_packed_texts_run_in_the_order_of_their_arrival(lengths, slots, budget):
+    queue = Scheduler({A: Lane(linear, budget, packed=True)}, slots)
+    for length in lengths:
+        queue.add(A, length, None)
+
+    plans = drain(queue)
+
+    assert [text.length for plan in plans for text in plan.texts] == lengths
+    for plan in plans:
+        tokens = sum(text.length for text in plan.texts)
+        assert len(plan.texts) == 1 or tokens <= budget
+        assert len(plan.texts) <= math.ceil(len(lengths) / slots)
+        assert plan.cells >= tokens
