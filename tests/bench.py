@@ -61,6 +61,14 @@ end
 """
 
 
+def alone(bundle, folder):
+    """A registry in `folder` with this one bundle."""
+    family = folder / "registry" / bundle.resolve().parent.name
+    family.mkdir(parents=True)
+    (family / bundle.name).symlink_to(bundle.resolve())
+    return family.parent
+
+
 def served(server, folder, variant, texts, load, seconds):  # noqa: PLR0917
     """wrk's own summary, with the CPU seconds of server and client."""
     clients, texts_a_request = load
@@ -130,9 +138,7 @@ def main():
     floor, alone_ms = [], []
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        registry = Path(folder) / "registry"
-        (registry / bundle.manifest.family).mkdir(parents=True)
-        (registry / bundle.manifest.family / variant).symlink_to(arguments.bundle.resolve())
+        registry = alone(arguments.bundle, Path(folder))
         how = {"engine": chosen.name, "device": arguments.device}
         server = stack.enter_context(serving(registry, **how))
         null = stack.enter_context(serving(registry, program="tests.null_serving"))
