@@ -5,14 +5,23 @@ It does not know how; it exits with 0, or with 2 and one sentence when it cannot
 
 import os
 import sys
+from collections.abc import Mapping
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import uvloop
+
+from serving import processes
 from serving.app import create_app
-from serving.errors import StartError
+from serving.engines import ENGINES, EngineName, MakeEngine
+from serving.errors import EngineFailed, StartError
+from serving.listener import open_listener
 from serving.logs import configure_logs, log
+from serving.registry import read_registry
+from serving.runtime import LocalRuntime
 from serving.server import Server
-from serving.settings import read_settings
+from serving.service import Service
+from serving.settings import Settings, read_settings
 
 READY = """
 Sizewise is ready. Try:
@@ -24,30 +33,45 @@ or open http://{host}:{port}/docs
 
 def main() -> int:
     """The exit status."""
-    failures: list[BaseException] = []
-
-    def loaded(error: BaseException | None) -> None:
-        if error is None:
-            _print(READY.format(host=settings.host, port=settings.port))
-        else:
-            failures.append(error)
-            server.should_exit = True
-
     try:
         settings, injected = read_settings(os.environ)
         configure_logs()
         if injected:
             log("ignored what Kubernetes injects for a Service", names=injected)
-        server = Server(create_app(settings, on_loaded=loaded), settings)
-    except StartError as error:
-        return _cannot_start(error)
+        serve(settings)
+    except (StartError, EngineFailed) as error:
+        _print(f"sizewise cannot start: {error}")
+        return 2
+    return 0
+
+
+def serve(settings: Settings, engines: Mapping[EngineName, MakeEngine] = ENGINES) -> None:
+    """Serve until a signal, in one process or in several.
+
+    Raises StartError or EngineFailed when the models do not load.
+    """
+
+    def say_ready() -> None:
+        _print(READY.format(host=settings.host, port=settings.port))
+
+    if settings.http_processes:
+        uvloop.run(processes.serve(settings, say_ready, engines))
+        return
+    failures: list[BaseException] = []
+
+    def loaded(error: BaseException | None) -> None:
+        if error is None:
+            say_ready()
+        else:
+            failures.append(error)
+            server.should_exit = True
+
+    bundles = read_registry(settings.registry)
+    service = Service(settings, bundles, LocalRuntime(settings, bundles, engines))
+    server = Server(create_app(service, on_loaded=loaded), settings, open_listener(settings))
     server.serve_forever()
-    return _cannot_start(failures[0]) if failures else 0
-
-
-def _cannot_start(reason: object) -> int:
-    _print(f"sizewise cannot start: {reason}")
-    return 2
+    if failures:
+        raise failures[0]
 
 
 def _print(text: str) -> None:

@@ -1,4 +1,4 @@
-"""create_app(settings): builds the parts, starts and stops them, and records every request once.
+"""create_app(settings): starts and stops them, and records every request once.
 
 It does not know how a text is classified.
 """
@@ -7,7 +7,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
@@ -18,7 +18,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from serving.engines import ENGINES, EngineName, MakeEngine
 from serving.errors import (
     InternalError,
     MethodNotAllowed,
@@ -26,11 +25,10 @@ from serving.errors import (
     ServedError,
 )
 from serving.logs import LOGGER, log
-from serving.metrics import REJECTIONS, Metrics
+from serving.metrics import REJECTIONS
 from serving.routes import CLASSIFY_PATH, PROBLEM_TYPE, RequestRecord, answer_classify, router
 from serving.schemas import Problem
 from serving.service import Service
-from serving.settings import Settings
 
 VERSION = "0.1.0"
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
@@ -40,18 +38,11 @@ _PATHS: dict[object, str] = {
 }
 
 
-def create_app(
-    settings: Settings,
-    *,
-    engines: Mapping[EngineName, MakeEngine] = ENGINES,
-    on_loaded: Callable[[BaseException | None], None],
-) -> "App":
+def create_app(service: Service, on_loaded: Callable[[BaseException | None], None]) -> "App":
     """The whole server.
 
     Models load in the background from its start on; `on_loaded` hears how that ended.
-    Raises BundleError when the registry cannot be read.
     """
-    service = Service(settings, Metrics(), engines)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -134,11 +125,11 @@ class App:
 
     def _record(self, scope: Scope, endpoint: str, record: RequestRecord, status: int) -> None:
         seconds = time.monotonic() - record.started_s
-        metrics = self.service.metrics
-        metrics.record_request(endpoint, record.model, status, seconds)
+        recorder = self.service.runtime.recorder
+        recorder.record_request(endpoint, record.model, status, seconds)
         code = record.error.code if record.error else None
         if code in REJECTIONS and endpoint.startswith("/v1/"):
-            metrics.rejected.labels(code).inc()
+            recorder.record_rejected(code)
         log(
             "request",
             request_id=record.request_id,

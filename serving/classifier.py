@@ -8,10 +8,12 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Protocol
 
-from serving.batcher import Batcher, Clock
+from serving.batcher import Answered, Clock
 from serving.bundle import Bundle
 from serving.errors import TextTooLong
+from serving.scheduler import VariantKey
 from serving.tokenizer import Encoding, Tokenizer
 
 # About 0.2 ms of tokenization: less than handing it to a thread and back costs.
@@ -40,6 +42,15 @@ class Classified:
     tokenize_s: float
 
 
+class Submits(Protocol):
+    """What a Classifier needs of the engines."""
+
+    async def submit(
+        self, variant: VariantKey, encodings: Sequence[Encoding], deadline_s: float
+    ) -> list[Answered]:
+        """See Batcher.submit."""
+
+
 class Classifier:
     """A bundle's tokenizer, its place in the batcher and its labels."""
 
@@ -47,7 +58,7 @@ class Classifier:
         self,
         bundle: Bundle,
         tokenizer: Tokenizer,
-        batcher: Batcher,
+        batcher: Submits,
         tokenizer_threads: Executor,
         clock: Clock,
     ) -> None:

@@ -107,6 +107,10 @@ class Metrics:
         self.requests.labels(endpoint, model, str(status)).inc()
         self.request_duration.labels(endpoint, model).observe(seconds)
 
+    def record_rejected(self, reason: str) -> None:
+        """One valid request that was refused."""
+        self.rejected.labels(reason).inc()
+
     def record_batch(self, report: BatchReport) -> None:
         """One batch that the engine has finished."""
         names = report.variant

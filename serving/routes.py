@@ -5,7 +5,7 @@ They do not know how a request is recorded or how an error is sent: that is app.
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -96,7 +96,7 @@ async def answer_classify(scope: Scope, receive: Receive) -> Response:
             deadline_s=record.started_s + deadline_ms / 1e3,
             allow_degraded=asked.allow_degraded,
         )
-    service.metrics.record_classified(family.name, answer.classified, answer.degraded)
+    service.runtime.recorder.record_classified(family.name, answer.classified, answer.degraded)
     record.variant, record.tokens = answer.classified.variant, answer.classified.tokens
     return Response(
         to_json(_body(family.name, answer)),
@@ -119,13 +119,10 @@ async def models(request: Request) -> ModelsResponse:
                 variants=[
                     VariantInfo(
                         **manifest.model_dump(include=set(VariantInfo.model_fields)),
-                        engine=chosen.name,
-                        engine_reason=chosen.reason,
-                        max_batch_tokens=chosen.lane.max_batch_tokens,
+                        **asdict(service.runtime.running[family.name, manifest.variant]),
                         state="ready",
                     )
                     for manifest in family.manifests
-                    for chosen in (service.chosen[family.name, manifest.variant],)
                 ],
             )
             for family in service.families.values()
@@ -151,7 +148,7 @@ async def ready(request: Request) -> Health:
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     service: Service = request.state.service
-    page, content_type = service.metrics.page(service.waiting().items())
+    page, content_type = await service.runtime.page()
     return Response(page, headers={"Content-Type": content_type})
 
 

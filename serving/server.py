@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving.app import App
 from serving.errors import MalformedRequest
-from serving.listener import open_listener, refuse_new_connections
+from serving.listener import refuse_new_connections
 from serving.logs import log
 from serving.settings import Settings
 
@@ -96,13 +96,11 @@ class HttpProtocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """On SIGTERM or SIGINT: readiness falls, a delay passes, the listener closes, work is drained.
 
-    Raises StartError when the address cannot be bound.
-
     During the delay requests are still answered, each with `Connection: close`, so that clients
     and load balancers go elsewhere before the listener closes. A second signal skips the delay.
     """
 
-    def __init__(self, app: App, settings: Settings) -> None:
+    def __init__(self, app: App, settings: Settings, listener: socket.socket) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -117,7 +115,7 @@ class Server(uvicorn.Server):
             )
         )
         self._service = app.service
-        self._listener = open_listener(settings)
+        self._listener = listener
         self._delay_s = settings.shutdown_delay_ms / 1e3
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn calls it so

@@ -41,6 +41,13 @@ class Settings(BaseModel):
     threads: int = Field(
         0, ge=0, le=1024, description="CPU cores to use; 0 takes the cgroup quota and affinity."
     )
+    http_processes: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Processes that take connections and tokenize, in front of the one with the "
+        "engines; 0 does all in one process, which on few cores is the fastest.",
+    )
     api_key: SecretStr | None = Field(
         None, min_length=8, description="When set, `/v1/*` wants `Authorization: Bearer <key>`."
     )

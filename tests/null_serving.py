@@ -4,9 +4,8 @@ import os
 
 import numpy as np
 
-from serving.app import create_app
+from serving import __main__ as main
 from serving.logs import configure_logs
-from serving.server import Server
 from serving.settings import read_settings
 
 
@@ -24,8 +23,7 @@ def serve(engine):
     """Serve by the environment's settings over `engine` alone, until SIGTERM."""
     settings, _ = read_settings(os.environ)
     configure_logs()
-    app = create_app(settings, engines={"onnxruntime": engine}, on_loaded=print)
-    Server(app, settings).serve_forever()
+    main.serve(settings, {"onnxruntime": engine})
 
 
 if __name__ == "__main__":

@@ -27,11 +27,14 @@ FLOORS = [
     {"engines"},
     {"classifier"},
     {"family", "metrics"},
-    {"service"},
+    {"runtime"},
+    {"remote", "service"},
     {"body"},
     {"routes"},
     {"app"},
     {"server"},
+    {"front"},
+    {"processes"},
     {"__main__"},
 ]
 MODELS_MAY_IMPORT = {"bundle", "registry", "tokenizer", "engine", "ort_engine", "errors"}

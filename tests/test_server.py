@@ -343,8 +343,12 @@ def test_a_client_that_leaves_is_recorded_and_the_others_are_answered(server):
     assert total(server.metrics(), "sizewise_requests_total", code="500") == 0
 
 
-def test_sigterm_under_load_answers_all_that_was_accepted_and_exits_with_0(tiny_registry):
-    with serving(tiny_registry, shutdown_delay_ms=3000) as server:
+@pytest.mark.parametrize("http_processes", [0, 2])
+def test_sigterm_under_load_answers_all_that_was_accepted_and_exits_with_0(
+    tiny_registry, http_processes
+):
+    settings = {"shutdown_delay_ms": 3000, "http_processes": http_processes}
+    with serving(tiny_registry, **settings) as server:
         answered, lost = [], []
 
         def client(number):

@@ -1,0 +1,213 @@
+"""A runtime in another process: both ends of the link between an HTTP process and the engines'.
+
+The link is a Unix socket pair that only these two processes hold, so pickle is safe on it. A frame
+is four bytes of length and a pickled tuple, its first item the kind. It does not know how the
+processes are started, nor what a request said beyond its tokens.
+"""
+
+import asyncio
+import pickle
+import socket
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from itertools import count
+from typing import Any
+
+from serving.batcher import Answered
+from serving.classifier import Classified
+from serving.errors import EngineFailed, NotReady, ServedError
+from serving.runtime import Bundles, Recorder, Running, Runtime
+from serving.scheduler import VariantKey
+from serving.tokenizer import Encoding, Tokenizer
+
+_LENGTH_BYTES = 4
+_STATE_EVERY_S = 0.25
+_GONE = "the engine process is gone: send to another replica"
+
+
+class Link:
+    """Frames over a connected socket."""
+
+    @classmethod
+    async def over(cls, sock: socket.socket) -> "Link":
+        """A link over `sock`, which it owns from now on."""
+        return cls(*await asyncio.open_unix_connection(sock=sock))
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    def send(self, *frame: Any) -> None:
+        """Send a frame; after the other end has gone nothing happens."""
+        data = pickle.dumps(frame, pickle.HIGHEST_PROTOCOL)
+        self._writer.write(len(data).to_bytes(_LENGTH_BYTES, "big") + data)
+
+    async def frames(self) -> AsyncIterator[tuple[Any, ...]]:
+        """What the other end sends, until it goes."""
+        try:
+            while True:
+                size = int.from_bytes(await self._reader.readexactly(_LENGTH_BYTES), "big")
+                yield pickle.loads(await self._reader.readexactly(size))  # noqa: S301
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
+
+
+class Attendant:
+    """The engines' end: does what one HTTP process asks."""
+
+    def __init__(self, link: Link, runtime: Runtime) -> None:
+        self._link = link
+        self._runtime = runtime
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    async def attend(self) -> None:
+        """Return when the HTTP process has gone; what it waited for is dropped."""
+        telling = asyncio.create_task(self._tell_state())
+        async for kind, *rest in self._link.frames():
+            if kind == "record":
+                getattr(self._runtime.recorder, rest[0])(*rest[1:])
+            elif kind == "withdraw":
+                self._withdraw(*rest)
+            else:
+                number, *asked = rest
+                answer = self._runtime.page() if kind == "page" else self._submit(*asked)
+                self._tasks[number] = asyncio.create_task(self._answer(number, answer))
+        telling.cancel()
+        for number in list(self._tasks):
+            self._withdraw(number)
+        self._link.close()
+
+    async def _submit(
+        self, variant: VariantKey, ids: list[list[int]], deadline_s: float
+    ) -> list[Answered]:
+        encodings = [Encoding(row, len(row)) for row in ids]
+        return await self._runtime.submit(variant, encodings, deadline_s)
+
+    async def _answer(self, number: int, work: Awaitable[object]) -> None:
+        try:
+            self._link.send("answer", number, await work)
+        except ServedError as error:
+            self._link.send("error", number, error)
+        finally:
+            self._tasks.pop(number, None)
+
+    def _withdraw(self, number: int) -> None:
+        if task := self._tasks.pop(number, None):
+            task.cancel()
+
+    async def _tell_state(self) -> None:
+        runtime = self._runtime
+        while True:
+            self._link.send("state", runtime.alive, runtime.backlog_s(), dict(runtime.running))
+            await asyncio.sleep(_STATE_EVERY_S)
+
+
+class RemoteRecorder:
+    """Lets the engines' process count."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def record_request(self, endpoint: str, model: str, status: int, seconds: float) -> None:
+        """See Recorder."""
+        self._link.send("record", "record_request", endpoint, model, status, seconds)
+
+    def record_rejected(self, reason: str) -> None:
+        """See Recorder."""
+        self._link.send("record", "record_rejected", reason)
+
+    def record_classified(self, family: str, classified: Classified, degraded: bool) -> None:
+        """See Recorder."""
+        self._link.send("record", "record_classified", family, classified, degraded)
+
+
+class RemoteRuntime:
+    """The HTTP process's end: a Runtime whose engines are elsewhere. Lives on one event loop."""
+
+    def __init__(self, link: Link, bundles: Bundles) -> None:
+        self.recorder: Recorder = RemoteRecorder(link)
+        self.tokenizers: dict[VariantKey, Tokenizer] = {}
+        self.running: dict[VariantKey, Running] = {}
+        self.gone = asyncio.Event()
+        self._link = link
+        self._bundles = bundles
+        self._alive = False
+        self._backlog_s = 0.0
+        self._loaded = asyncio.Event()
+        self._numbers = count()
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._listening = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        async for kind, *rest in self._link.frames():
+            if kind == "state":
+                self._alive, self._backlog_s, self.running = rest
+                if self._alive:
+                    self._loaded.set()
+            elif (future := self._waiting.get(rest[0])) and not future.done():
+                if kind == "answer":
+                    future.set_result(rest[1])
+                else:
+                    future.set_exception(rest[1])
+        self._alive = False
+        self.gone.set()
+        self._loaded.set()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(EngineFailed(_GONE))
+
+    @property
+    def alive(self) -> bool:
+        """See Runtime."""
+        return self._alive
+
+    async def load(self) -> None:
+        """Wait for the engines. Raises EngineFailed when their process goes before that."""
+        await self._loaded.wait()
+        if self.gone.is_set():
+            raise EngineFailed(_GONE)
+        for name, bundles in self._bundles.items():
+            for bundle in bundles:
+                manifest = bundle.manifest
+                self.tokenizers[name, manifest.variant] = await asyncio.to_thread(
+                    Tokenizer, bundle.tokenizer_path, manifest.max_length
+                )
+
+    async def submit(
+        self, variant: VariantKey, encodings: Sequence[Encoding], deadline_s: float
+    ) -> list[Answered]:
+        """See Batcher.submit; both processes have the machine's monotonic clock."""
+        ids = [encoding.ids for encoding in encodings]
+        answered: list[Answered] = await self._ask("submit", variant, ids, deadline_s)
+        return answered
+
+    async def _ask(self, kind: str, *rest: Any) -> Any:
+        if self.gone.is_set():
+            raise NotReady(_GONE, retry_after_s=1)
+        number = next(self._numbers)
+        future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        self._link.send(kind, number, *rest)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._link.send("withdraw", number)
+            raise
+        finally:
+            del self._waiting[number]
+
+    def backlog_s(self) -> float:
+        """See Runtime; a quarter of a second old."""
+        return self._backlog_s
+
+    async def page(self) -> tuple[bytes, str]:
+        """See Runtime."""
+        page: tuple[bytes, str] = await self._ask("page")
+        return page
+
+    def close(self) -> None:
+        """See Runtime."""
+        self._listening.cancel()
+        self._link.close()
