@@ -11,7 +11,6 @@ from models.evaluate import EVALUATIONS_NAME
 from models.recipe import RecipeError
 from models.workshop import Job
 from serving.bundle import (
-    BUNDLE_NAMES,
     CARD_NAME,
     JUDGED_SPLIT,
     Evaluation,
@@ -36,7 +35,7 @@ def run(job: Job) -> None:
             f"{floor.min_accuracy - accuracy:.4f} under min_accuracy {floor.min_accuracy}, so it "
             "is not published: train longer, make it larger or lower the floor"
         )
-    for name in BUNDLE_NAMES:
+    for name in made.manifest.files:
         shutil.copyfile(made.folder / name, job.output / name)
     fields = made.manifest.model_dump(exclude={"version", "bytes", "files"}) | {
         "recipe": job.recipe.model_dump(mode="json", exclude_none=True),

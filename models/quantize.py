@@ -6,24 +6,26 @@ It does not know how the parent was made, nor what a number format does to a gra
 import json
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
 import onnx
 
+from models import openvino_int8
 from models.anatomy import load_classifier
 from models.answers import Answerer, predicted
-from models.data import read_labels, read_split, targets
+from models.data import Labelled, read_labels, read_split, targets
 from models.export import trace
 from models.intervals import right
-from models.recipe import QuantizeSection, RecipeError
+from models.recipe import QuantizeSection, RecipeError, Scheme
 from models.schemes import Feed, operators, quantised, split_attention
 from models.sensitivity import most_sensitive_first
 from models.workshop import Job
 from serving.bundle import (
     CONFIG_NAME,
     MODEL_NAME,
+    OPENVINO_NAMES,
     TOKENIZER_NAME,
     Bundle,
     Precision,
@@ -52,15 +54,22 @@ def run(job: Job) -> None:
     for name in (CONFIG_NAME, TOKENIZER_NAME):
         shutil.copyfile(parent.folder / name, job.output / name)
     tokenizer = Tokenizer(parent.tokenizer_path, parent.manifest.max_length)
-    rows = read_split(job.inputs["data"], "calibration")[:_CALIBRATION_TEXTS]
     with tempfile.TemporaryDirectory() as scratch:
         source = _source(job, parent, Path(scratch))
         inputs = [node.name for node in onnx.load(source).graph.input]
         signature = Signature(parent, inputs, ["logits"])
-        encodings = tokenizer.encode([row.text for row in rows])
-        calibration = [signature.feed([encoding.ids]) for encoding in encodings]
-        write = partial(_write, section, source, calibration)
-        kept = _kept(job, parent, operators(source, section.scheme), write)
+
+        def feeds(rows: list[Labelled]) -> list[Feed]:
+            encodings = tokenizer.encode([row.text for row in rows])
+            return [signature.feed([encoding.ids]) for encoding in encodings]
+
+        calibration = feeds(read_split(job.inputs["data"], "calibration")[:_CALIBRATION_TEXTS])
+        kept: list[str] = []
+        if section.scheme == "int8-openvino":
+            _openvino(job, parent, calibration, feeds)
+        else:
+            write = partial(_write, section, source, calibration)
+            kept = _kept(job, parent, operators(source, section.scheme), write)
     manifest = write_manifest(
         job.output,
         **parent.manifest.model_dump(exclude={"version", "bytes", "files"})
@@ -75,11 +84,40 @@ def run(job: Job) -> None:
         print(f"In the parent's format: {', '.join(kept)}")
 
 
+def _openvino(
+    job: Job,
+    parent: Bundle,
+    calibration: list[Feed],
+    feeds: Callable[[list[Labelled]], list[Feed]],
+) -> None:
+    """Write OpenVINO's format, which controls the loss itself; raise RecipeError if it cannot."""
+    section = job.recipe.quantize
+    assert section is not None
+    labels = read_labels(job.inputs["data"])
+    rows = read_split(job.inputs["data"], "validation")
+    truth = targets(rows, labels)
+    openvino_int8.write(
+        parent.model_path,
+        job.output / OPENVINO_NAMES[0],
+        calibration,
+        list(zip(feeds(rows), truth, strict=True)),
+        problem_type=labels.problem_type,
+        max_accuracy_drop=section.max_accuracy_drop,
+    )
+    texts = [row.text for row in rows]
+    before, after = (
+        float(right(truth, predicted(Answerer(b).logits(texts), labels.problem_type)).mean())
+        for b in (parent, Bundle(job.output, parent.manifest))
+    )
+    print(f"validation: accuracy {before:.4f}, {after:.4f}")
+    if before - after > section.max_accuracy_drop:
+        raise _too_lossy(job, before - after, "whatever operators were kept")
+
+
 def precision(section: QuantizeSection) -> Precision:
     """What most of the weights are stored as."""
-    if section.scheme in ("int8-dynamic", "int8-static"):
-        return "int8"
-    return "int4" if section.scheme == "int4" else "fp16"
+    kinds: dict[Scheme, Precision] = {"int4": "int4", "fp16": "fp16"}
+    return kinds.get(section.scheme, "int8")
 
 
 def _kept(job: Job, parent: Bundle, names: list[str], write: partial[None]) -> list[str]:
@@ -106,10 +144,16 @@ def _kept(job: Job, parent: Bundle, names: list[str], write: partial[None]) -> l
         print(f"validation: accuracy {before:.4f}, {after:.4f} with {count} of {len(names)} kept")
         if before - after <= section.max_accuracy_drop:
             return ranking[:count]
-    raise RecipeError(
-        f"{job.recipe.variant}: quantize: {section.scheme} loses {before - after:.4f} of accuracy "
-        f"on validation, more than max_accuracy_drop {section.max_accuracy_drop}, even with "
-        f"{count} of {len(names)} operators kept: distil longer, allow more or take another scheme"
+    raise _too_lossy(job, before - after, f"even with {count} of {len(names)} operators kept")
+
+
+def _too_lossy(job: Job, loss: float, however: str) -> RecipeError:
+    section = job.recipe.quantize
+    assert section is not None
+    return RecipeError(
+        f"{job.recipe.variant}: quantize: {section.scheme} loses {loss:.4f} of accuracy on "
+        f"validation, more than max_accuracy_drop {section.max_accuracy_drop}, {however}: distil "
+        "longer, allow more or take another scheme"
     )
 
 
@@ -129,7 +173,7 @@ def _write(
 def _source(job: Job, parent: Bundle, scratch: Path) -> Path:
     """The graph to quantise: the parent's, or one of its weights with attention split up."""
     assert job.recipe.quantize is not None
-    if job.recipe.quantize.scheme in ("int8-dynamic", "fp16"):
+    if job.recipe.quantize.scheme in ("int8-dynamic", "int8-openvino", "fp16"):
         return parent.model_path
     weights = job.inputs.get("teacher")
     if weights is None:

@@ -16,7 +16,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 KeptShare = Annotated[float, Field(gt=0, le=1)]
 Split = Literal["train", "validation", "calibration", "test"]
 ProblemType = Literal["single_label", "multi_label"]
-Scheme = Literal["int8-dynamic", "int8-static", "int4", "fp16"]
+Scheme = Literal["int8-dynamic", "int8-static", "int8-openvino", "int4", "fp16"]
 Stage = Literal[
     "data",
     "train",

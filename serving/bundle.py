@@ -18,7 +18,8 @@ MANIFEST_NAME = "manifest.json"
 MODEL_NAME = "model.onnx"
 TOKENIZER_NAME = "tokenizer.json"
 CONFIG_NAME = "config.json"
-BUNDLE_NAMES = (MODEL_NAME, TOKENIZER_NAME, CONFIG_NAME)
+OPENVINO_NAMES = ("model.xml", "model.bin")
+"""OpenVINO's own format, in place of model.onnx."""
 CARD_NAME = "README.md"
 JUDGED_SPLIT = "test"
 VERSION_HEX_DIGITS = 16
@@ -146,7 +147,8 @@ class Manifest(_Frozen):
     def _consistent(self) -> "Manifest":
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels are not unique: {self.labels}")
-        missing = set(BUNDLE_NAMES) - set(self.files)
+        model = OPENVINO_NAMES if set(OPENVINO_NAMES) & set(self.files) else (MODEL_NAME,)
+        missing = {*model, TOKENIZER_NAME, CONFIG_NAME} - set(self.files)
         if missing:
             raise ValueError(f"files lacks {sorted(missing)}")
         if self.version != self.content_version():
@@ -183,8 +185,9 @@ class Bundle:
 
     @property
     def model_path(self) -> Path:
-        """The ONNX graph."""
-        return self.folder / MODEL_NAME
+        """The ONNX graph, or OpenVINO's where there is one."""
+        path = self.folder / OPENVINO_NAMES[0]
+        return path if path.is_file() else self.folder / MODEL_NAME
 
     @property
     def tokenizer_path(self) -> Path:

@@ -21,7 +21,6 @@ from serving.warmup import warm_up
 EngineName = Literal["onnxruntime", "openvino"]
 MakeEngine = Callable[[Bundle, Device, int], Engine]
 
-REFERENCE: EngineName = "onnxruntime"
 ENGINES: Mapping[EngineName, MakeEngine] = {
     "onnxruntime": OrtEngine,
     "openvino": OpenVinoEngine,
@@ -55,6 +54,11 @@ class Needs:
     max_batch_tokens: int
 
 
+def reference(bundle: Bundle) -> EngineName:
+    """The engine whose answers are the bundle's: ONNX Runtime unless only OpenVINO can read it."""
+    return "onnxruntime" if bundle.model_path.suffix == ".onnx" else "openvino"
+
+
 def choose(
     bundle: Bundle,
     tokenizer: Tokenizer,
@@ -71,12 +75,13 @@ def choose(
     """
     if asked != "auto":
         return _load(bundle, asked, engines[asked], needs, "asked for")
-    best = _load(bundle, REFERENCE, engines[REFERENCE], needs, "the only engine that can")
+    first = reference(bundle)
+    best = _load(bundle, first, engines[first], needs, "the only engine that can")
     probes = _probes(tokenizer)
     expected = _logits(best.engine, probes)
     reasons = []
     for name, make in engines.items():
-        if name == REFERENCE:
+        if name == first:
             continue
         try:
             other = _load(bundle, name, make, needs, "")

@@ -31,9 +31,11 @@ class OrtEngine:
     def __init__(self, bundle: Bundle, device: Device, threads: int) -> None:
         """Load the graph; `threads` is the number of CPU cores to use.
 
-        Raises StartError when the device is not there, BundleError when the graph does not load
-        or has no `input_ids` and `attention_mask`.
+        Raises StartError when the device is not there, BundleError when the graph is not
+        ONNX, does not load or has no `input_ids` and `attention_mask`.
         """
+        if bundle.model_path.suffix != ".onnx":
+            raise BundleError(f"{bundle.model_path} is OpenVINO's: set SIZEWISE_ENGINE to auto")
         self.slots = threads if device == "cpu" else _CUDA_SLOTS
         provider = _PROVIDERS[device]
         if device == "cuda":

@@ -18,9 +18,11 @@ from models.export import fuse, largest_difference
 from models.recipe import RecipeError, in_parent_order, lineage
 from models.workshop import Workshop
 from serving.bundle import (
-    BUNDLE_NAMES,
     CARD_NAME,
+    CONFIG_NAME,
     MANIFEST_NAME,
+    MODEL_NAME,
+    TOKENIZER_NAME,
     file_sha256,
     read_bundle,
 )
@@ -266,7 +268,7 @@ def test_quantize_refuses_to_lose_more_than_the_recipe_allows(built, tmp_path, m
 def test_a_published_bundle_holds_the_contract_s_files_and_nothing_else(family):
     for bundle in family.values():
         names = {path.name for path in bundle.folder.iterdir()}
-        assert names == {*BUNDLE_NAMES, CARD_NAME, MANIFEST_NAME}
+        assert names == {MODEL_NAME, TOKENIZER_NAME, CONFIG_NAME, CARD_NAME, MANIFEST_NAME}
         assert read_bundle(bundle.folder).manifest.evaluations.keys() == {"validation", "test"}
 
 

@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 
 from models.answers import Answerer
@@ -13,12 +14,17 @@ from models.schemes import operators, quantised
 from models.sensitivity import most_sensitive_first
 from models.workshop import Job
 from serving.bundle import read_bundle, verify
+from serving.engines import Needs, choose
+from serving.errors import BundleError
+from serving.ort_engine import OrtEngine
+from serving.tokenizer import Tokenizer
 from tests.tiny_teacher import HEAD
 
 QUANTIZE = '[quantize]\nscheme = "{scheme}"\nmax_accuracy_drop = {drop}\n'
 # The largest difference of a logit from the parent's, whose logits lie in about -6 to 6.
-BOUNDS = {"int8-dynamic": 0.6, "int8-static": 0.6, "int4": 1.5, "fp16": 0.02}
-PRECISIONS = {"int8-dynamic": "int8", "int8-static": "int8", "int4": "int4", "fp16": "fp16"}
+BOUNDS = {
+    "int8-dynamic": 0.6, "int8-static": 0.6, "int8-openvino": 0.6, "int4": 1.5, "fp16": 0.02,
+}  # fmt: skip
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
 
@@ -41,10 +47,30 @@ def test_a_quantised_graph_is_smaller_and_answers_nearly_as_its_parent(tone, sch
     verify(bundle)
     before, after = (Answerer(it).logits(texts(tone)) for it in (parent, bundle))
     assert np.abs(after - before).max() <= BOUNDS[scheme]
-    assert bundle.manifest.precision == PRECISIONS[scheme]
+    assert bundle.manifest.precision == scheme.partition("-")[0]
     assert bundle.manifest.parent == "teacher-fp32"
     assert bundle.manifest.parameters == parent.manifest.parameters
-    assert kept(bundle) == []
+    if bundle.model_path.suffix == ".onnx":
+        assert kept(bundle) == []
+
+
+def test_openvinos_int8_multiplies_in_int8_and_only_openvino_reads_it(tone):
+    folder = tone.make(
+        "q-int8-openvino", QUANTIZE.format(scheme="int8-openvino", drop=0.05), ["quantize"]
+    )
+    bundle = read_bundle(folder)
+    compiled = openvino.Core().compile_model(bundle.model_path, "CPU")
+    computed = [
+        node.get_rt_info()["runtimePrecision"].astype(str)
+        for node in compiled.get_runtime_model().get_ordered_ops()
+        if node.get_rt_info()["layerType"].astype(str) == "FullyConnected"
+    ]
+
+    assert computed.count("i8") + computed.count("u8") > len(computed) / 2
+    with pytest.raises(BundleError, match="SIZEWISE_ENGINE"):
+        OrtEngine(bundle, "cpu", 1)
+    tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
+    assert choose(bundle, tokenizer, "auto", Needs("cpu", 1, 64)).name == "openvino"
 
 
 @pytest.mark.parametrize(
