@@ -21,6 +21,7 @@ from serving.tokenizer import Encoding, Tokenizer
 
 _LENGTH_BYTES = 4
 _STATE_EVERY_S = 0.25
+_MOST_SILENCE_S = 10.0
 _GONE = "the engine process is gone: send to another replica"
 
 
@@ -91,6 +92,8 @@ class Attendant:
             self._link.send("answer", number, await work)
         except ServedError as error:
             self._link.send("error", number, error)
+        except Exception as error:  # noqa: BLE001  nobody may wait for ever
+            self._link.send("error", number, EngineFailed(f"{error!r}"))
         finally:
             self._tasks.pop(number, None)
 
@@ -125,7 +128,10 @@ class RemoteRecorder:
 
 
 class RemoteRuntime:
-    """The HTTP process's end: a Runtime whose engines are elsewhere. Lives on one event loop."""
+    """The HTTP process's end: a Runtime whose engines are elsewhere. Lives on one event loop.
+
+    `gone` is set when the engines' process has died or has said nothing for ten seconds.
+    """
 
     def __init__(self, link: Link, bundles: Bundles) -> None:
         self.recorder: Recorder = RemoteRecorder(link)
@@ -139,12 +145,16 @@ class RemoteRuntime:
         self._loaded = asyncio.Event()
         self._numbers = count()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._loop = asyncio.get_running_loop()
         self._listening = asyncio.create_task(self._listen())
+        self._silence = self._loop.call_later(_MOST_SILENCE_S, link.close)
 
     async def _listen(self) -> None:
         async for kind, *rest in self._link.frames():
             if kind == "state":
                 self._alive, self._backlog_s, self.running = rest
+                self._silence.cancel()
+                self._silence = self._loop.call_later(_MOST_SILENCE_S, self._link.close)
                 if self._alive:
                     self._loaded.set()
             elif (future := self._waiting.get(rest[0])) and not future.done():
@@ -188,7 +198,7 @@ class RemoteRuntime:
         if self.gone.is_set():
             raise NotReady(_GONE, retry_after_s=1)
         number = next(self._numbers)
-        future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        future = self._waiting[number] = self._loop.create_future()
         self._link.send(kind, number, *rest)
         try:
             return await future
@@ -209,5 +219,6 @@ class RemoteRuntime:
 
     def close(self) -> None:
         """See Runtime."""
+        self._silence.cancel()
         self._listening.cancel()
         self._link.close()

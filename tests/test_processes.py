@@ -1,3 +1,4 @@
+import contextlib
 import os
 import shutil
 import signal
@@ -14,11 +15,18 @@ SECONDS = 20
 
 
 def fronts(server):
-    return [
-        child
-        for child in psutil.Process(server.process.pid).children()
-        if "serving.front" in child.cmdline()
-    ]
+    """Its HTTP processes that are not dying."""
+    found = []
+    for child in psutil.Process(server.process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if "serving.front" in child.cmdline():
+                found.append(child)
+    return found
+
+
+def ended(process):
+    """A stopped parent has not heard of it yet."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def total(server, name):
@@ -74,7 +82,7 @@ def test_an_http_process_that_dies_is_replaced_and_the_others_go_on(pair):
             except httpx.TransportError as error:
                 outcomes.append(repr(error))
 
-    threads = [threading.Thread(target=client) for _ in range(4)]
+    threads = [threading.Thread(target=client, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
     time.sleep(0.3)
@@ -99,13 +107,18 @@ def test_an_http_process_that_dies_is_replaced_and_the_others_go_on(pair):
     assert '"an HTTP process has ended and is replaced"' in pair.log()
 
 
-def test_http_processes_end_when_the_engine_process_is_killed(pair):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_http_processes_end_when_the_engine_process_is_killed_or_stalls(pair, how):
     orphans = fronts(pair)
 
-    os.kill(pair.process.pid, signal.SIGKILL)
-    pair.process.wait(SECONDS)
+    os.kill(pair.process.pid, how)
 
-    assert psutil.wait_procs(orphans, timeout=SECONDS)[1] == []
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until and not all(map(ended, orphans)):
+        time.sleep(0.05)
+    assert all(map(ended, orphans))
+    pair.process.kill()
+    pair.process.wait(SECONDS)
     with pytest.raises(httpx.TransportError):
         pair.classify({"texts": ["good"]})
 
