@@ -17,6 +17,7 @@ from tqdm import tqdm
 from models.intervals import Flags, Floats
 from models.recipe import ProblemType
 from serving.bundle import Bundle
+from serving.engine import Resources
 from serving.engines import ENGINES, reference
 from serving.tokenizer import Tokenizer
 
@@ -32,7 +33,9 @@ class Answerer:
         """Raises BundleError or StartError when the engine cannot load it."""
         self._variant = bundle.manifest.variant
         self._tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
-        self._engine = ENGINES[reference(bundle)](bundle, "cpu", len(os.sched_getaffinity(0)))
+        self._engine = ENGINES[reference(bundle)](
+            bundle, Resources("cpu", len(os.sched_getaffinity(0)))
+        )
 
     def lengths(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Tokens of each text, as the model sees it."""

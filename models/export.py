@@ -23,6 +23,7 @@ from models.packing import PACKABLE, pack
 from models.recipe import ExportSection, RecipeError
 from models.workshop import Job
 from serving.bundle import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, Bundle, write_manifest
+from serving.engine import Resources
 from serving.ort_engine import OrtEngine
 from serving.tokenizer import Tokenizer
 
@@ -139,7 +140,7 @@ def largest_difference(model: PreTrainedModel, bundle: Bundle, texts: list[str])
     """The largest difference of a logit between torch and the bundle, in batches."""
     tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
     encodings = [encoding.ids for encoding in tokenizer.encode(texts)]
-    engine = OrtEngine(bundle, "cpu", threads=1)
+    engine = OrtEngine(bundle, Resources("cpu", threads=1))
     starts = range(0, len(encodings), _PARITY_BATCH_TEXTS)
     largest = 0.0
     for start in tqdm(starts, desc="parity with torch", unit="batch"):

@@ -4,8 +4,9 @@ It does not know which library runs the graph, nor who is waiting for the answer
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,23 @@ from serving.layout import lay_out
 
 Ids = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
+Device = Literal["cpu", "cuda"]
 
 _PADDED = {"input_ids", "attention_mask"}
 _PACKED = {"input_ids", "text_ids", "position_ids", "first_tokens"}
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What an engine may use: `threads` CPU cores, shared by `slots` runs at a time (0: one each).
+
+    On CUDA it may use `gpu_memory_bytes` (0: all).
+    """
+
+    device: Device
+    threads: int
+    slots: int = 0
+    gpu_memory_bytes: int = 0
 
 
 class Engine(Protocol):

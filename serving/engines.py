@@ -4,22 +4,23 @@ It does not know how an engine works, nor who asks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from serving.bundle import Bundle
-from serving.engine import Engine
+from serving.engine import Engine, Resources
 from serving.errors import BundleError, EngineFailed, StartError
+from serving.lone import LoneTexts
 from serving.openvino_engine import OpenVinoEngine
-from serving.ort_engine import Device, OrtEngine
+from serving.ort_engine import OrtEngine
 from serving.scheduler import Lane
 from serving.tokenizer import Tokenizer
-from serving.warmup import warm_up
+from serving.warmup import lone_speedup, warm_up
 
 EngineName = Literal["onnxruntime", "openvino"]
-MakeEngine = Callable[[Bundle, Device, int], Engine]
+MakeEngine = Callable[[Bundle, Resources], Engine]
 
 ENGINES: Mapping[EngineName, MakeEngine] = {
     "onnxruntime": OrtEngine,
@@ -45,15 +46,6 @@ class Chosen:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What every engine of a server is asked for: see Settings."""
-
-    device: Device
-    threads: int
-    max_batch_tokens: int
-
-
 def reference(bundle: Bundle) -> EngineName:
     """The engine whose answers are the bundle's: ONNX Runtime unless only OpenVINO can read it."""
     return "onnxruntime" if bundle.model_path.suffix == ".onnx" else "openvino"
@@ -63,28 +55,49 @@ def choose(
     bundle: Bundle,
     tokenizer: Tokenizer,
     asked: EngineName | Literal["auto"],
-    needs: Needs,
+    resources: Resources,
+    *,
+    max_batch_tokens: int,
     engines: Mapping[EngineName, MakeEngine] = ENGINES,
 ) -> Chosen:
-    """Load and warm up the engine that is asked for.
+    """Load and warm up the engine that is asked for, with batches of at most so many tokens.
 
     `auto` loads every engine of `engines` that can read the bundle on this device, and takes
     another than the reference when it is at least 1.1 times as fast on short texts and no logit
-    of the probe texts differs by more than the manifest's `logit_tolerance`.
+    of the probe texts differs by more than the manifest's `logit_tolerance`. A second copy that
+    gives a lone text all cores is kept when that is at least 1.1 times as fast.
     Raises BundleError, StartError or EngineFailed as the engines do.
     """
+
+    def load(name: EngineName, reason: str) -> Chosen:
+        engine = engines[name](bundle, resources)
+        lane = warm_up(engine, bundle.manifest.max_length, max_batch_tokens)
+        return Chosen(name, engine, lane, reason)
+
+    def widened(chosen: Chosen) -> Chosen:
+        if resources.device != "cpu" or resources.threads == 1:
+            return chosen
+        wide = engines[chosen.name](bundle, replace(resources, slots=1))
+        speedup = lone_speedup(
+            chosen.engine, wide, min(_TYPICAL_TOKENS, bundle.manifest.max_length)
+        )
+        if speedup < _WORTHWHILE_SPEEDUP:
+            return chosen
+        reason = f"{chosen.reason}; a lone text gets all cores, {speedup:.2f} times as fast"
+        return replace(chosen, engine=LoneTexts(chosen.engine, wide), reason=reason)
+
     if asked != "auto":
-        return _load(bundle, asked, engines[asked], needs, "asked for")
+        return widened(load(asked, "asked for"))
     first = reference(bundle)
-    best = _load(bundle, first, engines[first], needs, "the only engine that can")
+    best = load(first, "the only engine that can")
     probes = _probes(tokenizer)
     expected = _logits(best.engine, probes)
     reasons = []
-    for name, make in engines.items():
+    for name in engines:
         if name == first:
             continue
         try:
-            other = _load(bundle, name, make, needs, "")
+            other = load(name, "")
             difference = float(np.abs(_logits(other.engine, probes) - expected).max())
         except (BundleError, StartError, EngineFailed) as error:
             reasons.append(f"{name} cannot: {error}")
@@ -96,13 +109,7 @@ def choose(
         else:
             reasons.append(f"{said} from {best.name}")
             best = other
-    return Chosen(best.name, best.engine, best.lane, "; ".join(reasons) or best.reason)
-
-
-def _load(bundle: Bundle, name: EngineName, make: MakeEngine, needs: Needs, reason: str) -> Chosen:
-    engine = make(bundle, needs.device, needs.threads)
-    lane = warm_up(engine, bundle.manifest.max_length, needs.max_batch_tokens)
-    return Chosen(name, engine, lane, reason)
+    return widened(replace(best, reason="; ".join(reasons) or best.reason))
 
 
 def _probes(tokenizer: Tokenizer) -> list[Sequence[int]]:

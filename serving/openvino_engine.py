@@ -10,7 +10,7 @@ import numpy as np
 import openvino
 
 from serving.bundle import Bundle
-from serving.engine import Logits, Signature
+from serving.engine import Logits, Resources, Signature
 from serving.errors import BundleError, EngineFailed, StartError
 
 
@@ -20,19 +20,19 @@ class OpenVinoEngine:
     OpenVINO computes in bf16 where the processor has it, in fp32 where not.
     """
 
-    def __init__(self, bundle: Bundle, device: str, threads: int) -> None:
-        """Load the graph; `threads` is the number of CPU cores to use.
+    def __init__(self, bundle: Bundle, resources: Resources) -> None:
+        """Load the graph.
 
         Raises StartError for a device other than the CPU, BundleError when OpenVINO cannot read
         the graph or it has no `input_ids` and `attention_mask`.
         """
-        if device != "cpu":
+        if resources.device != "cpu":
             raise StartError("SIZEWISE_ENGINE: openvino runs on the CPU only: set onnxruntime")
-        self.slots = threads
+        self.slots = resources.slots or resources.threads
         options = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "NUM_STREAMS": self.slots,
-            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_NUM_THREADS": resources.threads,
             "ENABLE_CPU_PINNING": False,
         }
         try:

@@ -4,17 +4,15 @@ It does not know about texts, labels or queues.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import onnxruntime
 
 from serving.bundle import Bundle
 from serving.cores import has_vnni
-from serving.engine import Logits, Signature
+from serving.engine import Device, Logits, Resources, Signature
 from serving.errors import BundleError, EngineFailed, StartError
 
-Device = Literal["cpu", "cuda"]
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _CUDA_SLOTS = 2
 _SEVERITY_ERROR = 3
@@ -23,20 +21,22 @@ _SEVERITY_ERROR = 3
 class OrtEngine:
     """One ONNX Runtime session, shared by `slots` threads (`InferenceSession.run` is thread-safe).
 
-    On a CPU each run has a single thread and there are as many slots as `threads`: for short
-    texts that beats one wide run (ARCHITECTURE.md). On CUDA two slots keep the device busy
+    On a CPU each run has a single thread where there are as many slots as cores: for batches
+    that beats wider runs (ARCHITECTURE.md). On CUDA two slots keep the device busy
     while the next batch is prepared.
     """
 
-    def __init__(self, bundle: Bundle, device: Device, threads: int) -> None:
-        """Load the graph; `threads` is the number of CPU cores to use.
+    def __init__(self, bundle: Bundle, resources: Resources) -> None:
+        """Load the graph.
 
         Raises StartError when the device is not there, BundleError when the graph is not
         ONNX, does not load or has no `input_ids` and `attention_mask`.
         """
         if bundle.model_path.suffix != ".onnx":
             raise BundleError(f"{bundle.model_path} is OpenVINO's: set SIZEWISE_ENGINE to auto")
-        self.slots = threads if device == "cpu" else _CUDA_SLOTS
+        device = resources.device
+        slots = resources.slots or resources.threads
+        self.slots = slots if device == "cpu" else _CUDA_SLOTS
         provider = _PROVIDERS[device]
         if device == "cuda":
             onnxruntime.preload_dlls()
@@ -44,7 +44,9 @@ class OrtEngine:
             raise _no_device(device)
         try:
             self._session = onnxruntime.InferenceSession(
-                bundle.model_path, _session_options(), providers=[provider]
+                bundle.model_path,
+                _session_options(resources.threads // slots),
+                providers=[(provider, provider_options(resources))],
             )
         except Exception as error:  # onnxruntime raises many bare types
             raise BundleError(f"{bundle.model_path} does not load: {error}") from error
@@ -75,10 +77,23 @@ def _no_device(device: Device) -> StartError:
     )
 
 
-def _session_options() -> onnxruntime.SessionOptions:
-    """One thread a run, no spinning, no memory pattern (shapes vary from run to run)."""
+def provider_options(resources: Resources) -> dict[str, str]:
+    """What ONNX Runtime's documentation of the CUDA provider calls these; none for the CPU.
+
+    The arena grows by what a batch needs instead of doubling, so that the limit is used.
+    """
+    if resources.device == "cpu":
+        return {}
+    options = {"arena_extend_strategy": "kSameAsRequested"}
+    if resources.gpu_memory_bytes:
+        options["gpu_mem_limit"] = str(resources.gpu_memory_bytes)
+    return options
+
+
+def _session_options(run_threads: int) -> onnxruntime.SessionOptions:
+    """So many threads a run, no spinning, no memory pattern (shapes vary from run to run)."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = run_threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.enable_mem_pattern = False

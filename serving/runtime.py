@@ -13,7 +13,8 @@ from serving.batcher import Answered, Batcher, Clock
 from serving.bundle import Bundle, verify
 from serving.classifier import Classified
 from serving.cores import usable_cores
-from serving.engines import ENGINES, Chosen, EngineName, MakeEngine, Needs, choose
+from serving.engine import Resources
+from serving.engines import ENGINES, Chosen, EngineName, MakeEngine, choose
 from serving.errors import NotReady
 from serving.logs import log
 from serving.metrics import Metrics
@@ -135,9 +136,19 @@ class LocalRuntime:
         manifest, settings = bundle.manifest, self._settings
         key = (manifest.family, manifest.variant)
         tokenizer = self.tokenizers[key] = Tokenizer(bundle.tokenizer_path, manifest.max_length)
-        threads = settings.threads or usable_cores()
-        needs = Needs(settings.device, threads, settings.max_batch_tokens)
-        chosen = choose(bundle, tokenizer, settings.engine, needs, self._engines)
+        resources = Resources(
+            settings.device,
+            settings.threads or usable_cores(),
+            gpu_memory_bytes=settings.gpu_memory_bytes,
+        )
+        chosen = choose(
+            bundle,
+            tokenizer,
+            settings.engine,
+            resources,
+            max_batch_tokens=settings.max_batch_tokens,
+            engines=self._engines,
+        )
         self.running[key] = Running(chosen.name, chosen.reason, chosen.lane.max_batch_tokens)
         self.recorder.add_variant(manifest, chosen.name)
         log(

@@ -48,6 +48,12 @@ class Settings(BaseModel):
         description="Processes that take connections and tokenize, in front of the one with the "
         "engines; 0 does all in one process, which on few cores is the fastest.",
     )
+    gpu_memory_bytes: int = Field(
+        0,
+        ge=0,
+        le=1 << 40,
+        description="Most GPU memory for each variant, in bytes; 0 sets no limit.",
+    )
     api_key: SecretStr | None = Field(
         None, min_length=8, description="When set, `/v1/*` wants `Authorization: Bearer <key>`."
     )

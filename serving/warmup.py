@@ -15,6 +15,7 @@ from serving.scheduler import Lane
 _SHORT_LENGTH = 32
 _FEWEST_TOKENS = 4
 _REPEATS = 5
+_LONE_REPEATS = 20
 # A slow or busy machine gets fewer repeats rather than a late start.
 _ENOUGH_S = 0.25
 _WORTHWHILE_GAIN = 1.03
@@ -52,6 +53,22 @@ def warm_up(engine: Engine, max_length: int, max_batch_tokens: int) -> Lane:
     enough = max(map(_rate, sizes)) * _ENOUGH_SHARE
     budget = next(size.tokens for size in sizes if _rate(size) >= enough)
     return Lane(fit_cost_model(sizes, long).seconds, budget, engine.packed)
+
+
+def lone_speedup(many: Engine, one: Engine, length: int) -> float:
+    """How many times as fast `one` answers a single text of `length` tokens as `many` does.
+
+    Medians of runs in turn, with nothing beside them.
+    """
+    batch = [[1] * length]
+    times: tuple[list[float], list[float]] = [], []
+    began_s = time.perf_counter()
+    while len(times[0]) < _LONE_REPEATS and time.perf_counter() - began_s < _ENOUGH_S:
+        for engine, seen_s in zip((many, one), times, strict=True):
+            started_s = time.perf_counter()
+            engine.run(batch)
+            seen_s.append(time.perf_counter() - started_s)
+    return statistics.median(times[0]) / statistics.median(times[1])
 
 
 def _rate(sample: Sample) -> float:

@@ -25,7 +25,8 @@ from tqdm import tqdm
 from loadtest.payloads import seeded_texts
 from serving.bundle import read_bundle
 from serving.cores import usable_cores
-from serving.engines import Needs, choose
+from serving.engine import Resources
+from serving.engines import choose
 from serving.tokenizer import Tokenizer
 from tests.bench_policies import (
     BUDGETS_TOKENS,
@@ -126,8 +127,8 @@ def main():
     )
     bundle = read_bundle(arguments.bundle)
     tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
-    needs = Needs(arguments.device, usable_cores(), MOST_TOKENS)
-    chosen = choose(bundle, tokenizer, arguments.engine, needs)
+    resources = Resources(arguments.device, usable_cores())
+    chosen = choose(bundle, tokenizer, arguments.engine, resources, max_batch_tokens=MOST_TOKENS)
     encodings = tokenizer.encode(texts)
     variant = bundle.manifest.variant
     print(f"{bundle.manifest.family}/{variant} {bundle.manifest.version} on {chosen.name}")

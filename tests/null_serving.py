@@ -10,8 +10,8 @@ from serving.settings import read_settings
 
 
 class NullEngine:
-    def __init__(self, bundle, _device, threads):
-        self.slots = threads
+    def __init__(self, bundle, resources):
+        self.slots = resources.threads
         self.packed = True
         self._labels = len(bundle.manifest.labels)
 

@@ -14,9 +14,9 @@ LOAD_S = float(os.environ.get("SLOW_LOAD_S", "0"))
 
 
 class SlowEngine:
-    def __init__(self, bundle, device, threads):
+    def __init__(self, bundle, resources):
         time.sleep(LOAD_S)
-        self._engine = OrtEngine(bundle, device, threads)
+        self._engine = OrtEngine(bundle, resources)
         self.slots = self._engine.slots
         self.packed = self._engine.packed
 

@@ -3,19 +3,30 @@ import time
 import pytest
 
 from serving.bundle import read_bundle
-from serving.engines import Needs, choose
+from serving.engine import Resources
+from serving.engines import choose
 from serving.errors import BundleError
 from serving.openvino_engine import OpenVinoEngine
 from serving.ort_engine import OrtEngine
 from serving.tokenizer import Tokenizer
 from tests.bundles import write_bundle
 
-NEEDS = Needs("cpu", threads=1, max_batch_tokens=64)
+RESOURCES = Resources("cpu", threads=1)
 
 
 class Slow(OrtEngine):
     def run(self, batch):
         time.sleep(0.002)
+        return super().run(batch)
+
+
+class FasterWide(OrtEngine):
+    def __init__(self, bundle, resources):
+        super().__init__(bundle, resources)
+        self._seconds = 0.004 / (resources.threads // self.slots)
+
+    def run(self, batch):
+        time.sleep(self._seconds)
         return super().run(batch)
 
 
@@ -35,9 +46,9 @@ def bundle(tmp_path):
     return read_bundle(tmp_path)
 
 
-def chosen(bundle, asked="auto", **engines):
+def chosen(bundle, asked="auto", resources=RESOURCES, **engines):
     tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
-    return choose(bundle, tokenizer, asked, NEEDS, engines)
+    return choose(bundle, tokenizer, asked, resources, max_batch_tokens=64, engines=engines)
 
 
 def test_auto_takes_the_faster_engine_that_agrees(bundle):
@@ -70,3 +81,14 @@ def test_an_engine_that_is_asked_for_is_taken_however_slow(bundle):
 def test_an_engine_that_is_asked_for_and_cannot_is_an_error(bundle):
     with pytest.raises(BundleError, match="operator"):
         chosen(bundle, "openvino", openvino=Unable)
+
+
+@pytest.mark.parametrize(
+    ("made", "threads", "wide"), [(FasterWide, 2, True), (Slow, 2, False), (FasterWide, 1, False)]
+)
+def test_a_lone_text_gets_all_cores_where_that_is_faster(bundle, made, threads, wide):
+    choice = chosen(bundle, "onnxruntime", Resources("cpu", threads), onnxruntime=made)
+
+    assert ("a lone text gets all cores" in choice.reason) == wide
+    assert choice.engine.slots == threads
+    assert choice.engine.run([[4]]).shape == (1, 2)

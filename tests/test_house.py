@@ -23,7 +23,7 @@ FLOORS = [
     {"listener"},
     {"schemas", "registry", "tokenizer"},
     {"engine"},
-    {"ort_engine", "openvino_engine", "warmup", "batcher"},
+    {"ort_engine", "openvino_engine", "lone", "warmup", "batcher"},
     {"engines"},
     {"classifier"},
     {"family", "metrics"},

@@ -12,6 +12,7 @@ from models.data import read_labels
 from models.recipe import RecipeError, lineage
 from models.workshop import Workshop
 from serving.bundle import read_bundle
+from serving.engine import Resources
 from serving.ort_engine import OrtEngine
 from serving.tokenizer import Tokenizer
 from tests.tiny_architectures import ARCHITECTURES, write_classifier
@@ -68,7 +69,7 @@ def test_an_adopted_classifier_is_served_as_torch_answers(made, tmp_path, archit
     assert bundle.manifest.labels == list(LABELS)
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     encodings = [e.ids for e in Tokenizer(bundle.tokenizer_path, 32).encode(TEXTS)]
-    together = OrtEngine(bundle, "cpu", threads=1).run(encodings)
+    together = OrtEngine(bundle, Resources("cpu", threads=1)).run(encodings)
     for ids, answer in zip(encodings, together, strict=True):
         with torch.no_grad():
             expected = model(torch.tensor([ids])).logits[0].numpy()

@@ -26,6 +26,7 @@ from serving.bundle import (
     file_sha256,
     read_bundle,
 )
+from serving.engine import Resources
 from serving.ort_engine import OrtEngine
 from serving.registry import publish, read_registry
 from serving.tokenizer import Tokenizer
@@ -115,7 +116,7 @@ def test_serving_answers_with_the_published_bundles_and_they_have_learnt(built, 
     for variant in VARIANTS:
         bundle = family[variant]
         tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
-        engine = OrtEngine(bundle, "cpu", threads=1)
+        engine = OrtEngine(bundle, Resources("cpu", threads=1))
         logits = [engine.run([e.ids])[0] for e in tokenizer.encode([row.text for row in rows])]
         right = np.mean(
             [(int(x.argmax()),) == row.labels for x, row in zip(logits, rows, strict=True)]

@@ -14,7 +14,8 @@ from models.schemes import operators, quantised
 from models.sensitivity import most_sensitive_first
 from models.workshop import Job
 from serving.bundle import read_bundle, verify
-from serving.engines import Needs, choose
+from serving.engine import Resources
+from serving.engines import choose
 from serving.errors import BundleError
 from serving.ort_engine import OrtEngine
 from serving.tokenizer import Tokenizer
@@ -68,9 +69,12 @@ def test_openvinos_int8_multiplies_in_int8_and_only_openvino_reads_it(tone):
 
     assert computed.count("i8") + computed.count("u8") > len(computed) / 2
     with pytest.raises(BundleError, match="SIZEWISE_ENGINE"):
-        OrtEngine(bundle, "cpu", 1)
+        OrtEngine(bundle, Resources("cpu", threads=1))
     tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
-    assert choose(bundle, tokenizer, "auto", Needs("cpu", 1, 64)).name == "openvino"
+    assert (
+        choose(bundle, tokenizer, "auto", Resources("cpu", threads=1), max_batch_tokens=64).name
+        == "openvino"
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.bundle import read_bundle
+from serving.engine import Resources
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.openvino_engine import OpenVinoEngine
 from serving.ort_engine import OrtEngine
@@ -22,7 +23,9 @@ def bundle(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engines(bundle):
-    return OpenVinoEngine(bundle, "cpu", threads=2), OrtEngine(bundle, "cpu", threads=2)
+    return OpenVinoEngine(bundle, Resources("cpu", threads=2)), OrtEngine(
+        bundle, Resources("cpu", threads=2)
+    )
 
 
 @settings(deadline=None)
@@ -39,12 +42,12 @@ def test_there_are_as_many_slots_as_threads(engines):
 
 def test_another_device_is_refused_at_the_start(bundle):
     with pytest.raises(StartError, match="onnxruntime"):
-        OpenVinoEngine(bundle, "cuda", threads=2)
+        OpenVinoEngine(bundle, Resources("cuda", threads=2))
 
 
 def test_a_graph_that_answers_nan_is_an_error_and_not_an_answer(tmp_path):
     write_bundle(tmp_path, scale=float("nan"))
-    engine = OpenVinoEngine(read_bundle(tmp_path), "cpu", threads=1)
+    engine = OpenVinoEngine(read_bundle(tmp_path), Resources("cpu", threads=1))
 
     with pytest.raises(EngineFailed, match="non-finite"):
         engine.run([[4]])
@@ -57,4 +60,4 @@ def test_a_graph_that_it_cannot_read_is_refused_with_the_reason(tmp_path):
     onnx.save(model, tmp_path / "model.onnx")
 
     with pytest.raises(BundleError, match="NoSuchOperator"):
-        OpenVinoEngine(read_bundle(tmp_path), "cpu", threads=1)
+        OpenVinoEngine(read_bundle(tmp_path), Resources("cpu", threads=1))

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.bundle import read_bundle
+from serving.engine import Resources
 from serving.errors import BundleError, EngineFailed, StartError
-from serving.ort_engine import OrtEngine
+from serving.ort_engine import OrtEngine, provider_options
 from tests.bundles import VOCABULARY, WEIGHTS, write_bundle
 
 HAS_CUDA = Path("/proc/driver/nvidia/version").exists()
@@ -19,7 +20,7 @@ IDS = st.lists(st.integers(0, len(VOCABULARY) - 1), min_size=1, max_size=20)
 def engine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
     write_bundle(folder)
-    return OrtEngine(read_bundle(folder), "cpu", threads=2)
+    return OrtEngine(read_bundle(folder), Resources("cpu", threads=2))
 
 
 @settings(deadline=None)
@@ -41,7 +42,15 @@ def test_a_device_that_is_not_there_stops_the_start_instead_of_falling_back(tmp_
     write_bundle(tmp_path)
 
     with pytest.raises(StartError, match="SIZEWISE_DEVICE"):
-        OrtEngine(read_bundle(tmp_path), "cuda", threads=2)
+        OrtEngine(read_bundle(tmp_path), Resources("cuda", threads=2))
+
+
+def test_the_gpu_memory_limit_reaches_the_cuda_provider():
+    limited = provider_options(Resources("cuda", threads=2, gpu_memory_bytes=2_000_000_000))
+
+    assert limited["gpu_mem_limit"] == "2000000000"
+    assert "gpu_mem_limit" not in provider_options(Resources("cuda", threads=2))
+    assert not provider_options(Resources("cpu", threads=2, gpu_memory_bytes=2_000_000_000))
 
 
 def test_an_id_outside_the_vocabulary_is_an_engine_failure_and_not_a_crash(engine):
@@ -53,7 +62,7 @@ def test_an_id_outside_the_vocabulary_is_an_engine_failure_and_not_a_crash(engin
 
 def test_a_graph_that_answers_nan_is_an_error_and_not_an_answer(tmp_path):
     write_bundle(tmp_path, scale=float("nan"))
-    engine = OrtEngine(read_bundle(tmp_path), "cpu", threads=1)
+    engine = OrtEngine(read_bundle(tmp_path), Resources("cpu", threads=1))
 
     with pytest.raises(EngineFailed, match="non-finite"):
         engine.run([[4]])
@@ -67,7 +76,7 @@ def test_a_graph_with_other_inputs_is_refused_by_name(tmp_path):
     onnx.save(model, tmp_path / "model.onnx")
 
     with pytest.raises(BundleError, match="something"):
-        OrtEngine(read_bundle(tmp_path), "cpu", threads=1)
+        OrtEngine(read_bundle(tmp_path), Resources("cpu", threads=1))
 
 
 @pytest.mark.gpu
@@ -76,7 +85,7 @@ def test_cuda_gives_the_answers_of_the_cpu(tmp_path):
     write_bundle(tmp_path)
     batch = [[4, 5, 6], [7], [8, 9, 4, 4, 4]]
 
-    on_cuda = OrtEngine(read_bundle(tmp_path), "cuda", threads=2).run(batch)
+    on_cuda = OrtEngine(read_bundle(tmp_path), Resources("cuda", threads=2)).run(batch)
 
-    on_cpu = OrtEngine(read_bundle(tmp_path), "cpu", threads=2).run(batch)
+    on_cpu = OrtEngine(read_bundle(tmp_path), Resources("cpu", threads=2)).run(batch)
     np.testing.assert_allclose(on_cuda, on_cpu, atol=1e-3)
