@@ -3,6 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 SERVE := .venv/bin/python
 DEV := .venv-dev/bin/python
+# What the load test measures: the family that `make models` built, or the shipped one.
+REGISTRY ?= $(firstword $(wildcard build/registry) models/registry)
+SCENARIO ?=
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: run test check models loadtest bench
@@ -20,7 +23,7 @@ models: .venv-dev/installed
 	@$(DEV) -m models all
 
 loadtest: .venv-dev/installed
-	@$(DEV) -m loadtest run
+	@$(DEV) -m loadtest run $(SCENARIO) --registry $(REGISTRY)
 
 bench: .venv-dev/installed
 	@$(DEV) -m tests.bench

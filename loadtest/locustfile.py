@@ -1,10 +1,11 @@
 """What Locust runs: one phase of load, closed or open, that keeps every request's raw times.
 
 It does not know which phases there are nor what is made of the times; run.py says and
-summary.py does.
+summary.py does. Without --phase it is what `python -m loadtest watch` shows in Locust's own pages.
 """
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from itertools import cycle
@@ -18,8 +19,17 @@ from locust import FastHttpUser, constant, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.exception import StopUser
+from locust.runners import MasterRunner, WorkerRunner
+from numpy.typing import NDArray
 
-from loadtest.payloads import poisson_arrivals_s, seeded_texts, texts_from
+from loadtest.payloads import (
+    constant_arrivals_s,
+    poisson_arrivals_s,
+    ramp_arrivals_s,
+    recorded_arrivals_s,
+    seeded_texts,
+    texts_from,
+)
 from loadtest.samples import (
     NO_ANSWER,
     Client,
@@ -34,17 +44,23 @@ ANSWER_TIMEOUT_S = 30.0
 MAX_IN_FLIGHT = 1000  # above it an open phase sends late, which the report then says
 LAG_PROBE_S = 0.01
 HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+if api_key := os.environ.get("SIZEWISE_API_KEY"):
+    HEADERS["Authorization"] = f"Bearer {api_key}"
 
 
 class Recording:
     """The phase under way: what to send, what came of it, and how busy this client was."""
 
-    def __init__(self, phase: Phase, texts: list[str]) -> None:
-        """Makes all request bodies beforehand, so that no time under load goes into it."""
+    def __init__(self, phase: Phase, texts: list[str], share: int, shares: int) -> None:
+        """Makes all request bodies beforehand, so that no time under load goes into it.
+
+        This process sends each `shares`th arrival of an open phase, from number `share` on.
+        """
         self.phase = phase
-        self.bodies: Iterator[str] = cycle([_body(phase, text) for text in texts])
+        self.bodies: Iterator[str] = cycle(_bodies(phase, texts))
+        self.arrivals_s = arrivals_s(phase)[share::shares] if phase.kind == "open" else None
         self.rows: list[Row] = []
-        self.users_left = phase.users
+        self.users_left = -(-(phase.users - share) // shares)
         self._lags_s = [0.0]
         self._origin_s = time.perf_counter()
         self._origin_cpu_s = time.process_time()
@@ -67,17 +83,33 @@ class Recording:
         return Client(loop_lag_p99_s=lag_s, cpu_share=cpu_s / self.now_s())
 
 
-def _body(phase: Phase, text: str) -> str:
+def arrivals_s(phase: Phase) -> NDArray[np.float64]:
+    """When an open phase's requests are due, in seconds from its beginning, ascending."""
+    if phase.trace is not None:
+        return recorded_arrivals_s(Path(phase.trace), phase.total_s)
+    if phase.arrivals == "constant":
+        return constant_arrivals_s(phase.rate_rps, phase.total_s)
+    if phase.arrivals == "ramp":
+        return ramp_arrivals_s(phase.rate_rps, phase.total_s, phase.seed)
+    return poisson_arrivals_s(phase.rate_rps, phase.total_s, phase.seed)
+
+
+def _bodies(phase: Phase, texts: list[str]) -> list[str]:
     # A degraded answer would be another variant's; a long text shall cost, not fail.
-    return json.dumps(
-        {
-            "texts": [text],
-            "model": phase.model,
-            "variant": phase.variant,
-            "truncate": True,
-            "allow_degraded": False,
-        }
-    )
+    asked: dict[str, Any] = {
+        "model": phase.model,
+        "variant": phase.variant,
+        "truncate": True,
+        "allow_degraded": False,
+    }
+    if phase.deadline_ms is not None:
+        asked["deadline_ms"] = phase.deadline_ms
+    size = phase.texts_per_request
+    wrapped = texts + texts[: size - 1]
+    step = size if len(texts) >= size else 1
+    return [
+        json.dumps({"texts": wrapped[at : at + size]} | asked) for at in range(0, len(texts), step)
+    ]
 
 
 class ClassifyUser(FastHttpUser):
@@ -91,7 +123,7 @@ class ClassifyUser(FastHttpUser):
     recording: ClassVar[Recording]
 
     def classify(self, intended_s: float) -> None:
-        """Sends one text and keeps its times, also when there is no answer."""
+        """Sends one request and keeps its times, also when there is no answer."""
         recording = self.recording
         status, response_bytes, server_ms = NO_ANSWER, 0, dict[str, float]()
         start_s = recording.now_s()
@@ -109,17 +141,18 @@ class ClassifyUser(FastHttpUser):
             )
 
     def on_stop(self) -> None:
-        """Ends the run with the last user."""
+        """Ends the run with the last user, where no master does."""
         self.recording.users_left -= 1
-        if self.recording.users_left == 0 and self.environment.runner:
-            gevent.spawn(self.environment.runner.quit)
+        runner = self.environment.runner
+        if self.recording.users_left == 0 and runner and not isinstance(runner, WorkerRunner):
+            gevent.spawn(runner.quit)
 
 
 class ClosedUser(ClassifyUser):
-    """Sends the next text as soon as the last is answered."""
+    """Sends the next request as soon as the last is answered."""
 
     @task
-    def next_text(self) -> None:
+    def next_request(self) -> None:
         """One request, until the phase's time is over."""
         now_s = self.recording.now_s()
         if now_s >= self.recording.phase.total_s:
@@ -133,9 +166,10 @@ class OpenUser(ClassifyUser):
     @task
     def all_arrivals(self) -> None:
         """Every arrival in a greenlet of its own; waits for the last answer."""
-        recording, phase = self.recording, self.recording.phase
+        recording = self.recording
+        assert recording.arrivals_s is not None, "a closed phase got an open user: this is a bug"
         in_flight = Pool(MAX_IN_FLIGHT)
-        for arrival_s in poisson_arrivals_s(phase.rate_rps, phase.total_s, phase.seed):
+        for arrival_s in recording.arrivals_s:
             gevent.sleep(max(0.0, arrival_s - recording.now_s()))
             in_flight.spawn(self.classify, float(arrival_s))
         in_flight.join()
@@ -143,28 +177,46 @@ class OpenUser(ClassifyUser):
 
 
 def add_arguments(parser: LocustArgumentParser) -> None:
-    """What run.py tells this process."""
+    """What run.py tells this process, in types that a master can send its workers."""
     parser.add_argument("--phase", type=json.loads, required=True, help="samples.Phase, as JSON")
-    parser.add_argument("--samples", type=Path, required=True, help="Parquet file to write")
-    parser.add_argument("--texts", type=Path, help="texts to send, one a line")
+    parser.add_argument("--samples", help="Parquet file to write; none when left out")
+    parser.add_argument("--texts", help="texts to send, one a line")
+    parser.add_argument("--shares", type=int, default=1, help="processes that send")
 
 
 def begin(environment: Environment, **_: Any) -> None:
     """Starts the clock of the phase."""
+    if isinstance(environment.runner, MasterRunner):
+        return
     options = environment.parsed_options
     assert options is not None, "Locust started without a command line: this is a bug"
     phase = Phase(**options.phase)
-    texts = texts_from(options.texts) if options.texts else seeded_texts(DISTINCT_TEXTS, phase.seed)
-    ClassifyUser.recording = Recording(phase, texts)
+    texts = (
+        texts_from(Path(options.texts))
+        if options.texts
+        else seeded_texts(DISTINCT_TEXTS, phase.seed)
+    )
+    ClassifyUser.recording = Recording(phase, texts, _share(environment), options.shares)
     gevent.spawn(ClassifyUser.recording.watch_loop)
 
 
 def finish(environment: Environment, **_: Any) -> None:
     """Writes the raw times."""
+    if isinstance(environment.runner, MasterRunner):
+        return
     options = environment.parsed_options
     assert options is not None, "Locust started without a command line: this is a bug"
+    if options.samples is None:
+        return
     recording = ClassifyUser.recording
-    write_samples(options.samples, recording.rows, recording.phase, recording.client())
+    path = Path(options.samples)
+    path = path.with_name(f"{path.stem}.{_share(environment)}{path.suffix}")
+    write_samples(path, recording.rows, recording.phase, recording.client())
+
+
+def _share(environment: Environment) -> int:
+    runner = environment.runner
+    return runner.worker_index if isinstance(runner, WorkerRunner) else 0
 
 
 hooks: Any = events  # Locust leaves add_listener without types

@@ -92,3 +92,35 @@ def poisson_arrivals_s(rate_rps: float, duration_s: float, seed: int) -> NDArray
     """
     random = np.random.default_rng(seed)
     return np.sort(random.uniform(0.0, duration_s, random.poisson(rate_rps * duration_s)))
+
+
+def constant_arrivals_s(rate_rps: float, duration_s: float) -> NDArray[np.float64]:
+    """Arrival times on [0, duration_s) at equal distances, in seconds."""
+    return np.arange(0.0, duration_s, 1.0 / rate_rps)
+
+
+def ramp_arrivals_s(rate_rps: float, duration_s: float, seed: int) -> NDArray[np.float64]:
+    """Poisson arrivals on [0, duration_s) whose rate grows linearly from 0 to `rate_rps`.
+
+    Sorted draws again, now from the density that is proportional to the rate.
+    """
+    random = np.random.default_rng(seed)
+    draws = random.uniform(0.0, 1.0, random.poisson(rate_rps * duration_s / 2.0))
+    times_s: NDArray[np.float64] = duration_s * np.sqrt(np.sort(draws))
+    return times_s
+
+
+def recorded_arrivals_s(path: Path, duration_s: float) -> NDArray[np.float64]:
+    """Arrival times from a file, one a line in seconds, counted from the first, before duration_s.
+
+    Raises ValueError when the file can't be read as such or holds none.
+    """
+    try:
+        times_s = np.sort(np.loadtxt(path, dtype=np.float64, ndmin=1))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"trace {path}: {error}; give one time in seconds a line") from error
+    if not times_s.size or not np.isfinite(times_s).all():
+        raise ValueError(f"trace {path} holds no finite time: give one in seconds a line")
+    since_first_s = times_s - times_s[0]
+    inside: NDArray[np.float64] = since_first_s[since_first_s < duration_s]
+    return inside

@@ -1,83 +1,220 @@
-"""The report: raw times and run.json to report.json, report.md and a plot.
+"""The report: raw times and run.json to report.json, report.md, report.html and its pictures.
 
 It does not know how the times were measured.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from loadtest.frontier import Candidate, pareto
-from loadtest.plot import plot
+import numpy as np
+
+from loadtest.floor import FLOOR
+from loadtest.frontier import Candidate, Point, capacity, mean, pareto
+from loadtest.law import fit_law
+from loadtest.page import page
+from loadtest.plot import pictures
+from loadtest.run import SCHEMA_VERSION, sample_files
 from loadtest.samples import read_samples
+from loadtest.scenario import Scenario
 from loadtest.server import LoadTestError
-from loadtest.summary import summarise
+from loadtest.summary import LoadSummary, combine
 from loadtest.tables import markdown
 
-PHASES = ("closed", "open")
 SPLIT = "test"  # the evaluation that a variant is judged by
+_REFERENCE_SHARE = 0.5
+_SIZES = ("parameters", "bytes")
 
 
 def rebuild(folder: Path) -> str:
-    """Writes report.json, report.md and frontier.png into a folder that `run` filled.
+    """Writes report.json, report.md, report.html and PNGs into a folder that `run` filled.
 
     Returns the text of report.md. Raises LoadTestError when the folder holds no run.
     """
-    try:
-        about = json.loads((folder / "run.json").read_text())
-    except (OSError, ValueError) as error:
-        raise LoadTestError(f"{folder} holds no run.json: name a folder that `run` made") from error
-    variants = [
-        _variant(folder, model["model"], variant)
-        for model in about.pop("models")
-        for variant in model["variants"]
-    ]
-    measured = [variant for variant in variants if variant["phases"]]
-    if not measured:
-        raise LoadTestError(f"{folder / 'samples'} holds no raw times: run python -m loadtest run")
-    best = {
-        (model, name)
-        for model in {variant["model"] for variant in measured}
-        for name in _frontier([variant for variant in measured if variant["model"] == model])
-    }
-    for variant in measured:
-        variant["on_frontier"] = (variant["model"], variant["variant"]) in best
-    report = about | {"variants": measured}
+    report = build(folder)
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    plot(report, folder / "frontier.png")
+    drawn = pictures(report)
+    for name, figure in drawn.items():
+        figure.savefig(folder / f"{name}.png", dpi=120)
     text = markdown(report)
     (folder / "report.md").write_text(text)
+    (folder / "report.html").write_text(page(report, drawn))
     return text
 
 
-def _variant(folder: Path, model: str, listed: dict[str, Any]) -> dict[str, Any]:
-    """One variant as the server describes it, with the figures of its phases."""
-    files = {
-        kind: folder / "samples" / f"{model}.{listed['variant']}.{kind}.parquet" for kind in PHASES
+def read_report(folder: Path) -> dict[str, Any]:
+    """The report.json of a folder that `run` filled. Raises LoadTestError when it is not there."""
+    try:
+        report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    except (OSError, ValueError) as error:
+        raise LoadTestError(
+            f"{folder} holds no report.json: python -m loadtest report {folder} makes it of a run"
+        ) from error
+    if (version := report.get("schema_version")) != SCHEMA_VERSION:
+        raise LoadTestError(
+            f"{folder / 'report.json'} has schema version {version}, not {SCHEMA_VERSION}: "
+            f"measure again, or rebuild it with python -m loadtest report {folder}"
+        )
+    return report
+
+
+def build(folder: Path) -> dict[str, Any]:
+    """The contents of report.json. Raises LoadTestError when the folder holds no run."""
+    try:
+        about: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError) as error:
+        raise LoadTestError(f"{folder} holds no run.json: name a folder that `run` made") from error
+    if about["schema_version"] != SCHEMA_VERSION:
+        raise LoadTestError(f"{folder} is of another version of this program: measure again")
+    scenario = Scenario.model_validate(about["scenario"])
+    servers = about.pop("servers")
+    measured = [
+        _variant(folder, scenario, servers, model["model"], variant)
+        for model in about.pop("models")
+        for variant in model["variants"]
+    ]
+    measured = [variant for variant in measured if variant["loads"]]
+    if not measured:
+        raise LoadTestError(f"{folder / 'samples'} holds no raw times: run python -m loadtest run")
+    reference = _reference(scenario)
+    for model in {variant["model"] for variant in measured}:
+        family = [variant for variant in measured if variant["model"] == model]
+        best = _frontier(family, reference)
+        for variant in family:
+            variant["on_frontier"] = variant["variant"] in best
+    floor = dict(zip(("model", "variant"), FLOOR, strict=True))
+    return about | {
+        "reference_load": reference,
+        "variants": measured,
+        "floor": _loads(folder, scenario, *floor.values()),
+        "laws": [asdict(law) | label for law, label in _laws(measured, reference)],
+        "refused": [
+            f"{variant['model']}/{variant['variant']}, {name}, {reason}"
+            for variant in measured
+            for name, load in variant["loads"].items()
+            for reason in load["refusals"]
+        ],
     }
+
+
+def _variant(
+    folder: Path,
+    scenario: Scenario,
+    servers: list[dict[str, Any]],
+    model: str,
+    listed: dict[str, Any],
+) -> dict[str, Any]:
+    """One variant as the server describes it, with the figures of its loads."""
+    name = listed["variant"]
+    own = [each for each in servers if (each["model"], each["variant"]) == (model, name)]
+    ready_s = [each["ready_s"] for each in own if each["ready_s"] is not None]
+    peak_bytes = [each["peak_bytes"] for each in own if each["peak_bytes"] is not None]
+    loads = _loads(folder, scenario, model, name)
+    points = _points(loads)
+    within = capacity(points, scenario.slo_p99_ms)
+    ready = mean(ready_s)
     return {
         "model": model,
         "accuracy": listed["evaluations"].get(SPLIT, {}).get("accuracy"),
         **{key: listed[key] for key in ("variant", "version", "precision", "parameters", "bytes")},
-        "phases": {
-            kind: asdict(summarise(read_samples(file)))
-            for kind, file in files.items()
-            if file.is_file()
-        },
+        "engine": listed.get("engine"),
+        "ready_s": asdict(ready) if ready else None,
+        "peak_bytes": max(peak_bytes, default=None),
+        "loads": loads,
+        "curve": [asdict(point) for point in points],
+        "within_slo": asdict(within) if within else None,
     }
 
 
-def _frontier(variants: list[dict[str, Any]]) -> list[str]:
-    """Names of one family's variants that no other beats in accuracy, open p99 and bytes."""
+def _loads(folder: Path, scenario: Scenario, model: str, variant: str) -> dict[str, Any]:
+    return {
+        load.name: asdict(summary)
+        for load in scenario.loads
+        if (summary := _load(folder, scenario, f"{model}.{variant}.{load.name}"))
+    }
+
+
+def _load(folder: Path, scenario: Scenario, name: str) -> LoadSummary | None:
+    rounds = [
+        read_samples(files)
+        for number in range(scenario.rounds)
+        if (files := sample_files(folder, f"{name}.{number}"))
+    ]
+    return combine(rounds, scenario.slo_p99_ms) if rounds else None
+
+
+def _points(loads: dict[str, Any]) -> list[Point]:
+    """The latency-throughput curve: every open load of constant rate that was not refused."""
+    return [
+        Point(load["offered_rps"]["value"], load["latency_ms"]["p99"]["value"])
+        for load in loads.values()
+        if load["kind"] == "open" and load["arrivals"] != "ramp" and load["latency_ms"]
+    ]
+
+
+def _reference(scenario: Scenario) -> str | None:
+    """The open load that variants are compared by: the one nearest to half the saturation."""
+    opened = [load for load in scenario.loads if load.kind == "open" and load.arrivals != "ramp"]
+    if not opened:
+        return None
+    shares = [abs((load.share or _REFERENCE_SHARE) - _REFERENCE_SHARE) for load in opened]
+    return opened[int(np.argmin(shares))].name
+
+
+def _frontier(variants: list[dict[str, Any]], reference: str | None) -> list[str]:
+    """Names of one family's variants that no other beats in accuracy, p99 and bytes."""
     candidates = [
         Candidate(
             name=variant["variant"],
             accuracy=variant["accuracy"]["value"],
-            latency_ms=variant["phases"]["open"]["latency_ms"]["p99"]["value"],
+            latency_ms=load["latency_ms"]["p99"]["value"],
             bytes=variant["bytes"],
         )
         for variant in variants
-        if variant["accuracy"] and variant["phases"].get("open", {}).get("latency_ms")
+        if variant["accuracy"] and (load := variant["loads"].get(reference)) and load["latency_ms"]
     ]
     return [candidate.name for candidate in pareto(candidates)]
+
+
+def _laws(variants: list[dict[str, Any]], reference: str | None) -> Iterator[tuple[Any, Any]]:
+    """Engine time, latency and cost against size, over all variants and for each precision."""
+    what = {
+        "engine, ms": lambda variant: _median_ms(variant, reference, "engine"),
+        "end to end, ms": lambda variant: _p50_ms(variant, reference),
+        "ms of the machine a text, saturated": _machine_ms,
+    }
+    precisions = sorted({variant["precision"] for variant in variants})
+    for time, of in what.items():
+        for size in _SIZES:
+            for precision in (None, *precisions):
+                chosen = [
+                    (variant[size], of(variant))
+                    for variant in variants
+                    if precision in (None, variant["precision"])
+                ]
+                known = [(bytes_, ms) for bytes_, ms in chosen if ms]
+                law = fit_law([each for each, _ in known], [ms for _, ms in known])
+                if law:
+                    yield law, {"time": time, "size": size, "precision": precision or "all"}
+
+
+def _median_ms(variant: dict[str, Any], load: str | None, step: str) -> float | None:
+    found = variant["loads"].get(load)
+    return found["split_median_ms"][step] if found else None
+
+
+def _p50_ms(variant: dict[str, Any], load: str | None) -> float | None:
+    found = variant["loads"].get(load)
+    return found["latency_ms"]["p50"]["value"] if found and found["latency_ms"] else None
+
+
+def _machine_ms(variant: dict[str, Any]) -> float | None:
+    """Milliseconds of the whole machine for a text, by the first closed load's throughput."""
+    closed = (load for load in variant["loads"].values() if load["kind"] == "closed")
+    first = next(closed, None)
+    if not first or not first["achieved_rps"]:
+        return None
+    texts_per_s: float = first["achieved_rps"]["value"] * first["texts_per_request"]
+    return 1e3 / texts_per_s

@@ -1,4 +1,4 @@
-"""The measurement: which variants, which phases, in which order.
+"""The measurement: which variants, which loads, in which order, on which server.
 
 It does not know how a request is sent (locustfile.py) nor how figures are made (summary.py).
 """
@@ -6,67 +6,98 @@ It does not know how a request is sent (locustfile.py) nor how figures are made 
 import json
 import subprocess
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from loadtest.children import child, last_words
+from loadtest.floor import FLOOR, write_floor
 from loadtest.machine import machine
-from loadtest.samples import Phase, read_samples
-from loadtest.server import LoadTestError, ask, served
-from loadtest.summary import Summary, summarise
+from loadtest.samples import Phase, Samples, read_samples
+from loadtest.scenario import Load, Scenario
+from loadtest.server import LoadTestError, Server, ask, served
+from loadtest.summary import summarise
 
-SCHEMA_VERSION = 1
-OPEN_SHARE = 0.6  # of the variant's own closed throughput, where no rate is given
+SCHEMA_VERSION = 2
 END_BOUND_S = 90.0  # beyond a phase's own time: starting Locust, and its longest wait
+_STOP_S = 35  # Locust's own wait for the last answers, where a master ends the run
+
+Target = tuple[str, str]
+"""(model, variant)"""
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the user asked for; the fields are the options of `python -m loadtest run`."""
+@dataclass
+class Run:
+    """One measurement: what was asked and what is known so far; `folder` holds its raw times."""
 
+    folder: Path
+    scenario: Scenario
     registry: Path | None
-    out: Path
-    measured_s: float
-    warmup_s: float
-    users: int
-    rate_rps: float | None
-    variant: list[str] | None
-    texts: Path | None
-    seed: int
+    url: str | None
+    about: dict[str, Any]
+    saturated_rps: dict[Target, float] = field(default_factory=dict)
+
+    def keep(self) -> None:
+        """Writes run.json, so that a run that breaks off has its report too."""
+        (self.folder / "run.json").write_text(json.dumps(self.about, indent=2) + "\n")
+
+    def server(self, target: Target) -> AbstractContextManager[Server]:
+        """The server that was given, or one of its own for this variant alone."""
+        if self.url is not None:
+            return nullcontext(Server(self.url))
+        model, variant = target
+        log = self.folder / "logs" / f"server-{model}.{variant}.log"
+        return served(self.folder / "registries" / f"{model}.{variant}", log)
 
 
-def run(options: Options, command: str) -> Path:
-    """Measures each variant on a server of its own and returns the folder of raw times.
+def run(
+    scenario: Scenario,
+    out: Path,
+    command: str,
+    *,
+    registry: Path | None = None,
+    url: str | None = None,
+    wanted: list[str] | None = None,
+) -> Path:
+    """Measures each variant under each load in each round and returns the folder of raw times.
 
+    With a registry every variant gets servers of its own; with a URL that server is driven.
     The folder holds run.json (what was asked, where, and the server's own list of variants),
-    samples/*.parquet and logs/. Prints a line a phase.
+    samples/*.parquet and logs/.
     Raises LoadTestError when nothing can be measured, with the remedy.
     """
     started = datetime.now(UTC)
-    folder = options.out / started.strftime("%Y%m%dT%H%M%SZ")
+    folder = out / started.strftime("%Y%m%dT%H%M%SZ")
     folder.mkdir(parents=True)
     print(f"Raw times go to {folder}; should the run break off: python -m loadtest report {folder}")
-    with served(options.registry, folder / "logs" / "server.log") as url:
-        listed = ask(f"{url}/v1/models")
+    first = served(registry, folder / "logs" / "server.log") if registry else nullcontext(None)
+    with first as server:
+        listed = ask(f"{server.url if server else url}/v1/models")["models"]
     about = {
         "schema_version": SCHEMA_VERSION,
         "started_utc": started.isoformat(timespec="seconds"),
         "command": command,
         "machine": machine(),
-        "open_share": OPEN_SHARE if options.rate_rps is None else None,
-        "models": listed["models"],
+        "url": url,
+        "scenario": scenario.model_dump(mode="json"),
+        "models": listed,
+        "servers": [],
     }
-    (folder / "run.json").write_text(json.dumps(about, indent=2) + "\n")
-    for model, variant in _targets(listed["models"], options.variant):
-        log = folder / "logs" / f"server-{model}.{variant}.log"
-        with served(options.registry, log) as url:
-            _measure(model, variant, url, folder, options)
+    this = Run(folder, scenario, registry, url, about)
+    this.keep()
+    targets = list(_targets(listed, wanted))
+    if registry is not None:
+        _lay_out(this, targets)
+        targets += [FLOOR] if scenario.floor else []
+    _rounds(this, targets)
     return folder
 
 
-def _targets(models: list[dict[str, Any]], wanted: list[str] | None) -> Iterator[tuple[str, str]]:
+def _targets(models: list[dict[str, Any]], wanted: list[str] | None) -> Iterator[Target]:
     """(model, variant) of every variant that was asked for; all of them by default."""
     listed = [(model["model"], variant) for model in models for variant in model["variants"]]
     ready = [
@@ -84,74 +115,127 @@ def _targets(models: list[dict[str, Any]], wanted: list[str] | None) -> Iterator
     yield from (pair for pair in ready if not wanted or pair[1] in wanted)
 
 
-def _measure(model: str, variant: str, url: str, folder: Path, options: Options) -> None:
-    """The closed phase, then the open one at a rate that follows from it."""
+def _lay_out(this: Run, targets: list[Target]) -> None:
+    """A registry of its own for every variant, so that each is measured alone, and the floor's."""
+    assert this.registry is not None, "without a registry there is nothing to lay out"
+    registries = this.folder / "registries"
+    for model, variant in targets:
+        family = registries / f"{model}.{variant}" / model
+        family.mkdir(parents=True)
+        (family / variant).symlink_to((this.registry / model / variant).resolve())
+    if this.scenario.floor:
+        model, variant = targets[0]
+        write_floor(this.registry / model / variant, registries / ".".join(FLOOR))
+
+
+def _rounds(this: Run, targets: list[Target]) -> None:
+    """Every round begins with another variant, so that a drift of the machine hits all alike."""
+    loads = this.scenario.loads
+    total = this.scenario.rounds * len(targets) * len(loads)
+    with tqdm(total=total, unit="phase", dynamic_ncols=True) as progress:
+        for number in range(this.scenario.rounds):
+            turn = number % len(targets)
+            for target in targets[turn:] + targets[:turn]:
+                with this.server(target) as server:
+                    _check_pinned(server.url, target)
+                    for load in loads:
+                        progress.set_postfix_str(f"{target[1]}, {load.name}, round {number + 1}")
+                        _measure(this, target, load, number, server.url)
+                        progress.update()
+                    this.about["servers"].append(
+                        {
+                            "model": target[0],
+                            "variant": target[1],
+                            "round": number,
+                            "ready_s": server.ready_s,
+                            "peak_bytes": server.peak_bytes(),
+                        }
+                    )
+                    this.keep()
+
+
+def _check_pinned(url: str, target: Target) -> None:
+    model, variant = target
     answer = ask(f"{url}/v1/classify", {"texts": ["Good."], "model": model, "variant": variant})
     if (answering := answer["results"][0]["variant"]) != variant:
         raise LoadTestError(f"{variant} was asked and {answering} answered: this is a server's bug")
-    closed = Phase(
-        model=model,
-        variant=variant,
-        kind="closed",
-        users=options.users,
-        rate_rps=0.0,
-        warmup_s=options.warmup_s,
-        measured_s=options.measured_s,
-        seed=options.seed,
+
+
+def _measure(this: Run, target: Target, load: Load, number: int, url: str) -> None:
+    """One phase. The first closed load of the first round sets the rates that are shares."""
+    scenario = this.scenario
+    phase = Phase(
+        model=target[0],
+        variant=target[1],
+        load=load.name,
+        round=number,
+        kind=load.kind,
+        users=load.users or 1,
+        arrivals=load.arrivals,
+        rate_rps=load.rate_rps or (load.share or 0.0) * this.saturated_rps.get(target, 0.0),
+        trace=str(load.trace) if load.trace else None,
+        texts_per_request=load.texts_per_request,
+        deadline_ms=scenario.deadline_ms,
+        warmup_s=scenario.warmup_s,
+        measured_s=load.measured_s or scenario.measured_s,
+        seed=scenario.seed + number,
     )
-    saturated = run_phase(closed, url, folder, options.texts)
-    rate_rps = options.rate_rps or OPEN_SHARE * saturated.achieved_rps
-    if rate_rps <= 0.0:
-        raise LoadTestError(
-            f"{variant} answered nothing in the closed phase, so no open rate follows from it: "
-            f"read {folder / 'logs'} or give --rate"
-        )
-    opened = Phase(**asdict(closed) | {"kind": "open", "users": 1, "rate_rps": rate_rps})
-    run_phase(opened, url, folder, options.texts)
+    samples = run_phase(phase, url, this.folder, scenario)
+    if load.kind == "closed" and target not in this.saturated_rps:
+        achieved_rps = summarise(samples, scenario.slo_p99_ms).achieved_rps
+        if achieved_rps <= 0.0:
+            raise LoadTestError(
+                f"{target[1]} answered nothing in {load.name}, so no rate follows from it: "
+                f"read {this.folder / 'logs'}"
+            )
+        this.saturated_rps[target] = achieved_rps
 
 
-def run_phase(phase: Phase, url: str, folder: Path, texts: Path | None = None) -> Summary:
-    """Runs one phase in a Locust process of its own (gevent patches all it can reach).
+def run_phase(phase: Phase, url: str, folder: Path, scenario: Scenario) -> Samples:
+    """Runs one phase in Locust processes of its own (gevent patches all it can reach).
 
-    Leaves samples/<model>.<variant>.<kind>.parquet and Locust's log in the folder.
+    Leaves samples/<phase>.*.parquet, a file a process, and Locust's log in the folder.
     Raises LoadTestError when Locust fails or does not end in time.
     """
-    name = f"{phase.model}.{phase.variant}.{phase.kind}"
-    samples, log = folder / "samples" / f"{name}.parquet", folder / "logs" / f"locust-{name}.log"
-    load = f"{phase.users} users" if phase.kind == "closed" else f"{phase.rate_rps:.1f} requests/s"
-    print(f"{phase.variant}: {phase.kind}, {load}, {phase.total_s:g} s ...", flush=True)
-    with child(_locust_arguments(phase, url, samples, texts), log) as locust:
+    log = folder / "logs" / f"locust-{phase.name}.log"
+    with child(_locust_arguments(phase, url, folder, scenario), log) as locust:
         try:
             status = locust.wait(phase.total_s + END_BOUND_S)
         except subprocess.TimeoutExpired as error:
             raise LoadTestError(
                 f"Locust was still running {END_BOUND_S:g} s after its time: see {log}"
             ) from error
-    if status or not samples.is_file():
+    files = sample_files(folder, phase.name)
+    if status or len(files) != scenario.processes:
         raise LoadTestError(f"Locust ended with status {status}: {last_words(log)}; see {log}")
-    summary = summarise(read_samples(samples))
-    print(f"  {_in_words(summary)}", flush=True)
-    return summary
+    return read_samples(files)
 
 
-def _locust_arguments(phase: Phase, url: str, samples: Path, texts: Path | None) -> list[str]:
+def sample_files(folder: Path, phase_name: str) -> list[Path]:
+    """The files of raw times of one phase."""
+    return sorted((folder / "samples").glob(f"{phase_name}.*.parquet"))
+
+
+def _locust_arguments(phase: Phase, url: str, folder: Path, scenario: Scenario) -> list[str]:
+    users = phase.users if phase.kind == "closed" else scenario.processes
     options = {
         "--locustfile": str(Path(__file__).with_name("locustfile.py")),
         "--host": url,
-        "--users": str(phase.users),
-        "--spawn-rate": str(phase.users),
+        "--users": str(users),
+        "--spawn-rate": str(users),
         "--exit-code-on-error": "0",
         "--phase": json.dumps(asdict(phase)),
-        "--samples": str(samples),
+        "--samples": str(folder / "samples" / f"{phase.name}.parquet"),
+        "--shares": str(scenario.processes),
     }
-    if texts is not None:
-        options["--texts"] = str(texts)
+    if scenario.texts is not None:
+        options["--texts"] = str(scenario.texts)
+    if scenario.processes > 1:
+        options |= {
+            "--processes": str(scenario.processes),
+            "--run-time": f"{phase.total_s + 1:.0f}s",
+            "--stop-timeout": str(_STOP_S),
+        }
     given = [word for option in options.items() for word in option]
     user = "ClosedUser" if phase.kind == "closed" else "OpenUser"
     return ["-m", "locust", "--headless", "--only-summary", *given, user]
-
-
-def _in_words(summary: Summary) -> str:
-    figures = [f"{summary.achieved_rps:.1f} requests/s"]
-    figures += [f"{name} {ms.value:.1f} ms" for name, ms in summary.latency_ms.items()]
-    return ", ".join(figures + [f"DOUBTFUL: {doubt}" for doubt in summary.doubts])

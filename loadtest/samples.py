@@ -1,4 +1,4 @@
-"""The raw times of one phase: its columns, and its Parquet file.
+"""The raw times of one phase: its columns, and its Parquet files.
 
 It does not know who measured them or what is computed from them.
 """
@@ -29,13 +29,22 @@ _STEP = re.compile(r"([\w-]+)\s*;[^,]*?dur\s*=\s*([0-9.]+)")
 
 @dataclass(frozen=True)
 class Phase:
-    """One load on one variant. A closed phase uses `users`, an open one `rate_rps`."""
+    """One load on one variant in one round. A closed phase uses `users`, an open one `rate_rps`.
+
+    A ramp's rate grows up to `rate_rps`; a trace has its own times.
+    """
 
     model: str
     variant: str
+    load: str
+    round: int
     kind: Literal["closed", "open"]
     users: int
+    arrivals: Literal["poisson", "constant", "ramp", "trace"]
     rate_rps: float
+    trace: str | None
+    texts_per_request: int
+    deadline_ms: int | None
     warmup_s: float
     measured_s: float
     seed: int
@@ -45,13 +54,18 @@ class Phase:
         """Warm-up and measured time together, in seconds."""
         return self.warmup_s + self.measured_s
 
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        return f"{self.model}.{self.variant}.{self.load}.{self.round}"
+
 
 @dataclass(frozen=True)
 class Client:
     """How busy the client was: its own limits are not to be taken for the server's."""
 
     loop_lag_p99_s: float
-    cpu_share: float  # CPU seconds of the client a wall second; one thread can't pass 1.0
+    cpu_share: float  # CPU seconds of one process a wall second; its one thread can't pass 1.0
 
 
 @dataclass(frozen=True)
@@ -98,27 +112,34 @@ def write_samples(path: Path, rows: Sequence[Row], phase: Phase, client: Client)
     for step in SERVER_STEPS:
         columns[f"{step}_ms"] = [row.server_ms.get(step) for row in rows]
     columns["variant"] = [phase.variant] * len(rows)
-    columns["phase"] = [phase.kind] * len(rows)
+    columns["phase"] = [phase.name] * len(rows)
     about = json.dumps({"phase": asdict(phase), "client": asdict(client)})
     table = pa.table(columns, schema=_COLUMNS.with_metadata({"sizewise": about}))
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path)
 
 
-def read_samples(path: Path) -> Samples:
-    """Reads what write_samples wrote.
+def read_samples(paths: Sequence[Path]) -> Samples:
+    """One phase from what its processes wrote by write_samples; of the clients, the busiest.
 
-    Raises ValueError when the file is not one of ours.
+    Raises ValueError when a file is not one of ours.
     """
-    table = pq.read_table(path)
-    about = (table.schema.metadata or {}).get(b"sizewise")
-    if about is None:
-        raise ValueError(f"{path} is not a file of raw times: run python -m loadtest run again")
-    said = json.loads(about)
+    tables = [pq.read_table(path) for path in paths]
+    said = []
+    for path, table in zip(paths, tables, strict=True):
+        about = (table.schema.metadata or {}).get(b"sizewise")
+        if about is None:
+            raise ValueError(f"{path} is not a file of raw times: run python -m loadtest run again")
+        said.append(json.loads(about))
+    table = pa.concat_tables(each.replace_schema_metadata() for each in tables)
     columns = {name: table[name].to_numpy() for name in table.column_names if name != "phase"}
+    clients = [Client(**each["client"]) for each in said]
     return Samples(
-        phase=Phase(**said["phase"]),
-        client=Client(**said["client"]),
+        phase=Phase(**said[0]["phase"]),
+        client=Client(
+            loop_lag_p99_s=max(client.loop_lag_p99_s for client in clients),
+            cpu_share=max(client.cpu_share for client in clients),
+        ),
         server_ms={step: columns[f"{step}_ms"] for step in SERVER_STEPS},
         **{name: columns[name] for name in ("intended_s", "start_s", "end_s", "status")},
     )

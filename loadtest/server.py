@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -18,7 +19,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from loadtest.children import child, last_words
 
 READY_BOUND_S = 180.0
-_POLL_S = 0.1
+_POLL_S = 0.05
 
 _direct = build_opener(ProxyHandler({}))
 
@@ -27,22 +28,41 @@ class LoadTestError(Exception):
     """The measurement can't go on; the message is one sentence with the remedy."""
 
 
-@contextmanager
-def served(registry: Path | None, log: Path) -> Iterator[str]:
-    """Starts `python -m serving`, waits until it is ready, yields its URL, stops it.
+@dataclass(frozen=True)
+class Server:
+    """A server that answers; `ready_s` and `pid` are known of one that was started here."""
 
-    Without a registry the server takes its own default. Its output is added to `log`.
+    url: str
+    ready_s: float | None = None
+    pid: int | None = None
+
+    def peak_bytes(self) -> int | None:
+        """The most memory its process has held so far (VmHWM), in bytes."""
+        if self.pid is None:
+            return None
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        fields = dict(line.split(":", 1) for line in status.splitlines())
+        return 1024 * int(fields["VmHWM"].split()[0])
+
+
+@contextmanager
+def served(registry: Path, log: Path) -> Iterator[Server]:
+    """Starts `python -m serving` on a registry, waits until it is ready, stops it at the end.
+
+    Its output is added to `log`.
     Raises LoadTestError when it ends early or is not ready within READY_BOUND_S.
     """
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    environment = {name: value for name, value in os.environ.items() if name != "SIZEWISE_API_KEY"}
-    environment |= {"SIZEWISE_HOST": "127.0.0.1", "SIZEWISE_PORT": str(port)}
-    if registry is not None:
-        environment["SIZEWISE_REGISTRY"] = str(registry)
+    environment = os.environ | {
+        "SIZEWISE_HOST": "127.0.0.1",
+        "SIZEWISE_PORT": str(port),
+        "SIZEWISE_REGISTRY": str(registry),
+    }
+    started_s = time.monotonic()
     with child(["-m", "serving"], log, environment) as process:
         _wait_until_ready(process, url, log)
-        yield url
+        yield Server(url, time.monotonic() - started_s, process.pid)
 
 
 def ask(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -51,9 +71,10 @@ def ask(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     Raises LoadTestError with what the server said when it is not 200.
     """
     data = json.dumps(body).encode() if body is not None else None
-    request = Request(  # noqa: S310 - http only: the URL is that of the server started here
-        url, data=data, headers={"Content-Type": "application/json"}
-    )
+    headers = {"Content-Type": "application/json"}
+    if api_key := os.environ.get("SIZEWISE_API_KEY"):
+        headers["Authorization"] = f"Bearer {api_key}"
+    request = Request(url, data=data, headers=headers)  # noqa: S310 - __main__ lets only http(s) in
     try:
         with _direct.open(request, timeout=30.0) as response:
             answer: dict[str, Any] = json.load(response)

@@ -5,125 +5,178 @@ It does not know raw times or files: it shows what the report holds.
 
 from typing import Any
 
-from loadtest.summary import QUANTILES
-
 STEPS = ("tokenize", "queue", "engine", "rest")
 
 
 def markdown(report: dict[str, Any]) -> str:
     """The whole report.md."""
-    machine = report["machine"]
+    machine, scenario = report["machine"], report["scenario"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    rate = (
-        f"{report['open_share']:g} of the variant's own closed throughput"
-        if report["open_share"]
-        else "the given rate"
-    )
-    variants = _table(
-        ["model/variant", "precision", "parameters", "MB", "accuracy", "closed requests/s"]
-        + [f"open {name}, ms" for name in QUANTILES]
-        + ["frontier"],
-        [_variant_row(variant) for variant in report["variants"]],
-    )
-    phases = _table(
-        ["model/variant", "phase", "offered/s", "achieved/s", "requests", "by status"]
-        + [f"{name}, ms" for name in QUANTILES]
-        + [f"{step}, ms" for step in STEPS]
-        + ["p99 lateness, ms"],
-        [_phase_row(*item) for item in _phases(report)],
+    where = (
+        f"The server is {report['url']}; the client ran here."
+        if report["url"]
+        else "Client and server share the machine."
     )
     return f"""# Latency, throughput and accuracy against model size
 
+{headline(report)}
+
 {report["started_utc"]}, {machine["cpu"]}, {machine["cores"]} cores, {machine["system"]},
 Python {machine["python"]}, {versions}.
-Client and server share the machine.
+{where}
 
     {report["command"]}
 
 ## Variants
 
-{variants}
+{table(*variant_table(report))}
 
-Brackets hold 95 % intervals. Those of the latencies are between order statistics and take the
-requests as independent: where requests queue, the true interval is wider. Open arrivals are
-Poisson, at {rate}; their latency counts from the intended start.
-On the frontier: by these values no other variant of the family is as good in accuracy, open p99
-and bytes and better in one of them.
+Brackets hold 95 % intervals over {scenario["rounds"]} rounds. Latency is that of
+{report["reference_load"]}, from the intended start. On the frontier: no other variant of the family
+is as good in accuracy, p99 and bytes and better in one of them.
 
-## Phases
+## Loads
 
-{phases}
+{table(*load_table(report))}
 
-Steps are medians; rest is HTTP, the network and the client. A closed phase shows throughput; its
+Steps are medians; rest is HTTP, the network and the client. A closed load shows throughput; its
 latency hides queueing.
 
-## Validity
+## Latency and cost against size
 
-{_validity(report)}
+{table(*law_table(report)) if report["laws"] else "Fewer than five variants: no curve was fitted."}
+
+## Refused
+
+{refused(report)}
 """
 
 
-def _phases(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def headline(report: dict[str, Any]) -> str:
+    """In a sentence: the most accurate variant within the SLO, and the fastest."""
+    slo_ms = report["scenario"]["slo_p99_ms"]
+    within = [v for v in report["variants"] if v["within_slo"] and v["accuracy"]]
+    if not within:
+        return f"No variant kept its p99 within {slo_ms:g} ms under any measured open load."
+    best = max(within, key=lambda variant: variant["accuracy"]["value"])
+    fastest = max(within, key=lambda variant: variant["within_slo"]["rate_rps"])
+
+    def said(variant: dict[str, Any]) -> str:
+        more = "at least " if variant["within_slo"]["measured_out"] else ""
+        return (
+            f"{variant['model']}/{variant['variant']} (accuracy "
+            f"{variant['accuracy']['value']:.3f}) answers {more}"
+            f"{variant['within_slo']['rate_rps']:.0f} requests/s"
+        )
+
+    sentence = f"With a p99 of at most {slo_ms:g} ms a replica of {said(best)}"
+    if fastest is best:
+        return f"{sentence}; no variant is faster."
+    return f"{sentence}; the fastest, {said(fastest)}."
+
+
+def variant_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: one a variant."""
+    head = [
+        "model/variant", "precision", "engine", "parameters", "MB", "accuracy",
+        "saturated requests/s", "in bulk, texts/s", "requests/s within the SLO",
+        "p50, ms", "p99, ms", "p99.9, ms", "peak MB", "ready, s", "frontier",
+    ]  # fmt: skip
+    return head, [_variant_row(variant, report["reference_load"]) for variant in report["variants"]]
+
+
+def _variant_row(variant: dict[str, Any], reference: str | None) -> list[str]:
+    closed = [load for load in variant["loads"].values() if load["kind"] == "closed"]
+    bulk = [load for load in closed if load["texts_per_request"] > 1]
+    latency = variant["loads"].get(reference, {}).get("latency_ms", {})
+    within = variant["within_slo"]
     return [
-        (_name(variant), phase)
-        for variant in report["variants"]
-        for phase in variant["phases"].values()
-    ]
-
-
-def _name(variant: dict[str, Any]) -> str:
-    return f"{variant['model']}/{variant['variant']}"
-
-
-def _variant_row(variant: dict[str, Any]) -> list[str]:
-    phases = variant["phases"]
-    opened = phases.get("open", {}).get("latency_ms", {})
-    return [
-        _name(variant),
+        name_of(variant),
         variant["precision"],
+        variant["engine"] or "",
         f"{variant['parameters']:,}",
         f"{variant['bytes'] / 1e6:.1f}",
-        _estimate(variant["accuracy"], ".3f"),
-        f"{phases['closed']['achieved_rps']:.1f}" if "closed" in phases else "",
-        *(_estimate(opened.get(name), ".1f") for name in QUANTILES),
+        estimate(variant["accuracy"], ".3f"),
+        estimate(closed[0]["achieved_rps"], ".1f") if closed else "",
+        estimate(bulk[0]["achieved_rps"], ".0f", bulk[0]["texts_per_request"]) if bulk else "",
+        f"{'>= ' if within['measured_out'] else ''}{within['rate_rps']:.0f}" if within else "none",
+        *(estimate(latency.get(q), ".1f") for q in ("p50", "p99", "p99.9")),
+        f"{variant['peak_bytes'] / 1e6:.0f}" if variant["peak_bytes"] else "",
+        estimate(variant["ready_s"], ".1f") if variant["ready_s"] else "",
         "yes" if variant["on_frontier"] else "",
     ]
 
 
-def _phase_row(variant: str, phase: dict[str, Any]) -> list[str]:
-    steps = (phase["split_median_ms"][step] for step in STEPS)
+def load_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: one a load of a variant, those of the floor last."""
+    head = [
+        "model/variant", "load", "offered/s", "achieved/s", "in SLO/s", "by status",
+        "p50, ms", "p90, ms", "p99, ms", *(f"{step}, ms" for step in STEPS), "p99 lateness, ms",
+    ]  # fmt: skip
+    shown = [(name_of(variant), variant["loads"]) for variant in report["variants"]]
+    shown.append(("no inference", report["floor"]))
+    rows = [
+        _load_row(name, load_name, load)
+        for name, loads in shown
+        for load_name, load in loads.items()
+    ]
+    return head, rows
+
+
+def _load_row(variant: str, name: str, load: dict[str, Any]) -> list[str]:
+    steps = (load["split_median_ms"][step] for step in STEPS)
+    kept = [each for each in load["rounds"] if not each["refusals"]]
     return [
         variant,
-        f"closed, {phase['users']} users" if phase["kind"] == "closed" else "open",
-        f"{phase['offered_rps']:.1f}",
-        f"{phase['achieved_rps']:.1f}",
-        str(phase["requests"]),
-        ", ".join(f"{code}: {count}" for code, count in phase["status"].items()),
-        *(_estimate(phase["latency_ms"].get(name), ".1f") for name in QUANTILES),
+        name,
+        *(estimate(load[rate], ".1f") for rate in ("offered_rps", "achieved_rps", "goodput_rps")),
+        ", ".join(f"{code}: {count}" for code, count in load["status"].items()),
+        *(estimate(load["latency_ms"].get(q), ".1f") for q in ("p50", "p90", "p99")),
         *("" if ms is None else f"{ms:.2f}" for ms in steps),
-        f"{phase['lateness_p99_ms']:.1f}",
+        f"{max(each['lateness_p99_ms'] for each in kept):.1f}" if kept else "",
     ]
 
 
-def _validity(report: dict[str, Any]) -> str:
-    lines = [
-        f"- **{variant}, {phase['kind']}**: {doubt}"
-        for variant, phase in _phases(report)
-        for doubt in phase["doubts"]
+def law_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: one a fitted curve t0 + c * (size / unit)^beta."""
+    head = ["time", "against", "precision", "points", "t0", "c", "unit", "beta", "verdict"]
+    return head, [
+        [
+            law["time"],
+            law["size"],
+            law["precision"],
+            str(law["points"]),
+            estimate(law["t0"], ".2f"),
+            estimate(law["c"], ".2f"),
+            f"{law['unit']:,.0f}",
+            estimate(law["beta"], ".2f"),
+            "; ".join(law["doubts"]) or f"a power law, points within {law['scatter']:.0%}",
+        ]
+        for law in report["laws"]
     ]
-    return "\n".join(lines) or "No doubt: the client kept its schedule, all was answered."
 
 
-def _estimate(estimate: dict[str, float | None] | None, form: str) -> str:
+def refused(report: dict[str, Any]) -> str:
+    """What was measured but may not be believed, a line each."""
+    lines = [f"- {reason}" for reason in report["refused"]]
+    return "\n".join(lines) or "Nothing: the client kept its schedule and the machine its pace."
+
+
+def name_of(variant: dict[str, Any]) -> str:
+    """model/variant."""
+    return f"{variant['model']}/{variant['variant']}"
+
+
+def estimate(found: dict[str, float | None] | None, form: str, times: float = 1.0) -> str:
     """`0.870 [0.855, 0.884]`; a question mark stands for a bound that the sample can't give."""
-    if estimate is None:
+    if found is None or found["value"] is None:
         return "unknown"
-    bounds = (estimate["low"], estimate["high"])
-    low, high = ("?" if bound is None else format(bound, form) for bound in bounds)
-    return f"{estimate['value']:{form}} [{low}, {high}]"
+    bounds = (found["low"], found["high"])
+    low, high = ("?" if bound is None else format(bound * times, form) for bound in bounds)
+    return f"{found['value'] * times:{form}} [{low}, {high}]"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table whose columns line up, so that it reads well when printed too."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = [head, ["-" * width for width in widths], *rows]

@@ -28,7 +28,8 @@ _LONE_REPEATS = 20
 # A slow or busy machine gets fewer passes rather than a late start.
 _ENOUGH_S = 1.0
 _LONE_ENOUGH_S = 0.25
-# Batches that take longer would make others wait; much slower ones end the search.
+# Batches that took longer would make others wait, and leave their memory in the arena for ever;
+# much slower ones end the search.
 _LONGEST_BATCH_S = 0.25
 _HOPELESS_SHARE = 0.85
 # Small batches answer sooner, and their clients come back less at once.
@@ -61,10 +62,10 @@ def warm_up(engine: Engine, max_length: int, max_batch_tokens: int) -> Lane:
         while tokens <= max(max_batch_tokens, _GROWTH * _FEWEST_TOKENS):
             shape = _Shape(batches(tokens))
             seconds, rate = shape.run(engine, threads)
-            if seconds > _LONGEST_BATCH_S and len(sizes) >= _FEWEST_SIZES:
-                break
             sizes.append((tokens, shape))
-            if rate < best * _HOPELESS_SHARE:
+            if len(sizes) >= _FEWEST_SIZES and (
+                seconds * _GROWTH > _LONGEST_BATCH_S or rate < best * _HOPELESS_SHARE
+            ):
                 break
             best = max(best, rate)
             tokens *= _GROWTH

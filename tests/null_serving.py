@@ -1,6 +1,7 @@
 """`python -m tests.null_serving`: the real server over an engine that computes nothing."""
 
 import os
+from collections import defaultdict
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def serve(engine):
     """Serve by the environment's settings over `engine` alone, until SIGTERM."""
     settings, _ = read_settings(os.environ)
     configure_logs()
-    main.serve(settings, {"onnxruntime": engine})
+    main.serve(settings, defaultdict(lambda: engine, onnxruntime=engine))
 
 
 if __name__ == "__main__":

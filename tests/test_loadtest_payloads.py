@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest.payloads import MAX_WORDS, poisson_arrivals_s, seeded_texts, texts_from
+from loadtest.payloads import (
+    MAX_WORDS,
+    constant_arrivals_s,
+    poisson_arrivals_s,
+    ramp_arrivals_s,
+    recorded_arrivals_s,
+    seeded_texts,
+    texts_from,
+)
 
 
 def test_the_same_seed_gives_the_same_texts_and_another_seed_gives_others():
@@ -61,3 +69,28 @@ def test_gaps_between_arrivals_are_exponential_with_the_rate_asked_for():
     gaps_s = np.diff(poisson_arrivals_s(100.0, 200.0, seed=1))
     assert gaps_s.mean() == pytest.approx(0.01, rel=0.03)
     assert gaps_s.std() == pytest.approx(gaps_s.mean(), rel=0.05)
+
+
+def test_constant_arrivals_keep_their_distance():
+    assert constant_arrivals_s(4.0, 1.0).tolist() == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_a_ramp_has_a_quarter_of_its_arrivals_in_the_first_half():
+    arrivals_s = ramp_arrivals_s(1000.0, 20.0, seed=1)
+    assert arrivals_s.size == pytest.approx(10_000, rel=0.05)
+    assert np.mean(arrivals_s < 10.0) == pytest.approx(0.25, abs=0.02)
+    assert np.all(np.diff(arrivals_s) >= 0)
+
+
+def test_a_trace_counts_from_its_first_arrival_and_ends_with_the_phase(tmp_path):
+    (tmp_path / "day.txt").write_text("107.5\n100\n101.25\n")
+    assert recorded_arrivals_s(tmp_path / "day.txt", 5.0).tolist() == [0.0, 1.25]
+
+
+@pytest.mark.parametrize("content", [None, "", "soon\n", "nan\n", "inf\n"])
+@pytest.mark.filterwarnings("ignore:loadtxt")
+def test_a_file_without_times_is_refused_by_its_name(tmp_path, content):
+    if content is not None:
+        (tmp_path / "day.txt").write_text(content)
+    with pytest.raises(ValueError, match=r"day\.txt"):
+        recorded_arrivals_s(tmp_path / "day.txt", 5.0)

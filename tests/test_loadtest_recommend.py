@@ -1,0 +1,89 @@
+"""What is recommended from known curves. It does not know how curves are measured."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadtest.recommend import Wish, in_words, recommend, write_values
+from tests.reports import report
+
+wishes = st.builds(
+    Wish,
+    slo_p99_ms=st.floats(1.0, 200.0),
+    min_accuracy=st.floats(0.7, 0.95),
+    rps=st.floats(1.0, 10_000.0),
+    headroom=st.floats(0.0, 0.8),
+)
+
+
+def test_the_variant_that_needs_the_fewest_replicas_is_taken():
+    found = recommend(report(), Wish(20.0, 0.85, 2000.0))
+    # small: p99 4, 8, 16, 32 ms at 160, 320, 480, 640/s: 20 ms at 531.5/s, less a fifth 425/s.
+    assert (found.choice.variant, found.choice.replicas) == ("small", 5)
+    assert found.choice.rate_rps == pytest.approx(400.0)
+    assert found.choice.p99_ms == pytest.approx(8.0 * 2**0.5)
+    assert (found.cheaper.variant, found.cheaper.replicas) == ("tiny", 2)
+    assert found.better.variant == "large"
+    assert any(bind.startswith("accuracy") for bind in found.binds)
+
+
+def test_of_equally_many_replicas_the_more_accurate_is_taken():
+    assert recommend(report(), Wish(100.0, 0.7, 10.0)).choice.variant == "large"
+
+
+@settings(deadline=None)
+@given(wishes)
+def test_a_choice_is_accurate_enough_and_its_p99_is_within_the_slo(wish):
+    found = recommend(report(), wish)
+    if found.choice:
+        assert found.choice.accuracy >= wish.min_accuracy
+        assert found.choice.p99_ms <= wish.slo_p99_ms * (1 + 1e-6)
+        assert found.choice.rate_rps * found.choice.replicas == pytest.approx(wish.rps)
+    else:
+        assert found.otherwise
+        assert "Nothing measured meets" in in_words(found)
+
+
+@settings(deadline=None)
+@given(wishes, st.floats(1.0, 3.0))
+def test_more_traffic_never_needs_fewer_replicas_nor_a_looser_slo_more(wish, times):
+    found = recommend(report(), wish)
+    more = recommend(report(), Wish(wish.slo_p99_ms, wish.min_accuracy, wish.rps * times,
+                                    wish.headroom))  # fmt: skip
+    looser = recommend(report(), Wish(wish.slo_p99_ms * times, wish.min_accuracy, wish.rps,
+                                      wish.headroom))  # fmt: skip
+    if found.choice:
+        assert more.choice.replicas >= found.choice.replicas >= looser.choice.replicas
+
+
+def test_when_nothing_meets_the_wish_what_would_is_said():
+    said = in_words(recommend(report(), Wish(5.0, 0.88, 100.0)))
+    assert "an accuracy of 0.860 instead of 0.88: small" in said
+    assert "a p99 of 10.0 ms instead of 5: large" in said
+    assert "more accurate family" in in_words(recommend(report(), Wish(0.1, 0.99, 100.0)))
+
+
+def test_cost_and_certainty_are_in_words():
+    said = in_words(recommend(report(), Wish(20.0, 0.855, 2000.0, cost_per_hour=0.5)))
+    assert "5 replicas, accuracy 0.860, 2.5 an hour, 0.347 a million requests" in said
+    assert "interval reaches down to 0.851" in said
+
+
+def test_the_values_of_the_chart_are_written(tmp_path):
+    path = tmp_path / "values.yaml"
+    write_values(recommend(report(), Wish(20.0, 0.85, 2000.0)), 2, "the command", path)
+    assert path.read_text().splitlines() == [
+        "# the command",
+        "# Predicted: p99 11.3 ms at 400.0 requests/s a replica.",
+        "replicaCount: 5",
+        "model:",
+        "  family: tone",
+        "  variants: [small]",
+        "resources:",
+        '  requests: {cpu: "2", memory: "250Mi"}',
+        '  limits: {memory: "250Mi"}',
+        "autoscaling:",
+        "  requestsPerSecondPerReplica: 400.0",
+    ]
+    with pytest.raises(ValueError, match="no values"):
+        write_values(recommend(report(), Wish(0.1, 0.99, 1.0)), 2, "", path)
