@@ -7,8 +7,9 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
@@ -26,8 +27,14 @@ from serving.errors import (
 )
 from serving.logs import LOGGER, log
 from serving.metrics import REJECTIONS
-from serving.routes import CLASSIFY_PATH, PROBLEM_TYPE, RequestRecord, answer_classify, router
-from serving.schemas import Problem
+from serving.routes import (
+    CLASSIFY_PATH,
+    PROBLEM_TYPE,
+    RequestRecord,
+    answer_classify,
+    authorize,
+    router,
+)
 from serving.service import Service
 
 VERSION = "0.1.0"
@@ -96,9 +103,7 @@ class App:
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-        request_id = given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
-        record = RequestRecord(request_id, time.monotonic())
+        record = RequestRecord(_request_id(dict(scope["headers"])), time.monotonic())
         scope.setdefault("state", {}).update(record=record, service=self.service)
         status = 500
 
@@ -106,12 +111,12 @@ class App:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-request-id", request_id.encode()))
+                message["headers"].append((b"x-request-id", record.request_id.encode()))
                 if self.service.draining:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
-        classifies = scope["path"] == CLASSIFY_PATH and scope["method"] == "POST"
+        classifies = _classifies(scope)
         self.service.requests += 1
         try:
             if classifies:
@@ -122,6 +127,25 @@ class App:
             self.service.requests -= 1
             endpoint = CLASSIFY_PATH if classifies else _PATHS.get(scope.get("endpoint"), "")
             self._record(scope, endpoint, record, status)
+
+    def refusal(self, scope: Scope, *, closing: bool) -> bytes | None:
+        """The whole answer to a request for which there is no room; None for any other.
+
+        Under overload most requests end here, so it is built without a task, without waiting for
+        the body and without the objects around an answer. `closing` says that the connection ends.
+        """
+        if self.service.has_room or not _classifies(scope):
+            return None
+        headers = dict(scope["headers"])
+        record = RequestRecord(_request_id(headers), time.monotonic())
+        try:
+            authorize(headers, self.service.settings)
+            self.service.check_room()
+        except ServedError as error:
+            record.error = error
+            self._record(scope, CLASSIFY_PATH, record, error.status)
+            return _whole(error, record.request_id, closing=closing)
+        return None
 
     def _record(self, scope: Scope, endpoint: str, record: RequestRecord, status: int) -> None:
         seconds = time.monotonic() - record.started_s
@@ -145,6 +169,16 @@ class App:
         )
 
 
+def _classifies(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path == CLASSIFY_PATH and scope["method"] == "POST"
+
+
+def _request_id(headers: Mapping[bytes, bytes]) -> str:
+    given = headers.get(b"x-request-id", b"").decode("latin-1")
+    return given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+
+
 async def _classify(scope: Scope, receive: Receive, send: Send) -> None:
     try:
         response = await answer_classify(scope, receive)
@@ -161,25 +195,51 @@ async def _served_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServedError)
     record: RequestRecord = request.state.record
     record.error = error
-    problem = Problem(
-        title=error.title,
-        status=error.status,
-        detail=error.detail,
-        code=error.code,
-        request_id=record.request_id,
-        field=error.field,
-        limit=error.limit,
-        value=error.value,
+    return Response(
+        _problem(error, record.request_id),
+        status_code=error.status,
+        media_type=PROBLEM_TYPE,
+        headers=_headers(error),
     )
+
+
+def _headers(error: ServedError) -> dict[str, str]:
     headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return Response(
-        to_json(problem.model_dump(exclude_none=True)),
-        status_code=error.status,
-        media_type=PROBLEM_TYPE,
-        headers=headers,
-    )
+    return headers
+
+
+def _problem(error: ServedError, request_id: str) -> bytes:
+    """A `Problem` as JSON; building the pydantic model costs more than the rest."""
+    fields = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "request_id": request_id,
+        "field": error.field,
+        "limit": error.limit,
+        "value": error.value,
+    }
+    return to_json({name: value for name, value in fields.items() if value is not None})
+
+
+def _whole(error: ServedError, request_id: str, *, closing: bool) -> bytes:
+    """Status line, headers and body at once."""
+    body = _problem(error, request_id)
+    headers = {
+        "content-type": PROBLEM_TYPE,
+        "content-length": str(len(body)),
+        "x-request-id": request_id,
+        **_headers(error),
+    }
+    if closing:
+        headers["connection"] = "close"
+    lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
+    head = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n{lines}\r\n"
+    return head.encode("latin-1") + body
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:

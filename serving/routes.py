@@ -81,8 +81,7 @@ async def answer_classify(scope: Scope, receive: Receive) -> Response:
     record: RequestRecord = scope["state"]["record"]
     settings = service.settings
     headers = dict(scope["headers"])
-    _authorize(headers, settings)
-    service.check_room()
+    authorize(headers, settings)
     with Interrupt() as interrupt:
         scope["state"]["on_disconnect"] = lambda: interrupt(ClientDisconnect())
         asked = parse_body(await read_body(headers, receive, interrupt, settings), settings)
@@ -109,7 +108,7 @@ async def answer_classify(scope: Scope, receive: Receive) -> Response:
 async def models(request: Request) -> ModelsResponse:
     """Families and variants, with what each was measured to do."""
     service: Service = request.state.service
-    _authorize(dict(request.scope["headers"]), service.settings)
+    authorize(dict(request.scope["headers"]), service.settings)
     service.family(next(iter(service.families), None))
     return ModelsResponse(
         models=[
@@ -152,7 +151,8 @@ async def metrics(request: Request) -> Response:
     return Response(page, headers={"Content-Type": content_type})
 
 
-def _authorize(headers: Mapping[bytes, bytes], settings: Settings) -> None:
+def authorize(headers: Mapping[bytes, bytes], settings: Settings) -> None:
+    """Raises Unauthorized unless ASGI's `headers` hold the key that the settings ask for."""
     if settings.api_key is None:
         return
     wanted = f"Bearer {settings.api_key.get_secret_value()}".encode()

@@ -9,7 +9,8 @@ from types import FrameType
 
 import uvicorn
 from pydantic_core import to_json
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.app import App
 from serving.errors import MalformedRequest
@@ -42,6 +43,21 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_timer.cancel()
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Refuse at once what there is no room for; else uvicorn's own way."""
+        own: App = self.config.app  # type: ignore[assignment]
+        # After a final answer instead of `100 Continue` a client need not send its body.
+        closing = own.service.draining or self.expect_100_continue or not cycle.keep_alive
+        whole = own.refusal(cycle.scope, closing=closing)  # type: ignore[arg-type]
+        if whole is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle.response_complete = True
+        self.transport.write(whole)
+        if closing:
+            self.transport.close()
+        self.on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting, and tell the request that is being answered."""

@@ -61,13 +61,17 @@ class Service:
         tokenizer = self.runtime.tokenizers[family, bundle.manifest.variant]
         return Classifier(bundle, tokenizer, self.runtime, self._tokenizer_threads, self._clock)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more request may come in."""
+        return self.requests < self.settings.max_requests
+
     def check_room(self) -> None:
-        """Raises Overloaded when too many requests are in the server at this moment."""
-        most = self.settings.max_requests
-        if self.requests > most:
+        """Raises Overloaded unless there is room for one more request."""
+        if not self.has_room:
             raise Overloaded(
                 f"{self.requests} requests are being answered: see Retry-After",
-                limit=most,
+                limit=self.settings.max_requests,
                 value=self.requests,
                 retry_after_s=1 + int(self.runtime.backlog_s()),
             )

@@ -9,6 +9,7 @@ from models.export import fuse, trace
 from models.fit import padded
 from models.packing import PACKABLE
 from serving.bundle import Bundle, Manifest
+from serving.engine import Resources
 from serving.openvino_engine import OpenVinoEngine
 from serving.ort_engine import OrtEngine
 from tests.tiny_architectures import ARCHITECTURES, write_classifier
@@ -33,7 +34,7 @@ def packed(request, tmp_path_factory):
 @pytest.mark.parametrize("make", [OrtEngine, OpenVinoEngine])
 def test_texts_that_share_rows_are_answered_as_torch_answers_each_alone(packed, make):
     model, bundle = packed
-    engine = make(bundle, "cpu", 1)
+    engine = make(bundle, Resources("cpu", threads=1))
     assert engine.packed
 
     @settings(deadline=None, max_examples=25)

@@ -5,6 +5,7 @@ import shutil
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -269,6 +270,46 @@ def test_more_requests_than_the_limit_are_refused_before_their_body_is_read(tiny
     refused = [r for r in responses if r.status_code == 429]
     assert len([r for r in responses if r.status_code == 200]) == 20 - len(refused)
     assert {r.json()["limit"] for r in refused} == {2}
+
+
+def head_of(connection):
+    said = b""
+    while b"\r\n\r\n" not in said:
+        received = connection.recv(65_536)
+        assert received, f"the connection ended after {said!r}"
+        said += received
+    return said
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_a_refusal_comes_before_the_body_and_leaves_the_connection_usable(tiny_registry, closing):
+    slow = SLOW | {"max_queue_texts": 2000, "max_texts": 1000, "max_requests": 1}
+    with serving(tiny_registry, **slow) as server, ThreadPoolExecutor(1) as other:
+        first = other.submit(server.classify, {"texts": ["good film"] * 1000})  # takes a second
+        time.sleep(0.2)
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        with socket.create_connection(address, timeout=5) as connection:
+            more = b"Connection: close\r\n" if closing else b""
+            connection.sendall(
+                b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\n"
+                b"Content-Type: application/json\r\nContent-Length: 20\r\n" + more + b"\r\n{"
+            )
+            refused = head_of(connection)
+            assert refused.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+            assert b"retry-after: " in refused
+            assert b"x-request-id: mine\r\n" in refused
+            assert b'"limit":1' in refused
+            if closing:
+                assert b"connection: close" in refused
+                assert connection.recv(100) == b""
+            else:
+                connection.sendall(b" " * 19 + b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert head_of(connection).startswith(b"HTTP/1.1 200")
+        assert first.result().status_code == 200
+        page = server.metrics()
+
+    assert total(page, "sizewise_rejected_total", reason="overloaded") == 1
+    assert total(page, "sizewise_requests_total", endpoint="/v1/classify", code="429") == 1
 
 
 def test_auto_goes_to_a_smaller_variant_before_it_refuses(tiny_registry):
