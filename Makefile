@@ -6,6 +6,8 @@ DEV := .venv-dev/bin/python
 # What the load test measures: the family that `make models` built, or the shipped one.
 REGISTRY ?= $(firstword $(wildcard build/registry) models/registry)
 SCENARIO ?=
+# Where `make bench` runs the engine: cpu | cuda (then with the gpu extra installed).
+DEVICE ?= cpu
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: run test check models loadtest bench
@@ -26,7 +28,7 @@ loadtest: .venv-dev/installed
 	@$(DEV) -m loadtest run $(SCENARIO) --registry $(REGISTRY)
 
 bench: .venv-dev/installed
-	@$(DEV) -m tests.bench
+	@$(DEV) -m tests.bench --device $(DEVICE)
 
 .venv/installed: pyproject.toml constraints.txt
 	@echo "Installing the server into .venv"

@@ -40,6 +40,9 @@ from tests.processes import ROOT, serving
 
 # (clients, texts a request)
 LOADS = ((1, 1), (8, 1), (32, 1), (128, 1), (4, 32))
+# A GPU wants larger batches, and so more clients.
+CUDA_LOADS = ((256, 1), (1024, 1))
+CUDA_BUDGETS_TOKENS = (4096, 16_384)
 MOST_CPU_OF_OTHERS = 0.1
 MOST_TOKENS = 32_768
 WRK_SCRIPT = """
@@ -133,8 +136,11 @@ def main():
     variant = bundle.manifest.variant
     print(f"{bundle.manifest.family}/{variant} {bundle.manifest.version} on {chosen.name}")
     print(f"  ({chosen.reason}), {len(texts)} texts of {mean_length(encodings):.1f} tokens")
-    offline = {budget: [] for budget in BUDGETS_TOKENS}
-    online = {load: [] for load in LOADS}
+    on_cuda = arguments.device == "cuda"
+    budgets = BUDGETS_TOKENS + (CUDA_BUDGETS_TOKENS if on_cuda else ())
+    loads = LOADS + (CUDA_LOADS if on_cuda else ())
+    offline = {budget: [] for budget in budgets}
+    online = {load: [] for load in loads}
     closed = {policy: [] for policy in (*POLICIES, "ours")}
     floor, alone_ms = [], []
     with ExitStack() as stack:
@@ -146,10 +152,10 @@ def main():
         served(server, folder, variant, texts, (32, 1), 2)
         others = Others([server.process.pid, null.process.pid])
         for _ in tqdm(range(arguments.rounds), unit="round"):
-            for budget in BUDGETS_TOKENS:
+            for budget in budgets:
                 offline[budget].append(offline_rate(chosen.engine, tokenizer, texts, budget))
             alone_ms.append(bare_ms(chosen.engine, tokenizer, texts))
-            for load in LOADS:
+            for load in loads:
                 online[load].append(served(server, folder, variant, texts, load, arguments.seconds))
             for policy in POLICIES:
                 closed[policy].append(

@@ -1,6 +1,6 @@
 """`python -m tests.slow_serving`: the real server over an engine that takes its time.
 
-SLOW_LOAD_S and SLOW_BATCH_S say how long, in seconds.
+SLOW_LOAD_S and SLOW_BATCH_S say how long, in seconds; SLOW_SHARE adds this share of each run.
 """
 
 import os
@@ -10,6 +10,7 @@ from serving.ort_engine import OrtEngine
 from tests.null_serving import serve
 
 BATCH_S = float(os.environ.get("SLOW_BATCH_S", "0"))
+SHARE = float(os.environ.get("SLOW_SHARE", "0"))
 LOAD_S = float(os.environ.get("SLOW_LOAD_S", "0"))
 
 
@@ -22,7 +23,11 @@ class SlowEngine:
 
     def run(self, batch):
         time.sleep(BATCH_S)
-        return self._engine.run(batch)
+        started_s = time.perf_counter()
+        logits = self._engine.run(batch)
+        if SHARE:
+            time.sleep(SHARE * (time.perf_counter() - started_s))
+        return logits
 
 
 if __name__ == "__main__":
