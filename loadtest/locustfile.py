@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -104,11 +104,10 @@ def _bodies(phase: Phase, texts: list[str]) -> list[str]:
     }
     if phase.deadline_ms is not None:
         asked["deadline_ms"] = phase.deadline_ms
-    size = phase.texts_per_request
-    wrapped = texts + texts[: size - 1]
-    step = size if len(texts) >= size else 1
+    size, turn = phase.texts_per_request, cycle(texts)
     return [
-        json.dumps({"texts": wrapped[at : at + size]} | asked) for at in range(0, len(texts), step)
+        json.dumps({"texts": list(islice(turn, size))} | asked)
+        for _ in range(-(-len(texts) // size))
     ]
 
 

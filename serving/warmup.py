@@ -61,6 +61,7 @@ def warm_up(engine: Engine, max_length: int, max_batch_tokens: int) -> Lane:
         best, tokens = 0.0, _FEWEST_TOKENS
         while tokens <= max(max_batch_tokens, _GROWTH * _FEWEST_TOKENS):
             shape = _Shape(batches(tokens))
+            shape.begin(engine, threads)
             seconds, rate = shape.run(engine, threads)
             sizes.append((tokens, shape))
             if len(sizes) >= _FEWEST_SIZES and (
@@ -69,17 +70,18 @@ def warm_up(engine: Engine, max_length: int, max_batch_tokens: int) -> Lane:
                 break
             best = max(best, rate)
             tokens *= _GROWTH
-        shapes = [shape for _, shape in sizes] + long
-        for shape in shapes:
+        for shape in long:
             shape.begin(engine, threads)
+            shape.run(engine, threads)
+        shapes = [shape for _, shape in sizes] + long
         until_s = time.perf_counter() + _ENOUGH_S
         for number in range(_PASSES):
             if number >= _FEWEST_PASSES and time.perf_counter() > until_s:
                 break
             for shape in shapes:
                 shape.run(engine, threads)
-    best = max(shape.rate() for _, shape in sizes)
-    budget = next(tokens for tokens, shape in sizes if shape.rate() >= best * _ENOUGH_SHARE)
+    fastest = max((shape for _, shape in sizes), key=_Shape.rate)
+    budget = next(tokens for tokens, shape in sizes if shape.share_of(fastest) >= _ENOUGH_SHARE)
     model = fit_cost_model([shape.middle() for _, shape in sizes], [s.middle() for s in long])
     return Lane(model.seconds, budget, engine.packed)
 
@@ -90,14 +92,13 @@ class _Shape:
     def __init__(self, batches: Iterator[Batch]) -> None:
         self._batches = batches
         self._samples: list[Sample] = []
-        self._rates: list[float] = []
+        self.rates: list[float] = []
 
     def begin(self, engine: Engine, threads: ThreadPoolExecutor) -> None:
-        """Forget what was seen so far: first runs allocate."""
-        if not self._samples:
-            self.run(engine, threads)
+        """A first run, which allocates and does not count."""
+        self.run(engine, threads)
         self._samples.clear()
-        self._rates.clear()
+        self.rates.clear()
 
     def run(self, engine: Engine, threads: ThreadPoolExecutor) -> tuple[float, float]:
         """One batch in each slot: its seconds, hand-over included, and tokens a second and slot."""
@@ -108,12 +109,16 @@ class _Shape:
         lengths = [len(ids) for ids in batch]
         layout = lay_out(lengths, packed=engine.packed)
         self._samples.append(Sample(layout.rows, layout.tokens, seconds))
-        self._rates.append(sum(lengths) / seconds)
-        return seconds, self._rates[-1]
+        self.rates.append(sum(lengths) / seconds)
+        return seconds, self.rates[-1]
 
     def rate(self) -> float:
         """Median tokens of texts a second and slot."""
-        return statistics.median(self._rates)
+        return statistics.median(self.rates)
+
+    def share_of(self, other: "_Shape") -> float:
+        """Rate to the other's, pass by pass, so that a slow moment of the machine hits both."""
+        return statistics.median(a / b for a, b in zip(self.rates, other.rates, strict=True))
 
     def middle(self) -> Sample:
         """The run in the middle by its time for a token of the grid."""
