@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 _SECTIONS = 10  # of a single round
+_WIDEST = 10.0  # a bound further than this factor from the value says nothing
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,14 @@ def mean(rounds: Sequence[float], confidence: float = 0.95) -> Estimate | None:
     return _sectioned(float(np.mean(rounds)), np.asarray(rounds, np.float64), confidence)
 
 
+def mean_of_rates(rounds: Sequence[float], confidence: float = 0.95) -> Estimate | None:
+    """`mean` of what can't be negative, as rates and durations: its interval ends at 0."""
+    found = mean(rounds, confidence)
+    if found is None or found.low is None:
+        return found
+    return Estimate(found.value, max(0.0, found.low), found.high)
+
+
 def quantile_of_rounds(
     rounds: Sequence[NDArray[np.float64]], q: float, confidence: float = 0.95
 ) -> Estimate:
@@ -66,7 +75,8 @@ def quantile_of_rounds(
     Glynn, Stochastic Simulation, 2007, III.5a), of their logarithms, which are less skewed. Of five
     rounds of 1,500 requests to an M/M/1 queue it holds the true p50, p95 and p99 in 96, 95 and 94 %
     of runs at load 0.5, and in 95, 94 and 91 % at load 0.7, where 1,500 are few for a p99. A single
-    round is cut into ten stretches of time, too short where its queue remembers longer.
+    round is cut into ten stretches of time, too short where its queue remembers longer. Bounds
+    tenfold away, as two rounds give them, are left out.
     The value is an observation (numpy's "inverted_cdf"), not an interpolation.
     Raises ValueError when there is no value or q or confidence is not within (0, 1).
     """
@@ -82,8 +92,9 @@ def quantile_of_rounds(
     if value <= 0.0 or own.min() <= 0.0:
         return _sectioned(value, own, confidence)
     found = _sectioned(float(np.log(value)), np.log(own), confidence)
-    if found.low is None or found.high is None:
+    if found.high is None or found.high > np.log(value * _WIDEST):
         return Estimate(value, None, None)
+    assert found.low is not None, "bounds come in pairs"
     return Estimate(value, float(np.exp(found.low)), float(np.exp(found.high)))
 
 

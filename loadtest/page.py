@@ -41,7 +41,14 @@ def page(report: dict[str, Any], drawn: dict[str, Figure]) -> str:
     """The whole report.html, pictures included."""
     machine = report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    doubts = refused(report).replace("\n- ", "<br>").removeprefix("- ")
+    loads = [load for variant in report["variants"] for load in variant["loads"].values()]
+    rounds = [each for load in loads for each in load["rounds"]]
+    doubts = html.escape(refused(report)).replace("\n- ", "<br>").removeprefix("- ")
+    if left_out := sum(bool(each["refusals"]) for each in rounds):
+        doubts = (
+            f"<details><summary>{left_out} of {len(rounds)} phases are left out of all figures: "
+            f"the reasons</summary>{doubts}</details>"
+        )
     figures = "\n".join(
         f"<h2>{_TITLES[name]}</h2>\n<figure>{_svg(figure, name)}</figure>"
         for name, figure in drawn.items()
@@ -57,7 +64,7 @@ Brackets hold 95&nbsp;% intervals over {report["scenario"]["rounds"]} rounds; la
 the intended start, so that waiting is not forgotten.</small></p>
 {figures}
 <h2>The variants</h2>{_table(*variant_table(report))}
-<h2>Validity</h2><p class="doubt">{doubts}</p>
+<h2>Validity</h2><div class="doubt">{doubts}</div>
 <h2>Every load</h2>{_table(*load_table(report))}
 <h2>Time against size</h2>{_table(*law_table(report))}
 <h2>To repeat it</h2><pre>{html.escape(report["command"])}</pre>

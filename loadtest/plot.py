@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from loadtest.frontier import Estimate
 from loadtest.law import Law
@@ -74,6 +74,8 @@ def _frontier(report: dict[str, Any]) -> Figure | None:
         ylabel="accuracy",
         title="Accuracy against latency (dotted: the frontier; area: bytes)",
     )
+    p99s = [p99["value"] for _, p99 in shown]
+    axes.set_xlim(min(p99s) / 1.5, max(p99s) * 1.5)
     _plain_log_ticks(axes)
     return figure
 
@@ -138,6 +140,7 @@ def _sizes(report: dict[str, Any]) -> Figure | None:
         title="Time in the engine against size",
     )  # fmt: skip
     _plain_log_ticks(axes)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
     axes.legend(fontsize=7)
     return figure
 

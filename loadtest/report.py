@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from loadtest.floor import FLOOR
-from loadtest.frontier import Candidate, Point, capacity, mean, pareto
+from loadtest.frontier import Candidate, Point, capacity, mean_of_rates, pareto
 from loadtest.law import fit_law
 from loadtest.page import page
 from loadtest.plot import pictures
@@ -114,7 +114,7 @@ def _variant(
     loads = _loads(folder, scenario, model, name)
     points = _points(loads)
     within = capacity(points, scenario.slo_p99_ms)
-    ready = mean(ready_s)
+    ready = mean_of_rates(ready_s)
     return {
         "model": model,
         "accuracy": listed["evaluations"].get(SPLIT, {}).get("accuracy"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.frontier import Estimate, mean, quantile_of_rounds
+from loadtest.frontier import Estimate, mean, mean_of_rates, quantile_of_rounds
 from loadtest.samples import NO_ANSWER, SERVER_STEPS, Samples
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
@@ -139,9 +139,9 @@ def combine(rounds: Sequence[Samples], slo_ms: float) -> LoadSummary:
             for reason in summary.refusals
         ],
         status=dict(sorted(statuses.items())),
-        offered_rps=mean([summary.offered_rps for _, summary in kept]),
-        achieved_rps=mean([summary.achieved_rps for _, summary in kept]),
-        goodput_rps=mean([summary.goodput_rps for _, summary in kept]),
+        offered_rps=mean_of_rates([summary.offered_rps for _, summary in kept]),
+        achieved_rps=mean_of_rates([summary.achieved_rps for _, summary in kept]),
+        goodput_rps=mean_of_rates([summary.goodput_rps for _, summary in kept]),
         latency_ms={
             name: quantile_of_rounds(latencies_ms, q)
             for name, q in QUANTILES.items()

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from loadtest.frontier import (
     Candidate,
+    Estimate,
     Point,
     capacity,
     mean,
+    mean_of_rates,
     pareto,
     predicted_p99_ms,
     quantile_of_rounds,
@@ -162,3 +164,16 @@ def test_the_frontier_holds_exactly_what_nothing_dominates(choices):
 @given(candidates)
 def test_the_frontier_of_a_frontier_is_itself(choices):
     assert pareto(pareto(choices)) == pareto(choices)
+
+
+def test_a_rate_is_not_below_zero_however_few_the_rounds():
+    found = mean_of_rates([1.0, 5.0])
+
+    assert (found.value, found.low) == (3.0, 0.0)
+    assert mean_of_rates([]) is None
+
+
+def test_a_quantile_of_rounds_that_differ_beyond_measure_has_no_bounds():
+    rounds = [np.full(50, 1.0), np.full(50, 90.0)]
+
+    assert quantile_of_rounds(rounds, 0.99) == Estimate(90.0, None, None)
