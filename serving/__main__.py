@@ -1,81 +1,69 @@
-"""`python -m serving`: read the settings and serve.
+"""`python -m serving`: serve; `python -m serving fetch`: bring a family's bundles here.
 
-It does not know how; it exits with 0, or with 2 and one sentence when it cannot start.
+It does not know how; it exits with 0, or with 2 and one sentence when it cannot.
 """
 
+import argparse
 import os
 import sys
-from collections.abc import Mapping
+from pathlib import Path
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import uvloop
-
-from serving import processes
-from serving.app import create_app
-from serving.engines import ENGINES, EngineName, MakeEngine
 from serving.errors import EngineFailed, StartError
-from serving.listener import open_listener
 from serving.logs import configure_logs, log
-from serving.registry import read_registry
-from serving.runtime import LocalRuntime
-from serving.server import Server
-from serving.service import Service
-from serving.settings import Settings, read_settings
-
-READY = """
-Sizewise is ready. Try:
-  curl -s http://{host}:{port}/v1/classify -H 'Content-Type: application/json' \\
-    -d '{{"texts": ["A warm, funny and moving film.", "The battery died after two days."]}}'
-or open http://{host}:{port}/docs
-"""
+from serving.settings import read_settings
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The exit status."""
+    options = _parser().parse_args(arguments)
     try:
-        settings, injected = read_settings(os.environ)
-        configure_logs()
-        if injected:
-            log("ignored what Kubernetes injects for a Service", names=injected)
-        serve(settings)
+        if options.command == "fetch":
+            _fetch(options)
+        else:
+            _serve()
     except (StartError, EngineFailed) as error:
-        _print(f"sizewise cannot start: {error}")
+        doing = "fetch" if options.command else "start"
+        _say(f"sizewise cannot {doing}: {error}")
         return 2
     return 0
 
 
-def serve(settings: Settings, engines: Mapping[EngineName, MakeEngine] = ENGINES) -> None:
-    """Serve until a signal, in one process or in several.
+def _serve() -> None:
+    from serving.launch import serve  # noqa: PLC0415  the image that fetches holds no engine
 
-    Raises StartError or EngineFailed when the models do not load.
-    """
-
-    def say_ready() -> None:
-        _print(READY.format(host=settings.host, port=settings.port))
-
-    if settings.http_processes:
-        uvloop.run(processes.serve(settings, say_ready, engines))
-        return
-    failures: list[BaseException] = []
-
-    def loaded(error: BaseException | None) -> None:
-        if error is None:
-            say_ready()
-        else:
-            failures.append(error)
-            server.should_exit = True
-
-    bundles = read_registry(settings.registry)
-    service = Service(settings, bundles, LocalRuntime(settings, bundles, engines))
-    server = Server(create_app(service, on_loaded=loaded), settings, open_listener(settings))
-    server.serve_forever()
-    if failures:
-        raise failures[0]
+    settings, injected = read_settings(os.environ)
+    configure_logs()
+    if injected:
+        log("ignored what Kubernetes injects for a Service", names=injected)
+    serve(settings, _say)
 
 
-def _print(text: str) -> None:
+def _fetch(options: argparse.Namespace) -> None:
+    from serving.fetch import fetch  # noqa: PLC0415  the image that serves holds no fsspec
+
+    configure_logs()
+    variants = tuple(filter(None, options.variants.split(",")))
+    fetch(options.url, options.to, variants=variants, cache=options.cache)
+
+
+def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m serving",
+        description="Serve the bundles of SIZEWISE_REGISTRY; README.md lists the settings.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="fetch")
+    fetch = commands.add_parser("fetch", help="copy a family's bundles here, verified, and end")
+    fetch.add_argument("url", help="the family's folder, e.g. s3://bucket/registry/sentiment")
+    fetch.add_argument("--to", type=Path, required=True, help="e.g. /models/sentiment")
+    fetch.add_argument("--variants", default="", help="names with commas between; else all")
+    fetch.add_argument("--cache", type=Path, help="a folder that others who fetch share")
+    return parser
 
 
 if __name__ == "__main__":

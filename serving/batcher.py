@@ -72,7 +72,7 @@ class Batcher:
 
     Lives on one event loop: every public method is called there. An engine thread takes its next
     plan itself, so that no slot waits for the loop. `alive` turns false when an engine did not
-    come back within `engine_timeout_s`.
+    come back within `engine_timeout_s`. `requests_in_flight` wait or run.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class Batcher:
         on_batch: Callable[[BatchReport], None],
     ) -> None:
         self.alive = True
+        self.requests_in_flight = 0
         self._engines = engines
         self._max_queue_texts = max_queue_texts
         self._engine_timeout_s = engine_timeout_s
@@ -138,9 +139,11 @@ class Batcher:
             self._waking = True
             self._loop.call_soon(self._wake)
         timer = self._loop.call_later(deadline_s - now_s, self._expire, group)
+        self.requests_in_flight += 1
         try:
             return await group.future
         finally:
+            self.requests_in_flight -= 1
             timer.cancel()
             if group.unanswered:
                 self._withdraw(group)

@@ -23,7 +23,7 @@ async def main(listener: socket.socket, link: socket.socket) -> int:
     """The exit status: 0 after a drain, 1 when the engines' process has gone."""
     settings, _ = read_settings(os.environ)
     configure_logs()
-    bundles = read_registry(settings.registry)
+    bundles = read_registry(settings.registry, settings.variants)
     runtime = RemoteRuntime(await Link.over(link), bundles)
     service = Service(settings, bundles, runtime)
     server = Server(create_app(service, on_loaded=lambda _error: None), settings, listener)

@@ -74,6 +74,9 @@ class Metrics:
             **where,
         )
         self.queue_texts = Gauge("queue_texts", "Texts that wait now.", _VARIANT, **where)
+        self.requests_in_flight = Gauge(
+            "requests_in_flight", "Requests whose texts wait or run now.", **where
+        )
         self.rejected = Counter(
             "rejected", "Requests refused though they were valid.", ("reason",), **where
         )
@@ -133,8 +136,11 @@ class Metrics:
         if degraded:
             self.degraded.labels(*names).inc(len(classified.answers))
 
-    def page(self, waiting: Iterable[tuple[VariantKey, int]]) -> tuple[bytes, str]:
+    def page(
+        self, waiting: Iterable[tuple[VariantKey, int]], requests_in_flight: int
+    ) -> tuple[bytes, str]:
         """The page for a scrape and its content type; `waiting` are the queues right now."""
+        self.requests_in_flight.set(requests_in_flight)
         for names, texts in waiting:
             self.queue_texts.labels(*names).set(texts)
         return generate_latest(self.registry), CONTENT_TYPE_LATEST

@@ -34,7 +34,7 @@ async def serve(
     An HTTP process that dies is replaced; its requests are dropped. Then every process drains.
     Raises StartError or EngineFailed when the engines cannot start or have died.
     """
-    runtime = LocalRuntime(settings, read_registry(settings.registry), engines)
+    runtime = LocalRuntime(settings, read_registry(settings.registry, settings.variants), engines)
     listener = open_listener(settings)
     stopping = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):

@@ -5,17 +5,18 @@ It does not know what a bundle's files mean or how they are run.
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from serving.bundle import Bundle, read_bundle, verify
 from serving.errors import BundleError
 
 
-def read_registry(folder: Path) -> dict[str, list[Bundle]]:
-    """All bundles of a registry: family name -> its bundles, smallest first.
+def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, list[Bundle]]:
+    """All bundles of a registry, or those so named: family name -> its bundles, smallest first.
 
-    Raises BundleError when the folder is missing or empty, or a manifest is wrong.
+    Raises BundleError when the folder is missing or empty, a manifest is wrong or no variant has
+    one of the names.
     """
     if not folder.is_dir():
         raise BundleError(
@@ -27,6 +28,16 @@ def read_registry(folder: Path) -> dict[str, list[Bundle]]:
             key=lambda bundle: (bundle.manifest.bytes, bundle.manifest.variant),
         )
         for family in _subfolders(folder)
+    }
+    known = {bundle.manifest.variant for bundles in families.values() for bundle in bundles}
+    if known and (unknown := set(variants) - known):
+        raise BundleError(
+            f"SIZEWISE_VARIANTS: there is no {', '.join(sorted(unknown))} in {folder}; "
+            f"it holds {', '.join(sorted(known))}"
+        )
+    families = {
+        name: [one for one in bundles if not variants or one.manifest.variant in variants]
+        for name, bundles in families.items()
     }
     families = {name: bundles for name, bundles in families.items() if bundles}
     if not families:

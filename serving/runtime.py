@@ -188,7 +188,8 @@ class LocalRuntime:
             (key, self._scheduler.waiting_texts(key) if self._scheduler else 0)
             for key in self.running
         )
-        return self.recorder.page(waiting)
+        in_flight = self._batcher.requests_in_flight if self._batcher else 0
+        return self.recorder.page(waiting, in_flight)
 
     def close(self) -> None:
         """See Runtime."""

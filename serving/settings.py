@@ -8,7 +8,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from serving.errors import StartError
 
@@ -31,6 +39,9 @@ class Settings(BaseModel):
     port: int = Field(8000, ge=1, le=65535, description="TCP port to listen on.")
     registry: Path = Field(
         SHIPPED_REGISTRY, description="Folder of families: `<family>/<variant>/` bundles."
+    )
+    variants: tuple[str, ...] = Field(
+        (), description="Names of the variants to load, with commas between; all when empty."
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the engine runs.")
     engine: Literal["auto", "onnxruntime", "openvino"] = Field(
@@ -105,6 +116,11 @@ class Settings(BaseModel):
         description="After the listener has closed: longest wait for accepted requests, in ms.",
     )
 
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
         if self.max_texts > self.max_queue_texts:
@@ -148,7 +164,7 @@ def settings_table() -> str:
             f"{getattr(bounds[kind], kind.lower()):,}" for kind in ("Ge", "Le") if kind in bounds
         )
         default = "models/registry" if name == "registry" else field.default
-        shown = "" if default is None else f"`{default}`"
+        shown = "" if default in (None, ()) else f"`{default}`"
         rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {span} | {field.description} |")
     return "\n".join(rows)
 

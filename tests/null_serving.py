@@ -5,7 +5,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from serving import __main__ as main
+from serving import launch
 from serving.logs import configure_logs
 from serving.settings import read_settings
 
@@ -24,7 +24,7 @@ def serve(engine):
     """Serve by the environment's settings over `engine` alone, until SIGTERM."""
     settings, _ = read_settings(os.environ)
     configure_logs()
-    main.serve(settings, defaultdict(lambda: engine, onnxruntime=engine))
+    launch.serve(settings, print, defaultdict(lambda: engine, onnxruntime=engine))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import serving.errors
-from serving.__main__ import READY
 from serving.errors import ServedError
+from serving.launch import READY
 from serving.metrics import Metrics
 from serving.settings import PREFIX, Settings, settings_table
 

@@ -67,3 +67,13 @@ def test_a_folder_that_is_not_named_like_its_variant_is_refused(tmp_path):
 
     with pytest.raises(BundleError, match="rename the folder"):
         read_registry(registry)
+
+
+def test_only_the_named_variants_are_read_and_an_unknown_name_is_told(tmp_path):
+    registry = write_registry(tmp_path / "registry", tmp_path)
+
+    named = read_registry(registry, ("wide",))
+
+    assert [bundle.manifest.variant for bundle in named["tone"]] == ["wide"]
+    with pytest.raises(BundleError, match=r"SIZEWISE_VARIANTS: there is no huge.*tiny, wide"):
+        read_registry(registry, ("wide", "huge"))

@@ -174,6 +174,26 @@ def test_the_docs_page_works_without_the_internet(server):
     assert "texts" in json.dumps(schema["paths"]["/v1/classify"]["post"]["requestBody"])
 
 
+def test_requests_in_flight_are_counted_while_they_last(tiny_registry):
+    with (
+        serving(
+            tiny_registry, program="tests.slow_serving", environ={"SLOW_BATCH_S": "0.5"}
+        ) as server,
+        ThreadPoolExecutor(6) as clients,
+    ):
+        answers = [
+            clients.submit(server.classify, {"texts": ["good"], "variant": "tiny"})
+            for _ in range(6)
+        ]
+        time.sleep(0.25)
+        during = total(server.metrics(), "sizewise_requests_in_flight")
+        codes = [answer.result().status_code for answer in answers]
+        after = total(server.metrics(), "sizewise_requests_in_flight")
+
+    assert codes == [200] * 6
+    assert (during, after) == (6, 0)
+
+
 def test_metrics_equal_what_was_sent(tiny_registry):
     with serving(tiny_registry) as server:
         texts = [["good"] * n for n in (1, 2, 5, 17, 32)] + [["a good film"]] * 20

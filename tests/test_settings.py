@@ -12,9 +12,16 @@ def test_without_variables_every_setting_has_its_default():
 
 
 def test_values_are_read_and_converted():
-    settings, _ = read_settings({"SIZEWISE_PORT": "9000", "SIZEWISE_API_KEY": "a-long-secret"})
+    settings, _ = read_settings(
+        {
+            "SIZEWISE_PORT": "9000",
+            "SIZEWISE_API_KEY": "a-long-secret",
+            "SIZEWISE_VARIANTS": "small,medium",
+        }
+    )
 
     assert settings.port == 9000
+    assert settings.variants == ("small", "medium")
     assert settings.api_key.get_secret_value() == "a-long-secret"
 
 

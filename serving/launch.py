@@ -1,0 +1,58 @@
+"""One server: its listener, its engines and its HTTP, in one process or in several.
+
+It does not know the command line or the environment.
+"""
+
+from collections.abc import Callable, Mapping
+
+import uvloop
+
+from serving import processes
+from serving.app import create_app
+from serving.engines import ENGINES, EngineName, MakeEngine
+from serving.listener import open_listener
+from serving.registry import read_registry
+from serving.runtime import LocalRuntime
+from serving.server import Server
+from serving.service import Service
+from serving.settings import Settings
+
+READY = """
+Sizewise is ready. Try:
+  curl -s http://{host}:{port}/v1/classify -H 'Content-Type: application/json' \\
+    -d '{{"texts": ["A warm, funny and moving film.", "The battery died after two days."]}}'
+or open http://{host}:{port}/docs
+"""
+
+
+def serve(
+    settings: Settings,
+    say: Callable[[str], None],
+    engines: Mapping[EngineName, MakeEngine] = ENGINES,
+) -> None:
+    """Serve until a signal, in one process or in several; `say` what to try once ready.
+
+    Raises StartError or EngineFailed when the models do not load.
+    """
+
+    def say_ready() -> None:
+        say(READY.format(host=settings.host, port=settings.port))
+
+    if settings.http_processes:
+        uvloop.run(processes.serve(settings, say_ready, engines))
+        return
+    failures: list[BaseException] = []
+
+    def loaded(error: BaseException | None) -> None:
+        if error is None:
+            say_ready()
+        else:
+            failures.append(error)
+            server.should_exit = True
+
+    bundles = read_registry(settings.registry, settings.variants)
+    service = Service(settings, bundles, LocalRuntime(settings, bundles, engines))
+    server = Server(create_app(service, on_loaded=loaded), settings, open_listener(settings))
+    server.serve_forever()
+    if failures:
+        raise failures[0]
