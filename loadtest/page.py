@@ -25,7 +25,8 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 .said { font-size: 1.15rem; border-left: 4px solid #1f6feb; padding: .5rem 1rem;
   background: #f2f6fc; }
 .doubt { border-left: 4px solid #b35900; padding: .25rem 1rem; background: #fdf5ec; }
-figure { margin: 0; } figure svg { width: 100%; height: auto; max-width: 60rem; }
+figure { margin: 0; overflow-x: auto; }
+figure svg { width: 100%; height: auto; min-width: 36rem; max-width: 60rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .8rem; }
 th, td { padding: .25rem .5rem; border-bottom: 1px solid #ddd; text-align: left;
   white-space: nowrap; }
