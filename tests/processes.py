@@ -50,7 +50,7 @@ def clean_environ():
 @contextlib.contextmanager
 def serving(registry, *, wait_ready=True, program="serving", environ=(), **settings):
     """A server process on a free port; `settings` are SIZEWISE_ names in lower case."""
-    port = free_port()
+    port = settings.pop("port", None) or free_port()
     given = {"registry": registry, "port": port, **settings}
     variables = {f"SIZEWISE_{name.upper()}": str(value) for name, value in given.items()}
     with tempfile.TemporaryDirectory() as folder:
