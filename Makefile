@@ -41,5 +41,5 @@ bench: .venv-dev/installed
 	@echo "Installing the server, the models' and the load test's tools into .venv-dev"
 	@$(PYTHON) -m venv .venv-dev
 	@.venv-dev/bin/pip install $(PIP_FLAGS) torch==2.13.0
-	@.venv-dev/bin/pip install $(PIP_FLAGS) --editable '.[cpu,models,loadtest,dev]'
+	@.venv-dev/bin/pip install $(PIP_FLAGS) --editable '.[cpu,fetch,models,loadtest,dev]'
 	@touch $@

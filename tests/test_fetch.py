@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from serving.registry import read_registry
 from tests.processes import ROOT
@@ -94,3 +96,34 @@ def test_what_cannot_be_fetched_is_one_sentence(remote, url, more, said):
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_family_comes_from_s3(tmp_path, tiny_registry):
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        where = {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        s3 = boto3.client(
+            "s3", endpoint_url=where["AWS_ENDPOINT_URL"], region_name="us-east-1",
+            aws_access_key_id="test", aws_secret_access_key="test",
+        )  # fmt: skip
+        s3.create_bucket(Bucket="bundles")
+        for path in tiny_registry.rglob("*"):
+            if path.is_file():
+                s3.upload_file(str(path), "bundles", str(path.relative_to(tiny_registry)))
+
+        done = fetch("s3://bundles/tone", "--to", tmp_path / "got" / "tone", **where)
+        nobody = fetch("s3://other/tone", "--to", tmp_path / "no" / "tone", **where)
+    finally:
+        server.stop()
+
+    assert done.returncode == 0, done.stderr
+    assert versions(tmp_path / "got") == versions(tiny_registry)
+    assert nobody.returncode == 2
+    assert "s3://other/tone cannot be read" in nobody.stderr
