@@ -1,25 +1,30 @@
-"""`python -m loadtest run | report | compare | recommend | watch`: reads the command line.
+"""`python -m loadtest COMMAND`: reads the command line.
 
 It does not know how anything is measured or computed.
 """
 
 import argparse
 import json
+import math
 import os
 import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 from loadtest.check import check
 from loadtest.children import exit_on_sigterm
 from loadtest.compare import compare
+from loadtest.curve import Targets, measured, targets
 from loadtest.payloads import texts_from
 from loadtest.recommend import Wish, in_words, recommend, write_values
 from loadtest.report import read_report, rebuild
 from loadtest.run import run
 from loadtest.samples import Phase
+from loadtest.scaling import TRACES, Setting, play, read_trace, signals
+from loadtest.scaling_plot import picture, scaling_in_words
 from loadtest.scenario import SCENARIOS, read_scenario
 from loadtest.server import LoadTestError
 from loadtest.tables import table
@@ -41,6 +46,7 @@ def main(arguments: list[str]) -> int:
         "report": _report,
         "compare": _compare,
         "recommend": _recommend,
+        "simulate-scaling": _simulate_scaling,
         "watch": _watch,
     }
     try:
@@ -131,6 +137,48 @@ def _recommend(options: argparse.Namespace, command: str) -> int:
     return 0
 
 
+def _simulate_scaling(options: argparse.Namespace, _command: str) -> int:
+    report = read_report(options.folder)
+    variant = next((v for v in report["variants"] if v["variant"] == options.variant), None)
+    if variant is None:
+        there = ", ".join(each["variant"] for each in report["variants"])
+        raise LoadTestError(f"{options.folder} has no variant {options.variant}; there is {there}")
+    slo_ms = options.slo_p99_ms or report["scenario"]["slo_p99_ms"]
+    curve, found = measured(variant), targets(variant, slo_ms, options.headroom)
+    if curve is None or found is None:
+        raise LoadTestError(
+            f"{options.variant} has no curve within a p99 of {slo_ms:g} ms: measure a closed load "
+            "and open ones, or allow more"
+        )
+    found = Targets(
+        found.rate_rps,
+        options.target_queue_seconds or found.queue_s,
+        options.target_requests_in_flight or found.in_flight,
+    )
+    rates = read_trace(options.trace, options.peak_rps)
+    smallest, largest = options.min_replicas, options.max_replicas
+    ready_s = variant["ready_s"]["value"] if variant["ready_s"] else 0.0
+    setting = Setting(
+        curve=curve,
+        slo_s=slo_ms / 1e3,
+        smallest=smallest,
+        largest=largest,
+        first=min(largest, max(smallest, math.ceil(rates[0] / found.rate_rps))),
+        start_s=options.schedule_s + ready_s,
+    )
+    compared = signals(found, curve, options.target_cpu)
+    played = {name: play(rates, setting, signal) for name, signal in compared.items()}
+    print(scaling_in_words(options.variant, setting, found, compared, played))
+    path = options.folder / f"scaling.{options.variant}.png"
+    title = f"{options.variant}: which signal to scale on"
+    picture(title, dict(islice(played.items(), 2)), slo_ms, found.rate_rps, largest).savefig(
+        path, dpi=120
+    )
+    print(f"Next: open {path}, and scale on {next(iter(compared))}:")
+    print("  python -m loadtest recommend writes the targets; add --set autoscaling.enabled=true")
+    return 0
+
+
 def _watch(options: argparse.Namespace, _command: str) -> int:
     """Locust's own pages for a person who wants to watch; replaces this process."""
     phase = Phase(
@@ -182,11 +230,31 @@ def _parser() -> argparse.ArgumentParser:
     wish.add_argument("--cost-per-hour", type=_positive, help="of one replica")
     wish.add_argument("--values", type=Path, default=Path("values.recommended.yaml"))
     wish.add_argument("--check", action="store_true", help="run it and compare")
+    _scaling_parser(commands.add_parser("simulate-scaling", help="queue against CPU scaling"))
     watch = commands.add_parser("watch", help="Locust's own pages on a running server")
     watch.add_argument("url", type=_url)
     watch.add_argument("--model", required=True)
     watch.add_argument("--variant", required=True)
     return parser
+
+
+def _scaling_parser(scaling: argparse.ArgumentParser) -> None:
+    scaling.add_argument("folder", type=Path, help="a folder that `run` made")
+    scaling.add_argument("--variant", required=True)
+    scaling.add_argument(
+        "--trace", type=Path, default=TRACES / "flash-crowd.csv", help="seconds,requests_per_s"
+    )
+    scaling.add_argument("--peak-rps", type=_positive, help="scale the trace to this peak")
+    scaling.add_argument("--slo-p99-ms", type=_positive, help="default: the report's")
+    scaling.add_argument("--headroom", type=_share, default=0.2)
+    scaling.add_argument("--min-replicas", type=int, default=2)
+    scaling.add_argument("--max-replicas", type=int, default=30)
+    scaling.add_argument(
+        "--schedule-s", type=_positive, default=10.0, help="of a pod, before its server's start"
+    )
+    scaling.add_argument("--target-queue-seconds", type=_positive, help="default: recommended")
+    scaling.add_argument("--target-requests-in-flight", type=_positive, help="default: same")
+    scaling.add_argument("--target-cpu", type=_positive, default=0.7, help="of the request")
 
 
 def _url(word: str) -> str:

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loadtest.curve import Targets, targets
 from loadtest.frontier import Point, capacity, predicted_p99_ms
 
 _MIB = 1 << 20
 _MEMORY_HEADROOM = 1.25
+_FEWEST = 2  # one may fail; but never more than the wish needs
+_FLASH_CROWD = 3  # times the traffic that was asked for: the bound of what autoscaling may cost
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Choice:
     peak_bytes: int | None
     cost_per_hour: float | None
     cost_per_million: float | None
+    targets: Targets | None
+    """What autoscaling keeps a replica at; None where the server told no queue times."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,7 @@ def _choice(variant: dict[str, Any], wish: Wish) -> Choice | None:
         peak_bytes=variant["peak_bytes"],
         cost_per_hour=cost,
         cost_per_million=None if cost is None else cost / (wish.rps * 3600) * 1e6,
+        targets=targets(variant, wish.slo_p99_ms, wish.headroom),
     )
 
 
@@ -223,14 +229,23 @@ def write_values(found: Recommendation, cores: int, command: str, path: Path) ->
     request = f', memory: "{memory}Mi"' if memory else ""
     path.write_text(
         f"""# {command}
+# {chosen.model}/{chosen.variant}
 # Predicted: p99 {chosen.p99_ms:.1f} ms at {chosen.rate_rps:.1f} requests/s a replica.
 replicaCount: {chosen.replicas}
-model:
-  family: {chosen.model}
-  variants: [{chosen.variant}]
+variants: [{chosen.variant}]
 resources:
   requests: {{cpu: "{cores}"{request}}}{limit}
 autoscaling:
-  requestsPerSecondPerReplica: {chosen.rate_rps:.1f}
-"""
+  minReplicas: {min(_FEWEST, chosen.replicas)}
+  maxReplicas: {_FLASH_CROWD * chosen.replicas}
+{_target_lines(chosen.targets)}"""
     )
+
+
+def _target_lines(found: Targets | None) -> str:
+    if found is None:
+        return "  # No targets: they need a closed load, an open one and the server's queue times\n"
+    return f"""  # Queue time at a replica's capacity, requests in flight at {found.rate_rps:.1f}/s
+  targetQueueSeconds: {found.queue_s:.3f}
+  targetRequestsInFlight: {max(found.in_flight, 0.01):.2f}
+"""

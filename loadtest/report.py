@@ -23,6 +23,7 @@ from loadtest.server import LoadTestError
 from loadtest.summary import LoadSummary, combine
 from loadtest.tables import markdown
 
+REPORT_VERSION = 3  # of report.json; that of the raw times is run.py's
 SPLIT = "test"  # the evaluation that a variant is judged by
 _REFERENCE_SHARE = 0.5
 _SIZES = ("parameters", "bytes")
@@ -52,10 +53,10 @@ def read_report(folder: Path) -> dict[str, Any]:
         raise LoadTestError(
             f"{folder} holds no report.json: python -m loadtest report {folder} makes it of a run"
         ) from error
-    if (version := report.get("schema_version")) != SCHEMA_VERSION:
+    if (version := report.get("schema_version")) != REPORT_VERSION:
         raise LoadTestError(
-            f"{folder / 'report.json'} has schema version {version}, not {SCHEMA_VERSION}: "
-            f"measure again, or rebuild it with python -m loadtest report {folder}"
+            f"{folder / 'report.json'} has schema version {version}, not {REPORT_VERSION}: "
+            f"rebuild it with python -m loadtest report {folder}, or measure again"
         )
     return report
 
@@ -86,6 +87,7 @@ def build(folder: Path) -> dict[str, Any]:
             variant["on_frontier"] = variant["variant"] in best
     floor = dict(zip(("model", "variant"), FLOOR, strict=True))
     return about | {
+        "schema_version": REPORT_VERSION,
         "reference_load": reference,
         "variants": measured,
         "floor": _loads(folder, scenario, *floor.values()),

@@ -65,6 +65,8 @@ class LoadSummary:
     goodput_rps: Estimate | None
     latency_ms: dict[str, Estimate]
     split_median_ms: dict[str, float | None]
+    split_mean_ms: dict[str, float | None]
+    """Of the server's steps alone: means are what an autoscaler sees."""
 
 
 def summarise(samples: Samples, slo_ms: float) -> Summary:
@@ -150,6 +152,10 @@ def combine(rounds: Sequence[Samples], slo_ms: float) -> LoadSummary:
         split_median_ms={
             step: _median([split[step] for split in splits]) for step in (*SERVER_STEPS, "rest")
         },
+        split_mean_ms={
+            step: _mean([samples.server_ms[step][counted_requests(samples)] for samples, _ in kept])
+            for step in SERVER_STEPS
+        },
     )
 
 
@@ -160,6 +166,11 @@ def _quantile(values: NDArray[np.float64], q: float) -> float | None:
 def _median(figures: Sequence[float | None]) -> float | None:
     told = [figure for figure in figures if figure is not None]
     return float(np.median(told)) if told else None
+
+
+def _mean(rounds: Sequence[NDArray[np.float64]]) -> float | None:
+    told = [values[~np.isnan(values)] for values in rounds]
+    return float(np.mean(np.concatenate(told))) if sum(each.size for each in told) else None
 
 
 def _split_median_ms(samples: Samples, counted: NDArray[np.bool_]) -> dict[str, float | None]:

@@ -27,6 +27,7 @@ def load(kind, rate_rps, p99_ms, *, rounds=5, noise=0.02, seed=0, scale=1.0):
         "rounds": own, "refusals": [],
         "offered_rps": estimate(rate_rps, 0.0), "achieved_rps": estimate(rate_rps),
         "latency_ms": {"p50": estimate(p99_ms / 3), "p99": estimate(p99_ms, 0.1)},
+        "split_mean_ms": {"tokenize": 0.1, "queue": p99_ms / 10, "engine": p99_ms / 4},
     }  # fmt: skip
 
 

@@ -1,9 +1,12 @@
 """What is recommended from known curves. It does not know how curves are measured."""
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadtest.curve import LEAST_QUEUE_S
 from loadtest.recommend import Wish, in_words, recommend, write_values
 from tests.reports import report
 
@@ -74,16 +77,48 @@ def test_the_values_of_the_chart_are_written(tmp_path):
     write_values(recommend(report(), Wish(20.0, 0.85, 2000.0)), 2, "the command", path)
     assert path.read_text().splitlines() == [
         "# the command",
+        "# tone/small",
         "# Predicted: p99 11.3 ms at 400.0 requests/s a replica.",
         "replicaCount: 5",
-        "model:",
-        "  family: tone",
-        "  variants: [small]",
+        "variants: [small]",
         "resources:",
         '  requests: {cpu: "2", memory: "250Mi"}',
         '  limits: {memory: "250Mi"}',
         "autoscaling:",
-        "  requestsPerSecondPerReplica: 400.0",
+        "  minReplicas: 2",
+        "  maxReplicas: 15",
+        "  # Queue time at a replica's capacity, requests in flight at 425.2/s",
+        "  targetQueueSeconds: 0.010",
+        "  targetRequestsInFlight: 1.88",
     ]
     with pytest.raises(ValueError, match="no values"):
         write_values(recommend(report(), Wish(0.1, 0.99, 1.0)), 2, "", path)
+
+
+def test_the_targets_are_those_of_the_capacity_whatever_the_traffic_asked_for():
+    few, many = (recommend(report(), Wish(20.0, 0.85, rps)).choice.targets for rps in (300, 9000))
+    # Queue and engine together are 0.35 of the p99, which is 4 * 2^(rate / 160 - 1) ms.
+    rate_rps = 0.8 * 160 * (1 + math.log2(20 / 4))
+    assert few == many
+    assert few.rate_rps == pytest.approx(rate_rps)
+    assert few.in_flight == pytest.approx(rate_rps * 0.35 * 4e-3 * 2 ** (rate_rps / 160 - 1))
+
+
+@pytest.mark.parametrize(("times", "queue_s"), [(1, LEAST_QUEUE_S), (10, 0.02)])
+def test_the_queue_target_is_that_of_the_capacity_but_never_too_small_for_an_hpa(times, queue_s):
+    told = report()
+    for load in told["variants"][1]["loads"].values():
+        load["split_mean_ms"]["queue"] *= times
+    found = recommend(told, Wish(20.0, 0.85, 2000.0)).choice  # the queue is a tenth of the p99
+    assert found.targets.queue_s == pytest.approx(queue_s)
+
+
+def test_without_queue_times_the_values_have_no_targets_and_say_why(tmp_path):
+    told = report()
+    for variant in told["variants"]:
+        for load in variant["loads"].values():
+            load["split_mean_ms"] = dict.fromkeys(load["split_mean_ms"])
+    path = tmp_path / "values.yaml"
+    write_values(recommend(told, Wish(20.0, 0.85, 2000.0)), 2, "the command", path)
+    assert "# No targets: they need" in path.read_text()
+    assert "  target" not in path.read_text()
