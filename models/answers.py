@@ -19,6 +19,7 @@ from models.recipe import ProblemType
 from serving.bundle import Bundle
 from serving.engine import Resources
 from serving.engines import ENGINES, reference
+from serving.inputs import Encoding
 from serving.tokenizer import Tokenizer
 
 _TIMED_TEXTS = 512
@@ -47,7 +48,7 @@ class Answerer:
         Batches are `batch_texts` neighbours in the given order, padded to the longest. With one
         text a batch no answer depends on another text, as it may in a dynamically quantised graph.
         """
-        encodings = [encoding.ids for encoding in self._tokenizer.encode(texts)]
+        encodings = self._tokenizer.encode(texts)
         batches = [encodings[at : at + batch_texts] for at in range(0, len(encodings), batch_texts)]
         with ThreadPoolExecutor(self._engine.slots) as slots:
             answers = slots.map(self._engine.run, batches)
@@ -65,12 +66,14 @@ class Answerer:
 
     def _timed(self, texts: list[str]) -> float:
         started_s = time.perf_counter()
-        encodings = sorted((e.ids for e in self._tokenizer.encode(texts)), key=len, reverse=True)
-        batches: list[list[list[int]]] = []
-        for ids in encodings:
-            if not batches or (len(batches[-1]) + 1) * len(batches[-1][0]) > _TIMED_BATCH_TOKENS:
+        encodings = self._tokenizer.encode(texts)
+        encodings.sort(key=lambda encoding: encoding.length, reverse=True)
+        batches: list[list[Encoding]] = []
+        for encoding in encodings:
+            longest = batches[-1][0].length if batches else 0
+            if not batches or (len(batches[-1]) + 1) * longest > _TIMED_BATCH_TOKENS:
                 batches.append([])
-            batches[-1].append(ids)
+            batches[-1].append(encoding)
         with ThreadPoolExecutor(self._engine.slots) as slots:
             list(slots.map(self._engine.run, batches))
         return len(texts) / (time.perf_counter() - started_s)

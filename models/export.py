@@ -139,14 +139,14 @@ def _expected(config: PretrainedConfig) -> dict[str, int]:
 def largest_difference(model: PreTrainedModel, bundle: Bundle, texts: list[str]) -> float:
     """The largest difference of a logit between torch and the bundle, in batches."""
     tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
-    encodings = [encoding.ids for encoding in tokenizer.encode(texts)]
+    encodings = tokenizer.encode(texts)
     engine = OrtEngine(bundle, Resources("cpu", threads=1))
     starts = range(0, len(encodings), _PARITY_BATCH_TEXTS)
     largest = 0.0
     for start in tqdm(starts, desc="parity with torch", unit="batch"):
         batch = encodings[start : start + _PARITY_BATCH_TEXTS]
         with torch.inference_mode():
-            expected = model(**padded(batch)).logits
+            expected = model(**padded([encoding.ids for encoding in batch])).logits
         largest = max(largest, float((torch.tensor(engine.run(batch)) - expected).abs().max()))
     return largest
 

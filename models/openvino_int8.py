@@ -14,7 +14,7 @@ import openvino
 from models.answers import predicted
 from models.intervals import Flags, right
 from models.recipe import ProblemType
-from models.schemes import Feed
+from serving.signature import Feed
 
 Truth = tuple[Feed, Flags]
 """One text, and which labels it has, of shape (labels,)."""

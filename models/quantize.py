@@ -19,7 +19,7 @@ from models.data import Labelled, read_labels, read_split, targets
 from models.export import trace
 from models.intervals import right
 from models.recipe import QuantizeSection, RecipeError, Scheme
-from models.schemes import Feed, operators, quantised, split_attention
+from models.schemes import operators, quantised, split_attention
 from models.sensitivity import most_sensitive_first
 from models.workshop import Job
 from serving.bundle import (
@@ -32,7 +32,7 @@ from serving.bundle import (
     read_bundle,
     write_manifest,
 )
-from serving.engine import Signature
+from serving.signature import Feed, read_signature
 from serving.tokenizer import Tokenizer
 
 KEPT_KEY = "sizewise.kept_operators"
@@ -57,11 +57,11 @@ def run(job: Job) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         source = _source(job, parent, Path(scratch))
         inputs = [node.name for node in onnx.load(source).graph.input]
-        signature = Signature(parent, inputs, ["logits"])
+        signature = read_signature(parent, inputs, ["logits"])
 
         def feeds(rows: list[Labelled]) -> list[Feed]:
             encodings = tokenizer.encode([row.text for row in rows])
-            return [signature.feed([encoding.ids]) for encoding in encodings]
+            return [signature.feed([encoding]) for encoding in encodings]
 
         calibration = feeds(read_split(job.inputs["data"], "calibration")[:_CALIBRATION_TEXTS])
         kept: list[str] = []

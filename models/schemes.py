@@ -7,8 +7,6 @@ import logging
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -29,8 +27,7 @@ from transformers import PretrainedConfig
 from models.anatomy import head_size, kept_heads
 from models.packing import PACKABLE, pack
 from models.recipe import Scheme
-
-Feed = dict[str, npt.NDArray[np.int64]]
+from serving.signature import Feed
 
 # What each scheme quantises: operators with weights. The first two keep fused attention, the
 # others need its matrices as operators of their own.

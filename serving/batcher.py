@@ -12,8 +12,8 @@ from threading import Lock, Thread
 
 from serving.engine import Engine
 from serving.errors import DeadlineMissed, EngineFailed, Overloaded, ServedError
+from serving.inputs import Item
 from serving.scheduler import Plan, Scheduler, VariantKey, Waiting
-from serving.tokenizer import Encoding
 
 Clock = Callable[[], float]
 _WATCHES_PER_TIMEOUT = 4
@@ -56,7 +56,7 @@ class _Place:
 
     group: _Group
     index: int
-    encoding: Encoding
+    item: Item
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -115,9 +115,9 @@ class Batcher:
             self._wakes.put(False)
 
     async def submit(
-        self, variant: VariantKey, encodings: Sequence[Encoding], deadline_s: float
+        self, variant: VariantKey, items: Sequence[Item], deadline_s: float
     ) -> list[Answered]:
-        """Answer all encodings (>= 1), in order; all of them join the queue or none does.
+        """Answer all items (>= 1), in order; all of them join the queue or none does.
 
         `deadline_s` is on the batcher's clock. It is kept before the work, not after: a text
         whose batch has begun is answered even when the batch ends late.
@@ -126,13 +126,13 @@ class Batcher:
         the queue, EngineFailed when a batch with one of the texts fails.
         """
         now_s = self._clock()
-        group = _Group(self._loop.create_future(), now_s, [None] * len(encodings))
-        group.unanswered = len(encodings)
+        group = _Group(self._loop.create_future(), now_s, [None] * len(items))
+        group.unanswered = len(items)
         with self._lock:
-            self._admit(variant, encodings, deadline_s - now_s)
+            self._admit(variant, items, deadline_s - now_s)
             group.waiting = [
-                self._scheduler.add(variant, encoding.length, _Place(group, index, encoding))
-                for index, encoding in enumerate(encodings)
+                self._scheduler.add(variant, item.length, _Place(group, index, item))
+                for index, item in enumerate(items)
             ]
         if self._idle_threads and not self._waking:
             # At the end of this turn of the loop, so that what arrived together joins.
@@ -148,17 +148,17 @@ class Batcher:
             if group.unanswered:
                 self._withdraw(group)
 
-    def _admit(self, variant: VariantKey, encodings: Sequence[Encoding], left_s: float) -> None:
+    def _admit(self, variant: VariantKey, items: Sequence[Item], left_s: float) -> None:
         waiting = self._scheduler.waiting_texts(variant)
-        if waiting + len(encodings) > self._max_queue_texts:
+        if waiting + len(items) > self._max_queue_texts:
             raise Overloaded(
                 f"{waiting} texts wait for {'/'.join(variant)}: see Retry-After",
                 field="texts",
                 limit=self._max_queue_texts,
-                value=waiting + len(encodings),
+                value=waiting + len(items),
                 retry_after_s=1 + int(self._scheduler.backlog_s()),
             )
-        lengths = [encoding.length for encoding in encodings]
+        lengths = [item.length for item in items]
         predicted_s = self._scheduler.predicted_s(variant, lengths)
         if predicted_s <= left_s:
             return
@@ -213,7 +213,7 @@ class Batcher:
 
     def _logits(self, plan: Plan) -> list[list[float]]:
         """A row a text."""
-        logits = self._engines[plan.variant].run([text.owner.encoding.ids for text in plan.texts])
+        logits = self._engines[plan.variant].run([text.owner.item for text in plan.texts])
         if len(logits) != len(plan.texts):
             raise EngineFailed(f"the engine answered {len(logits)} of {len(plan.texts)} texts")
         rows: list[list[float]] = logits.tolist()

@@ -21,6 +21,7 @@ from serving.errors import (
     TooManyTexts,
     UnsupportedMediaType,
 )
+from serving.inputs import chars
 from serving.interrupt import Interrupt
 from serving.schemas import ClassifyRequest
 from serving.settings import Settings
@@ -110,12 +111,12 @@ def parse_body(body: bytes, settings: Settings) -> ClassifyRequest:
             value=len(asked.texts),
         )
     for index, text in enumerate(asked.texts):
-        if len(text) > settings.max_text_chars:
+        if chars(text) > settings.max_text_chars:
             raise TextTooLong(
                 f"texts[{index}] has too many characters: split it",
                 field=f"texts[{index}]",
                 limit=settings.max_text_chars,
-                value=len(text),
+                value=chars(text),
             )
     if (asked.deadline_ms or 0) > settings.max_deadline_ms:
         raise InvalidField(
@@ -132,7 +133,7 @@ def _refusal(error: ValidationError) -> ServedError:
     first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
         return MalformedBody(f"{first['msg']}: send one JSON object in UTF-8", field="body")
-    path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"])
+    path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in _path(first["loc"]))
     context = {k: v for k, v in first.get("ctx", {}).items() if k != "error"}
     limits = [v for k, v in context.items() if k.startswith(("min_", "max_", "ge", "le"))]
     return InvalidField(
@@ -141,6 +142,11 @@ def _refusal(error: ValidationError) -> ServedError:
         limit=limits[0] if limits else first["type"],
         value=_shown(first["input"]),
     )
+
+
+def _path(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Without the name that schemas.py gives to a kind of text."""
+    return (*loc[:2], *loc[3:]) if loc[:1] == ("texts",) else loc
 
 
 def _shown(value: object) -> object:

@@ -27,6 +27,11 @@ VERSION_HEX_DIGITS = 16
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
+Datatype = Literal[
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64",
+    "FP16", "FP32", "FP64",
+]  # fmt: skip
+"""Numeric types as the Open Inference Protocol, V2, names them."""
 
 
 class _Frozen(BaseModel):
@@ -114,14 +119,25 @@ class BundleFile(_Frozen):
     bytes: int
 
 
+class TensorInput(_Frozen):
+    """One input of a model that reads no text; `shape` is that of one row, without the batch."""
+
+    name: Annotated[str, Field(min_length=1)]
+    datatype: Datatype
+    shape: list[Annotated[int, Field(ge=1)]]
+
+
 class Manifest(_Frozen):
     """manifest.json: what the classifier is. How to run it is not said here but in Settings.
 
-    `version` is the content hash of everything that decides an answer (files, labels,
-    problem type, length limit, padding, temperature). Logits are divided by `temperature`
+    It reads one text, with `pairs` two at a time, or with `tensors` rows of numbers and then has
+    no tokenizer and the `max_length` 1.
+
+    `version` is the content hash of everything that decides an answer (files, labels, problem type,
+    length limit, padding, temperature, pairs, tensors). Logits are divided by `temperature`
     before they become probabilities; another engine than ONNX Runtime may differ from its logits
-    by `logit_tolerance`. `parent` names the variant that it was made from;
-    `recipe` is the recipe's own content; `build_seconds` has the time of each stage.
+    by `logit_tolerance`. `parent` names the variant that it was made from; `recipe` is
+    the recipe's own content; `build_seconds` has the time of each stage.
     """
 
     format_version: Literal[1] = FORMAT_VERSION
@@ -130,8 +146,10 @@ class Manifest(_Frozen):
     version: str
     labels: Annotated[list[str], Field(min_length=1)]
     problem_type: Literal["single_label", "multi_label"]
-    max_length: Annotated[int, Field(ge=3, le=8192)]
+    max_length: Annotated[int, Field(ge=1, le=8192)]
     pad_token_id: Annotated[int, Field(ge=0)]
+    pairs: bool = False
+    tensors: list[TensorInput] = []
     temperature: Annotated[float, Field(gt=0)] = 1.0
     logit_tolerance: Annotated[float, Field(gt=0)] = 0.1
     precision: Precision
@@ -148,9 +166,12 @@ class Manifest(_Frozen):
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels are not unique: {self.labels}")
         model = OPENVINO_NAMES if set(OPENVINO_NAMES) & set(self.files) else (MODEL_NAME,)
-        missing = {*model, TOKENIZER_NAME, CONFIG_NAME} - set(self.files)
+        reads_text = () if self.tensors else (TOKENIZER_NAME,)
+        missing = {*model, *reads_text, CONFIG_NAME} - set(self.files)
         if missing:
             raise ValueError(f"files lacks {sorted(missing)}")
+        if self.tensors and (self.pairs or self.max_length != 1):
+            raise ValueError("a model of tensors has the max_length 1 and no pairs")
         if self.version != self.content_version():
             raise ValueError("version is not the hash of the manifest's content")
         return self
@@ -173,6 +194,10 @@ class Manifest(_Frozen):
         }
         if self.temperature != 1.0:
             decisive["temperature"] = self.temperature
+        if self.pairs:
+            decisive["pairs"] = True
+        if self.tensors:
+            decisive["tensors"] = [tensor.model_dump() for tensor in self.tensors]
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:VERSION_HEX_DIGITS]
 
 

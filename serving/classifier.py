@@ -1,4 +1,4 @@
-"""One variant: texts to labels, in order.
+"""One variant: texts, or rows of tensors, to labels, in order.
 
 It does not know which variant a request should take (family.py) or how batches are formed.
 """
@@ -8,23 +8,33 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from serving.batcher import Answered, Clock
 from serving.bundle import Bundle
-from serving.errors import TextTooLong
+from serving.errors import InvalidField, TextTooLong
+from serving.inputs import Item, Row, Text, chars
 from serving.scheduler import VariantKey
-from serving.tokenizer import Encoding, Tokenizer
+from serving.tokenizer import Tokenizer
 
 # About 0.2 ms of tokenization: less than handing it to a thread and back costs.
 _INLINE_CHARS = 1000
+_KINDS = {
+    str: "one text at a time",
+    tuple: "pairs of texts",
+    Row: "tensors, by the Open Inference Protocol",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The probabilities of one text, in the order of the labels, and what they took."""
+    """The probabilities of one text, in the order of the labels, and what they took.
+
+    `logits` are the model's own, before temperature and softmax or sigmoid.
+    """
 
     scores: list[float]
+    logits: list[float]
     truncated: bool
     queue_s: float
     engine_s: float
@@ -37,6 +47,7 @@ class Classified:
     variant: str
     version: str
     labels: list[str]
+    multi_label: bool
     answers: list[Answer]
     tokens: int
     tokenize_s: float
@@ -46,7 +57,7 @@ class Submits(Protocol):
     """What a Classifier needs of the engines."""
 
     async def submit(
-        self, variant: VariantKey, encodings: Sequence[Encoding], deadline_s: float
+        self, variant: VariantKey, items: Sequence[Item], deadline_s: float
     ) -> list[Answered]:
         """See Batcher.submit."""
 
@@ -57,7 +68,7 @@ class Classifier:
     def __init__(
         self,
         bundle: Bundle,
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | None,
         batcher: Submits,
         tokenizer_threads: Executor,
         clock: Clock,
@@ -69,55 +80,76 @@ class Classifier:
         self._tokenizer_threads = tokenizer_threads
         self._clock = clock
         self._temperature = bundle.manifest.temperature
-        multi_label = bundle.manifest.problem_type == "multi_label"
-        self._probabilities = sigmoid if multi_label else softmax
+        self._reads: type = (
+            Row if bundle.manifest.tensors else tuple if bundle.manifest.pairs else str
+        )
+        self._multi_label = bundle.manifest.problem_type == "multi_label"
+        self._probabilities = sigmoid if self._multi_label else softmax
 
     async def classify(
-        self, texts: Sequence[str], *, truncate: bool, deadline_s: float
+        self, inputs: Sequence[Text | Row], *, truncate: bool, deadline_s: float
     ) -> Classified:
-        """Answer all texts or none; `deadline_s` is on the classifier's clock.
+        """Answer all inputs or none; `deadline_s` is on the classifier's clock.
 
-        Raises TextTooLong when a text has too many tokens and `truncate` is false, and what
-        Batcher.submit raises.
+        Raises InvalidField when an input is not of the kind that the model reads, TextTooLong when
+        a text has too many tokens and `truncate` is false, and what Batcher.submit raises.
         """
+        for index, each in enumerate(inputs):
+            self._refuse_other_kind(index, each)
         started_s = self._clock()
-        loop = asyncio.get_running_loop()
-        if sum(map(len, texts)) <= _INLINE_CHARS:
-            encodings = self._tokenizer.encode(texts)
-        else:
-            encodings = await loop.run_in_executor(
-                self._tokenizer_threads, self._tokenizer.encode, texts
-            )
+        items = await self._items(inputs)
         tokenize_s = self._clock() - started_s
         if not truncate:
-            self._refuse_truncated(encodings)
-        answered = await self._batcher.submit(self._key, encodings, deadline_s)
+            self._refuse_truncated(items)
+        answered = await self._batcher.submit(self._key, items, deadline_s)
         return Classified(
             variant=self.manifest.variant,
             version=self.manifest.version,
             labels=self.manifest.labels,
+            multi_label=self._multi_label,
             answers=[
                 Answer(
                     self._probabilities(answer.logits, self._temperature),
-                    encoding.truncated,
+                    answer.logits,
+                    item.truncated,
                     answer.queue_s,
                     answer.engine_s,
                 )
-                for encoding, answer in zip(encodings, answered, strict=True)
+                for item, answer in zip(items, answered, strict=True)
             ],
-            tokens=sum(encoding.length for encoding in encodings),
+            tokens=sum(item.length for item in items),
             tokenize_s=tokenize_s,
         )
 
-    def _refuse_truncated(self, encodings: Sequence[Encoding]) -> None:
-        for index, encoding in enumerate(encodings):
-            if encoding.truncated:
+    async def _items(self, inputs: Sequence[Text | Row]) -> Sequence[Item]:
+        if self._tokenizer is None:
+            return cast("Sequence[Row]", inputs)
+        texts = cast("Sequence[Text]", inputs)
+        if sum(map(chars, texts)) <= _INLINE_CHARS:
+            return self._tokenizer.encode(texts)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._tokenizer_threads, self._tokenizer.encode, texts)
+
+    def _refuse_other_kind(self, index: int, given: Text | Row) -> None:
+        if isinstance(given, self._reads):
+            return
+        wanted = _KINDS[self._reads]
+        raise InvalidField(
+            f"{self.manifest.variant} reads {wanted}",
+            field=f"texts[{index}]",
+            limit=wanted,
+            value=_KINDS[type(given)],
+        )
+
+    def _refuse_truncated(self, items: Sequence[Item]) -> None:
+        for index, item in enumerate(items):
+            if item.truncated:
                 raise TextTooLong(
-                    f"texts[{index}] has {encoding.full_length} tokens and {self.manifest.variant} "
+                    f"texts[{index}] has {item.full_length} tokens and {self.manifest.variant} "
                     f"takes {self.manifest.max_length}: shorten it or send truncate: true",
                     field=f"texts[{index}]",
                     limit=self.manifest.max_length,
-                    value=encoding.full_length,
+                    value=item.full_length,
                 )
 
 

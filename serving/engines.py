@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from serving.bundle import Bundle
+from serving.bundle import Bundle, TensorInput
 from serving.engine import Engine, Resources
 from serving.errors import BundleError, EngineFailed, StartError
+from serving.inputs import DATATYPES, Item, Row
 from serving.lone import LoneTexts
 from serving.openvino_engine import OpenVinoEngine
 from serving.ort_engine import OrtEngine
@@ -27,6 +28,7 @@ ENGINES: Mapping[EngineName, MakeEngine] = {
     "openvino": OpenVinoEngine,
 }
 _TYPICAL_TOKENS = 32
+_PROBE_ROWS = 8
 # Less than this is within the noise of a warm-up, and two replicas should choose alike.
 _WORTHWHILE_SPEEDUP = 1.1
 _PROBE = (
@@ -53,7 +55,7 @@ def reference(bundle: Bundle) -> EngineName:
 
 def choose(
     bundle: Bundle,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     asked: EngineName | Literal["auto"],
     resources: Resources,
     *,
@@ -68,6 +70,7 @@ def choose(
     gives a lone text all cores is kept when that is at least 1.1 times as fast.
     Raises BundleError, StartError or EngineFailed as the engines do.
     """
+    typical = min(_TYPICAL_TOKENS, bundle.manifest.max_length)
 
     def load(name: EngineName, reason: str) -> Chosen:
         engine = engines[name](bundle, resources)
@@ -78,9 +81,7 @@ def choose(
         if resources.device != "cpu" or resources.threads == 1:
             return chosen
         wide = engines[chosen.name](bundle, replace(resources, slots=1))
-        speedup = lone_speedup(
-            chosen.engine, wide, min(_TYPICAL_TOKENS, bundle.manifest.max_length)
-        )
+        speedup = lone_speedup(chosen.engine, wide, typical)
         if speedup < _WORTHWHILE_SPEEDUP:
             return chosen
         reason = f"{chosen.reason}; a lone text gets all cores, {speedup:.2f} times as fast"
@@ -90,7 +91,7 @@ def choose(
         return widened(load(asked, "asked for"))
     first = reference(bundle)
     best = load(first, "the only engine that can")
-    probes = _probes(tokenizer)
+    probes = _texts(tokenizer) if tokenizer else _rows(bundle.manifest.tensors)
     expected = _logits(best.engine, probes)
     reasons = []
     for name in engines:
@@ -102,7 +103,7 @@ def choose(
         except (BundleError, StartError, EngineFailed) as error:
             reasons.append(f"{name} cannot: {error}")
             continue
-        speedup = best.lane.share_s(_TYPICAL_TOKENS) / other.lane.share_s(_TYPICAL_TOKENS)
+        speedup = best.lane.share_s(typical) / other.lane.share_s(typical)
         said = f"{speedup:.2f} times as fast, logits differ by up to {difference:.1e}"
         if difference > bundle.manifest.logit_tolerance or speedup < _WORTHWHILE_SPEEDUP:
             reasons.append(f"{name} would be {said}")
@@ -112,7 +113,16 @@ def choose(
     return widened(replace(best, reason="; ".join(reasons) or best.reason))
 
 
-def _probes(tokenizer: Tokenizer) -> list[Sequence[int]]:
+def _rows(tensors: Sequence[TensorInput]) -> list[Row]:
+    """Rows of small numbers, positive and negative where the type has both."""
+    normal = np.random.default_rng(0).normal
+    return [
+        Row(tuple(normal(size=t.shape).astype(DATATYPES[t.datatype]) for t in tensors))
+        for _ in range(_PROBE_ROWS)
+    ]
+
+
+def _texts(tokenizer: Tokenizer) -> Sequence[Item]:
     """Texts of 1 to all of the probe's words, from every fifth word on."""
     words = _PROBE.split()
     texts = [
@@ -120,8 +130,8 @@ def _probes(tokenizer: Tokenizer) -> list[Sequence[int]]:
         for start in range(0, len(words), 5)
         for count in (1, 4, 12, len(words))
     ]
-    return [encoding.ids for encoding in tokenizer.encode(texts)]
+    return tokenizer.encode(texts)
 
 
-def _logits(engine: Engine, probes: Sequence[Sequence[int]]) -> np.ndarray:
-    return np.concatenate([engine.run([ids]) for ids in probes])
+def _logits(engine: Engine, probes: Sequence[Item]) -> np.ndarray:
+    return np.concatenate([engine.run([item]) for item in probes])

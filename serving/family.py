@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from serving.bundle import Manifest
 from serving.classifier import Classified, Classifier
 from serving.errors import Overloaded, UnknownVariant
+from serving.inputs import Row, Text
 
 AUTO = "auto"
 
@@ -33,7 +34,7 @@ class Family:
 
     async def classify(
         self,
-        texts: Sequence[str],
+        inputs: Sequence[Text | Row],
         *,
         variant: str,
         truncate: bool,
@@ -49,7 +50,7 @@ class Family:
         for name in names:
             try:
                 classified = await self._by_variant[name].classify(
-                    texts, truncate=truncate, deadline_s=deadline_s
+                    inputs, truncate=truncate, deadline_s=deadline_s
                 )
             except Overloaded:
                 if name == names[-1]:

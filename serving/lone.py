@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from threading import Lock
 
 from serving.engine import Engine, Logits
+from serving.inputs import Item
 
 
 class LoneTexts:
@@ -16,12 +17,13 @@ class LoneTexts:
         """Both run the same bundle, in the same layout."""
         self.slots = many.slots
         self.packed = many.packed
+        self.example = many.example
         self._many = many
         self._one = one
         self._running = 0
         self._lock = Lock()
 
-    def run(self, batch: Sequence[Sequence[int]]) -> Logits:
+    def run(self, batch: Sequence[Item]) -> Logits:
         """See Engine.run."""
         with self._lock:
             engine = self._many if self._running or len(batch) > 1 else self._one

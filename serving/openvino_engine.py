@@ -10,8 +10,15 @@ import numpy as np
 import openvino
 
 from serving.bundle import Bundle
-from serving.engine import Logits, Resources, Signature
+from serving.engine import Logits, Resources
 from serving.errors import BundleError, EngineFailed, StartError
+from serving.inputs import Item
+from serving.signature import checked, read_signature
+
+# Its binding makes its table of types at the first use, and lets go of the GIL while it holds the
+# table's C++ guard: two threads that come first together wait for each other for ever, with the
+# GIL. So it is made here, where there is one thread.
+openvino.Type.f32.to_dtype()
 
 
 class OpenVinoEngine:
@@ -24,7 +31,7 @@ class OpenVinoEngine:
         """Load the graph.
 
         Raises StartError for a device other than the CPU, BundleError when OpenVINO cannot read
-        the graph or it has no `input_ids` and `attention_mask`.
+        the graph or it takes other inputs than a classifier.
         """
         if resources.device != "cpu":
             raise StartError("SIZEWISE_ENGINE: openvino runs on the CPU only: set onnxruntime")
@@ -40,26 +47,28 @@ class OpenVinoEngine:
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise BundleError(f"{bundle.model_path}: OpenVINO cannot read it: {reason}") from error
-        self._signature = Signature(
+        self._signature = read_signature(
             bundle,
             [port.get_any_name() for port in compiled.inputs],
             [port.get_any_name() for port in compiled.outputs],
         )
         self.packed = self._signature.packed
+        self.example = self._signature.example
+        self._labels = len(bundle.manifest.labels)
         self._output = compiled.output(self._signature.output)
         self._requests: SimpleQueue[openvino.InferRequest] = SimpleQueue()
         for _ in range(self.slots):
             self._requests.put(compiled.create_infer_request())
 
-    def run(self, batch: Sequence[Sequence[int]]) -> Logits:
+    def run(self, batch: Sequence[Item]) -> Logits:
         """See Engine.run."""
         feed = self._signature.feed(batch)
         request = self._requests.get()
         try:
             logits = np.array(request.infer(feed, share_inputs=True)[self._output], np.float32)
         except RuntimeError as error:
-            shape = feed["input_ids"].shape
-            raise EngineFailed(f"OpenVINO failed on a batch of shape {shape}") from error
+            shapes = {name: value.shape for name, value in feed.items()}
+            raise EngineFailed(f"OpenVINO failed on a batch of {shapes}") from error
         finally:
             self._requests.put(request)
-        return self._signature.checked(logits, batch)
+        return checked(logits, len(batch), self._labels)

@@ -10,8 +10,10 @@ import onnxruntime
 
 from serving.bundle import Bundle
 from serving.cores import has_vnni
-from serving.engine import Device, Logits, Resources, Signature
+from serving.engine import Device, Logits, Resources
 from serving.errors import BundleError, EngineFailed, StartError
+from serving.inputs import Item
+from serving.signature import checked, read_signature
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _CUDA_SLOTS = 2
@@ -30,7 +32,7 @@ class OrtEngine:
         """Load the graph.
 
         Raises StartError when the device is not there, BundleError when the graph is not
-        ONNX, does not load or has no `input_ids` and `attention_mask`.
+        ONNX, does not load or takes other inputs than a classifier.
         """
         if bundle.model_path.suffix != ".onnx":
             raise BundleError(f"{bundle.model_path} is OpenVINO's: set SIZEWISE_ENGINE to auto")
@@ -52,22 +54,24 @@ class OrtEngine:
             raise BundleError(f"{bundle.model_path} does not load: {error}") from error
         if self._session.get_providers()[0] != provider:
             raise _no_device(device)
-        self._signature = Signature(
+        self._signature = read_signature(
             bundle,
             [node.name for node in self._session.get_inputs()],
             [node.name for node in self._session.get_outputs()],
         )
         self.packed = self._signature.packed
+        self.example = self._signature.example
+        self._labels = len(bundle.manifest.labels)
 
-    def run(self, batch: Sequence[Sequence[int]]) -> Logits:
+    def run(self, batch: Sequence[Item]) -> Logits:
         """See Engine.run."""
         feed = self._signature.feed(batch)
         try:
             logits = self._session.run([self._signature.output], feed)[0]
         except Exception as error:  # onnxruntime raises many bare types
-            shape = feed["input_ids"].shape
-            raise EngineFailed(f"ONNX Runtime failed on a batch of shape {shape}") from error
-        return self._signature.checked(np.asarray(logits, np.float32), batch)
+            shapes = {name: value.shape for name, value in feed.items()}
+            raise EngineFailed(f"ONNX Runtime failed on a batch of {shapes}") from error
+        return checked(np.asarray(logits, np.float32), len(batch), self._labels)
 
 
 def _no_device(device: Device) -> StartError:

@@ -15,9 +15,10 @@ from typing import Any
 from serving.batcher import Answered
 from serving.classifier import Classified
 from serving.errors import EngineFailed, NotReady, ServedError
+from serving.inputs import Item
 from serving.runtime import Bundles, Recorder, Running, Runtime
 from serving.scheduler import VariantKey
-from serving.tokenizer import Encoding, Tokenizer
+from serving.tokenizer import Tokenizer, open_tokenizer
 
 _LENGTH_BYTES = 4
 _STATE_EVERY_S = 0.25
@@ -74,18 +75,12 @@ class Attendant:
                 self._withdraw(*rest)
             else:
                 number, *asked = rest
-                answer = self._runtime.page() if kind == "page" else self._submit(*asked)
+                answer = self._runtime.page() if kind == "page" else self._runtime.submit(*asked)
                 self._tasks[number] = asyncio.create_task(self._answer(number, answer))
         telling.cancel()
         for number in list(self._tasks):
             self._withdraw(number)
         self._link.close()
-
-    async def _submit(
-        self, variant: VariantKey, ids: list[list[int]], deadline_s: float
-    ) -> list[Answered]:
-        encodings = [Encoding(row, len(row)) for row in ids]
-        return await self._runtime.submit(variant, encodings, deadline_s)
 
     async def _answer(self, number: int, work: Awaitable[object]) -> None:
         try:
@@ -181,17 +176,15 @@ class RemoteRuntime:
             raise EngineFailed(_GONE)
         for name, bundles in self._bundles.items():
             for bundle in bundles:
-                manifest = bundle.manifest
-                self.tokenizers[name, manifest.variant] = await asyncio.to_thread(
-                    Tokenizer, bundle.tokenizer_path, manifest.max_length
-                )
+                tokenizer = await asyncio.to_thread(open_tokenizer, bundle)
+                if tokenizer:
+                    self.tokenizers[name, bundle.manifest.variant] = tokenizer
 
     async def submit(
-        self, variant: VariantKey, encodings: Sequence[Encoding], deadline_s: float
+        self, variant: VariantKey, items: Sequence[Item], deadline_s: float
     ) -> list[Answered]:
         """See Batcher.submit; both processes have the machine's monotonic clock."""
-        ids = [encoding.ids for encoding in encodings]
-        answered: list[Answered] = await self._ask("submit", variant, ids, deadline_s)
+        answered: list[Answered] = await self._ask("submit", variant, items, deadline_s)
         return answered
 
     async def _ask(self, kind: str, *rest: Any) -> Any:

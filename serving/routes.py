@@ -33,6 +33,7 @@ from serving.service import Service
 from serving.settings import Settings
 
 CLASSIFY_PATH = "/v1/classify"
+LABEL_HOLDS_FROM = 0.5
 PROBLEM_TYPE = "application/problem+json"
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -170,6 +171,13 @@ def _body(model: str, answer: FamilyAnswer) -> dict[str, Any]:
         results.append(
             {
                 "label": classified.labels[best],
+                "labels": [
+                    label
+                    for index, (label, score) in enumerate(
+                        zip(classified.labels, text.scores, strict=True)
+                    )
+                    if (score >= LABEL_HOLDS_FROM if classified.multi_label else index == best)
+                ],
                 "score": text.scores[best],
                 "scores": dict(zip(classified.labels, text.scores, strict=True)),
                 "variant": classified.variant,

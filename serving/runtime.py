@@ -16,11 +16,12 @@ from serving.cores import usable_cores
 from serving.engine import Resources
 from serving.engines import ENGINES, Chosen, EngineName, MakeEngine, choose
 from serving.errors import NotReady
+from serving.inputs import Item
 from serving.logs import log
 from serving.metrics import Metrics
 from serving.scheduler import Scheduler, VariantKey
 from serving.settings import Settings
-from serving.tokenizer import Encoding, Tokenizer
+from serving.tokenizer import Tokenizer, open_tokenizer
 
 Bundles = Mapping[str, Sequence[Bundle]]
 
@@ -56,7 +57,7 @@ class Runtime(Protocol):
 
     @property
     def tokenizers(self) -> Mapping[VariantKey, Tokenizer]:
-        """Each variant's, once loaded."""
+        """Of each variant that reads text, once loaded."""
 
     @property
     def running(self) -> Mapping[VariantKey, Running]:
@@ -70,7 +71,7 @@ class Runtime(Protocol):
         """Return when everything is loaded. Raises StartError or EngineFailed."""
 
     async def submit(
-        self, variant: VariantKey, encodings: Sequence[Encoding], deadline_s: float
+        self, variant: VariantKey, items: Sequence[Item], deadline_s: float
     ) -> list[Answered]:
         """See Batcher.submit."""
 
@@ -135,7 +136,9 @@ class LocalRuntime:
         verify(bundle)
         manifest, settings = bundle.manifest, self._settings
         key = (manifest.family, manifest.variant)
-        tokenizer = self.tokenizers[key] = Tokenizer(bundle.tokenizer_path, manifest.max_length)
+        tokenizer = open_tokenizer(bundle)
+        if tokenizer:
+            self.tokenizers[key] = tokenizer
         resources = Resources(
             settings.device,
             settings.threads or usable_cores(),
@@ -171,12 +174,12 @@ class LocalRuntime:
                 yield (name, bundle.manifest.variant), bundle
 
     async def submit(
-        self, variant: VariantKey, encodings: Sequence[Encoding], deadline_s: float
+        self, variant: VariantKey, items: Sequence[Item], deadline_s: float
     ) -> list[Answered]:
         """See Batcher.submit. Raises NotReady before `load` has returned."""
         if not self._batcher:
             raise NotReady("the models are being loaded", retry_after_s=1)
-        return await self._batcher.submit(variant, encodings, deadline_s)
+        return await self._batcher.submit(variant, items, deadline_s)
 
     def backlog_s(self) -> float:
         """See Runtime."""

@@ -5,11 +5,18 @@ It does not know the limits that Settings sets; routes.py checks those.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from serving.bundle import Evaluation
+from serving.bundle import Evaluation, TensorInput
 
 MAX_NAME_CHARS = 128
+
+
+_Text = Annotated[str, Field(min_length=1)]
+
+
+def _kind(value: object) -> str:
+    return "pair" if isinstance(value, list | tuple) else "text"
 
 
 class ClassifyRequest(BaseModel):
@@ -18,8 +25,17 @@ class ClassifyRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     texts: Annotated[
-        list[Annotated[str, Field(min_length=1)]],
-        Field(min_length=1, description="The texts to classify, each on its own."),
+        list[
+            Annotated[
+                Annotated[_Text, Tag("text")] | Annotated[tuple[_Text, _Text], Tag("pair")],
+                Discriminator(_kind),
+            ]
+        ],
+        Field(
+            min_length=1,
+            description="The texts to classify, each on its own; "
+            "for a model of pairs, each two texts that are classified together.",
+        ),
     ]
     model: Annotated[str, Field(max_length=MAX_NAME_CHARS)] | None = Field(
         None, description="Family; may be left out when the server has just one."
@@ -40,9 +56,14 @@ class ClassifyRequest(BaseModel):
 
 
 class TextResult(BaseModel):
-    """The answer for one text, in the order of the request's texts."""
+    """The answer for one text, in the order of the request's texts.
+
+    `label` is the likeliest. `labels` are all that hold: `label` alone, or for a multi-label model
+    every one of probability 0.5 or more, which may be none.
+    """
 
     label: str
+    labels: list[str]
     score: float
     scores: dict[str, float]
     variant: str
@@ -77,6 +98,8 @@ class VariantInfo(BaseModel):
     labels: list[str]
     problem_type: str
     max_length: int
+    pairs: bool
+    tensors: list[TensorInput]
     parent: str | None
     evaluations: dict[str, Evaluation]
     engine: str

@@ -58,7 +58,7 @@ class Service:
         }
 
     def _classifier(self, family: str, bundle: Bundle) -> Classifier:
-        tokenizer = self.runtime.tokenizers[family, bundle.manifest.variant]
+        tokenizer = self.runtime.tokenizers.get((family, bundle.manifest.variant))
         return Classifier(bundle, tokenizer, self.runtime, self._tokenizer_threads, self._clock)
 
     @property

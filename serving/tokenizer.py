@@ -4,41 +4,28 @@ It does not know what an encoding is used for, nor which thread it runs on.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import tokenizers
 
+from serving.bundle import Bundle
 from serving.errors import BundleError
+from serving.inputs import Encoding, Text
 
 
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """One text as token ids, special tokens included, at most the model's max_length of them.
-
-    `full_length` counts the tokens that the whole text has, so that it exceeds `length`
-    exactly when the text was cut.
-    """
-
-    ids: list[int]
-    full_length: int
-
-    @property
-    def length(self) -> int:
-        """Number of token ids."""
-        return len(self.ids)
-
-    @property
-    def truncated(self) -> bool:
-        """Whether the text had more tokens than the model takes."""
-        return self.full_length > len(self.ids)
+def open_tokenizer(bundle: Bundle) -> "Tokenizer | None":
+    """A bundle's tokenizer; None for a model of tensors. Raises BundleError when it is broken."""
+    manifest = bundle.manifest
+    if manifest.tensors:
+        return None
+    return Tokenizer(bundle.tokenizer_path, manifest.max_length, pairs=manifest.pairs)
 
 
 class Tokenizer:
     """A tokenizer.json with the model's length limit. Thread-safe; releases the GIL."""
 
-    def __init__(self, path: Path, max_length: int) -> None:
-        """Raises BundleError when the file is not a tokenizer."""
+    def __init__(self, path: Path, max_length: int, *, pairs: bool = False) -> None:
+        """Raises BundleError when the file is not a tokenizer or the length leaves no room."""
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
@@ -46,16 +33,28 @@ class Tokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length)
         self._special_tokens = self._tokenizer.num_special_tokens_to_add(False)
-        if max_length <= self._special_tokens:
+        self._special_tokens_of_pair = self._tokenizer.num_special_tokens_to_add(True)
+        special_tokens = self._special_tokens_of_pair if pairs else self._special_tokens
+        if max_length <= special_tokens + pairs:
             raise BundleError(f"{path}: max_length {max_length} leaves no room for text")
 
-    def encode(self, texts: Sequence[str]) -> list[Encoding]:
-        """Encode texts, in order."""
+    def encode(self, texts: Sequence[Text]) -> list[Encoding]:
+        """Encode texts, in order. Of a pair that is too long the longer text is cut."""
         return [
-            Encoding(
-                ids=raw.ids,
-                full_length=len(raw.ids)
-                + sum(len(rest.ids) - self._special_tokens for rest in raw.overflowing),
-            )
-            for raw in self._tokenizer.encode_batch_fast(list(texts))
+            Encoding(raw.ids, len(raw.ids) + self._rest(raw))
+            if isinstance(text, str)
+            else Encoding(raw.ids, self._length_of_pair(text, raw), raw.type_ids)
+            for text, raw in zip(texts, self._tokenizer.encode_batch_fast(list(texts)), strict=True)
         ]
+
+    def _rest(self, raw: tokenizers.Encoding) -> int:
+        """How many tokens of a text were cut."""
+        return sum(len(rest.ids) - self._special_tokens for rest in raw.overflowing)
+
+    def _length_of_pair(self, pair: tuple[str, str], raw: tokenizers.Encoding) -> int:
+        if not raw.overflowing:
+            return len(raw.ids)
+        return self._special_tokens_of_pair + sum(
+            len(each.ids) - self._special_tokens + self._rest(each)
+            for each in self._tokenizer.encode_batch_fast(list(pair))
+        )

@@ -11,6 +11,7 @@ from itertools import cycle
 
 from serving.cost_model import Sample, fit_cost_model
 from serving.engine import Engine
+from serving.inputs import Item
 from serving.layout import ROW_TOKENS, lay_out
 from serving.scheduler import Lane
 
@@ -35,7 +36,7 @@ _HOPELESS_SHARE = 0.85
 # Small batches answer sooner, and their clients come back less at once.
 _ENOUGH_SHARE = 0.95
 
-Batch = Sequence[Sequence[int]]
+Batch = Sequence[Item]
 
 
 def warm_up(engine: Engine, max_length: int, max_batch_tokens: int) -> Lane:
@@ -51,11 +52,15 @@ def warm_up(engine: Engine, max_length: int, max_batch_tokens: int) -> Lane:
 
     def batches(tokens: int) -> Iterator[Batch]:
         if engine.packed and tokens >= short:
-            return _mixed(tokens, short)
+            return _mixed(engine, tokens, short)
         length = min(tokens, short)
-        return cycle([[[1] * length] * (tokens // length)])
+        return cycle([[engine.example(length)] * (tokens // length)])
 
-    long = [_Shape(cycle([[[1] * length]])) for length in _LONG_LENGTHS if length <= max_length]
+    long = [
+        _Shape(cycle([[engine.example(length)]]))
+        for length in _LONG_LENGTHS
+        if length <= max_length
+    ]
     with ThreadPoolExecutor(engine.slots, "warm-up") as threads:
         sizes: list[tuple[int, _Shape]] = []
         best, tokens = 0.0, _FEWEST_TOKENS
@@ -106,7 +111,7 @@ class _Shape:
         started_s = time.perf_counter()
         list(threads.map(engine.run, [batch] * engine.slots))
         seconds = time.perf_counter() - started_s
-        lengths = [len(ids) for ids in batch]
+        lengths = [item.length for item in batch]
         layout = lay_out(lengths, packed=engine.packed)
         self._samples.append(Sample(layout.rows, layout.tokens, seconds))
         self.rates.append(sum(lengths) / seconds)
@@ -126,14 +131,16 @@ class _Shape:
         return ordered[len(ordered) // 2]
 
 
-def _mixed(budget_tokens: int, max_length: int) -> Iterator[Batch]:
+def _mixed(engine: Engine, budget_tokens: int, max_length: int) -> Iterator[Batch]:
     """Neighbours in a stream of texts, each time up to the budget, as the scheduler takes them."""
     lengths = cycle(min(length, max_length) for length in _MIXED_LENGTHS)
     first = next(lengths)
     while True:
-        batch: list[list[int]] = []
-        while not batch or sum(map(len, batch)) + first <= budget_tokens:
-            batch.append([1] * first)
+        batch: list[Item] = []
+        tokens = 0
+        while not batch or tokens + first <= budget_tokens:
+            batch.append(engine.example(first))
+            tokens += first
             first = next(lengths)
         yield batch
 
@@ -143,7 +150,7 @@ def lone_speedup(many: Engine, one: Engine, length: int) -> float:
 
     Medians of runs in turn, with nothing beside them.
     """
-    batch = [[1] * length]
+    batch = [many.example(length)]
     times: tuple[list[float], list[float]] = [], []
     began_s = time.perf_counter()
     while len(times[0]) < _LONE_REPEATS and time.perf_counter() - began_s < _LONE_ENOUGH_S:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from serving.batcher import Batcher
 from serving.scheduler import Scheduler
+from tests.bundles import encoded
 
 BUDGETS_TOKENS = (0, 64, 128, 256, 512, 1024)
 CAP_TOKENS = 256
@@ -39,9 +40,7 @@ def offline_rate(engine, tokenizer, texts, budget_tokens):
     encodings = tokenizer.encode(texts)
     plan = list(sorted_batches([e.length for e in encodings], budget_tokens))
     with ThreadPoolExecutor(engine.slots) as threads:
-        list(
-            threads.map(lambda batch: engine.run([encodings[i].ids for i in batch]), reversed(plan))
-        )
+        list(threads.map(lambda batch: engine.run([encodings[i] for i in batch]), reversed(plan)))
     return len(texts) / (time.perf_counter() - started)
 
 
@@ -62,15 +61,15 @@ async def window(queue):
 
 async def sorted_window(queue):
     (batch,) = await window(queue)
-    plan = sorted_batches([len(ids) for ids, _ in batch], CAP_TOKENS)
+    plan = sorted_batches([text.length for text, _ in batch], CAP_TOKENS)
     return [[batch[index] for index in part] for part in plan]
 
 
 async def cap(queue):
     batch = [await queue.get()]
-    longest = len(batch[0][0])
+    longest = batch[0][0].length
     while not queue.empty():
-        longest = max(longest, len(queue._queue[0][0]))
+        longest = max(longest, queue._queue[0][0].length)
         if (len(batch) + 1) * longest > CAP_TOKENS:
             break
         batch.append(queue.get_nowait())
@@ -98,7 +97,7 @@ class Baseline:
 
     async def answer(self, encoding):
         future = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait((encoding.ids, future))
+        self._queue.put_nowait((encoding, future))
         await future
 
     async def _work(self):
@@ -112,9 +111,9 @@ class Baseline:
 
     async def _run(self, batch):
         loop = asyncio.get_running_loop()
-        longest = max(len(ids) for ids, _ in batch)
+        longest = max(text.length for text, _ in batch)
         # Padding as other servers pad, whatever the engine would pack.
-        padded = [ids + [0] * (longest - len(ids)) for ids, _ in batch]
+        padded = encoded(*(text.ids + [0] * (longest - text.length) for text, _ in batch))
         await loop.run_in_executor(self._threads, self._engine.run, padded)
         self._slots.release()
         for _, future in batch:

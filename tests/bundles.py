@@ -8,7 +8,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from serving.bundle import Evaluation, Manifest, write_manifest
+from serving.bundle import Evaluation, Manifest, TensorInput, write_manifest
+from serving.inputs import Encoding
 from serving.registry import publish
 
 LABELS = ["negative", "positive"]
@@ -30,6 +31,11 @@ def evaluation(accuracy: float) -> Evaluation:
     )
 
 
+def encoded(*texts: list[int]) -> list[Encoding]:
+    """Texts of these token ids, whole."""
+    return [Encoding(ids, len(ids)) for ids in texts]
+
+
 def write_bundle(
     folder: Path,
     *,
@@ -40,17 +46,23 @@ def write_bundle(
     max_length: int = 32,
     accuracy: float = 0.9,
     problem_type: str = "single_label",
+    pairs: bool = False,
 ) -> Manifest:
-    """A bundle whose logits are `scale` times (-w, +w), w being the sum of the words' weights."""
+    """A bundle whose logits are `scale` times (-w, +w), w being the sum of the words' weights.
+
+    Of a pair the words of the second text count the other way.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(_graph(scale, ballast_bytes), folder / "model.onnx")
+    onnx.save(_graph(scale, ballast_bytes, pairs=pairs), folder / "model.onnx")
     tokenizer = Tokenizer(
         models.WordLevel({word: i for i, word in enumerate(VOCABULARY)}, unk_token="[UNK]")
     )
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {"id2label": {str(i): label for i, label in enumerate(LABELS)}, "pad_token_id": 0}
@@ -62,6 +74,7 @@ def write_bundle(
         labels=LABELS,
         problem_type=problem_type,
         max_length=max_length,
+        pairs=pairs,
         pad_token_id=0,
         precision="fp32",
         parameters=2 * len(VOCABULARY),
@@ -78,7 +91,37 @@ def write_registry(folder: Path, scratch: Path) -> Path:
     return folder
 
 
-def _graph(scale: float, ballast_bytes: int) -> onnx.ModelProto:
+def write_tensor_bundle(folder: Path, *, family: str = "digits", tensor: str = "x") -> Manifest:
+    """A bundle that reads rows of three numbers x; its logits are x0 - x1, x1 - x2, x2 - x0."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = np.array([[1, 0, -1], [-1, 1, 0], [0, -1, 1]], dtype=np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "weights"], ["logits"])],
+        "linear",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), folder / "model.onnx")
+    labels = ["zero", "one", "two"]
+    config = {"id2label": {str(i): label for i, label in enumerate(labels)}}
+    (folder / "config.json").write_text(json.dumps(config))
+    return write_manifest(
+        folder,
+        family=family,
+        variant="mlp",
+        labels=labels,
+        problem_type="single_label",
+        max_length=1,
+        tensors=[TensorInput(name=tensor, datatype="FP32", shape=[3])],
+        pad_token_id=0,
+        precision="fp32",
+        parameters=9,
+    )
+
+
+def _graph(scale: float, ballast_bytes: int, *, pairs: bool) -> onnx.ModelProto:
     table = np.zeros((len(VOCABULARY), 2), dtype=np.float32)
     for word, weight in WEIGHTS.items():
         table[VOCABULARY.index(word)] = (-weight * scale, weight * scale)
@@ -89,17 +132,24 @@ def _graph(scale: float, ballast_bytes: int) -> onnx.ModelProto:
         helper.make_node("Mul", ["vectors", "column"], ["kept"]),
         helper.make_node("ReduceSum", ["kept", "words"], ["logits"], keepdims=0),
     ]
+    inputs = ["input_ids", "attention_mask"]
+    if pairs:
+        inputs.append("token_type_ids")
+        nodes[0] = helper.make_node("Gather", ["table", "input_ids"], ["unsigned"])
+        nodes[1:1] = [
+            helper.make_node("Gather", ["signs", "token_type_ids"], ["sign"]),
+            helper.make_node("Unsqueeze", ["sign", "last"], ["signed"]),
+            helper.make_node("Mul", ["unsigned", "signed"], ["vectors"]),
+        ]
     shape = ["batch", "length"]
     graph = helper.make_graph(
         nodes,
         "bag-of-words",
-        [
-            helper.make_tensor_value_info("input_ids", TensorProto.INT64, shape),
-            helper.make_tensor_value_info("attention_mask", TensorProto.INT64, shape),
-        ],
+        [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in inputs],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])],
         [
             numpy_helper.from_array(table, "table"),
+            numpy_helper.from_array(np.array([1, -1], dtype=np.float32), "signs"),
             numpy_helper.from_array(np.array([-1]), "last"),
             numpy_helper.from_array(np.array([1]), "words"),
         ],

@@ -20,14 +20,14 @@ class EchoEngine:
 
     def run(self, batch):
         with self._lock:
-            self.batches.append([len(row) for row in batch])
+            self.batches.append([item.length for item in batch])
             self.running += 1
             self.most_running = max(self.most_running, self.running)
         if self.seconds:
             time.sleep(self.seconds)
         with self._lock:
             self.running -= 1
-        return np.array([[row[0], len(row)] for row in batch], dtype=np.float32)
+        return np.array([[item.ids[0], item.length] for item in batch], dtype=np.float32)
 
 
 class FailingEngine(EchoEngine):
@@ -39,7 +39,7 @@ class FailingEngine(EchoEngine):
 
     def run(self, batch):
         logits = super().run(batch)
-        if any(row[0] == self.poison for row in batch):
+        if any(item.ids[0] == self.poison for item in batch):
             raise RuntimeError("poisoned")
         return logits
 

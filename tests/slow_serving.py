@@ -20,6 +20,7 @@ class SlowEngine:
         self._engine = OrtEngine(bundle, resources)
         self.slots = self._engine.slots
         self.packed = self._engine.packed
+        self.example = self._engine.example
 
     def run(self, batch):
         time.sleep(BATCH_S)

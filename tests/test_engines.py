@@ -9,7 +9,7 @@ from serving.errors import BundleError
 from serving.openvino_engine import OpenVinoEngine
 from serving.ort_engine import OrtEngine
 from serving.tokenizer import Tokenizer
-from tests.bundles import write_bundle
+from tests.bundles import encoded, write_bundle
 
 RESOURCES = Resources("cpu", threads=1)
 
@@ -91,4 +91,4 @@ def test_a_lone_text_gets_all_cores_where_that_is_faster(bundle, made, threads, 
 
     assert ("a lone text gets all cores" in choice.reason) == wide
     assert choice.engine.slots == threads
-    assert choice.engine.run([[4]]).shape == (1, 2)
+    assert choice.engine.run(encoded([4])).shape == (1, 2)

@@ -21,8 +21,10 @@ FLOORS = [
     {"errors", "cores", "cost_model", "interrupt", "layout", "logs"},
     {"bundle", "settings", "scheduler"},
     {"listener"},
+    {"inputs"},
     {"schemas", "registry", "tokenizer"},
     {"engine", "fetch"},
+    {"signature"},
     {"ort_engine", "openvino_engine", "lone", "warmup", "batcher"},
     {"engines"},
     {"classifier"},
@@ -39,7 +41,8 @@ FLOORS = [
     {"__main__"},
 ]
 MODELS_MAY_IMPORT = {
-    "bundle", "registry", "tokenizer", "engine", "engines", "ort_engine", "errors",
+    "bundle", "registry", "tokenizer", "inputs", "engine", "signature", "engines", "ort_engine",
+    "errors",
 }  # fmt: skip
 ONE_HOME = {
     "fastapi": {"app", "routes", "body", "server", "schemas"},

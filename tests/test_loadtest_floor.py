@@ -13,7 +13,7 @@ from loadtest.server import LoadTestError
 from serving.bundle import read_bundle, verify
 from serving.engine import Resources
 from serving.ort_engine import OrtEngine
-from tests.bundles import write_bundle
+from tests.bundles import encoded, write_bundle
 from tests.processes import ROOT
 
 
@@ -26,7 +26,7 @@ def test_the_floor_answers_zeros_of_as_many_labels_as_the_bundle_has(tmp_path):
 
     floor = read_bundle(registry.joinpath(*FLOOR))
     verify(floor)
-    logits = OrtEngine(floor, Resources("cpu", threads=1)).run([[4, 5], [4], [4] * 9])
+    logits = OrtEngine(floor, Resources("cpu", threads=1)).run(encoded([4, 5], [4], [4] * 9))
     assert np.array_equal(logits, np.zeros((3, 2)))
 
 

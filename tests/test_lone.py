@@ -5,6 +5,7 @@ from serving.lone import LoneTexts
 
 class Seen:
     packed = True
+    example = None
 
     def __init__(self, slots, barrier=None):
         self.slots = slots

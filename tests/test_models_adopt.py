@@ -68,11 +68,11 @@ def test_an_adopted_classifier_is_served_as_torch_answers(made, tmp_path, archit
 
     assert bundle.manifest.labels == list(LABELS)
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    encodings = [e.ids for e in Tokenizer(bundle.tokenizer_path, 32).encode(TEXTS)]
+    encodings = Tokenizer(bundle.tokenizer_path, 32).encode(TEXTS)
     together = OrtEngine(bundle, Resources("cpu", threads=1)).run(encodings)
-    for ids, answer in zip(encodings, together, strict=True):
+    for encoding, answer in zip(encodings, together, strict=True):
         with torch.no_grad():
-            expected = model(torch.tensor([ids])).logits[0].numpy()
+            expected = model(torch.tensor([encoding.ids])).logits[0].numpy()
         assert np.abs(answer - expected).max() < 1e-4
     known = "is not known to onnxruntime's optimiser" not in capsys.readouterr().out
     assert known == ("deberta" not in architecture and architecture != "modernbert")

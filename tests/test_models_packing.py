@@ -12,6 +12,7 @@ from serving.bundle import Bundle, Manifest
 from serving.engine import Resources
 from serving.openvino_engine import OpenVinoEngine
 from serving.ort_engine import OrtEngine
+from tests.bundles import encoded
 from tests.tiny_architectures import ARCHITECTURES, write_classifier
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
@@ -40,7 +41,7 @@ def test_texts_that_share_rows_are_answered_as_torch_answers_each_alone(packed, 
     @settings(deadline=None, max_examples=25)
     @given(TEXTS)
     def alike(texts):
-        logits = torch.from_numpy(engine.run(texts))
+        logits = torch.from_numpy(engine.run(encoded(*texts)))
         with torch.inference_mode():
             alone = [model(**padded([ids])).logits[0] for ids in texts]
         torch.testing.assert_close(logits, torch.stack(alone), atol=2e-5, rtol=2e-5)

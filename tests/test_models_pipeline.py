@@ -117,7 +117,7 @@ def test_serving_answers_with_the_published_bundles_and_they_have_learnt(built, 
         bundle = family[variant]
         tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
         engine = OrtEngine(bundle, Resources("cpu", threads=1))
-        logits = [engine.run([e.ids])[0] for e in tokenizer.encode([row.text for row in rows])]
+        logits = [engine.run([e])[0] for e in tokenizer.encode([row.text for row in rows])]
         right = np.mean(
             [(int(x.argmax()),) == row.labels for x, row in zip(logits, rows, strict=True)]
         )

@@ -10,6 +10,7 @@ from models.recipe import PruneSection, RecipeError
 from serving.bundle import read_bundle
 from serving.engine import Resources
 from serving.ort_engine import OrtEngine
+from tests.bundles import encoded
 from tests.tiny_architectures import write_classifier
 
 PRUNE = """
@@ -53,7 +54,7 @@ def test_the_pruned_graph_has_fewer_bytes_and_answers_as_torch(made):
     model = load_classifier(made.folder("pruned", "prune"))
     batch = [[2, 8, 9, 3], [2, 10, 3]]
 
-    logits = OrtEngine(bundle, Resources("cpu", threads=1)).run(batch)
+    logits = OrtEngine(bundle, Resources("cpu", threads=1)).run(encoded(*batch))
 
     with torch.inference_mode():
         expected = model(**padded(batch)).logits.numpy()

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -9,7 +12,7 @@ from serving.engine import Resources
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.openvino_engine import OpenVinoEngine
 from serving.ort_engine import OrtEngine
-from tests.bundles import VOCABULARY, write_bundle
+from tests.bundles import VOCABULARY, encoded, write_bundle
 
 IDS = st.lists(st.integers(0, len(VOCABULARY) - 1), min_size=1, max_size=20)
 
@@ -33,7 +36,8 @@ def engines(bundle):
 def test_it_answers_as_onnx_runtime_does(engines, batch):
     openvino, onnxruntime = engines
 
-    np.testing.assert_allclose(openvino.run(batch), onnxruntime.run(batch), atol=1e-4)
+    texts = encoded(*batch)
+    np.testing.assert_allclose(openvino.run(texts), onnxruntime.run(texts), atol=1e-4)
 
 
 def test_there_are_as_many_slots_as_threads(engines):
@@ -50,7 +54,7 @@ def test_a_graph_that_answers_nan_is_an_error_and_not_an_answer(tmp_path):
     engine = OpenVinoEngine(read_bundle(tmp_path), Resources("cpu", threads=1))
 
     with pytest.raises(EngineFailed, match="non-finite"):
-        engine.run([[4]])
+        engine.run(encoded([4]))
 
 
 def test_a_graph_that_it_cannot_read_is_refused_with_the_reason(tmp_path):
@@ -61,3 +65,24 @@ def test_a_graph_that_it_cannot_read_is_refused_with_the_reason(tmp_path):
 
     with pytest.raises(BundleError, match="NoSuchOperator"):
         OpenVinoEngine(read_bundle(tmp_path), Resources("cpu", threads=1))
+
+
+FIRST_USE = """
+import os, sys, threading
+import serving.openvino_engine
+import openvino
+sys.setswitchinterval(1e-6)
+together = threading.Barrier(8)
+def first():
+    together.wait()
+    openvino.Type.i64.to_dtype()
+threads = [threading.Thread(target=first, daemon=True) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join(5)
+os._exit(any(thread.is_alive() for thread in threads))
+"""
+
+
+def test_threads_that_use_it_first_at_the_same_time_do_not_wait_for_each_other():
+    for _ in range(5):
+        subprocess.run([sys.executable, "-c", FIRST_USE], timeout=20, check=True)

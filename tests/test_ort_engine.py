@@ -10,7 +10,7 @@ from serving.bundle import read_bundle
 from serving.engine import Resources
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.ort_engine import OrtEngine, provider_options
-from tests.bundles import VOCABULARY, WEIGHTS, write_bundle
+from tests.bundles import VOCABULARY, WEIGHTS, encoded, write_bundle
 
 HAS_CUDA = Path("/proc/driver/nvidia/version").exists()
 IDS = st.lists(st.integers(0, len(VOCABULARY) - 1), min_size=1, max_size=20)
@@ -26,7 +26,7 @@ def engine(tmp_path_factory):
 @settings(deadline=None)
 @given(st.lists(IDS, min_size=1, max_size=16))
 def test_padding_and_company_do_not_change_an_answer(engine, batch):
-    logits = engine.run(batch)
+    logits = engine.run(encoded(*batch))
 
     expected = [sum(WEIGHTS.get(VOCABULARY[i], 0.0) for i in ids) for ids in batch]
     np.testing.assert_allclose(logits[:, 1], expected)
@@ -55,9 +55,9 @@ def test_the_gpu_memory_limit_reaches_the_cuda_provider():
 
 def test_an_id_outside_the_vocabulary_is_an_engine_failure_and_not_a_crash(engine):
     with pytest.raises(EngineFailed):
-        engine.run([[len(VOCABULARY)]])
+        engine.run(encoded([len(VOCABULARY)]))
 
-    assert engine.run([[4]]).shape == (1, 2)
+    assert engine.run(encoded([4])).shape == (1, 2)
 
 
 def test_a_graph_that_answers_nan_is_an_error_and_not_an_answer(tmp_path):
@@ -65,7 +65,7 @@ def test_a_graph_that_answers_nan_is_an_error_and_not_an_answer(tmp_path):
     engine = OrtEngine(read_bundle(tmp_path), Resources("cpu", threads=1))
 
     with pytest.raises(EngineFailed, match="non-finite"):
-        engine.run([[4]])
+        engine.run(encoded([4]))
 
 
 def test_a_graph_with_other_inputs_is_refused_by_name(tmp_path):
@@ -85,7 +85,7 @@ def test_cuda_gives_the_answers_of_the_cpu(tmp_path):
     write_bundle(tmp_path)
     batch = [[4, 5, 6], [7], [8, 9, 4, 4, 4]]
 
-    on_cuda = OrtEngine(read_bundle(tmp_path), Resources("cuda", threads=2)).run(batch)
+    on_cuda = OrtEngine(read_bundle(tmp_path), Resources("cuda", threads=2)).run(encoded(*batch))
 
-    on_cpu = OrtEngine(read_bundle(tmp_path), Resources("cpu", threads=2)).run(batch)
+    on_cpu = OrtEngine(read_bundle(tmp_path), Resources("cpu", threads=2)).run(encoded(*batch))
     np.testing.assert_allclose(on_cuda, on_cpu, atol=1e-3)

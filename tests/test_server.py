@@ -44,7 +44,7 @@ def test_texts_are_classified_in_order_and_the_answer_names_who_gave_it(server):
     assert body["usage"] == {"texts": 3, "tokens": 5 + 4 + 5}
     for result in body["results"]:
         assert set(result) == {
-            "label", "score", "scores", "variant", "version", "truncated", "degraded",
+            "label", "labels", "score", "scores", "variant", "version", "truncated", "degraded",
         }  # fmt: skip
         assert result["score"] == max(result["scores"].values())
         assert sum(result["scores"].values()) == pytest.approx(1)

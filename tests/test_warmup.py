@@ -7,6 +7,7 @@ import pytest
 
 from serving.layout import lay_out
 from serving.warmup import lone_speedup, warm_up
+from tests.bundles import encoded
 
 
 class Timed:
@@ -16,8 +17,12 @@ class Timed:
         self.cells = []
         self._seconds = seconds
 
+    def example(self, length):
+        (encoding,) = encoded([1] * length)
+        return encoding
+
     def run(self, batch):
-        cells = lay_out(list(map(len, batch)), packed=self.packed).cells
+        cells = lay_out([item.length for item in batch], packed=self.packed).cells
         self.cells.append(cells)
         time.sleep(self._seconds(cells))
         return np.zeros((len(batch), 2), np.float32)
