@@ -14,11 +14,12 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
-from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from serving import routes
+from serving.asking import Api, RequestRecord, authorize
 from serving.errors import (
     InternalError,
     MethodNotAllowed,
@@ -27,21 +28,18 @@ from serving.errors import (
 )
 from serving.logs import LOGGER, log
 from serving.metrics import REJECTIONS
-from serving.routes import (
-    CLASSIFY_PATH,
-    PROBLEM_TYPE,
-    RequestRecord,
-    answer_classify,
-    authorize,
-    router,
-)
+from serving.routes import CLASSIFY_PATH, answer_classify
 from serving.service import Service
 
 VERSION = "0.1.0"
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _CLIENT_LEFT = 499
-_PATHS: dict[object, str] = {
-    route.endpoint: route.path for route in router.routes if isinstance(route, APIRoute)
+_APIS = (routes.API,)
+_ENDPOINTS: dict[object, tuple[str, Api]] = {
+    route.endpoint: (route.path, api)
+    for api in _APIS
+    for route in api.router.routes
+    if isinstance(route, APIRoute)
 }
 
 
@@ -72,7 +70,8 @@ def create_app(service: Service, on_loaded: Callable[[BaseException | None], Non
             Exception: _bug,
         },
     )
-    rest.include_router(router)
+    for api in _APIS:
+        rest.include_router(api.router)
     return App(rest, service)
 
 
@@ -125,8 +124,8 @@ class App:
                 await self._rest(scope, receive, send_recorded)
         finally:
             self.service.requests -= 1
-            endpoint = CLASSIFY_PATH if classifies else _PATHS.get(scope.get("endpoint"), "")
-            self._record(scope, endpoint, record, status)
+            path = CLASSIFY_PATH if classifies else _endpoint(scope)[0]
+            self._record(scope, path, record, status)
 
     def refusal(self, scope: Scope, *, closing: bool) -> bytes | None:
         """The whole answer to a request for which there is no room; None for any other.
@@ -137,10 +136,10 @@ class App:
         if self.service.has_room or not _classifies(scope):
             return None
         headers = dict(scope["headers"])
-        record = RequestRecord(_request_id(headers), time.monotonic())
+        record = RequestRecord(_request_id(headers), time.monotonic(), asks=True)
         try:
             authorize(headers, self.service.settings)
-            self.service.check_room()
+            self.service.check_room(self.service.requests)
         except ServedError as error:
             record.error = error
             self._record(scope, CLASSIFY_PATH, record, error.status)
@@ -152,7 +151,7 @@ class App:
         recorder = self.service.runtime.recorder
         recorder.record_request(endpoint, record.model, status, seconds)
         code = record.error.code if record.error else None
-        if code in REJECTIONS and endpoint.startswith("/v1/"):
+        if code in REJECTIONS and record.asks:
             recorder.record_rejected(code)
         log(
             "request",
@@ -195,12 +194,14 @@ async def _served_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServedError)
     record: RequestRecord = request.state.record
     record.error = error
-    return Response(
-        _problem(error, record.request_id),
-        status_code=error.status,
-        media_type=PROBLEM_TYPE,
-        headers=_headers(error),
-    )
+    _, api = _endpoint(request.scope)
+    status, body, media_type = api.refusal(error, record.request_id)
+    return Response(body, status_code=status, media_type=media_type, headers=_headers(error))
+
+
+def _endpoint(scope: Scope) -> tuple[str, Api]:
+    """The matched path and its protocol; "" and the native one where nothing matched."""
+    return _ENDPOINTS.get(scope.get("endpoint"), ("", routes.API))
 
 
 def _headers(error: ServedError) -> dict[str, str]:
@@ -210,27 +211,11 @@ def _headers(error: ServedError) -> dict[str, str]:
     return headers
 
 
-def _problem(error: ServedError, request_id: str) -> bytes:
-    """A `Problem` as JSON; building the pydantic model costs more than the rest."""
-    fields = {
-        "type": "about:blank",
-        "title": error.title,
-        "status": error.status,
-        "detail": error.detail,
-        "code": error.code,
-        "request_id": request_id,
-        "field": error.field,
-        "limit": error.limit,
-        "value": error.value,
-    }
-    return to_json({name: value for name, value in fields.items() if value is not None})
-
-
 def _whole(error: ServedError, request_id: str, *, closing: bool) -> bytes:
     """Status line, headers and body at once."""
-    body = _problem(error, request_id)
+    status, body, media_type = routes.API.refusal(error, request_id)
     headers = {
-        "content-type": PROBLEM_TYPE,
+        "content-type": media_type,
         "content-length": str(len(body)),
         "x-request-id": request_id,
         **_headers(error),
@@ -238,7 +223,7 @@ def _whole(error: ServedError, request_id: str, *, closing: bool) -> bytes:
     if closing:
         headers["connection"] = "close"
     lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
-    head = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n{lines}\r\n"
+    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n"
     return head.encode("latin-1") + body
 
 

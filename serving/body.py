@@ -4,9 +4,10 @@ It does not know what is done with a request that is fine.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
@@ -17,21 +18,22 @@ from serving.errors import (
     InvalidField,
     MalformedBody,
     ServedError,
-    TextTooLong,
-    TooManyTexts,
     UnsupportedMediaType,
 )
-from serving.inputs import chars
 from serving.interrupt import Interrupt
-from serving.schemas import ClassifyRequest
 from serving.settings import Settings
 
 JSON_TYPE = "application/json"
+Model = TypeVar("Model", bound=BaseModel)
 _MAX_SHOWN_CHARS = 100
 
 
 async def read_body(
-    headers: Mapping[bytes, bytes], receive: Receive, interrupt: Interrupt, settings: Settings
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    interrupt: Interrupt,
+    settings: Settings,
+    media_types: Collection[str] = (JSON_TYPE,),
 ) -> bytes:
     """The whole body, at most max_body_bytes of it, within body_timeout_ms.
 
@@ -40,11 +42,12 @@ async def read_body(
     """
     content_type = headers.get(b"content-type", b"").decode("latin-1")
     media_type, _, parameter = content_type.lower().partition(";")
-    if media_type.strip() != JSON_TYPE or "utf" not in (parameter or "utf"):
+    if media_type.strip() not in media_types or "utf" not in (parameter or "utf"):
+        wanted = " or ".join(media_types)
         raise UnsupportedMediaType(
-            f"send Content-Type: {JSON_TYPE}",
+            f"send Content-Type: {wanted}",
             field="Content-Type",
-            limit=JSON_TYPE,
+            limit=wanted,
             value=_shown(content_type),
         )
     if encoding := headers.get(b"content-encoding", b"").decode("latin-1"):
@@ -94,38 +97,12 @@ def _body_too_large(settings: Settings, size_bytes: int) -> BodyTooLarge:
     )
 
 
-def parse_body(body: bytes, settings: Settings) -> ClassifyRequest:
-    """The request in a body, checked against every limit that needs no model.
-
-    Raises MalformedBody, InvalidField, TooManyTexts or TextTooLong.
-    """
+def parse_body(model: type[Model], body: bytes) -> Model:
+    """The model in a body of JSON. Raises MalformedBody or InvalidField."""
     try:
-        asked = ClassifyRequest.model_validate_json(body)
+        return model.model_validate_json(body)
     except ValidationError as error:
         raise _refusal(error) from None
-    if len(asked.texts) > settings.max_texts:
-        raise TooManyTexts(
-            "send the texts in several requests",
-            field="texts",
-            limit=settings.max_texts,
-            value=len(asked.texts),
-        )
-    for index, text in enumerate(asked.texts):
-        if chars(text) > settings.max_text_chars:
-            raise TextTooLong(
-                f"texts[{index}] has too many characters: split it",
-                field=f"texts[{index}]",
-                limit=settings.max_text_chars,
-                value=chars(text),
-            )
-    if (asked.deadline_ms or 0) > settings.max_deadline_ms:
-        raise InvalidField(
-            "ask for a shorter deadline",
-            field="deadline_ms",
-            limit=settings.max_deadline_ms,
-            value=asked.deadline_ms,
-        )
-    return asked
 
 
 def _refusal(error: ValidationError) -> ServedError:

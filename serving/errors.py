@@ -66,6 +66,12 @@ class ServedError(SizewiseError):
         self.value = value
         self.retry_after_s = retry_after_s
 
+    def rename(self, old: str, new: str) -> None:
+        """Call the field `old`, or a part of it, as the protocol calls it."""
+        if self.field and (self.field == old or self.field.startswith(f"{old}[")):
+            self.field = new + self.field.removeprefix(old)
+            self.detail = self.detail.replace(f"{old}[", f"{new}[")
+
 
 class ClientError(ServedError):
     """The request is at fault; sending it again unchanged will fail again."""

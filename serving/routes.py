@@ -3,23 +3,17 @@
 They do not know how a request is recorded or how an error is sent: that is app.py.
 """
 
-import secrets
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from serving.body import JSON_TYPE, parse_body, read_body
-from serving.errors import (
-    ServedError,
-    Unauthorized,
-)
+from serving.asking import Api, Question, Refusal, ask, authorize
+from serving.body import JSON_TYPE, parse_body
+from serving.errors import ServedError
 from serving.family import FamilyAnswer
-from serving.interrupt import Interrupt
 from serving.schemas import (
     ClassifyRequest,
     ClassifyResponse,
@@ -30,7 +24,6 @@ from serving.schemas import (
     VariantInfo,
 )
 from serving.service import Service
-from serving.settings import Settings
 
 CLASSIFY_PATH = "/v1/classify"
 LABEL_HOLDS_FROM = 0.5
@@ -41,19 +34,6 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status in (400, 401, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504)
 }
 router = APIRouter()
-
-
-@dataclass(slots=True)
-class RequestRecord:
-    """What one request was, filled in on its way and recorded once by app.py."""
-
-    request_id: str
-    started_s: float
-    model: str = ""
-    variant: str = ""
-    texts: int = 0
-    tokens: int = 0
-    error: ServedError | None = None
 
 
 @router.post(
@@ -73,33 +53,10 @@ async def classify(request: Request) -> Response:
 
 
 async def answer_classify(scope: Scope, receive: Receive) -> Response:
-    """`classify` for app.py, without FastAPI's objects around it. Raises what is to be refused.
-
-    A client that leaves frees its place in the queue, where the server calls the scope's
-    `on_disconnect`; it raises ClientDisconnect.
-    """
-    service: Service = scope["state"]["service"]
-    record: RequestRecord = scope["state"]["record"]
-    settings = service.settings
-    headers = dict(scope["headers"])
-    authorize(headers, settings)
-    with Interrupt() as interrupt:
-        scope["state"]["on_disconnect"] = lambda: interrupt(ClientDisconnect())
-        asked = parse_body(await read_body(headers, receive, interrupt, settings), settings)
-        family = service.family(asked.model)
-        record.model, record.texts = family.name, len(asked.texts)
-        deadline_ms = asked.deadline_ms or settings.default_deadline_ms
-        answer = await family.classify(
-            asked.texts,
-            variant=asked.variant,
-            truncate=asked.truncate,
-            deadline_s=record.started_s + deadline_ms / 1e3,
-            allow_degraded=asked.allow_degraded,
-        )
-    service.runtime.recorder.record_classified(family.name, answer.classified, answer.degraded)
-    record.variant, record.tokens = answer.classified.variant, answer.classified.tokens
+    """`classify` for app.py, without FastAPI's objects around it. Raises what `ask` raises."""
+    model, answer = await ask(scope, receive, _question)
     return Response(
-        to_json(_body(family.name, answer)),
+        to_json(_body(model, answer)),
         media_type=JSON_TYPE,
         headers={"Server-Timing": _server_timing(answer)},
     )
@@ -152,14 +109,33 @@ async def metrics(request: Request) -> Response:
     return Response(page, headers={"Content-Type": content_type})
 
 
-def authorize(headers: Mapping[bytes, bytes], settings: Settings) -> None:
-    """Raises Unauthorized unless ASGI's `headers` hold the key that the settings ask for."""
-    if settings.api_key is None:
-        return
-    wanted = f"Bearer {settings.api_key.get_secret_value()}".encode()
-    given = headers.get(b"authorization", b"")
-    if not secrets.compare_digest(wanted, given):
-        raise Unauthorized("send Authorization: Bearer <key>", field="Authorization")
+def _refusal(error: ServedError, request_id: str) -> Refusal:
+    """A `Problem` as JSON; building the pydantic model costs more than the rest."""
+    fields = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "request_id": request_id,
+        "field": error.field,
+        "limit": error.limit,
+        "value": error.value,
+    }
+    given = {name: value for name, value in fields.items() if value is not None}
+    return Refusal(error.status, to_json(given), PROBLEM_TYPE)
+
+
+def _question(body: bytes) -> Question:
+    asked = parse_body(ClassifyRequest, body)
+    return Question(
+        asked.texts,
+        asked.model,
+        asked.variant,
+        asked.truncate,
+        asked.deadline_ms,
+        asked.allow_degraded,
+    )
 
 
 def _body(model: str, answer: FamilyAnswer) -> dict[str, Any]:
@@ -199,3 +175,6 @@ def _server_timing(answer: FamilyAnswer) -> str:
         f"tokenize;dur={classified.tokenize_s * 1e3:.3f}, "
         f"queue;dur={queue_s * 1e3:.3f}, engine;dur={engine_s * 1e3:.3f}"
     )
+
+
+API = Api(router, _refusal)

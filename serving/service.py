@@ -66,13 +66,13 @@ class Service:
         """Whether one more request may come in."""
         return self.requests < self.settings.max_requests
 
-    def check_room(self) -> None:
-        """Raises Overloaded unless there is room for one more request."""
-        if not self.has_room:
+    def check_room(self, requests: int) -> None:
+        """Raises Overloaded unless there is room for one more than so many requests."""
+        if requests >= self.settings.max_requests:
             raise Overloaded(
-                f"{self.requests} requests are being answered: see Retry-After",
+                f"{requests} requests are being answered: see Retry-After",
                 limit=self.settings.max_requests,
-                value=self.requests,
+                value=requests,
                 retry_after_s=1 + int(self.runtime.backlog_s()),
             )
 

@@ -32,6 +32,7 @@ FLOORS = [
     {"runtime"},
     {"remote", "service"},
     {"body"},
+    {"asking"},
     {"routes"},
     {"app"},
     {"server"},
@@ -45,7 +46,7 @@ MODELS_MAY_IMPORT = {
     "errors",
 }  # fmt: skip
 ONE_HOME = {
-    "fastapi": {"app", "routes", "body", "server", "schemas"},
+    "fastapi": {"app", "asking", "routes", "body", "server", "schemas"},
     "prometheus_client": {"metrics"},
     "onnxruntime": {"ort_engine"},
     "openvino": {"openvino_engine"},

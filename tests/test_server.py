@@ -177,15 +177,15 @@ def test_the_docs_page_works_without_the_internet(server):
 def test_requests_in_flight_are_counted_while_they_last(tiny_registry):
     with (
         serving(
-            tiny_registry, program="tests.slow_serving", environ={"SLOW_BATCH_S": "0.5"}
+            tiny_registry,
+            program="tests.slow_serving",
+            environ={"SLOW_BATCH_S": "0.25"},
+            variants="tiny",
         ) as server,
         ThreadPoolExecutor(6) as clients,
     ):
-        answers = [
-            clients.submit(server.classify, {"texts": ["good"], "variant": "tiny"})
-            for _ in range(6)
-        ]
-        time.sleep(0.25)
+        answers = [clients.submit(server.classify, {"texts": ["good"]}) for _ in range(6)]
+        time.sleep(0.15)
         during = total(server.metrics(), "sizewise_requests_in_flight")
         codes = [answer.result().status_code for answer in answers]
         after = total(server.metrics(), "sizewise_requests_in_flight")

@@ -1,0 +1,152 @@
+"""One question to a family, whatever protocol it came by: read, check, answer, note down.
+
+It does not know how a question or its answer is written: that is the protocol's file.
+"""
+
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fastapi import APIRouter
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
+
+from serving.body import JSON_TYPE, read_body
+from serving.errors import InvalidField, ServedError, TextTooLong, TooManyTexts, Unauthorized
+from serving.family import AUTO, FamilyAnswer
+from serving.inputs import Row, Text, chars
+from serving.interrupt import Interrupt
+from serving.service import Service
+from serving.settings import Settings
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """What one request was, filled in on its way and recorded once by app.py.
+
+    `asks` says that it is a question to a model, whose refusal counts as one.
+    """
+
+    request_id: str
+    started_s: float
+    asks: bool = False
+    model: str = ""
+    variant: str = ""
+    texts: int = 0
+    tokens: int = 0
+    error: ServedError | None = None
+
+
+class Refusal(NamedTuple):
+    """How a protocol tells an error."""
+
+    status: int
+    body: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A protocol: its endpoints, and how it tells an error to the request of that id."""
+
+    router: APIRouter
+    refusal: Callable[[ServedError, str], Refusal]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a request asks, whatever the protocol; `field` is its name for the inputs."""
+
+    inputs: Sequence[Text | Row]
+    model: str | None = None
+    variant: str = AUTO
+    truncate: bool = False
+    deadline_ms: int | None = None
+    allow_degraded: bool = True
+    field: str = "texts"
+
+
+async def ask(
+    scope: Scope,
+    receive: Receive,
+    parse: Callable[[bytes], Question],
+    media_types: Collection[str] = (JSON_TYPE,),
+) -> tuple[str, FamilyAnswer]:
+    """The name of the family that was asked, and its answers. Raises what is to be refused.
+
+    `parse` makes the question of a body. A client that leaves frees its place in the queue, where
+    the server calls the scope's `on_disconnect`; it raises ClientDisconnect.
+    """
+    service: Service = scope["state"]["service"]
+    record: RequestRecord = scope["state"]["record"]
+    headers = dict(scope["headers"])
+    record.asks = True
+    authorize(headers, service.settings)
+    service.check_room(service.requests - 1)
+    with Interrupt() as interrupt:
+        scope["state"]["on_disconnect"] = lambda: interrupt(ClientDisconnect())
+        body = await read_body(headers, receive, interrupt, service.settings, media_types)
+        return await answer(service, record, parse(body))
+
+
+async def answer(
+    service: Service, record: RequestRecord, question: Question
+) -> tuple[str, FamilyAnswer]:
+    """As `ask`, for a question that has been read."""
+    settings = service.settings
+    try:
+        _check_limits(question, settings)
+        family = service.family(question.model)
+        record.model, record.texts = family.name, len(question.inputs)
+        deadline_ms = question.deadline_ms or settings.default_deadline_ms
+        answered = await family.classify(
+            question.inputs,
+            variant=question.variant,
+            truncate=question.truncate,
+            deadline_s=record.started_s + deadline_ms / 1e3,
+            allow_degraded=question.allow_degraded,
+        )
+    except ServedError as error:
+        error.rename("texts", question.field)
+        raise
+    classified = answered.classified
+    service.runtime.recorder.record_classified(family.name, classified, answered.degraded)
+    record.variant, record.tokens = classified.variant, classified.tokens
+    return family.name, answered
+
+
+def authorize(headers: Mapping[bytes, bytes], settings: Settings) -> None:
+    """Raises Unauthorized unless ASGI's `headers` hold the key that the settings ask for."""
+    if settings.api_key is None:
+        return
+    wanted = f"Bearer {settings.api_key.get_secret_value()}".encode()
+    given = headers.get(b"authorization", b"")
+    if not secrets.compare_digest(wanted, given):
+        raise Unauthorized("send Authorization: Bearer <key>", field="Authorization")
+
+
+def _check_limits(question: Question, settings: Settings) -> None:
+    """Raises TooManyTexts, TextTooLong or InvalidField."""
+    if len(question.inputs) > settings.max_texts:
+        raise TooManyTexts(
+            "send the texts in several requests",
+            field="texts",
+            limit=settings.max_texts,
+            value=len(question.inputs),
+        )
+    for index, text in enumerate(question.inputs):
+        if not isinstance(text, Row) and chars(text) > settings.max_text_chars:
+            raise TextTooLong(
+                f"texts[{index}] has too many characters: split it",
+                field=f"texts[{index}]",
+                limit=settings.max_text_chars,
+                value=chars(text),
+            )
+    if (question.deadline_ms or 0) > settings.max_deadline_ms:
+        raise InvalidField(
+            "ask for a shorter deadline",
+            field="deadline_ms",
+            limit=settings.max_deadline_ms,
+            value=question.deadline_ms,
+        )
