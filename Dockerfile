@@ -5,6 +5,7 @@
 #   cpu       the server on ONNX Runtime and OpenVINO
 # Every version is locked in constraints.txt. Pin the base by digest where you publish:
 #   --build-arg BASE=python:3.13-slim@sha256:...
+# checkov:skip=CKV_DOCKER_7:BASE names a version; checkov does not read the ARG's default
 ARG BASE=python:3.13-slim
 
 # --- Dependencies, one virtual environment for each target ---------------------------------------
@@ -24,25 +25,25 @@ COPY pyproject.toml README.md LICENSE NOTICE ./
 FROM builder AS fetch-environment
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/sizewise/bin/python install --constraint constraints.txt '.[fetch]' \
-    && /opt/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml \
+    && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise
 
 FROM builder AS loadtest-environment
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/sizewise/bin/python install --constraint constraints.txt '.[loadtest]' \
-    && /opt/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml \
+    && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise
 
 FROM builder AS gpu-environment
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/sizewise/bin/python install --constraint constraints.txt '.[gpu]' \
-    && /opt/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml \
+    && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise
 
 FROM builder AS cpu-environment
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/sizewise/bin/python install --constraint constraints.txt '.[cpu]' \
-    && /opt/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml \
+    && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise
 # What serving ONNX on a CPU never opens: OpenVINO's GPU and NPU plugins with their kernels, its
 # readers of other formats and C++ headers, and ONNX Runtime's tools for making models.
