@@ -66,12 +66,13 @@ def compressed_bytes(image):
 class Container:
     name: str
     url: str
+    client: httpx.Client
 
     def classify(self, body):
-        return httpx.post(f"{self.url}/v1/classify", json=body, timeout=60)
+        return self.client.post("/v1/classify", json=body)
 
     def metrics(self):
-        return httpx.get(f"{self.url}/metrics").text
+        return self.client.get("/metrics").text
 
     def execute(self, *command):
         return podman("exec", self.name, *command)
@@ -99,11 +100,13 @@ def container(image, *options, **settings):
     podman(
         "run", "--detach", f"--name={name}", "--network=host", *HARDENED, *given, *options, image
     )  # fmt: skip
-    running = Container(name, f"http://127.0.0.1:{port}")
+    url = f"http://127.0.0.1:{port}"
+    running = Container(name, url, httpx.Client(base_url=url, timeout=60))
     try:
         _wait_until_ready(running)
         yield running
     finally:
+        running.client.close()
         podman("rm", "--force", "--time=0", name)
 
 
@@ -136,7 +139,7 @@ def _wait_until_ready(running, seconds=60):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and running.inspect("State.Running") == "true":
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{running.url}/health/ready").status_code == 200:
+            if running.client.get("/health/ready").status_code == 200:
                 return
         time.sleep(0.1)
     raise AssertionError(f"the container did not become ready:\n{running.log()}")

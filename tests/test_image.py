@@ -21,14 +21,15 @@ pytestmark = pytest.mark.timeout(1200)
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 STAGES = dict(re.findall(r"^FROM \S+ AS (\S+)\n((?:(?!FROM ).*\n)*)", DOCKERFILE, re.MULTILINE))
-PARENTS = {name: parent for parent, name in re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.M)}
+FROM = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)
+PARENTS = {name: parent for parent, name in FROM}
 TARGETS = ["fetch", "loadtest", "gpu", "cpu"]
 TEXTS = ["An absolute delight from start to finish.", "Dull, clumsy and far too long."]
 MAX_BYTES = 550_000_000
 MAX_COMPRESSED_BYTES = 230_000_000
 POD_MEMORY_BYTES = 256 * 2**20
 POD_REQUESTS = 600
-POD_LEAST_TEXTS_PER_SECOND = 20
+POD_LEAST_TEXTS_PER_SECOND = 40
 HOW_TO_RUN = (
     "the image is built and run only on request, which takes root and minutes: "
     "apt-get install --yes buildah podman runc catatonit mmdebstrap && "
@@ -67,7 +68,8 @@ def lineage(stage):
 def test_hadolint_finds_nothing():
     hadolint = Path(sys.executable).with_name("hadolint")
 
-    done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True)
+    command = [hadolint, ROOT / "Dockerfile"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout) == (0, "")
 
@@ -86,13 +88,13 @@ def test_every_target_stands_on_the_one_pinned_base():
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_runs_as_a_fixed_user_that_is_not_root(target):
-    users = [re.findall(r"^USER (.*)$", STAGES[s], re.M) for s in lineage(target) if s in STAGES]
+    instructions = "".join(STAGES.get(stage, "") for stage in lineage(target))
 
-    assert sum(users, []) == ["10001:10001"]
+    assert re.findall(r"^USER (.*)$", instructions, re.MULTILINE) == ["10001:10001"]
 
 
 def test_every_installed_version_is_a_locked_one():
-    installs = re.findall(r"\binstall (.*)", DOCKERFILE)
+    installs = re.findall(r"pip(?: --python \S+)? install (.*)", DOCKERFILE)
 
     assert len(installs) == 6
     for install in installs:
@@ -167,7 +169,7 @@ def test_half_a_core_and_256_mb_serve_the_small_variant(image):
             before_s = time.monotonic()
             texts = [{"texts": [f"{TEXTS[n % 2]} Number {n}."]} for n in range(POD_REQUESTS)]
             statuses = {answer.status_code for answer in clients.map(server.classify, texts)}
-            rate = POD_REQUESTS / (time.monotonic() - before_s)
+        rate = POD_REQUESTS / (time.monotonic() - before_s)
         body = {"texts": ["word " * 700] * 256, "truncate": True, "deadline_ms": 60_000}
         largest = server.classify(body)
         peak_bytes = server.peak_memory_bytes()
