@@ -180,8 +180,7 @@ def test_half_a_core_and_256_mb_serve_the_small_variant(image):
         assert rate >= POD_LEAST_TEXTS_PER_SECOND
         assert peak_bytes < POD_MEMORY_BYTES
         assert '"slots":1,' in server.log()
-        assert server.stop() == 0
-        assert server.inspect("State.OOMKilled") == "false"
+        assert server.stop() == 0, "killed: 137 is the kernel's, for want of memory"
 
 
 def test_the_fetch_image_brings_a_family_and_knows_every_object_storage(tiny_registry, tmp_path):
