@@ -123,6 +123,7 @@ def run(*command, environ=()):
     """The stripped output of a command that must succeed."""
     done = subprocess.run(
         list(map(str, command)),
+        cwd=tempfile.gettempdir(),  # where conmon leaves a file when a container lacks memory
         env=os.environ | dict(environ),
         capture_output=True,
         text=True,
