@@ -12,6 +12,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     generate_latest,
 )
 
@@ -28,6 +29,8 @@ SECONDS = (
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 REJECTIONS = ("overloaded", "deadline_missed", "not_ready", "draining")
+# A counter that begins at its first error has no rate for that error.
+STATUSES = ("200", "429", "500", "503", "504")
 UNKNOWN = ""
 
 _VARIANT = ("model", "variant")
@@ -39,6 +42,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         where: dict[str, Any] = {"registry": self.registry, "namespace": "sizewise"}
         self.requests = Counter("requests", "Requests answered.", _REQUEST, **where)
         self.request_duration = Histogram(
@@ -77,6 +81,7 @@ class Metrics:
         self.requests_in_flight = Gauge(
             "requests_in_flight", "Requests whose texts wait or run now.", **where
         )
+        self.ready = Gauge("ready", "1 while new requests are welcome, else 0.", **where)
         self.rejected = Counter(
             "rejected", "Requests refused though they were valid.", ("reason",), **where
         )
@@ -90,6 +95,8 @@ class Metrics:
         self.variant_bytes = Gauge("variant_bytes", "Bytes of the bundle.", _VARIANT, **where)
         for reason in REJECTIONS:
             self.rejected.labels(reason)
+        for status in ("429", "503"):  # refused before it was read which model is asked
+            self.requests.labels("/v1/classify", UNKNOWN, status)
 
     def add_variant(self, manifest: Manifest, engine: str) -> None:
         """Make a loaded variant's series exist from the start; `engine` runs it."""
@@ -103,7 +110,8 @@ class Metrics:
         self.variant_info.labels(*names, manifest.version, manifest.precision).set(1)
         self.engine_info.labels(*names, engine).set(1)
         self.variant_bytes.labels(*names).set(manifest.bytes)
-        self.requests.labels("/v1/classify", manifest.family, "200")
+        for status in STATUSES:
+            self.requests.labels("/v1/classify", manifest.family, status)
 
     def record_request(self, endpoint: str, model: str, status: int, seconds: float) -> None:
         """One answered request, whatever its outcome."""
@@ -137,9 +145,10 @@ class Metrics:
             self.degraded.labels(*names).inc(len(classified.answers))
 
     def page(
-        self, waiting: Iterable[tuple[VariantKey, int]], requests_in_flight: int
+        self, waiting: Iterable[tuple[VariantKey, int]], requests_in_flight: int, *, ready: bool
     ) -> tuple[bytes, str]:
         """The page for a scrape and its content type; `waiting` are the queues right now."""
+        self.ready.set(ready)
         self.requests_in_flight.set(requests_in_flight)
         for names, texts in waiting:
             self.queue_texts.labels(*names).set(texts)

@@ -75,7 +75,11 @@ class Attendant:
                 self._withdraw(*rest)
             else:
                 number, *asked = rest
-                answer = self._runtime.page() if kind == "page" else self._runtime.submit(*asked)
+                answer = (
+                    self._runtime.page(ready=asked[0])
+                    if kind == "page"
+                    else self._runtime.submit(*asked)
+                )
                 self._tasks[number] = asyncio.create_task(self._answer(number, answer))
         telling.cancel()
         for number in list(self._tasks):
@@ -205,9 +209,9 @@ class RemoteRuntime:
         """See Runtime; a quarter of a second old."""
         return self._backlog_s
 
-    async def page(self) -> tuple[bytes, str]:
+    async def page(self, *, ready: bool) -> tuple[bytes, str]:
         """See Runtime."""
-        page: tuple[bytes, str] = await self._ask("page")
+        page: tuple[bytes, str] = await self._ask("page", ready)
         return page
 
     def close(self) -> None:

@@ -105,7 +105,7 @@ async def ready(request: Request) -> Health:
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     service: Service = request.state.service
-    page, content_type = await service.runtime.page()
+    page, content_type = await service.runtime.page(ready=service.ready)
     return Response(page, headers={"Content-Type": content_type})
 
 

@@ -78,8 +78,8 @@ class Runtime(Protocol):
     def backlog_s(self) -> float:
         """Predicted seconds until a slot is free for a text that arrives now."""
 
-    async def page(self) -> tuple[bytes, str]:
-        """The metrics page and its content type."""
+    async def page(self, *, ready: bool) -> tuple[bytes, str]:
+        """The metrics page and its content type; only HTTP's side knows whether it is `ready`."""
 
     def close(self) -> None:
         """Release the threads."""
@@ -185,14 +185,14 @@ class LocalRuntime:
         """See Runtime."""
         return self._scheduler.backlog_s() if self._scheduler else 0.0
 
-    async def page(self) -> tuple[bytes, str]:
+    async def page(self, *, ready: bool) -> tuple[bytes, str]:
         """See Runtime."""
         waiting = (
             (key, self._scheduler.waiting_texts(key) if self._scheduler else 0)
             for key in self.running
         )
         in_flight = self._batcher.requests_in_flight if self._batcher else 0
-        return self.recorder.page(waiting, in_flight)
+        return self.recorder.page(waiting, in_flight, ready=ready)
 
     def close(self) -> None:
         """See Runtime."""

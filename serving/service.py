@@ -45,6 +45,11 @@ class Service:
             )
 
     @property
+    def ready(self) -> bool:
+        """Whether new requests are welcome."""
+        return self.alive and not self.draining
+
+    @property
     def alive(self) -> bool:
         """Whether everything is loaded and every engine comes back."""
         return bool(self.families) and self.runtime.alive
