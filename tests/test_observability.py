@@ -6,11 +6,13 @@ import re
 import time
 from dataclasses import dataclass
 
+import httpx
 import pytest
 import yaml
 
 from tests.processes import ROOT, serving
 from tests.prometheus import JOB, LABELS, RULES, load, prometheus, promtool
+from tests.test_docs import served_errors
 
 UNIT_TESTS = ROOT / "tests" / "rules_test.yaml"
 GUIDE = (ROOT / "docs" / "operations.md").read_text()
@@ -139,6 +141,29 @@ def test_promtool_finds_nothing_wrong_with_the_metrics_page(measured):
     checked = promtool("check", "metrics", given=measured.page)
 
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("http_processes", [0, 1])
+def test_a_server_that_drains_says_that_it_is_not_ready(tiny_registry, http_processes):
+    settings = {"http_processes": http_processes, "shutdown_delay_ms": 2000}
+    with serving(tiny_registry, **settings) as server:
+        assert "\nsizewise_ready 1.0\n" in server.metrics()
+        server.process.terminate()
+        until = time.monotonic() + 2
+        while httpx.get(f"{server.url}/health/ready").status_code == 200:
+            assert time.monotonic() < until
+        assert "\nsizewise_ready 0.0\n" in server.metrics()
+
+
+def test_every_failure_has_its_series_before_it_first_happens(tiny_registry):
+    statuses = {error.status for error in served_errors()}
+    failures = {status for status in statuses if status == 429 or status >= 500}
+    with serving(tiny_registry) as server:
+        page = server.metrics()
+
+    for status in failures:
+        labels = f'code="{status}",endpoint="/v1/classify",model="tone"'
+        assert f"sizewise_requests_total{{{labels}}} 0.0" in page
 
 
 def test_promtool_accepts_the_rules_and_their_unit_tests():
