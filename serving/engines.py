@@ -14,7 +14,6 @@ from serving.engine import Engine, Resources
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.inputs import DATATYPES, Item, Row
 from serving.lone import LoneTexts
-from serving.openvino_engine import OpenVinoEngine
 from serving.ort_engine import OrtEngine
 from serving.scheduler import Lane
 from serving.tokenizer import Tokenizer
@@ -23,10 +22,16 @@ from serving.warmup import lone_speedup, warm_up
 EngineName = Literal["onnxruntime", "openvino"]
 MakeEngine = Callable[[Bundle, Resources], Engine]
 
-ENGINES: Mapping[EngineName, MakeEngine] = {
-    "onnxruntime": OrtEngine,
-    "openvino": OpenVinoEngine,
-}
+
+def _openvino(bundle: Bundle, resources: Resources) -> Engine:
+    try:
+        from serving.openvino_engine import OpenVinoEngine  # noqa: PLC0415  no GPU host needs it
+    except ModuleNotFoundError as error:
+        raise StartError(f"{error}: install the cpu extra or set SIZEWISE_ENGINE") from error
+    return OpenVinoEngine(bundle, resources)
+
+
+ENGINES: Mapping[EngineName, MakeEngine] = {"onnxruntime": OrtEngine, "openvino": _openvino}
 _TYPICAL_TOKENS = 32
 _PROBE_ROWS = 8
 # Less than this is within the noise of a warm-up, and two replicas should choose alike.
