@@ -1,0 +1,72 @@
+{{/* How the families come into a pod: each in /registry/FAMILY, read-only for the server. */}}
+
+{{- define "sizewise.modelContainers" -}}
+{{- range $number, $model := .Values.models }}
+{{- if not $model.pvc }}
+- name: model-{{ $number }}
+  {{- if $model.image }}
+  image: {{ $model.image.reference | quote }}
+  imagePullPolicy: {{ $.Values.image.pullPolicy }}
+  command: [cp, -R, {{ printf "%s/." (trimSuffix "/" $model.image.path) | quote }}, /registry/{{ $model.family }}]
+  {{- else }}
+  {{- include "sizewise.image" (list $ $.Values.fetch.image "-fetch") | nindent 2 }}
+  command: [python, -m, serving, fetch, {{ $model.url | quote }}, --to, /registry/{{ $model.family }}]
+  args:
+    {{- /* A family has not all variants of several families: then all are fetched. */}}
+    {{- if and $.Values.variants (eq (len $.Values.models) 1) }}
+    - --variants={{ join "," $.Values.variants }}
+    {{- end }}
+    {{- if $.Values.fetch.nodeCache.enabled }}
+    - --cache=/cache
+    {{- end }}
+  {{- with $.Values.fetch.secretName }}
+  envFrom:
+    - secretRef: {name: {{ . }}}
+  {{- end }}
+  {{- end }}
+  resources: {{- toYaml $.Values.fetch.resources | nindent 4 }}
+  securityContext: {{- include "sizewise.containerSecurity" $ | nindent 4 }}
+  volumeMounts:
+    - {name: registry, mountPath: /registry}
+    - {name: tmp, mountPath: /tmp}
+    {{- if and $model.url $.Values.fetch.nodeCache.enabled }}
+    - {name: cache, mountPath: /cache}
+    {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Mounted family by family, for a claim cannot be mounted inside a volume that is read-only. */}}
+{{- define "sizewise.modelMounts" -}}
+{{- range $number, $model := .Values.models }}
+- mountPath: /registry/{{ $model.family }}
+  readOnly: true
+  {{- if $model.pvc }}
+  name: model-{{ $number }}
+  {{- with $model.pvc.subPath }}
+  subPath: {{ . }}
+  {{- end }}
+  {{- else }}
+  name: registry
+  subPath: {{ $model.family }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "sizewise.modelVolumes" -}}
+{{- if .Values.models }}
+- name: registry
+  emptyDir: {}
+{{- end }}
+{{- range $number, $model := .Values.models }}
+{{- with $model.pvc }}
+- name: model-{{ $number }}
+  persistentVolumeClaim: {claimName: {{ .claimName }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- if .Values.fetch.nodeCache.enabled }}
+- name: cache
+  # It must be there: made by kubelet it would be root's.
+  hostPath: {path: {{ .Values.fetch.nodeCache.hostPath }}, type: Directory}
+{{- end }}
+{{- end }}

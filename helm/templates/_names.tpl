@@ -1,0 +1,90 @@
+{{/* Names, labels and images. */}}
+
+{{/* At most 40 characters: what Deployments and Jobs add to it shall fit. */}}
+{{- define "sizewise.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- $both := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- default $both .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end }}
+
+{{/* What the release's objects have in common, and its pods of every kind. */}}
+{{- define "sizewise.instanceLabels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* The pods that serve, and no others. */}}
+{{- define "sizewise.selectorLabels" -}}
+{{ include "sizewise.instanceLabels" . }}
+app.kubernetes.io/component: server
+{{- end }}
+
+{{- define "sizewise.labels" -}}
+{{ include "sizewise.instanceLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "sizewise.serviceAccountName" -}}
+{{- $own := .Values.serviceAccount.create | ternary (include "sizewise.fullname" .) "default" -}}
+{{- default $own .Values.serviceAccount.name -}}
+{{- end }}
+
+{{/* (list root image suffix): image and pull policy of a container. */}}
+{{- define "sizewise.image" -}}
+{{- $root := index . 0 }}{{ $image := index . 1 }}
+{{- $tag := printf "%s%s" (default $root.Chart.AppVersion $root.Values.image.tag) (index . 2) }}
+{{- $version := empty $image.digest | ternary (printf ":%s" (default $tag $image.tag)) (printf "@%s" $image.digest) -}}
+image: {{ printf "%s%s" (default $root.Values.image.repository $image.repository) $version | quote }}
+imagePullPolicy: {{ $image.pullPolicy }}
+{{- end }}
+
+{{/* Any container here: no rights, nothing to write but its volumes. */}}
+{{- define "sizewise.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "sizewise.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "sizewise.apiKeyEnv" -}}
+- name: SIZEWISE_API_KEY
+  valueFrom: {secretKeyRef: {name: {{ .Values.apiKey.existingSecret }}, key: {{ .Values.apiKey.key }}}}
+{{- end }}
+
+{{/* The server's environment; settings are whole numbers or words. */}}
+{{- define "sizewise.env" -}}
+{{- range $name, $value := .Values.settings }}
+- name: SIZEWISE_{{ upper $name }}
+  value: {{ kindIs "string" $value | ternary $value (int64 $value) | toString | quote }}
+{{- end }}
+{{- if .Values.models }}
+- {name: SIZEWISE_REGISTRY, value: /registry}
+{{- end }}
+{{- with .Values.variants }}
+- {name: SIZEWISE_VARIANTS, value: {{ join "," . | quote }}}
+{{- end }}
+{{- if eq .Values.device "gpu" }}
+- {name: SIZEWISE_DEVICE, value: cuda}
+{{- end }}
+{{- $cpus := dict "limits" dict "requests" dict | merge (.Values.resources | deepCopy) }}
+{{- if and $cpus.requests.cpu (not $cpus.limits.cpu) (not (hasKey .Values.settings "threads")) }}
+# Without a limit the server sees all of the node's cores.
+- name: SIZEWISE_THREADS
+  valueFrom: {resourceFieldRef: {resource: requests.cpu}}
+{{- end }}
+{{- if .Values.tracing.enabled }}
+- {name: SIZEWISE_TRACE_ENDPOINT, value: {{ .Values.tracing.endpoint | quote }}}
+{{- end }}
+{{- if .Values.apiKey.existingSecret }}
+{{ include "sizewise.apiKeyEnv" . }}
+{{- end }}
+{{- end }}
