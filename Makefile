@@ -44,5 +44,5 @@ bench: .venv-dev/installed
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends prometheus; } >/dev/null
 	@$(PYTHON) -m venv .venv-dev
 	@.venv-dev/bin/pip install $(PIP_FLAGS) torch==2.13.0
-	@.venv-dev/bin/pip install $(PIP_FLAGS) --editable '.[cpu,fetch,models,loadtest,dev]'
+	@.venv-dev/bin/pip install $(PIP_FLAGS) --editable '.[cpu,fetch,tracing,models,loadtest,dev]'
 	@touch $@

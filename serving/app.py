@@ -30,6 +30,7 @@ from serving.logs import LOGGER, log
 from serving.metrics import REJECTIONS
 from serving.routes import CLASSIFY_PATH, answer_classify
 from serving.service import Service
+from serving.tracing import Answered, Untraced, open_tracer
 
 VERSION = "0.1.0"
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
@@ -47,7 +48,9 @@ def create_app(service: Service, on_loaded: Callable[[BaseException | None], Non
     """The whole server.
 
     Models load in the background from its start on; `on_loaded` hears how that ended.
+    Raises StartError when traces cannot be sent.
     """
+    tracer = open_tracer(service.settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -55,6 +58,7 @@ def create_app(service: Service, on_loaded: Callable[[BaseException | None], Non
         yield
         loading.cancel()
         service.close()
+        await asyncio.to_thread(tracer.close)
 
     rest = FastAPIOffline(
         title="Sizewise",
@@ -72,7 +76,7 @@ def create_app(service: Service, on_loaded: Callable[[BaseException | None], Non
     )
     for api in _APIS:
         rest.include_router(api.router)
-    return App(rest, service)
+    return App(rest, service, tracer)
 
 
 async def _load(service: Service, on_loaded: Callable[[BaseException | None], None]) -> None:
@@ -93,8 +97,9 @@ class App:
     documents it and refuses other methods.
     """
 
-    def __init__(self, rest: FastAPI, service: Service) -> None:
+    def __init__(self, rest: FastAPI, service: Service, tracer: Untraced) -> None:
         self.service = service
+        self._tracer = tracer
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -153,6 +158,8 @@ class App:
         code = record.error.code if record.error else None
         if code in REJECTIONS and record.asks:
             recorder.record_rejected(code)
+        answered = Answered(scope["method"], endpoint, scope["path"], status, seconds)
+        ids = self._tracer.record(dict(scope["headers"]), record, answered)
         log(
             "request",
             request_id=record.request_id,
@@ -165,6 +172,7 @@ class App:
             variant=record.variant,
             texts=record.texts,
             tokens=record.tokens,
+            **(ids._asdict() if ids else {}),
         )
 
 

@@ -25,7 +25,8 @@ from serving.settings import Settings
 class RequestRecord:
     """What one request was, filled in on its way and recorded once by app.py.
 
-    `asks` says that it is a question to a model, whose refusal counts as one.
+    `asks` says that it is a question to a model, whose refusal counts as one. The stages began at
+    `asked_s` and followed one another: each has a name and its seconds.
     """
 
     request_id: str
@@ -35,6 +36,8 @@ class RequestRecord:
     variant: str = ""
     texts: int = 0
     tokens: int = 0
+    asked_s: float = 0.0
+    stages: tuple[tuple[str, float], ...] = ()
     error: ServedError | None = None
 
 
@@ -113,6 +116,13 @@ async def answer(
     classified = answered.classified
     service.runtime.recorder.record_classified(family.name, classified, answered.degraded)
     record.variant, record.tokens = classified.variant, classified.tokens
+    record.asked_s = classified.asked_s
+    last = max(classified.answers, key=lambda text: text.queue_s + text.engine_s)
+    record.stages = (
+        ("tokenize", classified.tokenize_s),
+        ("queue", last.queue_s),
+        ("engine", last.engine_s),
+    )
     return family.name, answered
 
 

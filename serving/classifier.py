@@ -42,7 +42,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """The answers for one request's texts, in order, with what is to be measured of them."""
+    """The answers for one request's texts, in order, with what is to be measured of them.
+
+    `asked_s` is when tokenization began, on the classifier's clock.
+    """
 
     variant: str
     version: str
@@ -50,6 +53,7 @@ class Classified:
     multi_label: bool
     answers: list[Answer]
     tokens: int
+    asked_s: float
     tokenize_s: float
 
 
@@ -118,6 +122,7 @@ class Classifier:
                 for item, answer in zip(items, answered, strict=True)
             ],
             tokens=sum(item.length for item in items),
+            asked_s=started_s,
             tokenize_s=tokenize_s,
         )
 

@@ -116,6 +116,13 @@ class Settings(BaseModel):
         description="After the listener has closed: longest wait for accepted requests, in ms.",
     )
 
+    trace_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+.*)?$",
+        description="OpenTelemetry collector to send traces to by OTLP over HTTP, e.g. "
+        "http://otel-collector:4318; none when empty. OTEL_* variables refine it.",
+    )
+
     @field_validator("variants", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

@@ -33,7 +33,7 @@ FLOORS = [
     {"remote", "service"},
     {"body"},
     {"asking"},
-    {"routes"},
+    {"routes", "tracing"},
     {"app"},
     {"server"},
     {"front"},
@@ -53,6 +53,7 @@ ONE_HOME = {
     "tokenizers": {"tokenizer"},
     "uvicorn": {"server"},
     "fsspec": {"fetch"},
+    "opentelemetry": {"tracing"},
 }
 CLOCKS_AND_GLOBALS = {
     "scheduler": {"time", "asyncio", "numpy", "os"},
