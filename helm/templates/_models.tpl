@@ -10,15 +10,13 @@
   command: [cp, -R, {{ printf "%s/." (trimSuffix "/" $model.image.path) | quote }}, /registry/{{ $model.family }}]
   {{- else }}
   {{- include "sizewise.image" (list $ $.Values.fetch.image "-fetch") | nindent 2 }}
-  command: [python, -m, serving, fetch, {{ $model.url | quote }}, --to, /registry/{{ $model.family }}]
-  args:
-    {{- /* A family has not all variants of several families: then all are fetched. */}}
-    {{- if and $.Values.variants (eq (len $.Values.models) 1) }}
-    - --variants={{ join "," $.Values.variants }}
-    {{- end }}
-    {{- if $.Values.fetch.nodeCache.enabled }}
-    - --cache=/cache
-    {{- end }}
+  {{- $words := list "python" "-m" "serving" "fetch" $model.url "--to" (printf "/registry/%s" $model.family) }}
+  {{- /* Of several families none need have all the variants: then all are fetched. */}}
+  {{- if and $.Values.variants (eq (len $.Values.models) 1) }}
+  {{- $words = append $words (join "," $.Values.variants | printf "--variants=%s") }}
+  {{- end }}
+  {{- if $.Values.fetch.nodeCache.enabled }}{{ $words = append $words "--cache=/cache" }}{{ end }}
+  command: {{ toJson $words }}
   {{- with $.Values.fetch.secretName }}
   envFrom:
     - secretRef: {name: {{ . }}}
