@@ -22,7 +22,7 @@ RULE_LIST = [
     rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
 ]
 ALERTS = {rule["alert"]: rule for rule in RULE_LIST if "alert" in rule}
-ADAPTER = yaml.safe_load(re.search(r"```yaml\n(rules:\n.*?)```", GUIDE, re.DOTALL)[1])
+ADAPTER = yaml.safe_load((ROOT / "docs" / "prometheus-adapter.yaml").read_text())
 CASCADE = "job:sizewise_escalation_ratio:rate1h"  # its counters come with cascades
 MAX_TEXTS = 64
 LOAD_S = 15
