@@ -7,9 +7,10 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
@@ -20,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from serving import routes
 from serving.asking import Api, RequestRecord, authorize
+from serving.catalogue import Catalogue
 from serving.errors import (
     InternalError,
     MethodNotAllowed,
@@ -44,19 +46,32 @@ _ENDPOINTS: dict[object, tuple[str, Api]] = {
 }
 
 
-def create_app(service: Service, on_loaded: Callable[[BaseException | None], None]) -> "App":
-    """The whole server.
+def create_app(
+    service: Service,
+    on_loaded: Callable[[BaseException | None], None],
+    catalogue: Catalogue | None = None,
+) -> "App":
+    """The whole server; `catalogue` where the engines are in this process.
 
-    Models load in the background from its start on; `on_loaded` hears how that ended.
+    Models load in the background from its start on; `on_loaded` hears how that ended, and what
+    ended the server later.
     Raises StartError when traces cannot be sent.
     """
     tracer = open_tracer(service.settings)
 
+    def ready() -> None:
+        log("ready", models=sorted(service.families))
+        on_loaded(None)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(_load(service, on_loaded))
+        work = [service.follow(ready)]
+        if catalogue:
+            work.append(_catalogue(catalogue))
+        tasks = [asyncio.create_task(_told(each, on_loaded)) for each in work]
         yield
-        loading.cancel()
+        for task in tasks:
+            task.cancel()
         service.close()
         await asyncio.to_thread(tracer.close)
 
@@ -79,14 +94,18 @@ def create_app(service: Service, on_loaded: Callable[[BaseException | None], Non
     return App(rest, service, tracer)
 
 
-async def _load(service: Service, on_loaded: Callable[[BaseException | None], None]) -> None:
+async def _catalogue(catalogue: Catalogue) -> None:
+    await catalogue.load()
+    await catalogue.watch()
+
+
+async def _told(
+    work: Coroutine[Any, Any, None], on_failed: Callable[[BaseException | None], None]
+) -> None:
     try:
-        await service.load()
+        await work
     except Exception as error:  # noqa: BLE001  whatever it is, the server must stop and say it
-        on_loaded(error)
-    else:
-        log("ready", models=sorted(service.families))
-        on_loaded(None)
+        on_failed(error)
 
 
 class App:

@@ -13,10 +13,11 @@ from threading import Lock, Thread
 from serving.engine import Engine
 from serving.errors import DeadlineMissed, EngineFailed, Overloaded, ServedError
 from serving.inputs import Item
-from serving.scheduler import Plan, Scheduler, VariantKey, Waiting
+from serving.scheduler import Lane, Plan, Scheduler, VariantKey, Waiting
 
 Clock = Callable[[], float]
 _WATCHES_PER_TIMEOUT = 4
+_BUSY_EVERY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Batcher:
     ) -> None:
         self.alive = True
         self.requests_in_flight = 0
-        self._engines = engines
+        self._engines = dict(engines)
         self._max_queue_texts = max_queue_texts
         self._engine_timeout_s = engine_timeout_s
         self._clock = clock
@@ -113,6 +114,27 @@ class Batcher:
         self._watchdog.cancel()
         for _ in self._threads:
             self._wakes.put(False)
+
+    def add(self, variant: VariantKey, engine: Engine, lane: Lane) -> None:
+        """Run one more variant."""
+        with self._lock:
+            self._engines[variant] = engine
+            self._scheduler.add_lane(variant, lane)
+
+    async def remove(self, variant: VariantKey) -> None:
+        """Let go of a variant that nobody asks any more, once its last batch is back or dead."""
+        for _ in range(round(self._engine_timeout_s / _BUSY_EVERY_S)):
+            if not self._busy(variant):
+                break
+            await asyncio.sleep(_BUSY_EVERY_S)
+        with self._lock:
+            self._scheduler.remove_lane(variant)
+            del self._engines[variant]
+
+    def _busy(self, variant: VariantKey) -> bool:
+        with self._lock:
+            runs = any(run.plan.variant == variant for run in self._runs)
+            return runs or self._scheduler.waiting_texts(variant) > 0
 
     async def submit(
         self, variant: VariantKey, items: Sequence[Item], deadline_s: float
@@ -152,7 +174,7 @@ class Batcher:
         waiting = self._scheduler.waiting_texts(variant)
         if waiting + len(items) > self._max_queue_texts:
             raise Overloaded(
-                f"{waiting} texts wait for {'/'.join(variant)}: see Retry-After",
+                f"{waiting} texts wait for {'/'.join(variant[:2])}: see Retry-After",
                 field="texts",
                 limit=self._max_queue_texts,
                 value=waiting + len(items),

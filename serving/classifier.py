@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 from serving.batcher import Answered, Clock
 from serving.bundle import Bundle
+from serving.deployment import key
 from serving.errors import InvalidField, TextTooLong
 from serving.inputs import Item, Row, Text, chars
 from serving.scheduler import VariantKey
@@ -19,6 +20,7 @@ from serving.tokenizer import Tokenizer
 
 # About 0.2 ms of tokenization: less than handing it to a thread and back costs.
 _INLINE_CHARS = 1000
+_HOLDS_FROM = 0.5
 _KINDS = {
     str: "one text at a time",
     tuple: "pairs of texts",
@@ -56,6 +58,13 @@ class Classified:
     asked_s: float
     tokenize_s: float
 
+    def labels_of(self, answer: Answer) -> list[str]:
+        """The labels that hold: the likeliest, or with multi_label all from 0.5 on."""
+        if self.multi_label:
+            pairs = zip(self.labels, answer.scores, strict=True)
+            return [label for label, score in pairs if score >= _HOLDS_FROM]
+        return [self.labels[answer.scores.index(max(answer.scores))]]
+
 
 class Submits(Protocol):
     """What a Classifier needs of the engines."""
@@ -78,7 +87,7 @@ class Classifier:
         clock: Clock,
     ) -> None:
         self.manifest = bundle.manifest
-        self._key = (bundle.manifest.family, bundle.manifest.variant)
+        self.key = key(bundle)
         self._tokenizer = tokenizer
         self._batcher = batcher
         self._tokenizer_threads = tokenizer_threads
@@ -105,7 +114,7 @@ class Classifier:
         tokenize_s = self._clock() - started_s
         if not truncate:
             self._refuse_truncated(items)
-        answered = await self._batcher.submit(self._key, items, deadline_s)
+        answered = await self._batcher.submit(self.key, items, deadline_s)
         return Classified(
             variant=self.manifest.variant,
             version=self.manifest.version,

@@ -65,6 +65,7 @@ def choose(
     resources: Resources,
     *,
     max_batch_tokens: int,
+    beside_traffic: bool = False,
     engines: Mapping[EngineName, MakeEngine] = ENGINES,
 ) -> Chosen:
     """Load and warm up the engine that is asked for, with batches of at most so many tokens.
@@ -72,28 +73,21 @@ def choose(
     `auto` loads every engine of `engines` that can read the bundle on this device, and takes
     another than the reference when it is at least 1.1 times as fast on short texts and no logit
     of the probe texts differs by more than the manifest's `logit_tolerance`. A second copy that
-    gives a lone text all cores is kept when that is at least 1.1 times as fast.
+    gives a lone text all cores is kept when that is at least 1.1 times as fast. `beside_traffic`
+    it measures with what the cores have left.
     Raises BundleError, StartError or EngineFailed as the engines do.
     """
     typical = min(_TYPICAL_TOKENS, bundle.manifest.max_length)
 
     def load(name: EngineName, reason: str) -> Chosen:
         engine = engines[name](bundle, resources)
-        lane = warm_up(engine, bundle.manifest.max_length, max_batch_tokens)
+        lane = warm_up(
+            engine, bundle.manifest.max_length, max_batch_tokens, beside_traffic=beside_traffic
+        )
         return Chosen(name, engine, lane, reason)
 
-    def widened(chosen: Chosen) -> Chosen:
-        if resources.device != "cpu" or resources.threads == 1:
-            return chosen
-        wide = engines[chosen.name](bundle, replace(resources, slots=1))
-        speedup = lone_speedup(chosen.engine, wide, typical)
-        if speedup < _WORTHWHILE_SPEEDUP:
-            return chosen
-        reason = f"{chosen.reason}; a lone text gets all cores, {speedup:.2f} times as fast"
-        return replace(chosen, engine=LoneTexts(chosen.engine, wide), reason=reason)
-
     if asked != "auto":
-        return widened(load(asked, "asked for"))
+        return _widened(load(asked, "asked for"), bundle, resources, engines)
     first = reference(bundle)
     best = load(first, "the only engine that can")
     probes = _texts(tokenizer) if tokenizer else _rows(bundle.manifest.tensors)
@@ -115,7 +109,26 @@ def choose(
         else:
             reasons.append(f"{said} from {best.name}")
             best = other
-    return widened(replace(best, reason="; ".join(reasons) or best.reason))
+    best = replace(best, reason="; ".join(reasons) or best.reason)
+    return _widened(best, bundle, resources, engines)
+
+
+def _widened(
+    chosen: Chosen,
+    bundle: Bundle,
+    resources: Resources,
+    engines: Mapping[EngineName, MakeEngine],
+) -> Chosen:
+    """With a second copy for lone texts, where that is worth it."""
+    if resources.device != "cpu" or resources.threads == 1:
+        return chosen
+    wide = engines[chosen.name](bundle, replace(resources, slots=1))
+    typical = min(_TYPICAL_TOKENS, bundle.manifest.max_length)
+    speedup = lone_speedup(chosen.engine, wide, typical)
+    if speedup < _WORTHWHILE_SPEEDUP:
+        return chosen
+    reason = f"{chosen.reason}; a lone text gets all cores, {speedup:.2f} times as fast"
+    return replace(chosen, engine=LoneTexts(chosen.engine, wide), reason=reason)
 
 
 def _rows(tensors: Sequence[TensorInput]) -> list[Row]:

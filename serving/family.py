@@ -3,15 +3,20 @@
 It does not know how a variant classifies.
 """
 
-from collections.abc import Sequence
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from serving.bundle import Manifest
 from serving.classifier import Classified, Classifier
-from serving.errors import Overloaded, UnknownVariant
+from serving.errors import Overloaded, ServedError, UnknownVariant
 from serving.inputs import Row, Text
+from serving.scheduler import VariantKey
 
 AUTO = "auto"
+_MOST_SHADOWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +27,51 @@ class FamilyAnswer:
     degraded: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The classifiers of one variant: see Deployment."""
+
+    live: Classifier
+    canary: Classifier | None = None
+    weight: float = 0.0
+    shadow: Classifier | None = None
+    share: float = 0.0
+
+
 class Family:
     """All variants of one model."""
 
-    def __init__(self, name: str, classifiers: Sequence[Classifier]) -> None:
-        """`classifiers` are all of the family's variants, at least one."""
+    def __init__(
+        self,
+        name: str,
+        variants: Mapping[str, Served],
+        on_shadow: Callable[[VariantKey, int, int], None],
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        """`variants` are at least one; `on_shadow` hears a shadow's texts and disagreements."""
         self.name = name
-        self._by_variant = {classifier.manifest.variant: classifier for classifier in classifiers}
-        self.manifests = [classifier.manifest for classifier in classifiers]
+        self.requests = 0
+        """How many are being answered."""
+        self._variants = variants
+        self._on_shadow = on_shadow
+        self._draw = draw
+        self._shadows: set[asyncio.Task[None]] = set()
+        self.manifests = [served.live.manifest for served in variants.values()]
         self.default_variant = by_preference(self.manifests)[0].variant
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being answered, unseen answers included."""
+        return not self.requests and not self._shadows
+
+    def trying(self, variant: str) -> dict[str, str | float | None]:
+        """The versions that are tried beside the live one, as VariantInfo names them."""
+        served = self._variants[variant]
+        return {
+            "canary": served.canary.manifest.version if served.canary else None,
+            "canary_weight": served.weight,
+            "shadow": served.shadow.manifest.version if served.shadow else None,
+        }
 
     async def classify(
         self,
@@ -47,17 +88,50 @@ class Family:
         Classifier.classify raises.
         """
         names = order(self.manifests, variant, allow_degraded)
-        for name in names:
-            try:
-                classified = await self._by_variant[name].classify(
-                    inputs, truncate=truncate, deadline_s=deadline_s
-                )
-            except Overloaded:
-                if name == names[-1]:
-                    raise
-            else:
-                return FamilyAnswer(classified, degraded=name != names[0])
+        self.requests += 1
+        try:
+            for name in names:
+                served = self._variants[name]
+                canary = served.canary if self._draw() < served.weight else None
+                try:
+                    classified = await (canary or served.live).classify(
+                        inputs, truncate=truncate, deadline_s=deadline_s
+                    )
+                except Overloaded:
+                    if name == names[-1]:
+                        raise
+                else:
+                    if served.shadow and not canary and self._draw() < served.share:
+                        self._compare(served.shadow, inputs, classified, truncate, deadline_s)
+                    return FamilyAnswer(classified, degraded=name != names[0])
+        finally:
+            self.requests -= 1
         raise AssertionError("order() is never empty: this is a bug")
+
+    def _compare(
+        self,
+        shadow: Classifier,
+        inputs: Sequence[Text | Row],
+        classified: Classified,
+        truncate: bool,
+        deadline_s: float,
+    ) -> None:
+        """Ask the shadow too, after the answer; what it cannot answer in time is left out."""
+        if len(self._shadows) >= _MOST_SHADOWS:
+            return
+
+        async def compare() -> None:
+            with suppress(ServedError):
+                unseen = await shadow.classify(inputs, truncate=truncate, deadline_s=deadline_s)
+                pairs = zip(classified.answers, unseen.answers, strict=True)
+                different = sum(
+                    classified.labels_of(ours) != unseen.labels_of(theirs) for ours, theirs in pairs
+                )
+                self._on_shadow(shadow.key, len(inputs), different)
+
+        task = asyncio.create_task(compare())
+        self._shadows.add(task)
+        task.add_done_callback(self._shadows.discard)
 
 
 def by_preference(manifests: Sequence[Manifest]) -> list[Manifest]:

@@ -12,7 +12,6 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from serving.app import create_app
 from serving.logs import configure_logs
-from serving.registry import read_registry
 from serving.remote import Link, RemoteRuntime
 from serving.server import Server
 from serving.service import Service
@@ -23,9 +22,8 @@ async def main(listener: socket.socket, link: socket.socket) -> int:
     """The exit status: 0 after a drain, 1 when the engines' process has gone."""
     settings, _ = read_settings(os.environ)
     configure_logs()
-    bundles = read_registry(settings.registry, settings.variants)
-    runtime = RemoteRuntime(await Link.over(link), bundles)
-    service = Service(settings, bundles, runtime)
+    runtime = RemoteRuntime(await Link.over(link))
+    service = Service(settings, runtime)
     server = Server(create_app(service, on_loaded=lambda _error: None), settings, listener)
 
     async def leave() -> None:

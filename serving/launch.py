@@ -9,9 +9,9 @@ import uvloop
 
 from serving import processes
 from serving.app import create_app
+from serving.catalogue import Catalogue
 from serving.engines import ENGINES, EngineName, MakeEngine
 from serving.listener import open_listener
-from serving.registry import read_registry
 from serving.runtime import LocalRuntime
 from serving.server import Server
 from serving.service import Service
@@ -50,9 +50,9 @@ def serve(
             failures.append(error)
             server.should_exit = True
 
-    bundles = read_registry(settings.registry, settings.variants)
-    service = Service(settings, bundles, LocalRuntime(settings, bundles, engines))
-    server = Server(create_app(service, on_loaded=loaded), settings, open_listener(settings))
+    runtime = LocalRuntime(settings, engines)
+    app = create_app(Service(settings, runtime), loaded, Catalogue(settings, runtime))
+    server = Server(app, settings, open_listener(settings))
     server.serve_forever()
     if failures:
         raise failures[0]

@@ -3,7 +3,8 @@
 It does not know when something happens; it is told once, by app.py.
 """
 
-from collections.abc import Iterable
+from collections import Counter as Counts
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prometheus_client import (
@@ -34,6 +35,7 @@ STATUSES = ("200", "429", "500", "503", "504")
 UNKNOWN = ""
 
 _VARIANT = ("model", "variant")
+_VERSION = (*_VARIANT, "version")
 _REQUEST = ("endpoint", "model", "code")
 
 
@@ -93,10 +95,26 @@ class Metrics:
             "engine_info", "Always 1; names what runs the variant.", (*_VARIANT, "engine"), **where
         )
         self.variant_bytes = Gauge("variant_bytes", "Bytes of the bundle.", _VARIANT, **where)
+        self._add_versions(where)
         for reason in REJECTIONS:
             self.rejected.labels(reason)
         for status in ("429", "503"):  # refused before it was read which model is asked
             self.requests.labels("/v1/classify", UNKNOWN, status)
+
+    def _add_versions(self, where: dict[str, Any]) -> None:
+        self.version_texts = Counter(
+            "version_texts", "Texts answered, by version.", _VERSION, **where
+        )
+        self.shadow_texts = Counter(
+            "shadow_texts", "Texts that a shadow has answered too.", _VERSION, **where
+        )
+        self.shadow_disagreements = Counter(
+            "shadow_disagreements", "Texts of those with other labels.", _VERSION, **where
+        )
+        self.refused_bundles = Gauge(
+            "refused_bundles", "Bundles in the registry that cannot be served now.", ("model",),
+            **where,
+        )  # fmt: skip
 
     def add_variant(self, manifest: Manifest, engine: str) -> None:
         """Make a loaded variant's series exist from the start; `engine` runs it."""
@@ -110,8 +128,25 @@ class Metrics:
         self.variant_info.labels(*names, manifest.version, manifest.precision).set(1)
         self.engine_info.labels(*names, engine).set(1)
         self.variant_bytes.labels(*names).set(manifest.bytes)
+        self.version_texts.labels(*names, manifest.version)
         for status in STATUSES:
             self.requests.labels("/v1/classify", manifest.family, status)
+
+    def remove_version(self, manifest: Manifest) -> None:
+        """It is loaded no more."""
+        names = (manifest.family, manifest.variant, manifest.version)
+        self.variant_info.remove(*names, manifest.precision)
+
+    def set_refused(self, families: Mapping[str, int]) -> None:
+        """How many bundles of each family cannot be served."""
+        self.refused_bundles.clear()
+        for family, bundles in families.items():
+            self.refused_bundles.labels(family).set(bundles)
+
+    def record_shadow(self, variant: VariantKey, texts: int, disagreements: int) -> None:
+        """Texts that a shadow has answered, and how many of them otherwise."""
+        self.shadow_texts.labels(*variant).inc(texts)
+        self.shadow_disagreements.labels(*variant).inc(disagreements)
 
     def record_request(self, endpoint: str, model: str, status: int, seconds: float) -> None:
         """One answered request, whatever its outcome."""
@@ -124,7 +159,7 @@ class Metrics:
 
     def record_batch(self, report: BatchReport) -> None:
         """One batch that the engine has finished."""
-        names = report.variant
+        names = report.variant[:2]
         self.engine_duration.labels(*names).observe(report.engine_s)
         self.batch_texts.labels(*names).observe(report.texts)
         self.batch_tokens.labels(*names).observe(report.tokens + report.padding_tokens)
@@ -139,6 +174,7 @@ class Metrics:
             queue_duration.observe(answer.queue_s)
         self.tokens.labels(*names).inc(classified.tokens)
         self.texts.labels(*names).inc(len(classified.answers))
+        self.version_texts.labels(*names, classified.version).inc(len(classified.answers))
         if truncated := sum(answer.truncated for answer in classified.answers):
             self.truncated.labels(*names).inc(truncated)
         if degraded:
@@ -150,6 +186,9 @@ class Metrics:
         """The page for a scrape and its content type; `waiting` are the queues right now."""
         self.ready.set(ready)
         self.requests_in_flight.set(requests_in_flight)
-        for names, texts in waiting:
+        by_variant: Counts[tuple[str, str]] = Counts()
+        for (model, variant, _), texts in waiting:
+            by_variant[model, variant] += texts
+        for names, texts in by_variant.items():
             self.queue_texts.labels(*names).set(texts)
         return generate_latest(self.registry), CONTENT_TYPE_LATEST

@@ -9,11 +9,11 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 
+from serving.catalogue import Catalogue
 from serving.engines import ENGINES, EngineName, MakeEngine
 from serving.errors import EngineFailed
 from serving.listener import open_listener
 from serving.logs import log
-from serving.registry import read_registry
 from serving.remote import Attendant, Link
 from serving.runtime import LocalRuntime
 from serving.settings import Settings
@@ -34,7 +34,8 @@ async def serve(
     An HTTP process that dies is replaced; its requests are dropped. Then every process drains.
     Raises StartError or EngineFailed when the engines cannot start or have died.
     """
-    runtime = LocalRuntime(settings, read_registry(settings.registry, settings.variants), engines)
+    runtime = LocalRuntime(settings, engines)
+    catalogue = Catalogue(settings, runtime)
     listener = open_listener(settings)
     stopping = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -44,7 +45,7 @@ async def serve(
         for _ in range(settings.http_processes)
     ]
     try:
-        await _until(stopping, runtime, on_ready)
+        await _until(stopping, runtime, catalogue, on_ready)
     finally:
         stopping.set()
         listener.close()
@@ -53,10 +54,13 @@ async def serve(
 
 
 async def _until(
-    stopping: asyncio.Event, runtime: LocalRuntime, on_ready: Callable[[], None]
+    stopping: asyncio.Event,
+    runtime: LocalRuntime,
+    catalogue: Catalogue,
+    on_ready: Callable[[], None],
 ) -> None:
     """Load, say so, and return when the server is told to stop. Raises when it has to."""
-    loading = asyncio.create_task(runtime.load())
+    loading = asyncio.create_task(catalogue.load())
     told = asyncio.create_task(stopping.wait())
     await asyncio.wait((loading, told), return_when=asyncio.FIRST_COMPLETED)
     if not loading.done():
@@ -64,10 +68,14 @@ async def _until(
         return
     loading.result()
     on_ready()
+    watching = asyncio.create_task(catalogue.watch())
     while not told.done():
         if not runtime.alive:
             raise EngineFailed("an engine has died: see the log")
-        await asyncio.wait((told,), timeout=_ALIVE_EVERY_S)
+        await asyncio.wait((told, watching), timeout=_ALIVE_EVERY_S)
+        if watching.done():
+            watching.result()
+    watching.cancel()
 
 
 async def _front(

@@ -6,61 +6,117 @@ It does not know what a bundle's files mean or how they are run.
 import os
 import shutil
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from serving.bundle import Bundle, read_bundle, verify
 from serving.errors import BundleError
 
+TRAFFIC_NAME = "traffic.json"
+BESIDE = "@"
+PREVIOUS = f"{BESIDE}previous"
 
-def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, list[Bundle]]:
-    """All bundles of a registry, or those so named: family name -> its bundles, smallest first.
 
-    Raises BundleError when the folder is missing or empty, a manifest is wrong or no variant has
-    one of the names.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies in a registry: by family, its bundles and its traffic.json's text.
+
+    `refused` has, by path, why something cannot be read.
+    """
+
+    bundles: dict[str, list[Bundle]]
+    traffic: dict[str, str]
+    refused: dict[str, str]
+
+
+def scan(folder: Path, variants: Collection[str] = ()) -> Found:
+    """All bundles of a registry, or of the variants so named, versions beside included.
+
+    Raises BundleError when the folder is missing.
     """
     if not folder.is_dir():
         raise BundleError(
             f"SIZEWISE_REGISTRY: {folder} is not a folder: name one that holds <family>/<variant>/"
         )
+    found = Found({}, {}, {})
+    for family in _subfolders(folder):
+        for path in _subfolders(family):
+            if variants and path.name.partition(BESIDE)[0] not in variants:
+                continue
+            try:
+                found.bundles.setdefault(family.name, []).append(_read_variant(path))
+            except BundleError as error:
+                found.refused[str(path)] = error.detail
+        try:
+            found.traffic[family.name] = (family / TRAFFIC_NAME).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            found.refused[str(family / TRAFFIC_NAME)] = str(error)
+    return found
+
+
+def fingerprint(folder: Path) -> frozenset[tuple[str, int, int]]:
+    """Of all files below a folder: changes when one is added, removed, replaced or grows."""
+    files = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+    return frozenset((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in files)
+
+
+def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, list[Bundle]]:
+    """All bundles of a registry, or those so named: family name -> its bundles, smallest first.
+
+    Versions beside (`<variant>@<anything>`) are left out. Raises BundleError when the folder is
+    missing or empty, a manifest is wrong or no variant has one of the names.
+    """
+    found = scan(folder)
+    for reason in found.refused.values():
+        raise BundleError(reason)
     families = {
-        family.name: sorted(
-            (_read_variant(path) for path in _subfolders(family)),
+        name: sorted(
+            (bundle for bundle in bundles if BESIDE not in bundle.folder.name),
             key=lambda bundle: (bundle.manifest.bytes, bundle.manifest.variant),
         )
-        for family in _subfolders(folder)
+        for name, bundles in found.bundles.items()
     }
-    known = {bundle.manifest.variant for bundles in families.values() for bundle in bundles}
+    check_names(found, folder, variants)
+    families = {
+        name: [one for one in bundles if not variants or one.manifest.variant in variants]
+        for name, bundles in families.items()
+    }
+    return {name: bundles for name, bundles in families.items() if bundles}
+
+
+def check_names(found: Found, folder: Path, variants: Collection[str]) -> None:
+    """Raises BundleError when there is no bundle, or none of one of these names."""
+    known = {bundle.manifest.variant for bundles in found.bundles.values() for bundle in bundles}
     if known and (unknown := set(variants) - known):
         raise BundleError(
             f"SIZEWISE_VARIANTS: there is no {', '.join(sorted(unknown))} in {folder}; "
             f"it holds {', '.join(sorted(known))}"
         )
-    families = {
-        name: [one for one in bundles if not variants or one.manifest.variant in variants]
-        for name, bundles in families.items()
-    }
-    families = {name: bundles for name, bundles in families.items() if bundles}
-    if not families:
+    if not known:
         raise BundleError(
             f"SIZEWISE_REGISTRY: {folder} holds no bundle: "
             "run `make models` or `python -m models import`"
         )
-    return families
 
 
 def publish(source: Path, registry: Path) -> Bundle:
     """Put a finished bundle folder into the registry, verified and atomically.
 
     The copy is written aside, synced to disk and renamed into `<family>/<variant>/`. Publishing
-    the version that is already there changes nothing; another version takes its place.
+    the version that is already there changes nothing; another version takes its place, and what was
+    there lies beside as `<variant>@previous`, so that traffic.json can go back to it, unless it
+    was broken.
     Raises BundleError when the source is broken.
     """
     bundle = read_bundle(source)
     verify(bundle)
     manifest = bundle.manifest
     target = registry / manifest.family / manifest.variant
-    if target.is_dir() and read_bundle(target).manifest == manifest:
-        return read_bundle(target)
+    there = _intact(target)
+    if there and there.manifest == manifest:
+        return there
     staged = target.parent / f".{manifest.variant}.{manifest.version}.{os.getpid()}"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
@@ -68,19 +124,29 @@ def publish(source: Path, registry: Path) -> Bundle:
         shutil.copyfile(source / name, staged / name)
         _sync(staged / name)
     _sync(staged)
-    retired = staged.with_name(staged.name + ".retired")
-    if target.exists():
-        target.rename(retired)
+    previous = target.with_name(target.name + PREVIOUS)
+    if there:
+        shutil.rmtree(previous, ignore_errors=True)
+        target.rename(previous)
+    shutil.rmtree(target, ignore_errors=True)
     staged.rename(target)
     _sync(target.parent)
-    shutil.rmtree(retired, ignore_errors=True)
     return read_bundle(target)
+
+
+def _intact(folder: Path) -> Bundle | None:
+    try:
+        bundle = read_bundle(folder)
+        verify(bundle)
+    except BundleError:
+        return None
+    return bundle
 
 
 def _read_variant(folder: Path) -> Bundle:
     bundle = read_bundle(folder)
     named = (bundle.manifest.family, bundle.manifest.variant)
-    if named != (folder.parent.name, folder.name):
+    if named != (folder.parent.name, folder.name.partition(BESIDE)[0]):
         raise BundleError(f"{folder}: its manifest says {'/'.join(named)}: rename the folder")
     return bundle
 

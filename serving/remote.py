@@ -8,15 +8,17 @@ processes are started, nor what a request said beyond its tokens.
 import asyncio
 import pickle
 import socket
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from contextlib import aclosing
 from itertools import count
 from typing import Any
 
 from serving.batcher import Answered
 from serving.classifier import Classified
+from serving.deployment import Deployments
 from serving.errors import EngineFailed, NotReady, ServedError
 from serving.inputs import Item
-from serving.runtime import Bundles, Recorder, Running, Runtime
+from serving.runtime import Recorder, Running, Runtime
 from serving.scheduler import VariantKey
 from serving.tokenizer import Tokenizer, open_tokenizer
 
@@ -64,15 +66,22 @@ class Attendant:
         self._link = link
         self._runtime = runtime
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._using = -1
+        self._used = asyncio.Event()
 
     async def attend(self) -> None:
         """Return when the HTTP process has gone; what it waited for is dropped."""
-        telling = asyncio.create_task(self._tell_state())
+        telling = [
+            asyncio.create_task(work) for work in (self._tell_state(), self._tell_deployments())
+        ]
         async for kind, *rest in self._link.frames():
             if kind == "record":
                 getattr(self._runtime.recorder, rest[0])(*rest[1:])
             elif kind == "withdraw":
                 self._withdraw(*rest)
+            elif kind == "using":
+                self._using = rest[0]
+                self._used.set()
             else:
                 number, *asked = rest
                 answer = (
@@ -81,7 +90,8 @@ class Attendant:
                     else self._runtime.submit(*asked)
                 )
                 self._tasks[number] = asyncio.create_task(self._answer(number, answer))
-        telling.cancel()
+        for task in telling:
+            task.cancel()
         for number in list(self._tasks):
             self._withdraw(number)
         self._link.close()
@@ -103,8 +113,16 @@ class Attendant:
     async def _tell_state(self) -> None:
         runtime = self._runtime
         while True:
-            self._link.send("state", runtime.alive, runtime.backlog_s(), dict(runtime.running))
+            self._link.send("state", runtime.alive, runtime.backlog_s())
             await asyncio.sleep(_STATE_EVERY_S)
+
+    async def _tell_deployments(self) -> None:
+        async with aclosing(self._runtime.follow()) as changes:
+            async for deployments in changes:
+                self._link.send("deployments", deployments, dict(self._runtime.running))
+                while self._using < deployments.revision:
+                    self._used.clear()
+                    await self._used.wait()
 
 
 class RemoteRecorder:
@@ -125,6 +143,10 @@ class RemoteRecorder:
         """See Recorder."""
         self._link.send("record", "record_classified", family, classified, degraded)
 
+    def record_shadow(self, variant: VariantKey, texts: int, disagreements: int) -> None:
+        """See Recorder."""
+        self._link.send("record", "record_shadow", variant, texts, disagreements)
+
 
 class RemoteRuntime:
     """The HTTP process's end: a Runtime whose engines are elsewhere. Lives on one event loop.
@@ -132,16 +154,16 @@ class RemoteRuntime:
     `gone` is set when the engines' process has died or has said nothing for ten seconds.
     """
 
-    def __init__(self, link: Link, bundles: Bundles) -> None:
+    def __init__(self, link: Link) -> None:
         self.recorder: Recorder = RemoteRecorder(link)
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
         self.gone = asyncio.Event()
         self._link = link
-        self._bundles = bundles
         self._alive = False
         self._backlog_s = 0.0
-        self._loaded = asyncio.Event()
+        self._newest: Deployments | None = None
+        self._changed = asyncio.Event()
         self._numbers = count()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._loop = asyncio.get_running_loop()
@@ -151,11 +173,13 @@ class RemoteRuntime:
     async def _listen(self) -> None:
         async for kind, *rest in self._link.frames():
             if kind == "state":
-                self._alive, self._backlog_s, self.running = rest
+                self._alive, self._backlog_s = rest
                 self._silence.cancel()
                 self._silence = self._loop.call_later(_MOST_SILENCE_S, self._link.close)
-                if self._alive:
-                    self._loaded.set()
+            elif kind == "deployments":
+                self._newest, running = rest
+                self.running |= running
+                self._changed.set()
             elif (future := self._waiting.get(rest[0])) and not future.done():
                 if kind == "answer":
                     future.set_result(rest[1])
@@ -163,7 +187,7 @@ class RemoteRuntime:
                     future.set_exception(rest[1])
         self._alive = False
         self.gone.set()
-        self._loaded.set()
+        self._changed.set()
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(EngineFailed(_GONE))
@@ -173,16 +197,23 @@ class RemoteRuntime:
         """See Runtime."""
         return self._alive
 
-    async def load(self) -> None:
-        """Wait for the engines. Raises EngineFailed when their process goes before that."""
-        await self._loaded.wait()
-        if self.gone.is_set():
-            raise EngineFailed(_GONE)
-        for name, bundles in self._bundles.items():
-            for bundle in bundles:
-                tokenizer = await asyncio.to_thread(open_tokenizer, bundle)
-                if tokenizer:
-                    self.tokenizers[name, bundle.manifest.variant] = tokenizer
+    async def follow(self) -> AsyncGenerator[Deployments]:
+        """See Runtime."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if self.gone.is_set() or not self._newest:
+                raise EngineFailed(_GONE)
+            deployments = self._newest
+            bundles = deployments.bundles()
+            for name in bundles.keys() - self.tokenizers.keys():
+                if tokenizer := await asyncio.to_thread(open_tokenizer, bundles[name]):
+                    self.tokenizers[name] = tokenizer
+            yield deployments
+            self._link.send("using", deployments.revision)
+            for name in self.running.keys() - self._newest.bundles().keys():
+                self.tokenizers.pop(name, None)
+                del self.running[name]
 
     async def submit(
         self, variant: VariantKey, items: Sequence[Item], deadline_s: float

@@ -26,7 +26,6 @@ from serving.schemas import (
 from serving.service import Service
 
 CLASSIFY_PATH = "/v1/classify"
-LABEL_HOLDS_FROM = 0.5
 PROBLEM_TYPE = "application/problem+json"
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -76,14 +75,18 @@ async def models(request: Request) -> ModelsResponse:
                 variants=[
                     VariantInfo(
                         **manifest.model_dump(include=set(VariantInfo.model_fields)),
-                        **asdict(service.runtime.running[family.name, manifest.variant]),
+                        **asdict(
+                            service.runtime.running[family.name, manifest.variant, manifest.version]
+                        ),
+                        **family.trying(manifest.variant),
                         state="ready",
                     )
                     for manifest in family.manifests
                 ],
             )
             for family in service.families.values()
-        ]
+        ],
+        refused=dict(service.refused),
     )
 
 
@@ -147,13 +150,7 @@ def _body(model: str, answer: FamilyAnswer) -> dict[str, Any]:
         results.append(
             {
                 "label": classified.labels[best],
-                "labels": [
-                    label
-                    for index, (label, score) in enumerate(
-                        zip(classified.labels, text.scores, strict=True)
-                    )
-                    if (score >= LABEL_HOLDS_FROM if classified.multi_label else index == best)
-                ],
+                "labels": classified.labels_of(text),
                 "score": text.scores[best],
                 "scores": dict(zip(classified.labels, text.scores, strict=True)),
                 "variant": classified.variant,

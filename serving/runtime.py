@@ -5,14 +5,17 @@ It does not know about HTTP, nor which variant should answer.
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from serving.batcher import Answered, Batcher, Clock
 from serving.bundle import Bundle, verify
 from serving.classifier import Classified
 from serving.cores import usable_cores
+from serving.deployment import Deployments, key
 from serving.engine import Resources
 from serving.engines import ENGINES, Chosen, EngineName, MakeEngine, choose
 from serving.errors import NotReady
@@ -22,8 +25,6 @@ from serving.metrics import Metrics
 from serving.scheduler import Scheduler, VariantKey
 from serving.settings import Settings
 from serving.tokenizer import Tokenizer, open_tokenizer
-
-Bundles = Mapping[str, Sequence[Bundle]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,9 @@ class Recorder(Protocol):
     def record_classified(self, family: str, classified: Classified, degraded: bool) -> None:
         """One request's texts, answered."""
 
+    def record_shadow(self, variant: VariantKey, texts: int, disagreements: int) -> None:
+        """Texts that a shadow has answered, and how many of them otherwise."""
+
 
 class Runtime(Protocol):
     """What a Service needs of its engines, in this process or in another (remote.py)."""
@@ -63,12 +67,16 @@ class Runtime(Protocol):
     def running(self) -> Mapping[VariantKey, Running]:
         """How each variant is run, once loaded."""
 
+    def follow(self) -> AsyncGenerator[Deployments]:
+        """What is loaded, each time that it changes, the newest only.
+
+        Who asks for the next has finished with all before it: they may be unloaded.
+        Raises EngineFailed when the engines have gone.
+        """
+
     @property
     def alive(self) -> bool:
         """Whether everything is loaded and every engine comes back."""
-
-    async def load(self) -> None:
-        """Return when everything is loaded. Raises StartError or EngineFailed."""
 
     async def submit(
         self, variant: VariantKey, items: Sequence[Item], deadline_s: float
@@ -91,7 +99,6 @@ class LocalRuntime:
     def __init__(
         self,
         settings: Settings,
-        bundles: Bundles,
         engines: Mapping[EngineName, MakeEngine] = ENGINES,
         clock: Clock = time.monotonic,
     ) -> None:
@@ -100,45 +107,99 @@ class LocalRuntime:
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
         self._settings = settings
-        self._bundles = bundles
         self._engines = engines
         self._clock = clock
         self._scheduler: Scheduler | None = None
         self._batcher: Batcher | None = None
+        self._bundles: dict[VariantKey, Bundle] = {}
+        self._unserved: set[VariantKey] = set()
+        """Loaded for deployments to come."""
+        self._served: list[Deployments] = []
+        """The newest last; older ones may still be used by a follower."""
+        self._followers: dict[object, int] = {}
+        """Each with the revision that it uses."""
+        self._changed = asyncio.Condition()
 
     @property
     def alive(self) -> bool:
         """See Runtime."""
         return bool(self._batcher and self._batcher.alive)
 
-    async def load(self) -> None:
-        """Verify, load and warm up every bundle, off the event loop.
+    async def load(self, bundle: Bundle) -> None:
+        """Verify, load and warm up one bundle, off the event loop, unless it is loaded.
 
-        Raises StartError when a bundle is broken or the device is missing, EngineFailed when
-        an engine does not answer.
+        Raises BundleError when it is broken, StartError when the device is missing, EngineFailed
+        when the engine does not answer.
         """
-        chosen = {key: await asyncio.to_thread(self._load, bundle) for key, bundle in self._each()}
-        engines = {key: each.engine for key, each in chosen.items()}
-        slots = min(engine.slots for engine in engines.values())
-        self._scheduler = Scheduler({key: each.lane for key, each in chosen.items()}, slots)
-        self._batcher = Batcher(
-            engines,
-            self._scheduler,
-            slots=slots,
-            max_queue_texts=self._settings.max_queue_texts,
-            engine_timeout_s=self._settings.engine_timeout_ms / 1e3,
-            clock=self._clock,
-            on_batch=self.recorder.record_batch,
-        )
+        self._unserved.add(key(bundle))
+        if key(bundle) in self._bundles:
+            return
+        chosen = await asyncio.to_thread(self._load, bundle)
+        if not self._batcher:
+            slots = chosen.engine.slots
+            self._scheduler = Scheduler({}, slots)
+            self._batcher = Batcher(
+                {},
+                self._scheduler,
+                slots=slots,
+                max_queue_texts=self._settings.max_queue_texts,
+                engine_timeout_s=self._settings.engine_timeout_ms / 1e3,
+                clock=self._clock,
+                on_batch=self.recorder.record_batch,
+            )
+        self._bundles[key(bundle)] = bundle
+        self._batcher.add(key(bundle), chosen.engine, chosen.lane)
+
+    async def serve(self, deployments: Deployments) -> None:
+        """Let followers serve this from now on; all its bundles are loaded."""
+        refused = Counter(Path(path).parent.name for path in deployments.refused)
+        self.recorder.set_refused(refused)
+        async with self._changed:
+            self._served.append(deployments)
+            self._unserved.clear()
+            self._changed.notify_all()
+
+    async def follow(self) -> AsyncGenerator[Deployments]:
+        """See Runtime."""
+        me = object()
+        self._followers[me] = -1
+
+        def newer() -> bool:
+            return bool(self._served) and self._served[-1].revision > self._followers[me]
+
+        try:
+            while True:
+                async with self._changed:
+                    await self._changed.wait_for(newer)
+                newest = self._served[-1]
+                yield newest
+                self._followers[me] = newest.revision
+                await self._unload()
+        finally:
+            del self._followers[me]
+
+    async def _unload(self) -> None:
+        """Let go of the bundles that no follower uses any more."""
+        oldest = min(self._followers.values())
+        self._served = [each for each in self._served if each.revision >= oldest]
+        used = self._unserved.union(*(each.bundles() for each in self._served))
+        for unused in self._bundles.keys() - used:
+            bundle = self._bundles.pop(unused, None)
+            if not bundle or not self._batcher:
+                continue
+            await self._batcher.remove(unused)
+            self.tokenizers.pop(unused, None)
+            self.running.pop(unused, None)
+            self.recorder.remove_version(bundle.manifest)
+            log("unloaded", model=unused[0], variant=unused[1], version=unused[2])
 
     def _load(self, bundle: Bundle) -> Chosen:
         started_s = self._clock()
         verify(bundle)
         manifest, settings = bundle.manifest, self._settings
-        key = (manifest.family, manifest.variant)
         tokenizer = open_tokenizer(bundle)
         if tokenizer:
-            self.tokenizers[key] = tokenizer
+            self.tokenizers[key(bundle)] = tokenizer
         resources = Resources(
             settings.device,
             settings.threads or usable_cores(),
@@ -150,9 +211,12 @@ class LocalRuntime:
             settings.engine,
             resources,
             max_batch_tokens=settings.max_batch_tokens,
+            beside_traffic=bool(self._batcher),
             engines=self._engines,
         )
-        self.running[key] = Running(chosen.name, chosen.reason, chosen.lane.max_batch_tokens)
+        self.running[key(bundle)] = Running(
+            chosen.name, chosen.reason, chosen.lane.max_batch_tokens
+        )
         self.recorder.add_variant(manifest, chosen.name)
         log(
             "loaded",
@@ -167,11 +231,6 @@ class LocalRuntime:
             seconds=round(self._clock() - started_s, 3),
         )
         return chosen
-
-    def _each(self) -> Iterator[tuple[VariantKey, Bundle]]:
-        for name, bundles in self._bundles.items():
-            for bundle in bundles:
-                yield (name, bundle.manifest.variant), bundle
 
     async def submit(
         self, variant: VariantKey, items: Sequence[Item], deadline_s: float
@@ -188,8 +247,8 @@ class LocalRuntime:
     async def page(self, *, ready: bool) -> tuple[bytes, str]:
         """See Runtime."""
         waiting = (
-            (key, self._scheduler.waiting_texts(key) if self._scheduler else 0)
-            for key in self.running
+            (each, self._scheduler.waiting_texts(each) if self._scheduler else 0)
+            for each in self._bundles
         )
         in_flight = self._batcher.requests_in_flight if self._batcher else 0
         return self.recorder.page(waiting, in_flight, ready=ready)

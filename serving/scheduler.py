@@ -14,8 +14,8 @@ from serving.layout import lay_out
 # The weight of one plan is this much that of the next: about the last twenty count.
 _RECENT = 0.95
 
-VariantKey = tuple[str, str]
-"""(family, variant)"""
+VariantKey = tuple[str, str, str]
+"""(family, variant, version)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Scheduler:
 
     def __init__(self, lanes: Mapping[VariantKey, Lane], slots: int) -> None:
         """`slots` is the number of plans that run at a time."""
-        self._lanes = lanes
+        self._lanes = dict(lanes)
         self._slots = slots
         self._queues = {variant: _Queue() for variant in lanes}
         self._arrivals = 0
@@ -88,6 +88,15 @@ class Scheduler:
         self._running_texts = 0
         self._recent_s = 0.0
         self._recent_predicted_s = 0.0
+
+    def add_lane(self, variant: VariantKey, lane: Lane) -> None:
+        """Take texts for one more variant."""
+        self._lanes[variant] = lane
+        self._queues[variant] = _Queue()
+
+    def remove_lane(self, variant: VariantKey) -> None:
+        """Take no more texts for a variant that none waits for."""
+        del self._lanes[variant], self._queues[variant]
 
     def waiting_texts(self, variant: VariantKey) -> int:
         """Number of texts in the variant's queue."""

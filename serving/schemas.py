@@ -88,7 +88,7 @@ class ClassifyResponse(BaseModel):
 
 
 class VariantInfo(BaseModel):
-    """One variant of a family: what it is and what it scored."""
+    """One variant of a family: what it is, what it scored, which versions are tried beside."""
 
     variant: str
     version: str
@@ -105,7 +105,10 @@ class VariantInfo(BaseModel):
     engine: str
     engine_reason: str
     max_batch_tokens: int
-    state: Literal["ready", "failed"]
+    canary: str | None
+    canary_weight: float
+    shadow: str | None
+    state: Literal["ready"]
 
 
 class ModelInfo(BaseModel):
@@ -117,9 +120,10 @@ class ModelInfo(BaseModel):
 
 
 class ModelsResponse(BaseModel):
-    """All families that this server answers for."""
+    """All families that this server answers for; by path, what it cannot serve and why."""
 
     models: list[ModelInfo]
+    refused: dict[str, str]
 
 
 class Health(BaseModel):

@@ -3,25 +3,29 @@
 It does not know about HTTP, nor in which process the engines run.
 """
 
+import asyncio
 import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from serving.batcher import Clock
 from serving.bundle import Bundle
 from serving.classifier import Classifier
+from serving.deployment import Deployment, key
 from serving.errors import Draining, NotReady, Overloaded, UnknownModel
-from serving.family import Family
-from serving.runtime import Bundles, Runtime
+from serving.family import Family, Served
+from serving.runtime import Runtime
 from serving.settings import Settings
+
+_IDLE_EVERY_S = 0.05
 
 
 class Service:
-    """`load` makes it ready, `draining` refuses new work."""
+    """`follow` makes it ready, `draining` refuses new work."""
 
     def __init__(
         self,
         settings: Settings,
-        bundles: Bundles,
         runtime: Runtime,
         clock: Clock = time.monotonic,
     ) -> None:
@@ -30,7 +34,7 @@ class Service:
         self.draining = False
         self.requests = 0
         self.families: dict[str, Family] = {}
-        self._bundles = bundles
+        self.refused: Mapping[str, str] = {}
         self._clock = clock
         self._tokenizer_threads = ThreadPoolExecutor(1, "tokenizer")
 
@@ -54,17 +58,47 @@ class Service:
         """Whether everything is loaded and every engine comes back."""
         return bool(self.families) and self.runtime.alive
 
-    async def load(self) -> None:
-        """Load every bundle, then become ready. Raises StartError or EngineFailed."""
-        await self.runtime.load()
-        self.families = {
-            name: Family(name, [self._classifier(name, bundle) for bundle in bundles])
-            for name, bundles in self._bundles.items()
-        }
+    async def follow(self, on_loaded: Callable[[], None]) -> None:
+        """Serve what the runtime has loaded, each time that it changes; `on_loaded` the first time.
 
-    def _classifier(self, family: str, bundle: Bundle) -> Classifier:
-        tokenizer = self.runtime.tokenizers.get((family, bundle.manifest.variant))
+        Raises EngineFailed when the engines have gone.
+        """
+        async for deployments in self.runtime.follow():
+            before = list(self.families.values())
+            self.families = {
+                name: self._family(name, variants)
+                for name, variants in deployments.families.items()
+            }
+            self.refused = deployments.refused
+            if not before:
+                on_loaded()
+            await self._until_idle(before)
+
+    def _family(self, name: str, variants: Mapping[str, Deployment]) -> Family:
+        served = {
+            variant: Served(
+                live=self._classifier(deployment.live),
+                canary=self._classifier(deployment.canary) if deployment.canary else None,
+                weight=deployment.weight,
+                shadow=self._classifier(deployment.shadow) if deployment.shadow else None,
+                share=deployment.share,
+            )
+            for variant, deployment in variants.items()
+        }
+        return Family(name, served, self.runtime.recorder.record_shadow)
+
+    def _classifier(self, bundle: Bundle) -> Classifier:
+        tokenizer = self.runtime.tokenizers.get(key(bundle))
         return Classifier(bundle, tokenizer, self.runtime, self._tokenizer_threads, self._clock)
+
+    async def _until_idle(self, families: Sequence[Family]) -> None:
+        """Until nothing that they were asked is open; no request takes longer than the bound."""
+        settings = self.settings
+        most_s = (settings.max_deadline_ms + settings.engine_timeout_ms) / 1e3
+        for _ in range(round(most_s / _IDLE_EVERY_S)):
+            if all(family.idle for family in families):
+                return
+            await asyncio.sleep(_IDLE_EVERY_S)
 
     @property
     def has_room(self) -> bool:

@@ -116,6 +116,12 @@ class Settings(BaseModel):
         description="After the listener has closed: longest wait for accepted requests, in ms.",
     )
 
+    scan_ms: int = Field(
+        5_000,
+        ge=100,
+        le=3_600_000,
+        description="How often to look for new or changed bundles in the registry, in ms.",
+    )
     trace_endpoint: str = Field(
         "",
         pattern=r"^(https?://[^/\s]+.*)?$",

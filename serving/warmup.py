@@ -3,7 +3,9 @@
 It does not know what the figures decide (scheduler.py).
 """
 
+import os
 import statistics
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,19 +37,25 @@ _LONGEST_BATCH_S = 0.25
 _HOPELESS_SHARE = 0.85
 # Small batches answer sooner, and their clients come back less at once.
 _ENOUGH_SHARE = 0.95
+_LOW_PRIORITY = 10
 
 Batch = Sequence[Item]
 
 
-def warm_up(engine: Engine, max_length: int, max_batch_tokens: int) -> Lane:
+def warm_up(
+    engine: Engine, max_length: int, max_batch_tokens: int, *, beside_traffic: bool = False
+) -> Lane:
     """Run the engine on growing batches, all slots at a time, and fit its lane.
 
     The tokens in a batch grow fourfold until more are clearly slower: on a CPU that is when
     activations leave the cache, on a GPU much later. Then all sizes are measured in turns, so that
     what else the machine does hits all alike, and the budget is the smallest size within 5 % of
     the best. A packed engine runs texts of mixed length, as they come, so that the padding of its
-    rows counts. Takes about two seconds on a CPU. Raises EngineFailed when the engine does.
+    rows counts. Takes about two seconds on a CPU. `beside_traffic`, which keeps the other slots
+    busy, it runs one batch at a time, in a thread of low priority. Raises EngineFailed when the
+    engine does.
     """
+    at_a_time = 1 if beside_traffic else engine.slots
     short = min(ROW_TOKENS if engine.packed else _SHORT_LENGTH, max_length)
 
     def batches(tokens: int) -> Iterator[Batch]:
@@ -56,18 +64,20 @@ def warm_up(engine: Engine, max_length: int, max_batch_tokens: int) -> Lane:
         length = min(tokens, short)
         return cycle([[engine.example(length)] * (tokens // length)])
 
-    long = [
-        _Shape(cycle([[engine.example(length)]]))
-        for length in _LONG_LENGTHS
-        if length <= max_length
-    ]
-    with ThreadPoolExecutor(engine.slots, "warm-up") as threads:
+    with ThreadPoolExecutor(
+        at_a_time, "warm-up", initializer=_yield_cores if beside_traffic else None
+    ) as threads:
+        long = [
+            _Shape(engine, threads, at_a_time, cycle([[engine.example(length)]]))
+            for length in _LONG_LENGTHS
+            if length <= max_length
+        ]
         sizes: list[tuple[int, _Shape]] = []
         best, tokens = 0.0, _FEWEST_TOKENS
         while tokens <= max(max_batch_tokens, _GROWTH * _FEWEST_TOKENS):
-            shape = _Shape(batches(tokens))
-            shape.begin(engine, threads)
-            seconds, rate = shape.run(engine, threads)
+            shape = _Shape(engine, threads, at_a_time, batches(tokens))
+            shape.begin()
+            seconds, rate = shape.run()
             sizes.append((tokens, shape))
             if len(sizes) >= _FEWEST_SIZES and (
                 seconds * _GROWTH > _LONGEST_BATCH_S or rate < best * _HOPELESS_SHARE
@@ -76,43 +86,57 @@ def warm_up(engine: Engine, max_length: int, max_batch_tokens: int) -> Lane:
             best = max(best, rate)
             tokens *= _GROWTH
         for shape in long:
-            shape.begin(engine, threads)
-            shape.run(engine, threads)
+            shape.begin()
+            shape.run()
         shapes = [shape for _, shape in sizes] + long
         until_s = time.perf_counter() + _ENOUGH_S
         for number in range(_PASSES):
             if number >= _FEWEST_PASSES and time.perf_counter() > until_s:
                 break
             for shape in shapes:
-                shape.run(engine, threads)
+                shape.run()
     fastest = max((shape for _, shape in sizes), key=_Shape.rate)
     budget = next(tokens for tokens, shape in sizes if shape.share_of(fastest) >= _ENOUGH_SHARE)
     model = fit_cost_model([shape.middle() for _, shape in sizes], [s.middle() for s in long])
     return Lane(model.seconds, budget, engine.packed)
 
 
+def _yield_cores() -> None:
+    """On Linux a thread has a priority of its own."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY)
+
+
 class _Shape:
     """One size of batch, and what its runs took while every slot ran the same."""
 
-    def __init__(self, batches: Iterator[Batch]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        threads: ThreadPoolExecutor,
+        at_a_time: int,
+        batches: Iterator[Batch],
+    ) -> None:
+        self._engine = engine
+        self._threads = threads
+        self._at_a_time = at_a_time
         self._batches = batches
         self._samples: list[Sample] = []
         self.rates: list[float] = []
 
-    def begin(self, engine: Engine, threads: ThreadPoolExecutor) -> None:
+    def begin(self) -> None:
         """A first run, which allocates and does not count."""
-        self.run(engine, threads)
+        self.run()
         self._samples.clear()
         self.rates.clear()
 
-    def run(self, engine: Engine, threads: ThreadPoolExecutor) -> tuple[float, float]:
+    def run(self) -> tuple[float, float]:
         """One batch in each slot: its seconds, hand-over included, and tokens a second and slot."""
         batch = next(self._batches)
         started_s = time.perf_counter()
-        list(threads.map(engine.run, [batch] * engine.slots))
+        list(self._threads.map(self._engine.run, [batch] * self._at_a_time))
         seconds = time.perf_counter() - started_s
         lengths = [item.length for item in batch]
-        layout = lay_out(lengths, packed=engine.packed)
+        layout = lay_out(lengths, packed=self._engine.packed)
         self._samples.append(Sample(layout.rows, layout.tokens, seconds))
         self.rates.append(sum(lengths) / seconds)
         return seconds, self.rates[-1]

@@ -16,7 +16,7 @@ BUDGETS_TOKENS = (0, 64, 128, 256, 512, 1024)
 CAP_TOKENS = 256
 WINDOW_S = 0.005
 WINDOW_TEXTS = 32
-KEY = ("bench", "bench")
+KEY = ("bench", "bench", "bench")
 FAR_S = 600
 
 

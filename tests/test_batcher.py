@@ -11,7 +11,7 @@ from serving.scheduler import Lane, Scheduler
 from serving.tokenizer import Encoding
 from tests.faults import EchoEngine, FailingEngine, ShortEngine, StuckEngine
 
-KEY = ("family", "variant")
+KEY = ("family", "variant", "0" * 16)
 
 
 def make(engine, *, max_queue_texts=1000, engine_timeout_s=20.0, seconds=lambda _n, _l: 1e-4):

@@ -20,6 +20,7 @@ BANNED_NAMES = {
 FLOORS = [
     {"errors", "cores", "cost_model", "interrupt", "layout", "logs"},
     {"bundle", "settings", "scheduler"},
+    {"deployment"},
     {"listener"},
     {"inputs"},
     {"schemas", "registry", "tokenizer"},
@@ -30,7 +31,7 @@ FLOORS = [
     {"classifier"},
     {"family", "metrics"},
     {"runtime"},
-    {"remote", "service"},
+    {"remote", "service", "catalogue"},
     {"body"},
     {"asking"},
     {"routes", "tracing"},

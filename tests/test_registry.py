@@ -23,7 +23,7 @@ def test_publishing_the_same_bundle_twice_changes_nothing(tmp_path):
     assert first.folder.stat().st_ino == inode
 
 
-def test_another_version_takes_the_place_of_the_old_one_and_leaves_nothing_behind(tmp_path):
+def test_another_version_takes_the_place_of_the_old_one_which_lies_beside(tmp_path):
     write_bundle(tmp_path / "old")
     publish(tmp_path / "old", tmp_path / "registry")
     newer = write_bundle(tmp_path / "new", scale=3.0)
@@ -31,7 +31,8 @@ def test_another_version_takes_the_place_of_the_old_one_and_leaves_nothing_behin
     bundle = publish(tmp_path / "new", tmp_path / "registry")
 
     assert bundle.manifest.version == newer.version
-    assert [p.name for p in (tmp_path / "registry" / "tone").iterdir()] == ["tiny"]
+    names = sorted(p.name for p in (tmp_path / "registry" / "tone").iterdir())
+    assert names == ["tiny", "tiny@previous"]
 
 
 def test_a_broken_bundle_is_not_published(tmp_path):

@@ -183,12 +183,19 @@ def test_requests_in_flight_are_counted_while_they_last(tiny_registry):
             variants="tiny",
         ) as server,
         ThreadPoolExecutor(6) as clients,
+        httpx.Client(base_url=server.url, timeout=30) as client,
     ):
-        answers = [clients.submit(server.classify, {"texts": ["good"]}) for _ in range(6)]
-        time.sleep(0.15)
-        during = total(server.metrics(), "sizewise_requests_in_flight")
+
+        def in_flight():
+            return total(client.get("/metrics").text, "sizewise_requests_in_flight")
+
+        body = {"texts": ["good"]}
+        answers = [clients.submit(client.post, "/v1/classify", json=body) for _ in range(6)]
+        during = 0
+        while not all(answer.done() for answer in answers):
+            during = max(during, in_flight())
         codes = [answer.result().status_code for answer in answers]
-        after = total(server.metrics(), "sizewise_requests_in_flight")
+        after = in_flight()
 
     assert codes == [200] * 6
     assert (during, after) == (6, 0)

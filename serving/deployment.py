@@ -1,0 +1,118 @@
+"""Which version of each variant answers, which gets a share to try, which answers unseen. Pure.
+
+It does not know where bundles are kept, how they are loaded or who asks.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+from serving.bundle import Bundle, Name
+from serving.errors import BundleError
+from serving.scheduler import VariantKey
+
+_Version = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="As in the manifest.")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Canary(_Strict):
+    """A version that answers a share of the requests."""
+
+    version: _Version
+    weight: Annotated[float, Field(ge=0, le=1, description="Share of requests.")]
+
+
+class Shadow(_Strict):
+    """A version whose answers to a share of the requests are compared and never returned."""
+
+    version: _Version
+    share: Annotated[float, Field(gt=0, le=1, description="Share of requests.")] = 1.0
+
+
+class VariantTraffic(_Strict):
+    """Of one variant: the version that answers (that of `<variant>/` if none), and two to try."""
+
+    version: _Version | None = None
+    canary: Canary | None = None
+    shadow: Shadow | None = None
+
+
+class Traffic(RootModel[dict[Name, VariantTraffic]]):
+    """A family's traffic.json, by variant; a variant that it does not name is served as it lies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The bundles of one variant that are served."""
+
+    live: Bundle
+    canary: Bundle | None = None
+    weight: float = 0.0
+    shadow: Bundle | None = None
+    share: float = 0.0
+
+    def bundles(self) -> Iterator[Bundle]:
+        """All of them, `live` first."""
+        yield from (each for each in (self.live, self.canary, self.shadow) if each)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployments:
+    """All that is served: family -> variant -> deployment, and what was refused and why."""
+
+    families: Mapping[str, Mapping[str, Deployment]] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    revision: int = 0
+
+    def bundles(self) -> dict[VariantKey, Bundle]:
+        """Every bundle that is served, by its key."""
+        return {
+            key(bundle): bundle
+            for variants in self.families.values()
+            for deployment in variants.values()
+            for bundle in deployment.bundles()
+        }
+
+
+def key(bundle: Bundle) -> VariantKey:
+    """Family, variant and version."""
+    return (bundle.manifest.family, bundle.manifest.variant, bundle.manifest.version)
+
+
+def deployments_of(found: Sequence[Bundle], traffic: Traffic) -> dict[str, Deployment]:
+    """One family's deployments by variant, from all of its bundles and its traffic.
+
+    A bundle in a folder `<variant>@<anything>` is served only where `traffic` names its version.
+    Raises BundleError when the traffic names a variant or a version that is not there.
+    """
+    by_version = {(b.manifest.variant, b.manifest.version): b for b in found}
+    lying = {b.manifest.variant: b for b in found if b.folder.name == b.manifest.variant}
+
+    def named(variant: str, version: str) -> Bundle:
+        if (variant, version) not in by_version:
+            known = sorted(its for name, its in by_version if name == variant)
+            raise BundleError(
+                f"traffic.json: {variant} has no version {version}; there is "
+                f"{', '.join(known) or 'none'}: publish it beside as {variant}@NAME"
+            )
+        return by_version[variant, version]
+
+    deployments = {}
+    for variant in sorted(lying.keys() | traffic.root.keys()):
+        told = traffic.root.get(variant, VariantTraffic())
+        live = named(variant, told.version) if told.version else lying.get(variant)
+        if live is None:
+            raise BundleError(f"traffic.json: there is no variant {variant}")
+        deployments[variant] = Deployment(
+            live,
+            canary=named(variant, told.canary.version) if told.canary else None,
+            weight=told.canary.weight if told.canary else 0.0,
+            shadow=named(variant, told.shadow.version) if told.shadow else None,
+            share=told.shadow.share if told.shadow else 0.0,
+        )
+    return deployments
