@@ -43,7 +43,11 @@ DISTINCT_TEXTS = 500
 ANSWER_TIMEOUT_S = 30.0
 MAX_IN_FLIGHT = 1000  # above it an open phase sends late, which the report then says
 LAG_PROBE_S = 0.01
-HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+HEADERS = {
+    "Content-Type": "application/json",
+    "Accept-Encoding": "identity",
+    "Cache-Control": "no-cache",  # the model is measured, not what is known already
+}
 if api_key := os.environ.get("SIZEWISE_API_KEY"):
     HEADERS["Authorization"] = f"Bearer {api_key}"
 

@@ -1,4 +1,4 @@
-"""`python -m serving`: serve; `python -m serving fetch`: bring a family's bundles here.
+"""`python -m serving`: serve; `fetch`: bring a family's bundles here; `key`: make an API key.
 
 It does not know how; it exits with 0, or with 2 and one sentence when it cannot.
 """
@@ -21,6 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "fetch":
             _fetch(options)
+        elif options.command == "key":
+            _key(options.name)
         else:
             _serve()
     except (StartError, EngineFailed) as error:
@@ -48,6 +50,17 @@ def _fetch(options: argparse.Namespace) -> None:
     fetch(options.url, options.to, variants=variants, cache=options.cache)
 
 
+def _key(name: str) -> None:
+    from serving.callers import new_key  # noqa: PLC0415
+
+    key, entry = new_key(name)
+    print(key)
+    _say(
+        f"Give the key above to {name}: it is kept nowhere. In SIZEWISE_CALLERS goes\n  {entry}\n"
+        "and, as you like, texts_per_s, max_requests and urgency (README.md, Callers)."
+    )
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -57,12 +70,14 @@ def _parser() -> argparse.ArgumentParser:
         "python -m serving",
         description="Serve the bundles of SIZEWISE_REGISTRY; README.md lists the settings.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="fetch")
+    commands = parser.add_subparsers(dest="command", metavar="{fetch,key}")
     fetch = commands.add_parser("fetch", help="copy a family's bundles here, verified, and end")
     fetch.add_argument("url", help="the family's folder, e.g. s3://bucket/registry/sentiment")
     fetch.add_argument("--to", type=Path, required=True, help="e.g. /models/sentiment")
     fetch.add_argument("--variants", default="", help="names with commas between; else all")
     fetch.add_argument("--cache", type=Path, help="a folder that others who fetch share")
+    key = commands.add_parser("key", help="make an API key, and the caller's entry for the file")
+    key.add_argument("name", help="the caller's name")
     return parser
 
 

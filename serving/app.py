@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from serving import routes
-from serving.asking import Api, RequestRecord, authorize
+from serving.asking import Api, RequestRecord
 from serving.catalogue import Catalogue
 from serving.errors import (
     InternalError,
@@ -65,7 +65,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        work = [service.follow(ready)]
+        work = [service.follow(ready), service.callers.watch()]
         if catalogue:
             work.append(_catalogue(catalogue))
         tasks = [asyncio.create_task(_told(each, on_loaded)) for each in work]
@@ -162,7 +162,7 @@ class App:
         headers = dict(scope["headers"])
         record = RequestRecord(_request_id(headers), time.monotonic(), asks=True)
         try:
-            authorize(headers, self.service.settings)
+            record.caller = self.service.callers.identify(headers).name
             self.service.check_room(self.service.requests)
         except ServedError as error:
             record.error = error
@@ -187,6 +187,7 @@ class App:
             status=status,
             code=code,
             ms=round(seconds * 1e3, 3),
+            caller=record.caller,
             model=record.model,
             variant=record.variant,
             texts=record.texts,

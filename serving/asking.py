@@ -3,8 +3,9 @@
 It does not know how a question or its answer is written: that is the protocol's file.
 """
 
-import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,12 +14,18 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from serving.body import JSON_TYPE, read_body
-from serving.errors import InvalidField, ServedError, TextTooLong, TooManyTexts, Unauthorized
+from serving.callers import Caller
+from serving.classifier import Terms
+from serving.errors import InvalidField, ServedError, TextTooLong, TooManyTexts
 from serving.family import AUTO, FamilyAnswer
 from serving.inputs import Row, Text, chars
 from serving.interrupt import Interrupt
+from serving.scheduler import Flow
 from serving.service import Service
 from serving.settings import Settings
+
+_URGENCY = re.compile(rb"(?:^|,)\s*u\s*=\s*([0-7])\s*(?:[;,]|$)")
+_NO_REUSE = re.compile(rb"(?:^|,)\s*no-(?:cache|store)\s*(?:[=,]|$)", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -32,6 +39,7 @@ class RequestRecord:
     request_id: str
     started_s: float
     asks: bool = False
+    caller: str = ""
     model: str = ""
     variant: str = ""
     texts: int = 0
@@ -84,30 +92,72 @@ async def ask(
     service: Service = scope["state"]["service"]
     record: RequestRecord = scope["state"]["record"]
     headers = dict(scope["headers"])
-    record.asks = True
-    authorize(headers, service.settings)
-    service.check_room(service.requests - 1)
     with Interrupt() as interrupt:
         scope["state"]["on_disconnect"] = lambda: interrupt(ClientDisconnect())
-        body = await read_body(headers, receive, interrupt, service.settings, media_types)
-        return await answer(service, record, parse(body))
+        async with admitted(service, record, headers) as asker:
+            body = await read_body(headers, receive, interrupt, service.settings, media_types)
+            return await answer(service, record, asker, parse(body))
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, how urgently, and whether an answer to somebody else may be used."""
+
+    caller: Caller
+    urgency: int
+    reuse: bool
+
+
+@asynccontextmanager
+async def admitted(
+    service: Service, record: RequestRecord, headers: Mapping[bytes, bytes]
+) -> AsyncIterator[Asker]:
+    """Let a question in, by ASGI's `headers`: the key, `Priority` (RFC 9218), `Cache-Control`.
+
+    Raises Unauthorized, Overloaded when the server is full, and RateLimited.
+    """
+    record.asks = True
+    caller = service.callers.identify(headers)
+    record.caller = caller.name
+    service.check_room(service.requests - 1)
+    asked = _URGENCY.search(headers.get(b"priority", b""))
+    asker = Asker(
+        caller,
+        urgency=max(caller.urgency, int(asked[1]) if asked else 0),
+        reuse=not _NO_REUSE.search(headers.get(b"cache-control", b"")),
+    )
+    if not caller.limits.any:
+        yield asker
+        return
+    await service.runtime.enter(caller)
+    try:
+        yield asker
+    finally:
+        service.runtime.leave(caller)
 
 
 async def answer(
-    service: Service, record: RequestRecord, question: Question
+    service: Service, record: RequestRecord, asker: Asker, question: Question
 ) -> tuple[str, FamilyAnswer]:
-    """As `ask`, for a question that has been read."""
+    """As `ask`, for a question that has been admitted and read."""
     settings = service.settings
     try:
         _check_limits(question, settings)
         family = service.family(question.model)
         record.model, record.texts = family.name, len(question.inputs)
+        if asker.caller.limits.any:
+            service.runtime.charge(asker.caller, len(question.inputs))
         deadline_ms = question.deadline_ms or settings.default_deadline_ms
+        terms = Terms(
+            deadline_s=record.started_s + deadline_ms / 1e3,
+            truncate=question.truncate,
+            flow=Flow(asker.caller.name, asker.urgency),
+            reuse=asker.reuse,
+        )
         answered = await family.classify(
             question.inputs,
+            terms,
             variant=question.variant,
-            truncate=question.truncate,
-            deadline_s=record.started_s + deadline_ms / 1e3,
             allow_degraded=question.allow_degraded,
         )
     except ServedError as error:
@@ -124,16 +174,6 @@ async def answer(
         ("engine", last.engine_s),
     )
     return family.name, answered
-
-
-def authorize(headers: Mapping[bytes, bytes], settings: Settings) -> None:
-    """Raises Unauthorized unless ASGI's `headers` hold the key that the settings ask for."""
-    if settings.api_key is None:
-        return
-    wanted = f"Bearer {settings.api_key.get_secret_value()}".encode()
-    given = headers.get(b"authorization", b"")
-    if not secrets.compare_digest(wanted, given):
-        raise Unauthorized("send Authorization: Bearer <key>", field="Authorization")
 
 
 def _check_limits(question: Question, settings: Settings) -> None:

@@ -6,27 +6,19 @@ It does not know what the logits mean, nor which texts go next: that is schedule
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Lock, Thread
 
 from serving.engine import Engine
 from serving.errors import DeadlineMissed, EngineFailed, Overloaded, ServedError
 from serving.inputs import Item
-from serving.scheduler import Lane, Plan, Scheduler, VariantKey, Waiting
+from serving.scheduler import ONLY_FLOW, Flow, Lane, Plan, Scheduler, VariantKey
+from serving.sharing import Answered, Group, Sharing, Text
 
 Clock = Callable[[], float]
 _WATCHES_PER_TIMEOUT = 4
 _BUSY_EVERY_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """Logits of one text, one a label, and the seconds spent getting them."""
-
-    logits: list[float]
-    queue_s: float
-    engine_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +30,6 @@ class BatchReport:
     tokens: int
     padding_tokens: int
     engine_s: float
-
-
-@dataclass(eq=False, slots=True)
-class _Group:
-    """The texts of one request; they are answered together or fail together."""
-
-    future: asyncio.Future[list[Answered]]
-    joined_s: float
-    answers: list[Answered | None]
-    waiting: list[Waiting] = field(default_factory=list)
-    unanswered: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the answer of one waiting text belongs."""
-
-    group: _Group
-    index: int
-    item: Item
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -73,7 +45,8 @@ class Batcher:
 
     Lives on one event loop: every public method is called there. An engine thread takes its next
     plan itself, so that no slot waits for the loop. `alive` turns false when an engine did not
-    come back within `engine_timeout_s`. `requests_in_flight` wait or run.
+    come back within `engine_timeout_s`. `requests_in_flight` wait or run. `on_reuse` hears of a
+    request's texts how many were known, and how many run for another anyway.
     """
 
     def __init__(
@@ -86,6 +59,8 @@ class Batcher:
         engine_timeout_s: float,
         clock: Clock,
         on_batch: Callable[[BatchReport], None],
+        on_reuse: Callable[[VariantKey, int, int], None] = lambda *_: None,
+        cache_texts: int = 0,
     ) -> None:
         self.alive = True
         self.requests_in_flight = 0
@@ -94,6 +69,8 @@ class Batcher:
         self._engine_timeout_s = engine_timeout_s
         self._clock = clock
         self._on_batch = on_batch
+        self._on_reuse = on_reuse
+        self._sharing = Sharing(cache_texts)
         self._loop = asyncio.get_running_loop()
         self._waking = False
         # The engine threads share these with the loop, under the lock.
@@ -137,26 +114,34 @@ class Batcher:
             return runs or self._scheduler.waiting_texts(variant) > 0
 
     async def submit(
-        self, variant: VariantKey, items: Sequence[Item], deadline_s: float
+        self,
+        variant: VariantKey,
+        items: Sequence[Item],
+        deadline_s: float,
+        flow: Flow = ONLY_FLOW,
+        *,
+        reuse: bool = True,
     ) -> list[Answered]:
         """Answer all items (>= 1), in order; all of them join the queue or none does.
 
         `deadline_s` is on the batcher's clock. It is kept before the work, not after: a text
-        whose batch has begun is answered even when the batch ends late.
+        whose batch has begun is answered even when the batch ends late. With `reuse`, what is
+        known or runs already is not run again.
         Raises Overloaded when the queue has no room or is too long for the deadline,
         DeadlineMissed when the deadline would be missed with nobody before it or has passed in
         the queue, EngineFailed when a batch with one of the texts fails.
         """
         now_s = self._clock()
-        group = _Group(self._loop.create_future(), now_s, [None] * len(items))
-        group.unanswered = len(items)
+        group = Group(self._loop.create_future(), now_s, [None] * len(items))
+        fresh = self._sharing.collect(group, variant, items, reuse=reuse)
         with self._lock:
-            self._admit(variant, items, deadline_s - now_s)
-            group.waiting = [
-                self._scheduler.add(variant, item.length, _Place(group, index, item))
-                for index, item in enumerate(items)
-            ]
-        if self._idle_threads and not self._waking:
+            self._enqueue(group, fresh, variant, deadline_s - now_s, flow)
+        if len(fresh) < len(items):
+            self._on_reuse(variant, group.known, len(items) - len(fresh) - group.known)
+        if not group.wanted:
+            return group.complete()
+        self._sharing.join(group)
+        if fresh and self._idle_threads and not self._waking:
             # At the end of this turn of the loop, so that what arrived together joins.
             self._waking = True
             self._loop.call_soon(self._wake)
@@ -167,11 +152,21 @@ class Batcher:
         finally:
             self.requests_in_flight -= 1
             timer.cancel()
-            if group.unanswered:
-                self._withdraw(group)
+            self._withdraw(group)
 
-    def _admit(self, variant: VariantKey, items: Sequence[Item], left_s: float) -> None:
-        waiting = self._scheduler.waiting_texts(variant)
+    def _enqueue(
+        self, group: Group, fresh: Sequence[Text], variant: VariantKey, left_s: float, flow: Flow
+    ) -> None:
+        if fresh:
+            self._admit(variant, [text.item for text in fresh], left_s, flow)
+        for text in group.wanted:
+            if text.waiting:
+                text.waiting = self._scheduler.hasten(text.waiting, flow)
+            else:
+                text.waiting = self._scheduler.add(variant, text.item.length, text, flow)
+
+    def _admit(self, variant: VariantKey, items: Sequence[Item], left_s: float, flow: Flow) -> None:
+        waiting = self._scheduler.waiting_texts(variant, flow)
         if waiting + len(items) > self._max_queue_texts:
             raise Overloaded(
                 f"{waiting} texts wait for {'/'.join(variant[:2])}: see Retry-After",
@@ -181,11 +176,12 @@ class Batcher:
                 retry_after_s=1 + int(self._scheduler.backlog_s()),
             )
         lengths = [item.length for item in items]
-        predicted_s = self._scheduler.predicted_s(variant, lengths)
+        work_s = self._scheduler.work_s(variant, lengths)
+        if work_s > left_s:
+            raise _missed(left_s, work_s)
+        predicted_s = self._scheduler.wait_s(variant, lengths, flow) + work_s
         if predicted_s <= left_s:
             return
-        if predicted_s - self._scheduler.backlog_s() > left_s:
-            raise _missed(left_s, predicted_s)
         raise Overloaded(
             f"the answer would take {predicted_s * 1e3:.0f} ms because of the requests before it: "
             "see Retry-After or allow more time",
@@ -251,18 +247,17 @@ class Batcher:
         tokens = sum(text.length for text in plan.texts)
         padding_tokens = plan.cells - tokens
         self._on_batch(BatchReport(plan.variant, len(plan.texts), tokens, padding_tokens, engine_s))
-        for text, row in zip(plan.texts, outcome, strict=True):
-            place: _Place = text.owner
-            group = place.group
-            group.answers[place.index] = Answered(row, run.started_s - group.joined_s, engine_s)
-            group.unanswered -= 1
-            if not group.unanswered and not group.future.done():
-                group.future.set_result([answer for answer in group.answers if answer])
+        for waiting, row in zip(plan.texts, outcome, strict=True):
+            text: Text = waiting.owner
+            self._sharing.finish(text, row)
+            for group in text.groups:
+                queue_s = max(0.0, run.started_s - group.joined_s)
+                group.answer(text, Answered(row, queue_s, engine_s))
 
     def _fail(self, plan: Plan, error: ServedError) -> None:
-        for group in {text.owner.group for text in plan.texts}:
-            if not group.future.done():
-                group.future.set_exception(error)
+        for waiting in plan.texts:
+            self._sharing.forget(waiting.owner)
+            waiting.owner.fail(error)
 
     def _watch(self) -> None:
         """Fail what an engine does not come back from; look again later."""
@@ -278,15 +273,22 @@ class Batcher:
             self._engine_timeout_s / _WATCHES_PER_TIMEOUT, self._watch
         )
 
-    def _expire(self, group: _Group) -> None:
+    def _expire(self, group: Group) -> None:
         late_s = self._clock() - group.joined_s
-        if self._withdraw(group) and not group.future.done():
+        with self._lock:
+            waits = any(map(self._waits, group.wanted))
+        if waits and not group.future.done():
             group.future.set_exception(_missed(late_s, late_s + self._scheduler.backlog_s()))
 
-    def _withdraw(self, group: _Group) -> bool:
-        """Take what still waits out of the queue; whether anything did."""
+    def _waits(self, text: Text) -> bool:
+        return text.waiting is not None and self._scheduler.waits(text.waiting)
+
+    def _withdraw(self, group: Group) -> None:
+        """Take what nobody else wants out of the queue."""
         with self._lock:
-            return sum(self._scheduler.remove(text) for text in group.waiting) > 0
+            for text in self._sharing.leave(group):
+                if text.waiting and self._scheduler.remove(text.waiting):
+                    self._sharing.forget(text)
 
 
 def _missed(left_s: float, predicted_s: float) -> DeadlineMissed:

@@ -10,12 +10,13 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from serving.batcher import Answered, Clock
+from serving.batcher import Clock
 from serving.bundle import Bundle
 from serving.deployment import key
 from serving.errors import InvalidField, TextTooLong
 from serving.inputs import Item, Row, Text, chars
-from serving.scheduler import VariantKey
+from serving.scheduler import ONLY_FLOW, Flow, VariantKey
+from serving.sharing import Answered
 from serving.tokenizer import Tokenizer
 
 # About 0.2 ms of tokenization: less than handing it to a thread and back costs.
@@ -66,11 +67,27 @@ class Classified:
         return [self.labels[answer.scores.index(max(answer.scores))]]
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a request wants to be answered; `deadline_s` is on the classifier's clock."""
+
+    deadline_s: float
+    truncate: bool = False
+    flow: Flow = ONLY_FLOW
+    reuse: bool = True
+
+
 class Submits(Protocol):
     """What a Classifier needs of the engines."""
 
     async def submit(
-        self, variant: VariantKey, items: Sequence[Item], deadline_s: float
+        self,
+        variant: VariantKey,
+        items: Sequence[Item],
+        deadline_s: float,
+        flow: Flow,
+        *,
+        reuse: bool,
     ) -> list[Answered]:
         """See Batcher.submit."""
 
@@ -99,22 +116,22 @@ class Classifier:
         self._multi_label = bundle.manifest.problem_type == "multi_label"
         self._probabilities = sigmoid if self._multi_label else softmax
 
-    async def classify(
-        self, inputs: Sequence[Text | Row], *, truncate: bool, deadline_s: float
-    ) -> Classified:
-        """Answer all inputs or none; `deadline_s` is on the classifier's clock.
+    async def classify(self, inputs: Sequence[Text | Row], terms: Terms) -> Classified:
+        """Answer all inputs or none.
 
         Raises InvalidField when an input is not of the kind that the model reads, TextTooLong when
-        a text has too many tokens and `truncate` is false, and what Batcher.submit raises.
+        a text has too many tokens and is not to be truncated, and what Batcher.submit raises.
         """
         for index, each in enumerate(inputs):
             self._refuse_other_kind(index, each)
         started_s = self._clock()
         items = await self._items(inputs)
         tokenize_s = self._clock() - started_s
-        if not truncate:
+        if not terms.truncate:
             self._refuse_truncated(items)
-        answered = await self._batcher.submit(self.key, items, deadline_s)
+        answered = await self._batcher.submit(
+            self.key, items, terms.deadline_s, terms.flow, reuse=terms.reuse
+        )
         return Classified(
             variant=self.manifest.variant,
             version=self.manifest.version,

@@ -20,6 +20,7 @@ SizewiseError
 │   │   └── TextTooLong              422  text_too_long
 │   ├── CapacityError                     the request is fine, the moment is not
 │   │   ├── Overloaded               429  overloaded
+│   │   ├── RateLimited              429  rate_limited
 │   │   ├── NotReady                 503  not_ready
 │   │   ├── Draining                 503  draining
 │   │   └── DeadlineMissed           504  deadline_missed
@@ -163,6 +164,12 @@ class Overloaded(CapacityError):
     """The queue is full."""
 
     status, code, title = 429, "overloaded", "The server is overloaded"
+
+
+class RateLimited(CapacityError):
+    """The caller has used up its own limit."""
+
+    status, code, title = 429, "rate_limited", "The caller's limit is reached"
 
 
 class NotReady(CapacityError):

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from serving.bundle import Manifest
-from serving.classifier import Classified, Classifier
+from serving.classifier import Classified, Classifier, Terms
 from serving.errors import Overloaded, ServedError, UnknownVariant
 from serving.inputs import Row, Text
 from serving.scheduler import VariantKey
@@ -76,10 +76,9 @@ class Family:
     async def classify(
         self,
         inputs: Sequence[Text | Row],
+        terms: Terms,
         *,
         variant: str,
-        truncate: bool,
-        deadline_s: float,
         allow_degraded: bool,
     ) -> FamilyAnswer:
         """Answer with the named variant, or with the first of the order that has room.
@@ -94,15 +93,13 @@ class Family:
                 served = self._variants[name]
                 canary = served.canary if self._draw() < served.weight else None
                 try:
-                    classified = await (canary or served.live).classify(
-                        inputs, truncate=truncate, deadline_s=deadline_s
-                    )
+                    classified = await (canary or served.live).classify(inputs, terms)
                 except Overloaded:
                     if name == names[-1]:
                         raise
                 else:
                     if served.shadow and not canary and self._draw() < served.share:
-                        self._compare(served.shadow, inputs, classified, truncate, deadline_s)
+                        self._compare(served.shadow, inputs, classified, terms)
                     return FamilyAnswer(classified, degraded=name != names[0])
         finally:
             self.requests -= 1
@@ -113,8 +110,7 @@ class Family:
         shadow: Classifier,
         inputs: Sequence[Text | Row],
         classified: Classified,
-        truncate: bool,
-        deadline_s: float,
+        terms: Terms,
     ) -> None:
         """Ask the shadow too, after the answer; what it cannot answer in time is left out."""
         if len(self._shadows) >= _MOST_SHADOWS:
@@ -122,7 +118,7 @@ class Family:
 
         async def compare() -> None:
             with suppress(ServedError):
-                unseen = await shadow.classify(inputs, truncate=truncate, deadline_s=deadline_s)
+                unseen = await shadow.classify(inputs, terms)
                 pairs = zip(classified.answers, unseen.answers, strict=True)
                 different = sum(
                     classified.labels_of(ours) != unseen.labels_of(theirs) for ours, theirs in pairs

@@ -11,8 +11,9 @@ import sys
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from serving.app import create_app
+from serving.link import Link
 from serving.logs import configure_logs
-from serving.remote import Link, RemoteRuntime
+from serving.remote import RemoteRuntime
 from serving.server import Server
 from serving.service import Service
 from serving.settings import read_settings

@@ -3,7 +3,9 @@
 It does not know how a text becomes tokens, nor how a batch is laid out.
 """
 
+from array import array
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +55,11 @@ class Encoding(NamedTuple):
         """Whether the text had more tokens than the model takes."""
         return self.full_length > len(self.ids)
 
+    def digest(self) -> bytes:
+        """The same, to 128 bits, for what an engine reads alike."""
+        types = self.types if self.types and any(self.types) else ()
+        return _digest(array("q", self.ids).tobytes(), array("b", types).tobytes())
+
 
 class Row(NamedTuple):
     """One row of each input tensor of a model that reads no text, in the manifest's order."""
@@ -62,6 +69,10 @@ class Row(NamedTuple):
     length: int = 1
     truncated: bool = False
 
+    def digest(self) -> bytes:
+        """The same, to 128 bits, for what an engine reads alike."""
+        return _digest(*(tensor.tobytes() for tensor in self.tensors))
+
 
 Item = Encoding | Row
 
@@ -69,3 +80,11 @@ Item = Encoding | Row
 def chars(text: Text) -> int:
     """Number of characters of a text or of both of a pair."""
     return len(text) if isinstance(text, str) else sum(map(len, text))
+
+
+def _digest(*parts: bytes) -> bytes:
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.digest()

@@ -29,7 +29,7 @@ SECONDS = (
 )  # fmt: skip
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
-REJECTIONS = ("overloaded", "deadline_missed", "not_ready", "draining")
+REJECTIONS = ("overloaded", "rate_limited", "deadline_missed", "not_ready", "draining")
 # A counter that begins at its first error has no rate for that error.
 STATUSES = ("200", "429", "500", "503", "504")
 UNKNOWN = ""
@@ -70,15 +70,6 @@ class Metrics:
         self.padding_tokens = Counter(
             "padding_tokens", "Padding that the engine computed.", _VARIANT, **where
         )
-        self.tokens = Counter("tokens", "Tokens of answered texts.", _VARIANT, **where)
-        self.texts = Counter("texts", "Texts answered.", _VARIANT, **where)
-        self.truncated = Counter("truncated", "Answered texts that were cut.", _VARIANT, **where)
-        self.degraded = Counter(
-            "degraded",
-            "Texts answered by this variant in place of a larger one.",
-            _VARIANT,
-            **where,
-        )
         self.queue_texts = Gauge("queue_texts", "Texts that wait now.", _VARIANT, **where)
         self.requests_in_flight = Gauge(
             "requests_in_flight", "Requests whose texts wait or run now.", **where
@@ -95,13 +86,26 @@ class Metrics:
             "engine_info", "Always 1; names what runs the variant.", (*_VARIANT, "engine"), **where
         )
         self.variant_bytes = Gauge("variant_bytes", "Bytes of the bundle.", _VARIANT, **where)
-        self._add_versions(where)
+        self._add_answers(where)
         for reason in REJECTIONS:
             self.rejected.labels(reason)
         for status in ("429", "503"):  # refused before it was read which model is asked
             self.requests.labels("/v1/classify", UNKNOWN, status)
 
-    def _add_versions(self, where: dict[str, Any]) -> None:
+    def _add_answers(self, where: dict[str, Any]) -> None:
+        self.tokens = Counter("tokens", "Tokens of answered texts.", _VARIANT, **where)
+        self.texts = Counter("texts", "Texts answered.", _VARIANT, **where)
+        self.truncated = Counter("truncated", "Answered texts that were cut.", _VARIANT, **where)
+        self.degraded = Counter(
+            "degraded",
+            "Texts answered by this variant in place of a larger one.",
+            _VARIANT,
+            **where,
+        )
+        self.reused = Counter(
+            "reused_texts", "Texts answered from the cache, or with another request's run.",
+            (*_VARIANT, "source"), **where,
+        )  # fmt: skip
         self.version_texts = Counter(
             "version_texts", "Texts answered, by version.", _VERSION, **where
         )
@@ -125,6 +129,8 @@ class Metrics:
             self.degraded, self.queue_texts,
         ):  # fmt: skip
             metric.labels(*names)
+        for source in ("cache", "flight"):
+            self.reused.labels(*names, source)
         self.variant_info.labels(*names, manifest.version, manifest.precision).set(1)
         self.engine_info.labels(*names, engine).set(1)
         self.variant_bytes.labels(*names).set(manifest.bytes)
@@ -164,6 +170,11 @@ class Metrics:
         self.batch_texts.labels(*names).observe(report.texts)
         self.batch_tokens.labels(*names).observe(report.tokens + report.padding_tokens)
         self.padding_tokens.labels(*names).inc(report.padding_tokens)
+
+    def record_reused(self, variant: VariantKey, cached: int, shared: int) -> None:
+        """Texts of one request that no engine had to run for it."""
+        self.reused.labels(*variant[:2], "cache").inc(cached)
+        self.reused.labels(*variant[:2], "flight").inc(shared)
 
     def record_classified(self, family: str, classified: Classified, degraded: bool) -> None:
         """One request's texts, answered."""

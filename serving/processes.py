@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from serving.catalogue import Catalogue
 from serving.engines import ENGINES, EngineName, MakeEngine
 from serving.errors import EngineFailed
+from serving.link import Link
 from serving.listener import open_listener
 from serving.logs import log
-from serving.remote import Attendant, Link
+from serving.remote import Attendant
 from serving.runtime import LocalRuntime
 from serving.settings import Settings
 

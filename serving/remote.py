@@ -1,62 +1,30 @@
 """A runtime in another process: both ends of the link between an HTTP process and the engines'.
 
-The link is a Unix socket pair that only these two processes hold, so pickle is safe on it. A frame
-is four bytes of length and a pickled tuple, its first item the kind. It does not know how the
-processes are started, nor what a request said beyond its tokens.
+A frame's first item is its kind. It does not know how the processes are started, nor what a request
+said beyond its tokens.
 """
 
 import asyncio
-import pickle
-import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from itertools import count
 from typing import Any
 
-from serving.batcher import Answered
+from serving.callers import Caller
 from serving.classifier import Classified
 from serving.deployment import Deployments
 from serving.errors import EngineFailed, NotReady, ServedError
 from serving.inputs import Item
+from serving.link import Link
 from serving.runtime import Recorder, Running, Runtime
-from serving.scheduler import VariantKey
+from serving.scheduler import Flow, VariantKey
+from serving.sharing import Answered
 from serving.tokenizer import Tokenizer, open_tokenizer
 
-_LENGTH_BYTES = 4
 _STATE_EVERY_S = 0.25
 _MOST_SILENCE_S = 10.0
 _GONE = "the engine process is gone: send to another replica"
-
-
-class Link:
-    """Frames over a connected socket."""
-
-    @classmethod
-    async def over(cls, sock: socket.socket) -> "Link":
-        """A link over `sock`, which it owns from now on."""
-        return cls(*await asyncio.open_unix_connection(sock=sock))
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    def send(self, *frame: Any) -> None:
-        """Send a frame; after the other end has gone nothing happens."""
-        data = pickle.dumps(frame, pickle.HIGHEST_PROTOCOL)
-        self._writer.write(len(data).to_bytes(_LENGTH_BYTES, "big") + data)
-
-    async def frames(self) -> AsyncIterator[tuple[Any, ...]]:
-        """What the other end sends, until it goes."""
-        try:
-            while True:
-                size = int.from_bytes(await self._reader.readexactly(_LENGTH_BYTES), "big")
-                yield pickle.loads(await self._reader.readexactly(size))  # noqa: S301
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
-
-    def close(self) -> None:
-        """Hang up."""
-        self._writer.close()
 
 
 class Attendant:
@@ -66,6 +34,8 @@ class Attendant:
         self._link = link
         self._runtime = runtime
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._entered: Counter[Caller] = Counter()
+        """Requests with limits that the HTTP process answers now."""
         self._using = -1
         self._used = asyncio.Event()
 
@@ -77,6 +47,8 @@ class Attendant:
         async for kind, *rest in self._link.frames():
             if kind == "record":
                 getattr(self._runtime.recorder, rest[0])(*rest[1:])
+            elif kind in {"charge", "leave"}:
+                self._limit(kind, *rest)
             elif kind == "withdraw":
                 self._withdraw(*rest)
             elif kind == "using":
@@ -84,17 +56,33 @@ class Attendant:
                 self._used.set()
             else:
                 number, *asked = rest
-                answer = (
-                    self._runtime.page(ready=asked[0])
-                    if kind == "page"
-                    else self._runtime.submit(*asked)
-                )
-                self._tasks[number] = asyncio.create_task(self._answer(number, answer))
+                work = self._work(kind, *asked)
+                self._tasks[number] = asyncio.create_task(self._answer(number, work))
         for task in telling:
             task.cancel()
         for number in list(self._tasks):
             self._withdraw(number)
+        for caller in self._entered.elements():
+            self._runtime.leave(caller)
         self._link.close()
+
+    def _work(self, kind: str, *asked: Any) -> Awaitable[object]:
+        if kind == "page":
+            return self._runtime.page(ready=asked[0])
+        if kind == "enter":
+            return self._enter(asked[0])
+        return self._runtime.submit(*asked[0], reuse=asked[1])
+
+    async def _enter(self, caller: Caller) -> None:
+        await self._runtime.enter(caller)
+        self._entered[caller] += 1
+
+    def _limit(self, kind: str, caller: Caller, *texts: int) -> None:
+        if kind == "charge":
+            self._runtime.charge(caller, *texts)
+        else:
+            self._entered[caller] -= 1
+            self._runtime.leave(caller)
 
     async def _answer(self, number: int, work: Awaitable[object]) -> None:
         try:
@@ -216,11 +204,40 @@ class RemoteRuntime:
                 del self.running[name]
 
     async def submit(
-        self, variant: VariantKey, items: Sequence[Item], deadline_s: float
+        self,
+        variant: VariantKey,
+        items: Sequence[Item],
+        deadline_s: float,
+        flow: Flow,
+        *,
+        reuse: bool,
     ) -> list[Answered]:
         """See Batcher.submit; both processes have the machine's monotonic clock."""
-        answered: list[Answered] = await self._ask("submit", variant, items, deadline_s)
+        asked = (variant, items, deadline_s, flow)
+        answered: list[Answered] = await self._ask("submit", asked, reuse)
         return answered
+
+    async def enter(self, caller: Caller) -> None:
+        """See LimitUse; who leaves before the answer has not entered."""
+        entering = asyncio.create_task(self._ask("enter", caller))
+
+        def leave(entered: asyncio.Task[None]) -> None:
+            if not entered.cancelled() and not entered.exception():
+                self.leave(caller)
+
+        try:
+            await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            entering.add_done_callback(leave)
+            raise
+
+    def charge(self, caller: Caller, texts: int) -> None:
+        """See LimitUse."""
+        self._link.send("charge", caller, texts)
+
+    def leave(self, caller: Caller) -> None:
+        """See LimitUse."""
+        self._link.send("leave", caller)
 
     async def _ask(self, kind: str, *rest: Any) -> Any:
         if self.gone.is_set():

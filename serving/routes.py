@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 from starlette.types import Receive, Scope
 
-from serving.asking import Api, Question, Refusal, ask, authorize
+from serving.asking import Api, Question, Refusal, ask
 from serving.body import JSON_TYPE, parse_body
 from serving.errors import ServedError
 from serving.family import FamilyAnswer
@@ -65,7 +65,7 @@ async def answer_classify(scope: Scope, receive: Receive) -> Response:
 async def models(request: Request) -> ModelsResponse:
     """Families and variants, with what each was measured to do."""
     service: Service = request.state.service
-    authorize(dict(request.scope["headers"]), service.settings)
+    service.callers.identify(dict(request.scope["headers"]))
     service.family(next(iter(service.families), None))
     return ModelsResponse(
         models=[

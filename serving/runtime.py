@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from serving.batcher import Answered, Batcher, Clock
+from serving.batcher import Batcher, Clock
 from serving.bundle import Bundle, verify
+from serving.callers import Caller
 from serving.classifier import Classified
 from serving.cores import usable_cores
 from serving.deployment import Deployments, key
@@ -20,10 +21,12 @@ from serving.engine import Resources
 from serving.engines import ENGINES, Chosen, EngineName, MakeEngine, choose
 from serving.errors import NotReady
 from serving.inputs import Item
+from serving.limits import LimitUse
 from serving.logs import log
 from serving.metrics import Metrics
-from serving.scheduler import Scheduler, VariantKey
+from serving.scheduler import Flow, Scheduler, VariantKey
 from serving.settings import Settings
+from serving.sharing import Answered
 from serving.tokenizer import Tokenizer, open_tokenizer
 
 
@@ -79,9 +82,24 @@ class Runtime(Protocol):
         """Whether everything is loaded and every engine comes back."""
 
     async def submit(
-        self, variant: VariantKey, items: Sequence[Item], deadline_s: float
+        self,
+        variant: VariantKey,
+        items: Sequence[Item],
+        deadline_s: float,
+        flow: Flow,
+        *,
+        reuse: bool,
     ) -> list[Answered]:
         """See Batcher.submit."""
+
+    async def enter(self, caller: Caller) -> None:
+        """See LimitUse."""
+
+    def charge(self, caller: Caller, texts: int) -> None:
+        """See LimitUse."""
+
+    def leave(self, caller: Caller) -> None:
+        """See LimitUse."""
 
     def backlog_s(self) -> float:
         """Predicted seconds until a slot is free for a text that arrives now."""
@@ -109,6 +127,7 @@ class LocalRuntime:
         self._settings = settings
         self._engines = engines
         self._clock = clock
+        self._limit_use = LimitUse(clock)
         self._scheduler: Scheduler | None = None
         self._batcher: Batcher | None = None
         self._bundles: dict[VariantKey, Bundle] = {}
@@ -146,6 +165,8 @@ class LocalRuntime:
                 engine_timeout_s=self._settings.engine_timeout_ms / 1e3,
                 clock=self._clock,
                 on_batch=self.recorder.record_batch,
+                on_reuse=self.recorder.record_reused,
+                cache_texts=self._settings.cache_texts,
             )
         self._bundles[key(bundle)] = bundle
         self._batcher.add(key(bundle), chosen.engine, chosen.lane)
@@ -233,12 +254,30 @@ class LocalRuntime:
         return chosen
 
     async def submit(
-        self, variant: VariantKey, items: Sequence[Item], deadline_s: float
+        self,
+        variant: VariantKey,
+        items: Sequence[Item],
+        deadline_s: float,
+        flow: Flow,
+        *,
+        reuse: bool,
     ) -> list[Answered]:
         """See Batcher.submit. Raises NotReady before `load` has returned."""
         if not self._batcher:
             raise NotReady("the models are being loaded", retry_after_s=1)
-        return await self._batcher.submit(variant, items, deadline_s)
+        return await self._batcher.submit(variant, items, deadline_s, flow, reuse=reuse)
+
+    async def enter(self, caller: Caller) -> None:
+        """See LimitUse."""
+        self._limit_use.enter(caller.name, caller.limits)
+
+    def charge(self, caller: Caller, texts: int) -> None:
+        """See LimitUse."""
+        self._limit_use.charge(caller.name, texts)
+
+    def leave(self, caller: Caller) -> None:
+        """See LimitUse."""
+        self._limit_use.leave(caller.name)
 
     def backlog_s(self) -> float:
         """See Runtime."""

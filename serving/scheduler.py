@@ -4,10 +4,13 @@ It does not know what a text says, who waits for it or how a batch is run.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from heapq import merge
 from itertools import islice
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from serving.layout import lay_out
 
@@ -16,6 +19,21 @@ _RECENT = 0.95
 
 VariantKey = tuple[str, str, str]
 """(family, variant, version)"""
+
+
+class Flow(NamedTuple):
+    """Whose texts, and how urgent: 0 to 7 as in RFC 9218, where 3 is usual and 7 background."""
+
+    caller: str = ""
+    urgency: int = 3
+
+    @property
+    def weight(self) -> float:
+        """Its part of the slots beside other flows: each level has half of the one before."""
+        return 2.0 ** (3 - self.urgency)
+
+
+ONLY_FLOW = Flow()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +58,16 @@ class Lane:
 class Waiting:
     """A text in the queue, ordered by length, then by arrival.
 
-    `owner` is the caller's own and never looked at.
+    `turn` says when it goes: the fair time at which it starts, then arrival. `owner` is the
+    caller's own and never looked at.
     """
 
     length: int
     arrival: int
     variant: VariantKey = field(compare=False)
     owner: Any = field(compare=False)
+    flow: Flow = field(compare=False)
+    turn: tuple[float, int] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +83,37 @@ class Plan:
 
 @dataclass(slots=True)
 class _Queue:
-    by_arrival: dict[int, Waiting] = field(default_factory=dict)
+    by_flow: dict[Flow, dict[int, Waiting]] = field(default_factory=dict)
     by_length: list[Waiting] = field(default_factory=list)
 
+    def add(self, text: Waiting) -> None:
+        self.by_flow.setdefault(text.flow, {})[text.arrival] = text
+        insort(self.by_length, text)
+
+    def __contains__(self, text: Waiting) -> bool:
+        return text.arrival in self.by_flow.get(text.flow, ())
+
     def remove(self, text: Waiting) -> None:
-        del self.by_arrival[text.arrival]
+        del self.by_flow[text.flow][text.arrival]
+        if not self.by_flow[text.flow]:
+            del self.by_flow[text.flow]
         del self.by_length[bisect_left(self.by_length, text)]
+
+    def in_turn(self) -> Iterator[Waiting]:
+        """A flow's own texts are in turn already."""
+        return merge(*(texts.values() for texts in self.by_flow.values()), key=_turn)
+
+
+_turn = attrgetter("turn")
 
 
 class Scheduler:
-    """A queue per variant over shared slots; every plan serves the oldest text of all.
+    """A queue per variant over shared slots; every plan serves the text whose turn it is.
 
-    Work-conserving: `plan` answers whenever something waits, and never holds a text back to
-    wait for company. Starvation-free: each plan contains the text that has waited longest.
+    Turns are start-time fair queueing (Goyal, Vin and Cheng 1996): each flow gets slot time by
+    its weight while others wait, and all of it while none does. Within a flow, and so when there
+    is one, the oldest is first. Work-conserving: `plan` answers whenever something waits, and
+    never holds a text back to wait for company. Starvation-free: no weight is 0.
     """
 
     def __init__(self, lanes: Mapping[VariantKey, Lane], slots: int) -> None:
@@ -83,7 +122,10 @@ class Scheduler:
         self._slots = slots
         self._queues = {variant: _Queue() for variant in lanes}
         self._arrivals = 0
-        self._waiting_s = 0.0
+        self._fair_s = 0.0
+        """Fair time: how far a flow of weight 1 that always waits has been served."""
+        self._served_until_s: dict[Flow, float] = {}
+        self._waiting_s: defaultdict[Flow, float] = defaultdict(float)
         self._running_s = 0.0
         self._running_texts = 0
         self._recent_s = 0.0
@@ -98,72 +140,117 @@ class Scheduler:
         """Take no more texts for a variant that none waits for."""
         del self._lanes[variant], self._queues[variant]
 
-    def waiting_texts(self, variant: VariantKey) -> int:
-        """Number of texts in the variant's queue."""
-        return len(self._queues[variant].by_arrival)
+    def waiting_texts(self, variant: VariantKey, flow: Flow | None = None) -> int:
+        """Number of texts in the variant's queue, of all flows or of one."""
+        queue = self._queues[variant]
+        return len(queue.by_length) if flow is None else len(queue.by_flow.get(flow, ()))
 
     def backlog_s(self) -> float:
-        """Predicted seconds until a slot is free for a text that arrives now."""
-        return max(0.0, self._waiting_s + self._running_s) / self._slots * self._pace()
+        """Predicted seconds until a slot is free when nothing more arrives."""
+        waiting_s = sum(self._waiting_s.values())
+        return max(0.0, waiting_s + self._running_s) / self._slots * self._pace()
 
-    def predicted_s(self, variant: VariantKey, lengths: list[int]) -> float:
-        """Predicted seconds from now until texts of these lengths would all be answered."""
+    def wait_s(self, variant: VariantKey, lengths: list[int], flow: Flow) -> float:
+        """Predicted seconds until the last of texts of these lengths that arrive now has its turn.
+
+        While the flow is served, another gets at most as much as their weights say.
+        """
+        lane = self._lanes[variant]
+        own_s = self._waiting_s.get(flow, 0.0) + sum(map(lane.share_s, lengths))
+        ahead_s = sum(
+            min(waiting_s, own_s * other.weight / flow.weight) if other != flow else waiting_s
+            for other, waiting_s in self._waiting_s.items()
+        )
+        return max(0.0, ahead_s + self._running_s) / self._slots * self._pace()
+
+    def work_s(self, variant: VariantKey, lengths: list[int]) -> float:
+        """Predicted seconds that texts of these lengths take with nobody before them."""
         lane = self._lanes[variant]
         spread_s = sum(map(lane.share_s, lengths)) / self._slots
-        return self.backlog_s() + max(spread_s, lane.seconds(1, max(lengths))) * self._pace()
+        return max(spread_s, lane.seconds(1, max(lengths))) * self._pace()
 
     def _pace(self) -> float:
         """Real seconds to predicted ones, of late."""
         return self._recent_s / self._recent_predicted_s if self._recent_predicted_s else 1.0
 
-    def add(self, variant: VariantKey, length: int, owner: Any) -> Waiting:
-        """Put one text of `length` tokens (>= 1) at the end of the variant's queue."""
-        text = Waiting(length, self._arrivals, variant, owner)
+    def add(self, variant: VariantKey, length: int, owner: Any, flow: Flow = ONLY_FLOW) -> Waiting:
+        """Put one text of `length` tokens (>= 1) at the end of its flow."""
+        start_s, share_s = self._start_s(flow), self._lanes[variant].share_s(length)
+        text = Waiting(length, self._arrivals, variant, owner, flow, (start_s, self._arrivals))
         self._arrivals += 1
-        queue = self._queues[variant]
-        queue.by_arrival[text.arrival] = text
-        insort(queue.by_length, text)
-        self._waiting_s += self._lanes[variant].share_s(length)
+        self._served_until_s[flow] = start_s + share_s / flow.weight
+        self._queues[variant].add(text)
+        self._waiting_s[flow] += share_s
         return text
+
+    def _start_s(self, flow: Flow) -> float:
+        return max(self._fair_s, self._served_until_s.get(flow, 0.0))
+
+    def hasten(self, text: Waiting, flow: Flow) -> Waiting:
+        """Let a text that `flow` wants as well have its turn there, if that is sooner."""
+        if flow == text.flow or self._start_s(flow) >= text.turn[0] or not self.remove(text):
+            return text
+        return self.add(text.variant, text.length, text.owner, flow)
+
+    def waits(self, text: Waiting) -> bool:
+        """Whether a text is still in the queue."""
+        return text in self._queues[text.variant]
 
     def remove(self, text: Waiting) -> bool:
         """Take a text out of the queue; False when it is not there (any more)."""
-        queue = self._queues[text.variant]
-        if text.arrival not in queue.by_arrival:
+        if not self.waits(text):
             return False
-        queue.remove(text)
-        self._waiting_s -= self._lanes[text.variant].share_s(text.length)
+        self._queues[text.variant].remove(text)
+        self._waiting_s[text.flow] -= self._lanes[text.variant].share_s(text.length)
         return True
 
     def plan(self) -> Plan | None:
         """Take the next batch out of the queue; None when nothing waits.
 
-        The variant is the one whose first text is the oldest. Packed, it is run with the next
-        oldest, up to the token budget and a fair share of what is outstanding. Padded, the batch
+        The variant is that of the text whose turn it is. Packed, it is run with those next in
+        turn, up to the token budget and a fair share of what is outstanding. Padded, the batch
         grows around it, within the same limits, towards whichever neighbour in length gives the
         better predicted speed-up over running the texts one by one, and stops at the best size
         seen.
         """
-        queues = [queue for queue in self._queues.values() if queue.by_arrival]
+        queues = [queue for queue in self._queues.values() if queue.by_length]
         if not queues:
             return None
-        queue = min(queues, key=lambda queue: next(iter(queue.by_arrival)))
-        oldest = next(iter(queue.by_arrival.values()))
-        lane = self._lanes[oldest.variant]
-        outstanding = self._running_texts + sum(len(q.by_arrival) for q in queues)
+        queue = min(queues, key=lambda queue: next(queue.in_turn()).turn)
+        first = next(queue.in_turn())
+        lane = self._lanes[first.variant]
+        outstanding = self._running_texts + sum(len(q.by_length) for q in queues)
         share = -(-outstanding // self._slots)
         if lane.packed:
-            texts = _oldest(queue.by_arrival.values(), lane, share)
+            texts = _next(queue.in_turn(), lane, share)
         else:
-            texts = _grow(queue.by_length, oldest, lane, share)
+            texts = _grow(queue.by_length, first, lane, share)
         for text in texts:
             self.remove(text)
+        self._pass(first.turn[0])
         layout = lay_out([text.length for text in texts], packed=lane.packed)
         predicted_s = lane.seconds(layout.rows, layout.tokens)
-        plan = Plan(oldest.variant, texts, predicted_s, layout.cells)
+        plan = Plan(first.variant, texts, predicted_s, layout.cells)
         self._running_s += plan.predicted_s
         self._running_texts += len(texts)
         return plan
+
+    def _pass(self, start_s: float) -> None:
+        """Fair time is that of the text whose turn it was; flows that it has overtaken start anew.
+
+        When nobody waits, all do.
+        """
+        self._fair_s = max(self._fair_s, start_s)
+        for flow in [flow for flow in self._waiting_s if not self._waits(flow)]:
+            del self._waiting_s[flow]
+        self._served_until_s = {
+            flow: until_s
+            for flow, until_s in self._served_until_s.items()
+            if self._waiting_s and until_s > self._fair_s
+        }
+
+    def _waits(self, flow: Flow) -> bool:
+        return any(flow in queue.by_flow for queue in self._queues.values())
 
     def finished(self, plan: Plan, seconds: float) -> None:
         """Tell that a plan's slot is free again, and how long the plan really took.
@@ -176,11 +263,11 @@ class Scheduler:
         self._running_texts -= len(plan.texts)
 
 
-def _oldest(by_arrival: Iterable[Waiting], lane: Lane, most_texts: int) -> list[Waiting]:
-    """The texts that have waited longest, at least one."""
+def _next(in_turn: Iterable[Waiting], lane: Lane, most_texts: int) -> list[Waiting]:
+    """The texts that are next in turn, at least one."""
     texts: list[Waiting] = []
     tokens = 0
-    for text in islice(by_arrival, most_texts):
+    for text in islice(in_turn, most_texts):
         tokens += text.length
         if texts and tokens > lane.max_batch_tokens:
             break
@@ -188,11 +275,11 @@ def _oldest(by_arrival: Iterable[Waiting], lane: Lane, most_texts: int) -> list[
     return texts
 
 
-def _grow(by_length: list[Waiting], oldest: Waiting, lane: Lane, most_texts: int) -> list[Waiting]:
-    """The best run of neighbours in length that contains `oldest`, shortest first."""
-    start = bisect_left(by_length, oldest)
+def _grow(by_length: list[Waiting], first: Waiting, lane: Lane, most_texts: int) -> list[Waiting]:
+    """The best run of neighbours in length that contains `first`, shortest first."""
+    start = bisect_left(by_length, first)
     stop = start + 1
-    alone_s = lane.seconds(1, oldest.length)
+    alone_s = lane.seconds(1, first.length)
     best = (1.0, start, stop)
     while stop - start < most_texts:
         texts = stop - start + 1

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from serving.batcher import Clock
 from serving.bundle import Bundle
+from serving.callers import Callers
 from serving.classifier import Classifier
 from serving.deployment import Deployment, key
 from serving.errors import Draining, NotReady, Overloaded, UnknownModel
@@ -21,7 +22,7 @@ _IDLE_EVERY_S = 0.05
 
 
 class Service:
-    """`follow` makes it ready, `draining` refuses new work."""
+    """`follow` makes it ready, `draining` refuses new work. Raises StartError."""
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Service:
     ) -> None:
         self.settings = settings
         self.runtime = runtime
+        self.callers = Callers(settings)
         self.draining = False
         self.requests = 0
         self.families: dict[str, Family] = {}

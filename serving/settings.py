@@ -68,6 +68,11 @@ class Settings(BaseModel):
     api_key: SecretStr | None = Field(
         None, min_length=8, description="When set, `/v1/*` wants `Authorization: Bearer <key>`."
     )
+    callers: Path | None = Field(
+        None,
+        description="JSON file of callers, each with the hash of its key and its limits: "
+        "`python -m serving key NAME` makes one.",
+    )
     max_body_bytes: int = Field(
         1_048_576, ge=1024, le=1 << 30, description="Largest request body, in bytes."
     )
@@ -79,7 +84,17 @@ class Settings(BaseModel):
         1024, ge=1, le=1_000_000, description="Most requests in the server at a time; then 429."
     )
     max_queue_texts: int = Field(
-        2048, ge=1, le=1_000_000, description="Most texts that wait for one variant; then 429."
+        2048,
+        ge=1,
+        le=1_000_000,
+        description="Most texts of one caller that wait for one variant; then 429.",
+    )
+    cache_texts: int = Field(
+        0,
+        ge=0,
+        le=100_000_000,
+        description="Most texts whose answers are kept for who asks again (some 0.5 kB each); "
+        "0 keeps none.",
     )
     max_batch_tokens: int = Field(
         32_768,

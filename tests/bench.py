@@ -51,6 +51,7 @@ for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
 local turn = 0
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Cache-Control"] = "no-cache"
 function request()
   turn = turn % #bodies + 1
   return wrk.format(nil, "/v1/classify", nil, bodies[turn])

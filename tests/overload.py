@@ -126,6 +126,7 @@ def as_requests(texts, variant):
     )
     return [
         b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Cache-Control: no-cache\r\n"
         b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
         for body in bodies
     ]

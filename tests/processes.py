@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parent.parent
+# Lets the same text be work each time that it is sent.
+FRESH = {"Cache-Control": "no-cache"}
 
 
 @dataclass

@@ -7,14 +7,16 @@ from hypothesis import strategies as st
 
 from serving.batcher import Batcher
 from serving.errors import DeadlineMissed, EngineFailed, Overloaded
-from serving.scheduler import Lane, Scheduler
+from serving.scheduler import Flow, Lane, Scheduler
 from serving.tokenizer import Encoding
 from tests.faults import EchoEngine, FailingEngine, ShortEngine, StuckEngine
 
 KEY = ("family", "variant", "0" * 16)
 
 
-def make(engine, *, max_queue_texts=1000, engine_timeout_s=20.0, seconds=lambda _n, _l: 1e-4):
+def make(
+    engine, *, max_queue_texts=1000, engine_timeout_s=20.0, seconds=lambda _n, _l: 1e-4, **more
+):
     reports = []
     batcher = Batcher(
         {KEY: engine},
@@ -24,6 +26,7 @@ def make(engine, *, max_queue_texts=1000, engine_timeout_s=20.0, seconds=lambda 
         engine_timeout_s=engine_timeout_s,
         clock=time.monotonic,
         on_batch=reports.append,
+        **more,
     )
     return batcher, reports
 
@@ -201,3 +204,99 @@ async def test_a_large_request_is_split_over_all_slots():
     assert engine.most_running == 2
     assert [report.texts for report in reports] == [16, 16]
     assert all(report.padding_tokens == 0 and report.tokens == 128 for report in reports)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.integers(0, 5), min_size=1, max_size=6),  # which texts, often the same
+            st.sampled_from([Flow("search"), Flow("nightly", 7)]),
+            st.booleans(),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=20,
+    ),
+    st.integers(0, 4),
+)
+def test_shared_or_known_every_waiter_gets_its_own_answers_whoever_else_leaves(requests, kept):
+    async def scenario():
+        engine = EchoEngine(slots=2, seconds=1e-3)
+        batcher, _ = make(engine, cache_texts=kept)
+        waiters = []
+        for texts, flow, reuse, leaves in requests:
+            encodings = [encoding(text) for text in texts]
+            submitted = batcher.submit(KEY, encodings, soon(), flow, reuse=reuse)
+            waiters.append((asyncio.create_task(submitted), texts, leaves))
+            await asyncio.sleep(0)
+        for task, _, leaves in waiters:
+            if leaves:
+                task.cancel()
+        for task, texts, leaves in waiters:
+            if leaves:
+                await asyncio.wait((task,), timeout=5)
+                assert task.done()
+            else:
+                answered = await asyncio.wait_for(task, 5)
+                assert [a.logits[0] for a in answered] == texts
+        batcher.close()
+
+    asyncio.run(scenario())
+
+
+async def test_a_text_that_is_in_flight_is_run_once_for_all_that_want_it():
+    engine = StuckEngine(slots=1)
+    reused = []
+    batcher, _ = make(engine, on_reuse=lambda *report: reused.append(report))
+    first = asyncio.create_task(batcher.submit(KEY, [encoding(i) for i in (1, 2, 1)], soon()))
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(batcher.submit(KEY, [encoding(i) for i in (2, 3)], soon()))
+    alone = asyncio.create_task(batcher.submit(KEY, [encoding(2)], soon(), reuse=False))
+    await asyncio.sleep(0.01)
+
+    first.cancel()
+    await asyncio.wait((first,))
+    engine.release.set()
+
+    assert [a.logits[0] for a in await second] == [2, 3]
+    assert [a.logits[0] for a in await alone] == [2]
+    assert sum(map(len, engine.batches)) == 4
+    assert reused == [(KEY, 0, 1), (KEY, 0, 1)]
+
+
+async def test_known_texts_are_answered_without_a_run_and_the_least_wanted_are_let_go():
+    engine = EchoEngine()
+    reused = []
+    batcher, _ = make(engine, cache_texts=2, on_reuse=lambda *report: reused.append(report))
+    for text in (1, 2, 1, 3):
+        await batcher.submit(KEY, [encoding(text)], soon())
+    runs = len(engine.batches)
+
+    known = await batcher.submit(KEY, [encoding(1), encoding(3)], soon())
+    forgotten = await batcher.submit(KEY, [encoding(2)], soon())
+
+    assert [(a.logits[0], a.engine_s) for a in known] == [(1, 0.0), (3, 0.0)]
+    assert forgotten[0].logits[0] == 2
+    assert (runs, len(engine.batches)) == (3, 4)
+    assert reused == [(KEY, 1, 0), (KEY, 2, 0)]
+
+
+async def test_a_full_queue_of_one_caller_does_not_refuse_another():
+    engine = StuckEngine(slots=1)
+    batcher, _ = make(engine, max_queue_texts=4, seconds=lambda _n, _l: 1.0)
+    nightly, search = Flow("nightly"), Flow("search")
+    backlog = []
+    for index in range(5):
+        submitted = batcher.submit(KEY, [encoding(index)], soon(), nightly)
+        backlog.append(asyncio.create_task(submitted))
+        await asyncio.sleep(0.01)
+
+    with pytest.raises(Overloaded):
+        await batcher.submit(KEY, [encoding(5)], soon(), nightly)
+    answered = asyncio.create_task(batcher.submit(KEY, [encoding(6)], time.monotonic() + 4, search))
+    await asyncio.sleep(0.01)
+    engine.release.set()
+
+    assert (await answered)[0].logits[0] == 6
+    await asyncio.gather(*backlog)

@@ -12,7 +12,7 @@ from tests.helm import CHART, objects, only, template
 from tests.reports import report
 
 # What the chart decides itself; the rest of the settings are values.
-DECIDED = {"trace_endpoint", "host", "port", "registry", "variants", "device", "api_key"}
+DECIDED = {"trace_endpoint", "host", "port", "registry", "variants", "device", "api_key", "callers"}
 
 BAD = [
     # (values, what Helm 3 says, what Helm 4 says); a sentence of the chart's own is the same.

@@ -18,14 +18,14 @@ BANNED_NAMES = {
 
 # serving's floors, lowest first; a module imports only from floors below its own.
 FLOORS = [
-    {"errors", "cores", "cost_model", "interrupt", "layout", "logs"},
-    {"bundle", "settings", "scheduler"},
-    {"deployment"},
+    {"errors", "cores", "cost_model", "interrupt", "layout", "link", "logs"},
+    {"bundle", "settings", "scheduler", "limits"},
+    {"deployment", "callers"},
     {"listener"},
     {"inputs"},
     {"schemas", "registry", "tokenizer"},
     {"engine", "fetch"},
-    {"signature"},
+    {"signature", "sharing"},
     {"ort_engine", "openvino_engine", "lone", "warmup", "batcher"},
     {"engines"},
     {"classifier"},

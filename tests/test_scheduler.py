@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.scheduler import Lane, Scheduler
+from serving.scheduler import ONLY_FLOW, Flow, Lane, Scheduler
 
 A, B = ("family", "a"), ("family", "b")
 SHORT_AND_LONG = st.one_of(st.integers(1, 40), st.integers(100, 512))
@@ -15,6 +15,11 @@ def linear(texts, length):
 
 def scheduler(slots=2, max_batch_tokens=128, variants=(A, B)):
     return Scheduler(dict.fromkeys(variants, Lane(linear, max_batch_tokens)), slots)
+
+
+def predicted_s(scheduler, variant, lengths, flow=ONLY_FLOW):
+    wait_s = scheduler.wait_s(variant, lengths, flow)
+    return wait_s + scheduler.work_s(variant, lengths)
 
 
 def drain(scheduler):
@@ -110,23 +115,23 @@ def test_the_backlog_returns_to_nothing_when_all_plans_have_finished():
 
 def test_a_text_behind_a_longer_queue_is_predicted_to_finish_later():
     queue = scheduler()
-    before_s = queue.predicted_s(A, [20])
+    before_s = predicted_s(queue, A, [20])
     queue.add(B, 500, None)
 
-    assert queue.predicted_s(A, [20]) > before_s
+    assert predicted_s(queue, A, [20]) > before_s
     assert before_s >= linear(1, 20)
 
 
 @given(st.floats(0.25, 4.0))
 def test_predictions_follow_how_long_plans_really_take(pace):
     queue = scheduler()
-    before_s = queue.predicted_s(A, [20])
+    before_s = predicted_s(queue, A, [20])
     for _ in range(200):
         queue.add(A, 20, None)
         plan = queue.plan()
         queue.finished(plan, pace * plan.predicted_s)
 
-    assert math.isclose(queue.predicted_s(A, [20]), pace * before_s, rel_tol=1e-3)
+    assert math.isclose(predicted_s(queue, A, [20]), pace * before_s, rel_tol=1e-3)
 
 
 @given(st.lists(SHORT_AND_LONG, min_size=1, max_size=60), st.integers(1, 4), st.integers(16, 1024))
@@ -143,3 +148,79 @@ def test_packed_texts_run_in_the_order_of_their_arrival(lengths, slots, budget):
         assert len(plan.texts) == 1 or tokens <= budget
         assert len(plan.texts) <= math.ceil(len(lengths) / slots)
         assert plan.cells >= tokens
+
+
+FLOWS = st.builds(Flow, st.sampled_from(["", "search", "nightly"]), st.integers(0, 7))
+
+
+@given(
+    st.lists(FLOWS, min_size=2, max_size=4, unique=True),
+    st.lists(st.integers(1, 60), min_size=40, max_size=80),
+    st.integers(1, 30),
+)
+def test_flows_that_wait_are_served_by_their_weights(flows, lengths, plans):
+    queue = scheduler(slots=1, max_batch_tokens=1)  # one text a plan
+    for length in lengths:
+        for flow in flows:
+            queue.add(A, length, flow, flow)
+    served_s = dict.fromkeys(flows, 0.0)
+
+    for _ in range(plans):
+        for text in queue.plan().texts:
+            served_s[text.owner] += linear(1, text.length)
+
+    most_s = linear(1, max(lengths))
+    for one in flows:
+        for other in flows:
+            if not all(queue.waiting_texts(A, each) for each in (one, other)):
+                continue
+            # Goyal, Vin and Cheng 1996, theorem 1.
+            apart_s = abs(served_s[one] / one.weight - served_s[other] / other.weight)
+            assert apart_s <= most_s / one.weight + most_s / other.weight + 1e-9
+
+
+@given(st.lists(st.tuples(FLOWS, SHORT_AND_LONG), min_size=1, max_size=60), st.booleans())
+def test_whatever_the_flows_every_text_runs_once_and_a_flow_in_order(arrivals, packed):
+    queue = Scheduler({A: Lane(linear, 256, packed=packed)}, 2)
+    added = [queue.add(A, length, None, flow) for flow, length in arrivals]
+
+    planned = [text for plan in drain(queue) for text in plan.texts]
+
+    assert sorted(text.arrival for text in planned) == [text.arrival for text in added]
+    if packed:
+        for flow in {flow for flow, _ in arrivals}:
+            own = [text.arrival for text in planned if text.flow == flow]
+            assert own == sorted(own)
+    assert queue.backlog_s() >= 0
+
+
+@given(st.integers(1, 500), st.integers(0, 200))
+def test_one_text_does_not_wait_for_another_callers_backlog(backlog, served):
+    queue = scheduler(slots=1, max_batch_tokens=1)
+    for _ in range(backlog):
+        queue.add(A, 20, "nightly", Flow("nightly"))
+    for _ in range(min(served, backlog)):
+        plan = queue.plan()
+        queue.finished(plan, plan.predicted_s)
+    expected_s = queue.wait_s(A, [20], Flow("search"))
+
+    queue.add(A, 20, "search", Flow("search"))
+
+    owners = [
+        queue.plan().texts[0].owner for _ in range(min(2, 1 + backlog - min(served, backlog)))
+    ]
+    assert "search" in owners
+    assert expected_s <= 2 * linear(1, 20) + 1e-9
+
+
+def test_a_background_text_that_an_urgent_caller_wants_too_is_hastened():
+    queue = scheduler(slots=1, max_batch_tokens=1)
+    background, urgent = Flow("nightly", 7), Flow("search", 1)
+    texts = [queue.add(A, 20, index, background) for index in range(10)]
+
+    hastened = queue.hasten(texts[9], urgent)
+
+    assert hastened is not texts[9]
+    assert [plan.texts[0].owner for plan in drain(queue)][:2] == [0, 9]
+    assert not queue.waits(hastened)
+    assert queue.hasten(hastened, background) is hastened

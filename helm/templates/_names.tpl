@@ -87,4 +87,7 @@ seccompProfile: {type: RuntimeDefault}
 {{- if .Values.apiKey.existingSecret }}
 {{ include "sizewise.apiKeyEnv" . }}
 {{- end }}
+{{- if .Values.callers.existingSecret }}
+- {name: SIZEWISE_CALLERS, value: {{ printf "/etc/sizewise/%s" .Values.callers.key }}}
+{{- end }}
 {{- end }}
