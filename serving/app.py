@@ -7,7 +7,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
@@ -21,7 +21,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from serving import routes
 from serving.asking import Api, RequestRecord
-from serving.catalogue import Catalogue
 from serving.errors import (
     InternalError,
     MethodNotAllowed,
@@ -49,9 +48,9 @@ _ENDPOINTS: dict[object, tuple[str, Api]] = {
 def create_app(
     service: Service,
     on_loaded: Callable[[BaseException | None], None],
-    catalogue: Catalogue | None = None,
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
 ) -> "App":
-    """The whole server; `catalogue` where the engines are in this process.
+    """The whole server; `beside` runs as long as it does.
 
     Models load in the background from its start on; `on_loaded` hears how that ended, and what
     ended the server later.
@@ -65,9 +64,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        work = [service.follow(ready), service.callers.watch()]
-        if catalogue:
-            work.append(_catalogue(catalogue))
+        work = [service.follow(ready), service.callers.watch(), *(each() for each in beside)]
         tasks = [asyncio.create_task(_told(each, on_loaded)) for each in work]
         yield
         for task in tasks:
@@ -92,11 +89,6 @@ def create_app(
     for api in _APIS:
         rest.include_router(api.router)
     return App(rest, service, tracer)
-
-
-async def _catalogue(catalogue: Catalogue) -> None:
-    await catalogue.load()
-    await catalogue.watch()
 
 
 async def _told(

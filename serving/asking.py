@@ -143,13 +143,14 @@ async def answer(
     settings = service.settings
     try:
         _check_limits(question, settings)
-        family = service.family(question.model)
+        deadline_ms = question.deadline_ms or settings.default_deadline_ms
+        deadline_s = record.started_s + deadline_ms / 1e3
+        family = await service.awake(question.model, deadline_s)
         record.model, record.texts = family.name, len(question.inputs)
         if asker.caller.limits.any:
             service.runtime.charge(asker.caller, len(question.inputs))
-        deadline_ms = question.deadline_ms or settings.default_deadline_ms
         terms = Terms(
-            deadline_s=record.started_s + deadline_ms / 1e3,
+            deadline_s=deadline_s,
             truncate=question.truncate,
             flow=Flow(asker.caller.name, asker.urgency),
             reuse=asker.reuse,

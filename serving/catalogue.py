@@ -1,121 +1,214 @@
-"""Keeps a runtime serving what lies in the registry: new beside old, then in its place.
+"""Keeps a runtime serving what lies in the registries: new beside old, then in its place.
 
 It does not know how a bundle is loaded, nor how a change reaches a request.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from serving.bundle import Bundle
-from serving.deployment import Deployment, Deployments, Traffic, deployments_of
+from serving.deployment import Deployment, Deployments, Traffic, bundles_of, deployments_of
 from serving.errors import BundleError, EngineFailed, StartError
+from serving.local_runtime import LocalRuntime
 from serving.logs import log
 from serving.registry import BESIDE, TRAFFIC_NAME, Found, check_names, fingerprint, scan
-from serving.runtime import LocalRuntime
 from serving.settings import Settings
+
+Family = Mapping[str, Deployment]
+_UNLOADED_EVERY_S = 0.05
 
 
 class Catalogue:
-    """What a registry holds, as far as it can be served."""
+    """What the registries hold, as far as it can be served."""
 
     def __init__(self, settings: Settings, runtime: LocalRuntime) -> None:
+        self.served = Deployments()
+        self.found = Found()
+        """What lay there at the last look."""
+        self.told: dict[str, Traffic] = {}
+        """Traffic by family that was told here and stands in place of the file's."""
         self._settings = settings
         self._runtime = runtime
-        self._served = Deployments()
+        self._unloaded: set[str] = set()
         self._judged: object = None
-        """The fingerprint of the files that `_served` was made of."""
-        self._told: dict[str, Traffic] = {}
-        """Traffic by family that was told here and stands in place of the file's."""
+        """The fingerprint of the files that `served` was made of."""
         self._one_at_a_time = asyncio.Lock()
 
+    async def run(self) -> None:
+        """Load, then watch."""
+        await self.load()
+        await self.watch()
+
     async def load(self) -> None:
-        """Serve the registry as it lies. Raises StartError, BundleError or EngineFailed."""
-        folder = self._settings.registry
-        found = await asyncio.to_thread(scan, folder, self._settings.variants)
-        for reason in found.refused.values():
-            raise BundleError(reason)
-        check_names(found, folder, self._settings.variants)
-        families = {
-            name: deployments_of(bundles, self._traffic(name, found))
-            for name, bundles in found.bundles.items()
-        }
-        for bundle in Deployments(families).bundles().values():
-            await self._runtime.load(bundle)
-        await self._serve(families, {})
-        self._judged = await asyncio.to_thread(fingerprint, folder)
+        """Serve what lies there. Raises StartError when that is nothing."""
+        registries, variants = self._settings.registry, self._settings.variants
+        with suppress(OSError):  # the next look will see
+            self._judged = await asyncio.to_thread(fingerprint, registries)
+        found = await asyncio.to_thread(scan, registries, variants)
+        if not found.bundles and found.refused:
+            raise BundleError(next(iter(found.refused.values())))
+        check_names(found, registries, variants)
+        await self._serve(found)
+        if not self.served.families:
+            raise StartError(next(iter(self.served.refused.values())))
 
     async def watch(self) -> None:
-        """Look again every `scan_ms`, for ever.
+        """Look again every `scan_ms`, and when a family is asked for that rests; for ever.
 
         A change is judged once two looks in a row have seen the same files, so that nothing is
         judged while it is being copied.
         """
         seen = self._judged
+        wake_up = self._runtime.wake_up
         while True:
-            await asyncio.sleep(self._settings.scan_ms / 1e3)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wake_up.wait(), self._settings.scan_ms / 1e3)
+            wake_up.clear()
+            if woken := self._runtime.woken & self.served.resting:
+                await self.rescan()
+            self._runtime.woken -= woken
             try:
                 now = await asyncio.to_thread(fingerprint, self._settings.registry)
-                if now == seen != self._judged:
-                    await self.rescan()
-                    self._judged = now
-                seen = now
             except OSError as error:  # a file that went while it was looked at
                 log("the registry cannot be read now", reason=str(error))
+                continue
+            if now == seen != self._judged:
+                await self.rescan()
+                self._judged = now
+            seen = now
 
     async def rescan(self) -> None:
         """Serve what lies there now; what cannot be served is refused, and the old goes on."""
-        async with self._one_at_a_time:
-            try:
-                found = await asyncio.to_thread(
-                    scan, self._settings.registry, self._settings.variants
-                )
-            except BundleError as error:
-                log("the registry cannot be read now", reason=error.detail)
-                return
-            refused = dict(found.refused)
-            families = {}
-            for name, bundles in found.bundles.items():
-                wanted = self._wanted(name, bundles, found, refused)
-                families[name] = await self._loaded(name, wanted, refused)
-            self._keep_unreadable(families, found)
-            families = {name: variants for name, variants in families.items() if variants}
-            if not families:
-                log("the registry holds nothing to serve now", refused=refused)
-                return
-            await self._serve(families, refused)
+        try:
+            found = await asyncio.to_thread(scan, self._settings.registry, self._settings.variants)
+        except BundleError as error:
+            log("the registry cannot be read now", reason=error.detail)
+            return
+        await self._serve(found)
 
     async def direct(self, family: str, traffic: Traffic | None) -> None:
         """Serve a family by this traffic, not its file's, until told None or the server ends.
 
-        Raises BundleError when it names what is not there or cannot be loaded: nothing changes.
+        Raises BundleError when it names what is not there, and StartError or EngineFailed when
+        that cannot be loaded: nothing changes.
         """
-        before = self._told.get(family)
-        self._told.pop(family, None)
         if traffic is not None:
             found = await asyncio.to_thread(scan, self._settings.registry, self._settings.variants)
-            for deployment in deployments_of(found.bundles.get(family, []), traffic).values():
-                for bundle in deployment.bundles():
-                    await self._runtime.load(bundle)
-            self._told[family] = traffic
-        if before != traffic:
-            await self.rescan()
+            wanted = deployments_of(found.bundles.get(family, []), traffic)
+            for bundle in bundles_of(wanted):
+                await self._runtime.load(bundle)
+            self.told[family] = traffic
+        else:
+            self.told.pop(family, None)
+        await self.rescan()
+
+    async def unload(self, family: str) -> None:
+        """Serve a family no more until `reload`, or until the server starts anew."""
+        self._unloaded.add(family)
+        await self.rescan()
+
+    async def reload(self, family: str) -> None:
+        """Serve it again."""
+        self._unloaded.discard(family)
+        self._runtime.wake(family)
+        await self.rescan()
+
+    async def _serve(self, found: Found) -> None:
+        async with self._one_at_a_time:
+            refused = dict(found.refused)
+            wanted = {
+                name: self._wanted(name, bundles, found, refused)
+                for name, bundles in found.bundles.items()
+            }
+            self._keep_unreadable(wanted, found)
+            unloaded = self._unloaded & wanted.keys()
+            for name in unloaded:
+                del wanted[name]
+            recent = sorted(wanted, key=self._asked_last)
+            await self._make_room(self._fitting(recent, wanted), wanted)
+            families: dict[str, Family] = {}
+            resting = set()
+            used_bytes = 0
+            for name in recent:
+                loaded = wanted[name]
+                if not families or not self._too_many(used_bytes + self._bytes(loaded)):
+                    loaded = await self._loaded(name, wanted[name], refused)
+                # What it takes is only known once it is loaded.
+                its_bytes = self._bytes(loaded)
+                if families and self._too_many(used_bytes + its_bytes):
+                    resting.add(name)
+                elif loaded:
+                    families[name] = loaded
+                    used_bytes += its_bytes
+            self.found = found
+            await self._now(Deployments(families, refused, frozenset(resting), frozenset(unloaded)))
+
+    async def _now(self, deployments: Deployments) -> None:
+        if replace(deployments, revision=self.served.revision) == self.served:
+            return
+        self.served = replace(deployments, revision=self.served.revision + 1)
+        await self._runtime.serve(self.served)
+        log(
+            "serving",
+            revision=self.served.revision,
+            models=sorted(self.served.families),
+            refused=dict(self.served.refused),
+            resting=sorted(self.served.resting),
+            unloaded=sorted(self.served.unloaded),
+        )
+
+    def _asked_last(self, family: str) -> tuple[float, str]:
+        return (-self._runtime.asked_s.get(family, 0.0), family)
+
+    def _bytes(self, variants: Family) -> int:
+        return sum(map(self._runtime.bytes_of, bundles_of(variants)))
+
+    def _too_many(self, used_bytes: int) -> bool:
+        return 0 < self._settings.memory_bytes < used_bytes
+
+    def _fitting(self, recent: Sequence[str], wanted: Mapping[str, Family]) -> set[str]:
+        """Those asked last that fit into the memory together, and the very last in any case."""
+        fitting: set[str] = set()
+        used_bytes = 0
+        for name in recent:
+            its_bytes = self._bytes(wanted[name])
+            if not fitting or not self._too_many(used_bytes + its_bytes):
+                fitting.add(name)
+                used_bytes += its_bytes
+        return fitting
+
+    async def _make_room(self, fitting: set[str], wanted: Mapping[str, Family]) -> None:
+        """Unload what will rest before anything is loaded, as far as requests allow."""
+        staying = {n: v for n, v in self.served.families.items() if n in fitting}
+        leaving = {n: v for n, v in self.served.families.items() if n in wanted.keys() - fitting}
+        if not leaving:
+            return
+        resting = self.served.resting | leaving.keys()
+        await self._now(replace(self.served, families=staying, resting=resting))
+        most_s = (self._settings.max_deadline_ms + self._settings.engine_timeout_ms) / 1e3
+        bundles = [bundle for variants in leaving.values() for bundle in bundles_of(variants)]
+        for _ in range(round(most_s / _UNLOADED_EVERY_S)):
+            if not any(map(self._runtime.loaded, bundles)):
+                return
+            await asyncio.sleep(_UNLOADED_EVERY_S)
 
     def _wanted(
         self, family: str, bundles: Sequence[Bundle], found: Found, refused: dict[str, str]
-    ) -> Mapping[str, Deployment]:
+    ) -> Family:
         try:
             return deployments_of(bundles, self._traffic(family, found))
         except BundleError as error:
-            refused[str(self._settings.registry / family / TRAFFIC_NAME)] = error.detail
-            return self._served.families.get(family) or deployments_of(bundles, Traffic({}))
+            refused[str(found.folders[family] / TRAFFIC_NAME)] = error.detail
+            return self.served.families.get(family) or deployments_of(bundles, Traffic({}))
 
     def _traffic(self, family: str, found: Found) -> Traffic:
-        if family in self._told:
-            return self._told[family]
+        if family in self.told:
+            return self.told[family]
         try:
             return Traffic.model_validate_json(found.traffic.get(family, "{}"))
         except ValidationError as error:
@@ -124,7 +217,7 @@ class Catalogue:
             raise BundleError(f"{TRAFFIC_NAME}: {where}: {first['msg']}") from error
 
     async def _loaded(
-        self, family: str, wanted: Mapping[str, Deployment], refused: dict[str, str]
+        self, family: str, wanted: Family, refused: dict[str, str]
     ) -> dict[str, Deployment]:
         """Of what is wanted, what can be loaded; where a live version cannot, the one before."""
         loaded = {}
@@ -143,22 +236,14 @@ class Catalogue:
                     weight=0.0 if deployment.canary in failed else deployment.weight,
                     shadow=None if deployment.shadow in failed else deployment.shadow,
                 )
-            elif before := self._served.families.get(family, {}).get(variant):
+            elif before := self.served.families.get(family, {}).get(variant):
                 loaded[variant] = before
         return loaded
 
-    def _keep_unreadable(self, families: dict[str, dict[str, Deployment]], found: Found) -> None:
+    def _keep_unreadable(self, wanted: dict[str, Family], found: Found) -> None:
         """A variant whose manifest has become unreadable goes on as it was."""
         for path in map(Path, found.refused):
             family, variant = path.parent.name, path.name.partition(BESIDE)[0]
-            before = self._served.families.get(family, {}).get(variant)
-            if before and variant not in families.setdefault(family, {}):
-                families[family][variant] = before
-
-    async def _serve(
-        self, families: Mapping[str, Mapping[str, Deployment]], refused: Mapping[str, str]
-    ) -> None:
-        revision = self._served.revision + 1
-        self._served = Deployments(families, refused, revision)
-        await self._runtime.serve(self._served)
-        log("serving", revision=revision, models=sorted(families), refused=refused)
+            before = self.served.families.get(family, {}).get(variant)
+            if before and variant not in wanted.get(family, {}):
+                wanted[family] = {**wanted.get(family, {}), variant: before}

@@ -56,6 +56,15 @@ class Deployment:
     shadow: Bundle | None = None
     share: float = 0.0
 
+    def traffic(self) -> VariantTraffic:
+        """What would tell to serve just this."""
+        canary, shadow = self.canary, self.shadow
+        return VariantTraffic(
+            version=self.live.manifest.version,
+            canary=Canary(version=canary.manifest.version, weight=self.weight) if canary else None,
+            shadow=Shadow(version=shadow.manifest.version, share=self.share) if shadow else None,
+        )
+
     def bundles(self) -> Iterator[Bundle]:
         """All of them, `live` first."""
         yield from (each for each in (self.live, self.canary, self.shadow) if each)
@@ -63,10 +72,15 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Deployments:
-    """All that is served: family -> variant -> deployment, and what was refused and why."""
+    """All that is served: family -> variant -> deployment, and what was refused and why.
+
+    A family that is `resting` is loaded when it is asked for; one that is `unloaded`, when told to.
+    """
 
     families: Mapping[str, Mapping[str, Deployment]] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    resting: frozenset[str] = frozenset()
+    unloaded: frozenset[str] = frozenset()
     revision: int = 0
 
     def bundles(self) -> dict[VariantKey, Bundle]:
@@ -74,9 +88,13 @@ class Deployments:
         return {
             key(bundle): bundle
             for variants in self.families.values()
-            for deployment in variants.values()
-            for bundle in deployment.bundles()
+            for bundle in bundles_of(variants)
         }
+
+
+def bundles_of(variants: Mapping[str, Deployment]) -> list[Bundle]:
+    """Every bundle of a family's deployments."""
+    return [bundle for deployment in variants.values() for bundle in deployment.bundles()]
 
 
 def key(bundle: Bundle) -> VariantKey:

@@ -12,8 +12,8 @@ from serving.app import create_app
 from serving.catalogue import Catalogue
 from serving.engines import ENGINES, EngineName, MakeEngine
 from serving.listener import open_listener
-from serving.runtime import LocalRuntime
-from serving.server import Server
+from serving.local_runtime import LocalRuntime
+from serving.server import Server, admin_server
 from serving.service import Service
 from serving.settings import Settings
 
@@ -51,8 +51,12 @@ def serve(
             server.should_exit = True
 
     runtime = LocalRuntime(settings, engines)
-    app = create_app(Service(settings, runtime), loaded, Catalogue(settings, runtime))
-    server = Server(app, settings, open_listener(settings))
+    catalogue = Catalogue(settings, runtime)
+    beside = [catalogue.run]
+    if settings.admin_port:
+        beside.append(admin_server(settings, catalogue, runtime).run_beside)
+    app = create_app(Service(settings, runtime), loaded, beside)
+    server = Server(app, settings, open_listener(settings.host, settings.port))
     server.serve_forever()
     if failures:
         raise failures[0]

@@ -9,7 +9,6 @@ import struct
 from contextlib import suppress
 
 from serving.errors import StartError
-from serving.settings import Settings
 
 _BACKLOG = 2048
 _SO_ATTACH_FILTER = 26
@@ -27,18 +26,18 @@ _DROP_SYN = b"".join(
 )
 
 
-def open_listener(settings: Settings) -> socket.socket:
-    """A bound, listening TCP socket. Raises StartError naming the host and port."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def open_listener(host: str, port: int, setting: str = "SIZEWISE_PORT") -> socket.socket:
+    """A bound, listening TCP socket. Raises StartError naming the setting, the host and port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
+        listener.bind((host, port))
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise StartError(
-            f"SIZEWISE_HOST, SIZEWISE_PORT: {settings.host}:{settings.port} cannot be bound "
+            f"SIZEWISE_HOST, {setting}: {host}:{port} cannot be bound "
             f"({error.strerror}): choose another"
         ) from error
     listener.setblocking(False)

@@ -14,9 +14,10 @@ from serving.engines import ENGINES, EngineName, MakeEngine
 from serving.errors import EngineFailed
 from serving.link import Link
 from serving.listener import open_listener
+from serving.local_runtime import LocalRuntime
 from serving.logs import log
 from serving.remote import Attendant
-from serving.runtime import LocalRuntime
+from serving.server import admin_server
 from serving.settings import Settings
 
 _PAUSE_S = 1.0
@@ -37,7 +38,8 @@ async def serve(
     """
     runtime = LocalRuntime(settings, engines)
     catalogue = Catalogue(settings, runtime)
-    listener = open_listener(settings)
+    listener = open_listener(settings.host, settings.port)
+    admin = admin_server(settings, catalogue, runtime) if settings.admin_port else None
     stopping = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
@@ -45,10 +47,13 @@ async def serve(
         asyncio.create_task(_front(settings, runtime, listener, stopping))
         for _ in range(settings.http_processes)
     ]
+    beside = asyncio.create_task(admin.run_beside()) if admin else None
     try:
         await _until(stopping, runtime, catalogue, on_ready)
     finally:
         stopping.set()
+        if beside:
+            beside.cancel()
         listener.close()
         await asyncio.gather(*fronts)
         runtime.close()

@@ -5,8 +5,8 @@ It does not know what a bundle's files mean or how they are run.
 
 import os
 import shutil
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.bundle import Bundle, read_bundle, verify
@@ -19,46 +19,60 @@ PREVIOUS = f"{BESIDE}previous"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What lies in a registry: by family, its bundles and its traffic.json's text.
+    """What lies in registries: by family, its folder, its bundles and its traffic.json's text.
 
     `refused` has, by path, why something cannot be read.
     """
 
-    bundles: dict[str, list[Bundle]]
-    traffic: dict[str, str]
-    refused: dict[str, str]
+    folders: dict[str, Path] = field(default_factory=dict)
+    bundles: dict[str, list[Bundle]] = field(default_factory=dict)
+    traffic: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
-def scan(folder: Path, variants: Collection[str] = ()) -> Found:
-    """All bundles of a registry, or of the variants so named, versions beside included.
+def scan(registries: Iterable[Path], variants: Collection[str] = ()) -> Found:
+    """All bundles of registries, or of the variants so named, versions beside included.
 
-    Raises BundleError when the folder is missing.
+    A family lies in one of them; of two with its name the first counts.
+    Raises BundleError when a folder is missing.
     """
-    if not folder.is_dir():
-        raise BundleError(
-            f"SIZEWISE_REGISTRY: {folder} is not a folder: name one that holds <family>/<variant>/"
-        )
-    found = Found({}, {}, {})
-    for family in _subfolders(folder):
-        for path in _subfolders(family):
-            if variants and path.name.partition(BESIDE)[0] not in variants:
-                continue
-            try:
-                found.bundles.setdefault(family.name, []).append(_read_variant(path))
-            except BundleError as error:
-                found.refused[str(path)] = error.detail
-        try:
-            found.traffic[family.name] = (family / TRAFFIC_NAME).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            continue
-        except (OSError, UnicodeDecodeError) as error:
-            found.refused[str(family / TRAFFIC_NAME)] = str(error)
+    found = Found()
+    for folder in registries:
+        if not folder.is_dir():
+            raise BundleError(
+                f"SIZEWISE_REGISTRY: {folder} is not a folder: "
+                "name one that holds <family>/<variant>/"
+            )
+        for family in _subfolders(folder):
+            if family.name in found.folders:
+                known = found.folders[family.name]
+                found.refused[str(family)] = f"{known} is a family of this name: rename one"
+            else:
+                found.folders[family.name] = family
+                _scan_family(family, variants, found)
     return found
 
 
-def fingerprint(folder: Path) -> frozenset[tuple[str, int, int]]:
-    """Of all files below a folder: changes when one is added, removed, replaced or grows."""
-    files = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
+    for path in _subfolders(family):
+        if variants and path.name.partition(BESIDE)[0] not in variants:
+            continue
+        try:
+            found.bundles.setdefault(family.name, []).append(_read_variant(path))
+        except BundleError as error:
+            found.refused[str(path)] = error.detail
+    try:
+        found.traffic[family.name] = (family / TRAFFIC_NAME).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        found.refused[str(family / TRAFFIC_NAME)] = str(error)
+
+
+def fingerprint(registries: Iterable[Path]) -> frozenset[tuple[str, int, int]]:
+    """Of all files of registries: changes when one is added, removed, replaced or grows."""
+    paths = (path for folder in registries for path in folder.rglob("*") if path.is_file())
+    files = ((path, path.stat()) for path in paths)
     return frozenset((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in files)
 
 
@@ -68,7 +82,7 @@ def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, lis
     Versions beside (`<variant>@<anything>`) are left out. Raises BundleError when the folder is
     missing or empty, a manifest is wrong or no variant has one of the names.
     """
-    found = scan(folder)
+    found = scan([folder])
     for reason in found.refused.values():
         raise BundleError(reason)
     families = {
@@ -78,7 +92,7 @@ def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, lis
         )
         for name, bundles in found.bundles.items()
     }
-    check_names(found, folder, variants)
+    check_names(found, [folder], variants)
     families = {
         name: [one for one in bundles if not variants or one.manifest.variant in variants]
         for name, bundles in families.items()
@@ -86,17 +100,18 @@ def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, lis
     return {name: bundles for name, bundles in families.items() if bundles}
 
 
-def check_names(found: Found, folder: Path, variants: Collection[str]) -> None:
+def check_names(found: Found, registries: Iterable[Path], variants: Collection[str]) -> None:
     """Raises BundleError when there is no bundle, or none of one of these names."""
+    where = ", ".join(map(str, registries))
     known = {bundle.manifest.variant for bundles in found.bundles.values() for bundle in bundles}
     if known and (unknown := set(variants) - known):
         raise BundleError(
-            f"SIZEWISE_VARIANTS: there is no {', '.join(sorted(unknown))} in {folder}; "
+            f"SIZEWISE_VARIANTS: there is no {', '.join(sorted(unknown))} in {where}; "
             f"it holds {', '.join(sorted(known))}"
         )
     if not known:
         raise BundleError(
-            f"SIZEWISE_REGISTRY: {folder} holds no bundle: "
+            f"SIZEWISE_REGISTRY: {where} holds no bundle: "
             "run `make models` or `python -m models import`"
         )
 

@@ -51,6 +51,8 @@ class Attendant:
                 self._limit(kind, *rest)
             elif kind == "withdraw":
                 self._withdraw(*rest)
+            elif kind == "wake":
+                self._runtime.wake(*rest)
             elif kind == "using":
                 self._using = rest[0]
                 self._used.set()
@@ -216,6 +218,10 @@ class RemoteRuntime:
         asked = (variant, items, deadline_s, flow)
         answered: list[Answered] = await self._ask("submit", asked, reuse)
         return answered
+
+    def wake(self, family: str) -> None:
+        """See Runtime."""
+        self._link.send("wake", family)
 
     async def enter(self, caller: Caller) -> None:
         """See LimitUse; who leaves before the answer has not entered."""

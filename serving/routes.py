@@ -66,7 +66,7 @@ async def models(request: Request) -> ModelsResponse:
     """Families and variants, with what each was measured to do."""
     service: Service = request.state.service
     service.callers.identify(dict(request.scope["headers"]))
-    service.family(next(iter(service.families), None))
+    service.check_alive()
     return ModelsResponse(
         models=[
             ModelInfo(
@@ -86,7 +86,9 @@ async def models(request: Request) -> ModelsResponse:
             )
             for family in service.families.values()
         ],
-        refused=dict(service.refused),
+        resting=sorted(service.deployments.resting),
+        unloaded=sorted(service.deployments.unloaded),
+        refused=dict(service.deployments.refused),
     )
 
 

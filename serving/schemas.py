@@ -120,9 +120,14 @@ class ModelInfo(BaseModel):
 
 
 class ModelsResponse(BaseModel):
-    """All families that this server answers for; by path, what it cannot serve and why."""
+    """All families that this server answers for; by path, what it cannot serve and why.
+
+    A family that is `resting` is loaded when it is asked; one that is `unloaded`, by an operator.
+    """
 
     models: list[ModelInfo]
+    resting: list[str]
+    unloaded: list[str]
     refused: dict[str, str]
 
 

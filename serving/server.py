@@ -5,16 +5,22 @@ It does not know what the application does.
 
 import asyncio
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 from pydantic_core import to_json
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from serving.admin import create_admin
 from serving.app import App
+from serving.catalogue import Catalogue
 from serving.errors import MalformedRequest
-from serving.listener import refuse_new_connections
+from serving.listener import open_listener, refuse_new_connections
+from serving.local_runtime import LocalRuntime
 from serving.logs import log
 from serving.settings import Settings
 
@@ -156,3 +162,33 @@ class Server(uvicorn.Server):
         refuse_new_connections(self._listener)
         await asyncio.sleep(_BACKLOG_S)
         await super().shutdown(sockets)
+
+
+class BesideServer(uvicorn.Server):
+    """A second application on the same loop, which leaves signals to the first."""
+
+    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+        super().__init__(
+            uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False)
+        )
+        self._listener = listener
+
+    async def run_beside(self) -> None:
+        """Serve until cancelled."""
+        try:
+            await self.serve(sockets=[self._listener])
+        finally:
+            for server in self.servers:
+                server.close()
+            self._listener.close()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """None."""
+        yield
+
+
+def admin_server(settings: Settings, catalogue: Catalogue, runtime: LocalRuntime) -> BesideServer:
+    """The admin API on its port. Raises StartError when that is taken."""
+    listener = open_listener(settings.host, settings.admin_port, "SIZEWISE_ADMIN_PORT")
+    return BesideServer(create_admin(settings, catalogue, runtime), listener)

@@ -12,7 +12,7 @@ from serving.batcher import Clock
 from serving.bundle import Bundle
 from serving.callers import Callers
 from serving.classifier import Classifier
-from serving.deployment import Deployment, key
+from serving.deployment import Deployment, Deployments, key
 from serving.errors import Draining, NotReady, Overloaded, UnknownModel
 from serving.family import Family, Served
 from serving.runtime import Runtime
@@ -36,7 +36,8 @@ class Service:
         self.draining = False
         self.requests = 0
         self.families: dict[str, Family] = {}
-        self.refused: Mapping[str, str] = {}
+        self.deployments = Deployments()
+        self._changed = asyncio.Event()
         self._clock = clock
         self._tokenizer_threads = ThreadPoolExecutor(1, "tokenizer")
 
@@ -58,7 +59,7 @@ class Service:
     @property
     def alive(self) -> bool:
         """Whether everything is loaded and every engine comes back."""
-        return bool(self.families) and self.runtime.alive
+        return self.deployments.revision > 0 and self.runtime.alive
 
     async def follow(self, on_loaded: Callable[[], None]) -> None:
         """Serve what the runtime has loaded, each time that it changes; `on_loaded` the first time.
@@ -71,8 +72,11 @@ class Service:
                 name: self._family(name, variants)
                 for name, variants in deployments.families.items()
             }
-            self.refused = deployments.refused
-            if not before:
+            first = not self.deployments.revision
+            self.deployments = deployments
+            self._changed.set()
+            self._changed = asyncio.Event()
+            if first:
                 on_loaded()
             await self._until_idle(before)
 
@@ -117,16 +121,25 @@ class Service:
                 retry_after_s=1 + int(self.runtime.backlog_s()),
             )
 
+    def check_alive(self) -> None:
+        """Raises NotReady unless everything is loaded."""
+        if not self.alive:
+            raise NotReady("the models are not loaded: wait for /health/ready", retry_after_s=1)
+
     def family(self, name: str | None) -> Family:
         """The family of this name, or the only one there is when no name is given.
 
         Raises NotReady or UnknownModel.
         """
-        if not self.alive:
-            raise NotReady("the models are not loaded: wait for /health/ready", retry_after_s=1)
-        known = sorted(self.families)
+        self.check_alive()
+        resting, unloaded = self.deployments.resting, self.deployments.unloaded
+        known = sorted({*self.families, *resting, *unloaded})
         if name is None and len(known) == 1:
-            return self.families[known[0]]
+            name = known[0]
+        if name in unloaded:
+            raise NotReady(f"{name} has been unloaded by an operator: ask for it to be loaded")
+        if name in resting:
+            raise NotReady(f"{name} is being loaded again: see Retry-After", retry_after_s=2)
         if name not in self.families:
             raise UnknownModel(
                 f"there is no model {name!r}: name one of {known}",
@@ -135,6 +148,18 @@ class Service:
                 value=name,
             )
         return self.families[name]
+
+    async def awake(self, name: str | None, deadline_s: float) -> Family:
+        """As `family`, but one that rests is loaded, until the deadline on the service's clock."""
+        if name is None and len(self.deployments.resting) == 1 and not self.families:
+            (name,) = self.deployments.resting
+        while name in self.deployments.resting:
+            self.runtime.wake(name)
+            try:
+                await asyncio.wait_for(self._changed.wait(), deadline_s - self._clock())
+            except TimeoutError:
+                break
+        return self.family(name)
 
     def close(self) -> None:
         """Release the threads."""

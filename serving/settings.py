@@ -37,8 +37,10 @@ class Settings(BaseModel):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=1, le=65535, description="TCP port to listen on.")
-    registry: Path = Field(
-        SHIPPED_REGISTRY, description="Folder of families: `<family>/<variant>/` bundles."
+    registry: tuple[Path, ...] = Field(
+        (SHIPPED_REGISTRY,),
+        min_length=1,
+        description="Folder of families, `<family>/<variant>/` bundles; or several, with commas.",
     )
     variants: tuple[str, ...] = Field(
         (), description="Names of the variants to load, with commas between; all when empty."
@@ -65,6 +67,10 @@ class Settings(BaseModel):
         le=1 << 40,
         description="Most GPU memory for each variant, in bytes; 0 sets no limit.",
     )
+    admin_port: int = Field(0, ge=0, le=65535, description="TCP port of the admin API; 0 has none.")
+    admin_key: SecretStr | None = Field(
+        None, min_length=8, description="The admin API wants `Authorization: Bearer <key>`."
+    )
     api_key: SecretStr | None = Field(
         None, min_length=8, description="When set, `/v1/*` wants `Authorization: Bearer <key>`."
     )
@@ -88,6 +94,13 @@ class Settings(BaseModel):
         ge=1,
         le=1_000_000,
         description="Most texts of one caller that wait for one variant; then 429.",
+    )
+    memory_bytes: int = Field(
+        0,
+        ge=0,
+        le=1 << 50,
+        description="Most memory for loaded families, in bytes; beyond it the least recently asked "
+        "are unloaded until they are asked again; 0 sets no limit.",
     )
     cache_texts: int = Field(
         0,
@@ -144,15 +157,19 @@ class Settings(BaseModel):
         "http://otel-collector:4318; none when empty. OTEL_* variables refine it.",
     )
 
-    @field_validator("variants", mode="before")
+    @field_validator("variants", "registry", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
+        if isinstance(value, Path):
+            return (value,)
         return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
         if self.max_texts > self.max_queue_texts:
             raise ValueError("SIZEWISE_MAX_TEXTS exceeds SIZEWISE_MAX_QUEUE_TEXTS")
+        if self.admin_port and self.admin_key is None:
+            raise ValueError("SIZEWISE_ADMIN_PORT needs a SIZEWISE_ADMIN_KEY")
         if self.default_deadline_ms > self.max_deadline_ms:
             raise ValueError("SIZEWISE_DEFAULT_DEADLINE_MS exceeds SIZEWISE_MAX_DEADLINE_MS")
         return self
@@ -206,5 +223,5 @@ def _sentences(error: ValidationError) -> Iterator[str]:
         if item["type"] == "extra_forbidden":
             yield f"{name} is not a setting: README.md lists them"
         else:
-            got = "" if name == f"{PREFIX}API_KEY" else f" (got {item['input']!r})"
+            got = "" if name.endswith("_KEY") else f" (got {item['input']!r})"
             yield f"{name}: {item['msg']}{got}"

@@ -212,3 +212,51 @@ def test_nothing_is_judged_while_it_is_being_copied(registry, tmp_path):
 
     assert seen == set()
     assert first != second
+
+
+@pytest.mark.parametrize("http_processes", [0, 1])
+def test_when_memory_is_short_the_least_recently_asked_rest_and_come_back_when_asked(
+    registry, tmp_path, http_processes
+):
+    for family in ("mood", "taste"):
+        put(registry, tmp_path, family=family)
+    # One byte: each family alone is too large, and the one that was asked last stays.
+    with serving(registry, memory_bytes=1, http_processes=http_processes) as server:
+        at_start = models(server)
+        codes = Counter()
+        for family in ("tone", "mood", "taste", "mood", "mood", "tone"):
+            answer = server.classify({"texts": ["good"], "model": family})
+            codes[answer.status_code] += 1
+        after = models(server)
+        too_soon = server.classify({"texts": ["good"], "model": "mood", "deadline_ms": 1})
+
+    assert codes == {200: 6}
+    assert [family["model"] for family in at_start["models"]] == ["mood"]
+    assert at_start["resting"] == ["taste", "tone"]
+    assert [family["model"] for family in after["models"]] == ["tone"]
+    assert after["resting"] == ["mood", "taste"]
+    assert (too_soon.status_code, too_soon.json()["code"]) == (503, "not_ready")
+    assert too_soon.headers["Retry-After"]
+
+
+def test_families_lie_in_several_registries_and_the_first_of_a_name_counts(registry, tmp_path):
+    other = tmp_path / "other"
+    put(other, tmp_path, family="mood")
+    doubled = put(other, tmp_path, family="tone", scale=7.0)
+    with serving(f"{registry},{other}", scan_ms=100) as server:
+        listed = models(server)
+        put(other, tmp_path, family="taste")
+        wait_for(lambda: len(models(server)["models"]) == 3)
+
+    assert [family["model"] for family in listed["models"]] == ["mood", "tone"]
+    assert doubled.version not in str(listed["models"])
+    assert list(listed["refused"]) == [str(other / "tone")]
+
+
+def test_a_start_refuses_what_is_broken_and_serves_the_rest(registry):
+    (registry / "tone" / "wide" / "model.onnx").write_bytes(b"broken")
+    with serving(registry) as server:
+        listed = models(server)
+
+    assert [each["variant"] for each in listed["models"][0]["variants"]] == ["tiny"]
+    assert list(listed["refused"]) == [str(registry / "tone" / "wide")]

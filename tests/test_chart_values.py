@@ -12,7 +12,18 @@ from tests.helm import CHART, objects, only, template
 from tests.reports import report
 
 # What the chart decides itself; the rest of the settings are values.
-DECIDED = {"trace_endpoint", "host", "port", "registry", "variants", "device", "api_key", "callers"}
+DECIDED = {
+    "trace_endpoint",
+    "host",
+    "port",
+    "registry",
+    "variants",
+    "device",
+    "api_key",
+    "callers",
+    "admin_port",
+    "admin_key",
+}
 
 BAD = [
     # (values, what Helm 3 says, what Helm 4 says); a sentence of the chart's own is the same.

@@ -31,11 +31,12 @@ FLOORS = [
     {"classifier"},
     {"family", "metrics"},
     {"runtime"},
+    {"local_runtime"},
     {"remote", "service", "catalogue"},
     {"body"},
     {"asking"},
     {"routes", "tracing"},
-    {"app"},
+    {"app", "admin"},
     {"server"},
     {"front"},
     {"processes"},
@@ -47,7 +48,7 @@ MODELS_MAY_IMPORT = {
     "errors",
 }  # fmt: skip
 ONE_HOME = {
-    "fastapi": {"app", "asking", "routes", "body", "server", "schemas"},
+    "fastapi": {"admin", "app", "asking", "routes", "body", "server", "schemas"},
     "prometheus_client": {"metrics"},
     "onnxruntime": {"ort_engine"},
     "openvino": {"openvino_engine"},

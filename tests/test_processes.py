@@ -126,8 +126,8 @@ def test_http_processes_end_when_the_engine_process_is_killed_or_stalls(pair, ho
 def test_models_that_do_not_load_stop_every_process(tiny_registry, tmp_path):
     broken = tmp_path / "registry"
     shutil.copytree(tiny_registry, broken)
-    (model, *_) = broken.rglob("model.onnx")
-    model.write_bytes(b"not a graph")
+    for model in broken.rglob("model.onnx"):
+        model.write_bytes(b"not a graph")
 
     with serving(broken, wait_ready=False, http_processes=2) as server:
         started = fronts(server)
