@@ -1,12 +1,16 @@
-"""`python -m serving`: serve; `fetch`: bring a family's bundles here; `key`: make an API key.
+"""`python -m serving`: serve; or `fetch` bundles, `classify` a file of texts, make a `key`.
 
-It does not know how; it exits with 0, or with 2 and one sentence when it cannot.
+It does not know how; it exits with 0, or with 2 and one sentence when it cannot. `classify` exits
+with 1 when no text could be classified, and with 128 and the signal's number when it is stopped.
 """
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -19,6 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit status."""
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "classify":
+            return _classify(options)
         if options.command == "fetch":
             _fetch(options)
         elif options.command == "key":
@@ -26,8 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             _serve()
     except (StartError, EngineFailed) as error:
-        doing = "fetch" if options.command else "start"
-        _say(f"sizewise cannot {doing}: {error}")
+        _say(f"sizewise cannot {options.command or 'start'}: {error}")
         return 2
     return 0
 
@@ -50,6 +55,35 @@ def _fetch(options: argparse.Namespace) -> None:
     fetch(options.url, options.to, variants=variants, cache=options.cache)
 
 
+def _classify(options: argparse.Namespace) -> int:
+    from serving.offline import Job, Stopped, classify  # noqa: PLC0415  as above
+
+    stopped_by = 0
+
+    def stop(number: int, _frame: FrameType | None) -> NoReturn:
+        nonlocal stopped_by
+        stopped_by = number
+        # A second one ends it at once.
+        signal.signal(number, signal.SIG_DFL)
+        raise Stopped
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    registry = {"SIZEWISE_REGISTRY": str(options.registry)} if options.registry else {}
+    settings, _ = read_settings(os.environ | registry)
+    job = Job(
+        options.input, options.output, options.text, options.text_pair, options.model,
+        options.variant, options.truncate, options.prefix,
+    )  # fmt: skip
+    try:
+        return int(not classify(job, settings, sys.stderr, restart=options.restart))
+    except OSError as error:
+        raise StartError(f"{error}: mend that and run the same command again") from error
+    except Stopped:
+        _say("\nStopped. Run the same command again, without --restart, to go on from here.")
+        return 128 + stopped_by
+
+
 def _key(name: str) -> None:
     from serving.callers import new_key  # noqa: PLC0415
 
@@ -70,12 +104,23 @@ def _parser() -> argparse.ArgumentParser:
         "python -m serving",
         description="Serve the bundles of SIZEWISE_REGISTRY; README.md lists the settings.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="{fetch,key}")
+    commands = parser.add_subparsers(dest="command", metavar="{fetch,classify,key}")
     fetch = commands.add_parser("fetch", help="copy a family's bundles here, verified, and end")
     fetch.add_argument("url", help="the family's folder, e.g. s3://bucket/registry/sentiment")
     fetch.add_argument("--to", type=Path, required=True, help="e.g. /models/sentiment")
     fetch.add_argument("--variants", default="", help="names with commas between; else all")
     fetch.add_argument("--cache", type=Path, help="a folder that others who fetch share")
+    classify = commands.add_parser("classify", help="classify a file of texts, and go on if killed")
+    classify.add_argument("--input", type=Path, required=True, help=".csv, .jsonl or .parquet")
+    classify.add_argument("--output", type=Path, required=True, help="of the same format")
+    classify.add_argument("--text", default="text", metavar="COLUMN", help="default: text")
+    classify.add_argument("--text-pair", metavar="COLUMN", help="the second text, for pairs")
+    classify.add_argument("--registry", type=Path, help="in place of SIZEWISE_REGISTRY")
+    classify.add_argument("--model", help="the family, where the registry holds several")
+    classify.add_argument("--variant", default="auto", help="default: the most accurate one")
+    classify.add_argument("--truncate", action="store_true", help="cut texts that are too long")
+    classify.add_argument("--prefix", default="", help="put before the names of added columns")
+    classify.add_argument("--restart", action="store_true", help="drop what a stopped run has done")
     key = commands.add_parser("key", help="make an API key, and the caller's entry for the file")
     key.add_argument("name", help="the caller's name")
     return parser

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from serving.batcher import Clock
-from serving.bundle import Bundle
+from serving.bundle import Bundle, Manifest
 from serving.deployment import key
 from serving.errors import InvalidField, TextTooLong
 from serving.inputs import Item, Row, Text, chars
@@ -61,10 +61,7 @@ class Classified:
 
     def labels_of(self, answer: Answer) -> list[str]:
         """The labels that hold: the likeliest, or with multi_label all from 0.5 on."""
-        if self.multi_label:
-            pairs = zip(self.labels, answer.scores, strict=True)
-            return [label for label, score in pairs if score >= _HOLDS_FROM]
-        return [self.labels[answer.scores.index(max(answer.scores))]]
+        return labels_that_hold(self.labels, answer.scores, multi_label=self.multi_label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +106,10 @@ class Classifier:
         self._batcher = batcher
         self._tokenizer_threads = tokenizer_threads
         self._clock = clock
-        self._temperature = bundle.manifest.temperature
         self._reads: type = (
             Row if bundle.manifest.tensors else tuple if bundle.manifest.pairs else str
         )
         self._multi_label = bundle.manifest.problem_type == "multi_label"
-        self._probabilities = sigmoid if self._multi_label else softmax
 
     async def classify(self, inputs: Sequence[Text | Row], terms: Terms) -> Classified:
         """Answer all inputs or none.
@@ -139,7 +134,7 @@ class Classifier:
             multi_label=self._multi_label,
             answers=[
                 Answer(
-                    self._probabilities(answer.logits, self._temperature),
+                    probabilities(self.manifest, answer.logits),
                     answer.logits,
                     item.truncated,
                     answer.queue_s,
@@ -182,6 +177,21 @@ class Classifier:
                     limit=self.manifest.max_length,
                     value=item.full_length,
                 )
+
+
+def probabilities(manifest: Manifest, logits: Sequence[float]) -> list[float]:
+    """One text's, in the order of the labels, from its finite logits."""
+    function = sigmoid if manifest.problem_type == "multi_label" else softmax
+    return function(logits, manifest.temperature)
+
+
+def labels_that_hold(
+    labels: Sequence[str], scores: Sequence[float], *, multi_label: bool
+) -> list[str]:
+    """The likeliest, or with multi_label all from 0.5 on."""
+    if multi_label:
+        return [label for label, score in zip(labels, scores, strict=True) if score >= _HOLDS_FROM]
+    return [labels[scores.index(max(scores))]]
 
 
 def softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float]:

@@ -137,15 +137,15 @@ def publish(source: Path, registry: Path) -> Bundle:
     staged.mkdir(parents=True)
     for name in (*manifest.files, "manifest.json"):
         shutil.copyfile(source / name, staged / name)
-        _sync(staged / name)
-    _sync(staged)
+        sync(staged / name)
+    sync(staged)
     previous = target.with_name(target.name + PREVIOUS)
     if there:
         shutil.rmtree(previous, ignore_errors=True)
         target.rename(previous)
     shutil.rmtree(target, ignore_errors=True)
     staged.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
     return read_bundle(target)
 
 
@@ -170,7 +170,8 @@ def _subfolders(folder: Path) -> Iterator[Path]:
     return (p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith("."))
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's names, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
