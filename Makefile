@@ -15,7 +15,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 run: .venv/installed
 	@$(SERVE) -m serving
 
-test: .venv-dev/installed
+test: .venv-dev/installed .venv-clients/installed
 	@$(DEV) -m pytest --cov --cov-report=term:skip-covered
 
 check: .venv-dev/installed
@@ -36,6 +36,12 @@ bench: .venv-dev/installed
 	@.venv/bin/pip install $(PIP_FLAGS) --editable '.[cpu]'
 	@touch $@
 
+.venv-clients/installed: tests/clients.txt
+	@echo "Installing the peers' client libraries into .venv-clients"
+	@$(PYTHON) -m venv .venv-clients
+	@.venv-clients/bin/pip install --quiet --disable-pip-version-check --requirement tests/clients.txt
+	@touch $@
+
 # torch first and pinned, so that a CPU build that lies on the disk is taken. Prometheus scrapes and
 # checks rules in the tests; it is in no Python package, and only root can install Debian's.
 .venv-dev/installed: pyproject.toml constraints.txt
@@ -44,5 +50,5 @@ bench: .venv-dev/installed
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends prometheus; } >/dev/null
 	@$(PYTHON) -m venv .venv-dev
 	@.venv-dev/bin/pip install $(PIP_FLAGS) torch==2.13.0
-	@.venv-dev/bin/pip install $(PIP_FLAGS) --editable '.[cpu,fetch,tracing,models,loadtest,dev]'
+	@.venv-dev/bin/pip install $(PIP_FLAGS) --editable '.[cpu,fetch,grpc,tracing,models,loadtest,dev]'
 	@touch $@

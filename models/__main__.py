@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.fetch import fetch
-from models.importing import import_folder
+from models.importing import import_folder, import_graph
 from models.locations import fetched
 from models.recipe import RECIPES, STAGES, RecipeError, in_parent_order, lineage
 from models.workshop import Workshop
@@ -28,8 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "import":
-            bundle = import_folder(
-                options.folder, options.family, options.variant, options.registry
+            where = (options.folder, options.family, options.variant, options.registry)
+            bundle = (
+                import_graph(*where, [label.strip() for label in options.labels.split(",")])
+                if options.labels
+                else import_folder(*where, pairs=options.pairs)
             )
             print(f"Imported as {bundle.folder}")
         elif options.command == "report":
@@ -102,7 +105,13 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--registry", type=Path, default=BUILT_REGISTRY)
     report.add_argument("--output", type=Path, default=REPORTS, help="holds a folder a family")
     imports = commands.add_parser("import", help="make a bundle of an exported Hugging Face folder")
-    imports.add_argument("folder", type=Path, help="holds model.onnx, tokenizer.json, config.json")
+    imports.add_argument(
+        "folder",
+        type=Path,
+        help="with model.onnx, tokenizer.json, config.json; or a graph",
+    )
+    imports.add_argument("--labels", help="of a graph of numbers: names with commas between")
+    imports.add_argument("--pairs", action="store_true", help="it reads two texts at a time")
     imports.add_argument("--family", required=True)
     imports.add_argument("--variant", required=True)
     imports.add_argument("--registry", type=Path, required=True)

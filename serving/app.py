@@ -8,7 +8,7 @@ import random
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from serving import routes
+from serving import routes, routes_v2
 from serving.asking import Api, RequestRecord
 from serving.errors import (
     InternalError,
@@ -35,8 +35,8 @@ from serving.tracing import Answered, Untraced, open_tracer
 
 VERSION = "0.1.0"
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
-_CLIENT_LEFT = 499
-_APIS = (routes.API,)
+CLIENT_LEFT = 499
+_APIS = (routes.API, routes_v2.API)
 _ENDPOINTS: dict[object, tuple[str, Api]] = {
     route.endpoint: (route.path, api)
     for api in _APIS
@@ -69,6 +69,7 @@ def create_app(
         yield
         for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks)
         service.close()
         await asyncio.to_thread(tracer.close)
 
@@ -95,7 +96,8 @@ async def _told(
     work: Coroutine[Any, Any, None], on_failed: Callable[[BaseException | None], None]
 ) -> None:
     try:
-        await work
+        with suppress(asyncio.CancelledError):
+            await work
     except Exception as error:  # noqa: BLE001  whatever it is, the server must stop and say it
         on_failed(error)
 
@@ -118,7 +120,7 @@ class App:
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
-        record = RequestRecord(_request_id(dict(scope["headers"])), time.monotonic())
+        record = RequestRecord(request_id(dict(scope["headers"])), time.monotonic())
         scope.setdefault("state", {}).update(record=record, service=self.service)
         status = 500
 
@@ -141,7 +143,7 @@ class App:
         finally:
             self.service.requests -= 1
             path = CLASSIFY_PATH if classifies else _endpoint(scope)[0]
-            self._record(scope, path, record, status)
+            self.record(scope, path, record, status)
 
     def refusal(self, scope: Scope, *, closing: bool) -> bytes | None:
         """The whole answer to a request for which there is no room; None for any other.
@@ -152,17 +154,18 @@ class App:
         if self.service.has_room or not _classifies(scope):
             return None
         headers = dict(scope["headers"])
-        record = RequestRecord(_request_id(headers), time.monotonic(), asks=True)
+        record = RequestRecord(request_id(headers), time.monotonic(), asks=True)
         try:
             record.caller = self.service.callers.identify(headers).name
             self.service.check_room(self.service.requests)
         except ServedError as error:
             record.error = error
-            self._record(scope, CLASSIFY_PATH, record, error.status)
+            self.record(scope, CLASSIFY_PATH, record, error.status)
             return _whole(error, record.request_id, closing=closing)
         return None
 
-    def _record(self, scope: Scope, endpoint: str, record: RequestRecord, status: int) -> None:
+    def record(self, scope: Scope, endpoint: str, record: RequestRecord, status: int) -> None:
+        """Count, log and trace a request that is over; of `scope` method, path and headers."""
         seconds = time.monotonic() - record.started_s
         recorder = self.service.runtime.recorder
         recorder.record_request(endpoint, record.model, status, seconds)
@@ -193,7 +196,8 @@ def _classifies(scope: Scope) -> bool:
     return path == CLASSIFY_PATH and scope["method"] == "POST"
 
 
-def _request_id(headers: Mapping[bytes, bytes]) -> str:
+def request_id(headers: Mapping[bytes, bytes]) -> str:
+    """The caller's own, if it may be one, else a new one; `headers` are ASGI's."""
     given = headers.get(b"x-request-id", b"").decode("latin-1")
     return given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
@@ -266,7 +270,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _client_left(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=_CLIENT_LEFT)
+    return Response(status_code=CLIENT_LEFT)
 
 
 async def _bug(request: Request, error: Exception) -> Response:

@@ -67,7 +67,10 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a request asks, whatever the protocol; `field` is its name for the inputs."""
+    """What a request asks, whatever the protocol; `field` is its name for the inputs.
+
+    `urgency` is asked for besides that of the headers; -1 asks for none.
+    """
 
     inputs: Sequence[Text | Row]
     model: str | None = None
@@ -75,28 +78,37 @@ class Question:
     truncate: bool = False
     deadline_ms: int | None = None
     allow_degraded: bool = True
+    urgency: int = -1
     field: str = "texts"
 
 
 async def ask(
-    scope: Scope,
-    receive: Receive,
-    parse: Callable[[bytes], Question],
-    media_types: Collection[str] = (JSON_TYPE,),
+    scope: Scope, receive: Receive, parse: Callable[[bytes], Question]
 ) -> tuple[str, FamilyAnswer]:
-    """The name of the family that was asked, and its answers. Raises what is to be refused.
+    """The name of the family that was asked, and its answers; `parse` makes a body a question.
 
-    `parse` makes the question of a body. A client that leaves frees its place in the queue, where
-    the server calls the scope's `on_disconnect`; it raises ClientDisconnect.
+    Raises what is to be refused.
+    """
+    async with asked(scope, receive) as (asker, body):
+        state = scope["state"]
+        return await answer(state["service"], state["record"], asker, parse(body))
+
+
+@asynccontextmanager
+async def asked(
+    scope: Scope, receive: Receive, media_types: Collection[str] = (JSON_TYPE,)
+) -> AsyncIterator[tuple["Asker", bytes]]:
+    """Who asks, and the body, while it is being answered. Raises what is to be refused.
+
+    A client that leaves frees its place in the queue, where the server calls the scope's
+    `on_disconnect`; it raises ClientDisconnect.
     """
     service: Service = scope["state"]["service"]
-    record: RequestRecord = scope["state"]["record"]
     headers = dict(scope["headers"])
     with Interrupt() as interrupt:
         scope["state"]["on_disconnect"] = lambda: interrupt(ClientDisconnect())
-        async with admitted(service, record, headers) as asker:
-            body = await read_body(headers, receive, interrupt, service.settings, media_types)
-            return await answer(service, record, asker, parse(body))
+        async with admitted(service, scope["state"]["record"], headers) as asker:
+            yield asker, await read_body(headers, receive, interrupt, service.settings, media_types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +148,11 @@ async def admitted(
         service.runtime.leave(caller)
 
 
+def deadline_s(service: Service, record: RequestRecord, deadline_ms: int | None = None) -> float:
+    """When a request is to be answered, on the service's clock."""
+    return record.started_s + (deadline_ms or service.settings.default_deadline_ms) / 1e3
+
+
 async def answer(
     service: Service, record: RequestRecord, asker: Asker, question: Question
 ) -> tuple[str, FamilyAnswer]:
@@ -143,16 +160,15 @@ async def answer(
     settings = service.settings
     try:
         _check_limits(question, settings)
-        deadline_ms = question.deadline_ms or settings.default_deadline_ms
-        deadline_s = record.started_s + deadline_ms / 1e3
-        family = await service.awake(question.model, deadline_s)
+        until_s = deadline_s(service, record, question.deadline_ms)
+        family = await service.awake(question.model, until_s)
         record.model, record.texts = family.name, len(question.inputs)
         if asker.caller.limits.any:
             service.runtime.charge(asker.caller, len(question.inputs))
         terms = Terms(
-            deadline_s=deadline_s,
+            deadline_s=until_s,
             truncate=question.truncate,
-            flow=Flow(asker.caller.name, asker.urgency),
+            flow=Flow(asker.caller.name, max(asker.urgency, question.urgency)),
             reuse=asker.reuse,
         )
         answered = await family.classify(
@@ -187,7 +203,11 @@ def _check_limits(question: Question, settings: Settings) -> None:
             value=len(question.inputs),
         )
     for index, text in enumerate(question.inputs):
-        if not isinstance(text, Row) and chars(text) > settings.max_text_chars:
+        if isinstance(text, Row):
+            continue
+        if not all(text if isinstance(text, tuple) else (text,)):
+            raise InvalidField("send no empty text", field=f"texts[{index}]", limit=1, value="")
+        if chars(text) > settings.max_text_chars:
             raise TextTooLong(
                 f"texts[{index}] has too many characters: split it",
                 field=f"texts[{index}]",

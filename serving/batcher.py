@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from serving.engine import Engine
+from serving.engine import Engine, answers_of
 from serving.errors import DeadlineMissed, EngineFailed, Overloaded, ServedError
 from serving.inputs import Item
 from serving.scheduler import ONLY_FLOW, Flow, Lane, Plan, Scheduler, VariantKey
@@ -206,9 +206,10 @@ class Batcher:
                 if not self._wakes.get():
                     return
                 continue
-            outcome: list[list[float]] | Exception
+            outcome: list[list[float] | EngineFailed] | Exception
             try:
-                outcome = self._logits(run.plan)
+                items = [text.owner.item for text in run.plan.texts]
+                outcome = answers_of(self._engines[run.plan.variant], items)
             except Exception as error:  # noqa: BLE001  whatever an engine raises fails its batch
                 outcome = error
             ended_s = self._clock()
@@ -229,15 +230,9 @@ class Batcher:
             self._runs.add(run)
             return run
 
-    def _logits(self, plan: Plan) -> list[list[float]]:
-        """A row a text."""
-        logits = self._engines[plan.variant].run([text.owner.item for text in plan.texts])
-        if len(logits) != len(plan.texts):
-            raise EngineFailed(f"the engine answered {len(logits)} of {len(plan.texts)} texts")
-        rows: list[list[float]] = logits.tolist()
-        return rows
-
-    def _finish(self, run: _Run, outcome: list[list[float]] | Exception, ended_s: float) -> None:
+    def _finish(
+        self, run: _Run, outcome: list[list[float] | EngineFailed] | Exception, ended_s: float
+    ) -> None:
         plan = run.plan
         if isinstance(outcome, Exception):
             failed = outcome if isinstance(outcome, ServedError) else EngineFailed(f"{outcome!r}")
@@ -249,6 +244,10 @@ class Batcher:
         self._on_batch(BatchReport(plan.variant, len(plan.texts), tokens, padding_tokens, engine_s))
         for waiting, row in zip(plan.texts, outcome, strict=True):
             text: Text = waiting.owner
+            if isinstance(row, EngineFailed):
+                self._sharing.forget(text)
+                text.fail(row)
+                continue
             self._sharing.finish(text, row)
             for group in text.groups:
                 queue_s = max(0.0, run.started_s - group.joined_s)

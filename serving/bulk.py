@@ -6,10 +6,11 @@ It does not know where the texts come from, nor where the answers go.
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from serving.bundle import Manifest
 from serving.classifier import probabilities
-from serving.engine import Engine
+from serving.engine import Engine, answers_of
 from serving.errors import EngineFailed
 from serving.inputs import Encoding, Text, chars
 from serving.tokenizer import Tokenizer
@@ -125,21 +126,13 @@ class Bulk:
         batches = batches_of(lengths, self._budget_tokens, packed=self._engine.packed)
         found: list[list[float] | str] = [""] * len(encodings)
         items = [[encodings[index] for index in batch] for batch in batches]
-        for batch, outcome in zip(batches, self._slots.map(self._run, items), strict=True):
+        for batch, outcome in zip(
+            batches, self._slots.map(partial(answers_of, self._engine), items), strict=True
+        ):
             for index, row in zip(batch, outcome, strict=True):
-                found[index] = row
+                found[index] = row.detail if isinstance(row, EngineFailed) else row
             on_texts(len(batch))
         failures = [row for row in found if isinstance(row, str)]
         if len(failures) == len(found) > 1:
             raise EngineFailed(f"not one text of many was answered: {failures[0]}")
         return found
-
-    def _run(self, items: Sequence[Encoding]) -> list[list[float] | str]:
-        """A failed batch is run again text by text, so that only the culprits have no answer."""
-        try:
-            rows: list[list[float] | str] = self._engine.run(items).tolist()
-        except EngineFailed as error:
-            if len(items) == 1:
-                return [error.detail]
-            return [self._run([each])[0] for each in items]
-        return rows

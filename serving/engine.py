@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from serving.errors import EngineFailed
 from serving.inputs import Item
 
 Logits = npt.NDArray[np.float32]
@@ -50,3 +51,15 @@ class Engine(Protocol):
         May be called from `slots` threads at a time.
         Raises EngineFailed when the runtime fails or a logit is not finite.
         """
+
+
+def answers_of(engine: Engine, batch: Sequence[Item]) -> list[list[float] | EngineFailed]:
+    """The logits of each, in order; what fails is run again one by one: only culprits have none."""
+    try:
+        logits = engine.run(batch)
+        if len(logits) != len(batch):
+            raise EngineFailed(f"the engine answered {len(logits)} of {len(batch)} texts")
+    except EngineFailed as error:
+        return [error] if len(batch) == 1 else [answers_of(engine, [each])[0] for each in batch]
+    rows: list[list[float] | EngineFailed] = logits.tolist()
+    return rows

@@ -10,11 +10,10 @@ import sys
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from serving.app import create_app
 from serving.link import Link
 from serving.logs import configure_logs
 from serving.remote import RemoteRuntime
-from serving.server import Server
+from serving.server import Server, open_app
 from serving.service import Service
 from serving.settings import read_settings
 
@@ -25,7 +24,7 @@ async def main(listener: socket.socket, link: socket.socket) -> int:
     configure_logs()
     runtime = RemoteRuntime(await Link.over(link))
     service = Service(settings, runtime)
-    server = Server(create_app(service, on_loaded=lambda _error: None), settings, listener)
+    server = Server(open_app(service, on_loaded=lambda _error: None), settings, listener)
 
     async def leave() -> None:
         await runtime.gone.wait()

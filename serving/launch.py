@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 import uvloop
 
 from serving import processes
-from serving.app import create_app
 from serving.catalogue import Catalogue
 from serving.engines import ENGINES, EngineName, MakeEngine
 from serving.listener import open_listener
 from serving.local_runtime import LocalRuntime
-from serving.server import Server, admin_server
+from serving.server import Server, admin_server, open_app
 from serving.service import Service
 from serving.settings import Settings
 
@@ -55,7 +54,7 @@ def serve(
     beside = [catalogue.run]
     if settings.admin_port:
         beside.append(admin_server(settings, catalogue, runtime).run_beside)
-    app = create_app(Service(settings, runtime), loaded, beside)
+    app = open_app(Service(settings, runtime), loaded, beside)
     server = Server(app, settings, open_listener(settings.host, settings.port))
     server.serve_forever()
     if failures:

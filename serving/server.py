@@ -5,9 +5,10 @@ It does not know what the application does.
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,12 +17,13 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.admin import create_admin
-from serving.app import App
+from serving.app import App, create_app
 from serving.catalogue import Catalogue
-from serving.errors import MalformedRequest
+from serving.errors import MalformedRequest, StartError
 from serving.listener import open_listener, refuse_new_connections
 from serving.local_runtime import LocalRuntime
 from serving.logs import log
+from serving.service import Service
 from serving.settings import Settings
 
 _MAX_HEAD_BYTES = 65_536
@@ -192,3 +194,23 @@ def admin_server(settings: Settings, catalogue: Catalogue, runtime: LocalRuntime
     """The admin API on its port. Raises StartError when that is taken."""
     listener = open_listener(settings.host, settings.admin_port, "SIZEWISE_ADMIN_PORT")
     return BesideServer(create_admin(settings, catalogue, runtime), listener)
+
+
+def open_app(
+    service: Service,
+    on_loaded: Callable[[BaseException | None], None],
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+) -> App:
+    """As create_app, with gRPC beside where there is a port for it. Raises StartError."""
+    if not service.settings.grpc_port:
+        return create_app(service, on_loaded, beside)
+    try:
+        from serving.grpc_v2 import GrpcServer  # noqa: PLC0415  who has no port needs no gRPC
+    except ModuleNotFoundError as error:
+        raise StartError(f"SIZEWISE_GRPC_PORT: {error}: install the grpc extra") from error
+
+    async def serve_grpc() -> None:
+        await GrpcServer(app, service.settings).run()
+
+    app = create_app(service, on_loaded, [*beside, serve_grpc])
+    return app

@@ -14,7 +14,7 @@ from serving.callers import Callers
 from serving.classifier import Classifier
 from serving.deployment import Deployment, Deployments, key
 from serving.errors import Draining, NotReady, Overloaded, UnknownModel
-from serving.family import Family, Served
+from serving.family import AUTO, Family, Served, order
 from serving.runtime import Runtime
 from serving.settings import Settings
 
@@ -148,6 +148,12 @@ class Service:
                 value=name,
             )
         return self.families[name]
+
+    def family_with(self, name: str, variant: str) -> Family:
+        """As `family`, and that it has this variant, if any is named. Raises UnknownVariant."""
+        family = self.family(name)
+        order(family.manifests, variant or AUTO, allow_degraded=False)
+        return family
 
     async def awake(self, name: str | None, deadline_s: float) -> Family:
         """As `family`, but one that rests is loaded, until the deadline on the service's clock."""

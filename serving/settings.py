@@ -67,6 +67,9 @@ class Settings(BaseModel):
         le=1 << 40,
         description="Most GPU memory for each variant, in bytes; 0 sets no limit.",
     )
+    grpc_port: int = Field(
+        0, ge=0, le=65535, description="TCP port of the V2 protocol over gRPC; 0 has none."
+    )
     admin_port: int = Field(0, ge=0, le=65535, description="TCP port of the admin API; 0 has none.")
     admin_key: SecretStr | None = Field(
         None, min_length=8, description="The admin API wants `Authorization: Bearer <key>`."

@@ -23,6 +23,7 @@ DECIDED = {
     "callers",
     "admin_port",
     "admin_key",
+    "grpc_port",
 }
 
 BAD = [

@@ -36,8 +36,11 @@ FLOORS = [
     {"remote", "service", "catalogue"},
     {"body"},
     {"asking"},
-    {"routes", "tracing"},
+    {"v2_tensors"},
+    {"v2", "v2_messages"},
+    {"routes", "routes_v2", "tracing"},
     {"app", "admin"},
+    {"grpc_v2"},
     {"server"},
     {"front", "offline"},
     {"processes"},
@@ -49,7 +52,7 @@ MODELS_MAY_IMPORT = {
     "errors",
 }  # fmt: skip
 ONE_HOME = {
-    "fastapi": {"admin", "app", "asking", "routes", "body", "server", "schemas"},
+    "fastapi": {"admin", "app", "asking", "routes", "routes_v2", "body", "server", "schemas"},
     "prometheus_client": {"metrics"},
     "onnxruntime": {"ort_engine"},
     "openvino": {"openvino_engine"},

@@ -87,6 +87,16 @@ seccompProfile: {type: RuntimeDefault}
 {{- if .Values.apiKey.existingSecret }}
 {{ include "sizewise.apiKeyEnv" . }}
 {{- end }}
+{{- if .Values.grpc.enabled }}
+- {name: SIZEWISE_GRPC_PORT, value: {{ .Values.grpc.port | quote }}}
+{{- end }}
+{{- with .Values.admin }}
+{{- if .existingSecret }}
+- {name: SIZEWISE_ADMIN_PORT, value: {{ .port | quote }}}
+- name: SIZEWISE_ADMIN_KEY
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .key }}}}
+{{- end }}
+{{- end }}
 {{- if .Values.callers.existingSecret }}
 - {name: SIZEWISE_CALLERS, value: {{ printf "/etc/sizewise/%s" .Values.callers.key }}}
 {{- end }}

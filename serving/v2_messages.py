@@ -1,0 +1,112 @@
+"""The messages of the Open Inference Protocol V2 over gRPC, and of gRPC's health check.
+
+Built from the tables below, whose names, numbers and types are the protocol's; entries of a map
+are messages of their own, which is how a map travels. It does not know what the messages mean.
+"""
+
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+
+_ONE_OF = "parameter_choice"
+_PARAMETER = {
+    "bool_param": (1, "bool"),
+    "int64_param": (2, "int64"),
+    "string_param": (3, "string"),
+    "double_param": (4, "double"),
+    "uint64_param": (5, "uint64"),
+}
+_METADATA = {"name": (1, "string"), "datatype": (2, "string"), "shape": (3, "int64*")}
+_MODEL = {"name": (1, "string"), "version": (2, "string")}
+_PARAMETERS = {"parameters": (4, "ParameterEntry*")}
+_TENSOR = {**_METADATA, **_PARAMETERS, "contents": (5, "InferTensorContents")}
+_INFER = {"model_name": (1, "string"), "model_version": (2, "string"), "id": (3, "string")}
+_MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
+    "InferParameter": _PARAMETER,
+    "ParameterEntry": {"key": (1, "string"), "value": (2, "InferParameter")},
+    "InferTensorContents": {
+        "bool_contents": (1, "bool*"),
+        "int_contents": (2, "int32*"),
+        "int64_contents": (3, "int64*"),
+        "uint_contents": (4, "uint32*"),
+        "uint64_contents": (5, "uint64*"),
+        "fp32_contents": (6, "float*"),
+        "fp64_contents": (7, "double*"),
+        "bytes_contents": (8, "bytes*"),
+    },
+    "TensorMetadata": _METADATA,
+    "InferTensor": _TENSOR,
+    "RequestedOutput": {"name": (1, "string"), "parameters": (2, "ParameterEntry*")},
+    "Empty": {},
+    "ServerLiveResponse": {"live": (1, "bool")},
+    "ReadyResponse": {"ready": (1, "bool")},
+    "ServerMetadataResponse": {
+        "name": (1, "string"),
+        "version": (2, "string"),
+        "extensions": (3, "string*"),
+    },
+    "ModelRequest": _MODEL,
+    "ModelMetadataResponse": {
+        "name": (1, "string"),
+        "versions": (2, "string*"),
+        "platform": (3, "string"),
+        "inputs": (4, "TensorMetadata*"),
+        "outputs": (5, "TensorMetadata*"),
+    },
+    "ModelInferRequest": {
+        **_INFER,
+        **_PARAMETERS,
+        "inputs": (5, "InferTensor*"),
+        "outputs": (6, "RequestedOutput*"),
+        "raw_input_contents": (7, "bytes*"),
+    },
+    "ModelInferResponse": {
+        **_INFER,
+        **_PARAMETERS,
+        "outputs": (5, "InferTensor*"),
+        "raw_output_contents": (6, "bytes*"),
+    },
+    "HealthCheckRequest": {"service": (1, "string")},
+    "HealthCheckResponse": {"status": (1, "int32")},
+}
+
+
+def _file() -> FileDescriptorProto:
+    file = FileDescriptorProto(name="sizewise/v2.proto", package="sizewise.v2", syntax="proto3")
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        if fields is _PARAMETER:
+            message.oneof_decl.add(name=_ONE_OF)
+        for field, (number, kind) in fields.items():
+            added = message.field.add(name=field, number=number)
+            many = kind.endswith("*")
+            kind = kind.removesuffix("*")  # noqa: PLW2901
+            added.label = added.LABEL_REPEATED if many else added.LABEL_OPTIONAL
+            if kind in _MESSAGES:
+                added.type = added.TYPE_MESSAGE
+                added.type_name = f".sizewise.v2.{kind}"
+            else:
+                added.type = FieldDescriptorProto.Type.Value(f"TYPE_{kind.upper()}")
+            if fields is _PARAMETER:
+                added.oneof_index = 0
+    return file
+
+
+_POOL = DescriptorPool()
+_POOL.Add(_file())
+
+
+def message(name: str) -> Any:
+    """The class of the messages of this name."""
+    return GetMessageClass(_POOL.FindMessageTypeByName(f"sizewise.v2.{name}"))
+
+
+def parameters_of(entries: Any) -> dict[str, Any]:
+    """A map of parameters as plain values."""
+    return {
+        entry.key: getattr(entry.value, choice)
+        for entry in entries
+        if (choice := entry.value.WhichOneof(_ONE_OF))
+    }
