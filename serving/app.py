@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from serving import routes, routes_v2
+from serving import routes, routes_classify, routes_huggingface, routes_tei, routes_v2
 from serving.asking import Api, RequestRecord
 from serving.errors import (
     InternalError,
@@ -36,7 +36,7 @@ from serving.tracing import Answered, Untraced, open_tracer
 VERSION = "0.1.0"
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 CLIENT_LEFT = 499
-_APIS = (routes.API, routes_v2.API)
+_APIS = (routes.API, routes_v2.API, routes_tei.API, routes_huggingface.API, routes_classify.API)
 _ENDPOINTS: dict[object, tuple[str, Api]] = {
     route.endpoint: (route.path, api)
     for api in _APIS

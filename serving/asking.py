@@ -4,8 +4,9 @@ It does not know how a question or its answer is written: that is the protocol's
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,6 +48,10 @@ class RequestRecord:
     asked_s: float = 0.0
     stages: tuple[tuple[str, float], ...] = ()
     error: ServedError | None = None
+
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self.started_s
 
 
 class Refusal(NamedTuple):
@@ -157,9 +162,8 @@ async def answer(
     service: Service, record: RequestRecord, asker: Asker, question: Question
 ) -> tuple[str, FamilyAnswer]:
     """As `ask`, for a question that has been admitted and read."""
-    settings = service.settings
-    try:
-        _check_limits(question, settings)
+    with named(question.field):
+        check_limits(question, service.settings)
         until_s = deadline_s(service, record, question.deadline_ms)
         family = await service.awake(question.model, until_s)
         record.model, record.texts = family.name, len(question.inputs)
@@ -177,9 +181,6 @@ async def answer(
             variant=question.variant,
             allow_degraded=question.allow_degraded,
         )
-    except ServedError as error:
-        error.rename("texts", question.field)
-        raise
     classified = answered.classified
     service.runtime.recorder.record_classified(family.name, classified, answered.degraded)
     record.variant, record.tokens = classified.variant, classified.tokens
@@ -193,7 +194,17 @@ async def answer(
     return family.name, answered
 
 
-def _check_limits(question: Question, settings: Settings) -> None:
+@contextmanager
+def named(field: str) -> Iterator[None]:
+    """Let errors call the inputs as the protocol does."""
+    try:
+        yield
+    except ServedError as error:
+        error.rename("texts", field)
+        raise
+
+
+def check_limits(question: Question, settings: Settings) -> None:
     """Raises TooManyTexts, TextTooLong or InvalidField."""
     if len(question.inputs) > settings.max_texts:
         raise TooManyTexts(

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Protocol, cast
 
 from serving.batcher import Clock
@@ -54,6 +55,7 @@ class Classified:
     version: str
     labels: list[str]
     multi_label: bool
+    temperature: float
     answers: list[Answer]
     tokens: int
     asked_s: float
@@ -62,6 +64,11 @@ class Classified:
     def labels_of(self, answer: Answer) -> list[str]:
         """The labels that hold: the likeliest, or with multi_label all from 0.5 on."""
         return labels_that_hold(self.labels, answer.scores, multi_label=self.multi_label)
+
+    def ranked(self, scores: Sequence[float]) -> list[dict[str, str | float]]:
+        """Every label with its score, the highest first, as most protocols say it."""
+        pairs = sorted(zip(scores, self.labels, strict=True), key=itemgetter(0), reverse=True)
+        return [{"label": label, "score": score} for score, label in pairs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,7 @@ class Classifier:
             version=self.manifest.version,
             labels=self.manifest.labels,
             multi_label=self._multi_label,
+            temperature=self.manifest.temperature,
             answers=[
                 Answer(
                     probabilities(self.manifest, answer.logits),

@@ -67,6 +67,12 @@ class ServedError(SizewiseError):
         self.value = value
         self.retry_after_s = retry_after_s
 
+    def sentence(self) -> str:
+        """All that problem+json would say, for protocols that have one string for it."""
+        parts = {"field": self.field, "limit": self.limit, "value": self.value}
+        said = ", ".join(f"{name}: {part}" for name, part in parts.items() if part is not None)
+        return f"{self.title}: {self.detail}" + (f" ({said})" if said else "")
+
     def rename(self, old: str, new: str) -> None:
         """Call the field `old`, or a part of it, as the protocol calls it."""
         if self.field and (self.field == old or self.field.startswith(f"{old}[")):

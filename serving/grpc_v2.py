@@ -16,7 +16,7 @@ from serving.errors import ClientError, InternalError, InvalidField, ServedError
 from serving.logs import LOGGER, log
 from serving.service import Service
 from serving.settings import Settings
-from serving.v2 import EXTENSIONS, Infer, Wanted, metadata, outputs, question, sentence
+from serving.v2 import EXTENSIONS, Infer, Wanted, metadata, outputs, question
 from serving.v2_messages import message, parameters_of
 from serving.v2_tensors import BYTES, Tensor, from_binary, text_of, to_binary
 
@@ -209,7 +209,7 @@ async def _abort(context: Any, error: ServedError) -> None:
     if isinstance(error, ClientError):
         usual = grpc.StatusCode.INVALID_ARGUMENT
     trailing = [("retry-after", str(error.retry_after_s))] if error.retry_after_s else []
-    await context.abort(_CODES.get(error.status, usual), sentence(error), tuple(trailing))
+    await context.abort(_CODES.get(error.status, usual), error.sentence(), tuple(trailing))
 
 
 def _wanted(output: Any, at: int) -> Wanted:

@@ -14,7 +14,7 @@ from serving.asking import Api, Refusal, answer, asked, deadline_s
 from serving.body import JSON_TYPE, parse_body
 from serving.errors import InvalidField, ServedError
 from serving.service import Service
-from serving.v2 import EXTENSIONS, Infer, Wanted, metadata, outputs, question, sentence
+from serving.v2 import EXTENSIONS, Infer, Wanted, metadata, outputs, question
 from serving.v2_tensors import BYTES, Tensor, from_binary, to_binary
 
 BINARY_TYPE = "application/octet-stream"
@@ -244,7 +244,7 @@ def _response(said: dict[str, Any], tensors: Sequence[Tensor], binary: set[str])
 def _refusal(error: ServedError, _request_id: str) -> Refusal:
     """422 is 400 here, as in Triton; the message has all that problem+json would."""
     status = 400 if error.status == 422 else error.status
-    return Refusal(status, to_json({"error": sentence(error)}), JSON_TYPE)
+    return Refusal(status, to_json({"error": error.sentence()}), JSON_TYPE)
 
 
 API = Api(router, _refusal)

@@ -127,15 +127,14 @@ class Service:
             raise NotReady("the models are not loaded: wait for /health/ready", retry_after_s=1)
 
     def family(self, name: str | None) -> Family:
-        """The family of this name, or the only one there is when no name is given.
+        """The family of this name, or without a name the default or the only one.
 
         Raises NotReady or UnknownModel.
         """
         self.check_alive()
+        name = self._name(name)
         resting, unloaded = self.deployments.resting, self.deployments.unloaded
-        known = sorted({*self.families, *resting, *unloaded})
-        if name is None and len(known) == 1:
-            name = known[0]
+        known = self._known()
         if name in unloaded:
             raise NotReady(f"{name} has been unloaded by an operator: ask for it to be loaded")
         if name in resting:
@@ -149,6 +148,14 @@ class Service:
             )
         return self.families[name]
 
+    def _known(self) -> list[str]:
+        resting, unloaded = self.deployments.resting, self.deployments.unloaded
+        return sorted({*self.families, *resting, *unloaded})
+
+    def _name(self, given: str | None) -> str | None:
+        known = self._known()
+        return given or self.settings.default_model or (known[0] if len(known) == 1 else None)
+
     def family_with(self, name: str, variant: str) -> Family:
         """As `family`, and that it has this variant, if any is named. Raises UnknownVariant."""
         family = self.family(name)
@@ -157,9 +164,8 @@ class Service:
 
     async def awake(self, name: str | None, deadline_s: float) -> Family:
         """As `family`, but one that rests is loaded, until the deadline on the service's clock."""
-        if name is None and len(self.deployments.resting) == 1 and not self.families:
-            (name,) = self.deployments.resting
-        while name in self.deployments.resting:
+        name = self._name(name)
+        while name is not None and name in self.deployments.resting:
             self.runtime.wake(name)
             try:
                 await asyncio.wait_for(self._changed.wait(), deadline_s - self._clock())

@@ -45,6 +45,12 @@ class Settings(BaseModel):
     variants: tuple[str, ...] = Field(
         (), description="Names of the variants to load, with commas between; all when empty."
     )
+    default_model: str = Field(
+        "",
+        max_length=128,
+        description="Family that answers who names none; needed where there are several and a "
+        "protocol cannot name one.",
+    )
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the engine runs.")
     engine: Literal["auto", "onnxruntime", "openvino"] = Field(
         "auto",

@@ -5,6 +5,7 @@ It does not know what an encoding is used for, nor which thread it runs on.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import tokenizers
 
@@ -21,6 +22,16 @@ def open_tokenizer(bundle: Bundle) -> "Tokenizer | None":
     return Tokenizer(bundle.tokenizer_path, manifest.max_length, pairs=manifest.pairs)
 
 
+class Token(NamedTuple):
+    """One token: its number in the vocabulary, and from where to where it is in the text."""
+
+    id: int
+    text: str
+    special: bool
+    start: int
+    stop: int
+
+
 class Tokenizer:
     """A tokenizer.json with the model's length limit. Thread-safe; releases the GIL."""
 
@@ -31,6 +42,8 @@ class Tokenizer:
         except Exception as error:  # tokenizers raises bare Exception
             raise BundleError(f"{path} is not a tokenizers file: {error}") from error
         self._tokenizer.no_padding()
+        self._whole = tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
+        self._whole.no_truncation()
         self._tokenizer.enable_truncation(max_length)
         self._special_tokens = self._tokenizer.num_special_tokens_to_add(False)
         self._special_tokens_of_pair = self._tokenizer.num_special_tokens_to_add(True)
@@ -45,6 +58,16 @@ class Tokenizer:
             if isinstance(text, str)
             else Encoding(raw.ids, self._length_of_pair(text, raw), raw.type_ids)
             for text, raw in zip(texts, self._tokenizer.encode_batch_fast(list(texts)), strict=True)
+        ]
+
+    def tokens(self, text: str, *, special: bool) -> list[Token]:
+        """The tokens of a whole text, the special ones only if asked for."""
+        whole = self._whole.encode(text, add_special_tokens=special)
+        return [
+            Token(number, token, bool(is_special), start, stop)
+            for number, token, is_special, (start, stop) in zip(
+                whole.ids, whole.tokens, whole.special_tokens_mask, whole.offsets, strict=True
+            )
         ]
 
     def _rest(self, raw: tokenizers.Encoding) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from serving.asking import Question
 from serving.bundle import Manifest
-from serving.errors import InvalidField, ServedError
+from serving.errors import InvalidField
 from serving.family import AUTO, Family, FamilyAnswer, by_preference
 from serving.inputs import Row, Text
 from serving.v2_tensors import BYTES, Tensor, array
@@ -218,10 +218,3 @@ def _flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
     if not isinstance(value, bool):
         raise InvalidField(f"{name} is true or false", field=f"parameters.{name}", value=value)
     return value
-
-
-def sentence(error: ServedError) -> str:
-    """The detail, with the field, the limit and the value where there are."""
-    parts = {"field": error.field, "limit": error.limit, "value": error.value}
-    said = ", ".join(f"{name}: {value}" for name, value in parts.items() if value is not None)
-    return f"{error.title}: {error.detail}" + (f" ({said})" if said else "")

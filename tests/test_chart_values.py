@@ -23,6 +23,7 @@ DECIDED = {
     "callers",
     "admin_port",
     "admin_key",
+    "default_model",
     "grpc_port",
 }
 
