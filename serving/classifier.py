@@ -4,7 +4,6 @@ It does not know which variant a request should take (family.py) or how batches 
 """
 
 import asyncio
-import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from serving.deployment import key
 from serving.errors import InvalidField, TextTooLong
 from serving.inputs import Item, Row, Text, chars
 from serving.scheduler import ONLY_FLOW, Flow, VariantKey
+from serving.scores import sigmoid, softmax
 from serving.sharing import Answered
 from serving.tokenizer import Tokenizer
 
@@ -200,16 +200,3 @@ def labels_that_hold(
     if multi_label:
         return [label for label, score in zip(labels, scores, strict=True) if score >= _HOLDS_FROM]
     return [labels[scores.index(max(scores))]]
-
-
-def softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
-    """Probabilities that sum to 1, from one text's finite logits (temperature: Guo et al. 2017)."""
-    largest = max(logits)
-    exponentials = [math.exp((logit - largest) / temperature) for logit in logits]
-    total = sum(exponentials)
-    return [exponential / total for exponential in exponentials]
-
-
-def sigmoid(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
-    """Independent probabilities, from one text's finite logits."""
-    return [0.5 * (1.0 + math.tanh(0.5 * logit / temperature)) for logit in logits]

@@ -11,9 +11,10 @@ from pydantic_core import to_json
 
 from serving.asking import Api, Question, Refusal, answer, asked
 from serving.body import JSON_TYPE, parse_body
-from serving.classifier import Answer, Classified, sigmoid, softmax
+from serving.classifier import Answer, Classified
 from serving.errors import InvalidField, ServedError
 from serving.inputs import Text
+from serving.scores import sigmoid, softmax
 
 router = APIRouter()
 

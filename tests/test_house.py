@@ -18,8 +18,9 @@ BANNED_NAMES = {
 
 # serving's floors, lowest first; a module imports only from floors below its own.
 FLOORS = [
-    {"errors", "cores", "cost_model", "interrupt", "layout", "link", "logs", "progress"},
+    {"errors", "cores", "cost_model", "interrupt", "layout", "link", "logs", "progress", "scores"},
     {"bundle", "settings", "scheduler", "limits"},
+    {"cascade"},
     {"deployment", "callers"},
     {"listener"},
     {"inputs"},
@@ -49,7 +50,7 @@ FLOORS = [
 ]
 MODELS_MAY_IMPORT = {
     "bundle", "registry", "tokenizer", "inputs", "engine", "signature", "engines", "ort_engine",
-    "errors",
+    "errors", "cascade",
 }  # fmt: skip
 ONE_HOME = {
     "fastapi": {

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.classifier import sigmoid, softmax
+from serving.scores import sigmoid, softmax
 
 LOGITS = st.lists(st.floats(-3e38, 3e38), min_size=1, max_size=8)
 
