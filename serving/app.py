@@ -187,6 +187,7 @@ class App:
             variant=record.variant,
             texts=record.texts,
             tokens=record.tokens,
+            degraded=record.degraded,
             **(ids._asdict() if ids else {}),
         )
 

@@ -18,12 +18,13 @@ from serving.body import JSON_TYPE, read_body
 from serving.callers import Caller
 from serving.classifier import Terms
 from serving.errors import InvalidField, ServedError, TextTooLong, TooManyTexts
-from serving.family import AUTO, FamilyAnswer
+from serving.family import FamilyAnswer
 from serving.inputs import Row, Text, chars
 from serving.interrupt import Interrupt
-from serving.scheduler import Flow
+from serving.ladder import ANY, Wish
 from serving.service import Service
 from serving.settings import Settings
+from serving.waiting import Flow
 
 _URGENCY = re.compile(rb"(?:^|,)\s*u\s*=\s*([0-7])\s*(?:[;,]|$)")
 _NO_REUSE = re.compile(rb"(?:^|,)\s*no-(?:cache|store)\s*(?:[=,]|$)", re.IGNORECASE)
@@ -45,6 +46,7 @@ class RequestRecord:
     variant: str = ""
     texts: int = 0
     tokens: int = 0
+    degraded: bool = False
     asked_s: float = 0.0
     stages: tuple[tuple[str, float], ...] = ()
     error: ServedError | None = None
@@ -79,10 +81,9 @@ class Question:
 
     inputs: Sequence[Text | Row]
     model: str | None = None
-    variant: str = AUTO
+    wish: Wish = ANY
     truncate: bool = False
     deadline_ms: int | None = None
-    allow_degraded: bool = True
     urgency: int = -1
     field: str = "texts"
 
@@ -176,18 +177,15 @@ async def answer(
             reuse=asker.reuse,
         )
         answered = await family.classify(
-            question.inputs,
-            terms,
-            variant=question.variant,
-            allow_degraded=question.allow_degraded,
+            question.inputs, terms, question.wish, service.steps(family, terms.flow)
         )
-    classified = answered.classified
-    service.runtime.recorder.record_classified(family.name, classified, answered.degraded)
-    record.variant, record.tokens = classified.variant, classified.tokens
-    record.asked_s = classified.asked_s
-    last = max(classified.answers, key=lambda text: text.queue_s + text.engine_s)
+    service.runtime.recorder.record_answer(answered)
+    record.variant, record.tokens = answered.variant, answered.tokens
+    record.degraded = answered.degraded
+    record.asked_s = answered.passes[0].asked_s
+    last = max(answered.answers, key=lambda text: text.queue_s + text.engine_s)
     record.stages = (
-        ("tokenize", classified.tokenize_s),
+        ("tokenize", answered.tokenize_s),
         ("queue", last.queue_s),
         ("engine", last.engine_s),
     )

@@ -13,8 +13,9 @@ from threading import Lock, Thread
 from serving.engine import Engine, answers_of
 from serving.errors import DeadlineMissed, EngineFailed, Overloaded, ServedError
 from serving.inputs import Item
-from serving.scheduler import ONLY_FLOW, Flow, Lane, Plan, Scheduler, VariantKey
+from serving.scheduler import Lane, Plan, Scheduler
 from serving.sharing import Answered, Group, Sharing, Text
+from serving.waiting import ONLY_FLOW, Flow, VariantKey, Waiting
 
 Clock = Callable[[], float]
 _WATCHES_PER_TIMEOUT = 4
@@ -121,12 +122,13 @@ class Batcher:
         flow: Flow = ONLY_FLOW,
         *,
         reuse: bool = True,
+        since_s: float | None = None,
     ) -> list[Answered]:
         """Answer all items (>= 1), in order; all of them join the queue or none does.
 
         `deadline_s` is on the batcher's clock. It is kept before the work, not after: a text
         whose batch has begun is answered even when the batch ends late. With `reuse`, what is
-        known or runs already is not run again.
+        known or runs already is not run again. `since_s`: see Scheduler.add.
         Raises Overloaded when the queue has no room or is too long for the deadline,
         DeadlineMissed when the deadline would be missed with nobody before it or has passed in
         the queue, EngineFailed when a batch with one of the texts fails.
@@ -135,7 +137,10 @@ class Batcher:
         group = Group(self._loop.create_future(), now_s, [None] * len(items))
         fresh = self._sharing.collect(group, variant, items, reuse=reuse)
         with self._lock:
-            self._enqueue(group, fresh, variant, deadline_s - now_s, flow)
+            if fresh:
+                self._admit(variant, [text.item for text in fresh], deadline_s - now_s, flow)
+            for text in group.wanted:
+                text.waiting = self._place(text, variant, flow, since_s)
         if len(fresh) < len(items):
             self._on_reuse(variant, group.known, len(items) - len(fresh) - group.known)
         if not group.wanted:
@@ -154,16 +159,10 @@ class Batcher:
             timer.cancel()
             self._withdraw(group)
 
-    def _enqueue(
-        self, group: Group, fresh: Sequence[Text], variant: VariantKey, left_s: float, flow: Flow
-    ) -> None:
-        if fresh:
-            self._admit(variant, [text.item for text in fresh], left_s, flow)
-        for text in group.wanted:
-            if text.waiting:
-                text.waiting = self._scheduler.hasten(text.waiting, flow)
-            else:
-                text.waiting = self._scheduler.add(variant, text.item.length, text, flow)
+    def _place(self, text: Text, variant: VariantKey, flow: Flow, since_s: float | None) -> Waiting:
+        if text.waiting:
+            return self._scheduler.hasten(text.waiting, flow)
+        return self._scheduler.add(variant, text.item.length, text, flow, since_s)
 
     def _admit(self, variant: VariantKey, items: Sequence[Item], left_s: float, flow: Flow) -> None:
         waiting = self._scheduler.waiting_texts(variant, flow)
@@ -251,7 +250,7 @@ class Batcher:
             self._sharing.finish(text, row)
             for group in text.groups:
                 queue_s = max(0.0, run.started_s - group.joined_s)
-                group.answer(text, Answered(row, queue_s, engine_s))
+                group.answer(text, Answered(row, queue_s, engine_s, waiting.turn[0]))
 
     def _fail(self, plan: Plan, error: ServedError) -> None:
         for waiting in plan.texts:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -24,6 +24,7 @@ CARD_NAME = "README.md"
 JUDGED_SPLIT = "test"
 VERSION_HEX_DIGITS = 16
 
+Parsed = TypeVar("Parsed", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
@@ -238,7 +239,7 @@ def write_manifest(folder: Path, **fields: Any) -> Manifest:
         **fields, files=files, bytes=sum(file.bytes for file in files.values())
     )
     draft = draft.model_copy(update={"version": draft.content_version()})
-    manifest = _parse(draft.model_dump_json(warnings=False), folder)
+    manifest = parse(Manifest, draft.model_dump_json(warnings=False), folder / MANIFEST_NAME)
     _check_config(folder, manifest)
     (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n")
     return manifest
@@ -253,7 +254,7 @@ def read_bundle(folder: Path) -> Bundle:
         text = (folder / MANIFEST_NAME).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder}: manifest.json cannot be read ({error})") from error
-    return Bundle(folder, _parse(text, folder))
+    return Bundle(folder, parse(Manifest, text, folder / MANIFEST_NAME))
 
 
 def verify(bundle: Bundle) -> None:
@@ -270,13 +271,14 @@ def verify(bundle: Bundle) -> None:
     _check_config(bundle.folder, bundle.manifest)
 
 
-def _parse(text: str, folder: Path) -> Manifest:
+def parse(model: type[Parsed], text: str, where: Path | str) -> Parsed:
+    """What a file says. Raises BundleError naming the file and the field."""
     try:
-        return Manifest.model_validate_json(text)
+        return model.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the manifest"
-        raise BundleError(f"{folder / MANIFEST_NAME}: {where}: {first['msg']}") from error
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BundleError(f"{where}: {field}: {first['msg']}") from error
 
 
 def _check_config(folder: Path, manifest: Manifest) -> None:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from serving.bundle import Estimate, Manifest, Name, Paired, Sha256
 from serving.errors import BundleError
@@ -143,6 +143,16 @@ class Cascade(_Strict):
         return self
 
     @property
+    def allowed_disagreement(self) -> float:
+        """More than this share of answers that differ from the reference's breaks the guarantee.
+
+        For accuracy, more than calibration leaves possible.
+        """
+        if self.target.loss == "agreement" and not self.target.each_label:
+            return self.target.max_loss
+        return self.disagreement.high
+
+    @property
     def escalations(self) -> float:
         """Expected times that a text is handed on."""
         return sum(stage.reach for stage in self.stages[1:])
@@ -166,17 +176,11 @@ def confidence(
     return raw
 
 
-def parse_cascade(text: str, manifests: Mapping[str, Manifest]) -> Cascade:
-    """A family's cascade.json, checked against the variants that are served.
+def check_cascade(cascade: Cascade, manifests: Mapping[str, Manifest]) -> None:
+    """Raises BundleError when a cascade is stale: made for other versions than these, by variant.
 
-    Raises BundleError when it is malformed, or stale: made for other versions than these.
+    `manifests` are of the variants that are served.
     """
-    try:
-        cascade = Cascade.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise BundleError(f"{CASCADE_NAME}: {where}: {first['msg']}") from error
     for stage in cascade.stages:
         served = manifests.get(stage.variant)
         if served is None or (served.family, served.version) != (cascade.family, stage.version):
@@ -191,4 +195,3 @@ def parse_cascade(text: str, manifests: Mapping[str, Manifest]) -> Cascade:
     }
     if len(kinds) > 1:
         raise BundleError(f"{CASCADE_NAME}: its variants have different labels")
-    return cascade

@@ -9,14 +9,28 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from serving.bundle import Bundle
-from serving.deployment import Deployment, Deployments, Traffic, bundles_of, deployments_of
+from serving.bundle import Bundle, parse
+from serving.cascade import CASCADE_NAME, Cascade, check_cascade
+from serving.deployment import (
+    Deployment,
+    Deployments,
+    Policy,
+    Traffic,
+    bundles_of,
+    deployments_of,
+)
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.local_runtime import LocalRuntime
 from serving.logs import log
-from serving.registry import BESIDE, TRAFFIC_NAME, Found, check_names, fingerprint, scan
+from serving.registry import (
+    BESIDE,
+    POLICY_NAME,
+    TRAFFIC_NAME,
+    Found,
+    check_names,
+    fingerprint,
+    scan,
+)
 from serving.settings import Settings
 
 Family = Mapping[str, Deployment]
@@ -146,7 +160,20 @@ class Catalogue:
                     families[name] = loaded
                     used_bytes += its_bytes
             self.found = found
-            await self._now(Deployments(families, refused, frozenset(resting), frozenset(unloaded)))
+            await self._now(
+                Deployments(
+                    families,
+                    {
+                        family: cascade
+                        for family, variants in families.items()
+                        if (cascade := self._cascade(family, variants, found, refused))
+                    },
+                    {family: self._policy(family, found, refused) for family in families},
+                    refused,
+                    frozenset(resting),
+                    frozenset(unloaded),
+                )
+            )
 
     async def _now(self, deployments: Deployments) -> None:
         if replace(deployments, revision=self.served.revision) == self.served:
@@ -209,12 +236,35 @@ class Catalogue:
     def _traffic(self, family: str, found: Found) -> Traffic:
         if family in self.told:
             return self.told[family]
+        return parse(Traffic, found.texts[family].get(TRAFFIC_NAME, "{}"), TRAFFIC_NAME)
+
+    def _policy(self, family: str, found: Found, refused: dict[str, str]) -> Policy:
+        """What policy.json says; the one before where it says nothing sensible."""
         try:
-            return Traffic.model_validate_json(found.traffic.get(family, "{}"))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the file"
-            raise BundleError(f"{TRAFFIC_NAME}: {where}: {first['msg']}") from error
+            return parse(Policy, found.texts[family].get(POLICY_NAME, "{}"), POLICY_NAME)
+        except BundleError as error:
+            refused[str(found.folders[family] / POLICY_NAME)] = error.detail
+            return self.served.policies.get(family, Policy())
+
+    def _cascade(
+        self, family: str, variants: Family, found: Found, refused: dict[str, str]
+    ) -> Cascade | None:
+        """What cascade.json says; where that is refused, the one before if it is not stale."""
+        if CASCADE_NAME not in found.texts[family]:
+            return None
+        manifests = {name: each.live.manifest for name, each in variants.items()}
+        try:
+            cascade = parse(Cascade, found.texts[family][CASCADE_NAME], CASCADE_NAME)
+            check_cascade(cascade, manifests)
+        except BundleError as error:
+            refused[str(found.folders[family] / CASCADE_NAME)] = error.detail
+            before = self.served.cascades.get(family)
+            with suppress(BundleError):
+                if before:
+                    check_cascade(before, manifests)
+                    return before
+            return None
+        return cascade
 
     async def _loaded(
         self, family: str, wanted: Family, refused: dict[str, str]

@@ -15,10 +15,10 @@ from serving.bundle import Bundle, Manifest
 from serving.deployment import key
 from serving.errors import InvalidField, TextTooLong
 from serving.inputs import Item, Row, Text, chars
-from serving.scheduler import ONLY_FLOW, Flow, VariantKey
 from serving.scores import sigmoid, softmax
 from serving.sharing import Answered
 from serving.tokenizer import Tokenizer
+from serving.waiting import ONLY_FLOW, Flow, VariantKey
 
 # About 0.2 ms of tokenization: less than handing it to a thread and back costs.
 _INLINE_CHARS = 1000
@@ -32,34 +32,29 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The probabilities of one text, in the order of the labels, and what they took.
+    """The probabilities of one text, in the order of the labels, who gave them and what they took.
 
-    `logits` are the model's own, before temperature and softmax or sigmoid.
+    `logits` are the model's own, before `temperature` and softmax or sigmoid. `degraded` says that
+    a smaller variant than intended answered.
     """
 
     scores: list[float]
     logits: list[float]
+    variant: str
+    version: str
+    temperature: float
     truncated: bool
     queue_s: float
     engine_s: float
+    degraded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Classified:
-    """The answers for one request's texts, in order, with what is to be measured of them.
+class Labelled:
+    """What a model's scores are of."""
 
-    `asked_s` is when tokenization began, on the classifier's clock.
-    """
-
-    variant: str
-    version: str
     labels: list[str]
     multi_label: bool
-    temperature: float
-    answers: list[Answer]
-    tokens: int
-    asked_s: float
-    tokenize_s: float
 
     def labels_of(self, answer: Answer) -> list[str]:
         """The labels that hold: the likeliest, or with multi_label all from 0.5 on."""
@@ -72,13 +67,34 @@ class Classified:
 
 
 @dataclass(frozen=True, slots=True)
+class Classified(Labelled):
+    """One variant's answers to a request's texts, in order, with what is to be measured of them.
+
+    `asked_s` is when tokenization began, on the classifier's clock; `turn_s` the fair time of the
+    texts' turn, None where nothing had to run.
+    """
+
+    variant: str
+    version: str
+    answers: list[Answer]
+    tokens: int
+    asked_s: float
+    tokenize_s: float
+    turn_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
-    """How a request wants to be answered; `deadline_s` is on the classifier's clock."""
+    """How a request wants to be answered; `deadline_s` is on the classifier's clock.
+
+    `since_s`: see Scheduler.add.
+    """
 
     deadline_s: float
     truncate: bool = False
     flow: Flow = ONLY_FLOW
     reuse: bool = True
+    since_s: float | None = None
 
 
 class Submits(Protocol):
@@ -92,6 +108,7 @@ class Submits(Protocol):
         flow: Flow,
         *,
         reuse: bool,
+        since_s: float | None,
     ) -> list[Answered]:
         """See Batcher.submit."""
 
@@ -132,18 +149,27 @@ class Classifier:
         if not terms.truncate:
             self._refuse_truncated(items)
         answered = await self._batcher.submit(
-            self.key, items, terms.deadline_s, terms.flow, reuse=terms.reuse
+            self.key,
+            items,
+            terms.deadline_s,
+            terms.flow,
+            reuse=terms.reuse,
+            since_s=terms.since_s,
         )
+        manifest = self.manifest
+        turns_s = [each.turn_s for each in answered if each.turn_s is not None]
         return Classified(
-            variant=self.manifest.variant,
-            version=self.manifest.version,
-            labels=self.manifest.labels,
+            labels=manifest.labels,
             multi_label=self._multi_label,
-            temperature=self.manifest.temperature,
+            variant=manifest.variant,
+            version=manifest.version,
             answers=[
                 Answer(
-                    probabilities(self.manifest, answer.logits),
+                    probabilities(manifest, answer.logits),
                     answer.logits,
+                    manifest.variant,
+                    manifest.version,
+                    manifest.temperature,
                     item.truncated,
                     answer.queue_s,
                     answer.engine_s,
@@ -153,6 +179,7 @@ class Classifier:
             tokens=sum(item.length for item in items),
             asked_s=started_s,
             tokenize_s=tokenize_s,
+            turn_s=min(turns_s, default=None),
         )
 
     async def _items(self, inputs: Sequence[Text | Row]) -> Sequence[Item]:

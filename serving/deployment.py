@@ -10,8 +10,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from serving.bundle import Bundle, Name
+from serving.cascade import Cascade
 from serving.errors import BundleError
-from serving.scheduler import VariantKey
+from serving.waiting import VariantKey
 
 _Version = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="As in the manifest.")]
 
@@ -46,6 +47,18 @@ class Traffic(RootModel[dict[Name, VariantTraffic]]):
     """A family's traffic.json, by variant; a variant that it does not name is served as it lies."""
 
 
+class Policy(_Strict):
+    """A family's policy.json."""
+
+    min_accuracy: Annotated[
+        float, Field(ge=0, le=1, description="No variant under it stands in under overload.")
+    ] = 0.0
+    sample_share: Annotated[
+        float,
+        Field(ge=0, le=1, description="Share of a cascade's texts that its reference answers too."),
+    ] = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """The bundles of one variant that are served."""
@@ -78,6 +91,8 @@ class Deployments:
     """
 
     families: Mapping[str, Mapping[str, Deployment]] = field(default_factory=dict)
+    cascades: Mapping[str, Cascade] = field(default_factory=dict)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     resting: frozenset[str] = frozenset()
     unloaded: frozenset[str] = frozenset()

@@ -185,10 +185,10 @@ class GrpcServer:
             family = await service.awake(what.model, deadline_s(service, record))
             _, answered = await answer(service, record, asker, question(what, family))
         response = message("ModelInferResponse")(
-            model_name=what.model, model_version=answered.classified.variant, id=request.id
+            model_name=what.model, model_version=answered.variant, id=request.id
         )
         version = response.parameters.add(key="version")
-        version.value.string_param = answered.classified.version
+        version.value.string_param = answered.version
         response.parameters.add(key="degraded").value.bool_param = answered.degraded
         raw = bool(request.raw_input_contents)
         for tensor in outputs(what, answered):

@@ -23,10 +23,14 @@ from serving.limits import LimitUse
 from serving.logs import log
 from serving.metrics import Metrics
 from serving.runtime import Running
-from serving.scheduler import Flow, Scheduler, VariantKey
+from serving.scheduler import Scheduler
 from serving.settings import Settings
 from serving.sharing import Answered
 from serving.tokenizer import Tokenizer, open_tokenizer
+from serving.waiting import Flow, VariantKey
+
+# About a sentence, by which variants are compared.
+_USUAL_TOKENS = 32
 
 
 class LocalRuntime:
@@ -116,6 +120,7 @@ class LocalRuntime:
         """Let followers serve this from now on; all its bundles are loaded."""
         refused = Counter(Path(path).parent.name for path in deployments.refused)
         self.recorder.set_refused(refused)
+        self.recorder.set_cascades(deployments.cascades)
         async with self._changed:
             self._served.append(deployments)
             self._unserved.clear()
@@ -177,7 +182,10 @@ class LocalRuntime:
             engines=self._engines,
         )
         self.running[key(bundle)] = Running(
-            chosen.name, chosen.reason, chosen.lane.max_batch_tokens
+            chosen.name,
+            chosen.reason,
+            chosen.lane.max_batch_tokens,
+            text_ms=chosen.lane.share_s(min(_USUAL_TOKENS, manifest.max_length)) * 1e3,
         )
         self.recorder.add_variant(manifest, chosen.name)
         log(
@@ -202,12 +210,15 @@ class LocalRuntime:
         flow: Flow,
         *,
         reuse: bool,
+        since_s: float | None,
     ) -> list[Answered]:
         """See Batcher.submit. Raises NotReady before `load` has returned."""
         self.asked_s[variant[0]] = self._clock()
         if not self._batcher:
             raise NotReady("the models are being loaded", retry_after_s=1)
-        return await self._batcher.submit(variant, items, deadline_s, flow, reuse=reuse)
+        return await self._batcher.submit(
+            variant, items, deadline_s, flow, reuse=reuse, since_s=since_s
+        )
 
     async def enter(self, caller: Caller) -> None:
         """See LimitUse."""
@@ -224,6 +235,10 @@ class LocalRuntime:
     def backlog_s(self) -> float:
         """See Runtime."""
         return self._scheduler.backlog_s() if self._scheduler else 0.0
+
+    def backlogs_s(self) -> Mapping[Flow, float]:
+        """See Runtime."""
+        return self._scheduler.backlogs_s() if self._scheduler else {}
 
     async def page(self, *, ready: bool) -> tuple[bytes, str]:
         """See Runtime."""

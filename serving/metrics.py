@@ -19,8 +19,10 @@ from prometheus_client import (
 
 from serving.batcher import BatchReport
 from serving.bundle import Manifest
-from serving.classifier import Classified
-from serving.scheduler import VariantKey
+from serving.cascade import Cascade
+from serving.drift import Drift, lower_bound
+from serving.family import FamilyAnswer
+from serving.waiting import VariantKey
 
 # 0.25 ms to 10 s, each about 1.6 times the one before.
 SECONDS = (
@@ -37,6 +39,16 @@ UNKNOWN = ""
 _VARIANT = ("model", "variant")
 _VERSION = (*_VARIANT, "version")
 _REQUEST = ("endpoint", "model", "code")
+
+
+class _Watched:
+    """A cascade that is served, and what was seen of it."""
+
+    def __init__(self, cascade: Cascade) -> None:
+        self.cascade = cascade
+        self.drift = Drift(cascade.escalation.low, cascade.escalation.high)
+        self.sampled = 0
+        self.disagreements = 0
 
 
 class Metrics:
@@ -87,6 +99,7 @@ class Metrics:
         )
         self.variant_bytes = Gauge("variant_bytes", "Bytes of the bundle.", _VARIANT, **where)
         self._add_answers(where)
+        self._add_cascades(where)
         for reason in REJECTIONS:
             self.rejected.labels(reason)
         for status in ("429", "503"):  # refused before it was read which model is asked
@@ -119,6 +132,58 @@ class Metrics:
             "refused_bundles", "Bundles in the registry that cannot be served now.", ("model",),
             **where,
         )  # fmt: skip
+
+    def _add_cascades(self, where: dict[str, Any]) -> None:
+        model = ("model",)
+        self.cascade_texts = Counter(
+            "cascade_texts", "Texts that a cascade answered.", model, **where
+        )
+        self.escalated_texts = Counter(
+            "escalated_texts", "Texts of those that went on from this variant.", _VARIANT, **where
+        )
+        self.expected_escalation = Gauge(
+            "expected_escalation_ratio", "How often a text goes on, by calibration.", model, **where
+        )
+        self.escalation_drifted = Gauge(
+            "escalation_drifted", "1 where more or fewer texts go on than calibration saw, else 0.",
+            model, **where,
+        )  # fmt: skip
+        self.sampled_texts = Counter(
+            "sampled_texts", "Texts of a cascade that were sampled.", model, **where
+        )
+        self.sampled_disagreements = Counter(
+            "sampled_disagreements", "Sampled texts that the reference answers otherwise.",
+            model, **where,
+        )  # fmt: skip
+        self.disagreement_lower = Gauge(
+            "disagreement_lower_ratio", "Lower 95 % bound of that share.", model, **where
+        )
+        self.allowed_disagreement = Gauge(
+            "allowed_disagreement_ratio", "Its upper bound by calibration.", model, **where
+        )
+        self._watched: dict[str, _Watched] = {}
+
+    def set_cascades(self, cascades: Mapping[str, Cascade]) -> None:
+        """These are served; one that is new is watched from now on."""
+        for family in self._watched.keys() - cascades.keys():
+            del self._watched[family]
+            for gauge in (
+                self.expected_escalation, self.escalation_drifted, self.disagreement_lower,
+                self.allowed_disagreement,
+            ):  # fmt: skip
+                gauge.remove(family)
+        for family, cascade in cascades.items():
+            if (watched := self._watched.get(family)) and watched.cascade == cascade:
+                continue
+            self._watched[family] = _Watched(cascade)
+            for metric in (self.cascade_texts, self.sampled_texts, self.sampled_disagreements):
+                metric.labels(family)
+            for stage in cascade.stages[:-1]:
+                self.escalated_texts.labels(family, stage.variant)
+            self.expected_escalation.labels(family).set(cascade.escalations)
+            self.escalation_drifted.labels(family).set(0)
+            self.disagreement_lower.labels(family).set(0)
+            self.allowed_disagreement.labels(family).set(cascade.allowed_disagreement)
 
     def add_variant(self, manifest: Manifest, engine: str) -> None:
         """Make a loaded variant's series exist from the start; `engine` runs it."""
@@ -176,20 +241,42 @@ class Metrics:
         self.reused.labels(*variant[:2], "cache").inc(cached)
         self.reused.labels(*variant[:2], "flight").inc(shared)
 
-    def record_classified(self, family: str, classified: Classified, degraded: bool) -> None:
+    def record_answer(self, answer: FamilyAnswer) -> None:
         """One request's texts, answered."""
-        names = (family, classified.variant)
-        self.tokenize_duration.labels(*names).observe(classified.tokenize_s)
-        queue_duration = self.queue_duration.labels(*names)
-        for answer in classified.answers:
-            queue_duration.observe(answer.queue_s)
-        self.tokens.labels(*names).inc(classified.tokens)
-        self.texts.labels(*names).inc(len(classified.answers))
-        self.version_texts.labels(*names, classified.version).inc(len(classified.answers))
-        if truncated := sum(answer.truncated for answer in classified.answers):
-            self.truncated.labels(*names).inc(truncated)
-        if degraded:
-            self.degraded.labels(*names).inc(len(classified.answers))
+        for each in answer.passes:
+            names = (answer.family, each.variant)
+            self.tokenize_duration.labels(*names).observe(each.tokenize_s)
+            queue_duration = self.queue_duration.labels(*names)
+            for text in each.answers:
+                queue_duration.observe(text.queue_s)
+            self.tokens.labels(*names).inc(each.tokens)
+        given = Counts((a.variant, a.version, a.truncated, a.degraded) for a in answer.answers)
+        for (variant, version, truncated, degraded), texts in given.items():
+            names = (answer.family, variant)
+            self.texts.labels(*names).inc(texts)
+            self.version_texts.labels(*names, version).inc(texts)
+            self.truncated.labels(*names).inc(texts * truncated)
+            self.degraded.labels(*names).inc(texts * degraded)
+        if answer.escalated is not None:
+            self._record_cascade(answer.family, len(answer.answers), answer.escalated)
+
+    def _record_cascade(self, family: str, texts: int, escalated: Mapping[str, int]) -> None:
+        self.cascade_texts.labels(family).inc(texts)
+        for variant, its_texts in escalated.items():
+            self.escalated_texts.labels(family, variant).inc(its_texts)
+        if watched := self._watched.get(family):
+            watched.drift.add(texts, next(iter(escalated.values())))
+            self.escalation_drifted.labels(family).set(watched.drift.drifted)
+
+    def record_sample(self, family: str, texts: int, disagreements: int) -> None:
+        """A cascade's texts that its reference has answered too, and how many otherwise."""
+        self.sampled_texts.labels(family).inc(texts)
+        self.sampled_disagreements.labels(family).inc(disagreements)
+        if watched := self._watched.get(family):
+            watched.sampled += texts
+            watched.disagreements += disagreements
+            bound = lower_bound(watched.disagreements, watched.sampled)
+            self.disagreement_lower.labels(family).set(bound)
 
     def page(
         self, waiting: Iterable[tuple[VariantKey, int]], requests_in_flight: int, *, ready: bool

@@ -20,8 +20,8 @@ from serving.classifier import labels_that_hold
 from serving.cores import usable_cores
 from serving.engine import Resources
 from serving.engines import ENGINES, EngineName, MakeEngine, choose
-from serving.errors import StartError, UnknownVariant
-from serving.family import order
+from serving.errors import StartError
+from serving.ladder import AUTO, by_preference
 from serving.progress import Progress
 from serving.registry import read_registry, sync
 from serving.settings import Settings
@@ -133,11 +133,11 @@ def _bundle(job: Job, settings: Settings) -> Bundle:
     name = job.model or next(iter(families))
     if name not in families or (job.model is None and len(families) > 1):
         raise StartError(f"name one of the models {', '.join(sorted(families))} with --model")
-    try:
-        variant = order([each.manifest for each in families[name]], job.variant, False)[0]
-    except UnknownVariant as error:
-        raise StartError(error.detail) from error
-    bundle = next(each for each in families[name] if each.manifest.variant == variant)
+    bundles = {each.manifest.variant: each for each in families[name]}
+    best = by_preference([each.manifest for each in families[name]])[0].variant
+    bundle = bundles.get(best if job.variant == AUTO else job.variant)
+    if not bundle:
+        raise StartError(f"there is no variant {job.variant!r}: name one of {sorted(bundles)}")
     if bundle.manifest.tensors:
         raise StartError(f"{name} reads tensors, not text: ask a server by the V2 protocol")
     if bundle.manifest.pairs != (job.text_pair is not None):

@@ -10,23 +10,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.bundle import Bundle, read_bundle, verify
+from serving.cascade import CASCADE_NAME
 from serving.errors import BundleError
 
 TRAFFIC_NAME = "traffic.json"
+POLICY_NAME = "policy.json"
+_FAMILY_NAMES = (TRAFFIC_NAME, POLICY_NAME, CASCADE_NAME)
 BESIDE = "@"
 PREVIOUS = f"{BESIDE}previous"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What lies in registries: by family, its folder, its bundles and its traffic.json's text.
+    """What lies in registries: by family, its folder, its bundles and the text of its own files.
 
+    These are traffic.json, policy.json and cascade.json, by name, as far as they are there.
     `refused` has, by path, why something cannot be read.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
     bundles: dict[str, list[Bundle]] = field(default_factory=dict)
-    traffic: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, dict[str, str]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
 
@@ -61,12 +65,14 @@ def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
             found.bundles.setdefault(family.name, []).append(_read_variant(path))
         except BundleError as error:
             found.refused[str(path)] = error.detail
-    try:
-        found.traffic[family.name] = (family / TRAFFIC_NAME).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return
-    except (OSError, UnicodeDecodeError) as error:
-        found.refused[str(family / TRAFFIC_NAME)] = str(error)
+    texts = found.texts.setdefault(family.name, {})
+    for name in _FAMILY_NAMES:
+        try:
+            texts[name] = (family / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            found.refused[str(family / name)] = str(error)
 
 
 def fingerprint(registries: Iterable[Path]) -> frozenset[tuple[str, int, int]]:

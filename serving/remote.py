@@ -6,23 +6,23 @@ said beyond its tokens.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import count
 from typing import Any
 
 from serving.callers import Caller
-from serving.classifier import Classified
 from serving.deployment import Deployments
 from serving.errors import EngineFailed, NotReady, ServedError
+from serving.family import FamilyAnswer
 from serving.inputs import Item
 from serving.link import Link
 from serving.runtime import Recorder, Running, Runtime
-from serving.scheduler import Flow, VariantKey
 from serving.sharing import Answered
 from serving.tokenizer import Tokenizer, open_tokenizer
+from serving.waiting import Flow, VariantKey
 
-_STATE_EVERY_S = 0.25
+_STATE_EVERY_S = 0.05
 _MOST_SILENCE_S = 10.0
 _GONE = "the engine process is gone: send to another replica"
 
@@ -73,7 +73,7 @@ class Attendant:
             return self._runtime.page(ready=asked[0])
         if kind == "enter":
             return self._enter(asked[0])
-        return self._runtime.submit(*asked[0], reuse=asked[1])
+        return self._runtime.submit(*asked[0], reuse=asked[1], since_s=asked[2])
 
     async def _enter(self, caller: Caller) -> None:
         await self._runtime.enter(caller)
@@ -103,7 +103,7 @@ class Attendant:
     async def _tell_state(self) -> None:
         runtime = self._runtime
         while True:
-            self._link.send("state", runtime.alive, runtime.backlog_s())
+            self._link.send("state", runtime.alive, runtime.backlog_s(), runtime.backlogs_s())
             await asyncio.sleep(_STATE_EVERY_S)
 
     async def _tell_deployments(self) -> None:
@@ -129,13 +129,17 @@ class RemoteRecorder:
         """See Recorder."""
         self._link.send("record", "record_rejected", reason)
 
-    def record_classified(self, family: str, classified: Classified, degraded: bool) -> None:
+    def record_answer(self, answer: FamilyAnswer) -> None:
         """See Recorder."""
-        self._link.send("record", "record_classified", family, classified, degraded)
+        self._link.send("record", "record_answer", answer)
 
     def record_shadow(self, variant: VariantKey, texts: int, disagreements: int) -> None:
         """See Recorder."""
         self._link.send("record", "record_shadow", variant, texts, disagreements)
+
+    def record_sample(self, family: str, texts: int, disagreements: int) -> None:
+        """See Recorder."""
+        self._link.send("record", "record_sample", family, texts, disagreements)
 
 
 class RemoteRuntime:
@@ -152,6 +156,7 @@ class RemoteRuntime:
         self._link = link
         self._alive = False
         self._backlog_s = 0.0
+        self._backlogs_s: Mapping[Flow, float] = {}
         self._newest: Deployments | None = None
         self._changed = asyncio.Event()
         self._numbers = count()
@@ -163,7 +168,7 @@ class RemoteRuntime:
     async def _listen(self) -> None:
         async for kind, *rest in self._link.frames():
             if kind == "state":
-                self._alive, self._backlog_s = rest
+                self._alive, self._backlog_s, self._backlogs_s = rest
                 self._silence.cancel()
                 self._silence = self._loop.call_later(_MOST_SILENCE_S, self._link.close)
             elif kind == "deployments":
@@ -213,10 +218,11 @@ class RemoteRuntime:
         flow: Flow,
         *,
         reuse: bool,
+        since_s: float | None,
     ) -> list[Answered]:
         """See Batcher.submit; both processes have the machine's monotonic clock."""
         asked = (variant, items, deadline_s, flow)
-        answered: list[Answered] = await self._ask("submit", asked, reuse)
+        answered: list[Answered] = await self._ask("submit", asked, reuse, since_s)
         return answered
 
     def wake(self, family: str) -> None:
@@ -260,8 +266,12 @@ class RemoteRuntime:
             del self._waiting[number]
 
     def backlog_s(self) -> float:
-        """See Runtime; a quarter of a second old."""
+        """See Runtime; a twentieth of a second old."""
         return self._backlog_s
+
+    def backlogs_s(self) -> Mapping[Flow, float]:
+        """See Runtime; a twentieth of a second old."""
+        return self._backlogs_s
 
     async def page(self, *, ready: bool) -> tuple[bytes, str]:
         """See Runtime."""

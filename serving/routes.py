@@ -14,6 +14,7 @@ from serving.asking import Api, Question, Refusal, ask
 from serving.body import JSON_TYPE, parse_body
 from serving.errors import ServedError
 from serving.family import FamilyAnswer
+from serving.ladder import Wish
 from serving.schemas import (
     ClassifyRequest,
     ClassifyResponse,
@@ -79,10 +80,13 @@ async def models(request: Request) -> ModelsResponse:
                             service.runtime.running[family.name, manifest.variant, manifest.version]
                         ),
                         **family.trying(manifest.variant),
+                        cost=cost,
                         state="ready",
                     )
-                    for manifest in family.manifests
+                    for manifest, cost in family.costs()
                 ],
+                cascade=family.cascade,
+                policy=family.policy,
             )
             for family in service.families.values()
         ],
@@ -136,42 +140,39 @@ def _question(body: bytes) -> Question:
     return Question(
         asked.texts,
         asked.model,
-        asked.variant,
+        Wish(asked.variant, asked.allow_degraded, asked.min_accuracy, asked.max_cost),
         asked.truncate,
         asked.deadline_ms,
-        asked.allow_degraded,
     )
 
 
 def _body(model: str, answer: FamilyAnswer) -> dict[str, Any]:
     """ClassifyResponse as plain objects; building the pydantic models costs more than the rest."""
-    classified = answer.classified
     results = []
-    for text in classified.answers:
+    for text in answer.answers:
         best = max(range(len(text.scores)), key=text.scores.__getitem__)
         results.append(
             {
-                "label": classified.labels[best],
-                "labels": classified.labels_of(text),
+                "label": answer.labels[best],
+                "labels": answer.labels_of(text),
                 "score": text.scores[best],
-                "scores": dict(zip(classified.labels, text.scores, strict=True)),
-                "variant": classified.variant,
-                "version": classified.version,
+                "scores": dict(zip(answer.labels, text.scores, strict=True)),
+                "variant": text.variant,
+                "version": text.version,
                 "truncated": text.truncated,
-                "degraded": answer.degraded,
+                "degraded": text.degraded,
             }
         )
-    usage = {"texts": len(results), "tokens": classified.tokens}
+    usage = {"texts": len(results), "tokens": answer.tokens}
     return {"model": model, "results": results, "usage": usage}
 
 
 def _server_timing(answer: FamilyAnswer) -> str:
     """W3C Server-Timing in ms: the request's tokenization, longest wait and longest batch."""
-    classified = answer.classified
-    queue_s = max(text.queue_s for text in classified.answers)
-    engine_s = max(text.engine_s for text in classified.answers)
+    queue_s = max(text.queue_s for text in answer.answers)
+    engine_s = max(text.engine_s for text in answer.answers)
     return (
-        f"tokenize;dur={classified.tokenize_s * 1e3:.3f}, "
+        f"tokenize;dur={answer.tokenize_s * 1e3:.3f}, "
         f"queue;dur={queue_s * 1e3:.3f}, engine;dur={engine_s * 1e3:.3f}"
     )
 

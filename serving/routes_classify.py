@@ -13,8 +13,8 @@ from pydantic_core import to_json
 
 from serving.asking import Api, Question, Refusal, answer, asked
 from serving.body import JSON_TYPE, parse_body
-from serving.classifier import Classified
 from serving.errors import InvalidField, ServedError
+from serving.family import FamilyAnswer
 
 # What Infinity's client says when it names no model.
 _NOT_SPECIFIED = "default/not-specified"
@@ -52,16 +52,15 @@ async def classify(request: Request) -> Response:
         )
         service, record = request.state.service, request.state.record
         model, answered = await answer(service, record, asker, question)
-    classified = answered.classified
-    usage = {"prompt_tokens": classified.tokens, "total_tokens": classified.tokens}
+    usage = {"prompt_tokens": answered.tokens, "total_tokens": answered.tokens}
     said = {"model": model, "created": int(time.time())}
     if sent.raw_scores is not None:
         said |= {
             "object": "classify",
             "id": f"infinity-{record.request_id}",
             "data": [
-                classified.ranked(each.logits if sent.raw_scores else each.scores)
-                for each in classified.answers
+                answered.ranked(each.logits if sent.raw_scores else each.scores)
+                for each in answered.answers
             ],
             "usage": usage,
         }
@@ -69,14 +68,14 @@ async def classify(request: Request) -> Response:
         said |= {
             "object": "list",
             "id": f"classify-{sent.request_id or record.request_id}",
-            "data": _vllm_data(classified, raw=False in {sent.use_activation, sent.activation}),
+            "data": _vllm_data(answered, raw=False in {sent.use_activation, sent.activation}),
             "usage": usage | {"completion_tokens": 0, "prompt_tokens_details": None},
         }
     return Response(to_json(said), media_type=JSON_TYPE)
 
 
-def _vllm_data(classified: Classified, *, raw: bool) -> list[dict[str, Any]]:
-    labels = classified.labels
+def _vllm_data(answered: FamilyAnswer, *, raw: bool) -> list[dict[str, Any]]:
+    labels = answered.labels
     return [
         {
             "index": index,
@@ -84,7 +83,7 @@ def _vllm_data(classified: Classified, *, raw: bool) -> list[dict[str, Any]]:
             "probs": each.logits if raw else each.scores,
             "num_classes": len(labels),
         }
-        for index, each in enumerate(classified.answers)
+        for index, each in enumerate(answered.answers)
     ]
 
 

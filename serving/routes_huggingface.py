@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from serving.asking import Api, Question, Refusal, answer, asked
 from serving.body import JSON_TYPE, parse_body
-from serving.classifier import Answer, Classified
+from serving.classifier import Answer
 from serving.errors import InvalidField, ServedError
 from serving.inputs import Text
 from serving.scores import sigmoid, softmax
@@ -52,23 +52,22 @@ async def text_classification(request: Request, model: str) -> Response:
         )
         service, record = request.state.service, request.state.record
         _, answered = await answer(service, record, asker, question)
-    classified = answered.classified
     found = [
-        classified.ranked(_scores(classified, each, sent.parameters.function_to_apply))
-        for each in classified.answers
+        answered.ranked(_scores(each, sent.parameters.function_to_apply))
+        for each in answered.answers
     ]
     return Response(
         to_json([each[: sent.parameters.top_k] for each in found]), media_type=JSON_TYPE
     )
 
 
-def _scores(classified: Classified, answer: Answer, function: str | None) -> list[float]:
+def _scores(answer: Answer, function: str | None) -> list[float]:
     if function == "none":
         return answer.logits
     if function is None:
         return answer.scores
     apply = softmax if function == "softmax" else sigmoid
-    return apply(answer.logits, classified.temperature)
+    return apply(answer.logits, answer.temperature)
 
 
 def _texts(inputs: Any) -> list[Text]:

@@ -15,8 +15,9 @@ from serving.asking import Api, Question, Refusal, answer, asked, check_limits, 
 from serving.body import JSON_TYPE, parse_body
 from serving.bundle import Manifest
 from serving.errors import EngineFailed, InvalidField, ServedError, TextTooLong, TooManyTexts
-from serving.family import FamilyAnswer, by_preference
+from serving.family import FamilyAnswer
 from serving.inputs import Text, chars
+from serving.ladder import by_preference
 from serving.service import Service
 
 _PAIR = 2
@@ -55,10 +56,9 @@ async def predict(request: Request) -> Response:
         question = Question(texts, truncate=sent.truncate, field="inputs")
         service, record = request.state.service, request.state.record
         _, answered = await answer(service, record, asker, question)
-    classified = answered.classified
     ranked = [
-        classified.ranked(each.logits if sent.raw_scores else each.scores)
-        for each in classified.answers
+        answered.ranked(each.logits if sent.raw_scores else each.scores)
+        for each in answered.answers
     ]
     return Response(
         to_json(ranked if batch else ranked[0]),
@@ -158,17 +158,16 @@ def _headers(
     service: Service, seconds: float, texts: Sequence[Text], answered: FamilyAnswer
 ) -> dict[str, str]:
     """Whole milliseconds; of many texts the longest wait and the longest batch."""
-    classified = answered.classified
     total_ms = str(round(seconds * 1e3))
-    queue_s = max(text.queue_s for text in classified.answers)
-    engine_s = max(text.engine_s for text in classified.answers)
+    queue_s = max(text.queue_s for text in answered.answers)
+    engine_s = max(text.engine_s for text in answered.answers)
     return {
         "x-compute-type": service.settings.device,
         "x-compute-time": total_ms,
         "x-compute-characters": str(sum(map(chars, texts))),
-        "x-compute-tokens": str(classified.tokens),
+        "x-compute-tokens": str(answered.tokens),
         "x-total-time": total_ms,
-        "x-tokenization-time": str(round(classified.tokenize_s * 1e3)),
+        "x-tokenization-time": str(round(answered.tokenize_s * 1e3)),
         "x-queue-time": str(round(queue_s * 1e3)),
         "x-inference-time": str(round(engine_s * 1e3)),
     }

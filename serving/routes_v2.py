@@ -120,12 +120,11 @@ async def infer(request: Request, model: str, version: str = "") -> Response:
         wanted = [Wanted(each.name, _top(each, at)) for at, each in enumerate(sent.outputs)]
         what = Infer(model, version, _tensors(sent.inputs, binary), wanted, sent.parameters)
         _, answered = await answer(service, record, asker, question(what, family))
-    classified = answered.classified
     said = {
         "model_name": model,
-        "model_version": classified.variant,
+        "model_version": answered.variant,
         **({"id": sent.id} if sent.id else {}),
-        "parameters": {"version": classified.version, "degraded": answered.degraded},
+        "parameters": {"version": answered.version, "degraded": answered.degraded},
     }
     return _response(said, outputs(what, answered), _binary_outputs(sent))
 

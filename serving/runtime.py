@@ -8,22 +8,26 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from serving.callers import Caller
-from serving.classifier import Classified
 from serving.deployment import Deployments
 from serving.engines import EngineName
+from serving.family import FamilyAnswer
 from serving.inputs import Item
-from serving.scheduler import Flow, VariantKey
 from serving.sharing import Answered
 from serving.tokenizer import Tokenizer
+from serving.waiting import Flow, VariantKey
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """How a variant is run: by which engine and why, and up to how many tokens a batch."""
+    """How a variant is run: by which engine and why, and up to how many tokens a batch.
+
+    `text_ms` is what a text of 32 tokens takes of one slot, in full batches: measured here.
+    """
 
     engine: EngineName
     engine_reason: str
     max_batch_tokens: int
+    text_ms: float
 
 
 class Recorder(Protocol):
@@ -35,11 +39,14 @@ class Recorder(Protocol):
     def record_rejected(self, reason: str) -> None:
         """One valid request that was refused."""
 
-    def record_classified(self, family: str, classified: Classified, degraded: bool) -> None:
+    def record_answer(self, answer: FamilyAnswer) -> None:
         """One request's texts, answered."""
 
     def record_shadow(self, variant: VariantKey, texts: int, disagreements: int) -> None:
         """Texts that a shadow has answered, and how many of them otherwise."""
+
+    def record_sample(self, family: str, texts: int, disagreements: int) -> None:
+        """A cascade's texts that its reference has answered too, and how many otherwise."""
 
 
 class Runtime(Protocol):
@@ -76,6 +83,7 @@ class Runtime(Protocol):
         flow: Flow,
         *,
         reuse: bool,
+        since_s: float | None,
     ) -> list[Answered]:
         """See Batcher.submit."""
 
@@ -93,6 +101,9 @@ class Runtime(Protocol):
 
     def backlog_s(self) -> float:
         """Predicted seconds until a slot is free for a text that arrives now."""
+
+    def backlogs_s(self) -> Mapping[Flow, float]:
+        """See Scheduler."""
 
     async def page(self, *, ready: bool) -> tuple[bytes, str]:
         """The metrics page and its content type; only HTTP's side knows whether it is `ready`."""

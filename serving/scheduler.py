@@ -3,37 +3,18 @@
 It does not know what a text says, who waits for it or how a batch is run.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from heapq import merge
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import islice
-from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from serving.layout import lay_out
+from serving.waiting import ONLY_FLOW, Flow, Queue, VariantKey, Waiting
 
 # The weight of one plan is this much that of the next: about the last twenty count.
 _RECENT = 0.95
-
-VariantKey = tuple[str, str, str]
-"""(family, variant, version)"""
-
-
-class Flow(NamedTuple):
-    """Whose texts, and how urgent: 0 to 7 as in RFC 9218, where 3 is usual and 7 background."""
-
-    caller: str = ""
-    urgency: int = 3
-
-    @property
-    def weight(self) -> float:
-        """Its part of the slots beside other flows: each level has half of the one before."""
-        return 2.0 ** (3 - self.urgency)
-
-
-ONLY_FLOW = Flow()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +35,6 @@ class Lane:
         return self.seconds(texts, length) / texts
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Waiting:
-    """A text in the queue, ordered by length, then by arrival.
-
-    `turn` says when it goes: the fair time at which it starts, then arrival. `owner` is the
-    caller's own and never looked at.
-    """
-
-    length: int
-    arrival: int
-    variant: VariantKey = field(compare=False)
-    owner: Any = field(compare=False)
-    flow: Flow = field(compare=False)
-    turn: tuple[float, int] = field(compare=False)
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A batch to run now: texts of one variant, never empty."""
@@ -79,32 +44,6 @@ class Plan:
     predicted_s: float
     cells: int
     """Tokens that are computed, padding included."""
-
-
-@dataclass(slots=True)
-class _Queue:
-    by_flow: dict[Flow, dict[int, Waiting]] = field(default_factory=dict)
-    by_length: list[Waiting] = field(default_factory=list)
-
-    def add(self, text: Waiting) -> None:
-        self.by_flow.setdefault(text.flow, {})[text.arrival] = text
-        insort(self.by_length, text)
-
-    def __contains__(self, text: Waiting) -> bool:
-        return text.arrival in self.by_flow.get(text.flow, ())
-
-    def remove(self, text: Waiting) -> None:
-        del self.by_flow[text.flow][text.arrival]
-        if not self.by_flow[text.flow]:
-            del self.by_flow[text.flow]
-        del self.by_length[bisect_left(self.by_length, text)]
-
-    def in_turn(self) -> Iterator[Waiting]:
-        """A flow's own texts are in turn already."""
-        return merge(*(texts.values() for texts in self.by_flow.values()), key=_turn)
-
-
-_turn = attrgetter("turn")
 
 
 class Scheduler:
@@ -120,7 +59,7 @@ class Scheduler:
         """`slots` is the number of plans that run at a time."""
         self._lanes = dict(lanes)
         self._slots = slots
-        self._queues = {variant: _Queue() for variant in lanes}
+        self._queues = {variant: Queue() for variant in lanes}
         self._arrivals = 0
         self._fair_s = 0.0
         """Fair time: how far a flow of weight 1 that always waits has been served."""
@@ -134,7 +73,7 @@ class Scheduler:
     def add_lane(self, variant: VariantKey, lane: Lane) -> None:
         """Take texts for one more variant."""
         self._lanes[variant] = lane
-        self._queues[variant] = _Queue()
+        self._queues[variant] = Queue()
 
     def remove_lane(self, variant: VariantKey) -> None:
         """Take no more texts for a variant that none waits for."""
@@ -150,6 +89,10 @@ class Scheduler:
         waiting_s = sum(self._waiting_s.values())
         return max(0.0, waiting_s + self._running_s) / self._slots * self._pace()
 
+    def backlogs_s(self) -> dict[Flow, float]:
+        """Of each flow that waits, the predicted seconds until all of it has had its turn."""
+        return {flow: self._ahead_s(flow, own_s) for flow, own_s in self._waiting_s.items()}
+
     def wait_s(self, variant: VariantKey, lengths: list[int], flow: Flow) -> float:
         """Predicted seconds until the last of texts of these lengths that arrive now has its turn.
 
@@ -157,6 +100,9 @@ class Scheduler:
         """
         lane = self._lanes[variant]
         own_s = self._waiting_s.get(flow, 0.0) + sum(map(lane.share_s, lengths))
+        return self._ahead_s(flow, own_s)
+
+    def _ahead_s(self, flow: Flow, own_s: float) -> float:
         ahead_s = sum(
             min(waiting_s, own_s * other.weight / flow.weight) if other != flow else waiting_s
             for other, waiting_s in self._waiting_s.items()
@@ -173,10 +119,21 @@ class Scheduler:
         """Real seconds to predicted ones, of late."""
         return self._recent_s / self._recent_predicted_s if self._recent_predicted_s else 1.0
 
-    def add(self, variant: VariantKey, length: int, owner: Any, flow: Flow = ONLY_FLOW) -> Waiting:
-        """Put one text of `length` tokens (>= 1) at the end of its flow."""
+    def add(
+        self,
+        variant: VariantKey,
+        length: int,
+        owner: Any,
+        flow: Flow = ONLY_FLOW,
+        since_s: float | None = None,
+    ) -> Waiting:
+        """Put one text of `length` tokens (>= 1) at the end of its flow.
+
+        One that has waited in another queue keeps the fair time of its turn there, `since_s`.
+        """
         start_s, share_s = self._start_s(flow), self._lanes[variant].share_s(length)
-        text = Waiting(length, self._arrivals, variant, owner, flow, (start_s, self._arrivals))
+        turn = (start_s if since_s is None else min(since_s, start_s), self._arrivals)
+        text = Waiting(length, self._arrivals, variant, owner, flow, turn)
         self._arrivals += 1
         self._served_until_s[flow] = start_s + share_s / flow.weight
         self._queues[variant].add(text)

@@ -9,14 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from serving.batcher import Clock
+from serving.brownout import Brownout
 from serving.bundle import Bundle
 from serving.callers import Callers
 from serving.classifier import Classifier
-from serving.deployment import Deployment, Deployments, key
+from serving.deployment import Deployment, Deployments, Policy, key
 from serving.errors import Draining, NotReady, Overloaded, UnknownModel
-from serving.family import AUTO, Family, Served, order
+from serving.family import Family, Served
+from serving.ladder import ANY, AUTO, Wish
 from serving.runtime import Runtime
 from serving.settings import Settings
+from serving.waiting import Flow
 
 _IDLE_EVERY_S = 0.05
 
@@ -37,6 +40,8 @@ class Service:
         self.requests = 0
         self.families: dict[str, Family] = {}
         self.deployments = Deployments()
+        self._brownouts: dict[str, Brownout] = {}
+        """By caller."""
         self._changed = asyncio.Event()
         self._clock = clock
         self._tokenizer_threads = ThreadPoolExecutor(1, "tokenizer")
@@ -69,7 +74,7 @@ class Service:
         async for deployments in self.runtime.follow():
             before = list(self.families.values())
             self.families = {
-                name: self._family(name, variants)
+                name: self._family(name, variants, deployments)
                 for name, variants in deployments.families.items()
             }
             first = not self.deployments.revision
@@ -80,10 +85,14 @@ class Service:
                 on_loaded()
             await self._until_idle(before)
 
-    def _family(self, name: str, variants: Mapping[str, Deployment]) -> Family:
+    def _family(
+        self, name: str, variants: Mapping[str, Deployment], deployments: Deployments
+    ) -> Family:
+        recorder = self.runtime.recorder
         served = {
             variant: Served(
                 live=self._classifier(deployment.live),
+                text_ms=self.runtime.running[key(deployment.live)].text_ms,
                 canary=self._classifier(deployment.canary) if deployment.canary else None,
                 weight=deployment.weight,
                 shadow=self._classifier(deployment.shadow) if deployment.shadow else None,
@@ -91,7 +100,14 @@ class Service:
             )
             for variant, deployment in variants.items()
         }
-        return Family(name, served, self.runtime.recorder.record_shadow)
+        return Family(
+            name,
+            served,
+            cascade=deployments.cascades.get(name),
+            policy=deployments.policies.get(name, Policy()),
+            on_shadow=recorder.record_shadow,
+            on_sample=recorder.record_sample,
+        )
 
     def _classifier(self, bundle: Bundle) -> Classifier:
         tokenizer = self.runtime.tokenizers.get(key(bundle))
@@ -153,14 +169,25 @@ class Service:
         return sorted({*self.families, *resting, *unloaded})
 
     def _name(self, given: str | None) -> str | None:
+        if given is not None:
+            return given
         known = self._known()
-        return given or self.settings.default_model or (known[0] if len(known) == 1 else None)
+        return self.settings.default_model or (known[0] if len(known) == 1 else None)
 
     def family_with(self, name: str, variant: str) -> Family:
         """As `family`, and that it has this variant, if any is named. Raises UnknownVariant."""
         family = self.family(name)
-        order(family.manifests, variant or AUTO, allow_degraded=False)
+        family.ladder(Wish(variant or AUTO))
         return family
+
+    def steps(self, family: Family, flow: Flow) -> int:
+        """How far down its ladder a family answers a flow now, because of what waits before it."""
+        limit_s = self.settings.brownout_ms / 1e3
+        if not limit_s:
+            return 0
+        brownout = self._brownouts.setdefault(flow.caller, Brownout(limit_s))
+        wait_s = self.runtime.backlogs_s().get(flow, 0.0)
+        return brownout.look(self._clock(), wait_s, len(family.ladder(ANY)) - 1)
 
     async def awake(self, name: str | None, deadline_s: float) -> Family:
         """As `family`, but one that rests is loaded, until the deadline on the service's clock."""

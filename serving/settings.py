@@ -128,6 +128,13 @@ class Settings(BaseModel):
     default_deadline_ms: int = Field(
         10_000, ge=1, le=600_000, description="Deadline of a request that names none, in ms."
     )
+    brownout_ms: int = Field(
+        250,
+        ge=0,
+        le=600_000,
+        description="Predicted wait from which on smaller variants stand in for `auto`, in ms; "
+        "0 never lets them.",
+    )
     max_deadline_ms: int = Field(
         60_000, ge=1, le=600_000, description="Longest deadline a request may ask for, in ms."
     )

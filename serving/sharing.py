@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from serving.errors import ServedError
 from serving.inputs import Item
-from serving.scheduler import VariantKey, Waiting
+from serving.waiting import VariantKey, Waiting
 
 Content = tuple[VariantKey, bytes]
 """What decides the logits: the version, and a digest of the input as the engine reads it."""
@@ -18,11 +18,15 @@ Content = tuple[VariantKey, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Logits of one text, one a label, and the seconds spent getting them; 0 if known before."""
+    """Logits of one text, one a label, and the seconds spent getting them; 0 if known before.
+
+    `turn_s` is the fair time of the turn at which it ran.
+    """
 
     logits: list[float]
     queue_s: float
     engine_s: float
+    turn_s: float | None = None
 
 
 @dataclass(eq=False, slots=True)

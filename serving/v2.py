@@ -15,8 +15,9 @@ from typing import Any
 from serving.asking import Question
 from serving.bundle import Manifest
 from serving.errors import InvalidField
-from serving.family import AUTO, Family, FamilyAnswer, by_preference
+from serving.family import Family, FamilyAnswer
 from serving.inputs import Row, Text
+from serving.ladder import AUTO, Wish, by_preference
 from serving.v2_tensors import BYTES, Tensor, array
 
 TEXT, TEXT_PAIR, LABEL, PROBABILITIES = "text", "text_pair", "label", "probabilities"
@@ -88,12 +89,14 @@ def question(asked: Infer, family: Family) -> Question:
     return Question(
         _rows(manifest, given) if manifest.tensors else _texts(manifest, given),
         family.name,
-        asked.version or AUTO,
+        Wish(
+            asked.version or AUTO,
+            allow_degraded=_flag(parameters, "allow_degraded", default=True),
+        ),
         truncate=_flag(parameters, "truncate", default=False),
         deadline_ms=max(1, timeout_us // _US_PER_MS)
         if timeout_us
         else _integer(parameters, "deadline_ms") or None,
-        allow_degraded=_flag(parameters, "allow_degraded", default=True),
         # Triton's: 1 is the most urgent, 0 the default.
         urgency=min(7, _integer(parameters, "priority") - 1),
         field="inputs" if manifest.tensors else TEXT,
@@ -102,8 +105,7 @@ def question(asked: Infer, family: Family) -> Question:
 
 def outputs(asked: Infer, answer: FamilyAnswer) -> list[Tensor]:
     """The tensors that were asked for, all of them where none was named."""
-    classified = answer.classified
-    labels, answers = classified.labels, classified.answers
+    labels, answers = answer.labels, answer.answers
     tensors = []
     for wanted in asked.outputs or (Wanted(LABEL), Wanted(PROBABILITIES)):
         scores = [text.scores for text in answers]

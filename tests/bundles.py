@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from serving.bundle import Evaluation, Manifest, TensorInput, write_manifest
+from serving.bundle import BundleFile, Evaluation, Manifest, TensorInput, write_manifest
 from serving.inputs import Encoding
 from serving.registry import publish
 
@@ -36,6 +36,17 @@ def encoded(*texts: list[int]) -> list[Encoding]:
     return [Encoding(ids, len(ids)) for ids in texts]
 
 
+def manifest_of(variant: str, size: int, accuracy: float | None) -> Manifest:
+    """What policies look at, without files."""
+    return Manifest.model_construct(
+        family="f",
+        variant=variant,
+        bytes=size,
+        files={"model.onnx": BundleFile(sha256="0" * 64, bytes=size)},
+        evaluations={} if accuracy is None else {"test": evaluation(accuracy)},
+    )
+
+
 def write_bundle(
     folder: Path,
     *,
@@ -43,6 +54,7 @@ def write_bundle(
     variant: str = "tiny",
     scale: float = 1.0,
     ballast_bytes: int = 0,
+    slow: bool = False,
     max_length: int = 32,
     accuracy: float = 0.9,
     problem_type: str = "single_label",
@@ -50,10 +62,11 @@ def write_bundle(
 ) -> Manifest:
     """A bundle whose logits are `scale` times (-w, +w), w being the sum of the words' weights.
 
-    Of a pair the words of the second text count the other way.
+    Of a pair the words of the second text count the other way. A `slow` one takes several times as
+    long, and says the same.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(_graph(scale, ballast_bytes, pairs=pairs), folder / "model.onnx")
+    onnx.save(_graph(scale, ballast_bytes, pairs=pairs, slow=slow), folder / "model.onnx")
     tokenizer = Tokenizer(
         models.WordLevel({word: i for i, word in enumerate(VOCABULARY)}, unk_token="[UNK]")
     )
@@ -86,7 +99,9 @@ def write_registry(folder: Path, scratch: Path) -> Path:
     """A registry with one family of two variants: `tiny` and the more accurate, larger `wide`."""
     write_bundle(scratch / "tiny", variant="tiny", accuracy=0.85)
     publish(scratch / "tiny", folder)
-    write_bundle(scratch / "wide", variant="wide", scale=2.5, ballast_bytes=1000, accuracy=0.9)
+    write_bundle(
+        scratch / "wide", variant="wide", scale=2.5, ballast_bytes=1000, slow=True, accuracy=0.9
+    )
     publish(scratch / "wide", folder)
     return folder
 
@@ -121,7 +136,7 @@ def write_tensor_bundle(folder: Path, *, family: str = "digits", tensor: str = "
     )
 
 
-def _graph(scale: float, ballast_bytes: int, *, pairs: bool) -> onnx.ModelProto:
+def _graph(scale: float, ballast_bytes: int, *, pairs: bool, slow: bool) -> onnx.ModelProto:
     table = np.zeros((len(VOCABULARY), 2), dtype=np.float32)
     for word, weight in WEIGHTS.items():
         table[VOCABULARY.index(word)] = (-weight * scale, weight * scale)
@@ -141,6 +156,15 @@ def _graph(scale: float, ballast_bytes: int, *, pairs: bool) -> onnx.ModelProto:
             helper.make_node("Unsqueeze", ["sign", "last"], ["signed"]),
             helper.make_node("Mul", ["unsigned", "signed"], ["vectors"]),
         ]
+    if slow:
+        nodes[-1].output[0] = "summed"
+        nodes += [
+            helper.make_node("MatMul", ["kept", "widen"], ["wider"]),
+            helper.make_node("MatMul", ["wider", "square"], ["squared"]),
+            helper.make_node("ReduceSum", ["squared", "axes"], ["nothing"], keepdims=0),
+            helper.make_node("Unsqueeze", ["nothing", "last"], ["nothings"]),
+            helper.make_node("Add", ["summed", "nothings"], ["logits"]),
+        ]
     shape = ["batch", "length"]
     graph = helper.make_graph(
         nodes,
@@ -152,7 +176,17 @@ def _graph(scale: float, ballast_bytes: int, *, pairs: bool) -> onnx.ModelProto:
             numpy_helper.from_array(np.array([1, -1], dtype=np.float32), "signs"),
             numpy_helper.from_array(np.array([-1]), "last"),
             numpy_helper.from_array(np.array([1]), "words"),
+            *(_slowing() if slow else ()),
         ],
         doc_string="x" * ballast_bytes,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def _slowing(width: int = 128) -> list[onnx.TensorProto]:
+    """Weights that give 0, whatever the words."""
+    return [
+        numpy_helper.from_array(np.ones((2, width), dtype=np.float32), "widen"),
+        numpy_helper.from_array(np.zeros((width, width), dtype=np.float32), "square"),
+        numpy_helper.from_array(np.array([1, 2]), "axes"),
+    ]

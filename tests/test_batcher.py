@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from serving.batcher import Batcher
 from serving.errors import DeadlineMissed, EngineFailed, Overloaded
-from serving.scheduler import Flow, Lane, Scheduler
+from serving.scheduler import Lane, Scheduler
 from serving.tokenizer import Encoding
+from serving.waiting import Flow
 from tests.faults import EchoEngine, FailingEngine, ShortEngine, StuckEngine
 
 KEY = ("family", "variant", "0" * 16)

@@ -18,7 +18,20 @@ BANNED_NAMES = {
 
 # serving's floors, lowest first; a module imports only from floors below its own.
 FLOORS = [
-    {"errors", "cores", "cost_model", "interrupt", "layout", "link", "logs", "progress", "scores"},
+    {
+        "errors",
+        "cores",
+        "cost_model",
+        "interrupt",
+        "layout",
+        "link",
+        "logs",
+        "progress",
+        "scores",
+        "brownout",
+        "drift",
+    },
+    {"waiting"},
     {"bundle", "settings", "scheduler", "limits"},
     {"cascade"},
     {"deployment", "callers"},
@@ -31,7 +44,9 @@ FLOORS = [
     {"engines"},
     {"classifier"},
     {"bulk"},
-    {"family", "metrics"},
+    {"unseen", "ladder"},
+    {"family"},
+    {"metrics"},
     {"runtime"},
     {"local_runtime"},
     {"remote", "service", "catalogue"},
@@ -79,6 +94,9 @@ CLOCKS_AND_GLOBALS = {
     "batcher": {"time", "os"},
     "classifier": {"time", "os"},
     "family": {"time", "os"},
+    "ladder": {"time", "asyncio", "random", "os"},
+    "brownout": {"time", "asyncio", "random", "os"},
+    "drift": {"time", "asyncio", "random", "os"},
 }
 
 

@@ -3,7 +3,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.scheduler import ONLY_FLOW, Flow, Lane, Scheduler
+from serving.scheduler import Lane, Scheduler
+from serving.waiting import ONLY_FLOW, Flow
 
 A, B = ("family", "a"), ("family", "b")
 SHORT_AND_LONG = st.one_of(st.integers(1, 40), st.integers(100, 512))
@@ -224,3 +225,33 @@ def test_a_background_text_that_an_urgent_caller_wants_too_is_hastened():
     assert [plan.texts[0].owner for plan in drain(queue)][:2] == [0, 9]
     assert not queue.waits(hastened)
     assert queue.hasten(hastened, background) is hastened
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([A, B]), SHORT_AND_LONG), min_size=2, max_size=40),
+    st.data(),
+)
+def test_a_text_that_comes_from_another_queue_keeps_its_turn(arrivals, data):
+    queue = scheduler(slots=1, max_batch_tokens=1)
+    waiting = [queue.add(variant, length, None) for variant, length in arrivals]
+    handed_on = data.draw(st.sampled_from(waiting))
+    later = waiting[waiting.index(handed_on) + 1 :]
+    queue.remove(handed_on)
+
+    other = B if handed_on.variant == A else A
+    again = queue.add(other, handed_on.length, None, since_s=handed_on.turn[0])
+
+    order = [text for plan in drain(queue) for text in plan.texts]
+    assert all(order.index(again) < order.index(text) for text in later)
+
+
+def test_what_a_flow_waits_is_told_by_flow():
+    queue = scheduler(slots=1)
+    bulk, lone = Flow("bulk"), Flow("lone")
+    for _ in range(50):
+        queue.add(A, 100, None, bulk)
+    queue.add(A, 100, None, lone)
+
+    waits_s = queue.backlogs_s()
+
+    assert 0 < waits_s[lone] < waits_s[bulk] / 10
