@@ -12,9 +12,11 @@ import random
 import re
 import tempfile
 import time
+from bisect import bisect_right
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,7 @@ class Outcome:
     sent: float = 0.0
     ended: float = 0.0
     status: int = 0
+    body: bytes = b""
     retry_after_s: int | None = None
 
 
@@ -64,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
         outcome, self._outcome = self._outcome, None
         outcome.ended = time.monotonic()
-        outcome.status = int(head[9:12])
+        outcome.status, outcome.body = int(head[9:12]), body
         if later := re.search(rb"retry-after: (\d+)", head):
             outcome.retry_after_s = int(later.group(1))
         self._idle.append(self)
@@ -79,8 +82,8 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
 
-async def offer(port, requests, rate, seconds, grace_s=15):
-    """The outcome of each of `rate` * `seconds` arrivals; status 0 has no answer."""
+async def offer(port, requests, steps, grace_s=15):
+    """The outcome of each arrival, in steps of (rate, seconds); status 0 has no answer."""
     loop = asyncio.get_running_loop()
     idle, opening = [], set()
     generator = random.Random(0)
@@ -97,7 +100,10 @@ async def offer(port, requests, rate, seconds, grace_s=15):
         else:
             connection.ask(request, outcome)
 
-    while (due := due + generator.expovariate(rate)) < began + seconds:
+    ends = list(accumulate(seconds for _, seconds in steps))
+    while due < began + ends[-1]:
+        rate = steps[bisect_right(ends, due - began)][0]
+        due += generator.expovariate(rate)
         if (wait := due - time.monotonic()) > 0:
             await asyncio.sleep(wait)
         outcome = Outcome(due)
@@ -136,7 +142,7 @@ def phase(server, requests, rate, seconds):
     """Offer, print and return (answers in time a second, outcomes)."""
     port = int(server.url.rpartition(":")[2])
     process = psutil.Process(server.process.pid)
-    outcomes = uvloop.run(offer(port, requests, rate, seconds))
+    outcomes = uvloop.run(offer(port, requests, [(rate, seconds)]))
     ended_s = outcomes[0].due + seconds
     good = [o for o in outcomes if o.status == 200]
     goodput = sum(o.ended <= ended_s and o.ended - o.due <= DEADLINE_S for o in good) / seconds
