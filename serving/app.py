@@ -128,7 +128,7 @@ class App:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-request-id", record.request_id.encode()))
+                message["headers"] += _about(record)
                 if self.service.draining:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
@@ -190,6 +190,16 @@ class App:
             degraded=record.degraded,
             **(ids._asdict() if ids else {}),
         )
+
+
+def _about(record: RequestRecord) -> list[tuple[bytes, bytes]]:
+    """Headers for every protocol, also those that have no field for who answered."""
+    headers = [(b"x-request-id", record.request_id.encode())]
+    if record.variant:
+        headers.append((b"x-sizewise-variant", record.variant.encode()))
+    if record.degraded:
+        headers.append((b"x-sizewise-degraded", b"true"))
+    return headers
 
 
 def _classifies(scope: Scope) -> bool:

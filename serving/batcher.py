@@ -138,7 +138,11 @@ class Batcher:
         fresh = self._sharing.collect(group, variant, items, reuse=reuse)
         with self._lock:
             if fresh:
-                self._admit(variant, [text.item for text in fresh], deadline_s - now_s, flow)
+                lengths = [text.item.length for text in fresh]
+                # What has waited in another queue goes before all that came after it.
+                wait_s = self._scheduler.wait_s(variant, lengths, flow) if since_s is None else 0.0
+                self._check_queue(variant, len(fresh), flow)
+                _check_time(deadline_s - now_s, wait_s, self._scheduler.work_s(variant, lengths))
             for text in group.wanted:
                 text.waiting = self._place(text, variant, flow, since_s)
         if len(fresh) < len(items):
@@ -164,31 +168,16 @@ class Batcher:
             return self._scheduler.hasten(text.waiting, flow)
         return self._scheduler.add(variant, text.item.length, text, flow, since_s)
 
-    def _admit(self, variant: VariantKey, items: Sequence[Item], left_s: float, flow: Flow) -> None:
+    def _check_queue(self, variant: VariantKey, texts: int, flow: Flow) -> None:
         waiting = self._scheduler.waiting_texts(variant, flow)
-        if waiting + len(items) > self._max_queue_texts:
+        if waiting + texts > self._max_queue_texts:
             raise Overloaded(
                 f"{waiting} texts wait for {'/'.join(variant[:2])}: see Retry-After",
                 field="texts",
                 limit=self._max_queue_texts,
-                value=waiting + len(items),
+                value=waiting + texts,
                 retry_after_s=1 + int(self._scheduler.backlog_s()),
             )
-        lengths = [item.length for item in items]
-        work_s = self._scheduler.work_s(variant, lengths)
-        if work_s > left_s:
-            raise _missed(left_s, work_s)
-        predicted_s = self._scheduler.wait_s(variant, lengths, flow) + work_s
-        if predicted_s <= left_s:
-            return
-        raise Overloaded(
-            f"the answer would take {predicted_s * 1e3:.0f} ms because of the requests before it: "
-            "see Retry-After or allow more time",
-            field="deadline_ms",
-            limit=round(left_s * 1e3),
-            value=round(predicted_s * 1e3),
-            retry_after_s=1 + int(predicted_s - left_s),
-        )
 
     def _wake(self) -> None:
         self._waking = False
@@ -274,12 +263,9 @@ class Batcher:
     def _expire(self, group: Group) -> None:
         late_s = self._clock() - group.joined_s
         with self._lock:
-            waits = any(map(self._waits, group.wanted))
+            waits = any(t.waiting and self._scheduler.waits(t.waiting) for t in group.wanted)
         if waits and not group.future.done():
             group.future.set_exception(_missed(late_s, late_s + self._scheduler.backlog_s()))
-
-    def _waits(self, text: Text) -> bool:
-        return text.waiting is not None and self._scheduler.waits(text.waiting)
 
     def _withdraw(self, group: Group) -> None:
         """Take what nobody else wants out of the queue."""
@@ -296,3 +282,17 @@ def _missed(left_s: float, predicted_s: float) -> DeadlineMissed:
         limit=round(left_s * 1e3),
         value=round(predicted_s * 1e3),
     )
+
+
+def _check_time(left_s: float, wait_s: float, work_s: float) -> None:
+    if work_s > left_s:
+        raise _missed(left_s, work_s)
+    if (predicted_s := wait_s + work_s) > left_s:
+        raise Overloaded(
+            f"the answer would take {predicted_s * 1e3:.0f} ms because of the requests before it: "
+            "see Retry-After or allow more time",
+            field="deadline_ms",
+            limit=round(left_s * 1e3),
+            value=round(predicted_s * 1e3),
+            retry_after_s=1 + int(predicted_s - left_s),
+        )

@@ -17,6 +17,7 @@ from serving.deployment import Deployment, Deployments, Policy, key
 from serving.errors import Draining, NotReady, Overloaded, UnknownModel
 from serving.family import Family, Served
 from serving.ladder import ANY, AUTO, Wish
+from serving.logs import log
 from serving.runtime import Runtime
 from serving.settings import Settings
 from serving.waiting import Flow
@@ -186,8 +187,17 @@ class Service:
         if not limit_s:
             return 0
         brownout = self._brownouts.setdefault(flow.caller, Brownout(limit_s))
-        wait_s = self.runtime.backlogs_s().get(flow, 0.0)
-        return brownout.look(self._clock(), wait_s, len(family.ladder(ANY)) - 1)
+        before, wait_s = brownout.steps, self.runtime.backlogs_s().get(flow, 0.0)
+        steps = brownout.look(self._clock(), wait_s, len(family.ladder(ANY)) - 1)
+        if brownout.steps != before:
+            log(
+                "brownout",
+                caller=flow.caller,
+                model=family.name,
+                steps=brownout.steps,
+                wait_ms=round(wait_s * 1e3, 1),
+            )
+        return steps
 
     async def awake(self, name: str | None, deadline_s: float) -> Family:
         """As `family`, but one that rests is loaded, until the deadline on the service's clock."""

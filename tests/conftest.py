@@ -4,7 +4,10 @@ import warnings
 import pytest
 
 from tests.bundles import write_registry
-from tests.processes import serving
+from tests.processes import SETTINGS, serving
+
+# Importing OpenVINO is half of a start; what `auto` chooses is tested for itself.
+SETTINGS["engine"] = "onnxruntime"
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parent.parent
+SETTINGS: dict[str, object] = {}
+"""What every server gets unless a test says otherwise."""
 # Lets the same text be work each time that it is sent.
 FRESH = {"Cache-Control": "no-cache"}
 
@@ -53,7 +55,7 @@ def clean_environ():
 def serving(registry, *, wait_ready=True, program="serving", environ=(), **settings):
     """A server process on a free port; `settings` are SIZEWISE_ names in lower case."""
     port = settings.pop("port", None) or free_port()
-    given = {"registry": registry, "port": port, **settings}
+    given = {"registry": registry, "port": port, **SETTINGS, **settings}
     variables = {f"SIZEWISE_{name.upper()}": str(value) for name, value in given.items()}
     with tempfile.TemporaryDirectory() as folder:
         log_path = Path(folder) / "log"

@@ -58,6 +58,8 @@ def test_a_text_goes_on_where_the_small_variant_is_not_sure(registry, http_proce
         listed = models(server)["models"][0]
         page = server.metrics()
 
+    assert response.headers["x-sizewise-variant"] == "tiny,wide"
+    assert "x-sizewise-degraded" not in response.headers
     expected = [("tiny", False), ("wide", False), ("tiny", False), ("wide", False)]
     assert answered(response) == expected
     assert answered(named) == [("tiny", False)] * 4
@@ -148,8 +150,9 @@ def test_under_overload_smaller_variants_stand_in_and_say_so(registry):
     assert set(pinned) == set(never) == {("wide", False)}
     degraded = found.count(("tiny", True))
     assert total(page, "sizewise_degraded_total", variant="tiny") == degraded
-    requests = [json.loads(line) for line in log.splitlines() if '"request"' in line]
-    assert sum(request.get("degraded", False) for request in requests) == degraded
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    assert any(line["event"] == "brownout" for line in lines)
+    assert sum(line.get("degraded", False) for line in lines) == degraded
 
 
 def test_no_variant_under_the_familys_floor_stands_in(registry):
