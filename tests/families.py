@@ -25,8 +25,6 @@ from tests.bundles import alter, write_bundle
 from tests.closed import as_request, clients
 from tests.processes import ROOT, serving
 
-STARTS = 3
-
 
 def registry_of(source, count, folder):
     for number in range(count):
@@ -95,6 +93,7 @@ def main():
         "--bundle", type=Path, default=ROOT / "models/registry/sentiment/small-int8"
     )
     parser.add_argument("--families", type=int, default=20)
+    parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
     arguments = parser.parse_args()
@@ -106,7 +105,7 @@ def main():
                 for count in (1, arguments.families)
             )
             print(f"{source.name}:")
-            starts = [(start(one), start(many)) for _ in range(STARTS)]
+            starts = [(start(one), start(many)) for _ in range(arguments.starts)]
             for count, found in zip(
                 (1, arguments.families), zip(*starts, strict=True), strict=True
             ):
