@@ -48,11 +48,18 @@ def _serve() -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from serving.fetch import fetch  # noqa: PLC0415  the image that serves holds no fsspec
+    from serving.fetch import fetch, follow  # noqa: PLC0415  the image that serves has no fsspec
 
     configure_logs()
-    variants = tuple(filter(None, options.variants.split(",")))
-    fetch(options.url, options.to, variants=variants, cache=options.cache)
+    what = {
+        "variants": tuple(filter(None, options.variants.split(","))),
+        "cache": options.cache,
+    }
+    if options.every_s is None:
+        fetch(options.url, options.to, **what)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        follow(options.url, options.to, options.every_s, **what)
 
 
 def _classify(options: argparse.Namespace) -> int:
@@ -99,17 +106,24 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _seconds(text: str) -> float:
+    if not 1 <= (value := float(text)) <= 86_400:
+        raise argparse.ArgumentTypeError("from 1 to 86,400")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m serving",
         description="Serve the bundles of SIZEWISE_REGISTRY; README.md lists the settings.",
     )
     commands = parser.add_subparsers(dest="command", metavar="{fetch,classify,key}")
-    fetch = commands.add_parser("fetch", help="copy a family's bundles here, verified, and end")
+    fetch = commands.add_parser("fetch", help="copy a family's bundles here, verified")
     fetch.add_argument("url", help="the family's folder, e.g. s3://bucket/registry/sentiment")
     fetch.add_argument("--to", type=Path, required=True, help="e.g. /models/sentiment")
     fetch.add_argument("--variants", default="", help="names with commas between; else all")
     fetch.add_argument("--cache", type=Path, help="a folder that others who fetch share")
+    fetch.add_argument("--every-s", type=_seconds, help="go on: look again after so many seconds")
     classify = commands.add_parser("classify", help="classify a file of texts, and go on if killed")
     classify.add_argument("--input", type=Path, required=True, help=".csv, .jsonl or .parquet")
     classify.add_argument("--output", type=Path, required=True, help="of the same format")

@@ -43,7 +43,7 @@ async def read_body(
     content_type = headers.get(b"content-type", b"").decode("latin-1")
     media_type, _, parameter = content_type.lower().partition(";")
     if media_type.strip() not in media_types or "utf" not in (parameter or "utf"):
-        wanted = " or ".join(media_types)
+        wanted = " or ".join(filter(None, media_types))
         raise UnsupportedMediaType(
             f"send Content-Type: {wanted}",
             field="Content-Type",

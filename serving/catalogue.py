@@ -68,8 +68,6 @@ class Catalogue:
             raise BundleError(next(iter(found.refused.values())))
         check_names(found, registries, variants)
         await self._serve(found)
-        if not self.served.families:
-            raise StartError(next(iter(self.served.refused.values())))
 
     async def watch(self) -> None:
         """Look again every `scan_ms`, and when a family is asked for that rests; for ever.
@@ -160,6 +158,8 @@ class Catalogue:
                     families[name] = loaded
                     used_bytes += its_bytes
             self.found = found
+            if not families and not self.served.revision:
+                raise StartError(next(iter(refused.values())))
             await self._now(
                 Deployments(
                     families,

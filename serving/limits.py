@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from serving.errors import RateLimited
 
+# Of the clock's and the bucket's floats: who comes when Retry-After says must not be refused.
+_ROUNDING = 1e-7
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -52,7 +55,7 @@ class LimitUse:
             )
         if limits.texts_per_s is not None:
             self._fill(use, limits.texts_per_s)
-            if use.texts < 1:
+            if use.texts < 1 - _ROUNDING:
                 missing_s = (1 - use.texts) / limits.texts_per_s
                 raise RateLimited(
                     f"{caller} has used up its texts: see Retry-After",

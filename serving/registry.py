@@ -3,6 +3,7 @@
 It does not know what a bundle's files mean or how they are run.
 """
 
+import ctypes
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator
@@ -18,6 +19,8 @@ POLICY_NAME = "policy.json"
 _FAMILY_NAMES = (TRAFFIC_NAME, POLICY_NAME, CASCADE_NAME)
 BESIDE = "@"
 PREVIOUS = f"{BESIDE}previous"
+# Of renameat2(2).
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +125,21 @@ def check_names(found: Found, registries: Iterable[Path], variants: Collection[s
         )
 
 
-def publish(source: Path, registry: Path) -> Bundle:
+def publish(source: Path, registry: Path, beside: str = "") -> Bundle:
     """Put a finished bundle folder into the registry, verified and atomically.
 
-    The copy is written aside, synced to disk and renamed into `<family>/<variant>/`. Publishing
-    the version that is already there changes nothing; another version takes its place, and what was
-    there lies beside as `<variant>@previous`, so that traffic.json can go back to it, unless it
-    was broken.
+    The copy is written aside, synced to disk and put in place of `<family>/<variant>/`: whoever
+    looks finds the old or the new. Publishing the version that is already there changes nothing;
+    another version takes its place, and what was there lies beside as `<variant>@previous`, so that
+    traffic.json can go back to it, unless it was broken. With `beside`, such as `@next`, it is put
+    there.
     Raises BundleError when the source is broken.
     """
     bundle = read_bundle(source)
     verify(bundle)
     manifest = bundle.manifest
-    target = registry / manifest.family / manifest.variant
-    there = _intact(target)
+    target = registry / manifest.family / (manifest.variant + beside)
+    there = intact(target)
     if there and there.manifest == manifest:
         return there
     staged = target.parent / f".{manifest.variant}.{manifest.version}.{os.getpid()}"
@@ -145,17 +149,43 @@ def publish(source: Path, registry: Path) -> Bundle:
         shutil.copyfile(source / name, staged / name)
         sync(staged / name)
     sync(staged)
-    previous = target.with_name(target.name + PREVIOUS)
-    if there:
-        shutil.rmtree(previous, ignore_errors=True)
-        target.rename(previous)
-    shutil.rmtree(target, ignore_errors=True)
-    staged.rename(target)
+    if target.exists():
+        _exchange(staged, target)
+        if there and not beside:
+            previous = target.with_name(target.name + PREVIOUS)
+            shutil.rmtree(previous, ignore_errors=True)
+            staged.rename(previous)
+        shutil.rmtree(staged, ignore_errors=True)
+    else:
+        staged.rename(target)
     sync(target.parent)
     return read_bundle(target)
 
 
-def _intact(folder: Path) -> Bundle | None:
+def _exchange(one: Path, other: Path) -> None:
+    """Swap two folders' names, at once where the file system can (most can, NFS cannot)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    paths = (_AT_FDCWD, bytes(one), _AT_FDCWD, bytes(other))
+    if hasattr(libc, "renameat2") and libc.renameat2(*paths, _RENAME_EXCHANGE) == 0:
+        return
+    aside = one.with_name(one.name + ".old")
+    other.rename(aside)
+    one.rename(other)
+    aside.rename(one)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Let a file hold this, atomically, unless it does."""
+    if path.is_file() and path.read_bytes() == content:
+        return
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    staged.write_bytes(content)
+    sync(staged)
+    staged.replace(path)
+
+
+def intact(folder: Path) -> Bundle | None:
+    """The bundle in a folder, if there is one and every file is what its manifest says."""
     try:
         bundle = read_bundle(folder)
         verify(bundle)

@@ -1,6 +1,7 @@
 """Tiny real bundles for the tests: a bag-of-words ONNX graph, so that no torch is needed."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from serving.bundle import BundleFile, Evaluation, Manifest, TensorInput, write_manifest
+from serving.bundle import (
+    BundleFile,
+    Evaluation,
+    Manifest,
+    TensorInput,
+    read_bundle,
+    write_manifest,
+)
 from serving.inputs import Encoding
 from serving.registry import publish
 
@@ -93,6 +101,16 @@ def write_bundle(
         parameters=2 * len(VOCABULARY),
         evaluations={"test": evaluation(accuracy)},
     )
+
+
+def alter(source: Path, folder: Path, **fields: object) -> Path:
+    """A copy of a bundle in `folder`, with these fields of its manifest."""
+    shutil.copytree(source, folder)
+    kept = dict(read_bundle(source).manifest) | fields
+    for computed in ("version", "bytes", "files"):
+        del kept[computed]
+    write_manifest(folder, **kept)
+    return folder
 
 
 def write_registry(folder: Path, scratch: Path) -> Path:

@@ -7,7 +7,6 @@ this client, which costs about as much as a refusal, and HTTP have another.
 
 import argparse
 import asyncio
-import json
 import random
 import re
 import tempfile
@@ -26,6 +25,7 @@ import uvloop
 from loadtest.payloads import seeded_texts
 from serving.bundle import read_bundle
 from tests.bench import alone, served
+from tests.closed import as_request
 from tests.processes import ROOT, serving
 
 DEADLINE_S = 10  # the server's default
@@ -126,16 +126,7 @@ async def offer(port, requests, steps, grace_s=15):
 
 
 def as_requests(texts, variant):
-    bodies = (
-        json.dumps({"texts": [text], "variant": variant, "truncate": True}).encode()
-        for text in texts
-    )
-    return [
-        b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        b"Cache-Control: no-cache\r\n"
-        b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
-        for body in bodies
-    ]
+    return [as_request({"texts": [t], "variant": variant, "truncate": True}) for t in texts]
 
 
 def phase(server, requests, rate, seconds):

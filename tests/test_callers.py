@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from serving.callers import Callers, new_key
@@ -39,6 +39,7 @@ class Clock:
     st.floats(0.5, 50),
     st.lists(st.tuples(st.floats(0, 3), st.integers(1, 40)), min_size=1, max_size=80),
 )
+@example(0.5000000000000001, [(0.9617972101574159, 12), (0.0, 1)])
 def test_no_caller_gets_more_texts_than_its_rate_and_one_request_beyond(rate, requests):
     clock = Clock()
     use, limits = LimitUse(clock), Limits(texts_per_s=rate)

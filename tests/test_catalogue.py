@@ -260,3 +260,15 @@ def test_a_start_refuses_what_is_broken_and_serves_the_rest(registry):
 
     assert [each["variant"] for each in listed["models"][0]["variants"]] == ["tiny"]
     assert list(listed["refused"]) == [str(registry / "tone" / "wide")]
+
+
+def test_a_start_with_nothing_that_can_be_served_never_says_that_it_is_ready(registry):
+    for variant in ("tiny", "wide"):
+        (registry / "tone" / variant / "model.onnx").write_bytes(b"no graph")
+    with serving(registry, wait_ready=False) as server:
+        status = server.process.wait(60)
+        log = server.log()
+
+    assert status == 2
+    assert '"event":"ready"' not in log
+    assert "publish the bundle again" in log.splitlines()[-1]

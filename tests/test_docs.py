@@ -13,6 +13,7 @@ from serving.errors import ServedError
 from serving.launch import READY
 from serving.metrics import Metrics
 from serving.settings import PREFIX, Settings, settings_table
+from tests import protocols
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -84,3 +85,20 @@ def test_the_readmes_curl_is_the_one_that_the_server_prints():
 def test_every_setting_has_a_range_or_a_meaning():
     for name, field in Settings.model_fields.items():
         assert field.description, f"{PREFIX}{name.upper()} has no description"
+
+
+def test_what_curl_prints_for_each_error_is_what_the_page_says():
+    assert protocols.told() in protocols.PAGE.read_text()
+
+
+def test_the_clients_on_the_page_are_the_ones_that_are_tested():
+    page = protocols.PAGE.read_text()
+    locked = (ROOT / "tests" / "clients.txt").read_text()
+    named = re.findall(r"\| (\w+) (\d[\d.]+) \|", page)
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+
+    assert len({package for package, _ in named}) == 4
+    for package, version in named:
+        assert f"\n{package}=={version}\n" in locked
+    for test in re.findall(r"`(test_\w+)`", page):
+        assert f"def {test}(" in tests

@@ -1,24 +1,48 @@
 """`python -m serving fetch`, as the init container runs it, from folders and from real S3 calls."""
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from serving.registry import read_registry
-from tests.processes import ROOT
+from serving.registry import publish, read_registry
+from tests.bundles import write_bundle
+from tests.processes import ROOT, free_port, serving
+from tests.test_catalogue import tiny, wait_for
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "serving", "fetch", *map(str, arguments)]
 
 
 def fetch(*arguments, **environ):
     return subprocess.run(
-        [sys.executable, "-m", "serving", "fetch", *map(str, arguments)],
-        cwd=ROOT, env=os.environ | environ, capture_output=True, text=True, check=False, timeout=60,
+        command(*arguments), cwd=ROOT, env=os.environ | environ, capture_output=True, text=True,
+        check=False, timeout=60,
     )  # fmt: skip
+
+
+@contextlib.contextmanager
+def watching(log_path, *arguments, **environ):
+    """`fetch` once a second, until SIGTERM, which it must obey."""
+    with log_path.open("w") as log:
+        process = subprocess.Popen(
+            command(*arguments, "--every-s", "1"), cwd=ROOT, env=os.environ | environ,
+            stdout=log, stderr=log,
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            process.terminate()
+            status = process.wait(10)
+    assert status == 0, log_path.read_text()
 
 
 def versions(registry):
@@ -98,32 +122,102 @@ def test_what_cannot_be_fetched_is_one_sentence(remote, url, more, said):
     assert "Traceback" not in done.stderr
 
 
-def test_a_family_comes_from_s3(tmp_path, tiny_registry):
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        where = {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-        s3 = boto3.client(
-            "s3", endpoint_url=where["AWS_ENDPOINT_URL"], region_name="us-east-1",
+@dataclass
+class Bucket:
+    """`bundles` in a real S3 server's memory."""
+
+    server: ThreadedMotoServer
+    environ: dict[str, str]
+
+    def __post_init__(self):
+        self.server.start()
+        host, port = self.server.get_host_and_port()
+        self.environ["AWS_ENDPOINT_URL"] = f"http://{host}:{port}"
+        self._s3 = boto3.client(
+            "s3", endpoint_url=self.environ["AWS_ENDPOINT_URL"], region_name="us-east-1",
             aws_access_key_id="test", aws_secret_access_key="test",
         )  # fmt: skip
-        s3.create_bucket(Bucket="bundles")
-        for path in tiny_registry.rglob("*"):
-            if path.is_file():
-                s3.upload_file(str(path), "bundles", str(path.relative_to(tiny_registry)))
+        self._s3.create_bucket(Bucket="bundles")
 
-        done = fetch("s3://bundles/tone", "--to", tmp_path / "got" / "tone", **where)
-        nobody = fetch("s3://other/tone", "--to", tmp_path / "no" / "tone", **where)
-    finally:
-        server.stop()
+    def upload(self, folder):
+        """The manifests last, so that nothing is fetched half."""
+        paths = (path for path in folder.rglob("*") if path.is_file())
+        for path in sorted(paths, key=lambda path: path.name == "manifest.json"):
+            self._s3.upload_file(str(path), "bundles", str(path.relative_to(folder)))
+
+
+@pytest.fixture
+def bucket():
+    environ = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    bucket = Bucket(ThreadedMotoServer(port=0), environ)
+    yield bucket
+    bucket.server.stop()
+
+
+def test_a_family_comes_from_s3(tmp_path, tiny_registry, bucket):
+    bucket.upload(tiny_registry)
+
+    done = fetch("s3://bundles/tone", "--to", tmp_path / "got" / "tone", **bucket.environ)
+    nobody = fetch("s3://other/tone", "--to", tmp_path / "no" / "tone", **bucket.environ)
 
     assert done.returncode == 0, done.stderr
     assert versions(tmp_path / "got") == versions(tiny_registry)
     assert nobody.returncode == 2
     assert "s3://other/tone cannot be read" in nobody.stderr
+
+
+def test_a_version_published_to_a_bucket_is_soon_what_a_running_server_answers_with(
+    tmp_path, tiny_registry, bucket
+):
+    remote = shutil.copytree(tiny_registry, tmp_path / "remote")
+    bucket.upload(remote)
+    got, log_path = tmp_path / "got", tmp_path / "log"
+    where = ("s3://bundles/tone", "--to", got / "tone", "--variants", "tiny")
+    assert fetch(*where, **bucket.environ).returncode == 0
+    with watching(log_path, *where, **bucket.environ), serving(got, scan_ms=100) as server:
+        first = tiny(server)["version"]
+        write_bundle(tmp_path / "new", scale=2.0)
+        second = publish(tmp_path / "new", remote).manifest.version
+        bucket.upload(remote)  # with tiny@previous beside tiny
+        wait_for(lambda: tiny(server)["version"] == second)
+        answer = server.classify({"texts": ["good"]}).json()
+        (remote / "tone" / "traffic.json").write_text(json.dumps({"tiny": {"version": first}}))
+        bucket.upload(remote)
+        wait_for(lambda: tiny(server)["version"] == first)
+
+    assert first != second == answer["results"][0]["version"]
+
+
+def test_a_watcher_outlives_a_store_that_cannot_be_read_and_a_broken_bundle(
+    tmp_path, tiny_registry, remote
+):
+    model = remote / "wide" / "model.onnx"
+    whole = model.read_bytes()
+    model.write_bytes(b"cut")
+    away = remote.rename(tmp_path / "away")
+    log_path = tmp_path / "log"
+    with watching(log_path, remote.as_uri(), "--to", tmp_path / "got" / "tone"):
+        wait_for(lambda: "cannot be read" in log_path.read_text())
+        away.rename(remote)
+        wait_for(lambda: "model.onnx is not what its manifest says" in log_path.read_text())
+        model.write_bytes(whole)
+        wait_for((tmp_path / "got" / "tone" / "wide").exists)
+
+    assert versions(tmp_path / "got") == versions(tiny_registry)
+
+
+@pytest.mark.parametrize("store", ["s3", "hf"])
+def test_a_store_that_does_not_answer_is_one_sentence(tmp_path, store):
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    environ = {"AWS_ENDPOINT_URL": nowhere, "HF_ENDPOINT": nowhere, "AWS_ACCESS_KEY_ID": "test",
+               "AWS_SECRET_ACCESS_KEY": "test", "AWS_MAX_ATTEMPTS": "1"}  # fmt: skip
+
+    done = fetch(f"{store}://owner/name/tone", "--to", tmp_path / "tone", **environ)
+
+    assert done.returncode == 2
+    assert "cannot be read: " in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,7 +1,10 @@
+import threading
+
 import pytest
 
+from serving import registry as registry_module
 from serving.errors import BundleError
-from serving.registry import publish, read_registry
+from serving.registry import publish, read_registry, scan
 from tests.bundles import write_bundle, write_registry
 
 
@@ -24,6 +27,37 @@ def test_publishing_the_same_bundle_twice_changes_nothing(tmp_path):
 
 
 def test_another_version_takes_the_place_of_the_old_one_which_lies_beside(tmp_path):
+    write_bundle(tmp_path / "old")
+    publish(tmp_path / "old", tmp_path / "registry")
+    newer = write_bundle(tmp_path / "new", scale=3.0)
+
+    bundle = publish(tmp_path / "new", tmp_path / "registry")
+
+    assert bundle.manifest.version == newer.version
+    names = sorted(p.name for p in (tmp_path / "registry" / "tone").iterdir())
+    assert names == ["tiny", "tiny@previous"]
+
+
+def test_whoever_looks_while_versions_are_published_finds_one(tmp_path):
+    versions = {write_bundle(tmp_path / str(n), scale=float(n)).version for n in (1, 2)}
+    publish(tmp_path / "1", tmp_path / "registry")
+    publisher = threading.Thread(
+        target=lambda: [publish(tmp_path / str(n), tmp_path / "registry") for n in (2, 1) * 30]
+    )
+    publisher.start()
+    found = []
+    while publisher.is_alive():
+        bundles = scan([tmp_path / "registry"]).bundles.get("tone", [])
+        found.append({b.manifest.version for b in bundles if b.folder.name == "tiny"})
+
+    assert len(found) > 100
+    assert all(len(each) == 1 and each <= versions for each in found)
+
+
+def test_where_names_cannot_be_swapped_at_once_a_version_is_published_all_the_same(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(registry_module, "_RENAME_EXCHANGE", 1 << 20)  # the kernel knows no such
     write_bundle(tmp_path / "old")
     publish(tmp_path / "old", tmp_path / "registry")
     newer = write_bundle(tmp_path / "new", scale=3.0)
