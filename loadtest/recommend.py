@@ -258,12 +258,11 @@ def _variant_lines(chosen: Choice) -> str:
     served = f"variants: [{', '.join(chosen.stages)}]"
     if len(chosen.stages) == 1:
         return served
-    wish = asked(chosen.variant)
-    degrading = (
-        f"\nsettings: {{brownout_ms: {chosen.brownout_ms}}}" if wish["allow_degraded"] else ""
-    )
-    return f"""# For the cascade.json in the family's folder. Callers ask: {json.dumps(wish)}
-{served}{degrading}"""
+    callers = json.dumps(asked(chosen.variant))
+    served = f"# For the cascade.json in the family's folder. Callers ask: {callers}\n{served}"
+    if chosen.brownout_ms is None:
+        return served
+    return f"{served}\nsettings: {{brownout_ms: {chosen.brownout_ms}}}"
 
 
 def _target_lines(found: Targets | None) -> str:
