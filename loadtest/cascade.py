@@ -65,9 +65,10 @@ def degraded_accuracy(model: dict[str, Any], degraded: Mapping[str, float]) -> d
         (accuracy(whole) - accuracy(prefix that ends at the stage)) / reach(the next stage),
 
     for that difference is made by the texts that go on, and a text that the threshold accepted is
-    not degraded. One that the last stage alone or a variant outside the cascade answered loses
-    accuracy(whole) - accuracy(variant), which is 0 where it was never measured. The interval moves
-    with the value.
+    not degraded. (A middle stage that stood in alone looks the same; its loss is overstated.) One
+    that the last stage alone or a variant outside the cascade answered loses accuracy(whole) -
+    accuracy(variant), the latter being 0 where it was never measured. The interval moves with the
+    value.
     """
     stages = model["cascade"]["stages"]
     whole: dict[str, float] = stages[-1]["accuracy"]

@@ -121,10 +121,8 @@ def _variant(
     ready_s = [each["ready_s"] for each in own if each["ready_s"] is not None]
     peak_bytes = [each["peak_bytes"] for each in own if each["peak_bytes"] is not None]
     loads = _loads(folder, scenario, model["model"], name)
-    accuracy = listed["evaluations"].get(SPLIT, {}).get("accuracy")
     for load in loads.values():
-        degraded = load["degraded"]
-        load["accuracy"] = degraded_accuracy(model, degraded) if degraded else accuracy
+        load["accuracy"] = _accuracy(model, listed, load)
     opened = [load for load in loads.values() if _is_on_curve(load)]
     points = [
         Point(load["offered_rps"]["value"], load["latency_ms"]["p99"]["value"]) for load in opened
@@ -159,6 +157,16 @@ def _load(folder: Path, scenario: Scenario, name: str) -> LoadSummary | None:
         if (files := sample_files(folder, f"{name}.{number}"))
     ]
     return combine(rounds, scenario.slo_p99_ms) if rounds else None
+
+
+def _accuracy(
+    model: dict[str, Any], listed: dict[str, Any], load: dict[str, Any]
+) -> dict[str, float] | None:
+    """A choice's under a load; None where it was never measured."""
+    if listed["brownout_ms"] is None:
+        accuracy: dict[str, float] | None = listed["evaluations"].get(SPLIT, {}).get("accuracy")
+        return accuracy
+    return degraded_accuracy(model, load["degraded"]) if load["latency_ms"] else None
 
 
 def _is_on_curve(load: dict[str, Any]) -> bool:

@@ -139,7 +139,7 @@ def _load_row(variant: str, name: str, load: dict[str, Any]) -> list[str]:
         name,
         *(estimate(load[rate], ".1f") for rate in ("offered_rps", "achieved_rps", "goodput_rps")),
         ", ".join(f"{code}: {count}" for code, count in load["status"].items()),
-        f"{sum(load['degraded'].values()):.1%}",
+        f"{sum(load['degraded'].values()):.1%}" if kept else "unknown",
         estimate(load["accuracy"], ".3f") if "accuracy" in load else "",
         *(estimate(load["latency_ms"].get(q), ".1f") for q in ("p50", "p90", "p99")),
         *("" if ms is None else f"{ms:.2f}" for ms in steps),

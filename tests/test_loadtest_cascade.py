@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
@@ -9,7 +10,10 @@ from hypothesis import strategies as st
 
 from loadtest.__main__ import main
 from loadtest.cascade import asked, choices, degraded_accuracy, made_of
-from loadtest.report import read_report
+from loadtest.report import build, read_report
+from loadtest.run import SCHEMA_VERSION
+from loadtest.samples import Client, Phase, Row, write_samples
+from loadtest.scenario import Load, Scenario
 from loadtest.server import served
 from serving.registry import read_registry
 from tests.bundles import evaluation, write_registry
@@ -88,6 +92,43 @@ def test_each_degraded_text_loses_what_its_own_stage_loses_on_those_that_go_on(d
 def test_an_accuracy_lies_between_those_of_the_shortest_prefix_and_the_whole(small, medium):
     degraded = {"small": small, "medium": min(medium, (0.5 - small) / 2)}
     assert 0.80 - 1e-9 <= degraded_accuracy(model_of(), degraded)["value"] <= 0.91 + 1e-9
+
+
+def rows(degraded=None, status=200):
+    """Ten seconds of a request each 20 ms, every second of them degraded."""
+    times_s = np.arange(0.0, 10.0, 0.02).tolist()
+    return [
+        Row(at_s, at_s, at_s + 0.01, status, 9, {}, [degraded] if degraded and number % 2 else [])
+        for number, at_s in enumerate(times_s)
+    ]
+
+
+def test_under_brownout_each_load_has_its_accuracy_and_the_choice_that_of_its_worst(tmp_path):
+    sent = {
+        "closed": rows("small"), "calm": rows(), "busy": rows("medium"), "full": rows(status=503)
+    }  # fmt: skip
+    scenario = Scenario(
+        rounds=1, warmup_s=0, measured_s=10,
+        loads=[Load(name="closed", kind="closed", users=1),
+               *(Load(name=name, kind="open", share=1) for name in ("calm", "busy", "full"))],
+    )  # fmt: skip
+    for name, sending in sent.items():
+        phase = Phase("tone", "brownout", name, 0, "closed" if name == "closed" else "open", 1,
+                      "constant", 50.0, None, 1, None, 0.0, 10.0, 0)  # fmt: skip
+        path = tmp_path / "samples" / f"{phase.name}.0.parquet"
+        write_samples(path, sending, phase, Client(0.0, 0.1))
+    about = {
+        "schema_version": SCHEMA_VERSION, "scenario": scenario.model_dump(mode="json"),
+        "servers": [], "url": None, "models": [model_of()],
+    }  # fmt: skip
+    (tmp_path / "run.json").write_text(json.dumps(about))
+    (brownout,) = build(tmp_path)["variants"]
+    found = {name: load["accuracy"] for name, load in brownout["loads"].items()}
+    assert found.pop("full") is None
+    assert {name: accuracy["value"] for name, accuracy in found.items()} == pytest.approx(
+        {"closed": 0.80, "calm": 0.91, "busy": 0.83}
+    )
+    assert brownout["accuracy"] == found["busy"]
 
 
 @pytest.fixture(scope="module")
