@@ -22,6 +22,7 @@ from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 from numpy.typing import NDArray
 
+from loadtest.cascade import AUTO, BROWNOUT, asked
 from loadtest.payloads import (
     constant_arrivals_s,
     poisson_arrivals_s,
@@ -80,6 +81,12 @@ class Recording:
             gevent.sleep(LAG_PROBE_S)
             self._lags_s.append(self.now_s() - due_s)
 
+    def degraded(self, status: int, answer: bytes) -> list[str]:
+        """Who answered, for each text of a cascade that was answered degraded."""
+        if status != 200 or self.phase.variant not in (AUTO, BROWNOUT):
+            return []
+        return [each["variant"] for each in json.loads(answer)["results"] if each["degraded"]]
+
     def client(self) -> Client:
         """How busy this client has been so far."""
         cpu_s = time.process_time() - self._origin_cpu_s
@@ -99,18 +106,13 @@ def arrivals_s(phase: Phase) -> NDArray[np.float64]:
 
 
 def _bodies(phase: Phase, texts: list[str]) -> list[str]:
-    # A degraded answer would be another variant's; a long text shall cost, not fail.
-    asked: dict[str, Any] = {
-        "model": phase.model,
-        "variant": phase.variant,
-        "truncate": True,
-        "allow_degraded": False,
-    }
+    # A long text shall cost, not fail.
+    request: dict[str, Any] = {"model": phase.model, "truncate": True} | asked(phase.variant)
     if phase.deadline_ms is not None:
-        asked["deadline_ms"] = phase.deadline_ms
+        request["deadline_ms"] = phase.deadline_ms
     size, turn = phase.texts_per_request, cycle(texts)
     return [
-        json.dumps({"texts": list(islice(turn, size))} | asked)
+        json.dumps({"texts": list(islice(turn, size))} | request)
         for _ in range(-(-len(texts) // size))
     ]
 
@@ -128,19 +130,20 @@ class ClassifyUser(FastHttpUser):
     def classify(self, intended_s: float) -> None:
         """Sends one request and keeps its times, also when there is no answer."""
         recording = self.recording
-        status, response_bytes, server_ms = NO_ANSWER, 0, dict[str, float]()
+        status, answer, server_ms = NO_ANSWER, b"", dict[str, float]()
         start_s = recording.now_s()
         try:
             response: Any = self.client.post(
                 "/v1/classify", data=next(recording.bodies), headers=HEADERS
             )
             if response.status_code:
-                status, response_bytes = response.status_code, len(response.content or b"")
+                status, answer = response.status_code, response.content or b""
                 server_ms = server_timing_ms(response.headers.get("server-timing", ""))
         finally:
             end_s = recording.now_s()
+            degraded = recording.degraded(status, answer)
             recording.rows.append(
-                Row(intended_s, start_s, end_s, status, response_bytes, server_ms)
+                Row(intended_s, start_s, end_s, status, len(answer), server_ms, degraded)
             )
 
     def on_stop(self) -> None:

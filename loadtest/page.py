@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from loadtest.tables import headline, law_table, load_table, refused, variant_table
+from loadtest.tables import CASCADES, headline, law_table, load_table, refused, variant_table
 
 _TITLES = {
     "frontier": "What accuracy costs in latency",
@@ -65,6 +65,7 @@ Brackets hold 95&nbsp;% intervals over {report["scenario"]["rounds"]} rounds; la
 the intended start, so that waiting is not forgotten.</small></p>
 {figures}
 <h2>The variants</h2>{_table(*variant_table(report))}
+<p><small>{CASCADES}</small></p>
 <h2>Validity</h2><div class="doubt">{doubts}</div>
 <h2>Every load</h2>{_table(*load_table(report))}
 <h2>Time against size</h2>{_table(*law_table(report))}

@@ -16,6 +16,7 @@ from loadtest.law import Law
 from loadtest.tables import STEPS
 
 _LAW_TIME = "engine, ms"
+_SINGLE, _CASCADE = "o", "D"
 
 
 def pictures(report: dict[str, Any]) -> dict[str, Figure]:
@@ -37,6 +38,10 @@ def _figure(width: float = 8.0, height: float = 4.8) -> tuple[Figure, Axes]:
 def _colours(report: dict[str, Any]) -> dict[str, Any]:
     names = [variant["variant"] for variant in report["variants"]]
     return {name: colormaps["tab20"](number % 20) for number, name in enumerate(names)}
+
+
+def _marker(variant: dict[str, Any]) -> str:
+    return _SINGLE if len(variant["stages"]) == 1 else _CASCADE
 
 
 def _frontier(report: dict[str, Any]) -> Figure | None:
@@ -63,7 +68,7 @@ def _frontier(report: dict[str, Any]) -> Figure | None:
             elinewidth=0.8,
         )
         axes.scatter(x, accuracy["value"], s=20 + 6 * variant["bytes"] / 1e6, alpha=0.6,
-                     color=colours[variant["variant"]])  # fmt: skip
+                     marker=_marker(variant), color=colours[variant["variant"]])  # fmt: skip
         axes.annotate(variant["variant"], (x, accuracy["value"]), xytext=(6, 6),
                       textcoords="offset points", fontsize=8)  # fmt: skip
     best = sorted((p99["value"], v["accuracy"]["value"]) for v, p99 in shown if v["on_frontier"])
@@ -72,7 +77,7 @@ def _frontier(report: dict[str, Any]) -> Figure | None:
         xscale="log",
         xlabel=f"p99 under {report['reference_load']}, ms",
         ylabel="accuracy",
-        title="Accuracy against latency (dotted: the frontier; area: bytes)",
+        title="Accuracy against latency (dotted: the frontier; area: bytes; diamond: a cascade)",
     )
     p99s = [p99["value"] for _, p99 in shown]
     axes.set_xlim(min(p99s) / 1.5, max(p99s) * 1.5)
@@ -89,8 +94,8 @@ def _curves(report: dict[str, Any]) -> Figure | None:
     colours = _colours(report)
     for variant in shown:
         points = sorted((point["rate_rps"], point["p99_ms"]) for point in variant["curve"])
-        axes.plot(*zip(*points, strict=True), "o-", ms=4, label=variant["variant"],
-                  color=colours[variant["variant"]])  # fmt: skip
+        axes.plot(*zip(*points, strict=True), f"{_marker(variant)}-", ms=4,
+                  label=variant["variant"], color=colours[variant["variant"]])  # fmt: skip
     slo_ms = report["scenario"]["slo_p99_ms"]
     axes.axhline(slo_ms, ls="--", color="grey")
     axes.annotate(f"SLO {slo_ms:g} ms", (0, slo_ms), xytext=(4, 4), textcoords="offset points",
@@ -122,8 +127,8 @@ def _sizes(report: dict[str, Any]) -> Figure | None:
     for number, precision in enumerate(precisions):
         own = [(v, ms) for v, ms in shown if v["precision"] == precision]
         colour = f"C{number}"
-        axes.plot([v["parameters"] for v, _ in own], [ms for _, ms in own], "o", color=colour,
-                  label=precision)  # fmt: skip
+        axes.plot([v["parameters"] for v, _ in own], [ms for _, ms in own], _marker(own[0][0]),
+                  color=colour, label=precision)  # fmt: skip
         for variant, ms in own:
             axes.annotate(variant["variant"], (variant["parameters"], ms), xytext=(5, 4),
                           textcoords="offset points", fontsize=7)  # fmt: skip

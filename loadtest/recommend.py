@@ -5,12 +5,14 @@ replicas at random gives each a Poisson share of Poisson arrivals, so N replicas
 each as one does at R / N (Kingman, Poisson Processes, 1993, colouring theorem).
 """
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loadtest.cascade import asked, made_of
 from loadtest.curve import Targets, targets
 from loadtest.frontier import Point, capacity, predicted_p99_ms
 
@@ -33,10 +35,13 @@ class Wish:
 
 @dataclass(frozen=True)
 class Choice:
-    """One variant that meets a wish, with what it takes."""
+    """One variant, or a cascade, that meets a wish, with what it takes."""
 
     model: str
     variant: str
+    stages: list[str]
+    """The variants to serve: itself alone, or those of a cascade."""
+    brownout_ms: int | None
     accuracy: float
     accuracy_low: float | None
     replicas: int
@@ -115,6 +120,8 @@ def _choice(variant: dict[str, Any], wish: Wish) -> Choice | None:
     return Choice(
         model=variant["model"],
         variant=variant["variant"],
+        stages=variant["stages"],
+        brownout_ms=variant["brownout_ms"],
         accuracy=variant["accuracy"]["value"],
         accuracy_low=variant["accuracy"]["low"],
         replicas=replicas,
@@ -133,7 +140,11 @@ def _binds(report: dict[str, Any], wish: Wish, chosen: Choice, cheaper: list[Cho
     if cheaper:
         binds.append("accuracy: a less accurate variant needs fewer replicas")
     relaxed = Wish(2 * wish.slo_p99_ms, wish.min_accuracy, wish.rps, wish.headroom)
-    own = next(v for v in report["variants"] if v["variant"] == chosen.variant)
+    own = next(
+        v
+        for v in report["variants"]
+        if (v["model"], v["variant"]) == (chosen.model, chosen.variant)
+    )
     looser = _choice(own, relaxed)
     if looser and looser.replicas < chosen.replicas:
         binds.append(f"latency: at twice the p99 {looser.replicas} replicas do")
@@ -194,9 +205,10 @@ def _said(choice: Choice) -> str:
         if choice.cost_per_hour is None
         else f", {choice.cost_per_hour:g} an hour, {choice.cost_per_million:.3g} a million requests"
     )
+    made = made_of(choice.stages, choice.brownout_ms)
     return (
-        f"{choice.model}/{choice.variant} on {choice.replicas} replicas, accuracy "
-        f"{choice.accuracy:.3f}{cost}"
+        f"{choice.model}/{choice.variant}{made and f' ({made})'} on {choice.replicas} replicas, "
+        f"accuracy {choice.accuracy:.3f}{cost}"
     )
 
 
@@ -232,7 +244,7 @@ def write_values(found: Recommendation, cores: int, command: str, path: Path) ->
 # {chosen.model}/{chosen.variant}
 # Predicted: p99 {chosen.p99_ms:.1f} ms at {chosen.rate_rps:.1f} requests/s a replica.
 replicaCount: {chosen.replicas}
-variants: [{chosen.variant}]
+{_variant_lines(chosen)}
 resources:
   requests: {{cpu: "{cores}"{request}}}{limit}
 autoscaling:
@@ -240,6 +252,17 @@ autoscaling:
   maxReplicas: {_FLASH_CROWD * chosen.replicas}
 {_target_lines(chosen.targets)}"""
     )
+
+
+def _variant_lines(chosen: Choice) -> str:
+    served = f"variants: [{', '.join(chosen.stages)}]"
+    if len(chosen.stages) == 1:
+        return served
+    callers = json.dumps(asked(chosen.variant))
+    served = f"# For the cascade.json in the family's folder. Callers ask: {callers}\n{served}"
+    if chosen.brownout_ms is None:
+        return served
+    return f"{served}\nsettings: {{brownout_ms: {chosen.brownout_ms}}}"
 
 
 def _target_lines(found: Targets | None) -> str:

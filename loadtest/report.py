@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from loadtest.cascade import SPLIT, choices, degraded_accuracy
 from loadtest.floor import FLOOR
 from loadtest.frontier import Candidate, Point, capacity, mean_of_rates, pareto
 from loadtest.law import fit_law
@@ -23,10 +24,12 @@ from loadtest.server import LoadTestError
 from loadtest.summary import LoadSummary, combine
 from loadtest.tables import markdown
 
-REPORT_VERSION = 3  # of report.json; that of the raw times is run.py's
-SPLIT = "test"  # the evaluation that a variant is judged by
+REPORT_VERSION = 4  # of report.json; that of the raw times is run.py's
 _REFERENCE_SHARE = 0.5
 _SIZES = ("parameters", "bytes")
+_DESCRIPTION = (
+    "variant", "version", "precision", "parameters", "bytes", "stages", "brownout_ms"
+)  # fmt: skip
 
 
 def rebuild(folder: Path) -> str:
@@ -71,10 +74,11 @@ def build(folder: Path) -> dict[str, Any]:
         raise LoadTestError(f"{folder} is of another version of this program: measure again")
     scenario = Scenario.model_validate(about["scenario"])
     servers = about.pop("servers")
+    brownout_ms = None if about["url"] else scenario.brownout_ms
     measured = [
-        _variant(folder, scenario, servers, model["model"], variant)
+        _variant(folder, scenario, servers, model, choice)
         for model in about.pop("models")
-        for variant in model["variants"]
+        for choice in choices(model, brownout_ms)
     ]
     measured = [variant for variant in measured if variant["loads"]]
     if not measured:
@@ -105,22 +109,30 @@ def _variant(
     folder: Path,
     scenario: Scenario,
     servers: list[dict[str, Any]],
-    model: str,
+    model: dict[str, Any],
     listed: dict[str, Any],
 ) -> dict[str, Any]:
-    """One variant as the server describes it, with the figures of its loads."""
+    """One choice as the server describes it, with the figures of its loads.
+
+    Of accuracies that differ by load, which brownout makes, its own is the lowest of its curve.
+    """
     name = listed["variant"]
-    own = [each for each in servers if (each["model"], each["variant"]) == (model, name)]
+    own = [each for each in servers if (each["model"], each["variant"]) == (model["model"], name)]
     ready_s = [each["ready_s"] for each in own if each["ready_s"] is not None]
     peak_bytes = [each["peak_bytes"] for each in own if each["peak_bytes"] is not None]
-    loads = _loads(folder, scenario, model, name)
-    points = _points(loads)
+    loads = _loads(folder, scenario, model["model"], name)
+    for load in loads.values():
+        load["accuracy"] = _accuracy(model, listed, load)
+    opened = [load for load in loads.values() if _is_on_curve(load)]
+    points = [
+        Point(load["offered_rps"]["value"], load["latency_ms"]["p99"]["value"]) for load in opened
+    ]
     within = capacity(points, scenario.slo_p99_ms)
     ready = mean_of_rates(ready_s)
     return {
-        "model": model,
-        "accuracy": listed["evaluations"].get(SPLIT, {}).get("accuracy"),
-        **{key: listed[key] for key in ("variant", "version", "precision", "parameters", "bytes")},
+        "model": model["model"],
+        "accuracy": _lowest([load["accuracy"] for load in opened or loads.values()]),
+        **{key: listed[key] for key in _DESCRIPTION},
         "engine": listed.get("engine"),
         "ready_s": asdict(ready) if ready else None,
         "peak_bytes": max(peak_bytes, default=None),
@@ -147,13 +159,24 @@ def _load(folder: Path, scenario: Scenario, name: str) -> LoadSummary | None:
     return combine(rounds, scenario.slo_p99_ms) if rounds else None
 
 
-def _points(loads: dict[str, Any]) -> list[Point]:
-    """The latency-throughput curve: every open load of constant rate that was not refused."""
-    return [
-        Point(load["offered_rps"]["value"], load["latency_ms"]["p99"]["value"])
-        for load in loads.values()
-        if load["kind"] == "open" and load["arrivals"] != "ramp" and load["latency_ms"]
-    ]
+def _accuracy(
+    model: dict[str, Any], listed: dict[str, Any], load: dict[str, Any]
+) -> dict[str, float] | None:
+    """A choice's under a load; None where it was never measured."""
+    if listed["brownout_ms"] is None:
+        accuracy: dict[str, float] | None = listed["evaluations"].get(SPLIT, {}).get("accuracy")
+        return accuracy
+    return degraded_accuracy(model, load["degraded"]) if load["latency_ms"] else None
+
+
+def _is_on_curve(load: dict[str, Any]) -> bool:
+    """Of the latency-throughput curve is every open load of constant rate that was not refused."""
+    return bool(load["kind"] == "open" and load["arrivals"] != "ramp" and load["latency_ms"])
+
+
+def _lowest(accuracies: list[dict[str, float] | None]) -> dict[str, float] | None:
+    told = [each for each in accuracies if each]
+    return min(told, key=lambda each: each["value"], default=None)
 
 
 def _reference(scenario: Scenario) -> str | None:
@@ -181,7 +204,11 @@ def _frontier(variants: list[dict[str, Any]], reference: str | None) -> list[str
 
 
 def _laws(variants: list[dict[str, Any]], reference: str | None) -> Iterator[tuple[Any, Any]]:
-    """Engine time, latency and cost against size, over all variants and for each precision."""
+    """Engine time, latency and cost against size, over all variants and for each precision.
+
+    A cascade is no single size.
+    """
+    variants = [variant for variant in variants if len(variant["stages"]) == 1]
     what = {
         "engine, ms": lambda variant: _median_ms(variant, reference, "engine"),
         "end to end, ms": lambda variant: _p50_ms(variant, reference),

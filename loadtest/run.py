@@ -14,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from loadtest.cascade import asked, choices
 from loadtest.children import child, last_words
 from loadtest.floor import FLOOR, write_floor
 from loadtest.machine import machine
@@ -26,8 +27,23 @@ SCHEMA_VERSION = 2
 END_BOUND_S = 90.0  # beyond a phase's own time: starting Locust, and its longest wait
 _STOP_S = 35  # Locust's own wait for the last answers, where a master ends the run
 
-Target = tuple[str, str]
-"""(model, variant)"""
+# What a family's folder holds beside its variants, for the server of a cascade.
+_CASCADE_FILES = ("cascade.json", "policy.json")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One choice of a family: a variant alone, or a cascade of several `stages`."""
+
+    model: str
+    variant: str
+    stages: tuple[str, ...]
+    brownout_ms: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        return f"{self.model}.{self.variant}"
 
 
 @dataclass
@@ -46,12 +62,12 @@ class Run:
         (self.folder / "run.json").write_text(json.dumps(self.about, indent=2) + "\n")
 
     def server(self, target: Target) -> AbstractContextManager[Server]:
-        """The server that was given, or one of its own for this variant alone."""
+        """The server that was given, or one of its own for this choice alone."""
         if self.url is not None:
             return nullcontext(Server(self.url))
-        model, variant = target
-        log = self.folder / "logs" / f"server-{model}.{variant}.log"
-        return served(self.folder / "registries" / f"{model}.{variant}", log)
+        settings = {"SIZEWISE_BROWNOUT_MS": str(target.brownout_ms)} if target.brownout_ms else {}
+        log = self.folder / "logs" / f"server-{target.name}.log"
+        return served(self.folder / "registries" / target.name, log, settings)
 
 
 def run(
@@ -65,7 +81,8 @@ def run(
 ) -> Path:
     """Measures each variant under each load in each round and returns the folder of raw times.
 
-    With a registry every variant gets servers of its own; with a URL that server is driven.
+    So is a family's cascade. With a registry every one gets servers of its own, also one under
+    brownout for the cascade; with a URL that server is driven.
     The folder holds run.json (what was asked, where, and the server's own list of variants),
     samples/*.parquet and logs/.
     Raises LoadTestError when nothing can be measured, with the remedy.
@@ -89,47 +106,56 @@ def run(
     }
     this = Run(folder, scenario, registry, url, about)
     this.keep()
-    targets = list(_targets(listed, wanted))
+    brownout_ms = scenario.brownout_ms if registry else None
+    targets = list(_targets(listed, brownout_ms, wanted))
     if registry is not None:
         _lay_out(this, targets)
-        targets += [FLOOR] if scenario.floor else []
+        targets += [Target(*FLOOR, stages=FLOOR[1:])] if scenario.floor else []
     _rounds(this, targets)
     return folder
 
 
-def _targets(models: list[dict[str, Any]], wanted: list[str] | None) -> Iterator[Target]:
-    """(model, variant) of every variant that was asked for; all of them by default."""
-    listed = [(model["model"], variant) for model in models for variant in model["variants"]]
-    ready = [
-        (model, variant["variant"]) for model, variant in listed if variant["state"] == "ready"
-    ]
-    for model, variant in listed:
-        if variant["state"] != "ready":
-            print(f"{model}/{variant['variant']}: left out, its state is {variant['state']}")
-    names = {variant for _, variant in ready}
+def _targets(
+    models: list[dict[str, Any]], brownout_ms: int | None, wanted: list[str] | None
+) -> Iterator[Target]:
+    """Every choice that was asked for; all of them by default."""
+    ready = []
+    for model in models:
+        for each in choices(model, brownout_ms):
+            target = Target(
+                model["model"], each["variant"], tuple(each["stages"]), each["brownout_ms"]
+            )
+            if each["state"] == "ready":
+                ready.append(target)
+            else:
+                print(f"{target.model}/{target.variant}: left out, its state is {each['state']}")
+    names = {target.variant for target in ready}
     if missing := set(wanted or ()) - names:
         raise LoadTestError(
             f"--variant {', '.join(sorted(missing))}: not served; "
             f"there is {', '.join(sorted(names))}"
         )
-    yield from (pair for pair in ready if not wanted or pair[1] in wanted)
+    yield from (target for target in ready if not wanted or target.variant in wanted)
 
 
 def _lay_out(this: Run, targets: list[Target]) -> None:
-    """A registry of its own for every variant, so that each is measured alone, and the floor's."""
+    """A registry of its own for every choice, so that each is measured alone, and the floor's."""
     assert this.registry is not None, "without a registry there is nothing to lay out"
     registries = this.folder / "registries"
-    for model, variant in targets:
-        family = registries / f"{model}.{variant}" / model
+    for target in targets:
+        source, family = this.registry / target.model, registries / target.name / target.model
         family.mkdir(parents=True)
-        (family / variant).symlink_to((this.registry / model / variant).resolve())
+        files = _CASCADE_FILES if len(target.stages) > 1 else ()
+        for name in (*target.stages, *files):
+            if (source / name).exists():
+                (family / name).symlink_to((source / name).resolve())
     if this.scenario.floor:
-        model, variant = targets[0]
-        write_floor(this.registry / model / variant, registries / ".".join(FLOOR))
+        first = targets[0]
+        write_floor(this.registry / first.model / first.stages[0], registries / ".".join(FLOOR))
 
 
 def _rounds(this: Run, targets: list[Target]) -> None:
-    """Every round begins with another variant, so that a drift of the machine hits all alike."""
+    """Every round begins with another choice, so that a drift of the machine hits all alike."""
     loads = this.scenario.loads
     total = this.scenario.rounds * len(targets) * len(loads)
     with tqdm(total=total, unit="phase", dynamic_ncols=True) as progress:
@@ -137,15 +163,17 @@ def _rounds(this: Run, targets: list[Target]) -> None:
             turn = number % len(targets)
             for target in targets[turn:] + targets[:turn]:
                 with this.server(target) as server:
-                    _check_pinned(server.url, target)
+                    _check_who_answers(server.url, target)
                     for load in loads:
-                        progress.set_postfix_str(f"{target[1]}, {load.name}, round {number + 1}")
+                        progress.set_postfix_str(
+                            f"{target.variant}, {load.name}, round {number + 1}"
+                        )
                         _measure(this, target, load, number, server.url)
                         progress.update()
                     this.about["servers"].append(
                         {
-                            "model": target[0],
-                            "variant": target[1],
+                            "model": target.model,
+                            "variant": target.variant,
                             "round": number,
                             "ready_s": server.ready_s,
                             "peak_bytes": server.peak_bytes(),
@@ -154,19 +182,25 @@ def _rounds(this: Run, targets: list[Target]) -> None:
                     this.keep()
 
 
-def _check_pinned(url: str, target: Target) -> None:
-    model, variant = target
-    answer = ask(f"{url}/v1/classify", {"texts": ["Good."], "model": model, "variant": variant})
-    if (answering := answer["results"][0]["variant"]) != variant:
-        raise LoadTestError(f"{variant} was asked and {answering} answered: this is a server's bug")
+def _check_who_answers(url: str, target: Target) -> None:
+    request = {"texts": ["Good."], "model": target.model} | asked(target.variant)
+    answering = ask(f"{url}/v1/classify", request)["results"][0]["variant"]
+    if answering not in target.stages:
+        raise LoadTestError(
+            f"{target.variant} was asked and {answering} answered: this is a server's bug"
+        )
+    if len(target.stages) > 1:
+        models = ask(f"{url}/v1/models")["models"]
+        if not any(each["model"] == target.model and each["cascade"] for each in models):
+            raise LoadTestError(f"{target.model}'s cascade is refused: see the server's log")
 
 
 def _measure(this: Run, target: Target, load: Load, number: int, url: str) -> None:
     """One phase. The first closed load of the first round sets the rates that are shares."""
     scenario = this.scenario
     phase = Phase(
-        model=target[0],
-        variant=target[1],
+        model=target.model,
+        variant=target.variant,
         load=load.name,
         round=number,
         kind=load.kind,
@@ -185,7 +219,7 @@ def _measure(this: Run, target: Target, load: Load, number: int, url: str) -> No
         achieved_rps = summarise(samples, scenario.slo_p99_ms).achieved_rps
         if achieved_rps <= 0.0:
             raise LoadTestError(
-                f"{target[1]} answered nothing in {load.name}, so no rate follows from it: "
+                f"{target.variant} answered nothing in {load.name}, so no rate follows from it: "
                 f"read {this.folder / 'logs'}"
             )
         this.saturated_rps[target] = achieved_rps

@@ -6,7 +6,7 @@ It does not know who measured them or what is computed from them.
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ _FLOATS = ("intended_s", "start_s", "end_s", *(f"{step}_ms" for step in SERVER_S
 _COLUMNS = pa.schema(
     [(name, pa.float64()) for name in _FLOATS]
     + [("status", pa.int16()), ("response_bytes", pa.int64())]
-    + [("variant", pa.string()), ("phase", pa.string())]
+    + [("degraded", pa.list_(pa.string())), ("variant", pa.string()), ("phase", pa.string())]
 )
 _STEP = re.compile(r"([\w-]+)\s*;[^,]*?dur\s*=\s*([0-9.]+)")
 
@@ -78,6 +78,8 @@ class Row:
     status: int
     response_bytes: int
     server_ms: dict[str, float]
+    degraded: list[str] = field(default_factory=list)
+    """Who answered, for each text of a cascade that was answered degraded."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Samples:
     end_s: NDArray[np.float64]
     status: NDArray[np.int16]
     server_ms: dict[str, NDArray[np.float64]]  # NaN where the server said nothing
+    degraded: NDArray[np.object_]  # names, or None where no text was
 
     @property
     def latency_ms(self) -> NDArray[np.float64]:
@@ -111,6 +114,7 @@ def write_samples(path: Path, rows: Sequence[Row], phase: Phase, client: Client)
     }
     for step in SERVER_STEPS:
         columns[f"{step}_ms"] = [row.server_ms.get(step) for row in rows]
+    columns["degraded"] = [row.degraded or None for row in rows]
     columns["variant"] = [phase.variant] * len(rows)
     columns["phase"] = [phase.name] * len(rows)
     about = json.dumps({"phase": asdict(phase), "client": asdict(client)})
@@ -131,7 +135,10 @@ def read_samples(paths: Sequence[Path]) -> Samples:
         if about is None:
             raise ValueError(f"{path} is not a file of raw times: run python -m loadtest run again")
         said.append(json.loads(about))
-    table = pa.concat_tables(each.replace_schema_metadata() for each in tables)
+    tables.append(_COLUMNS.empty_table())  # older files know of no degraded texts
+    table = pa.concat_tables(
+        [each.replace_schema_metadata() for each in tables], promote_options="default"
+    )
     columns = {name: table[name].to_numpy() for name in table.column_names if name != "phase"}
     clients = [Client(**each["client"]) for each in said]
     return Samples(
@@ -141,5 +148,7 @@ def read_samples(paths: Sequence[Path]) -> Samples:
             cpu_share=max(client.cpu_share for client in clients),
         ),
         server_ms={step: columns[f"{step}_ms"] for step in SERVER_STEPS},
-        **{name: columns[name] for name in ("intended_s", "start_s", "end_s", "status")},
+        **{
+            name: columns[name] for name in ("intended_s", "start_s", "end_s", "status", "degraded")
+        },
     )

@@ -63,6 +63,11 @@ class Scenario(BaseModel):
     """Also measure a model without inference: what HTTP alone takes."""
     loads: list[Load] = Field(min_length=1)
 
+    @property
+    def brownout_ms(self) -> int:
+        """The wait from which on a server under brownout degrades: half of the SLO."""
+        return max(1, round(self.slo_p99_ms / 2))
+
     @field_validator("loads")
     @classmethod
     def _usable(cls, loads: list[Load]) -> list[Load]:

@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,15 +46,19 @@ class Server:
 
 
 @contextmanager
-def served(registry: Path, log: Path) -> Iterator[Server]:
+def served(
+    registry: Path, log: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Starts `python -m serving` on a registry, waits until it is ready, stops it at the end.
 
-    Its output is added to `log`.
+    `settings` are environment variables; its output is added to `log`.
     Raises LoadTestError when it ends early or is not ready within READY_BOUND_S.
     """
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    environment = os.environ | {
+    environment = {
+        **os.environ,
+        **(settings or {}),
         "SIZEWISE_HOST": "127.0.0.1",
         "SIZEWISE_PORT": str(port),
         "SIZEWISE_REGISTRY": str(registry),

@@ -6,6 +6,7 @@ It does not know files, HTTP or how the figures are shown.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,8 @@ class LoadSummary:
     split_median_ms: dict[str, float | None]
     split_mean_ms: dict[str, float | None]
     """Of the server's steps alone: means are what an autoscaler sees."""
+    degraded: dict[str, float]
+    """Share of the texts that each variant answered where a cascade would have asked on."""
 
 
 def summarise(samples: Samples, slo_ms: float) -> Summary:
@@ -156,7 +159,17 @@ def combine(rounds: Sequence[Samples], slo_ms: float) -> LoadSummary:
             step: _mean([samples.server_ms[step][counted_requests(samples)] for samples, _ in kept])
             for step in SERVER_STEPS
         },
+        degraded=_degraded([samples for samples, _ in kept]),
     )
+
+
+def _degraded(rounds: Sequence[Samples]) -> dict[str, float]:
+    told = [samples.degraded[counted_requests(samples)] for samples in rounds]
+    answered = sum(
+        each.size * of.phase.texts_per_request for each, of in zip(told, rounds, strict=True)
+    )
+    names = chain.from_iterable(names for each in told for names in each if names is not None)
+    return {name: texts / answered for name, texts in sorted(Counter(names).items())}
 
 
 def _quantile(values: NDArray[np.float64], q: float) -> float | None:

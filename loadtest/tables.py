@@ -5,7 +5,12 @@ It does not know raw times or files: it shows what the report holds.
 
 from typing import Any
 
+from loadtest.cascade import made_of
+
 STEPS = ("tokenize", "queue", "engine", "rest")
+CASCADES = """A cascade is no single variant: its parameters and bytes are those of all its stages,
+and no fit against size counts it. Under brownout cheaper variants answer texts that would wait too
+long; its accuracy is the lowest that it has under an open load."""
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -34,6 +39,7 @@ Python {machine["python"]}, {versions}.
 Brackets hold 95 % intervals over {scenario["rounds"]} rounds. Latency is that of
 {report["reference_load"]}, from the intended start. On the frontier: no other variant of the family
 is as good in accuracy, p99 and bytes and better in one of them.
+{CASCADES}
 
 ## Loads
 
@@ -63,8 +69,9 @@ def headline(report: dict[str, Any]) -> str:
 
     def said(variant: dict[str, Any]) -> str:
         more = "at least " if variant["within_slo"]["measured_out"] else ""
+        made = _made_of(variant)
         return (
-            f"{variant['model']}/{variant['variant']} (accuracy "
+            f"{name_of(variant)} ({made and f'{made}; '}accuracy "
             f"{variant['accuracy']['value']:.3f}) answers {more}"
             f"{variant['within_slo']['rate_rps']:.0f} requests/s"
         )
@@ -92,7 +99,7 @@ def _variant_row(variant: dict[str, Any], reference: str | None) -> list[str]:
     within = variant["within_slo"]
     return [
         name_of(variant),
-        variant["precision"],
+        _made_of(variant) or variant["precision"],
         variant["engine"] or "",
         f"{variant['parameters']:,}",
         f"{variant['bytes'] / 1e6:.1f}",
@@ -111,6 +118,7 @@ def load_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Head and rows: one a load of a variant, those of the floor last."""
     head = [
         "model/variant", "load", "offered/s", "achieved/s", "in SLO/s", "by status",
+        "degraded", "accuracy",
         "p50, ms", "p90, ms", "p99, ms", *(f"{step}, ms" for step in STEPS), "p99 lateness, ms",
     ]  # fmt: skip
     shown = [(name_of(variant), variant["loads"]) for variant in report["variants"]]
@@ -131,6 +139,8 @@ def _load_row(variant: str, name: str, load: dict[str, Any]) -> list[str]:
         name,
         *(estimate(load[rate], ".1f") for rate in ("offered_rps", "achieved_rps", "goodput_rps")),
         ", ".join(f"{code}: {count}" for code, count in load["status"].items()),
+        f"{sum(load['degraded'].values()):.1%}" if kept else "unknown",
+        estimate(load["accuracy"], ".3f") if "accuracy" in load else "",
         *(estimate(load["latency_ms"].get(q), ".1f") for q in ("p50", "p90", "p99")),
         *("" if ms is None else f"{ms:.2f}" for ms in steps),
         f"{max(each['lateness_p99_ms'] for each in kept):.1f}" if kept else "",
@@ -160,6 +170,10 @@ def refused(report: dict[str, Any]) -> str:
     """What was measured but may not be believed, a line each."""
     lines = [f"- {reason}" for reason in report["refused"]]
     return "\n".join(lines) or "Nothing: the client kept its schedule and the machine its pace."
+
+
+def _made_of(variant: dict[str, Any]) -> str:
+    return made_of(variant["stages"], variant["brownout_ms"])
 
 
 def name_of(variant: dict[str, Any]) -> str:

@@ -43,8 +43,9 @@ def variant(name, accuracy, capacity_rps, p99_ms, **changes):
         if each["kind"] == "open"
     ]
     return {
-        "model": "tone", "variant": name, "accuracy": estimate(accuracy, 0.01), "loads": loads,
-        "curve": curve, "peak_bytes": 200 << 20,
+        "model": "tone", "variant": name, "stages": [name], "brownout_ms": None,
+        "accuracy": estimate(accuracy, 0.01), "loads": loads, "curve": curve,
+        "peak_bytes": 200 << 20,
     }  # fmt: skip
 
 

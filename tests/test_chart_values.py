@@ -143,6 +143,18 @@ def test_every_value_says_what_it_is():
         described[depth] = own and opens
 
 
+def test_a_recommended_brownout_reaches_the_server_with_all_stages_of_the_cascade(tmp_path):
+    told = report()
+    told["variants"][1] |= {"variant": "brownout", "stages": ["tiny", "small"], "brownout_ms": 25}
+    write_values(recommend(told, Wish(20.0, 0.85, 2000.0)), 2, "", tmp_path / "values.yaml")
+    values = yaml.safe_load((tmp_path / "values.yaml").read_text())
+    (server,) = only(objects(values), "Deployment")["spec"]["template"]["spec"]["containers"]
+    given = {each["name"]: each.get("value") for each in server["env"]}
+    assert given["SIZEWISE_VARIANTS"] == "tiny,small"
+    assert given["SIZEWISE_BROWNOUT_MS"] == "25"
+    assert given["SIZEWISE_DRAIN_MS"] == "15000"
+
+
 def test_a_recommendation_is_a_file_of_values(tmp_path):
     found = recommend(report(), Wish(20.0, 0.85, 2000.0))
     write_values(found, 2, "python -m loadtest recommend", tmp_path / "values.recommended.yaml")

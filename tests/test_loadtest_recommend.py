@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from loadtest.curve import LEAST_QUEUE_S
 from loadtest.recommend import Wish, in_words, recommend, write_values
+from tests import reports
 from tests.reports import report
 
 wishes = st.builds(
@@ -93,6 +94,32 @@ def test_the_values_of_the_chart_are_written(tmp_path):
     ]
     with pytest.raises(ValueError, match="no values"):
         write_values(recommend(report(), Wish(0.1, 0.99, 1.0)), 2, "", path)
+
+
+@pytest.mark.parametrize(
+    ("name", "brownout_ms", "lines"),
+    [
+        ("auto", None, ['"allow_degraded": false}', "variants: [tiny, large]", "resources:"]),
+        (
+            "brownout",
+            25,
+            ['"allow_degraded": true}', "variants: [tiny, large]", "settings: {brownout_ms: 25}"],
+        ),
+    ],
+)
+def test_a_cascade_is_a_choice_that_serves_all_its_stages(tmp_path, name, brownout_ms, lines):
+    told = report()
+    told["variants"].append(
+        reports.variant(name, 0.89, 1000.0, 4.0)
+        | {"stages": ["tiny", "large"], "brownout_ms": brownout_ms}
+    )
+    found = recommend(told, Wish(20.0, 0.88, 2000.0))
+    assert found.choice.variant == name
+    assert f"deploy tone/{name} (cascade of tiny, large" in in_words(found)
+    write_values(found, 2, "the command", tmp_path / "values.yaml")
+    written = (tmp_path / "values.yaml").read_text().splitlines()[4:7]
+    assert written[0].endswith(lines[0])
+    assert written[1:] == lines[1:]
 
 
 def test_the_targets_are_those_of_the_capacity_whatever_the_traffic_asked_for():

@@ -15,11 +15,11 @@ import pytest
 
 from loadtest.__main__ import main
 from loadtest.report import read_report
-from loadtest.run import run_phase
+from loadtest.run import Target, _check_who_answers, run_phase
 from loadtest.samples import Phase
 from loadtest.scenario import Load, Scenario
 from loadtest.server import LoadTestError, ask, served
-from loadtest.summary import summarise
+from loadtest.summary import combine, summarise
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -38,7 +38,7 @@ def variant(name, size, accuracy, state="ready"):
             "bytes": size, "state": state, "engine": "none",
             "evaluations": {"test": {"accuracy": around}}}
 
-MODELS = {"models": [{"model": "tone", "default_variant": "fast", "variants": [
+MODELS = {"models": [{"model": "tone", "default_variant": "fast", "cascade": None, "variants": [
     variant("fast", 4_000_000, 0.82), variant("slow", 16_000_000, 0.87),
     variant("torn", 64_000_000, 0.9, state="failed")]}]}
 
@@ -74,7 +74,11 @@ class Answers(BaseHTTPRequestHandler):
         if name == "refuses" and number % 4 == 0: return self.reply(429, {"code": "overloaded"})
         time.sleep({"fast": 0.005, "slow": 0.02}.get(name, 0.002))
         timing = {"Server-Timing": "tokenize;dur=0.25, queue;dur=0.5, engine;dur=1.5"}
-        self.reply(200, {"model": "tone", "results": [{"variant": name}]}, **timing)
+        answering = "slow" if name == "auto" else name
+        results = [{"variant": answering, "degraded": False} for _ in asked["texts"]]
+        if name == "auto" and asked["allow_degraded"] and number % 2:
+            results[0] = {"variant": "fast", "degraded": True}
+        self.reply(200, {"model": "tone", "results": results}, **timing)
 
 class Server(ThreadingHTTPServer):
     daemon_threads, request_queue_size = True, 128
@@ -218,6 +222,21 @@ def test_errors_are_counted_by_status(tmp_path, url):
 def test_a_connection_that_is_cut_counts_as_no_answer(tmp_path, url):
     found = run_phase(phase("hangs up", users=1), url, tmp_path, SCENARIO)
     assert set(found.status) == {0}
+
+
+@pytest.mark.parametrize(("choice", "share"), [("brownout", 0.25), ("auto", 0.0)])
+def test_texts_that_were_answered_degraded_are_counted_by_who_answered(
+    tmp_path, url, choice, share
+):
+    asked = phase(choice, measured_s=0.5, texts_per_request=2)
+    found = run_phase(asked, url, tmp_path, SCENARIO)
+    degraded = combine([found], SLO_MS).degraded
+    assert degraded == pytest.approx({"fast": share} if share else {}, abs=0.05)
+
+
+def test_a_server_that_refuses_the_cascade_is_not_measured_as_one(url):
+    with pytest.raises(LoadTestError, match="tone's cascade is refused"):
+        _check_who_answers(url, Target("tone", "auto", ("fast", "slow")))
 
 
 def test_own_texts_are_what_is_sent(tmp_path, url):

@@ -137,6 +137,24 @@ def test_rounds_are_combined_and_a_refused_one_counts_nowhere(tmp_path):
     assert [reason.partition(":")[0] for reason in found.refusals] == ["round 4"]
 
 
+def test_degraded_texts_are_counted_over_the_rounds_without_the_warm_up(tmp_path):
+    half = [
+        dataclasses.replace(row, degraded=["tiny", "wide"] if row.intended_s < 7.0 else [])
+        for row in steady()
+    ]
+    rounds = [samples_of(tmp_path, rows, round=n, texts_per_request=4)
+              for n, rows in enumerate([half, steady()])]  # fmt: skip
+    assert combine(rounds, 50.0).degraded == {"tiny": 0.0625, "wide": 0.0625}
+
+
+def test_raw_times_from_before_there_were_cascades_are_read(tmp_path):
+    write_samples(tmp_path / "new.parquet", steady(), PHASE, IDLE)
+    table = pq.read_table(tmp_path / "new.parquet")
+    pq.write_table(table.drop_columns(["degraded"]), tmp_path / "old.parquet")
+    found = read_samples([tmp_path / "old.parquet"])
+    assert combine([found], 50.0).degraded == {}
+
+
 def test_a_load_whose_rounds_were_all_refused_has_no_figure(tmp_path):
     found = combine([samples_of(tmp_path, steady(status=503))], 50.0)
     assert found.latency_ms == {}
