@@ -17,7 +17,7 @@ import fsspec
 from serving.bundle import MANIFEST_NAME, read_bundle, verify
 from serving.errors import BundleError, StartError
 from serving.logs import log
-from serving.registry import BESIDE, TRAFFIC_NAME, intact, publish, replace_file
+from serving.registry import BESIDE, FAMILY_NAMES, intact, publish, replace_file
 
 
 def follow(
@@ -44,7 +44,8 @@ def fetch(
 
     `url` is any that fsspec knows (`s3://`, `gs://`, `abfs://`, `hf://`, `https://`, `file://`);
     credentials come from its own environment variables. `variants` are all when empty. Versions
-    beside come too, and then traffic.json, where there is one. What `target` holds already is not
+    beside come too, and then the family's own files as they are there, or are not (traffic.json,
+    policy.json, cascade.json). What `target` holds already is not
     downloaded again, nor is what `cache` holds, a folder shared with others; one fetches while the
     others wait for it.
     Raises StartError when the URL cannot be read, BundleError when a bundle is not whole or not of
@@ -78,8 +79,16 @@ def fetch(
             _publish(kept / name, target)
     if not any(target.glob(f"*/{MANIFEST_NAME}")):
         raise StartError(f"{url} holds no bundle: name the folder of a family")
-    if TRAFFIC_NAME in listed and (traffic := _read(files, f"{root}/{TRAFFIC_NAME}")) is not None:
-        replace_file(target / TRAFFIC_NAME, traffic)
+    for name in FAMILY_NAMES:
+        text = _read(files, f"{root}/{name}") if name in listed else None
+        _mirror(target / name, text)
+
+
+def _mirror(path: Path, text: bytes | None) -> None:
+    if text is None:
+        path.unlink(missing_ok=True)
+    else:
+        replace_file(path, text)
 
 
 @contextmanager

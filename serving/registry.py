@@ -16,7 +16,7 @@ from serving.errors import BundleError
 
 TRAFFIC_NAME = "traffic.json"
 POLICY_NAME = "policy.json"
-_FAMILY_NAMES = (TRAFFIC_NAME, POLICY_NAME, CASCADE_NAME)
+FAMILY_NAMES = (TRAFFIC_NAME, POLICY_NAME, CASCADE_NAME)
 BESIDE = "@"
 PREVIOUS = f"{BESIDE}previous"
 # Of renameat2(2).
@@ -69,7 +69,7 @@ def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
         except BundleError as error:
             found.refused[str(path)] = error.detail
     texts = found.texts.setdefault(family.name, {})
-    for name in _FAMILY_NAMES:
+    for name in FAMILY_NAMES:
         try:
             texts[name] = (family / name).read_text(encoding="utf-8")
         except FileNotFoundError:

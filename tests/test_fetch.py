@@ -145,6 +145,9 @@ class Bucket:
         for path in sorted(paths, key=lambda path: path.name == "manifest.json"):
             self._s3.upload_file(str(path), "bundles", str(path.relative_to(folder)))
 
+    def remove(self, key):
+        self._s3.delete_object(Bucket="bundles", Key=key)
+
 
 @pytest.fixture
 def bucket():
@@ -188,6 +191,8 @@ def test_a_version_published_to_a_bucket_is_soon_what_a_running_server_answers_w
         (remote / "tone" / "traffic.json").write_text(json.dumps({"tiny": {"version": first}}))
         bucket.upload(remote)
         wait_for(lambda: tiny(server)["version"] == first)
+        bucket.remove("tone/traffic.json")
+        wait_for(lambda: tiny(server)["version"] == second)
 
     assert first != second == answer["results"][0]["version"]
 
