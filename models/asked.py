@@ -26,18 +26,23 @@ BATCH_TEXTS = 8
 
 @dataclass(frozen=True)
 class Asked:
-    """A family's variants with their answers to the texts to order, test and judge by."""
+    """A family's variants with their answers to the texts to order, test and judge by.
+
+    `askable` are the names of those that a cascade may have.
+    """
 
     manifests: list[Manifest]
     texts: tuple[HeldOut, HeldOut, HeldOut]
     answers: tuple[Answers, Answers, Answers]
     costs: Costs
+    askable: Collection[str]
 
     def problem(self, target: Target) -> Problem:
         """What is to be guaranteed, against the variant of the most bytes."""
         largest = int(np.argmax([manifest.bytes for manifest in self.manifests]))
         kind = self.manifests[largest].problem_type
-        return Problem(target, kind, largest, self.costs.batched_s)
+        askable = (at for at, each in enumerate(self.manifests) if each.variant in self.askable)
+        return Problem(target, kind, largest, self.costs.batched_s, tuple(askable))
 
     def hits(self, selection: Selection, problem: Problem) -> Callable[[Chain], Flags]:
         """Which texts of the test split a chain gets right, of shape (texts,)."""
@@ -56,7 +61,7 @@ def ask(
     variants: Collection[str] = (),
     recalibrate: Path | None = None,
 ) -> Asked:
-    """Run every variant, or those named, on the family's held-out texts, and time it.
+    """Run every variant, or those named and the largest, on the held-out texts, and time them.
 
     `recalibrate` is a table of texts to order and test by, in place of the family's.
     Raises RecipeError when texts or variants are missing, BundleError when one is broken.
@@ -70,26 +75,30 @@ def ask(
         ordered, tested = (read_held_out(data, split) for split in ("validation", "calibration"))
     texts = (ordered, tested, read_held_out(data, "test"))
     loaded = _load(bundles, labels)
-    if len(loaded) < 2:
+    askable = set(variants or loaded) & set(loaded)
+    if len(askable) < 2:
         raise RecipeError(
-            f"{registry / family} has {len(loaded)} variants that can be asked in turn, and a "
+            f"{registry / family} has {len(askable)} variants that can be asked in turn, and a "
             f"cascade needs two: run `python -m models all`"
         )
     answers = _answers([answerer for _, answerer in loaded.values()], texts)
     costs = measured(loaded, tested.texts)
-    return Asked([bundle.manifest for bundle, _ in loaded.values()], texts, answers, costs)
+    manifests = [bundle.manifest for bundle, _ in loaded.values()]
+    return Asked(manifests, texts, answers, costs, askable)
 
 
 def _bundles(family: str, registry: Path, variants: Collection[str]) -> list[Bundle]:
+    """The named ones, or all, and always the largest: what a cascade must not lose against."""
     families = read_registry(registry)
     if family not in families:
         raise RecipeError(f"{registry} has no family {family}: there are {', '.join(families)}")
-    there = {bundle.manifest.variant: bundle for bundle in families[family]}
-    if unknown := set(variants) - set(there):
+    *smaller, largest = families[family]
+    names = [bundle.manifest.variant for bundle in families[family]]
+    if unknown := set(variants) - set(names):
         raise RecipeError(
-            f"{registry / family} has no {', '.join(sorted(unknown))}: there are {', '.join(there)}"
+            f"{registry / family} has no {', '.join(sorted(unknown))}: there are {', '.join(names)}"
         )
-    return [bundle for name, bundle in there.items() if not variants or name in variants]
+    return [b for b in smaller if not variants or b.manifest.variant in variants] + [largest]
 
 
 def _load(bundles: Sequence[Bundle], labels: LabelSet) -> dict[str, tuple[Bundle, Answerer]]:

@@ -18,7 +18,7 @@ from models.recipe import ProblemType
 from serving.cascade import Isotonic, Target, Temperature
 
 _MOST_STAGES = 3
-_SHARES = np.linspace(0, 0.98, 25)
+_SHARES = np.linspace(0, 0.98, 50)
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,16 @@ class Answers:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be guaranteed, against which variant, and what each costs a text (variants,)."""
+    """What is to be guaranteed, against which variant, and what each costs a text (variants,).
+
+    `askable` are the variants that a chain may have.
+    """
 
     target: Target
     problem_type: ProblemType
     reference: int
     costs: Floats
+    askable: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ class Candidates:
     def __init__(self, texts: Judged, problem: Problem, grid: list[Floats] | None = None) -> None:
         self._texts, self._problem = texts, problem
         self.grid = grid or [np.unique(np.quantile(each, _SHARES)) for each in texts.scores]
-        by_cost = np.argsort(problem.costs, kind="stable").tolist()
+        by_cost = sorted(problem.askable, key=lambda variant: float(problem.costs[variant]))
         self._orders = [
             order
             for stages in range(2, _MOST_STAGES + 1)
@@ -177,6 +181,11 @@ class Candidates:
             number -= math.prod(shape)
         raise IndexError("no such candidate: this is a bug")
 
+    def least_cost(self) -> float:
+        """Of those within the target and the reference alone: what hindsight would choose."""
+        allowed = self.cost[self.loss <= self._problem.target.max_loss]
+        return float(allowed.min(initial=self._problem.costs[self._problem.reference]))
+
     def frontier(self) -> list[Chain]:
         """Those than which none is both safer and cheaper, from the safest to the cheapest.
 
@@ -191,32 +200,42 @@ class Candidates:
     def _block(self, order: tuple[int, ...]) -> tuple[Floats, Floats, Floats]:
         """Loss, margin and cost of a chain, with one axis of thresholds a stage but the last."""
         texts, max_loss = self._texts, self._problem.target.max_loss
-        sure = [(texts.scores[v] >= self.grid[v][:, None]).astype(float) for v in order[:-1]]
+        grids = [self.grid[variant] for variant in order[:-1]]
+        levels = [
+            np.searchsorted(grid, texts.scores[variant], side="right")
+            for grid, variant in zip(grids, order, strict=False)
+        ]
+        sizes = [len(grid) for grid in grids]
         losses = texts.losses[list(order)]
         expected = texts.scores[self._problem.reference] - texts.scores[list(order)]
         means, margins = [], []
         for group in texts.groups:
             n = max(1, int(group.sum()))
             mean, square, scored = (
-                _summed(each * group, sure) / n for each in (losses, losses**2, expected)
+                _summed(each * group, levels, sizes) / n for each in (losses, losses**2, expected)
             )
             means.append(mean)
             error = np.sqrt((square - mean**2 + 1 / n) / n)
             margins.append((max_loss - (mean + scored) / 2) / error)
         spent = np.cumsum(self._problem.costs[list(order)]) / losses.shape[1]
-        cost = _summed(np.repeat(spent[:, None], losses.shape[1], axis=1), sure)
+        cost = _summed(np.repeat(spent[:, None], losses.shape[1], axis=1), levels, sizes)
         return np.maximum.reduce(means), np.minimum.reduce(margins), cost
 
 
-def _summed(values: Floats, sure: Sequence[Floats]) -> Floats:
+def _summed(values: Floats, levels: Sequence[Indices], thresholds: Sequence[int]) -> Floats:
     """The sum over texts of the value of the stage that answers, for all thresholds at once.
 
-    `values` are of shape (stages, texts), each of `sure`, all stages but the last, (thresholds,
-    texts), is 1 where the stage's answer would count.
+    `values` are of shape (stages, texts); `levels`, of all stages but the last, say how many of a
+    stage's `thresholds` each text reaches.
     """
-    first = sure[0]
-    if len(sure) == 1:
-        return np.asarray(first @ values[0] + (1 - first) @ values[1])
-    second, left = sure[1], 1 - first
-    later = (left * values[1]) @ second.T + (left * values[2]) @ (1 - second).T
-    return np.asarray((first @ values[0])[:, None] + later)
+    shape = [count + 1 for count in thresholds]
+    cell = np.ravel_multi_index(tuple(levels), tuple(shape))
+    left = [
+        np.bincount(cell, each, minlength=math.prod(shape)).reshape(shape).cumsum(axis=0)[:-1]
+        for each in values
+    ]
+    if len(levels) == 1:
+        return np.asarray(values[0].sum() - left[0] + left[1])
+    own, second, third = left
+    answered = values[0].sum() - own.sum(axis=1) + second.sum(axis=1)
+    return np.asarray(answered[:, None] + (third - second).cumsum(axis=1)[:, :-1])

@@ -41,9 +41,7 @@ def resplit(pool: Answers, problem: Problem, parts: tuple[Indices, Indices, Indi
     selection = select(ordered, tested, problem)
     texts = judged(judging, selection.calibrations, problem)
     alone = problem.costs[problem.reference]
-    candidates = Candidates(texts, problem, selection.grid)
-    allowed = candidates.cost[candidates.loss <= problem.target.max_loss]
-    hindsight = 1 - min(alone, allowed.min(initial=alone)) / alone
+    hindsight = 1 - Candidates(texts, problem, selection.grid).least_cost() / alone
     if selection.chosen is None:
         return Resplit(None, 0.0, hindsight)
     saved = 1 - texts.cost(selection.chosen, problem.costs) / alone

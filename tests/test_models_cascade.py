@@ -118,7 +118,7 @@ def test_the_file_s_stages_answer_as_often_as_it_says(tone):
             r"n = 400 texts cannot show a loss of at most 0.10% at 95%: .* it takes 2,995; at the",
         ),
         (["--max-loss", "1.5"], "--max-loss 1.5: "),
-        (["--variants", "large"], "has 1 variants that can be asked in turn"),
+        (["--variants", "small"], "has 1 variants that can be asked in turn"),
         (["--variants", "huge"], "has no huge: there are"),
         (["--recalibrate", "absent.csv"], "absent.csv"),
     ],
@@ -155,6 +155,14 @@ def test_the_guarantee_may_be_for_each_label(tone):
     assert run("--max-loss", "0.1", "--each-label") == 0
 
     assert written(tone).target.each_label
+
+
+def test_named_variants_are_held_against_the_largest(tone):
+    assert run("--max-loss", "0.25", "--variants", "small,medium") == 0
+
+    cascade = written(tone)
+    assert [stage.variant for stage in cascade.stages] == ["small", "medium"]
+    assert cascade.reference.variant == "large"
 
 
 def test_re_splits_are_reported_and_write_nothing(tone, capsys):

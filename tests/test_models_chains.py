@@ -1,9 +1,11 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from models.chains import Answers, Candidates, Chain, Problem, judged, select
 from serving.cascade import Stage, Target
@@ -25,7 +27,7 @@ def answers(n, seed, noise=NOISE):
 
 def problem(loss="agreement", max_loss=0.03, *, each_label=False):
     target = Target(loss=loss, max_loss=max_loss, confidence=0.95, each_label=each_label)
-    return Problem(target, "single_label", BIG, COSTS)
+    return Problem(target, "single_label", BIG, COSTS, (0, 1, 2))
 
 
 losses = st.sampled_from(["agreement", "accuracy"])
@@ -135,8 +137,30 @@ def test_a_chain_that_ends_earlier_asks_nobody_else():
 
 
 def test_a_text_may_have_several_labels():
-    asked = Problem(problem(max_loss=0.1).target, "multi_label", BIG, COSTS)
+    asked = Problem(problem(max_loss=0.1).target, "multi_label", BIG, COSTS, (0, 1, 2))
 
     found = select(answers(800, 0), answers(800, 1), asked)
 
     assert found.chosen is not None
+
+
+def test_only_the_variants_that_are_allowed_are_asked():
+    asked = replace(problem(max_loss=0.15), askable=(0, 1))
+
+    found = select(answers(800, 0), answers(800, 1), asked)
+
+    assert {chain.variants for chain in found.sequence} == {(0, 1)}
+
+
+def test_the_guarantee_holds_over_many_draws():
+    pool, generator = answers(3000, 5), np.random.default_rng(0)
+    asked = problem(max_loss=0.04)
+
+    over = 0
+    for _ in range(120):
+        ordered, tested = (pool.of(generator.integers(0, 3000, 300)) for _ in range(2))
+        found = select(ordered, tested, asked)
+        texts = judged(pool, found.calibrations, asked)
+        over += found.chosen is not None and texts.worst(found.chosen) > 0.04
+
+    assert stats.binomtest(over, 120, 0.05, alternative="greater").pvalue > 0.001
