@@ -88,7 +88,12 @@ def run(order: Order, output: Path) -> None:
 
 
 def resplit(order: Order, times: int) -> None:
-    """Print how often the guarantee is broken in so many re-splits, and what it costs."""
+    """Print how often the guarantee is broken in so many re-splits, and what it costs.
+
+    Raises as `run`.
+    """
+    if times < 1:
+        raise RecipeError(f"--resplit {times}: a positive number is needed")
     found = order.ask()
     print(resplits.report(found.answers, found.problem(order.target), times))
 
@@ -100,8 +105,11 @@ def chosen(found: Asked, target: Target) -> tuple[Selection, Cascade]:
     """
     problem = found.problem(target)
     selection = select(*found.answers[:2], problem)
+    reference = found.manifests[problem.reference]
     if selection.chosen is None:
-        raise RecipeError(refusal(selection, problem, found.manifests[problem.reference]))
+        raise RecipeError(refusal(selection, problem, reference))
+    if selection.tested.cost(selection.chosen, problem.costs) >= problem.costs[problem.reference]:
+        raise RecipeError(_no_cheaper(reference))
     return selection, _described(found, selection, selection.chosen, problem)
 
 
@@ -120,10 +128,7 @@ def write(cascade: Cascade, family: Path, manifests: Sequence[Manifest]) -> Path
 def refusal(selection: Selection, problem: Problem, reference: Manifest) -> str:
     """Why there is no cascade, and how many texts there would have to be."""
     if not selection.sequence:
-        return (
-            f"no cascade of these variants costs less than {reference.variant} alone: "
-            "serve that, or make smaller variants"
-        )
+        return _no_cheaper(reference)
     target, texts = problem.target, selection.tested
     losses = texts.lost(selection.sequence[0])
     p_values = [p_value(losses, group[None], target) for group in texts.groups]
@@ -141,6 +146,13 @@ def refusal(selection: Selection, problem: Problem, reference: Manifest) -> str:
         number = f"about {needed:,}" if needed else "no number of texts would do"
         said += f"; at the loss seen of the safest candidate, {group.mean():.2%}, {number}"
     return f"{said}: hold out more texts for calibration, or raise --max-loss"
+
+
+def _no_cheaper(reference: Manifest) -> str:
+    return (
+        f"no cascade of these variants costs less than {reference.variant} alone: "
+        "serve that, or make smaller variants"
+    )
 
 
 def _described(found: Asked, selection: Selection, chain: Chain, problem: Problem) -> Cascade:

@@ -121,6 +121,7 @@ def test_the_file_s_stages_answer_as_often_as_it_says(tone):
         (["--variants", "small"], "has 1 variants that can be asked in turn"),
         (["--variants", "huge"], "has no huge: there are"),
         (["--recalibrate", "absent.csv"], "absent.csv"),
+        (["--resplit", "-1"], "--resplit -1: a positive number"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_status_2(tone, capsys, options, refusal):
@@ -130,6 +131,14 @@ def test_what_cannot_be_done_is_refused_with_status_2(tone, capsys, options, ref
 
     assert re.search(refusal, capsys.readouterr().err)
     assert (tone / "registry/tone/cascade.json").read_bytes() == before
+
+
+def test_a_cascade_that_costs_no_less_than_the_reference_is_refused(capsys, monkeypatch):
+    monkeypatch.setitem(COST_S, "large", 1e-4)
+
+    assert run("--max-loss", "0.05") == 2
+
+    assert "no cascade of these variants costs less than large alone" in capsys.readouterr().err
 
 
 def test_an_unknown_family_is_refused(capsys):
