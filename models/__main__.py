@@ -38,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "report":
             report = importlib.import_module("models.report")
             report.run(options.family, options.registry, options.output / options.family)
+        elif options.command == "cascade":
+            _cascade(options)
         else:
             make(options.command, options.recipe, options.registry)
     except (RecipeError, BundleError) as error:
@@ -84,7 +86,30 @@ def _time_left(seconds: Sequence[float | None]) -> str:
     return f"{bound} {known / 60:.0f} min" if known >= 60 else f"{bound} {known:.0f} s"
 
 
+def _cascade(options: argparse.Namespace) -> None:
+    cascade = importlib.import_module("models.cascade")
+    target = cascade.target(
+        loss=options.loss,
+        each_label=options.each_label,
+        max_loss=options.max_loss,
+        confidence=options.confidence,
+    )
+    variants = [name.strip() for name in options.variants.split(",") if name.strip()]
+    order = cascade.Order(
+        options.family, options.registry, BUILD, target, variants, options.recalibrate
+    )
+    if options.resplit:
+        cascade.resplit(order, options.resplit)
+    else:
+        cascade.run(order, options.output / options.family)
+
+
 def _next_command(options: argparse.Namespace) -> str:
+    if options.command == "cascade" and options.resplit:
+        return f"python -m models cascade {options.family} --registry {options.registry}"
+    if options.command == "cascade":
+        serve = f"SIZEWISE_REGISTRY={options.registry} python -m serving"
+        return f'{serve}, then ask with "variant": "auto"'
     if options.command in ("all", "publish", "import", "report"):
         return f"SIZEWISE_REGISTRY={options.registry} python -m serving"
     return f"python -m models all {options.recipe}"
@@ -104,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("family")
     report.add_argument("--registry", type=Path, default=BUILT_REGISTRY)
     report.add_argument("--output", type=Path, default=REPORTS, help="holds a folder a family")
+    _add_cascade(commands.add_parser("cascade", help="variants asked in turn, with a guarantee"))
     imports = commands.add_parser("import", help="make a bundle of an exported Hugging Face folder")
     imports.add_argument(
         "folder",
@@ -116,6 +142,29 @@ def _parser() -> argparse.ArgumentParser:
     imports.add_argument("--variant", required=True)
     imports.add_argument("--registry", type=Path, required=True)
     return parser
+
+
+def _add_cascade(cascade: argparse.ArgumentParser) -> None:
+    cascade.add_argument("family")
+    cascade.add_argument("--max-loss", type=float, default=0.005, help="a fraction; 0.005")
+    cascade.add_argument("--confidence", type=float, default=0.95, help="a fraction; 0.95")
+    cascade.add_argument(
+        "--loss",
+        choices=("agreement", "accuracy"),
+        default="agreement",
+        help="answers other than the largest variant's, or accuracy less than its; agreement",
+    )
+    cascade.add_argument("--each-label", action="store_true", help="for the texts of each label")
+    cascade.add_argument("--variants", default="", help="that may be asked, with commas between")
+    cascade.add_argument(
+        "--recalibrate",
+        type=Path,
+        metavar="TEXTS",
+        help="a table of `text` (and `label`, for accuracy) instead of the family's own",
+    )
+    cascade.add_argument("--resplit", type=int, default=0, help="test the guarantee so many times")
+    cascade.add_argument("--registry", type=Path, default=BUILT_REGISTRY)
+    cascade.add_argument("--output", type=Path, default=REPORTS, help="holds a folder a family")
 
 
 if __name__ == "__main__":
