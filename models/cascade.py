@@ -27,7 +27,7 @@ from serving.cascade import (
     Reference,
     Stage,
     Target,
-    parse_cascade,
+    check_cascade,
 )
 from serving.registry import sync
 
@@ -115,8 +115,8 @@ def chosen(found: Asked, target: Target) -> tuple[Selection, Cascade]:
 
 def write(cascade: Cascade, family: Path, manifests: Sequence[Manifest]) -> Path:
     """Put `cascade.json` into the family's folder, whole or not at all."""
+    check_cascade(cascade, {manifest.variant: manifest for manifest in manifests})
     text = cascade.model_dump_json(indent=2) + "\n"
-    parse_cascade(text, {manifest.variant: manifest for manifest in manifests})
     staged = family / f".{CASCADE_NAME}.{os.getpid()}"
     staged.write_text(text, encoding="utf-8")
     sync(staged)

@@ -11,8 +11,8 @@ from models import asked
 from models.__main__ import main
 from models.answers import Answerer
 from models.costs import Costs, machine, measured
-from serving.bundle import read_bundle
-from serving.cascade import parse_cascade
+from serving.bundle import parse, read_bundle
+from serving.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.registry import publish, read_registry
 from tests.bundles import WEIGHTS, write_bundle
 
@@ -69,7 +69,10 @@ def run(*options):
 
 def written(tone):
     manifests = {b.manifest.variant: b.manifest for b in read_registry(tone / "registry")["tone"]}
-    return parse_cascade((tone / "registry/tone/cascade.json").read_text(), manifests)
+    path = tone / "registry/tone" / CASCADE_NAME
+    cascade = parse(Cascade, path.read_text(), path)
+    check_cascade(cascade, manifests)
+    return cascade
 
 
 def test_the_file_holds_its_promise_on_the_test_split_and_says_what_to_do_next(tone, capsys):
