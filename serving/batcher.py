@@ -176,7 +176,7 @@ class Batcher:
                 field="texts",
                 limit=self._max_queue_texts,
                 value=waiting + texts,
-                retry_after_s=1 + int(self._scheduler.backlog_s()),
+                retry_after_s=1 + int(self._scheduler.backlog().total_s),
             )
 
     def _wake(self) -> None:
@@ -265,7 +265,7 @@ class Batcher:
         with self._lock:
             waits = any(t.waiting and self._scheduler.waits(t.waiting) for t in group.wanted)
         if waits and not group.future.done():
-            group.future.set_exception(_missed(late_s, late_s + self._scheduler.backlog_s()))
+            group.future.set_exception(_missed(late_s, late_s + self._scheduler.backlog().total_s))
 
     def _withdraw(self, group: Group) -> None:
         """Take what nobody else wants out of the queue."""

@@ -6,7 +6,7 @@ It does not know which that is (ladder.py), nor how a variant classifies.
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 
 from serving.bundle import Manifest
 from serving.cascade import Cascade
@@ -18,6 +18,7 @@ from serving.ladder import Offer, Wish, ladder, most_accurate, offers
 from serving.unseen import Unseen
 from serving.waiting import VariantKey
 
+_WISHES = 64
 Sure = Callable[[Sequence[float]], bool]
 
 
@@ -100,6 +101,9 @@ class Family:
         text_ms = {variant: served.text_ms for variant, served in variants.items()}
         self.offers = offers(self.manifests, text_ms, cascade)
         self.default_variant = most_accurate(self.offers)
+        self.ladder = lru_cache(_WISHES)(
+            partial(ladder, self.offers, min_accuracy=policy.min_accuracy)
+        )
 
     @property
     def idle(self) -> bool:
@@ -121,10 +125,6 @@ class Family:
             (manifest, offer.cost)
             for manifest, offer in zip(self.manifests, self.offers, strict=False)
         ]
-
-    def ladder(self, wish: Wish) -> list[Offer]:
-        """See `ladder`."""
-        return ladder(self.offers, wish, self.policy.min_accuracy)
 
     async def classify(
         self, inputs: Sequence[Text | Row], terms: Terms, wish: Wish, steps: int = 0

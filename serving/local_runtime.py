@@ -27,7 +27,7 @@ from serving.scheduler import Scheduler
 from serving.settings import Settings
 from serving.sharing import Answered
 from serving.tokenizer import Tokenizer, open_tokenizer
-from serving.waiting import Flow, VariantKey
+from serving.waiting import Backlog, Flow, VariantKey
 
 # About a sentence, by which variants are compared.
 _USUAL_TOKENS = 32
@@ -232,13 +232,9 @@ class LocalRuntime:
         """See LimitUse."""
         self._limit_use.leave(caller.name)
 
-    def backlog_s(self) -> float:
+    def backlog(self) -> Backlog:
         """See Runtime."""
-        return self._scheduler.backlog_s() if self._scheduler else 0.0
-
-    def backlogs_s(self) -> Mapping[Flow, float]:
-        """See Runtime."""
-        return self._scheduler.backlogs_s() if self._scheduler else {}
+        return self._scheduler.backlog() if self._scheduler else Backlog()
 
     async def page(self, *, ready: bool) -> tuple[bytes, str]:
         """See Runtime."""

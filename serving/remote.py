@@ -6,7 +6,7 @@ said beyond its tokens.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from itertools import count
 from typing import Any
@@ -20,7 +20,7 @@ from serving.link import Link
 from serving.runtime import Recorder, Running, Runtime
 from serving.sharing import Answered
 from serving.tokenizer import Tokenizer, open_tokenizer
-from serving.waiting import Flow, VariantKey
+from serving.waiting import Backlog, Flow, VariantKey
 
 _STATE_EVERY_S = 0.05
 _MOST_SILENCE_S = 10.0
@@ -103,7 +103,7 @@ class Attendant:
     async def _tell_state(self) -> None:
         runtime = self._runtime
         while True:
-            self._link.send("state", runtime.alive, runtime.backlog_s(), runtime.backlogs_s())
+            self._link.send("state", runtime.alive, runtime.backlog())
             await asyncio.sleep(_STATE_EVERY_S)
 
     async def _tell_deployments(self) -> None:
@@ -155,8 +155,7 @@ class RemoteRuntime:
         self.gone = asyncio.Event()
         self._link = link
         self._alive = False
-        self._backlog_s = 0.0
-        self._backlogs_s: Mapping[Flow, float] = {}
+        self._backlog = Backlog()
         self._newest: Deployments | None = None
         self._changed = asyncio.Event()
         self._numbers = count()
@@ -168,7 +167,7 @@ class RemoteRuntime:
     async def _listen(self) -> None:
         async for kind, *rest in self._link.frames():
             if kind == "state":
-                self._alive, self._backlog_s, self._backlogs_s = rest
+                self._alive, self._backlog = rest
                 self._silence.cancel()
                 self._silence = self._loop.call_later(_MOST_SILENCE_S, self._link.close)
             elif kind == "deployments":
@@ -265,13 +264,9 @@ class RemoteRuntime:
         finally:
             del self._waiting[number]
 
-    def backlog_s(self) -> float:
+    def backlog(self) -> Backlog:
         """See Runtime; a twentieth of a second old."""
-        return self._backlog_s
-
-    def backlogs_s(self) -> Mapping[Flow, float]:
-        """See Runtime; a twentieth of a second old."""
-        return self._backlogs_s
+        return self._backlog
 
     async def page(self, *, ready: bool) -> tuple[bytes, str]:
         """See Runtime."""

@@ -14,7 +14,7 @@ from serving.family import FamilyAnswer
 from serving.inputs import Item
 from serving.sharing import Answered
 from serving.tokenizer import Tokenizer
-from serving.waiting import Flow, VariantKey
+from serving.waiting import Backlog, Flow, VariantKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,8 @@ class Runtime(Protocol):
     def leave(self, caller: Caller) -> None:
         """See LimitUse."""
 
-    def backlog_s(self) -> float:
-        """Predicted seconds until a slot is free for a text that arrives now."""
-
-    def backlogs_s(self) -> Mapping[Flow, float]:
-        """See Scheduler."""
+    def backlog(self) -> Backlog:
+        """What there is to do now."""
 
     async def page(self, *, ready: bool) -> tuple[bytes, str]:
         """The metrics page and its content type; only HTTP's side knows whether it is `ready`."""

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from serving.layout import lay_out
-from serving.waiting import ONLY_FLOW, Flow, Queue, VariantKey, Waiting
+from serving.waiting import ONLY_FLOW, Backlog, Flow, Queue, VariantKey, Waiting
 
 # The weight of one plan is this much that of the next: about the last twenty count.
 _RECENT = 0.95
@@ -84,30 +84,14 @@ class Scheduler:
         queue = self._queues[variant]
         return len(queue.by_length) if flow is None else len(queue.by_flow.get(flow, ()))
 
-    def backlog_s(self) -> float:
-        """Predicted seconds until a slot is free when nothing more arrives."""
-        waiting_s = sum(self._waiting_s.values())
-        return max(0.0, waiting_s + self._running_s) / self._slots * self._pace()
-
-    def backlogs_s(self) -> dict[Flow, float]:
-        """Of each flow that waits, the predicted seconds until all of it has had its turn."""
-        return {flow: self._ahead_s(flow, own_s) for flow, own_s in self._waiting_s.items()}
+    def backlog(self) -> Backlog:
+        """What there is to do now."""
+        return Backlog(dict(self._waiting_s), self._running_s, self._slots, self._pace())
 
     def wait_s(self, variant: VariantKey, lengths: list[int], flow: Flow) -> float:
-        """Predicted seconds until the last of texts of these lengths that arrive now has its turn.
-
-        While the flow is served, another gets at most as much as their weights say.
-        """
+        """Predicted seconds until texts of these lengths that arrive now have had their turn."""
         lane = self._lanes[variant]
-        own_s = self._waiting_s.get(flow, 0.0) + sum(map(lane.share_s, lengths))
-        return self._ahead_s(flow, own_s)
-
-    def _ahead_s(self, flow: Flow, own_s: float) -> float:
-        ahead_s = sum(
-            min(waiting_s, own_s * other.weight / flow.weight) if other != flow else waiting_s
-            for other, waiting_s in self._waiting_s.items()
-        )
-        return max(0.0, ahead_s + self._running_s) / self._slots * self._pace()
+        return self.backlog().wait_s(flow, sum(map(lane.share_s, lengths)))
 
     def work_s(self, variant: VariantKey, lengths: list[int]) -> float:
         """Predicted seconds that texts of these lengths take with nobody before them."""

@@ -135,7 +135,7 @@ class Service:
                 f"{requests} requests are being answered: see Retry-After",
                 limit=self.settings.max_requests,
                 value=requests,
-                retry_after_s=1 + int(self.runtime.backlog_s()),
+                retry_after_s=1 + int(self.runtime.backlog().total_s),
             )
 
     def check_alive(self) -> None:
@@ -187,7 +187,7 @@ class Service:
         if not limit_s:
             return 0
         brownout = self._brownouts.setdefault(flow.caller, Brownout(limit_s))
-        before, wait_s = brownout.steps, self.runtime.backlogs_s().get(flow, 0.0)
+        before, wait_s = brownout.steps, self.runtime.backlog().wait_s(flow)
         steps = brownout.look(self._clock(), wait_s, len(family.ladder(ANY)) - 1)
         if brownout.steps != before:
             log(

@@ -4,7 +4,7 @@ It does not know which of them are run together: that is scheduler.py.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import merge
 from operator import attrgetter
@@ -27,6 +27,39 @@ class Flow(NamedTuple):
 
 
 ONLY_FLOW = Flow()
+
+
+class Backlog(NamedTuple):
+    """What there is to do at one moment: predicted seconds of slot time, waiting and running.
+
+    `pace` is how many real seconds a predicted one takes of late.
+    """
+
+    waiting_s: Mapping[Flow, float] = {}
+    running_s: float = 0.0
+    slots: int = 1
+    pace: float = 1.0
+
+    @property
+    def total_s(self) -> float:
+        """Until a slot is free when nothing more arrives."""
+        return self._real_s(sum(self.waiting_s.values()))
+
+    def wait_s(self, flow: Flow, more_s: float = 0.0) -> float:
+        """Until all that a flow has waiting, and so much more, has had its turn.
+
+        While it is served, another flow gets at most as much as their weights say.
+        """
+        own_s = self.waiting_s.get(flow, 0.0) + more_s
+        return self._real_s(
+            sum(
+                waiting_s if other == flow else min(waiting_s, own_s * other.weight / flow.weight)
+                for other, waiting_s in self.waiting_s.items()
+            )
+        )
+
+    def _real_s(self, waiting_s: float) -> float:
+        return max(0.0, waiting_s + self.running_s) / self.slots * self.pace
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -104,14 +104,14 @@ def test_the_backlog_returns_to_nothing_when_all_plans_have_finished():
     queue = scheduler()
     for length in (5, 50, 500):
         queue.add(A, length, None)
-    assert queue.backlog_s() > 0
+    assert queue.backlog().total_s > 0
 
     plans = drain(queue)
-    assert queue.backlog_s() > 0
+    assert queue.backlog().total_s > 0
     for plan in plans:
         queue.finished(plan, plan.predicted_s)
 
-    assert queue.backlog_s() < 1e-9
+    assert queue.backlog().total_s < 1e-9
 
 
 def test_a_text_behind_a_longer_queue_is_predicted_to_finish_later():
@@ -192,7 +192,7 @@ def test_whatever_the_flows_every_text_runs_once_and_a_flow_in_order(arrivals, p
         for flow in {flow for flow, _ in arrivals}:
             own = [text.arrival for text in planned if text.flow == flow]
             assert own == sorted(own)
-    assert queue.backlog_s() >= 0
+    assert queue.backlog().total_s >= 0
 
 
 @given(st.integers(1, 500), st.integers(0, 200))
@@ -252,6 +252,7 @@ def test_what_a_flow_waits_is_told_by_flow():
         queue.add(A, 100, None, bulk)
     queue.add(A, 100, None, lone)
 
-    waits_s = queue.backlogs_s()
+    backlog = queue.backlog()
 
-    assert 0 < waits_s[lone] < waits_s[bulk] / 10
+    assert 0 < backlog.wait_s(lone) < backlog.wait_s(bulk) / 10
+    assert backlog.wait_s(Flow("new")) == 0
