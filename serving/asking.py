@@ -16,7 +16,6 @@ from starlette.types import Receive, Scope
 
 from serving.body import JSON_TYPE, read_body
 from serving.callers import Caller
-from serving.classifier import Terms
 from serving.errors import InvalidField, ServedError, TextTooLong, TooManyTexts
 from serving.family import FamilyAnswer
 from serving.inputs import Row, Text, chars
@@ -24,7 +23,7 @@ from serving.interrupt import Interrupt
 from serving.ladder import ANY, Wish
 from serving.service import Service
 from serving.settings import Settings
-from serving.waiting import Flow
+from serving.waiting import Flow, Terms
 
 _URGENCY = re.compile(rb"(?:^|,)\s*u\s*=\s*([0-7])\s*(?:[;,]|$)")
 _NO_REUSE = re.compile(rb"(?:^|,)\s*no-(?:cache|store)\s*(?:[=,]|$)", re.IGNORECASE)

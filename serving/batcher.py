@@ -15,7 +15,7 @@ from serving.errors import DeadlineMissed, EngineFailed, Overloaded, ServedError
 from serving.inputs import Item
 from serving.scheduler import Lane, Plan, Scheduler
 from serving.sharing import Answered, Group, Sharing, Text
-from serving.waiting import ONLY_FLOW, Flow, VariantKey, Waiting
+from serving.waiting import Terms, VariantKey, Waiting
 
 Clock = Callable[[], float]
 _WATCHES_PER_TIMEOUT = 4
@@ -118,33 +118,22 @@ class Batcher:
         self,
         variant: VariantKey,
         items: Sequence[Item],
-        deadline_s: float,
-        flow: Flow = ONLY_FLOW,
-        *,
-        reuse: bool = True,
-        since_s: float | None = None,
+        terms: Terms,
     ) -> list[Answered]:
         """Answer all items (>= 1), in order; all of them join the queue or none does.
 
-        `deadline_s` is on the batcher's clock. It is kept before the work, not after: a text
-        whose batch has begun is answered even when the batch ends late. With `reuse`, what is
-        known or runs already is not run again. `since_s`: see Scheduler.add.
         Raises Overloaded when the queue has no room or is too long for the deadline,
         DeadlineMissed when the deadline would be missed with nobody before it or has passed in
         the queue, EngineFailed when a batch with one of the texts fails.
         """
         now_s = self._clock()
         group = Group(self._loop.create_future(), now_s, [None] * len(items))
-        fresh = self._sharing.collect(group, variant, items, reuse=reuse)
+        fresh = self._sharing.collect(group, variant, items, reuse=terms.reuse)
         with self._lock:
             if fresh:
-                lengths = [text.item.length for text in fresh]
-                # What has waited in another queue goes before all that came after it.
-                wait_s = self._scheduler.wait_s(variant, lengths, flow) if since_s is None else 0.0
-                self._check_queue(variant, len(fresh), flow)
-                _check_time(deadline_s - now_s, wait_s, self._scheduler.work_s(variant, lengths))
+                self._admit(variant, [text.item.length for text in fresh], terms, now_s)
             for text in group.wanted:
-                text.waiting = self._place(text, variant, flow, since_s)
+                text.waiting = self._place(text, variant, terms)
         if len(fresh) < len(items):
             self._on_reuse(variant, group.known, len(items) - len(fresh) - group.known)
         if not group.wanted:
@@ -154,7 +143,7 @@ class Batcher:
             # At the end of this turn of the loop, so that what arrived together joins.
             self._waking = True
             self._loop.call_soon(self._wake)
-        timer = self._loop.call_later(deadline_s - now_s, self._expire, group)
+        timer = self._loop.call_later(terms.deadline_s - now_s, self._expire, group)
         self.requests_in_flight += 1
         try:
             return await group.future
@@ -163,20 +152,36 @@ class Batcher:
             timer.cancel()
             self._withdraw(group)
 
-    def _place(self, text: Text, variant: VariantKey, flow: Flow, since_s: float | None) -> Waiting:
+    def _place(self, text: Text, variant: VariantKey, terms: Terms) -> Waiting:
         if text.waiting:
-            return self._scheduler.hasten(text.waiting, flow)
-        return self._scheduler.add(variant, text.item.length, text, flow, since_s)
+            return self._scheduler.hasten(text.waiting, terms.flow)
+        return self._scheduler.add(variant, text.item.length, text, terms.flow, terms.since_s)
 
-    def _check_queue(self, variant: VariantKey, texts: int, flow: Flow) -> None:
-        waiting = self._scheduler.waiting_texts(variant, flow)
-        if waiting + texts > self._max_queue_texts:
+    def _admit(self, variant: VariantKey, lengths: list[int], terms: Terms, now_s: float) -> None:
+        waiting = self._scheduler.waiting_texts(variant, terms.flow)
+        if waiting + len(lengths) > self._max_queue_texts:
             raise Overloaded(
                 f"{waiting} texts wait for {'/'.join(variant[:2])}: see Retry-After",
                 field="texts",
                 limit=self._max_queue_texts,
-                value=waiting + texts,
+                value=waiting + len(lengths),
                 retry_after_s=1 + int(self._scheduler.backlog().total_s),
+            )
+        left_s = terms.deadline_s - now_s
+        work_s = self._scheduler.work_s(variant, lengths)
+        if work_s > left_s:
+            raise _missed(left_s, work_s)
+        # What has waited in another queue goes before all that came after it.
+        waited = terms.since_s is not None
+        wait_s = 0.0 if waited else self._scheduler.wait_s(variant, lengths, terms.flow)
+        if (predicted_s := wait_s + work_s) > left_s:
+            raise Overloaded(
+                f"the answer would take {predicted_s * 1e3:.0f} ms because of the requests before "
+                "it: see Retry-After or allow more time",
+                field="deadline_ms",
+                limit=round(left_s * 1e3),
+                value=round(predicted_s * 1e3),
+                retry_after_s=1 + int(predicted_s - left_s),
             )
 
     def _wake(self) -> None:
@@ -282,17 +287,3 @@ def _missed(left_s: float, predicted_s: float) -> DeadlineMissed:
         limit=round(left_s * 1e3),
         value=round(predicted_s * 1e3),
     )
-
-
-def _check_time(left_s: float, wait_s: float, work_s: float) -> None:
-    if work_s > left_s:
-        raise _missed(left_s, work_s)
-    if (predicted_s := wait_s + work_s) > left_s:
-        raise Overloaded(
-            f"the answer would take {predicted_s * 1e3:.0f} ms because of the requests before it: "
-            "see Retry-After or allow more time",
-            field="deadline_ms",
-            limit=round(left_s * 1e3),
-            value=round(predicted_s * 1e3),
-            retry_after_s=1 + int(predicted_s - left_s),
-        )

@@ -18,7 +18,7 @@ from serving.inputs import Item, Row, Text, chars
 from serving.scores import sigmoid, softmax
 from serving.sharing import Answered
 from serving.tokenizer import Tokenizer
-from serving.waiting import ONLY_FLOW, Flow, VariantKey
+from serving.waiting import Terms, VariantKey
 
 # About 0.2 ms of tokenization: less than handing it to a thread and back costs.
 _INLINE_CHARS = 1000
@@ -83,20 +83,6 @@ class Classified(Labelled):
     turn_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a request wants to be answered; `deadline_s` is on the classifier's clock.
-
-    `since_s`: see Scheduler.add.
-    """
-
-    deadline_s: float
-    truncate: bool = False
-    flow: Flow = ONLY_FLOW
-    reuse: bool = True
-    since_s: float | None = None
-
-
 class Submits(Protocol):
     """What a Classifier needs of the engines."""
 
@@ -104,11 +90,7 @@ class Submits(Protocol):
         self,
         variant: VariantKey,
         items: Sequence[Item],
-        deadline_s: float,
-        flow: Flow,
-        *,
-        reuse: bool,
-        since_s: float | None,
+        terms: Terms,
     ) -> list[Answered]:
         """See Batcher.submit."""
 
@@ -148,14 +130,7 @@ class Classifier:
         tokenize_s = self._clock() - started_s
         if not terms.truncate:
             self._refuse_truncated(items)
-        answered = await self._batcher.submit(
-            self.key,
-            items,
-            terms.deadline_s,
-            terms.flow,
-            reuse=terms.reuse,
-            since_s=terms.since_s,
-        )
+        answered = await self._batcher.submit(self.key, items, terms)
         manifest = self.manifest
         turns_s = [each.turn_s for each in answered if each.turn_s is not None]
         return Classified(

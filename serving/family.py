@@ -10,13 +10,13 @@ from functools import lru_cache, partial
 
 from serving.bundle import Manifest
 from serving.cascade import Cascade
-from serving.classifier import Answer, Classified, Classifier, Labelled, Terms
+from serving.classifier import Answer, Classified, Classifier, Labelled
 from serving.deployment import Policy
 from serving.errors import DeadlineMissed, Overloaded
 from serving.inputs import Row, Text
 from serving.ladder import Offer, Wish, ladder, most_accurate, offers
 from serving.unseen import Unseen
-from serving.waiting import VariantKey
+from serving.waiting import Terms, VariantKey
 
 _WISHES = 64
 Sure = Callable[[Sequence[float]], bool]

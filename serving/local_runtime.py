@@ -27,7 +27,7 @@ from serving.scheduler import Scheduler
 from serving.settings import Settings
 from serving.sharing import Answered
 from serving.tokenizer import Tokenizer, open_tokenizer
-from serving.waiting import Backlog, Flow, VariantKey
+from serving.waiting import Backlog, Terms, VariantKey
 
 # About a sentence, by which variants are compared.
 _USUAL_TOKENS = 32
@@ -206,19 +206,13 @@ class LocalRuntime:
         self,
         variant: VariantKey,
         items: Sequence[Item],
-        deadline_s: float,
-        flow: Flow,
-        *,
-        reuse: bool,
-        since_s: float | None,
+        terms: Terms,
     ) -> list[Answered]:
         """See Batcher.submit. Raises NotReady before `load` has returned."""
         self.asked_s[variant[0]] = self._clock()
         if not self._batcher:
             raise NotReady("the models are being loaded", retry_after_s=1)
-        return await self._batcher.submit(
-            variant, items, deadline_s, flow, reuse=reuse, since_s=since_s
-        )
+        return await self._batcher.submit(variant, items, terms)
 
     async def enter(self, caller: Caller) -> None:
         """See LimitUse."""

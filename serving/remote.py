@@ -20,7 +20,7 @@ from serving.link import Link
 from serving.runtime import Recorder, Running, Runtime
 from serving.sharing import Answered
 from serving.tokenizer import Tokenizer, open_tokenizer
-from serving.waiting import Backlog, Flow, VariantKey
+from serving.waiting import Backlog, Terms, VariantKey
 
 _STATE_EVERY_S = 0.05
 _MOST_SILENCE_S = 10.0
@@ -73,7 +73,7 @@ class Attendant:
             return self._runtime.page(ready=asked[0])
         if kind == "enter":
             return self._enter(asked[0])
-        return self._runtime.submit(*asked[0], reuse=asked[1], since_s=asked[2])
+        return self._runtime.submit(*asked)
 
     async def _enter(self, caller: Caller) -> None:
         await self._runtime.enter(caller)
@@ -213,15 +213,10 @@ class RemoteRuntime:
         self,
         variant: VariantKey,
         items: Sequence[Item],
-        deadline_s: float,
-        flow: Flow,
-        *,
-        reuse: bool,
-        since_s: float | None,
+        terms: Terms,
     ) -> list[Answered]:
         """See Batcher.submit; both processes have the machine's monotonic clock."""
-        asked = (variant, items, deadline_s, flow)
-        answered: list[Answered] = await self._ask("submit", asked, reuse, since_s)
+        answered: list[Answered] = await self._ask("submit", variant, items, terms)
         return answered
 
     def wake(self, family: str) -> None:

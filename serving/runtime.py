@@ -14,7 +14,7 @@ from serving.family import FamilyAnswer
 from serving.inputs import Item
 from serving.sharing import Answered
 from serving.tokenizer import Tokenizer
-from serving.waiting import Backlog, Flow, VariantKey
+from serving.waiting import Backlog, Terms, VariantKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,7 @@ class Runtime(Protocol):
         self,
         variant: VariantKey,
         items: Sequence[Item],
-        deadline_s: float,
-        flow: Flow,
-        *,
-        reuse: bool,
-        since_s: float | None,
+        terms: Terms,
     ) -> list[Answered]:
         """See Batcher.submit."""
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from serving.classifier import Classifier, Terms
+from serving.classifier import Classifier
 from serving.errors import ServedError
 from serving.inputs import Row, Text
-from serving.waiting import Flow
+from serving.waiting import Flow, Terms
 
 _MOST = 64
 _LEAST_URGENT = 7

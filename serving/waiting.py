@@ -29,6 +29,22 @@ class Flow(NamedTuple):
 ONLY_FLOW = Flow()
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a request wants to be answered.
+
+    `deadline_s` is on the batcher's clock. It is kept before the work, not after: a text whose
+    batch has begun is answered even when the batch ends late. With `reuse`, what is known or runs
+    already is not run again. `since_s`: see Scheduler.add.
+    """
+
+    deadline_s: float
+    truncate: bool = False
+    flow: Flow = ONLY_FLOW
+    reuse: bool = True
+    since_s: float | None = None
+
+
 class Backlog(NamedTuple):
     """What there is to do at one moment: predicted seconds of slot time, waiting and running.
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from serving.batcher import Batcher
 from serving.scheduler import Scheduler
+from serving.waiting import Terms
 from tests.bundles import encoded
 
 BUDGETS_TOKENS = (0, 64, 128, 256, 512, 1024)
@@ -140,7 +141,7 @@ class Ours:
         )
 
     async def answer(self, encoding):
-        await self._batcher.submit(KEY, [encoding], time.monotonic() + FAR_S)
+        await self._batcher.submit(KEY, [encoding], Terms(time.monotonic() + FAR_S))
 
     def close(self):
         self._batcher.close()

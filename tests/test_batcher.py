@@ -9,7 +9,7 @@ from serving.batcher import Batcher
 from serving.errors import DeadlineMissed, EngineFailed, Overloaded
 from serving.scheduler import Lane, Scheduler
 from serving.tokenizer import Encoding
-from serving.waiting import Flow
+from serving.waiting import Flow, Terms
 from tests.faults import EchoEngine, FailingEngine, ShortEngine, StuckEngine
 
 KEY = ("family", "variant", "0" * 16)
@@ -42,8 +42,8 @@ async def wait_until(condition):
             await asyncio.sleep(0.001)
 
 
-def soon():
-    return time.monotonic() + 20
+def terms(within_s=20, **kwargs):
+    return Terms(time.monotonic() + within_s, **kwargs)
 
 
 @settings(deadline=None, max_examples=40)
@@ -63,7 +63,7 @@ def test_each_waiter_gets_its_own_answers_in_order_whoever_else_leaves(requests,
         waiters = []
         for lengths, leaves in requests:
             encodings = [encoding(first + i, length) for i, length in enumerate(lengths)]
-            task = asyncio.create_task(batcher.submit(KEY, encodings, soon()))
+            task = asyncio.create_task(batcher.submit(KEY, encodings, terms()))
             waiters.append((task, encodings, leaves))
             first += len(lengths)
         await asyncio.sleep(0)
@@ -88,11 +88,11 @@ async def test_a_failing_batch_fails_exactly_its_own_texts():
     batcher, _ = make(FailingEngine(poison=7, slots=1))
 
     first = asyncio.gather(
-        *(batcher.submit(KEY, [encoding(i, 4 + 40 * (i == 7))], soon()) for i in range(10)),
+        *(batcher.submit(KEY, [encoding(i, 4 + 40 * (i == 7))], terms()) for i in range(10)),
         return_exceptions=True,
     )
     results = await asyncio.wait_for(first, 5)
-    again = await batcher.submit(KEY, [encoding(1)], soon())
+    again = await batcher.submit(KEY, [encoding(1)], terms())
 
     assert [isinstance(result, EngineFailed) for result in results] == [i == 7 for i in range(10)]
     assert again[0].logits[0] == 1
@@ -103,20 +103,20 @@ async def test_an_engine_that_answers_short_is_an_error_and_not_a_mix_up():
     batcher, _ = make(ShortEngine())
 
     with pytest.raises(EngineFailed):
-        await batcher.submit(KEY, [encoding(1), encoding(2)], soon())
+        await batcher.submit(KEY, [encoding(1), encoding(2)], terms())
 
 
 async def test_all_texts_of_a_request_join_the_queue_or_none_does():
     engine = StuckEngine(slots=1)
     batcher, _ = make(engine, max_queue_texts=4)
-    running = asyncio.create_task(batcher.submit(KEY, [encoding(0)], soon()))
+    running = asyncio.create_task(batcher.submit(KEY, [encoding(0)], terms()))
     await asyncio.sleep(0.01)
-    waiting = asyncio.create_task(batcher.submit(KEY, [encoding(i) for i in (1, 2)], soon()))
+    waiting = asyncio.create_task(batcher.submit(KEY, [encoding(i) for i in (1, 2)], terms()))
     await asyncio.sleep(0.01)
 
     with pytest.raises(Overloaded) as refused:
-        await batcher.submit(KEY, [encoding(i) for i in (3, 4, 5)], soon())
-    fits = asyncio.create_task(batcher.submit(KEY, [encoding(i) for i in (6, 7)], soon()))
+        await batcher.submit(KEY, [encoding(i) for i in (3, 4, 5)], terms())
+    fits = asyncio.create_task(batcher.submit(KEY, [encoding(i) for i in (6, 7)], terms()))
     await asyncio.sleep(0.01)
     engine.release.set()
 
@@ -128,14 +128,14 @@ async def test_all_texts_of_a_request_join_the_queue_or_none_does():
 async def test_a_client_that_leaves_frees_its_place_in_the_queue():
     engine = StuckEngine(slots=1)
     batcher, _ = make(engine, max_queue_texts=1)
-    running = asyncio.create_task(batcher.submit(KEY, [encoding(0)], soon()))
+    running = asyncio.create_task(batcher.submit(KEY, [encoding(0)], terms()))
     await asyncio.sleep(0.01)
-    leaver = asyncio.create_task(batcher.submit(KEY, [encoding(1)], soon()))
+    leaver = asyncio.create_task(batcher.submit(KEY, [encoding(1)], terms()))
     await asyncio.sleep(0.01)
 
     leaver.cancel()
     await asyncio.gather(leaver, return_exceptions=True)
-    stayer = asyncio.create_task(batcher.submit(KEY, [encoding(2)], soon()))
+    stayer = asyncio.create_task(batcher.submit(KEY, [encoding(2)], terms()))
     await asyncio.sleep(0.01)
     engine.release.set()
 
@@ -148,11 +148,11 @@ async def test_a_client_that_leaves_frees_its_place_in_the_queue():
 async def test_a_text_that_still_waits_at_its_deadline_is_refused_without_being_run():
     engine = StuckEngine(slots=1)
     batcher, _ = make(engine)
-    running = asyncio.create_task(batcher.submit(KEY, [encoding(0)], soon()))
+    running = asyncio.create_task(batcher.submit(KEY, [encoding(0)], terms()))
     await asyncio.sleep(0.01)
 
     with pytest.raises(DeadlineMissed):
-        await batcher.submit(KEY, [encoding(1)], time.monotonic() + 0.05)
+        await batcher.submit(KEY, [encoding(1)], terms(0.05))
     engine.release.set()
     await running
 
@@ -164,7 +164,7 @@ async def test_a_deadline_that_the_backlog_cannot_meet_is_refused_at_once():
     started = time.monotonic()
 
     with pytest.raises(DeadlineMissed) as refused:
-        await batcher.submit(KEY, [encoding(1)], time.monotonic() + 5)
+        await batcher.submit(KEY, [encoding(1)], terms(5))
 
     assert time.monotonic() - started < 1
     assert refused.value.value == 10_000
@@ -173,11 +173,11 @@ async def test_a_deadline_that_the_backlog_cannot_meet_is_refused_at_once():
 async def test_a_deadline_that_only_the_others_texts_make_impossible_is_refused_as_overload():
     engine = StuckEngine(slots=1)
     batcher, _ = make(engine, seconds=lambda rows, tokens: 0.6)  # noqa: ARG005
-    running = asyncio.create_task(batcher.submit(KEY, [encoding(0)], soon()))
+    running = asyncio.create_task(batcher.submit(KEY, [encoding(0)], terms()))
     await asyncio.sleep(0.01)
 
     with pytest.raises(Overloaded) as refused:
-        await batcher.submit(KEY, [encoding(1)], time.monotonic() + 1)
+        await batcher.submit(KEY, [encoding(1)], terms(1))
     engine.release.set()
     await running
 
@@ -190,7 +190,7 @@ async def test_an_engine_that_does_not_come_back_fails_its_waiters_and_shows():
     batcher, _ = make(engine, engine_timeout_s=0.05)
 
     with pytest.raises(EngineFailed):
-        await asyncio.wait_for(batcher.submit(KEY, [encoding(1)], soon()), 5)
+        await asyncio.wait_for(batcher.submit(KEY, [encoding(1)], terms()), 5)
     engine.release.set()
 
     assert not batcher.alive
@@ -200,7 +200,7 @@ async def test_a_large_request_is_split_over_all_slots():
     engine = EchoEngine(slots=2, seconds=0.02)
     batcher, reports = make(engine)
 
-    await batcher.submit(KEY, [encoding(i, 8) for i in range(32)], soon())
+    await batcher.submit(KEY, [encoding(i, 8) for i in range(32)], terms())
 
     assert engine.most_running == 2
     assert [report.texts for report in reports] == [16, 16]
@@ -228,7 +228,7 @@ def test_shared_or_known_every_waiter_gets_its_own_answers_whoever_else_leaves(r
         waiters = []
         for texts, flow, reuse, leaves in requests:
             encodings = [encoding(text) for text in texts]
-            submitted = batcher.submit(KEY, encodings, soon(), flow, reuse=reuse)
+            submitted = batcher.submit(KEY, encodings, terms(flow=flow, reuse=reuse))
             waiters.append((asyncio.create_task(submitted), texts, leaves))
             await asyncio.sleep(0)
         for task, _, leaves in waiters:
@@ -250,10 +250,10 @@ async def test_a_text_that_is_in_flight_is_run_once_for_all_that_want_it():
     engine = StuckEngine(slots=1)
     reused = []
     batcher, _ = make(engine, on_reuse=lambda *report: reused.append(report))
-    first = asyncio.create_task(batcher.submit(KEY, [encoding(i) for i in (1, 2, 1)], soon()))
+    first = asyncio.create_task(batcher.submit(KEY, [encoding(i) for i in (1, 2, 1)], terms()))
     await asyncio.sleep(0.01)
-    second = asyncio.create_task(batcher.submit(KEY, [encoding(i) for i in (2, 3)], soon()))
-    alone = asyncio.create_task(batcher.submit(KEY, [encoding(2)], soon(), reuse=False))
+    second = asyncio.create_task(batcher.submit(KEY, [encoding(i) for i in (2, 3)], terms()))
+    alone = asyncio.create_task(batcher.submit(KEY, [encoding(2)], terms(reuse=False)))
     await asyncio.sleep(0.01)
 
     first.cancel()
@@ -271,11 +271,11 @@ async def test_known_texts_are_answered_without_a_run_and_the_least_wanted_are_l
     reused = []
     batcher, _ = make(engine, cache_texts=2, on_reuse=lambda *report: reused.append(report))
     for text in (1, 2, 1, 3):
-        await batcher.submit(KEY, [encoding(text)], soon())
+        await batcher.submit(KEY, [encoding(text)], terms())
     runs = len(engine.batches)
 
-    known = await batcher.submit(KEY, [encoding(1), encoding(3)], soon())
-    forgotten = await batcher.submit(KEY, [encoding(2)], soon())
+    known = await batcher.submit(KEY, [encoding(1), encoding(3)], terms())
+    forgotten = await batcher.submit(KEY, [encoding(2)], terms())
 
     assert [(a.logits[0], a.engine_s) for a in known] == [(1, 0.0), (3, 0.0)]
     assert forgotten[0].logits[0] == 2
@@ -289,13 +289,13 @@ async def test_a_full_queue_of_one_caller_does_not_refuse_another():
     nightly, search = Flow("nightly"), Flow("search")
     backlog = []
     for index in range(5):
-        submitted = batcher.submit(KEY, [encoding(index)], soon(), nightly)
+        submitted = batcher.submit(KEY, [encoding(index)], terms(flow=nightly))
         backlog.append(asyncio.create_task(submitted))
         await asyncio.sleep(0.01)
 
     with pytest.raises(Overloaded):
-        await batcher.submit(KEY, [encoding(5)], soon(), nightly)
-    answered = asyncio.create_task(batcher.submit(KEY, [encoding(6)], time.monotonic() + 4, search))
+        await batcher.submit(KEY, [encoding(5)], terms(flow=nightly))
+    answered = asyncio.create_task(batcher.submit(KEY, [encoding(6)], terms(4, flow=search)))
     await asyncio.sleep(0.01)
     engine.release.set()
 
