@@ -96,7 +96,13 @@ def _cascade(options: argparse.Namespace) -> None:
     )
     variants = [name.strip() for name in options.variants.split(",") if name.strip()]
     order = cascade.Order(
-        options.family, options.registry, BUILD, target, variants, options.recalibrate
+        options.family,
+        options.registry,
+        BUILD,
+        target,
+        variants,
+        options.recalibrate,
+        options.engine,
     )
     if options.resplit:
         cascade.resplit(order, options.resplit)
@@ -161,6 +167,12 @@ def _add_cascade(cascade: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="TEXTS",
         help="a table of `text` (and `label`, for accuracy) instead of the family's own",
+    )
+    cascade.add_argument(
+        "--engine",
+        choices=("auto", "onnxruntime", "openvino"),
+        default="auto",
+        help="what runs the variants; auto is what serving would choose on this machine",
     )
     cascade.add_argument("--resplit", type=int, default=0, help="test the guarantee so many times")
     cascade.add_argument("--registry", type=Path, default=BUILT_REGISTRY)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from models.intervals import Flags, Floats
 from models.recipe import ProblemType
 from serving.bundle import Bundle
-from serving.engine import Resources
+from serving.engine import Engine, Resources
 from serving.engines import ENGINES, reference
 from serving.inputs import Encoding
 from serving.tokenizer import Tokenizer
@@ -30,11 +30,14 @@ _TIMED_BATCH_TOKENS = 256
 class Answerer:
     """A loaded bundle."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        """Raises BundleError or StartError when the engine cannot load it."""
+    def __init__(self, bundle: Bundle, engine: Engine | None = None) -> None:
+        """On the bundle's reference engine, or on another of it.
+
+        Raises BundleError or StartError when the engine cannot load it.
+        """
         self._variant = bundle.manifest.variant
         self._tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
-        self._engine = ENGINES[reference(bundle)](
+        self._engine = engine or ENGINES[reference(bundle)](
             bundle, Resources("cpu", len(os.sched_getaffinity(0)))
         )
 
@@ -55,6 +58,16 @@ class Answerer:
             label = f"{self._variant}, {batch_texts} a batch"
             rows = list(tqdm(answers, total=len(batches), desc=label, unit="batch"))
         return np.concatenate(rows).astype(np.float64)
+
+    def alone_s(self, texts: Sequence[str]) -> Floats:
+        """Seconds of each text when nothing else runs, tokenization included."""
+        self._engine.run(self._tokenizer.encode(texts[:1]))
+        found = []
+        for text in texts:
+            started_s = time.perf_counter()
+            self._engine.run(self._tokenizer.encode([text]))
+            found.append(time.perf_counter() - started_s)
+        return np.array(found)
 
     def texts_per_second(self, texts: Sequence[str]) -> float:
         """Throughput on all cores, tokenization included: the median of three passes.

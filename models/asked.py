@@ -6,22 +6,27 @@ It does not know which of them a cascade takes.
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from models.answers import Answerer, predicted
 from models.chains import Answers, Chain, Problem, Selection, judged
-from models.costs import Costs, measured
+from models.costs import Costs, cores, measured
 from models.data import LabelSet, read_labels
 from models.held_out import HeldOut, data_folder, read_halves, read_held_out
 from models.intervals import Flags, right
 from models.recipe import RecipeError
 from serving.bundle import Bundle, Manifest
 from serving.cascade import Target
+from serving.engine import Resources
+from serving.engines import EngineName, choose
 from serving.errors import SizewiseError
 from serving.registry import read_registry
+from serving.tokenizer import open_tokenizer
 
 BATCH_TEXTS = 8
+_MOST_BATCH_TOKENS = 4096
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,12 @@ def ask(
     *,
     variants: Collection[str] = (),
     recalibrate: Path | None = None,
+    engine: EngineName | Literal["auto"] = "auto",
 ) -> Asked:
     """Run every variant, or those named and the largest, on the held-out texts, and time them.
 
-    `recalibrate` is a table of texts to order and test by, in place of the family's.
+    `recalibrate` is a table of texts to order and test by, in place of the family's. `engine` is
+    what runs them; `auto` is what serving would choose on this machine.
     Raises RecipeError when texts or variants are missing, BundleError when one is broken.
     """
     bundles = _bundles(family, registry, variants)
@@ -74,16 +81,16 @@ def ask(
     else:
         ordered, tested = (read_held_out(data, split) for split in ("validation", "calibration"))
     texts = (ordered, tested, read_held_out(data, "test"))
-    loaded = _load(bundles, labels)
+    loaded = _load(bundles, labels, engine)
     askable = set(variants or loaded) & set(loaded)
     if len(askable) < 2:
         raise RecipeError(
             f"{registry / family} has {len(askable)} variants that can be asked in turn, and a "
             f"cascade needs two: run `python -m models all`"
         )
-    answers = _answers([answerer for _, answerer in loaded.values()], texts)
+    answers = _answers(list(loaded.values()), texts)
     costs = measured(loaded, tested.texts)
-    manifests = [bundle.manifest for bundle, _ in loaded.values()]
+    manifests = [bundle.manifest for bundle in bundles if bundle.manifest.variant in loaded]
     return Asked(manifests, texts, answers, costs, askable)
 
 
@@ -101,7 +108,9 @@ def _bundles(family: str, registry: Path, variants: Collection[str]) -> list[Bun
     return [b for b in smaller if not variants or b.manifest.variant in variants] + [largest]
 
 
-def _load(bundles: Sequence[Bundle], labels: LabelSet) -> dict[str, tuple[Bundle, Answerer]]:
+def _load(
+    bundles: Sequence[Bundle], labels: LabelSet, engine: EngineName | Literal["auto"]
+) -> dict[str, Answerer]:
     """Those that this machine can run and that answer what the texts are labelled with."""
     loaded = {}
     for bundle in bundles:
@@ -111,9 +120,18 @@ def _load(bundles: Sequence[Bundle], labels: LabelSet) -> dict[str, tuple[Bundle
             print(f"{manifest.variant} is left out: it reads or answers something else")
             continue
         try:
-            loaded[manifest.variant] = (bundle, Answerer(bundle))
+            chosen = choose(
+                bundle,
+                open_tokenizer(bundle),
+                engine,
+                Resources("cpu", cores()),
+                max_batch_tokens=_MOST_BATCH_TOKENS,
+            )
         except SizewiseError as error:
             print(f"{manifest.variant} is left out: {error}")
+            continue
+        print(f"{manifest.variant} runs on {chosen.name}: {chosen.reason}")
+        loaded[manifest.variant] = Answerer(bundle, chosen.engine)
     return loaded
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import ValidationError
@@ -29,6 +29,7 @@ from serving.cascade import (
     Target,
     check_cascade,
 )
+from serving.engines import EngineName
 from serving.registry import sync
 
 
@@ -37,7 +38,7 @@ class Order:
     """What was asked for: a family of a registry, its texts in a build folder, and the target.
 
     `variants` are those that may be used, all when empty; `recalibrate` is a table of texts to
-    order and test by.
+    order and test by; `engine` is what runs the variants, `auto` what serving would choose here.
     """
 
     family: str
@@ -46,6 +47,7 @@ class Order:
     target: Target
     variants: Sequence[str] = ()
     recalibrate: Path | None = None
+    engine: EngineName | Literal["auto"] = "auto"
 
     def ask(self) -> Asked:
         """The family's variants with their answers and costs; raises as models.asked.ask."""
@@ -56,6 +58,7 @@ class Order:
             self.target,
             variants=self.variants,
             recalibrate=self.recalibrate,
+            engine=self.engine,
         )
 
 

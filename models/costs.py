@@ -15,10 +15,6 @@ from tqdm import tqdm
 
 from models.answers import Answerer
 from models.intervals import Floats
-from serving.bundle import Bundle
-from serving.engine import Resources
-from serving.engines import ENGINES, reference
-from serving.tokenizer import Tokenizer
 
 _ROUNDS = 3
 _LONE_TEXTS = 200
@@ -33,7 +29,7 @@ class Costs:
     alone_s: Floats
 
 
-def measured(loaded: Mapping[str, tuple[Bundle, Answerer]], texts: Sequence[str]) -> Costs:
+def measured(loaded: Mapping[str, Answerer], texts: Sequence[str]) -> Costs:
     """Of each variant, in interleaved rounds of which the median counts; of 200 texts alone.
 
     Each round begins with another variant, so that a drift of the machine hits all alike.
@@ -43,12 +39,12 @@ def measured(loaded: Mapping[str, tuple[Bundle, Answerer]], texts: Sequence[str]
         for number in range(_ROUNDS):
             spent = {}
             for name in np.roll(names, number).tolist():
-                spent[name] = _batched_s(loaded[name][1], texts)
+                spent[name] = _batched_s(loaded[name], texts)
                 bar.update()
             rounds.append([spent[name] for name in names])
         alone = []
-        for bundle, _ in loaded.values():
-            alone.append(_alone_s(bundle, texts[:_LONE_TEXTS]))
+        for answerer in loaded.values():
+            alone.append(answerer.alone_s(texts[:_LONE_TEXTS]))
             bar.update()
     return Costs(np.median(rounds, axis=0), np.stack(alone))
 
@@ -57,7 +53,7 @@ def machine() -> str:
     """The processor and the cores that this process may use."""
     lines = _CPUINFO.read_text().splitlines() if _CPUINFO.is_file() else []
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{next(models, platform.machine())}, {_cores()} cores"
+    return f"{next(models, platform.machine())}, {cores()} cores"
 
 
 def _batched_s(answerer: Answerer, texts: Sequence[str]) -> float:
@@ -67,21 +63,6 @@ def _batched_s(answerer: Answerer, texts: Sequence[str]) -> float:
     return (time.process_time() - used_s) / (time.perf_counter() - started_s) / rate
 
 
-def _alone_s(bundle: Bundle, texts: Sequence[str]) -> Floats:
-    """Seconds of each text, tokenization included, on one core or on all: as serving chooses."""
-    tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
-    found = []
-    for slots in {1, _cores()}:
-        engine = ENGINES[reference(bundle)](bundle, Resources("cpu", _cores(), slots))
-        engine.run(tokenizer.encode(texts[:1]))
-        seconds = []
-        for text in texts:
-            started_s = time.perf_counter()
-            engine.run(tokenizer.encode([text]))
-            seconds.append(time.perf_counter() - started_s)
-        found.append(np.array(seconds))
-    return min(found, key=lambda each: float(np.median(each)))
-
-
-def _cores() -> int:
+def cores() -> int:
+    """That this process may use."""
     return len(os.sched_getaffinity(0))

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import cycle
+from itertools import cycle, islice
 
 from serving.cost_model import Sample, fit_cost_model
 from serving.engine import Engine
@@ -22,6 +22,7 @@ _LONG_LENGTHS = (64, 128, 256, 512)
 _FEWEST_TOKENS = 4
 _GROWTH = 4
 _FEWEST_SIZES = 2
+_MIXED_BATCHES = 4
 # Sixteen quantiles of a log-normal distribution with the median and the tail of sentences from
 # reviews (median 21 tokens, sigma 0.68), in an order that no kernel likes better than another.
 _MIXED_LENGTHS = (6, 20, 52, 16, 36, 12, 28, 9, 22, 74, 18, 42, 14, 31, 11, 25)
@@ -58,17 +59,17 @@ def warm_up(
     at_a_time = 1 if beside_traffic else engine.slots
     short = min(ROW_TOKENS if engine.packed else _SHORT_LENGTH, max_length)
 
-    def batches(tokens: int) -> Iterator[Batch]:
+    def batches(tokens: int) -> Sequence[Batch]:
         if engine.packed and tokens >= short:
-            return _mixed(engine, tokens, short)
+            return list(islice(_mixed(engine, tokens, short), _MIXED_BATCHES))
         length = min(tokens, short)
-        return cycle([[engine.example(length)] * (tokens // length)])
+        return [[engine.example(length)] * (tokens // length)]
 
     with ThreadPoolExecutor(
         at_a_time, "warm-up", initializer=_yield_cores if beside_traffic else None
     ) as threads:
         long = [
-            _Shape(engine, threads, at_a_time, cycle([[engine.example(length)]]))
+            _Shape(engine, threads, at_a_time, [[engine.example(length)]])
             for length in _LONG_LENGTHS
             if length <= max_length
         ]
@@ -77,7 +78,7 @@ def warm_up(
         while tokens <= max(max_batch_tokens, _GROWTH * _FEWEST_TOKENS):
             shape = _Shape(engine, threads, at_a_time, batches(tokens))
             shape.begin()
-            seconds, rate = shape.run()
+            rate, seconds = max(shape.run() for _ in range(_MIXED_BATCHES))
             sizes.append((tokens, shape))
             if len(sizes) >= _FEWEST_SIZES and (
                 seconds * _GROWTH > _LONGEST_BATCH_S or rate < best * _HOPELESS_SHARE
@@ -114,24 +115,26 @@ class _Shape:
         engine: Engine,
         threads: ThreadPoolExecutor,
         at_a_time: int,
-        batches: Iterator[Batch],
+        batches: Sequence[Batch],
     ) -> None:
         self._engine = engine
         self._threads = threads
         self._at_a_time = at_a_time
         self._batches = batches
+        self._turns = cycle(batches)
         self._samples: list[Sample] = []
         self.rates: list[float] = []
 
     def begin(self) -> None:
-        """A first run, which allocates and does not count."""
-        self.run()
+        """A first run of each batch, which allocates and compiles, and does not count."""
+        for _ in self._batches:
+            self.run()
         self._samples.clear()
         self.rates.clear()
 
     def run(self) -> tuple[float, float]:
-        """One batch in each slot: its seconds, hand-over included, and tokens a second and slot."""
-        batch = next(self._batches)
+        """One batch in each slot: tokens a second and slot, and its seconds, hand-over included."""
+        batch = next(self._turns)
         started_s = time.perf_counter()
         list(self._threads.map(self._engine.run, [batch] * self._at_a_time))
         seconds = time.perf_counter() - started_s
@@ -139,7 +142,7 @@ class _Shape:
         layout = lay_out(lengths, packed=self._engine.packed)
         self._samples.append(Sample(layout.rows, layout.tokens, seconds))
         self.rates.append(sum(lengths) / seconds)
-        return seconds, self.rates[-1]
+        return self.rates[-1], seconds
 
     def rate(self) -> float:
         """Median tokens of texts a second and slot."""

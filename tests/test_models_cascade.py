@@ -191,7 +191,7 @@ def test_re_splits_are_reported_and_write_nothing(tone, capsys):
 def test_costs_are_measured_in_batches_and_alone(tone):
     bundle = read_bundle(tone / "registry/tone/small")
 
-    costs = measured({"small": (bundle, Answerer(bundle))}, ["good film", "awful plot"] * 20)
+    costs = measured({"small": Answerer(bundle)}, ["good film", "awful plot"] * 20)
 
     assert costs.batched_s.shape == (1,)
     assert costs.alone_s.shape == (1, 40)
