@@ -200,7 +200,7 @@ def test_a_stall_hits_each_user_of_a_closed_phase_only_once(tmp_path, url):
 def test_a_starved_client_is_refused(tmp_path, url):
     """A client on a core that another process of high priority keeps busy."""
     burn = [sys.executable, "-c", "import os\nos.sched_setaffinity(0, {0})\nwhile True: pass"]
-    burning = [subprocess.Popen(burn) for _ in range(3)]
+    burning = [subprocess.Popen(burn) for _ in range(6)]
     cores = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {0})  # what Locust inherits

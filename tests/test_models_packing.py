@@ -1,4 +1,5 @@
 import onnx
+import openvino
 import pytest
 import torch
 from hypothesis import given, settings
@@ -37,6 +38,9 @@ def test_texts_that_share_rows_are_answered_as_torch_answers_each_alone(packed, 
     model, bundle = packed
     engine = make(bundle, Resources("cpu", threads=1))
     assert engine.packed
+    # OpenVINO computes in bf16 where the processor does.
+    able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    tolerance = 0.05 if make is OpenVinoEngine and "BF16" in able else 2e-5
 
     @settings(deadline=None, max_examples=25)
     @given(TEXTS)
@@ -44,7 +48,7 @@ def test_texts_that_share_rows_are_answered_as_torch_answers_each_alone(packed, 
         logits = torch.from_numpy(engine.run(encoded(*texts)))
         with torch.inference_mode():
             alone = [model(**padded([ids])).logits[0] for ids in texts]
-        torch.testing.assert_close(logits, torch.stack(alone), atol=2e-5, rtol=2e-5)
+        torch.testing.assert_close(logits, torch.stack(alone), atol=tolerance, rtol=tolerance)
 
     alike()
 
