@@ -35,11 +35,13 @@ Datatype = Literal[
 """Numeric types as the Open Inference Protocol, V2, names them."""
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """What a file says: nothing more than its fields, and for good."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Estimate(_Frozen):
+class Estimate(Frozen):
     """A measured figure with its 95 % interval."""
 
     value: float
@@ -53,7 +55,7 @@ class Estimate(_Frozen):
         return self
 
 
-class LabelScore(_Frozen):
+class LabelScore(Frozen):
     """How one label is found; `texts` have it in truth."""
 
     precision: float
@@ -62,7 +64,7 @@ class LabelScore(_Frozen):
     texts: int
 
 
-class Paired(_Frozen):
+class Paired(Frozen):
     """This variant against another on the same texts: McNemar's exact test (1947).
 
     `better` texts only this one gets right, `worse` only the other; `difference` is this one's
@@ -75,7 +77,7 @@ class Paired(_Frozen):
     difference: Estimate
 
 
-class Band(_Frozen):
+class Band(Frozen):
     """The accuracy on texts of `shortest` to `longest` tokens."""
 
     shortest: int
@@ -84,7 +86,7 @@ class Band(_Frozen):
     accuracy: Estimate
 
 
-class Evaluation(_Frozen):
+class Evaluation(Frozen):
     """What a bundle scored on one split of `n` texts.
 
     A text is right when its label is, or with multi_label when all its labels are; `accuracy`,
@@ -113,14 +115,14 @@ class Evaluation(_Frozen):
     texts_per_second: float | None = None
 
 
-class BundleFile(_Frozen):
+class BundleFile(Frozen):
     """Size and content hash of one file of the bundle."""
 
     sha256: Sha256
     bytes: int
 
 
-class TensorInput(_Frozen):
+class TensorInput(Frozen):
     """One input of a model that reads no text; `shape` is that of one row, without the batch."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -128,7 +130,7 @@ class TensorInput(_Frozen):
     shape: list[Annotated[int, Field(ge=1)]]
 
 
-class Manifest(_Frozen):
+class Manifest(Frozen):
     """manifest.json: what the classifier is. How to run it is not said here but in Settings.
 
     It reads one text, with `pairs` two at a time, or with `tensors` rows of numbers and then has

@@ -7,9 +7,9 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from serving.bundle import Estimate, Manifest, Name, Paired, Sha256
+from serving.bundle import Estimate, Frozen, Manifest, Name, Paired, Sha256
 from serving.errors import BundleError
 from serving.scores import sigmoid, softmax
 
@@ -17,18 +17,14 @@ CASCADE_NAME = "cascade.json"
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Temperature(_Strict):
+class Temperature(Frozen):
     """Confidence is that of logits divided by `temperature` (Guo et al. 2017)."""
 
     kind: Literal["temperature"] = "temperature"
     temperature: Annotated[float, Field(gt=0)]
 
 
-class Isotonic(_Strict):
+class Isotonic(Frozen):
     """From each raw confidence of `confidences`, ascending, on, the share of `right` answers."""
 
     kind: Literal["isotonic"] = "isotonic"
@@ -43,7 +39,7 @@ class Isotonic(_Strict):
         return self
 
 
-class Stage(_Strict):
+class Stage(Frozen):
     """One variant of a cascade.
 
     Its answer counts where its calibrated confidence is at least `threshold`; the last stage's
@@ -65,14 +61,14 @@ class Stage(_Strict):
         return confidence(logits, self.calibration, multi_label=multi_label) >= self.threshold
 
 
-class Reference(_Strict):
+class Reference(Frozen):
     """The variant that the cascade must not lose against."""
 
     variant: Name
     version: str
 
 
-class Target(_Strict):
+class Target(Frozen):
     """What is guaranteed: with probability `confidence` the expected loss is at most `max_loss`.
 
     The loss of `agreement` is the share of texts that are answered otherwise than by the reference;
@@ -86,7 +82,7 @@ class Target(_Strict):
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
 
 
-class Expected(_Strict):
+class Expected(Frozen):
     """Of the cascade and of the reference alone, on the machine that calibrated.
 
     `cost_s` is core seconds a text in full batches; the quantiles are of a text that comes alone.
@@ -101,7 +97,7 @@ class Expected(_Strict):
     machine: str
 
 
-class Cascade(_Strict):
+class Cascade(Frozen):
     """cascade.json.
 
     `bound` is the upper bound of the loss at the target's confidence from `n` texts, of which

@@ -163,19 +163,21 @@ class Family:
         places: Sequence[int] = range(len(inputs))
         for variant, sure in stages:
             try:
-                classified = await self._pass(variant, [inputs[p] for p in places], terms, sure)
+                classified = await self._pass(
+                    variant, [inputs[p] for p in places], terms, alone=len(stages) == 1 and not sure
+                )
             except (Overloaded, DeadlineMissed):
                 if not passes or not wish.allow_degraded:
                     raise
                 break
             passes.append(classified)
-            terms = replace(terms, since_s=passes[0].turn_s)
             for place, answer in zip(places, classified.answers, strict=True):
                 answers[place] = _after(answers.get(place), answer)
             places = [place for place in places if sure and not sure(answers[place].logits)]
             escalated[variant] = len(places)
             if not places:
                 break
+            terms = replace(terms, since_s=passes[0].turn_s)
         if offer.variants != intended.variants[: len(offer.variants)]:
             places = range(len(inputs))
         for place in places:
@@ -205,11 +207,14 @@ class Family:
         return list(zip(offer.variants, sure, strict=False))
 
     async def _pass(
-        self, variant: str, inputs: Sequence[Text | Row], terms: Terms, sure: Sure | None
+        self, variant: str, inputs: Sequence[Text | Row], terms: Terms, *, alone: bool
     ) -> Classified:
-        """One variant's answers; those of a cascade are always the calibrated version's."""
+        """One variant's answers; those of a cascade are always the calibrated version's.
+
+        Where it answers `alone`, a canary may.
+        """
         served = self._variants[variant]
-        canary = served.canary if not sure and self._draw() < served.weight else None
+        canary = served.canary if alone and self._draw() < served.weight else None
         classified = await (canary or served.live).classify(inputs, terms)
         if (shadow := served.shadow) and not canary and self._draw() < served.share:
             self._unseen.compare(

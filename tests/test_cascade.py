@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from serving.cascade import Cascade, Isotonic, Temperature, confidence
-from serving.registry import publish, read_registry
+from serving.registry import publish, read_registry, scan
 from tests.bundles import write_bundle, write_registry
 from tests.cascades import cascade_of, write_cascade
 from tests.processes import FRESH, serving
@@ -124,6 +124,27 @@ def test_who_asks_for_accuracy_or_cost_gets_the_cheapest_or_the_most_accurate(re
         0.95,
     )
     assert (problems[1]["field"], problems[1]["limit"]) == ("max_cost", costs["tiny"])
+
+
+def test_a_canary_has_no_part_in_a_cascade(registry, tmp_path):
+    calibrated = versions(registry)
+    for variant, scale in (("tiny", 1.1), ("wide", 2.6)):
+        beside = tmp_path / f"{variant}@next"
+        write_bundle(beside, variant=variant, scale=scale)
+        beside.rename(registry / "tone" / beside.name)
+    tried = {
+        b.manifest.variant: b.manifest.version
+        for b in scan([registry]).bundles["tone"]
+        if "@" in b.folder.name
+    }
+    traffic = {v: {"canary": {"version": version, "weight": 1.0}} for v, version in tried.items()}
+    (registry / "tone" / "traffic.json").write_text(json.dumps(traffic))
+    with serving(registry) as server:
+        cascaded = server.classify({"texts": ["great", "good"]}).json()["results"]
+        named = server.classify({"texts": ["good"], "variant": "wide"}).json()["results"]
+
+    assert {r["variant"]: r["version"] for r in cascaded} == calibrated
+    assert [r["version"] for r in named] == [tried["wide"]]
 
 
 def burst(server, texts, **wish):
