@@ -136,7 +136,7 @@ def _text(cell: Any, where: str) -> str:
 def _adopted(job: Job) -> tuple[str, ...] | None:
     if job.root.adopt is None:
         return None
-    from models.adopt import labels_of  # noqa: PLC0415 (the only reason to import transformers)
+    from models.pretrained import labels_of  # noqa: PLC0415 (the only reason to import transformers)
 
     return labels_of(place(job.root.adopt.folder, job.root, job.inputs["sources"]))
 

@@ -10,10 +10,10 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from models.adopt import check_length, copy_tokenizer
 from models.data import LabelSet, read_labels, read_split, targets
 from models.fit import Pace, accuracy, fit, label_loss, use_all_cores
 from models.locations import Place, place
+from models.pretrained import check_length, copy_tokenizer
 from models.recipe import ProblemType, RecipeError
 from models.workshop import Job
 from serving.bundle import TOKENIZER_NAME

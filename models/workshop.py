@@ -31,7 +31,8 @@ _READS: dict[Stage, tuple[str, ...]] = {
 }
 _ALSO_RUNS: dict[Stage, tuple[str, ...]] = {
     "data": ("labels", "splits", "tables"),
-    "train": ("fit",),
+    "train": ("fit", "pretrained"),
+    "adopt": ("pretrained",),
     "distill": ("anatomy", "augment", "fit", "imitation", "vocabulary"),
     "prune": ("anatomy", "fit", "imitation"),
     "sparsify": ("anatomy", "fit", "imitation"),
