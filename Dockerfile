@@ -59,7 +59,7 @@ RUN rm -r openvino/include openvino/cmake openvino/tools openvino/libs/cache.jso
 FROM builder AS package
 COPY serving serving
 COPY loadtest loadtest
-COPY models/*.py models/
+COPY models models
 RUN --mount=type=cache,target=/root/.cache/pip \
     PIP_CONSTRAINT=constraints.txt \
     pip --python /opt/sizewise/bin/python install --no-deps --root /package .

@@ -28,7 +28,7 @@ loadtest: .venv-dev/installed
 	@$(DEV) -m loadtest run $(SCENARIO) --registry $(REGISTRY)
 
 bench: .venv-dev/installed
-	@$(DEV) -m tests.bench --device $(DEVICE)
+	@$(DEV) -m tests.benchmarks.bench --device $(DEVICE)
 
 .venv/installed: pyproject.toml constraints.txt
 	@echo "Installing the server into .venv"
@@ -36,10 +36,10 @@ bench: .venv-dev/installed
 	@.venv/bin/pip install $(PIP_FLAGS) --editable '.[cpu]'
 	@touch $@
 
-.venv-clients/installed: tests/clients.txt
+.venv-clients/installed: tests/support/clients.txt
 	@echo "Installing the peers' client libraries into .venv-clients"
 	@$(PYTHON) -m venv .venv-clients
-	@.venv-clients/bin/pip install --quiet --disable-pip-version-check --requirement tests/clients.txt
+	@.venv-clients/bin/pip install --quiet --disable-pip-version-check --requirement tests/support/clients.txt
 	@touch $@
 
 # torch first and pinned, so that a CPU build that lies on the disk is taken. Prometheus scrapes and

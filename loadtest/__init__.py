@@ -1,4 +1,5 @@
-"""The load tester: what each size of a model costs in time, measured over HTTP.
+"""The load test: latency, throughput and cost against model size, and what to deploy.
 
-It does not know how the server or the models are made: it imports neither.
+It speaks HTTP to the server and imports neither serving nor models. Raw times are kept, and every
+figure is computed from them. Start reading at __main__.py, scenario.py and samples.py.
 """

@@ -14,20 +14,20 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from loadtest.check import check
-from loadtest.children import exit_on_sigterm
-from loadtest.compare import compare
-from loadtest.curve import Targets, measured, targets
-from loadtest.payloads import texts_from
-from loadtest.recommend import Wish, in_words, recommend, write_values
-from loadtest.report import read_report, rebuild
-from loadtest.run import run
+from loadtest.analysis.compare import compare
+from loadtest.analysis.replica_curve import Targets, measured, targets
+from loadtest.measure.run import run
+from loadtest.measure.server import LoadTestError
+from loadtest.measure.subprocesses import exit_on_sigterm
+from loadtest.measure.workload import texts_from
+from loadtest.report.build import read_report, rebuild
+from loadtest.report.markdown import table
 from loadtest.samples import Phase
-from loadtest.scaling import TRACES, Setting, play, read_trace, signals
-from loadtest.scaling_plot import picture, scaling_in_words
 from loadtest.scenario import SCENARIOS, read_scenario
-from loadtest.server import LoadTestError
-from loadtest.tables import table
+from loadtest.sizing.autoscaling import TRACES, Setting, play, read_trace, signals
+from loadtest.sizing.autoscaling_plot import picture, scaling_in_words
+from loadtest.sizing.recommend import Wish, in_words, recommend, write_values
+from loadtest.sizing.verify import check
 
 REPORTS = Path("reports")
 REGISTRY = Path("models/registry")
@@ -186,7 +186,7 @@ def _watch(options: argparse.Namespace, _command: str) -> int:
         arrivals="poisson", rate_rps=0.0, trace=None, texts_per_request=1, deadline_ms=None,
         warmup_s=0.0, measured_s=86_400.0, seed=0,
     )  # fmt: skip
-    locustfile = Path(__file__).with_name("locustfile.py")
+    locustfile = Path(__file__).parent / "measure" / "locustfile.py"
     os.execv(  # noqa: S606 - Locust takes over, with this one's terminal
         sys.executable,
         [

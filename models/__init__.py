@@ -1,4 +1,5 @@
-"""Makes bundles: from rated sentences to fine-tuned, distilled, quantised variants.
+"""Upstream: turns a classifier into a family of bundles, each with its measured accuracy.
 
-It does not know how a bundle is served, batched or measured under load.
+The only home of PyTorch. A recipe makes one variant, stage by stage; a stage that is up to date
+is skipped. Start reading at __main__.py, recipe.py and pipeline.py.
 """

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.fetch import fetch
-from models.importing import import_folder, import_graph
-from models.locations import fetched
+from models.data.downloads import fetch
+from models.data.sources import fetched
+from models.graphs.import_bundle import import_folder, import_graph
+from models.pipeline import Workshop
 from models.recipe import RECIPES, STAGES, RecipeError, in_parent_order, lineage
-from models.workshop import Workshop
+from serving.bundles.registry import publish
 from serving.errors import BundleError
-from serving.registry import publish
 
 BUILD = Path("build")
 SENTIMENT = RECIPES / "sentiment"
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
             print(f"Imported as {bundle.folder}")
         elif options.command == "report":
-            report = importlib.import_module("models.report")
+            report = importlib.import_module("models.reports.family_report")
             report.run(options.family, options.registry, options.output / options.family)
         elif options.command == "cascade":
             _cascade(options)
@@ -74,8 +74,8 @@ def make(command: str, recipe: Path, registry: Path) -> None:
             workshop.expected_seconds(ancestors[-1], stage) for ancestors, stage in steps[done:]
         ]
         workshop.make(ancestors, stage, f" ({done + 1} of {len(steps)}, {_time_left(left)} left)")
-        if stage == "publish":
-            bundle = publish(workshop.folder(ancestors[-1], "publish"), registry)
+        if stage == "package":
+            bundle = publish(workshop.folder(ancestors[-1], "package"), registry)
             print(f"Published {bundle.folder}, version {bundle.manifest.version}")
 
 
@@ -87,7 +87,7 @@ def _time_left(seconds: Sequence[float | None]) -> str:
 
 
 def _cascade(options: argparse.Namespace) -> None:
-    cascade = importlib.import_module("models.cascade")
+    cascade = importlib.import_module("models.cascade.build")
     target = cascade.target(
         loss=options.loss,
         each_label=options.each_label,
@@ -116,7 +116,7 @@ def _next_command(options: argparse.Namespace) -> str:
     if options.command == "cascade":
         serve = f"SIZEWISE_REGISTRY={options.registry} python -m serving"
         return f'{serve}, then ask with "variant": "auto"'
-    if options.command in ("all", "publish", "import", "report"):
+    if options.command in ("all", "package", "import", "report"):
         return f"SIZEWISE_REGISTRY={options.registry} python -m serving"
     return f"python -m models all {options.recipe}"
 

@@ -27,7 +27,7 @@ Stage = Literal[
     "export",
     "quantize",
     "evaluate",
-    "publish",
+    "package",
 ]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 _WEIGHTS: tuple[Stage, ...] = ("train", "adopt", "distill", "prune", "sparsify")
@@ -247,9 +247,9 @@ class Recipe(_Section):
     def stages(self) -> tuple[Stage, ...]:
         """The stages that make this variant, in order."""
         if self.weights_stage is None:
-            return ("quantize", "evaluate", "publish")
+            return ("quantize", "evaluate", "package")
         first: tuple[Stage, ...] = ("data",) if self.data else ()
-        return (*first, self.weights_stage, "export", "evaluate", "publish")
+        return (*first, self.weights_stage, "export", "evaluate", "package")
 
 
 def read_recipe(path: Path) -> Recipe:

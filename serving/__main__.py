@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serve() -> None:
-    from serving.launch import serve  # noqa: PLC0415  the image that fetches holds no engine
+    from serving.server.launch import serve  # noqa: PLC0415  the image that fetches holds no engine
 
     settings, injected = read_settings(os.environ)
     configure_logs()
@@ -48,7 +48,7 @@ def _serve() -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from serving.fetch import fetch, follow  # noqa: PLC0415  the image that serves has no fsspec
+    from serving.bundles.fetch import fetch, follow  # noqa: PLC0415  the image that serves has no fsspec
 
     configure_logs()
     what = {
@@ -63,7 +63,7 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _classify(options: argparse.Namespace) -> int:
-    from serving.offline import Job, Stopped, classify  # noqa: PLC0415  as above
+    from serving.offline.job import Job, Stopped, classify  # noqa: PLC0415  as above
 
     stopped_by = 0
 
@@ -92,7 +92,7 @@ def _classify(options: argparse.Namespace) -> int:
 
 
 def _key(name: str) -> None:
-    from serving.callers import new_key  # noqa: PLC0415
+    from serving.access.api_keys import new_key  # noqa: PLC0415
 
     key, entry = new_key(name)
     print(key)

@@ -3,8 +3,8 @@ import warnings
 
 import pytest
 
-from tests.bundles import write_registry
-from tests.processes import SETTINGS, serving
+from tests.support.bundles import write_registry
+from tests.support.processes import SETTINGS, serving
 
 # Importing OpenVINO is half of a start; what `auto` chooses is tested for itself.
 SETTINGS["engine"] = "onnxruntime"
@@ -27,5 +27,5 @@ def tone(tmp_path_factory):
     """A trained tiny teacher; imported late, because serving's tests need no torch."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tiny_teacher = importlib.import_module("tests.tiny_teacher")
+        tiny_teacher = importlib.import_module("tests.support.tiny_teacher")
         return tiny_teacher.train_teacher(tmp_path_factory.mktemp("tone"))

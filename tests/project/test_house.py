@@ -1,117 +1,139 @@
-"""The shape of the house: floors, sizes, docstrings, names. See ARCHITECTURE.md."""
+"""The shape of the house: what each package may import, and how large its files are."""
 
 import ast
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(p for top in ("serving", "models", "loadtest") for p in (ROOT / top).rglob("*.py"))
+PROGRAMS = ("serving", "models", "loadtest")
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 60
-BANNED_NAMES = {
+VAGUE_NAMES = {
     "utils", "util", "common", "helpers", "base", "core", "manager", "handler", "impl", "misc",
 }  # fmt: skip
 
-# serving's floors, lowest first; a module imports only from floors below its own.
-FLOORS = [
-    {
-        "errors",
-        "cores",
-        "cost_model",
-        "interrupt",
-        "layout",
-        "link",
-        "logs",
-        "progress",
-        "scores",
-        "brownout",
-        "drift",
+# What each package may import of its own program, besides the program's root modules.
+PACKAGES = {
+    "serving": {
+        "bundles": set(),
+        "access": {"bundles"},
+        "inference": {"bundles"},
+        "batching": {"bundles", "inference"},
+        "variants": {"bundles", "inference", "batching"},
+        "observability": {"bundles", "batching", "variants"},
+        "offline": {"bundles", "inference", "variants"},
+        "runtime": {"bundles", "access", "inference", "batching", "variants", "observability"},
+        "protocols": {
+            "bundles", "access", "inference", "batching", "variants", "observability", "runtime",
+        },
+        "server": {"inference", "observability", "runtime", "protocols"},
     },
-    {"waiting"},
-    {"bundle", "settings", "scheduler", "limits"},
-    {"cascade"},
-    {"deployment", "callers"},
-    {"listener"},
-    {"inputs"},
-    {"schemas", "registry", "tokenizer", "tables"},
-    {"engine", "fetch"},
-    {"signature", "sharing"},
-    {"ort_engine", "openvino_engine", "lone", "warmup", "batcher"},
-    {"engines"},
-    {"classifier"},
-    {"bulk"},
-    {"unseen", "ladder"},
-    {"family"},
-    {"metrics"},
-    {"runtime"},
-    {"local_runtime"},
-    {"remote", "service", "catalogue"},
-    {"body"},
-    {"asking"},
-    {"v2_tensors"},
-    {"v2", "v2_messages"},
-    {"routes", "routes_classify", "routes_huggingface", "routes_tei", "routes_v2", "tracing"},
-    {"app", "admin"},
-    {"grpc_v2"},
-    {"server"},
-    {"front", "offline"},
-    {"processes"},
-    {"launch"},
-    {"__main__"},
-]
-MODELS_MAY_IMPORT = {
-    "bundle", "registry", "tokenizer", "inputs", "engine", "signature", "engines", "ort_engine",
-    "errors", "cascade",
+    "models": {
+        "data": set(),
+        "training": {"data"},
+        "evaluation": {"data"},
+        "graphs": {"data", "training", "evaluation"},
+        "reports": {"data", "evaluation"},
+        "cascade": {"data", "evaluation", "reports"},
+        "stages": {"data", "training", "evaluation", "graphs", "reports"},
+    },
+    "loadtest": {
+        "analysis": set(),
+        "measure": {"analysis"},
+        "report": {"analysis", "measure"},
+        "sizing": {"analysis", "measure", "report"},
+    },
 }  # fmt: skip
-ONE_HOME = {
-    "fastapi": {
-        "admin",
-        "app",
-        "asking",
-        "routes",
-        "routes_classify",
-        "routes_huggingface",
-        "routes_tei",
-        "routes_v2",
-        "body",
-        "server",
-        "schemas",
-    },
-    "prometheus_client": {"metrics"},
-    "onnxruntime": {"ort_engine"},
-    "openvino": {"openvino_engine"},
-    "tokenizers": {"tokenizer"},
-    "uvicorn": {"server"},
-    "fsspec": {"fetch"},
-    "opentelemetry": {"tracing"},
+# The modules at a program's root that packages may import.
+ROOT_MODULES = {
+    "serving": {"settings", "errors", "logs"},
+    "models": {"recipe", "pipeline"},
+    "loadtest": {"scenario", "samples"},
 }
-CLOCKS_AND_GLOBALS = {
-    "scheduler": {"time", "asyncio", "numpy", "os"},
-    "batcher": {"time", "os"},
-    "classifier": {"time", "os"},
-    "family": {"time", "os"},
-    "ladder": {"time", "asyncio", "random", "os"},
-    "brownout": {"time", "asyncio", "random", "os"},
-    "drift": {"time", "asyncio", "random", "os"},
+# What a program may import of another.
+OTHER_PROGRAMS = {
+    "serving": {},
+    "models": {"serving": {"bundles", "inference", "errors"}},
+    "loadtest": {},
+}
+# Heavy libraries and the only places that import them.
+HOMES = {
+    "fastapi": {"serving.protocols", "serving.server"},
+    "grpc": {"serving.protocols.open_inference.grpc"},
+    "prometheus_client": {"serving.observability.metrics"},
+    "opentelemetry": {"serving.observability.tracing"},
+    "onnxruntime": {"serving.inference.ort_engine", "models"},
+    "openvino": {"serving.inference.openvino_engine", "models.graphs"},
+    "tokenizers": {"serving.inference.tokenizer", "models.training.vocabulary"},
+    "uvicorn": {"serving.server.http_server"},
+    "fsspec": {"serving.bundles.fetch"},
+    "torch": {"models"},
+    "transformers": {"models"},
+    "locust": {"loadtest.measure.locustfile"},
+}
+PURE = {
+    "serving.batching.scheduler", "serving.batching.queue", "serving.batching.admission",
+    "serving.variants.selection", "serving.variants.brownout", "serving.observability.drift",
+}  # fmt: skip
+NOT_PURE = {"time", "asyncio", "random", "os", "threading"}
+WITHOUT_A_CLOCK = {
+    "serving.batching.batcher", "serving.variants.classifier", "serving.variants.family",
+}  # fmt: skip
+
+
+def module_of(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+SOURCES = {
+    module_of(path): path for program in PROGRAMS for path in sorted((ROOT / program).rglob("*.py"))
 }
 
 
-def imports(path):
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
+def imports(source):
+    """Every module that a source imports, as deep as the name tells."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "relative imports hide where a name comes from"
             yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                if f"{node.module}.{alias.name}" in SOURCES:
+                    yield f"{node.module}.{alias.name}"
 
 
-def functions(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def faults(module, source):
+    """What a module imports and may not, in words."""
+    program, package = (*module.split("."), "")[:2]
+    is_package = package in PACKAGES[program]
+    for imported in imports(source):
+        top, part = (*imported.split("."), "")[:2]
+        if any(imported == home or imported.startswith(home + ".") for home in HOMES):
+            homes = HOMES[top]
+            if not any(module == home or module.startswith(home + ".") for home in homes):
+                yield f"{module} imports {imported}, whose home is {sorted(homes)}"
+        if top not in PROGRAMS:
+            continue
+        if top != program:
+            allowed = OTHER_PROGRAMS[program].get(top, set())
+        elif is_package:
+            allowed = PACKAGES[program][package] | ROOT_MODULES[program] | {package}
+        elif package == "__main__":
+            continue
+        else:
+            allowed = ROOT_MODULES[program] | {"data"}
+        if part and part not in allowed:
+            yield f"{module} imports {imported}"
+
+
+def functions(source):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -126,80 +148,102 @@ def public(node):
                 yield from public(child)
 
 
-def serving_parts(path):
-    return {m.split(".")[1] for m in imports(path) if m.startswith("serving.")}
+def circle(graph):
+    """A circle of a graph as a list of nodes, its first also last; None where there is none."""
+    done, path = set(), []
+
+    def walk(node):
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node in done:
+            return None
+        path.append(node)
+        for follower in sorted(graph.get(node, ())):
+            if found := walk(follower):
+                return found
+        done.add(path.pop())
+        return None
+
+    return next(filter(None, map(walk, graph)), None)
 
 
-def test_every_module_of_serving_has_its_floor():
-    modules = {p.stem for p in (ROOT / "serving").glob("*.py")} - {"__init__"}
+def test_the_table_names_exactly_the_packages_that_exist():
+    for program, packages in PACKAGES.items():
+        found = {path.parent.name for path in (ROOT / program).glob("*/__init__.py")}
 
-    assert modules == set().union(*FLOORS)
-    assert sum(map(len, FLOORS)) == len(modules)
-
-
-def test_imports_inside_serving_only_go_down():
-    floor = {module: number for number, modules in enumerate(FLOORS) for module in modules}
-
-    upward = [
-        f"{path.stem} imports {part}"
-        for path in (ROOT / "serving").glob("*.py")
-        for part in serving_parts(path)
-        if floor[part] >= floor[path.stem]
-    ]
-    assert upward == []
+        assert found == set(packages)
 
 
-def test_the_three_parts_keep_their_distance():
-    for path in SOURCES:
-        tops = {module.split(".")[0] for module in imports(path)}
-        part = path.relative_to(ROOT).parts[0]
-        if part == "serving":
-            assert not tops & {"torch", "transformers", "models", "loadtest"}, path
-        elif part == "models":
-            assert "loadtest" not in tops, path
-            assert serving_parts(path) <= MODELS_MAY_IMPORT, path
-        else:
-            assert not tops & {"serving", "models", "torch", "transformers"}, path
+def test_the_table_has_no_circle_and_each_package_imports_only_those_above_it():
+    for packages in PACKAGES.values():
+        assert circle(packages) is None
+        names = list(packages)
+        for name, allowed in packages.items():
+            assert allowed <= set(names[: names.index(name)])
 
 
-def test_each_heavy_library_has_one_home_in_serving():
-    for path in (ROOT / "serving").glob("*.py"):
-        for module in imports(path):
-            home = ONE_HOME.get(module.split(".")[0])
-            assert home is None or path.stem in home, f"{path.stem} imports {module}"
+@pytest.mark.parametrize("module", SOURCES)
+def test_a_module_imports_only_what_its_package_may(module):
+    assert list(faults(module, SOURCES[module].read_text())) == []
 
 
-@pytest.mark.parametrize("module", CLOCKS_AND_GLOBALS)
-def test_decisions_read_no_clock_and_no_environment(module):
-    tops = {m.split(".")[0] for m in imports(ROOT / "serving" / f"{module}.py")}
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {
+        module: {name for name in imports(path.read_text()) if name in SOURCES} - {module}
+        for module, path in SOURCES.items()
+    }
 
-    assert not tops & CLOCKS_AND_GLOBALS[module]
+    assert circle(graph) is None
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_files_and_functions_stay_small_and_say_what_they_are(path):
-    text = path.read_text()
-    docstring = ast.get_docstring(ast.parse(text)) or ""
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_a_decision_is_pure(module):
+    tops = {name.split(".")[0] for name in imports(SOURCES[module].read_text())}
 
-    assert len(text.splitlines()) <= MAX_FILE_LINES
-    assert docstring, "the module has no docstring"
-    assert re.search(r"\b(not|never|nothing|nor)\b", docstring), (
-        "it does not say what it does not know"
-    )
-    for node in public(ast.parse(text)):
+    assert not tops & NOT_PURE
+
+
+@pytest.mark.parametrize("module", sorted(WITHOUT_A_CLOCK))
+def test_a_runner_is_handed_its_clock(module):
+    tops = {name.split(".")[0] for name in imports(SOURCES[module].read_text())}
+
+    assert not tops & {"time", "os"}
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_files_and_functions_stay_small_and_say_what_they_are(module):
+    source = SOURCES[module].read_text()
+
+    assert len(source.splitlines()) <= MAX_FILE_LINES
+    assert ast.get_docstring(ast.parse(source)), "the module has no docstring"
+    for node in public(ast.parse(source)):
         assert ast.get_docstring(node), f"{node.name} has no docstring"
-    for node in functions(path):
+    for node in functions(source):
         lines = node.end_lineno - node.lineno + 1
         assert lines <= MAX_FUNCTION_LINES, f"{node.name} has {lines} lines"
 
 
-def test_files_are_named_by_nouns_and_verbs_of_the_field():
-    assert {p.stem for p in SOURCES} & BANNED_NAMES == set()
+@pytest.mark.parametrize(
+    "package", [name for name, path in SOURCES.items() if path.name == "__init__.py"]
+)
+def test_a_package_says_what_it_is_and_where_to_start_reading(package):
+    path = SOURCES[package]
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    named = re.findall(r"\b([\w/]+\.py)\b", docstring)
+
+    assert 3 <= len(docstring.splitlines()) <= 10
+    assert named
+    assert all((path.parent / name).is_file() for name in named)
+    assert ast.parse(path.read_text()).body[1:] == [], "a package holds nothing but its docstring"
+
+
+def test_files_are_named_in_the_words_of_the_field():
+    assert {path.stem for path in SOURCES.values()} & VAGUE_NAMES == set()
 
 
 def test_serving_starts_without_torch_models_or_loadtest():
     program = (
-        "import sys, serving.launch, serving.__main__; "
+        "import sys, serving.server.launch, serving.__main__; "
         "print(*{m.split('.')[0] for m in sys.modules})"
     )
 
@@ -208,6 +252,12 @@ def test_serving_starts_without_torch_models_or_loadtest():
     ).stdout.split()
 
     assert not set(loaded) & {"torch", "transformers", "models", "loadtest", "scipy", "locust"}
+
+
+def test_no_test_imports_another():
+    for path in (ROOT / "tests").rglob("*.py"):
+        for module in imports(path.read_text()):
+            assert ".test_" not in module, f"{path.name} imports {module}"
 
 
 def test_no_file_names_this_or_another_machine():
@@ -223,3 +273,31 @@ def test_no_file_names_this_or_another_machine():
             continue
         found = banned.search(path.read_text(errors="replace"))
         assert not found, f"{name} names {found.group()}"
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("serving.bundles.registry", "from serving.inference.engine import Engine"),
+        ("serving.batching.scheduler", "from serving.runtime.service import Service"),
+        ("serving.protocols.native", "from serving.server.app import App"),
+        ("serving.offline.job", "from serving.runtime import local"),
+        ("serving.variants.family", "import models.recipe"),
+        ("models.training.loop", "from models.stages.train import run"),
+        ("models.graphs.trace", "from loadtest.scenario import Scenario"),
+        ("models.evaluation.predictions", "from serving.protocols import native"),
+        ("loadtest.analysis.summary", "from loadtest.report.build import build"),
+        ("serving.batching.batcher", "import onnxruntime"),
+        ("serving.protocols.native", "import uvicorn"),
+        ("loadtest.measure.server", "from serving.settings import Settings"),
+    ],
+)
+def test_a_wrong_import_is_found(module, source):
+    assert list(faults(module, source)) != []
+
+
+def test_a_circle_is_found():
+    around = circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": set()})
+
+    assert around[0] == around[-1]
+    assert all(b in {"a": "b", "b": "c", "c": "a"}[a] for a, b in pairwise(around))

@@ -1,0 +1,114 @@
+"""One replica as measured, at any rate up to its saturation, and what an autoscaler keeps it at.
+
+It does not know how the figures were measured nor how anything is scaled. Pure.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadtest.analysis.capacity import Point, capacity
+from loadtest.analysis.summary import QUANTILES
+
+# An HPA counts in thousandths, so of a queue time in whole milliseconds: below ten of them a step
+# is larger than its tolerance of a tenth.
+LEAST_QUEUE_S = 0.01
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One replica as measured: rows of what holds at each rate, up to its saturation."""
+
+    rates_rps: tuple[float, ...]
+    """Ascending; the last is what it did under the closed load."""
+    logs: NDArray[np.float64]
+    """Shape (rates, 2 + quantiles): seconds in the queue, in the server, and latencies."""
+    quantiles: tuple[float, ...]
+
+    @property
+    def saturated_rps(self) -> float:
+        """What it serves at most."""
+        return self.rates_rps[-1]
+
+    def at(self, rate_rps: float) -> NDArray[np.float64]:
+        """The row at a rate: between measured ones linear in the logarithm, constant below."""
+        rate_rps = min(max(rate_rps, self.rates_rps[0]), self.saturated_rps)
+        above = min(max(1, bisect_right(self.rates_rps, rate_rps)), len(self.rates_rps) - 1)
+        left, right = self.rates_rps[above - 1], self.rates_rps[above]
+        share = (rate_rps - left) / (right - left)
+        row: NDArray[np.float64] = (1.0 - share) * self.logs[above - 1] + share * self.logs[above]
+        return row
+
+    def queue_s(self, rate_rps: float) -> float:
+        """Mean wait of a request for its batch."""
+        return math.exp(self.at(rate_rps)[0])
+
+    def in_flight(self, rate_rps: float) -> float:
+        """Requests that wait or run: Little's law, rate times mean time in the server."""
+        return rate_rps * math.exp(self.at(rate_rps)[1])
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What an HPA shall keep a replica at."""
+
+    rate_rps: float
+    queue_s: float
+    in_flight: float
+
+
+def measured(variant: dict[str, Any]) -> Curve | None:
+    """A report's variant as a curve; None without a closed load, an open one or queue times."""
+    rates = {point["rate_rps"] for point in variant["curve"]}
+    loads = list(variant["loads"].values())
+    closed = next((load for load in loads if load["kind"] == "closed"), None)
+    if not closed or not closed["achieved_rps"]:
+        return None
+    saturated_rps = closed["achieved_rps"]["value"]
+    rows = {saturated_rps: closed}
+    for load in loads:
+        offered = load["offered_rps"]
+        if offered and offered["value"] in rates and offered["value"] < saturated_rps:
+            rows[offered["value"]] = load
+    if len(rows) < 2 or any(load["split_mean_ms"]["queue"] is None for load in rows.values()):
+        return None
+    names = [
+        name for name in QUANTILES if all(name in load["latency_ms"] for load in rows.values())
+    ]
+    ms = [_row_ms(rows[rate], names) for rate in sorted(rows)]
+    logs = np.log(np.maximum(np.asarray(ms) / 1e3, 1e-6))
+    return Curve(
+        rates_rps=tuple(sorted(rows)),
+        logs=np.maximum.accumulate(logs),  # more load is not faster: a dip is noise
+        quantiles=tuple(QUANTILES[name] for name in names),
+    )
+
+
+def _row_ms(load: dict[str, Any], names: Sequence[str]) -> list[float]:
+    mean_ms = load["split_mean_ms"]
+    in_server_ms = mean_ms["queue"] + mean_ms["engine"]
+    return [mean_ms["queue"], in_server_ms, *(load["latency_ms"][name]["value"] for name in names)]
+
+
+def targets(variant: dict[str, Any], slo_ms: float, headroom: float) -> Targets | None:
+    """The targets that keep a variant's p99 within the SLO; None where it has none.
+
+    Requests in flight steer: their target is what they are at the capacity less the headroom. Queue
+    time, which is flat and below an HPA's resolution until a replica is nearly full, is the alarm:
+    its target is what it is at the capacity itself, at least LEAST_QUEUE_S.
+    """
+    points = [Point(**point) for point in variant["curve"]]
+    found, curve = capacity(points, slo_ms), measured(variant)
+    if found is None or curve is None:
+        return None
+    rate_rps = found.rate_rps * (1.0 - headroom)
+    return Targets(
+        rate_rps=rate_rps,
+        queue_s=max(LEAST_QUEUE_S, curve.queue_s(found.rate_rps)),
+        in_flight=curve.in_flight(rate_rps),
+    )

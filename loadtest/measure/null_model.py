@@ -1,0 +1,61 @@
+"""A bundle without inference, to measure what HTTP, tokenization and batching take alone.
+
+It does not know how bundles are made (`python -m models import` does) nor what is measured.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, helper
+
+from loadtest.measure.server import LoadTestError
+
+FLOOR = ("floor", "no-inference")
+
+
+def write_floor(bundle: Path, registry: Path) -> None:
+    """Publishes into `registry` a bundle with another one's tokenizer whose logits are all zero.
+
+    Raises LoadTestError when that bundle has no tokenizer or the import fails.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        try:
+            shutil.copyfile(bundle / "tokenizer.json", folder / "tokenizer.json")
+            shutil.copyfile(bundle / "config.json", folder / "config.json")
+            labels = len(json.loads((folder / "config.json").read_text())["id2label"])
+        except (OSError, ValueError, KeyError) as error:
+            raise LoadTestError(f"{bundle} is no bundle: {error!r}") from error
+        onnx.save(_graph(labels), folder / "model.onnx")
+        model, variant = FLOOR
+        command = [
+            sys.executable, "-m", "models", "import", str(folder),
+            "--family", model, "--variant", variant, "--registry", str(registry),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    if done.returncode:
+        raise LoadTestError(f"the floor's bundle was not made: {done.stderr.strip()}")
+
+
+def _graph(labels: int) -> onnx.ModelProto:
+    """A packed graph (its inputs are those of our bundles) -> zeros of shape (texts, labels)."""
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "tokens"])
+        for name in ("input_ids", "text_ids", "position_ids")
+    ]
+    inputs.append(helper.make_tensor_value_info("first_tokens", TensorProto.INT64, ["texts", 2]))
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["texts", "labels"])
+    columns = helper.make_tensor("labels", TensorProto.INT64, [1], [labels])
+    zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
+    nodes = [
+        helper.make_node("Shape", ["first_tokens"], ["texts"], end=1),
+        helper.make_node("Concat", ["texts", "labels"], ["shape"], axis=0),
+        helper.make_node("ConstantOfShape", ["shape"], ["logits"], value=zero),
+    ]
+    graph = helper.make_graph(nodes, "floor", inputs, [logits], [columns])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

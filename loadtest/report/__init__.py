@@ -1,0 +1,4 @@
+"""The report: raw times to report.json, Markdown, HTML and plots.
+
+Start reading at build.py.
+"""

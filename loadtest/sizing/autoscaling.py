@@ -1,0 +1,239 @@
+"""What autoscaling would do: an arrival-rate trace played through measured replicas and the HPA.
+
+It does not know Kubernetes, HTTP or the clock. A pure, deterministic fluid model in steps of a
+second: a balancer gives each ready replica an equal share; a replica below its measured saturation
+behaves as measured at that rate; what comes beyond waits, is served at the saturated rate, and is
+refused where the server's limits are reached. Replicas that became ready together stay alike.
+"""
+
+import csv
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadtest.analysis.replica_curve import Curve, Targets
+from loadtest.sizing.hpa import SYNC_S, Autoscaler, Behaviour, proposal
+
+TRACES = Path(__file__).parents[1] / "traces"
+WINDOW_S = 60  # over which the metrics are averaged: rate(...[1m])
+# The server's own defaults: SIZEWISE_MAX_REQUESTS and SIZEWISE_DEFAULT_DEADLINE_MS.
+MOST_REQUESTS, DEADLINE_S = 1024, 10.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is the same whichever signal scales."""
+
+    curve: Curve
+    slo_s: float
+    smallest: int
+    largest: int
+    first: int
+    start_s: float
+    """From the HPA's decision to ready: scheduling and the server's own start."""
+    behaviour: Behaviour = field(default_factory=Behaviour)
+
+
+@dataclass
+class Cohort:
+    """Replicas that became ready together, with one's backlog and its last seconds' metrics."""
+
+    count: int
+    backlog: float = 0.0
+    seconds: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=WINDOW_S))
+
+
+@dataclass(frozen=True)
+class Second:
+    """One second of the simulation; requests are of all replicas together."""
+
+    offered: float
+    served: float
+    refused: float
+    missed: float
+    """Of those offered, how many were refused or slower than the SLO."""
+    queue_s: float
+    ready: int
+    replicas: int
+
+
+@dataclass(frozen=True)
+class Played:
+    """A trace to its end; `backlog` is what still waited then."""
+
+    seconds: list[Second]
+    backlog: float
+
+    def total(self, of: Callable[[Second], float]) -> float:
+        """A figure summed over the seconds."""
+        return math.fsum(of(second) for second in self.seconds)
+
+    @property
+    def missed_share(self) -> float:
+        """Of all requests, those refused or slower than the SLO."""
+        return self.total(lambda s: s.missed) / max(self.total(lambda s: s.offered), 1e-9)
+
+    @property
+    def refused_share(self) -> float:
+        """Of all requests, those refused because a replica was full."""
+        return self.total(lambda s: s.refused) / max(self.total(lambda s: s.offered), 1e-9)
+
+    @property
+    def replica_hours(self) -> float:
+        """What is paid for, starting replicas included."""
+        return self.total(lambda s: s.replicas) / 3600.0
+
+    @property
+    def most_replicas(self) -> int:
+        """The largest number at a time."""
+        return max(second.replicas for second in self.seconds)
+
+
+METRICS: dict[str, Callable[[Sequence[dict[str, float]]], float]] = {
+    "queue time": lambda seconds: (
+        sum(s["waited_s"] for s in seconds) / max(sum(s["arrived"] for s in seconds), 1e-9)
+    ),
+    "requests in flight": lambda seconds: sum(s["in_flight"] for s in seconds) / len(seconds),
+    "CPU": lambda seconds: sum(s["busy"] for s in seconds) / len(seconds),
+}
+"""A pod's metric over its last seconds. CPU is the share of its request, taken as the share of the
+saturated rate; a server that spins, or is more efficient in larger batches, shows more."""
+
+
+def signals(found: Targets, curve: Curve, cpu: float) -> dict[str, dict[str, float]]:
+    """The signals to compare by name, each its metrics with their targets; ours first, CPU next.
+
+    The last one is CPU at the share that loads a replica as ours do: what a measured curve makes of
+    CPU, instead of a habit.
+    """
+    queue, in_flight = {"queue time": found.queue_s}, {"requests in flight": found.in_flight}
+    same = found.rate_rps / curve.saturated_rps
+    return {
+        "queue time + in flight": queue | in_flight,
+        f"CPU at {cpu:.0%}": {"CPU": cpu},
+        "in flight alone": in_flight,
+        "queue time alone": queue,
+        f"CPU at {same:.0%}, by the curve": {"CPU": same},
+    }
+
+
+def play(rates_rps: Sequence[float], setting: Setting, signal: dict[str, float]) -> Played:
+    """One rate a second, scaled by one HPA on the metrics of `signal`, each with its target."""
+    autoscaler = Autoscaler(setting.smallest, setting.largest, setting.behaviour)
+    cohorts = [Cohort(setting.first)]
+    starting: list[tuple[float, int]] = []
+    seconds = []
+    for now_s, offered in enumerate(rates_rps):
+        cohorts += [Cohort(count) for ready_s, count in starting if ready_s <= now_s]
+        starting = [each for each in starting if each[0] > now_s]
+        ready, pending = _count(cohorts), sum(count for _, count in starting)
+        drained = 0.0
+        if now_s and now_s % SYNC_S == 0:
+            told = [cohort for cohort in cohorts if cohort.seconds]
+            asked = [
+                proposal(
+                    [METRICS[name](each.seconds) for each in told for _ in range(each.count)],
+                    pending + ready - _count(told),
+                    target,
+                )
+                for name, target in signal.items()
+            ]
+            change = autoscaler.replicas(now_s, ready + pending, asked) - ready - pending
+            if change > 0:
+                starting.append((now_s + setting.start_s, change))
+            else:
+                drained = _remove(-change, cohorts, starting)
+            ready, pending = _count(cohorts), sum(count for _, count in starting)
+        seconds.append(_second(offered, cohorts, setting, drained, ready + pending))
+    return Played(seconds, sum(cohort.count * cohort.backlog for cohort in cohorts))
+
+
+def _count(cohorts: Sequence[Cohort]) -> int:
+    return sum(cohort.count for cohort in cohorts)
+
+
+def _remove(count: int, cohorts: list[Cohort], starting: list[tuple[float, int]]) -> float:
+    """Takes the youngest replicas away; returns the backlog that they serve as they drain."""
+    while count and starting:
+        ready_s, last = starting.pop()
+        if last > count:
+            starting.append((ready_s, last - count))
+        count = max(0, count - last)
+    drained = 0.0
+    while count:
+        last_one = cohorts[-1]
+        gone = min(count, last_one.count)
+        drained += gone * last_one.backlog
+        last_one.count -= gone
+        count -= gone
+        if not last_one.count:
+            cohorts.pop()
+    return drained
+
+
+def _second(
+    offered: float, cohorts: Sequence[Cohort], setting: Setting, drained: float, replicas: int
+) -> Second:
+    """Advances every cohort by one second at its share of what is offered."""
+    curve, ready = setting.curve, _count(cohorts)
+    arrived = offered / ready
+    served = refused = missed = waited_s = 0.0
+    room = min(MOST_REQUESTS, curve.saturated_rps * DEADLINE_S)
+    for cohort in cohorts:
+        done = min(cohort.backlog + arrived, curve.saturated_rps)
+        left = cohort.backlog + arrived - done
+        turned_away = min(max(0.0, left - room), arrived)
+        delay_s = (cohort.backlog + left - turned_away) / 2.0 / curve.saturated_rps
+        row = curve.at(done)
+        queue_s = math.exp(row[0]) + delay_s
+        late = _share_over(setting.slo_s - delay_s, row[2:], curve.quantiles)
+        cohort.backlog = left - turned_away
+        cohort.seconds.append(
+            {
+                "arrived": arrived,
+                "waited_s": arrived * queue_s,
+                "in_flight": curve.in_flight(done) + cohort.backlog,
+                "busy": done / curve.saturated_rps,
+            }
+        )
+        served += cohort.count * done
+        refused += cohort.count * turned_away
+        missed += cohort.count * (turned_away + (arrived - turned_away) * late)
+        waited_s += cohort.count * arrived * queue_s
+    return Second(
+        offered, served + drained, refused, missed, waited_s / max(offered, 1e-9), ready, replicas
+    )
+
+
+def _share_over(limit_s: float, logs: NDArray[np.float64], quantiles: Sequence[float]) -> float:
+    """The share slower than a limit, by measured quantiles; none beyond the last is known."""
+    if limit_s <= 0.0:
+        return 1.0
+    return 1.0 - float(np.interp(math.log(limit_s), logs, quantiles, left=0.0, right=1.0))
+
+
+def read_trace(path: Path, peak_rps: float | None = None) -> list[float]:
+    """A rate for every second of a CSV file of `seconds,requests_per_s`, linear between its rows.
+
+    With `peak_rps` the whole trace is scaled to that peak. Raises ValueError when the file is not
+    such a trace, saying where.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
+    if not rows or rows[0] != ["seconds", "requests_per_s"]:
+        raise ValueError(f"trace {path} does not begin with the line seconds,requests_per_s")
+    try:
+        times_s, rates_rps = (
+            np.asarray(column, np.float64) for column in zip(*rows[1:], strict=True)
+        )
+    except ValueError as error:
+        raise ValueError(f"trace {path}: {error}; a row is a time in s and a rate") from error
+    if len(times_s) < 2 or (np.diff(times_s) <= 0).any() or not (rates_rps >= 0).all():
+        raise ValueError(f"trace {path}: times must ascend and rates be at least 0")
+    seconds = np.interp(np.arange(times_s[0], times_s[-1]), times_s, rates_rps)
+    return list(seconds * (peak_rps / seconds.max()) if peak_rps else seconds)

@@ -1,0 +1,111 @@
+"""A cascade in words and as a picture, beside its reference and what hindsight would save.
+
+It does not know how it was chosen.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+from models.cascade.candidates import Candidates, Chain, Selection, judged
+from models.cascade.observations import Asked
+from models.evaluation.statistics import proportion
+from models.reports.model_card import in_words, percent, table
+from serving.bundles.cascade import Cascade
+
+PICTURE_NAME = "cascade.png"
+
+
+def words(cascade: Cascade, found: Asked, selection: Selection) -> str:
+    """The report that the command prints."""
+    target, expected, reference = cascade.target, cascade.expected, cascade.reference.variant
+    stages = [
+        (
+            stage.variant,
+            "" if stage.threshold is None else f"{stage.threshold:.4f}",
+            stage.calibration.kind if stage.calibration else "",
+            f"{100 * stage.reach:.1f}",
+            percent(stage.accuracy, unit=""),
+        )
+        for stage in cascade.stages
+    ]
+    alone = found.hits(selection, found.problem(target))(_reference(found, cascade))
+    whose = " for each label" if target.each_label else ""
+    slower = "worse" if expected.p99_ms > expected.reference_p99_ms else "no worse"
+    assert cascade.versus is not None
+    header = ("variant", "threshold", "calibration", "asked, %", "accuracy to here, %")
+    return f"""{cascade.family}: loss of {target.loss} against {reference} at most \
+{target.max_loss:.2%}{whose}, with {target.confidence:.0%} confidence
+
+{table(header, stages)}
+Guarantee: loss {cascade.loss:.2%}, bound {cascade.bound:.2%} on {cascade.n:,} texts; handed on \
+{percent(cascade.escalation)}, other answers than {reference} {percent(cascade.disagreement)}.
+Test split, {len(found.texts[2].texts):,} texts: accuracy {percent(cascade.stages[-1].accuracy)}, \
+{reference} {percent(proportion(alone))}. {in_words(reference, cascade.versus)}
+Cost: {1000 * expected.cost_s:.2f} ms of a core a text, {reference} \
+{1000 * expected.reference_cost_s:.2f}: {expected.reference_cost_s / expected.cost_s:.2f} times as \
+many texts.
+A text alone: p50 {expected.p50_ms:.1f} ms ({reference} {expected.reference_p50_ms:.1f}), \
+p99 {expected.p99_ms:.1f} ms ({expected.reference_p99_ms:.1f}): the p99 is {slower}.
+{_hindsight(cascade, found, selection)}"""
+
+
+def _hindsight(cascade: Cascade, found: Asked, selection: Selection) -> str:
+    """What could have been had with the test split known: the guarantee's price."""
+    problem = found.problem(cascade.target)
+    texts = judged(found.answers[2], selection.calibrations, problem)
+    least = Candidates(texts, problem, selection.grid).least_cost()
+    alone = problem.costs[problem.reference]
+    assert selection.chosen is not None
+    own = texts.cost(selection.chosen, problem.costs)
+    return (
+        f"On the test split it loses {texts.worst(selection.chosen):.2%} and saves "
+        f"{1 - own / alone:.1%} of the cost; thresholds chosen with hindsight would save "
+        f"{1 - least / alone:.1%}."
+    )
+
+
+def draw(cascade: Cascade, found: Asked, selection: Selection, path: Path) -> None:
+    """Write a PNG of accuracy against cost on the test split.
+
+    It has the variants alone with 95 % intervals, the candidates that were ordered, the cascade.
+    """
+    problem = found.problem(cascade.target)
+    hits = found.hits(selection, problem)
+    texts = judged(found.answers[2], selection.calibrations, problem)
+    assert selection.chosen is not None
+    figure = Figure(figsize=(8.0, 4.8), layout="constrained")
+    axes = figure.subplots()
+    for number, manifest in enumerate(found.manifests):
+        accuracy = proportion(hits(Chain((number,), ())))
+        value, cost_ms = 100 * accuracy.value, 1000 * problem.costs[number]
+        bars = [[value - 100 * accuracy.low], [100 * accuracy.high - value]]
+        axes.errorbar(cost_ms, value, yerr=bars, fmt="o", color="C0", markersize=5, linewidth=0.8)
+        axes.annotate(
+            manifest.variant, (cost_ms, value), (4, 4), textcoords="offset points", fontsize=8
+        )
+    points = {
+        chain: (1000 * texts.cost(chain, problem.costs), 100 * np.mean(hits(chain)))
+        for chain in selection.sequence
+    }
+    axes.plot(*zip(*points.values(), strict=True), ".-", color="C2", label="candidates")
+    own = points[selection.chosen]
+    axes.plot(*own, "*", color="C3", markersize=14, label="the cascade")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(EngFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("core ms a text in full batches")
+    axes.set_ylabel("accuracy on the test split, %")
+    axes.set_title(
+        f"{cascade.family}: loss of {cascade.target.loss} at most {cascade.target.max_loss:.2%}"
+    )
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=110)
+
+
+def _reference(found: Asked, cascade: Cascade) -> Chain:
+    return Chain((found.problem(cascade.target).reference,), ())

@@ -1,0 +1,128 @@
+"""Figures with their 95 % intervals, from truth and answers of shape (texts, labels). Pure.
+
+It does not know where the answers come from.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from serving.bundles.evaluation import Estimate, LabelScore, Paired
+
+Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+_CONFIDENCE = 0.95
+_RESAMPLES = 1000
+_SEED = 0
+_BINS = 15
+_SMALLEST_PROBABILITY = 1e-12
+
+
+def proportion(hits: Flags) -> Estimate:
+    """The share of true values, with the exact interval of Clopper and Pearson (1934).
+
+    Raises ValueError when there is none to count.
+    """
+    if not hits.size:
+        raise ValueError("no proportion of nothing: the split is empty")
+    result = stats.binomtest(int(hits.sum()), hits.size)
+    interval = result.proportion_ci(_CONFIDENCE, method="exact")
+    return Estimate(
+        value=float(result.statistic), low=float(interval.low), high=float(interval.high)
+    )
+
+
+def bootstrapped(
+    figure: Callable[[Indices], float], texts: int, resamples: int = _RESAMPLES
+) -> Estimate:
+    """`figure(indices of the texts)` with the percentile interval of the bootstrap (Efron 1979).
+
+    Seeded; widened where needed so that it holds the figure itself, which a biased figure such
+    as a calibration error may fall short of.
+    """
+    generator = np.random.default_rng(_SEED)
+    drawn = [figure(generator.integers(0, texts, texts)) for _ in range(resamples)]
+    tail = (1 - _CONFIDENCE) / 2
+    value = figure(np.arange(texts))
+    low, high = (float(quantile) for quantile in np.quantile(drawn, (tail, 1 - tail)))
+    return Estimate(value=value, low=min(low, value), high=max(high, value))
+
+
+def right(truth: Flags, answers: Flags) -> Flags:
+    """Whether all labels of a text are as in truth, of shape (texts,)."""
+    return np.asarray((truth == answers).all(axis=1))
+
+
+def paired(mine: Flags, other: Flags) -> Paired:
+    """Compare which texts two variants get right; both of shape (texts,), the same texts."""
+    better, worse = int((mine & ~other).sum()), int((~mine & other).sum())
+    discordant = better + worse
+    p_value = float(stats.binomtest(better, discordant).pvalue) if discordant else 1.0
+    gain = mine.astype(np.float64) - other
+    difference = bootstrapped(lambda at: float(gain[at].mean()), len(gain))
+    return Paired(better=better, worse=worse, p_value=p_value, difference=difference)
+
+
+def label_scores(truth: Flags, answers: Flags, names: list[str]) -> dict[str, LabelScore]:
+    """Precision, recall and F1 of each label; a ratio of nothing to nothing counts as 1."""
+    hits = (truth & answers).sum(axis=0)
+    claimed, existing = answers.sum(axis=0), truth.sum(axis=0)
+    return {
+        name: LabelScore(
+            precision=_ratio(hits[i], claimed[i]),
+            recall=_ratio(hits[i], existing[i]),
+            f1=_ratio(2 * hits[i], claimed[i] + existing[i]),
+            texts=int(existing[i]),
+        )
+        for i, name in enumerate(names)
+    }
+
+
+def macro_f1(truth: Flags, answers: Flags) -> float:
+    """The mean over the labels of F1; a label that no text has or gets counts as 1."""
+    hits = (truth & answers).sum(axis=0)
+    sizes = truth.sum(axis=0) + answers.sum(axis=0)
+    return float(np.where(sizes > 0, 2 * hits / np.maximum(sizes, 1), 1.0).mean())
+
+
+def calibration_error(truth: Flags, probabilities: Floats, *, single_label: bool) -> float:
+    """The mean distance of confidence from accuracy, in 15 equal bins (Guo et al. 2017).
+
+    Confidence is a text's largest probability; without `single_label` every label of every text
+    counts, with the probability of what is answered, yes or no.
+    """
+    if single_label:
+        confidence = probabilities.max(axis=1)
+        hit = truth[np.arange(len(truth)), probabilities.argmax(axis=1)]
+    else:
+        confidence = np.maximum(probabilities, 1 - probabilities).ravel()
+        hit = ((probabilities >= 0.5) == truth).ravel()
+    bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
+    gaps = np.bincount(bins, weights=confidence - hit, minlength=_BINS)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def brier_scores(truth: Flags, probabilities: Floats) -> Floats:
+    """The squared distance of probabilities from truth (Brier 1950), of shape (texts,)."""
+    return np.asarray(((probabilities - truth) ** 2).sum(axis=1))
+
+
+def log_losses(truth: Flags, probabilities: Floats, *, single_label: bool) -> Floats:
+    """The negative log-likelihood in nats, of shape (texts,).
+
+    Of the true label; without `single_label`, of every label's yes or no.
+    """
+    tiny = _SMALLEST_PROBABILITY
+    yes = -np.log(np.clip(probabilities, tiny, 1.0))
+    if single_label:
+        return np.asarray(np.where(truth, yes, 0.0).sum(axis=1))
+    no = -np.log(np.clip(1 - probabilities, tiny, 1.0))
+    return np.asarray(np.where(truth, yes, no).sum(axis=1))
+
+
+def _ratio(part: int, whole: int) -> float:
+    return float(part / whole) if whole else 1.0

@@ -1,0 +1,57 @@
+"""Trace a torch classifier into an ONNX graph."""
+
+import inspect
+import warnings
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from models.graphs.packing import PACKABLE
+from models.recipe import RecipeError
+
+_OPSET = 17
+
+
+class _Graph(torch.nn.Module):
+    """Logits from ids and mask alone: every text is one segment."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+        self.has_segments = "token_type_ids" in inspect.signature(model.forward).parameters
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Logits (texts, labels) from two (texts, tokens)."""
+        segments = {"token_type_ids": torch.zeros_like(input_ids)} if self.has_segments else {}
+        output = self.model(input_ids=input_ids, attention_mask=attention_mask, **segments)
+        logits: torch.Tensor = output.logits
+        return logits
+
+
+def trace(model: PreTrainedModel, path: Path) -> None:
+    """Write the plain graph of a classifier: logits from `input_ids` and `attention_mask`.
+
+    Raises RecipeError when torch cannot express it in ONNX.
+    """
+    ids = torch.ones((2, 8), dtype=torch.long)
+    axes = {0: "texts", 1: "tokens"}
+    try:
+        with warnings.catch_warnings():
+            # The newer exporter's graphs are not recognised by onnxruntime.transformers.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                _Graph(model).eval(),
+                (ids, torch.ones_like(ids)),
+                path,
+                input_names=["input_ids", "attention_mask"],
+                output_names=["logits"],
+                dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "texts"}},
+                opset_version=_OPSET,
+                dynamo=False,
+            )
+    except Exception as error:  # torch.onnx raises many bare types
+        raise RecipeError(
+            f"torch cannot export {type(model).__name__} to ONNX: {error}: adopt a model of "
+            f"another architecture, such as {', '.join(PACKABLE)}"
+        ) from error

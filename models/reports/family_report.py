@@ -1,0 +1,137 @@
+"""`python -m models report FAMILY`: a family's figures as a table, and its error against its size.
+
+It does not know how a variant was made; it reads published bundles only.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+
+from models.recipe import RecipeError
+from models.reports.model_card import percent, table
+from models.reports.power_law import Point, fitted
+from models.reports.scaling_plot import Panel, draw
+from serving.bundles.bundle import Manifest
+from serving.bundles.evaluation import Evaluation
+from serving.bundles.registry import read_registry
+
+PICTURE_NAME = "scaling.png"
+FIGURES_NAME = "scaling.json"
+_STANDARD_ERRORS_PER_INTERVAL = 2 * 1.96
+_SMALLEST_ERROR = 1e-4
+_SIZES = ("parameters", "bytes")
+_VALUES = ("error", "loss")
+
+
+def run(family: str, registry: Path, output: Path) -> None:
+    """Print the table and write `scaling.png` and `scaling.json` into `output`.
+
+    Raises RecipeError when the family is not there or fewer than three variants were evaluated.
+    """
+    families = read_registry(registry)
+    if family not in families:
+        raise RecipeError(f"{registry} has no family {family}: there are {', '.join(families)}")
+    manifests = sorted(
+        (b.manifest for b in families[family] if b.manifest.judged),
+        key=lambda manifest: -manifest.bytes,
+    )
+    if len(manifests) < 3:
+        raise RecipeError(
+            f"{family} has {len(manifests)} evaluated variants in {registry}, and a curve needs "
+            "three: run `python -m models all`"
+        )
+    panels = []
+    for value, size in product(_VALUES, _SIZES):
+        points = [_point(manifest, size, value) for manifest in manifests]
+        panels.append(Panel(size, value, points, fitted(points)))
+    output.mkdir(parents=True, exist_ok=True)
+    print(markdown(manifests))
+    for panel in panels:
+        print(_said(panel))
+    draw(
+        f"{family}: error (share of texts) and loss (nats a text) on the test split, "
+        "with 95 % intervals",
+        {manifest.variant: manifest.precision for manifest in manifests},
+        panels,
+        output / PICTURE_NAME,
+    )
+    figures = {
+        "family": family,
+        "variants": [manifest.model_dump(mode="json") for manifest in manifests],
+        "fits": [
+            {"of": panel.value, "against": panel.size, **asdict(panel.fit.law)}
+            | {"intervals": panel.fit.intervals, "aicc": panel.fit.aicc}
+            | {"doubts": panel.fit.doubts}
+            for panel in panels
+        ],
+    }
+    (output / FIGURES_NAME).write_text(json.dumps(figures, indent=2))
+    print(f"Written: {output / PICTURE_NAME}, {output / FIGURES_NAME}")
+
+
+def markdown(manifests: Sequence[Manifest]) -> str:
+    """One row a variant: what it is and what it scored on the test split."""
+    header = (
+        "variant", "precision", "parameters", "bytes", "times smaller", "accuracy, %",
+        "macro-F1, %", "calibration error, %", "same answer as the teacher, %",
+        "against the teacher",
+        "answers that change in a batch, %", "offline texts/s", "build, s",
+    )  # fmt: skip
+    largest = max(manifest.bytes for manifest in manifests)
+    rows = []
+    for manifest in manifests:
+        found = manifest.judged
+        assert found is not None
+        speed = found.texts_per_second
+        rows.append(
+            (
+                manifest.variant,
+                manifest.precision,
+                f"{manifest.parameters:,}",
+                f"{manifest.bytes:,}",
+                f"{largest / manifest.bytes:.1f}",
+                percent(found.accuracy, unit=""),
+                f"{100 * found.macro_f1.value:.1f}",
+                f"{100 * found.expected_calibration_error.value:.1f}",
+                f"{100 * found.agreement.value:.1f}" if found.agreement else "",
+                _against_teacher(found),
+                f"{100 * found.batch_flips.value:.2f}" if found.batch_flips else "",
+                f"{speed:.0f}" if speed else "",
+                f"{sum(manifest.build_seconds.values()):.0f}",
+            )
+        )
+    return table(header, rows)
+
+
+def _against_teacher(evaluation: Evaluation) -> str:
+    if not evaluation.versus:
+        return ""
+    pair = next(iter(evaluation.versus.values()))
+    return f"{100 * pair.difference.value:+.2f}, p = {pair.p_value:.2g}"
+
+
+def _point(manifest: Manifest, size: str, value: str) -> Point:
+    found = manifest.judged
+    assert found is not None
+    estimate = found.accuracy if value == "error" else found.negative_log_likelihood
+    if estimate is None:
+        raise RecipeError(f"{manifest.variant} was evaluated without its loss: build it again")
+    spread = (estimate.high - estimate.low) / _STANDARD_ERRORS_PER_INTERVAL
+    return Point(
+        size=float(getattr(manifest, size)),
+        value=1 - estimate.value if value == "error" else estimate.value,
+        standard_error=max(spread, _SMALLEST_ERROR),
+    )
+
+
+def _said(panel: Panel) -> str:
+    size, value, fit, law = panel.size, panel.value, panel.fit, panel.fit.law
+    ranges = ", ".join(f"{k} {low:.3g} to {high:.3g}" for k, (low, high) in fit.intervals.items())
+    law_text = (
+        f"{value} = {law.a:.4f} + {law.c:.4f} * ({size} / {law.reference:.3g})^-{law.alpha:.3f}"
+    )
+    if fit.doubts:
+        return f"{value} against {size}: no power law. {'; '.join(fit.doubts)}. (Best: {law_text})"
+    return f"{value} against {size}: {law_text} (95 %: {ranges})"

@@ -1,0 +1,16 @@
+"""The longest input that a model's position embeddings allow."""
+
+from typing import Any
+
+_LONGEST = 8192
+
+
+def longest_input(config: dict[str, Any]) -> int:
+    """The most tokens that a model's positions and the manifest allow, by its config.json.
+
+    RoBERTa's kind numbers positions from pad id + 1, so that many fewer can be used.
+    """
+    positions = int(config.get("max_position_embeddings") or _LONGEST)
+    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        positions -= int(config.get("pad_token_id", 1)) + 1
+    return min(positions, _LONGEST)

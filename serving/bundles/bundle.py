@@ -1,0 +1,211 @@
+"""The bundle: a folder with one exported classifier and the manifest.json that describes it.
+
+It does not know where bundles are kept (registry.py) or how they are run (engine.py).
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from serving.bundles.evaluation import Evaluation
+from serving.bundles.files import Frozen, Name, Sha256, parse
+from serving.errors import BundleError
+
+VariantKey = tuple[str, str, str]
+"""(family, variant, version)"""
+
+FORMAT_VERSION: Literal[1] = 1
+MANIFEST_NAME = "manifest.json"
+MODEL_NAME = "model.onnx"
+TOKENIZER_NAME = "tokenizer.json"
+CONFIG_NAME = "config.json"
+OPENVINO_NAMES = ("model.xml", "model.bin")
+"""OpenVINO's own format, in place of model.onnx."""
+CARD_NAME = "README.md"
+JUDGED_SPLIT = "test"
+VERSION_HEX_DIGITS = 16
+
+Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
+Datatype = Literal[
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64",
+    "FP16", "FP32", "FP64",
+]  # fmt: skip
+"""Numeric types as the Open Inference Protocol, V2, names them."""
+
+
+class BundleFile(Frozen):
+    """Size and content hash of one file of the bundle."""
+
+    sha256: Sha256
+    bytes: int
+
+
+class TensorInput(Frozen):
+    """One input of a model that reads no text; `shape` is that of one row, without the batch."""
+
+    name: Annotated[str, Field(min_length=1)]
+    datatype: Datatype
+    shape: list[Annotated[int, Field(ge=1)]]
+
+
+class Manifest(Frozen):
+    """manifest.json: what the classifier is. How to run it is not said here but in Settings.
+
+    It reads one text, with `pairs` two at a time, or with `tensors` rows of numbers and then has
+    no tokenizer and the `max_length` 1.
+
+    `version` is the content hash of everything that decides an answer (files, labels, problem type,
+    length limit, padding, temperature, pairs, tensors). Logits are divided by `temperature`
+    before they become probabilities; another engine than ONNX Runtime may differ from its logits
+    by `logit_tolerance`. `parent` names the variant that it was made from; `recipe` is
+    the recipe's own content; `build_seconds` has the time of each stage.
+    """
+
+    format_version: Literal[1] = FORMAT_VERSION
+    family: Name
+    variant: Name
+    version: str
+    labels: Annotated[list[str], Field(min_length=1)]
+    problem_type: Literal["single_label", "multi_label"]
+    max_length: Annotated[int, Field(ge=1, le=8192)]
+    pad_token_id: Annotated[int, Field(ge=0)]
+    pairs: bool = False
+    tensors: list[TensorInput] = Field(default=[])
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    logit_tolerance: Annotated[float, Field(gt=0)] = 0.1
+    precision: Precision
+    parameters: Annotated[int, Field(ge=0)]
+    bytes: int
+    files: dict[str, BundleFile]
+    recipe: dict[str, Any] = Field(default={})
+    parent: Name | None = None
+    evaluations: dict[str, Evaluation] = Field(default={})
+    build_seconds: dict[str, float] = Field(default={})
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Manifest":
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels are not unique: {self.labels}")
+        model = OPENVINO_NAMES if set(OPENVINO_NAMES) & set(self.files) else (MODEL_NAME,)
+        reads_text = () if self.tensors else (TOKENIZER_NAME,)
+        missing = {*model, *reads_text, CONFIG_NAME} - set(self.files)
+        if missing:
+            raise ValueError(f"files lacks {sorted(missing)}")
+        if self.tensors and (self.pairs or self.max_length != 1):
+            raise ValueError("a model of tensors has the max_length 1 and no pairs")
+        if self.version != self.content_version():
+            raise ValueError("version is not the hash of the manifest's content")
+        return self
+
+    @property
+    def judged(self) -> Evaluation | None:
+        """What it scored on the split that variants are compared by; None if never evaluated."""
+        return self.evaluations.get(JUDGED_SPLIT)
+
+    def content_version(self) -> str:
+        """The first 16 hex digits of the sha256 over all that decides an answer."""
+        decisive: dict[str, Any] = {
+            "files": {
+                name: file.sha256 for name, file in sorted(self.files.items()) if name != CARD_NAME
+            },
+            "labels": self.labels,
+            "problem_type": self.problem_type,
+            "max_length": self.max_length,
+            "pad_token_id": self.pad_token_id,
+        }
+        if self.temperature != 1.0:
+            decisive["temperature"] = self.temperature
+        if self.pairs:
+            decisive["pairs"] = True
+        if self.tensors:
+            decisive["tensors"] = [tensor.model_dump() for tensor in self.tensors]
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:VERSION_HEX_DIGITS]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle's folder with its parsed manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def model_path(self) -> Path:
+        """The ONNX graph, or OpenVINO's where there is one."""
+        path = self.folder / OPENVINO_NAMES[0]
+        return path if path.is_file() else self.folder / MODEL_NAME
+
+    @property
+    def tokenizer_path(self) -> Path:
+        """The Hugging Face `tokenizers` file."""
+        return self.folder / TOKENIZER_NAME
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, **fields: Any) -> Manifest:
+    """Describe the files in `folder` and write manifest.json beside them.
+
+    `fields` are Manifest's, without `version`, `bytes` and `files`, which are computed here.
+    Raises BundleError when a file is missing, a field is wrong or config.json disagrees.
+    """
+    paths = sorted(p for p in folder.iterdir() if p.is_file() and p.name != MANIFEST_NAME)
+    files = {p.name: BundleFile(sha256=file_sha256(p), bytes=p.stat().st_size) for p in paths}
+    draft = Manifest.model_construct(
+        **fields, files=files, bytes=sum(file.bytes for file in files.values())
+    )
+    draft = draft.model_copy(update={"version": draft.content_version()})
+    manifest = parse(Manifest, draft.model_dump_json(warnings=False), folder / MANIFEST_NAME)
+    _check_config(folder, manifest)
+    (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n")
+    return manifest
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Parse the manifest of a bundle; the files themselves are checked by `verify`.
+
+    Raises BundleError when the manifest is missing or wrong.
+    """
+    try:
+        text = (folder / MANIFEST_NAME).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{folder}: manifest.json cannot be read ({error})") from error
+    return Bundle(folder, parse(Manifest, text, folder / MANIFEST_NAME))
+
+
+def verify(bundle: Bundle) -> None:
+    """Check every file's size and sha256, and config.json's labels, against the manifest.
+
+    Raises BundleError naming the file and the remedy.
+    """
+    for name, expected in bundle.manifest.files.items():
+        path = bundle.folder / name
+        if not path.is_file():
+            raise BundleError(f"{path} is missing: publish the bundle again")
+        if path.stat().st_size != expected.bytes or file_sha256(path) != expected.sha256:
+            raise BundleError(f"{path} is not what its manifest says: publish the bundle again")
+    _check_config(bundle.folder, bundle.manifest)
+
+
+def _check_config(folder: Path, manifest: Manifest) -> None:
+    path = folder / CONFIG_NAME
+    try:
+        id2label = json.loads(path.read_text(encoding="utf-8"))["id2label"]
+        labels = [id2label[str(index)] for index in range(len(id2label))]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path} has no usable id2label: {error!r}") from error
+    if labels != manifest.labels:
+        raise BundleError(f"{path}: id2label {labels} is not the manifest's {manifest.labels}")
+
+
+def key(bundle: Bundle) -> VariantKey:
+    """Family, variant and version."""
+    return (bundle.manifest.family, bundle.manifest.variant, bundle.manifest.version)

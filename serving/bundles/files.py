@@ -1,0 +1,32 @@
+"""Types and parsing shared by the JSON files of a registry."""
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from serving.errors import BundleError
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Frozen(BaseModel):
+    """What a file says: nothing more than its fields, and for good."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def parse(model: type[Parsed], text: str, where: Path | str) -> Parsed:
+    """What a file says. Raises BundleError naming the file and the field."""
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BundleError(f"{where}: {field}: {first['msg']}") from error

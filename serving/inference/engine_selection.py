@@ -1,0 +1,155 @@
+"""Which engine runs a bundle: the one that is asked for, or the fastest that agrees.
+
+It does not know how an engine works, nor who asks.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from serving.bundles.bundle import Bundle, TensorInput
+from serving.errors import BundleError, EngineFailed, StartError
+from serving.inference.cost_model import Lane
+from serving.inference.engine import Engine, Resources
+from serving.inference.inputs import DATATYPES, Item, Row
+from serving.inference.ort_engine import OrtEngine
+from serving.inference.single_text_engine import LoneTexts
+from serving.inference.tokenizer import Tokenizer
+from serving.inference.warmup import lone_speedup, warm_up
+
+EngineName = Literal["onnxruntime", "openvino"]
+MakeEngine = Callable[[Bundle, Resources], Engine]
+
+
+def _openvino(bundle: Bundle, resources: Resources) -> Engine:
+    try:
+        from serving.inference.openvino_engine import OpenVinoEngine  # noqa: PLC0415  no GPU host needs it
+    except ModuleNotFoundError as error:
+        raise StartError(f"{error}: install the cpu extra or set SIZEWISE_ENGINE") from error
+    return OpenVinoEngine(bundle, resources)
+
+
+ENGINES: Mapping[EngineName, MakeEngine] = {"onnxruntime": OrtEngine, "openvino": _openvino}
+_TYPICAL_TOKENS = 32
+_PROBE_ROWS = 8
+# Less than this is within the noise of a warm-up, and two replicas should choose alike.
+_WORTHWHILE_SPEEDUP = 1.1
+_PROBE = (
+    "the a service was quick and friendly but our second order came late cold and without any "
+    "word of apology so I would not go there again even though the food itself is really good "
+    "Warum denn nicht? 12.50 € no!! :) très bien, merci; please call me back tomorrow at 5 pm."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The engine of one bundle, its measured lane, and the reason in words."""
+
+    name: EngineName
+    engine: Engine
+    lane: Lane
+    reason: str
+
+
+def reference(bundle: Bundle) -> EngineName:
+    """The engine whose answers are the bundle's: ONNX Runtime unless only OpenVINO can read it."""
+    return "onnxruntime" if bundle.model_path.suffix == ".onnx" else "openvino"
+
+
+def choose(
+    bundle: Bundle,
+    tokenizer: Tokenizer | None,
+    asked: EngineName | Literal["auto"],
+    resources: Resources,
+    *,
+    max_batch_tokens: int,
+    beside_traffic: bool = False,
+    engines: Mapping[EngineName, MakeEngine] = ENGINES,
+) -> Chosen:
+    """Load and warm up the engine that is asked for, with batches of at most so many tokens.
+
+    `auto` loads every engine of `engines` that can read the bundle on this device, and takes
+    another than the reference when it is at least 1.1 times as fast on short texts and no logit
+    of the probe texts differs by more than the manifest's `logit_tolerance`. A second copy that
+    gives a lone text all cores is kept when that is at least 1.1 times as fast. `beside_traffic`
+    it measures with what the cores have left.
+    Raises BundleError, StartError or EngineFailed as the engines do.
+    """
+    typical = min(_TYPICAL_TOKENS, bundle.manifest.max_length)
+
+    def load(name: EngineName, reason: str) -> Chosen:
+        engine = engines[name](bundle, resources)
+        lane = warm_up(
+            engine, bundle.manifest.max_length, max_batch_tokens, beside_traffic=beside_traffic
+        )
+        return Chosen(name, engine, lane, reason)
+
+    if asked != "auto":
+        return _widened(load(asked, "asked for"), bundle, resources, engines)
+    first = reference(bundle)
+    best = load(first, "the only engine that can")
+    probes = _texts(tokenizer) if tokenizer else _rows(bundle.manifest.tensors)
+    expected = _logits(best.engine, probes)
+    reasons = []
+    for name in engines:
+        if name == first:
+            continue
+        try:
+            other = load(name, "")
+            difference = float(np.abs(_logits(other.engine, probes) - expected).max())
+        except (BundleError, StartError, EngineFailed) as error:
+            reasons.append(f"{name} cannot: {error}")
+            continue
+        speedup = best.lane.share_s(typical) / other.lane.share_s(typical)
+        said = f"{speedup:.2f} times as fast, logits differ by up to {difference:.1e}"
+        if difference > bundle.manifest.logit_tolerance or speedup < _WORTHWHILE_SPEEDUP:
+            reasons.append(f"{name} would be {said}")
+        else:
+            reasons.append(f"{said} from {best.name}")
+            best = other
+    best = replace(best, reason="; ".join(reasons) or best.reason)
+    return _widened(best, bundle, resources, engines)
+
+
+def _widened(
+    chosen: Chosen,
+    bundle: Bundle,
+    resources: Resources,
+    engines: Mapping[EngineName, MakeEngine],
+) -> Chosen:
+    """With a second copy for lone texts, where that is worth it."""
+    if resources.device != "cpu" or resources.threads == 1:
+        return chosen
+    wide = engines[chosen.name](bundle, replace(resources, slots=1))
+    typical = min(_TYPICAL_TOKENS, bundle.manifest.max_length)
+    speedup = lone_speedup(chosen.engine, wide, typical)
+    if speedup < _WORTHWHILE_SPEEDUP:
+        return chosen
+    reason = f"{chosen.reason}; a lone text gets all cores, {speedup:.2f} times as fast"
+    return replace(chosen, engine=LoneTexts(chosen.engine, wide), reason=reason)
+
+
+def _rows(tensors: Sequence[TensorInput]) -> list[Row]:
+    """Rows of small numbers, positive and negative where the type has both."""
+    normal = np.random.default_rng(0).normal
+    return [
+        Row(tuple(normal(size=t.shape).astype(DATATYPES[t.datatype]) for t in tensors))
+        for _ in range(_PROBE_ROWS)
+    ]
+
+
+def _texts(tokenizer: Tokenizer) -> Sequence[Item]:
+    """Texts of 1 to all of the probe's words, from every fifth word on."""
+    words = _PROBE.split()
+    texts = [
+        " ".join(words[start : start + count])
+        for start in range(0, len(words), 5)
+        for count in (1, 4, 12, len(words))
+    ]
+    return tokenizer.encode(texts)
+
+
+def _logits(engine: Engine, probes: Sequence[Item]) -> np.ndarray:
+    return np.concatenate([engine.run([item]) for item in probes])

@@ -1,0 +1,74 @@
+"""Engine on OpenVINO, on the CPU; the only home of `openvino`.
+
+It does not know about texts, labels or queues, nor whether its answers agree with ONNX Runtime's.
+"""
+
+from collections.abc import Sequence
+from queue import SimpleQueue
+
+import numpy as np
+import openvino
+
+from serving.bundles.bundle import Bundle
+from serving.errors import BundleError, EngineFailed, StartError
+from serving.inference.engine import Logits, Resources
+from serving.inference.inputs import Item
+from serving.inference.signature import checked, read_signature
+
+# Its binding makes its table of types at the first use, and lets go of the GIL while it holds the
+# table's C++ guard: two threads that come first together wait for each other for ever, with the
+# GIL. So it is made here, where there is one thread.
+openvino.Type.f32.to_dtype()
+
+
+class OpenVinoEngine:
+    """One compiled graph with as many streams as slots, each stream on its own threads.
+
+    OpenVINO computes in bf16 where the processor has it, in fp32 where not.
+    """
+
+    def __init__(self, bundle: Bundle, resources: Resources) -> None:
+        """Load the graph.
+
+        Raises StartError for a device other than the CPU, BundleError when OpenVINO cannot read
+        the graph or it takes other inputs than a classifier.
+        """
+        if resources.device != "cpu":
+            raise StartError("SIZEWISE_ENGINE: openvino runs on the CPU only: set onnxruntime")
+        self.slots = resources.slots or resources.threads
+        options = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "NUM_STREAMS": self.slots,
+            "INFERENCE_NUM_THREADS": resources.threads,
+            "ENABLE_CPU_PINNING": False,
+        }
+        try:
+            compiled = openvino.Core().compile_model(bundle.model_path, "CPU", options)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise BundleError(f"{bundle.model_path}: OpenVINO cannot read it: {reason}") from error
+        self._signature = read_signature(
+            bundle,
+            [port.get_any_name() for port in compiled.inputs],
+            [port.get_any_name() for port in compiled.outputs],
+        )
+        self.packed = self._signature.packed
+        self.example = self._signature.example
+        self._labels = len(bundle.manifest.labels)
+        self._output = compiled.output(self._signature.output)
+        self._requests: SimpleQueue[openvino.InferRequest] = SimpleQueue()
+        for _ in range(self.slots):
+            self._requests.put(compiled.create_infer_request())
+
+    def run(self, batch: Sequence[Item]) -> Logits:
+        """See Engine.run."""
+        feed = self._signature.feed(batch)
+        request = self._requests.get()
+        try:
+            logits = np.array(request.infer(feed, share_inputs=True)[self._output], np.float32)
+        except RuntimeError as error:
+            shapes = {name: value.shape for name, value in feed.items()}
+            raise EngineFailed(f"OpenVINO failed on a batch of {shapes}") from error
+        finally:
+            self._requests.put(request)
+        return checked(logits, len(batch), self._labels)

@@ -1,0 +1,109 @@
+"""Engine on ONNX Runtime, on the CPU or on CUDA; the only home of `onnxruntime`.
+
+It does not know about texts, labels or queues.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime
+
+from serving.bundles.bundle import Bundle
+from serving.errors import BundleError, EngineFailed, StartError
+from serving.inference.cpu import has_vnni
+from serving.inference.engine import Device, Logits, Resources
+from serving.inference.inputs import Item
+from serving.inference.signature import checked, read_signature
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_CUDA_SLOTS = 2
+_SEVERITY_ERROR = 3
+
+
+class OrtEngine:
+    """One ONNX Runtime session, shared by `slots` threads (`InferenceSession.run` is thread-safe).
+
+    On a CPU each run has a single thread where there are as many slots as cores: for batches
+    that beats wider runs (ARCHITECTURE.md). On CUDA two slots keep the device busy
+    while the next batch is prepared.
+    """
+
+    def __init__(self, bundle: Bundle, resources: Resources) -> None:
+        """Load the graph.
+
+        Raises StartError when the device is not there, BundleError when the graph is not
+        ONNX, does not load or takes other inputs than a classifier.
+        """
+        if bundle.model_path.suffix != ".onnx":
+            raise BundleError(f"{bundle.model_path} is OpenVINO's: set SIZEWISE_ENGINE to auto")
+        device = resources.device
+        slots = resources.slots or resources.threads
+        self.slots = slots if device == "cpu" else _CUDA_SLOTS
+        provider = _PROVIDERS[device]
+        if device == "cuda":
+            onnxruntime.preload_dlls()
+        if provider not in onnxruntime.get_available_providers():
+            raise _no_device(device)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                bundle.model_path,
+                _session_options(resources.threads // slots),
+                providers=[(provider, provider_options(resources))],
+            )
+        except Exception as error:  # onnxruntime raises many bare types
+            raise BundleError(f"{bundle.model_path} does not load: {error}") from error
+        if self._session.get_providers()[0] != provider:
+            raise _no_device(device)
+        self._signature = read_signature(
+            bundle,
+            [node.name for node in self._session.get_inputs()],
+            [node.name for node in self._session.get_outputs()],
+        )
+        self.packed = self._signature.packed
+        self.example = self._signature.example
+        self._labels = len(bundle.manifest.labels)
+
+    def run(self, batch: Sequence[Item]) -> Logits:
+        """See Engine.run."""
+        feed = self._signature.feed(batch)
+        try:
+            logits = self._session.run([self._signature.output], feed)[0]
+        except Exception as error:  # onnxruntime raises many bare types
+            shapes = {name: value.shape for name, value in feed.items()}
+            raise EngineFailed(f"ONNX Runtime failed on a batch of {shapes}") from error
+        return checked(np.asarray(logits, np.float32), len(batch), self._labels)
+
+
+def _no_device(device: Device) -> StartError:
+    return StartError(
+        f"SIZEWISE_DEVICE: {device} is not usable here: "
+        "install the gpu extra and the CUDA driver, or set cpu"
+    )
+
+
+def provider_options(resources: Resources) -> dict[str, str]:
+    """What ONNX Runtime's documentation of the CUDA provider calls these; none for the CPU.
+
+    The arena grows by what a batch needs instead of doubling, so that the limit is used.
+    """
+    if resources.device == "cpu":
+        return {}
+    options = {"arena_extend_strategy": "kSameAsRequested"}
+    if resources.gpu_memory_bytes:
+        options["gpu_mem_limit"] = str(resources.gpu_memory_bytes)
+    return options
+
+
+def _session_options(run_threads: int) -> onnxruntime.SessionOptions:
+    """So many threads a run, no spinning, no memory pattern (shapes vary from run to run)."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = run_threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_mem_pattern = False
+    options.log_severity_level = _SEVERITY_ERROR
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not has_vnni():
+        # The fast int8 kernels saturate there; the exact ones, at half the speed, do not.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return options

@@ -1,0 +1,83 @@
+"""Text to Encoding, by the bundle's own tokenizer.json; the only home of `tokenizers`.
+
+It does not know what an encoding is used for, nor which thread it runs on.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import tokenizers
+
+from serving.bundles.bundle import Bundle
+from serving.errors import BundleError
+from serving.inference.inputs import Encoding, Text
+
+
+def open_tokenizer(bundle: Bundle) -> "Tokenizer | None":
+    """A bundle's tokenizer; None for a model of tensors. Raises BundleError when it is broken."""
+    manifest = bundle.manifest
+    if manifest.tensors:
+        return None
+    return Tokenizer(bundle.tokenizer_path, manifest.max_length, pairs=manifest.pairs)
+
+
+class Token(NamedTuple):
+    """One token: its number in the vocabulary, and from where to where it is in the text."""
+
+    id: int
+    text: str
+    special: bool
+    start: int
+    stop: int
+
+
+class Tokenizer:
+    """A tokenizer.json with the model's length limit. Thread-safe; releases the GIL."""
+
+    def __init__(self, path: Path, max_length: int, *, pairs: bool = False) -> None:
+        """Raises BundleError when the file is not a tokenizer or the length leaves no room."""
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise BundleError(f"{path} is not a tokenizers file: {error}") from error
+        self._tokenizer.no_padding()
+        self._whole = tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
+        self._whole.no_truncation()
+        self._tokenizer.enable_truncation(max_length)
+        self._special_tokens = self._tokenizer.num_special_tokens_to_add(False)
+        self._special_tokens_of_pair = self._tokenizer.num_special_tokens_to_add(True)
+        special_tokens = self._special_tokens_of_pair if pairs else self._special_tokens
+        if max_length <= special_tokens + pairs:
+            raise BundleError(f"{path}: max_length {max_length} leaves no room for text")
+
+    def encode(self, texts: Sequence[Text]) -> list[Encoding]:
+        """Encode texts, in order. Of a pair that is too long the longer text is cut."""
+        return [
+            Encoding(raw.ids, len(raw.ids) + self._rest(raw))
+            if isinstance(text, str)
+            else Encoding(raw.ids, self._length_of_pair(text, raw), raw.type_ids)
+            for text, raw in zip(texts, self._tokenizer.encode_batch_fast(list(texts)), strict=True)
+        ]
+
+    def tokens(self, text: str, *, special: bool) -> list[Token]:
+        """The tokens of a whole text, the special ones only if asked for."""
+        whole = self._whole.encode(text, add_special_tokens=special)
+        return [
+            Token(number, token, bool(is_special), start, stop)
+            for number, token, is_special, (start, stop) in zip(
+                whole.ids, whole.tokens, whole.special_tokens_mask, whole.offsets, strict=True
+            )
+        ]
+
+    def _rest(self, raw: tokenizers.Encoding) -> int:
+        """How many tokens of a text were cut."""
+        return sum(len(rest.ids) - self._special_tokens for rest in raw.overflowing)
+
+    def _length_of_pair(self, pair: tuple[str, str], raw: tokenizers.Encoding) -> int:
+        if not raw.overflowing:
+            return len(raw.ids)
+        return self._special_tokens_of_pair + sum(
+            len(each.ids) - self._special_tokens + self._rest(each)
+            for each in self._tokenizer.encode_batch_fast(list(pair))
+        )

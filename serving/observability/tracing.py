@@ -1,0 +1,145 @@
+"""Traces: each answered request as OpenTelemetry spans, made afterwards from its measured times.
+
+It does not know how a request was exchange. The SDK is imported only where traces are sent.
+"""
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from threading import Thread
+
+from serving.errors import StartError
+from serving.observability.request_log import Exchange, RequestRecord, TraceIds
+from serving.settings import Settings
+
+_SERVICE = "sizewise"
+_PATH = "/v1/traces"
+_FLUSH_S = 3.0
+_VERSION, _NO_TRACE, _NO_SPAN = "00", "0" * 32, "0" * 16
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+
+
+def parse_traceparent(value: str) -> TraceIds | None:
+    """The caller's trace and span (W3C Trace Context 1, section 3.2); None when it is not valid."""
+    found = _TRACEPARENT.fullmatch(value)
+    if not found:
+        return None
+    version, trace_id, span_id, _, more = found.groups()
+    if version == "ff" or (version == _VERSION and more):
+        return None
+    if trace_id == _NO_TRACE or span_id == _NO_SPAN:
+        return None
+    return TraceIds(trace_id, span_id)
+
+
+class Untraced:
+    """Sends nothing; a caller's trace still gets into the log."""
+
+    def record(
+        self, headers: Mapping[bytes, bytes], _record: RequestRecord, _exchange: Exchange
+    ) -> TraceIds | None:
+        """The caller's ids, if it sent any."""
+        given = headers.get(b"traceparent")
+        return parse_traceparent(given.decode("latin-1")) if given else None
+
+    def close(self) -> None:
+        """Nothing to send."""
+
+
+class Tracer(Untraced):
+    """Sends spans to an OTLP collector, in batches and from a thread of its own.
+
+    What the collector does not take in time is dropped. Sampling, resource attributes and headers
+    are OpenTelemetry's own OTEL_* variables.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        """`endpoint` is the collector's base URL. Raises StartError without the tracing extra."""
+        try:
+            from opentelemetry import trace  # noqa: PLC0415  costs 60 ms and 10 MB
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+                OTLPSpanExporter,
+            )
+            from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+            from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise StartError(
+                f"SIZEWISE_TRACE_ENDPOINT: {error}: install the tracing extra"
+            ) from error
+        self._trace = trace
+        self._context = tracecontext.TraceContextTextMapPropagator()
+        os.environ.setdefault("OTEL_SERVICE_NAME", _SERVICE)
+        self._provider = TracerProvider(shutdown_on_exit=False)
+        exporter = OTLPSpanExporter(endpoint=endpoint.rstrip("/") + _PATH)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer(_SERVICE)
+
+    def record(
+        self, headers: Mapping[bytes, bytes], record: RequestRecord, exchange: Exchange
+    ) -> TraceIds | None:
+        """The ids of the request's span, which ends now."""
+        end_ns = time.time_ns()
+        begin_ns = end_ns - _ns(exchange.seconds)
+        carrier = {
+            name: headers[name.encode()].decode("latin-1")
+            for name in ("traceparent", "tracestate")
+            if name.encode() in headers
+        }
+        span = self._tracer.start_span(
+            f"{exchange.method} {exchange.endpoint}".rstrip(),
+            context=self._context.extract(carrier),
+            kind=self._trace.SpanKind.SERVER,
+            start_time=begin_ns,
+            attributes=_attributes(record, exchange),
+        )
+        if span.is_recording():
+            inside = self._trace.set_span_in_context(span)
+            at_ns = begin_ns + _ns(record.asked_s - record.started_s)
+            for stage, seconds in record.stages:
+                child = self._tracer.start_span(stage, context=inside, start_time=at_ns)
+                at_ns += _ns(seconds)
+                child.end(at_ns)
+            if exchange.status >= 500:
+                span.set_status(self._trace.StatusCode.ERROR)
+            span.end(end_ns)
+        ids = span.get_span_context()
+        return TraceIds(f"{ids.trace_id:032x}", f"{ids.span_id:016x}")
+
+    def close(self) -> None:
+        """Send what is left, for at most three seconds."""
+        flush = Thread(target=self._provider.shutdown, name="trace-flush", daemon=True)
+        flush.start()
+        flush.join(_FLUSH_S)
+
+
+def open_tracer(settings: Settings) -> Untraced:
+    """What the settings ask for. Raises StartError."""
+    return Tracer(settings.trace_endpoint) if settings.trace_endpoint else Untraced()
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * 1e9)
+
+
+def _attributes(record: RequestRecord, exchange: Exchange) -> dict[str, str | int]:
+    """OpenTelemetry's semantic conventions for HTTP servers, and what was asked."""
+    attributes: dict[str, str | int] = {
+        "http.request.method": exchange.method,
+        "url.path": exchange.path,
+        "http.response.status_code": exchange.status,
+        "sizewise.request_id": record.request_id,
+    }
+    if exchange.endpoint:
+        attributes["http.route"] = exchange.endpoint
+    if record.error:
+        attributes["error.type"] = record.error.code
+    if record.model:
+        attributes |= {
+            "sizewise.model": record.model,
+            "sizewise.variant": record.variant,
+            "sizewise.texts": record.texts,
+            "sizewise.tokens": record.tokens,
+        }
+    return attributes

@@ -1,0 +1,295 @@
+"""Classifies a file of texts of any size, at the offline ceiling, and goes on after a kill.
+
+It does not know a file's format (tables.py), nor HTTP.
+"""
+
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from serving.bundles.bundle import Bundle, Manifest, file_sha256, verify
+from serving.bundles.probabilities import labels_that_hold
+from serving.bundles.registry import read_registry, sync
+from serving.errors import StartError
+from serving.inference.cpu import usable_cores
+from serving.inference.engine import Resources
+from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine, choose
+from serving.inference.tokenizer import open_tokenizer
+from serving.offline.bulk_classifier import Bulk, BulkAnswer, Limits
+from serving.offline.progress import Progress
+from serving.offline.tables import CHUNK_BYTES, CHUNK_ROWS, Added, Chunk, Row, Table, open_table
+from serving.settings import Settings
+from serving.variants.selection import AUTO, by_preference
+
+COLUMNS: Added = {
+    "label": "text",
+    "labels": "names",
+    "score": "number",
+    "scores": "scores",
+    "variant": "text",
+    "version": "text",
+    "truncated": "flag",
+    "error": "text",
+}
+# Small batches answer sooner, and nobody waits for a job's (BENCHMARKS.md, offline by budget).
+_LEAST_BATCH_TOKENS = 512
+_STATE = "job.json"
+# While one is written or at its end, the slots work on the other.
+_CHUNKS_AT_ONCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to classify, and how; `prefix` is put before the names of the added columns."""
+
+    input: Path
+    output: Path
+    text: str
+    text_pair: str | None
+    model: str | None
+    variant: str
+    truncate: bool
+    prefix: str
+
+    @property
+    def parts(self) -> Path:
+        """The folder of what is finished; it lies beside the output, on the same disk."""
+        return self.output.with_name(self.output.name + ".parts")
+
+
+class Stopped(BaseException):
+    """A signal has asked to end; what is finished is kept. Not an Exception, like Ctrl-C's."""
+
+
+def classify(
+    job: Job,
+    settings: Settings,
+    screen: TextIO,
+    *,
+    restart: bool = False,
+    engines: Mapping[EngineName, MakeEngine] = ENGINES,
+) -> bool:
+    """Write the output, going on where a former run of the same job was stopped.
+
+    False when there were texts and none could be classified. The input is read once before, so
+    that a bad row stops the job at its start; three chunks of it are held at a time. A run that
+    goes on keeps the engine and the budget, and so the batches, of the first.
+    Raises StartError or EngineFailed, and OSError when the disk is full.
+    """
+    bundle = _bundle(job, settings)
+    manifest = bundle.manifest
+    added: Added = {job.prefix + name: kind for name, kind in COLUMNS.items()}
+    columns = (job.text, job.text_pair) if job.text_pair else (job.text,)
+    table = open_table(job.input, job.output, columns, added, manifest.labels)
+    with _alone(job, restart):
+        state = _resumed(job, manifest, settings)
+        verify(bundle)
+        tokenizer = open_tokenizer(bundle)
+        assert tokenizer
+        threads = settings.threads or usable_cores()
+        resources = Resources(settings.device, threads, gpu_memory_bytes=settings.gpu_memory_bytes)
+        if "rows" not in state:
+            state["rows"] = sum(len(chunk.texts) for chunk in table.chunks())
+            chosen = choose(
+                bundle, tokenizer, settings.engine, resources,
+                max_batch_tokens=settings.max_batch_tokens, engines=engines,
+            )  # fmt: skip
+            state["engine"] = chosen.name
+            state["budget_tokens"] = max(_LEAST_BATCH_TOKENS, chosen.lane.max_batch_tokens)
+            _write(job.parts / _STATE, lambda path: path.write_text(json.dumps(state, indent=2)))
+        # Loaded anew, without the copy for lone texts, which may differ in the last bits.
+        engine = engines[state["engine"]](bundle, resources)
+        began_s = time.monotonic()
+        kept = sum(part.texts for part in _finished(job))
+        with ThreadPoolExecutor(engine.slots, "slot") as slots:
+            limits = Limits(settings.max_text_chars, job.truncate)
+            bulk = Bulk(
+                manifest, tokenizer, engine, slots,
+                budget_tokens=min(state["budget_tokens"], settings.max_batch_tokens),
+                limits=limits,
+            )  # fmt: skip
+            progress = Progress(state["rows"], kept, screen, time.monotonic)
+            _run(job, table, lambda chunk: _rows(chunk, bulk, manifest, job, progress), slots)
+        parts = _finished(job)
+        if file_sha256(job.input) != state["input"]:
+            raise StartError(f"{job.input} changed while it was read: run again with --restart")
+        _write(job.output, lambda path: table.merge([part.path for part in parts], path))
+    failed = sum(part.failed for part in parts)
+    _report(job, screen, state["rows"], kept, failed, time.monotonic() - began_s)
+    return not state["rows"] or failed < state["rows"]
+
+
+def _bundle(job: Job, settings: Settings) -> Bundle:
+    families: dict[str, list[Bundle]] = {}
+    for folder in settings.registry:
+        families = read_registry(folder, settings.variants) | families
+    name = job.model or next(iter(families))
+    if name not in families or (job.model is None and len(families) > 1):
+        raise StartError(f"name one of the models {', '.join(sorted(families))} with --model")
+    bundles = {each.manifest.variant: each for each in families[name]}
+    best = by_preference([each.manifest for each in families[name]])[0].variant
+    bundle = bundles.get(best if job.variant == AUTO else job.variant)
+    if not bundle:
+        raise StartError(f"there is no variant {job.variant!r}: name one of {sorted(bundles)}")
+    if bundle.manifest.tensors:
+        raise StartError(f"{name} reads tensors, not text: ask a server by the V2 protocol")
+    if bundle.manifest.pairs != (job.text_pair is not None):
+        does = (
+            "reads pairs of texts: name" if bundle.manifest.pairs else "reads one text: leave out"
+        )
+        raise StartError(f"{name} {does} --text-pair")
+    return bundle
+
+
+@contextmanager
+def _alone(job: Job, restart: bool) -> Iterator[None]:
+    """Hold the folder of parts, and remove it at the end; the kernel lets go when a holder dies."""
+    if not job.output.parent.is_dir():
+        raise StartError(f"{job.output.parent} is not a folder: make it first")
+    job.parts.mkdir(exist_ok=True)
+    with (job.parts / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StartError(f"another job writes {job.output}: wait for it") from error
+        if restart:
+            (job.parts / _STATE).unlink(missing_ok=True)
+        begun = (job.parts / _STATE).exists()
+        for left in () if begun else job.parts.glob("*.part"):
+            left.unlink()
+        try:
+            if job.output.exists() and not (begun or restart):
+                raise StartError(f"{job.output} is there already: use --restart to replace it")
+            yield
+            # First what says that there is something to go on with.
+            (job.parts / _STATE).unlink()
+        finally:
+            if not (job.parts / _STATE).exists():
+                shutil.rmtree(job.parts, ignore_errors=True)
+
+
+def _resumed(job: Job, manifest: Manifest, settings: Settings) -> dict[str, Any]:
+    """All that decides an answer, with what a stopped run of the same job has found out."""
+    state: dict[str, Any] = {
+        "input": file_sha256(job.input),
+        "--text": job.text,
+        "--text-pair": job.text_pair,
+        "model": manifest.family,
+        "variant": manifest.variant,
+        "version": manifest.version,
+        "--truncate": job.truncate,
+        "--prefix": job.prefix,
+        "SIZEWISE_MAX_TEXT_CHARS": settings.max_text_chars,
+        "SIZEWISE_DEVICE": settings.device,
+        "SIZEWISE_ENGINE": settings.engine,
+        "size of chunks": [CHUNK_ROWS, CHUNK_BYTES],
+    }
+    path = job.parts / _STATE
+    if not path.exists():
+        return state
+    known: dict[str, Any] = json.loads(path.read_text())
+    if changed := [name for name in state if known.get(name) != state[name]]:
+        raise StartError(
+            f"{job.parts} was begun with another {' and '.join(changed)}: "
+            "go back to that, or begin anew with --restart"
+        )
+    return known
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Part:
+    """A finished chunk; its name says which, and how many texts it has, with and without answer."""
+
+    number: int
+    texts: int
+    failed: int
+    path: Path
+
+
+def _finished(job: Job) -> list[_Part]:
+    """In the order of the input."""
+    named = ((path.name.split("."), path) for path in job.parts.glob("*.part"))
+    return sorted(_Part(int(name[0]), int(name[1]), int(name[2]), path) for name, path in named)
+
+
+def _run(
+    job: Job, table: Table, rows_of: Callable[[Chunk], list[Row]], slots: ThreadPoolExecutor
+) -> None:
+    """Make the parts that are not there. However it ends, nothing goes on behind it."""
+    error = job.prefix + "error"
+
+    def make(number: int, chunk: Chunk) -> None:
+        rows = rows_of(chunk)
+        failed = sum(row[error] is not None for row in rows)
+        name = f"{number:08}.{len(rows)}.{failed}.part"
+        _write(job.parts / name, lambda path: table.write(chunk, rows, path))
+
+    there = {part.number for part in _finished(job)}
+    making: set[Future[None]] = set()
+    with ThreadPoolExecutor(_CHUNKS_AT_ONCE, "chunk") as chunks:
+        try:
+            for number, chunk in enumerate(table.chunks()):
+                if number in there:
+                    continue
+                if len(making) == _CHUNKS_AT_ONCE:
+                    made, making = wait(making, return_when=FIRST_COMPLETED)
+                    for future in made:
+                        future.result()
+                making.add(chunks.submit(make, number, chunk))
+            for future in making:
+                future.result()
+        except BaseException:
+            for pool in (chunks, slots):
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _rows(chunk: Chunk, bulk: Bulk, manifest: Manifest, job: Job, progress: Progress) -> list[Row]:
+    """The added columns of a chunk."""
+    nothing = dict.fromkeys(COLUMNS)
+    multi_label = manifest.problem_type == "multi_label"
+
+    def row(answer: BulkAnswer | str) -> Row:
+        if isinstance(answer, str):
+            return nothing | {"error": answer}
+        best = max(range(len(answer.scores)), key=answer.scores.__getitem__)
+        return nothing | {
+            "label": manifest.labels[best],
+            "labels": labels_that_hold(manifest.labels, answer.scores, multi_label=multi_label),
+            "score": answer.scores[best],
+            "scores": dict(zip(manifest.labels, answer.scores, strict=True)),
+            "variant": manifest.variant,
+            "version": manifest.version,
+            "truncated": answer.truncated,
+        }
+
+    rows = map(row, bulk.answers(chunk.texts, progress.add))
+    return [{job.prefix + name: value for name, value in each.items()} for each in rows]
+
+
+def _write(path: Path, fill: Callable[[Path], object]) -> None:
+    """A whole file that survives a power cut, or none."""
+    aside = path.with_name(path.name + ".tmp")
+    fill(aside)
+    sync(aside)
+    aside.replace(path)
+    sync(path.parent)
+
+
+def _report(  # noqa: PLR0917
+    job: Job, screen: TextIO, texts: int, kept: int, failed: int, seconds: float
+) -> None:
+    rate = (texts - kept) / seconds
+    before = f" ({kept:,} of them by a run before)" if kept else ""
+    lines = [f"{texts:,} texts{before}, {rate:,.0f} texts/s in {seconds:.1f} s after loading."]
+    if failed:
+        lines.append(f"{failed:,} could not be classified: column {job.prefix}error says why.")
+    lines.append(f"Next: open {job.output}, columns {job.prefix}label and {job.prefix}score.")
+    print(*lines, sep="\n", file=screen, flush=True)

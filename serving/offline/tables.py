@@ -1,0 +1,300 @@
+"""Tables of texts as CSV, JSON Lines or Parquet: read by chunks, written back by parts, merged.
+
+It does not know what the added columns mean, nor how a text is classified.
+"""
+
+import csv
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+from pydantic_core import from_json, to_json
+
+from serving.errors import StartError
+from serving.inference.inputs import Text
+
+Kind = Literal["text", "number", "flag", "scores", "names"]
+Added = Mapping[str, Kind]
+"""The columns to add, by name."""
+Row = Mapping[str, Any]
+"""The added columns' values for one row; None where there is none."""
+Columns = tuple[str] | tuple[str, str]
+"""Of a text, or of the two of a pair."""
+CHUNK_ROWS = 8192
+# So that a chunk of long texts does not outgrow the memory.
+CHUNK_BYTES = 16 << 20
+_PIECE_ROWS = 256
+_GROUP_PARTS = 8
+_BOM = b"\xef\xbb\xbf"
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Neighbouring rows: their texts (None where one is missing), and the rows as the table's."""
+
+    texts: list[Text | None]
+    rows: Any
+
+
+class Table(Protocol):
+    """One format. The chunks of an unchanged file are always the same."""
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All rows in order. Raises StartError naming the row that cannot be read."""
+
+    def write(self, chunk: Chunk, added: Sequence[Row], path: Path) -> None:
+        """A part: the chunk's rows with the added columns."""
+
+    def merge(self, parts: Sequence[Path], path: Path) -> None:
+        """The parts, in this order, as one file."""
+
+
+def open_table(
+    path: Path, output: Path, columns: Columns, added: Added, labels: Sequence[str]
+) -> Table:
+    """The table at `path`, of the format that its name ends in; `columns` hold its texts.
+
+    Raises StartError when it is not there, the output has another ending, the column is missing
+    or not of texts, or an added column exists already.
+    """
+    if path.suffix not in _TABLES:
+        raise StartError(f"{path} ends in none of {', '.join(_TABLES)}: rename or convert it")
+    if output.suffix != path.suffix:
+        raise StartError(f"{output} must end in {path.suffix}, like the input")
+    if not path.is_file():
+        raise StartError(f"{path} is not a file")
+    if path.resolve() == output.resolve():
+        raise StartError(f"{output} is the input: name another output")
+    return _TABLES[path.suffix](path, columns, added, labels)
+
+
+class _Csv:
+    """Comma-separated, quoted as RFC 4180 says, in UTF-8, with a header. Blank lines are no rows.
+
+    Scores are JSON objects, and what is not there is empty.
+    """
+
+    def __init__(self, path: Path, columns: Columns, added: Added, _labels: Sequence[str]) -> None:
+        csv.field_size_limit(CHUNK_BYTES)
+        self._path = path
+        self._added = list(added)
+        self._header = next(self._rows(), [])
+        _check_columns(path, self._header, columns, added)
+        self._places = [self._header.index(column) for column in columns]
+
+    def chunks(self) -> Iterator[Chunk]:
+        """See Table."""
+        rows = islice(self._rows(), 1, None)
+        for group in _grouped((row, 1, sum(map(len, row))) for row in rows):
+            yield Chunk([_text([row[place] for place in self._places]) for row in group], group)
+
+    def write(self, chunk: Chunk, added: Sequence[Row], path: Path) -> None:
+        """See Table."""
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(
+                [*row, *(_csv_value(more[name]) for name in self._added)]
+                for row, more in zip(chunk.rows, added, strict=True)
+            )
+
+    def merge(self, parts: Sequence[Path], path: Path) -> None:
+        """See Table."""
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerow([*self._header, *self._added])
+        _append(parts, path)
+
+    def _rows(self) -> Iterator[list[str]]:
+        """The header, then every row."""
+        with self._path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            width = 0
+            try:
+                for row in filter(None, reader):
+                    width = width or len(row)
+                    if len(row) != width:
+                        raise StartError(
+                            f"{self._path}: line {reader.line_num} has {len(row)} fields and the "
+                            f"header {width}: quote fields that hold a comma"
+                        )
+                    yield row
+            except (csv.Error, UnicodeDecodeError) as error:
+                raise StartError(
+                    f"{self._path}: after line {reader.line_num}: {error}: write CSV in UTF-8"
+                ) from error
+
+
+class _JsonLines:
+    """A JSON object a line, in UTF-8; each is kept as it is written. Blank lines are no rows."""
+
+    def __init__(self, path: Path, columns: Columns, added: Added, _labels: Sequence[str]) -> None:
+        self._path = path
+        self._columns = columns
+        self._added = added
+
+    def chunks(self) -> Iterator[Chunk]:
+        """See Table."""
+        for group in _grouped(self._rows()):
+            yield Chunk([text for _, text in group], [line for line, _ in group])
+
+    def write(self, chunk: Chunk, added: Sequence[Row], path: Path) -> None:
+        """See Table."""
+        with path.open("wb") as file:
+            for line, more in zip(chunk.rows, added, strict=True):
+                file.write(line.removesuffix(b"}").rstrip() + b"," + to_json(more)[1:] + b"\n")
+
+    def merge(self, parts: Sequence[Path], path: Path) -> None:
+        """See Table."""
+        path.write_bytes(b"")
+        _append(parts, path)
+
+    def _rows(self) -> Iterator[tuple[tuple[bytes, Text | None], int, int]]:
+        number = 0
+        with self._path.open("rb") as file:
+            while read := file.readline(CHUNK_BYTES + 1):
+                number += 1
+                line = (read.removeprefix(_BOM) if number == 1 else read).strip()
+                if line:
+                    yield (line, self._text(line, number)), 1, len(line)
+
+    def _text(self, line: bytes, number: int) -> Text | None:
+        where = f"{self._path}: line {number}"
+        if len(line) > CHUNK_BYTES:
+            raise StartError(f"{where} has more than {CHUNK_BYTES} bytes: shorten it")
+        try:
+            row = from_json(line)
+        except ValueError as error:
+            reason = str(error).replace("line 1 ", "")
+            raise StartError(f"{where} is not JSON: {reason}") from error
+        if not isinstance(row, dict):
+            raise StartError(f"{where} is not a JSON object: write one a line")
+        _check_columns(where, row, self._columns, self._added)
+        for name in self._columns:
+            if not (row[name] is None or isinstance(row[name], str)):
+                raise StartError(f"{where}: {name} is {row[name]!r}, not a string: quote it")
+        return _text([row[name] for name in self._columns])
+
+
+class _Parquet:
+    """Apache Parquet, by pyarrow; scores are a struct with a field a label."""
+
+    def __init__(self, path: Path, columns: Columns, added: Added, labels: Sequence[str]) -> None:
+        try:
+            import pyarrow as pa  # noqa: PLC0415  the image that serves holds no pyarrow
+            import pyarrow.parquet as pq  # noqa: PLC0415
+        except ImportError as error:
+            raise StartError(
+                "Parquet needs pyarrow: pip install 'sizewise[offline]', or convert to .jsonl"
+            ) from error
+        self._pa, self._pq, self._path, self._columns = pa, pq, path, columns
+        scores = pa.struct([(label, pa.float64()) for label in labels])
+        types = {
+            "text": pa.string(),
+            "number": pa.float64(),
+            "flag": pa.bool_(),
+            "scores": scores,
+            "names": pa.list_(pa.string()),
+        }
+        self._added = [pa.field(name, types[kind]) for name, kind in added.items()]
+        try:
+            schema = pq.read_schema(path)
+        except (pa.ArrowException, OSError) as error:
+            raise StartError(f"{path} cannot be read as Parquet: {error}") from error
+        _check_columns(path, schema.names, columns, added)
+        texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+        for column in columns:
+            kind = schema.field(column).type
+            value = kind.value_type if pa.types.is_dictionary(kind) else kind
+            if not any(is_text(value) for is_text in texts):
+                raise StartError(f"{path}: {column} holds {kind}, not strings: cast it")
+        self._schema = schema
+
+    def chunks(self) -> Iterator[Chunk]:
+        """See Table."""
+        pa = self._pa
+        try:
+            # Buffered, a column chunk is streamed instead of read whole.
+            with self._pq.ParquetFile(self._path, buffer_size=1 << 20) as file:
+                pieces = file.iter_batches(_PIECE_ROWS)
+                for group in _grouped((piece, piece.num_rows, piece.nbytes) for piece in pieces):
+                    rows = pa.Table.from_batches(group)
+                    texts = (rows[name].cast(pa.string()).to_pylist() for name in self._columns)
+                    yield Chunk([_text(each) for each in zip(*texts, strict=True)], rows)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise StartError(f"{self._path} cannot be read as Parquet: {error}") from error
+
+    def write(self, chunk: Chunk, added: Sequence[Row], path: Path) -> None:
+        """See Table."""
+        rows = chunk.rows
+        for field in self._added:
+            values = self._pa.array([more[field.name] for more in added], field.type)
+            rows = rows.append_column(field, values)
+        self._pq.write_table(rows, path)
+
+    def merge(self, parts: Sequence[Path], path: Path) -> None:
+        """See Table. Parts are joined, because readers like large row groups."""
+        pa, pq = self._pa, self._pq
+        schema = self._schema
+        for field in self._added:
+            schema = schema.append(field)
+        with pq.ParquetWriter(path, schema) as writer:
+            for at in range(0, len(parts), _GROUP_PARTS):
+                group = [pq.read_table(part) for part in parts[at : at + _GROUP_PARTS]]
+                writer.write_table(pa.concat_tables(group).cast(schema))
+
+
+_TABLES: dict[str, Callable[[Path, Columns, Added, Sequence[str]], Table]] = {
+    ".csv": _Csv,
+    ".jsonl": _JsonLines,
+    ".parquet": _Parquet,
+}
+
+
+def _text(cells: Sequence[str | None]) -> Text | None:
+    """A text or a pair; None where a part of it is missing."""
+    if len(cells) == 1:
+        return cells[0]
+    first, second = cells
+    return None if first is None or second is None else (first, second)
+
+
+def _check_columns(where: object, names: Iterable[str], columns: Columns, added: Added) -> None:
+    known = list(names)
+    if missing := [name for name in columns if name not in known]:
+        raise StartError(f"{where} has no column {missing[0]!r} but {known}: name one with --text")
+    if taken := [name for name in known if name in added]:
+        raise StartError(
+            f"{where} has a column {taken[0]!r} already: use --prefix, e.g. --prefix predicted_"
+        )
+    if len(set(known)) < len(known):
+        raise StartError(f"{where} names a column twice: {known}")
+
+
+def _grouped(items: Iterable[tuple[_Item, int, int]]) -> Iterator[list[_Item]]:
+    """Items, each with its rows and bytes, together as long as a chunk is not full."""
+    group: list[_Item] = []
+    rows = size_bytes = 0
+    for item, its_rows, its_bytes in items:
+        group.append(item)
+        rows += its_rows
+        size_bytes += its_bytes
+        if rows >= CHUNK_ROWS or size_bytes >= CHUNK_BYTES:
+            yield group
+            group, rows, size_bytes = [], 0, 0
+    if group:
+        yield group
+
+
+def _csv_value(value: Any) -> str:
+    if isinstance(value, str) or value is None:
+        return value or ""
+    return to_json(value).decode()
+
+
+def _append(parts: Sequence[Path], path: Path) -> None:
+    with path.open("ab") as merged:
+        for part in parts:
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, merged)

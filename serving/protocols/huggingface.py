@@ -1,0 +1,99 @@
+"""What huggingface_hub's InferenceClient.text_classification sends to the URL of a model.
+
+The answer is a list for each input, also of a single one. It does not know how it comes about.
+"""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+
+from serving.bundles.probabilities import sigmoid, softmax
+from serving.errors import InvalidField, ServedError
+from serving.inference.inputs import Text
+from serving.protocols.dataplane import Api, Question, Refusal, answer, asked
+from serving.protocols.request_body import JSON_TYPE, parse_body
+from serving.variants.classifier import Answer
+
+router = APIRouter()
+
+
+class Parameters(BaseModel):
+    """As in the client; without `function_to_apply` the model's own probabilities."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    function_to_apply: Literal["softmax", "sigmoid", "none"] | None = None
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    truncation: bool | None = None
+
+
+class TextClassificationBody(BaseModel):
+    """`inputs` is a text, a pair as {"text", "text_pair"}, or a list of these."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    inputs: Any
+    parameters: Parameters = Parameters()
+    options: dict[str, Any] = {}
+
+
+@router.post("/models/{model}")
+async def text_classification(request: Request, model: str) -> Response:
+    """The labels of each input with their scores, the highest first."""
+    async with asked(request.scope, request.receive) as (asker, body):
+        sent = parse_body(TextClassificationBody, body)
+        question = Question(
+            _texts(sent.inputs),
+            model,
+            truncate=bool(sent.parameters.truncation),
+            field="inputs",
+        )
+        service, record = request.state.service, request.state.record
+        _, answered = await answer(service, record, asker, question)
+    found = [
+        answered.ranked(_scores(each, sent.parameters.function_to_apply))
+        for each in answered.answers
+    ]
+    return Response(
+        to_json([each[: sent.parameters.top_k] for each in found]), media_type=JSON_TYPE
+    )
+
+
+def _scores(answer: Answer, function: str | None) -> list[float]:
+    if function == "none":
+        return answer.logits
+    if function is None:
+        return answer.scores
+    apply = softmax if function == "softmax" else sigmoid
+    return apply(answer.logits, answer.temperature)
+
+
+def _texts(inputs: Any) -> list[Text]:
+    """Raises InvalidField."""
+    many = isinstance(inputs, list)
+    texts: list[Text] = []
+    for index, each in enumerate(inputs if many else [inputs]):
+        pair = (each.get("text"), each.get("text_pair")) if isinstance(each, dict) else None
+        if isinstance(each, str):
+            texts.append(each)
+        elif pair and isinstance(pair[0], str) and len(each) == 1:
+            texts.append(pair[0])
+        elif pair and isinstance(pair[0], str) and isinstance(pair[1], str) and len(each) == 2:
+            texts.append((pair[0], pair[1]))
+        else:
+            raise InvalidField(
+                'send a string or {"text": ..., "text_pair": ...}',
+                field=f"inputs[{index}]" if many else "inputs",
+            )
+    if not texts:
+        raise InvalidField("send at least one text", field="inputs", limit=1, value=0)
+    return texts
+
+
+def _refusal(error: ServedError, _request_id: str) -> Refusal:
+    return Refusal(error.status, to_json({"error": error.sentence()}), JSON_TYPE)
+
+
+API = Api(router, _refusal)

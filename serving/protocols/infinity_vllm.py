@@ -1,0 +1,124 @@
+"""POST /classify as Infinity and as vLLM know it.
+
+Both send `model` and `input`; Infinity's clients always send `raw_scores` too, and who does is
+answered as by Infinity, everybody else as by vLLM. It does not know how an answer comes about.
+"""
+
+import time
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+
+from serving.errors import InvalidField, ServedError
+from serving.protocols.dataplane import Api, Question, Refusal, answer, asked
+from serving.protocols.request_body import JSON_TYPE, parse_body
+from serving.variants.family import FamilyAnswer
+
+# What Infinity's client says when it names no model.
+_NOT_SPECIFIED = "default/not-specified"
+router = APIRouter()
+
+
+class ClassifyBody(BaseModel):
+    """What both take; the rest is vLLM's."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    input: Any
+    model: Annotated[str, Field(max_length=128)] | None = None
+    raw_scores: bool | None = None
+    user: str | None = None
+    truncate_prompt_tokens: Annotated[int, Field(ge=-1)] | None = None
+    truncation_side: Literal["right"] | None = None
+    add_special_tokens: Literal[True] = True
+    use_activation: bool | None = None
+    activation: bool | None = None
+    priority: Literal[0] = 0
+    request_id: Annotated[str, Field(max_length=128)] | None = None
+
+
+@router.post("/classify")
+async def classify(request: Request) -> Response:
+    """Classify one text or several."""
+    async with asked(request.scope, request.receive) as (asker, body):
+        sent = parse_body(ClassifyBody, body)
+        question = Question(
+            _texts(sent.input),
+            None if sent.model == _NOT_SPECIFIED else sent.model,
+            truncate=_truncates(sent),
+            field="input",
+        )
+        service, record = request.state.service, request.state.record
+        model, answered = await answer(service, record, asker, question)
+    usage = {"prompt_tokens": answered.tokens, "total_tokens": answered.tokens}
+    said = {"model": model, "created": int(time.time())}
+    if sent.raw_scores is not None:
+        said |= {
+            "object": "classify",
+            "id": f"infinity-{record.request_id}",
+            "data": [
+                answered.ranked(each.logits if sent.raw_scores else each.scores)
+                for each in answered.answers
+            ],
+            "usage": usage,
+        }
+    else:
+        said |= {
+            "object": "list",
+            "id": f"classify-{sent.request_id or record.request_id}",
+            "data": _vllm_data(answered, raw=False in {sent.use_activation, sent.activation}),
+            "usage": usage | {"completion_tokens": 0, "prompt_tokens_details": None},
+        }
+    return Response(to_json(said), media_type=JSON_TYPE)
+
+
+def _vllm_data(answered: FamilyAnswer, *, raw: bool) -> list[dict[str, Any]]:
+    labels = answered.labels
+    return [
+        {
+            "index": index,
+            "label": labels[max(range(len(labels)), key=each.scores.__getitem__)],
+            "probs": each.logits if raw else each.scores,
+            "num_classes": len(labels),
+        }
+        for index, each in enumerate(answered.answers)
+    ]
+
+
+def _truncates(sent: ClassifyBody) -> bool:
+    """VLLM's -1 is to the model's own length; another number of tokens is not offered."""
+    if sent.truncate_prompt_tokens not in {None, -1}:
+        raise InvalidField(
+            "texts are cut to the model's length only",
+            field="truncate_prompt_tokens",
+            limit=-1,
+            value=sent.truncate_prompt_tokens,
+        )
+    return sent.truncate_prompt_tokens == -1
+
+
+def _texts(given: Any) -> list[str]:
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts:
+        raise InvalidField("send a string or a list of strings", field="input")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidField("send text, not token ids", field=f"input[{index}]", value=text)
+    return texts
+
+
+def _refusal(error: ServedError, _request_id: str) -> Refusal:
+    """As OpenAI's API tells it, and so both; 422 is 400 there."""
+    status = 400 if error.status == 422 else error.status
+    said = {
+        "message": error.sentence(),
+        "type": error.code,
+        "param": error.field,
+        "code": status,
+    }
+    return Refusal(status, to_json({"error": said}), JSON_TYPE)
+
+
+API = Api(router, _refusal)

@@ -1,0 +1,263 @@
+"""The Open Inference Protocol V2 over gRPC, on a port of its own, with gRPC's health check.
+
+It does not know what the tensors mean: that is v2.py.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+
+from serving.errors import ClientError, InternalError, InvalidField, ServedError, StartError
+from serving.logs import LOGGER, log
+from serving.observability.request_log import CLIENT_LEFT, RequestLog, RequestRecord, request_id
+from serving.protocols.dataplane import admitted, answer, deadline_s
+from serving.protocols.open_inference.grpc_messages import message, parameters_of
+from serving.protocols.open_inference.semantics import (
+    EXTENSIONS,
+    Infer,
+    Wanted,
+    metadata,
+    outputs,
+    question,
+)
+from serving.protocols.open_inference.tensors import BYTES, Tensor, from_binary, text_of, to_binary
+from serving.runtime.service import Service
+
+_SERVICE = "inference.GRPCInferenceService"
+_HEALTH = "grpc.health.v1.Health"
+_SERVING, _NOT_SERVING = 1, 2
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    "INT64": "int64_contents",
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}
+# What clients send over gRPC too, where it says nothing.
+_OF_HTTP = {"binary_data", "binary_data_size", "content_type"}
+_CODES = {
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    404: grpc.StatusCode.NOT_FOUND,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+
+class GrpcServer:
+    """Answers over gRPC what the application answers over HTTP, with its records and limits."""
+
+    def __init__(self, service: Service, request_log: RequestLog) -> None:
+        self._service = service
+        self._request_log = request_log
+        self._settings = service.settings
+
+    async def run(self) -> None:
+        """Serve until cancelled, then answer what was accepted. Raises StartError."""
+        settings = self._settings
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", settings.max_body_bytes),
+                # HTTP processes share the port; two servers by mistake do not.
+                ("grpc.so_reuseport", int(settings.http_processes > 0)),
+            ]
+        )
+        server.add_generic_rpc_handlers(self._handlers())
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        try:
+            server.add_insecure_port(f"{host}:{settings.grpc_port}")
+        except RuntimeError as error:
+            raise StartError(
+                f"SIZEWISE_GRPC_PORT: {host}:{settings.grpc_port} cannot be bound: choose another"
+            ) from error
+        await server.start()
+        log("grpc", port=settings.grpc_port)
+        try:
+            await server.wait_for_termination()
+        finally:
+            await server.stop(settings.drain_ms / 1e3)
+
+    def _handlers(self) -> list[Any]:
+        methods = {
+            "ServerLive": ("Empty", self._live),
+            "ServerReady": ("Empty", self._ready),
+            "ModelReady": ("ModelRequest", self._model_ready),
+            "ServerMetadata": ("Empty", self._server_metadata),
+            "ModelMetadata": ("ModelRequest", self._model_metadata),
+            "ModelInfer": ("ModelInferRequest", self._infer),
+        }
+        health = {"Check": ("HealthCheckRequest", self._check)}
+        return [self._handler(_SERVICE, methods), self._handler(_HEALTH, health)]
+
+    def _handler(self, service: str, methods: dict[str, tuple[str, Any]]) -> Any:
+        return grpc.method_handlers_generic_handler(
+            service,
+            {
+                name: grpc.unary_unary_rpc_method_handler(
+                    self._recorded(f"/{service}/{name}", method),
+                    request_deserializer=message(request).FromString,
+                    response_serializer=lambda answered: answered.SerializeToString(),
+                )
+                for name, (request, method) in methods.items()
+            },
+        )
+
+    def _recorded(
+        self, path: str, method: Callable[[Any, Any, RequestRecord], Awaitable[Any]]
+    ) -> Callable[[Any, Any], Awaitable[Any]]:
+        async def recorded(request: Any, context: Any) -> Any:
+            headers = {
+                name.encode(): value.encode() if isinstance(value, str) else value
+                for name, value in context.invocation_metadata() or ()
+            }
+            record = RequestRecord(request_id(headers), time.monotonic())
+            status = 200
+            self._service.requests += 1
+            try:
+                return await method(request, context, record)
+            except ServedError as error:
+                record.error, status = error, error.status
+                await _abort(context, error)
+            except asyncio.CancelledError:
+                status = CLIENT_LEFT
+                raise
+            except Exception as error:
+                LOGGER.exception("bug")
+                record.error = InternalError("see the server's log for the request id")
+                status = record.error.status
+                raise record.error from error
+            finally:
+                self._service.requests -= 1
+                scope = {"method": "POST", "path": path, "headers": list(headers.items())}
+                self._request_log.record(scope, path, record, status)
+
+        return recorded
+
+    async def _live(self, _request: Any, _context: Any, _record: RequestRecord) -> Any:
+        return message("ServerLiveResponse")(live=True)
+
+    async def _ready(self, _request: Any, _context: Any, _record: RequestRecord) -> Any:
+        return message("ReadyResponse")(ready=self._service.ready)
+
+    async def _check(self, _request: Any, _context: Any, _record: RequestRecord) -> Any:
+        status = _SERVING if self._service.ready else _NOT_SERVING
+        return message("HealthCheckResponse")(status=status)
+
+    async def _model_ready(self, request: Any, context: Any, _record: RequestRecord) -> Any:
+        self._identify(context)
+        try:
+            self._service.family_with(request.name, request.version)
+        except ServedError:
+            return message("ReadyResponse")(ready=False)
+        return message("ReadyResponse")(ready=True)
+
+    async def _server_metadata(self, _request: Any, _context: Any, _record: RequestRecord) -> Any:
+        return message("ServerMetadataResponse")(
+            name="sizewise", version="2", extensions=EXTENSIONS
+        )
+
+    async def _model_metadata(self, request: Any, context: Any, _record: RequestRecord) -> Any:
+        self._identify(context)
+        family = self._service.family_with(request.name, request.version)
+        return message("ModelMetadataResponse")(**metadata(family))
+
+    def _identify(self, context: Any) -> None:
+        headers = {name.encode(): value for name, value in context.invocation_metadata() or ()}
+        given = headers.get(b"authorization", "")
+        self._service.callers.identify({b"authorization": given.encode()})
+
+    async def _infer(self, request: Any, context: Any, record: RequestRecord) -> Any:
+        service = self._service
+        headers = {
+            name.encode(): value.encode() if isinstance(value, str) else value
+            for name, value in context.invocation_metadata() or ()
+        }
+        async with admitted(service, record, headers) as asker:
+            wanted = [_wanted(each, at) for at, each in enumerate(request.outputs)]
+            parameters = parameters_of(request.parameters)
+            left_s = context.time_remaining()
+            if left_s is not None and not {"timeout", "deadline_ms"} & parameters.keys():
+                most_ms = service.settings.max_deadline_ms
+                parameters["deadline_ms"] = max(1, min(most_ms, int(left_s * 1e3)))
+            what = Infer(
+                request.model_name, request.model_version, _tensors(request), wanted, parameters
+            )
+            family = await service.awake(what.model, deadline_s(service, record))
+            _, answered = await answer(service, record, asker, question(what, family))
+        response = message("ModelInferResponse")(
+            model_name=what.model, model_version=answered.variant, id=request.id
+        )
+        version = response.parameters.add(key="version")
+        version.value.string_param = answered.version
+        response.parameters.add(key="degraded").value.bool_param = answered.degraded
+        raw = bool(request.raw_input_contents)
+        for tensor in outputs(what, answered):
+            added = response.outputs.add(
+                name=tensor.name, datatype=tensor.datatype, shape=tensor.shape
+            )
+            if raw:
+                response.raw_output_contents.append(to_binary(tensor))
+            elif tensor.datatype == BYTES:
+                added.contents.bytes_contents.extend(each.encode() for each in tensor.data)
+            else:
+                added.contents.fp32_contents.extend(tensor.data)
+        return response
+
+
+async def _abort(context: Any, error: ServedError) -> None:
+    usual = grpc.StatusCode.INTERNAL
+    if isinstance(error, ClientError):
+        usual = grpc.StatusCode.INVALID_ARGUMENT
+    trailing = [("retry-after", str(error.retry_after_s))] if error.retry_after_s else []
+    await context.abort(_CODES.get(error.status, usual), error.sentence(), tuple(trailing))
+
+
+def _wanted(output: Any, at: int) -> Wanted:
+    parameters = parameters_of(output.parameters)
+    unknown = parameters.keys() - {"classification", *_OF_HTTP}
+    if unknown:
+        raise InvalidField("it is not known", field=f"outputs[{at}].parameters.{unknown.pop()}")
+    top = parameters.get("classification", 0)
+    if type(top) is not int:
+        raise InvalidField(
+            "it is a whole number", field=f"outputs[{at}].parameters.classification", value=top
+        )
+    return Wanted(output.name, top)
+
+
+def _tensors(request: Any) -> list[Tensor]:
+    """From raw contents, or else typed ones. Raises InvalidField."""
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise InvalidField(
+            "one of them an input",
+            field="raw_input_contents",
+            limit=len(request.inputs),
+            value=len(raw),
+        )
+    tensors = []
+    for index, each in enumerate(request.inputs):
+        where = f"inputs[{index}]"
+        if unknown := parameters_of(each.parameters).keys() - _OF_HTTP:
+            raise InvalidField("it is not known", field=f"{where}.parameters.{unknown.pop()}")
+        if raw:
+            data: Any = from_binary(each.datatype, raw[index], where)
+        elif each.datatype in _CONTENTS:
+            data = list(getattr(each.contents, _CONTENTS[each.datatype]))
+            if each.datatype == BYTES:
+                data = [text_of(text, f"{where}.data[{at}]") for at, text in enumerate(data)]
+        else:
+            raise InvalidField(
+                "it has no typed contents: send raw ones",
+                field=f"{where}.datatype",
+                limit=list(_CONTENTS),
+                value=each.datatype,
+            )
+        tensors.append(Tensor(each.name, each.datatype, list(each.shape), data))
+    return tensors

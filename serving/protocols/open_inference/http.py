@@ -1,0 +1,256 @@
+"""The Open Inference Protocol V2 over HTTP, with Triton's binary data extension.
+
+It does not know what the tensors mean: that is v2.py.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+
+from serving.errors import InvalidField, ServedError
+from serving.protocols.dataplane import Api, Refusal, answer, asked, deadline_s
+from serving.protocols.open_inference.semantics import (
+    EXTENSIONS,
+    Infer,
+    Wanted,
+    metadata,
+    outputs,
+    question,
+)
+from serving.protocols.open_inference.tensors import BYTES, Tensor, from_binary, to_binary
+from serving.protocols.request_body import JSON_TYPE, parse_body
+from serving.runtime.service import Service
+
+BINARY_TYPE = "application/octet-stream"
+_HEADER_LENGTH = "Inference-Header-Content-Length"
+router = APIRouter()
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class InferInput(_Part):
+    """One input; its data is here, nested or flat, or after the JSON."""
+
+    shape: list[int] = Field(max_length=16)
+    datatype: str
+    data: list[Any] | None = None
+
+
+class InferOutput(_Part):
+    """One output that is asked for."""
+
+
+class InferBody(BaseModel):
+    """The JSON of a request; kserve's client repeats the model's name of the path."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model_name: str | None = None
+    id: str | None = Field(None, max_length=1000)
+    parameters: dict[str, Any] = {}
+    inputs: list[InferInput] = Field(min_length=1, max_length=1000)
+    outputs: list[InferOutput] = Field([], max_length=1000)
+
+
+@router.get("/v2")
+async def server_metadata() -> dict[str, Any]:
+    """What this server is."""
+    return {"name": "sizewise", "version": "2", "extensions": [*EXTENSIONS, "binary_tensor_data"]}
+
+
+@router.get("/v2/health/live")
+async def live() -> dict[str, bool]:
+    """The process answers."""
+    return {"live": True}
+
+
+@router.get("/v2/health/ready")
+async def ready(request: Request) -> dict[str, bool]:
+    """New requests are welcome."""
+    request.state.service.check_ready()
+    return {"ready": True}
+
+
+@router.get("/v2/models/{model}")
+@router.get("/v2/models/{model}/versions/{version}")
+async def model_metadata(request: Request, model: str, version: str = "") -> dict[str, Any]:
+    """Inputs and outputs of a model."""
+    return metadata(_service(request).family_with(model, version))
+
+
+@router.get("/v2/models/{model}/ready")
+@router.get("/v2/models/{model}/versions/{version}/ready")
+async def model_ready(request: Request, model: str, version: str = "") -> dict[str, Any]:
+    """Whether it can be asked."""
+    family = _service(request).family_with(model, version)
+    return {"name": family.name, "ready": True}
+
+
+@router.post("/v2/repository/index")
+async def index(request: Request) -> list[dict[str, str]]:
+    """All models and their versions."""
+    service = _service(request)
+    service.check_alive()
+    found = [
+        {"name": family.name, "version": manifest.variant, "state": "READY", "reason": ""}
+        for family in service.families.values()
+        for manifest in family.manifests
+    ]
+    away = sorted(service.deployments.resting | service.deployments.unloaded)
+    return found + [
+        {"name": name, "version": "", "state": "UNAVAILABLE", "reason": "unloaded"} for name in away
+    ]
+
+
+@router.post("/v2/models/{model}/infer")
+@router.post("/v2/models/{model}/versions/{version}/infer")
+async def infer(request: Request, model: str, version: str = "") -> Response:
+    """Classify."""
+    service: Service = request.state.service
+    record = request.state.record
+    async with asked(request.scope, request.receive, (JSON_TYPE, BINARY_TYPE, "")) as (asker, body):
+        header, binary = _split(request.headers.get(_HEADER_LENGTH.lower()), body)
+        sent = parse_body(InferBody, header)
+        if sent.model_name not in {None, model}:
+            raise InvalidField(
+                "the path names another", field="model_name", limit=model, value=sent.model_name
+            )
+        family = await service.awake(model, deadline_s(service, record))
+        wanted = [Wanted(each.name, _top(each, at)) for at, each in enumerate(sent.outputs)]
+        what = Infer(model, version, _tensors(sent.inputs, binary), wanted, sent.parameters)
+        _, answered = await answer(service, record, asker, question(what, family))
+    said = {
+        "model_name": model,
+        "model_version": answered.variant,
+        **({"id": sent.id} if sent.id else {}),
+        "parameters": {"version": answered.version, "degraded": answered.degraded},
+    }
+    return _response(said, outputs(what, answered), _binary_outputs(sent))
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.state.service
+    service.callers.identify(dict(request.scope["headers"]))
+    return service
+
+
+def _split(length: str | None, body: bytes) -> tuple[bytes, bytes]:
+    if length is None:
+        return body, b""
+    if not length.isdecimal() or int(length) > len(body):
+        raise InvalidField(
+            "it is the number of bytes of JSON at the body's start",
+            field=_HEADER_LENGTH,
+            limit=len(body),
+            value=length,
+        )
+    return body[: int(length)], body[int(length) :]
+
+
+def _tensors(inputs: Sequence[InferInput], binary: bytes) -> list[Tensor]:
+    """With the binary data in the order of the inputs. Raises InvalidField."""
+    tensors = []
+    at = 0
+    for index, each in enumerate(inputs):
+        where = f"inputs[{index}]"
+        unknown = each.parameters.keys() - {"binary_data_size", "content_type"}
+        if unknown:
+            raise InvalidField("it is not known", field=f"{where}.parameters.{unknown.pop()}")
+        size = each.parameters.get("binary_data_size")
+        if (size is None) == (each.data is None):
+            raise InvalidField("send data or binary_data_size", field=f"{where}.data")
+        if size is None:
+            data: Any = _flat(each.data or [])
+            if each.datatype == BYTES:
+                _check_strings(data, where)
+        else:
+            if type(size) is not int or not 0 <= size <= len(binary) - at:
+                raise InvalidField(
+                    "the body ends before it",
+                    field=f"{where}.parameters.binary_data_size",
+                    limit=len(binary) - at,
+                    value=size,
+                )
+            data = from_binary(each.datatype, binary[at : at + size], where)
+            at += size
+        tensors.append(Tensor(each.name, each.datatype, each.shape, data))
+    if at < len(binary):
+        raise InvalidField(
+            "no input claims the rest of the body", field="body", limit=at, value=len(binary)
+        )
+    return tensors
+
+
+def _flat(data: list[Any]) -> list[Any]:
+    while data and all(isinstance(each, list) for each in data):
+        data = [item for each in data for item in each]
+    return data
+
+
+def _check_strings(data: list[Any], where: str) -> None:
+    for index, value in enumerate(data):
+        if not isinstance(value, str):
+            raise InvalidField("BYTES are strings", field=f"{where}.data[{index}]", limit=BYTES)
+
+
+def _top(output: InferOutput, at: int) -> int:
+    unknown = output.parameters.keys() - {"binary_data", "classification", "content_type"}
+    if unknown:
+        raise InvalidField("it is not known", field=f"outputs[{at}].parameters.{unknown.pop()}")
+    top = output.parameters.get("classification", 0)
+    if type(top) is not int:
+        raise InvalidField(
+            "it is a whole number", field=f"outputs[{at}].parameters.classification", value=top
+        )
+    return top
+
+
+def _binary_outputs(sent: InferBody) -> set[str]:
+    everything = bool(sent.parameters.get("binary_data_output"))
+    if not sent.outputs:
+        return {"label", "probabilities"} if everything else set()
+    return {
+        each.name for each in sent.outputs if each.parameters.get("binary_data", everything) is True
+    }
+
+
+def _response(said: dict[str, Any], tensors: Sequence[Tensor], binary: set[str]) -> Response:
+    parts, written = [], []
+    for tensor in tensors:
+        part: dict[str, Any] = {
+            "name": tensor.name,
+            "datatype": tensor.datatype,
+            "shape": list(tensor.shape),
+        }
+        if tensor.name in binary:
+            data = to_binary(tensor)
+            part["parameters"] = {"binary_data_size": len(data)}
+            written.append(data)
+        else:
+            part["data"] = tensor.data
+        parts.append(part)
+    header = to_json(said | {"outputs": parts})
+    if not written:
+        return Response(header, media_type=JSON_TYPE)
+    return Response(
+        header + b"".join(written),
+        media_type=BINARY_TYPE,
+        headers={_HEADER_LENGTH: str(len(header))},
+    )
+
+
+def _refusal(error: ServedError, _request_id: str) -> Refusal:
+    """422 is 400 here, as in Triton; the message has all that problem+json would."""
+    status = 400 if error.status == 422 else error.status
+    return Refusal(status, to_json({"error": error.sentence()}), JSON_TYPE)
+
+
+API = Api(router, _refusal)

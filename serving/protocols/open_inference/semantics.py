@@ -1,0 +1,222 @@
+"""The Open Inference Protocol V2 without a transport: tensors to a question, answers to tensors.
+
+A model is a family, its versions are the variants. A family of texts takes the input `text` (of
+pairs `text` and `text_pair`), BYTES in UTF-8 of shape [n] or [n, 1]; one of tensors takes what its
+manifest names, each of shape [n, ...]. The answers are `label`, BYTES [n], and `probabilities`,
+FP32 [n, labels], in the order of the labels in the metadata's parameters. It does not know how
+tensors travel.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from serving.bundles.bundle import Manifest
+from serving.errors import InvalidField
+from serving.inference.inputs import Row, Text
+from serving.protocols.dataplane import Question
+from serving.protocols.open_inference.tensors import BYTES, Tensor, array
+from serving.variants.family import Family, FamilyAnswer
+from serving.variants.selection import AUTO, Wish, by_preference
+
+TEXT, TEXT_PAIR, LABEL, PROBABILITIES = "text", "text_pair", "label", "probabilities"
+PLATFORM = "onnxruntime_onnx"
+EXTENSIONS = ["classification", "model_repository"]
+_PARAMETERS = "truncate, deadline_ms, timeout, priority, allow_degraded"
+# What clients send of themselves and what changes no answer.
+_IGNORED = {"binary_data_output", "content_type", "headers"}
+_US_PER_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An output that is asked for; `top` as "score:index:label" instead, that many of each."""
+
+    name: str
+    top: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Infer:
+    """One request; `version` is a variant, or empty."""
+
+    model: str
+    version: str
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Wanted] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def metadata(family: Family) -> dict[str, Any]:
+    """Of a model, as the protocol's metadata response."""
+    manifest = by_preference(family.manifests)[0]
+    labels = len(manifest.labels)
+    return {
+        "name": family.name,
+        "versions": sorted(each.variant for each in family.manifests),
+        "platform": PLATFORM,
+        "inputs": [
+            {"name": name, "datatype": datatype, "shape": [-1, *shape]}
+            for name, datatype, shape in _inputs(manifest)
+        ],
+        "outputs": [
+            {"name": LABEL, "datatype": BYTES, "shape": [-1]},
+            {"name": PROBABILITIES, "datatype": "FP32", "shape": [-1, labels]},
+        ],
+    }
+
+
+def question(asked: Infer, family: Family) -> Question:
+    """What is asked of the family. Raises InvalidField."""
+    manifest = by_preference(family.manifests)[0]
+    parameters = dict(asked.parameters)
+    for name in parameters.keys() - {*_PARAMETERS.split(", "), *_IGNORED}:
+        raise InvalidField(
+            f"parameter {name} is not known", field=f"parameters.{name}", limit=_PARAMETERS
+        )
+    given = {tensor.name: tensor for tensor in asked.inputs}
+    wanted = [name for name, _, _ in _inputs(manifest)]
+    if sorted(given) != sorted(wanted) or len(given) < len(asked.inputs):
+        raise InvalidField(
+            f"{family.name} takes the inputs {wanted}",
+            field="inputs",
+            limit=wanted,
+            value=[tensor.name for tensor in asked.inputs],
+        )
+    _check_outputs(asked.outputs, len(manifest.labels))
+    timeout_us = _integer(parameters, "timeout")
+    return Question(
+        _rows(manifest, given) if manifest.tensors else _texts(manifest, given),
+        family.name,
+        Wish(
+            asked.version or AUTO,
+            allow_degraded=_flag(parameters, "allow_degraded", default=True),
+        ),
+        truncate=_flag(parameters, "truncate", default=False),
+        deadline_ms=max(1, timeout_us // _US_PER_MS)
+        if timeout_us
+        else _integer(parameters, "deadline_ms") or None,
+        # Triton's: 1 is the most urgent, 0 the default.
+        urgency=min(7, _integer(parameters, "priority") - 1),
+        field="inputs" if manifest.tensors else TEXT,
+    )
+
+
+def outputs(asked: Infer, answer: FamilyAnswer) -> list[Tensor]:
+    """The tensors that were asked for, all of them where none was named."""
+    labels, answers = answer.labels, answer.answers
+    tensors = []
+    for wanted in asked.outputs or (Wanted(LABEL), Wanted(PROBABILITIES)):
+        scores = [text.scores for text in answers]
+        best = [sorted(range(len(row)), key=row.__getitem__, reverse=True) for row in scores]
+        if wanted.top:
+            count = min(wanted.top, len(labels))
+            data: list[Any] = [
+                f"{row[index]:f}:{index}:{labels[index]}"
+                for row, order in zip(scores, best, strict=True)
+                for index in order[:count]
+            ]
+            tensors.append(Tensor(wanted.name, BYTES, [len(answers), count], data))
+        elif wanted.name == LABEL:
+            first = [labels[order[0]] for order in best]
+            tensors.append(Tensor(LABEL, BYTES, [len(answers)], first))
+        else:
+            flat = [score for row in scores for score in row]
+            tensors.append(Tensor(PROBABILITIES, "FP32", [len(answers), len(labels)], flat))
+    return tensors
+
+
+def _inputs(manifest: Manifest) -> list[tuple[str, str, list[int]]]:
+    if manifest.tensors:
+        return [(tensor.name, tensor.datatype, tensor.shape) for tensor in manifest.tensors]
+    names = (TEXT, TEXT_PAIR) if manifest.pairs else (TEXT,)
+    return [(name, BYTES, []) for name in names]
+
+
+def _texts(manifest: Manifest, given: Mapping[str, Tensor]) -> list[Text]:
+    columns = [
+        _checked(given[name], datatype, ([], [1])).data for name, datatype, _ in _inputs(manifest)
+    ]
+    _check_rows([len(column) for column in columns])
+    if len(columns) == 1:
+        return list(columns[0])
+    return list(zip(*columns, strict=True))
+
+
+def _rows(manifest: Manifest, given: Mapping[str, Tensor]) -> list[Row]:
+    arrays = [
+        array(_checked(given[name], datatype, (shape,)), name)
+        for name, datatype, shape in _inputs(manifest)
+    ]
+    _check_rows([len(each) for each in arrays])
+    return [Row(tuple(each[index] for each in arrays)) for index in range(len(arrays[0]))]
+
+
+def _check_rows(counts: Sequence[int]) -> None:
+    if len(set(counts)) > 1:
+        raise InvalidField(
+            "all inputs have as many rows", field="inputs", limit=counts[0], value=list(counts)
+        )
+
+
+def _checked(tensor: Tensor, datatype: str, shapes: Sequence[Sequence[int]]) -> Tensor:
+    """The tensor, if it is of this datatype and, a row, of one of these shapes."""
+    if tensor.datatype != datatype:
+        raise InvalidField(
+            f"{tensor.name} is {datatype}",
+            field=f"{tensor.name}.datatype",
+            limit=datatype,
+            value=tensor.datatype,
+        )
+    shape = list(tensor.shape)
+    if not shape or shape[0] < 1 or shape[1:] not in [list(each) for each in shapes]:
+        limit = [[-1, *each] for each in shapes]
+        raise InvalidField(
+            f"{tensor.name} has the shape {' or '.join(map(str, limit))}",
+            field=f"{tensor.name}.shape",
+            limit=limit,
+            value=shape,
+        )
+    if prod(shape) != len(tensor.data):
+        raise InvalidField(
+            f"the shape of {tensor.name} is of {prod(shape)} elements",
+            field=f"{tensor.name}.data",
+            limit=prod(shape),
+            value=len(tensor.data),
+        )
+    return tensor
+
+
+def _check_outputs(wanted: Sequence[Wanted], labels: int) -> None:
+    for index, each in enumerate(wanted):
+        if each.name not in {LABEL, PROBABILITIES}:
+            raise InvalidField(
+                f"there is no output {each.name}",
+                field=f"outputs[{index}].name",
+                limit=[LABEL, PROBABILITIES],
+                value=each.name,
+            )
+        if each.top < 0 or (each.top and each.name == LABEL):
+            raise InvalidField(
+                f"classification is for {PROBABILITIES}",
+                field=f"outputs[{index}].parameters.classification",
+                limit=labels,
+                value=each.top,
+            )
+
+
+def _integer(parameters: Mapping[str, Any], name: str) -> int:
+    value = parameters.get(name, 0)
+    if type(value) is not int or value < 0:
+        raise InvalidField(
+            f"{name} is a whole number from 0 on", field=f"parameters.{name}", value=value
+        )
+    return value
+
+
+def _flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidField(f"{name} is true or false", field=f"parameters.{name}", value=value)
+    return value

@@ -1,0 +1,97 @@
+"""Tensors as V2 clients send and get them, and their binary form.
+
+It does not know what they mean.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.bundles.bundle import Datatype
+from serving.errors import InvalidField
+from serving.inference.inputs import DATATYPES
+
+BYTES = "BYTES"
+_LENGTH_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """`data` is flat: str for BYTES, else numbers; `shape` is as it was sent or is to be sent."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    data: Any
+
+
+def array(tensor: Tensor, where: str) -> npt.NDArray[np.generic]:
+    """The numbers in their shape. Raises InvalidField for what the datatype cannot hold."""
+    kind = DATATYPES[cast("Datatype", tensor.datatype)]
+    if isinstance(tensor.data, np.ndarray):
+        values = tensor.data
+    else:
+        allowed = _python_types(kind)
+        for index, value in enumerate(tensor.data):
+            if type(value) not in allowed:
+                raise InvalidField(
+                    f"{tensor.datatype} takes no {type(value).__name__}",
+                    field=f"{where}.data[{index}]",
+                    limit=tensor.datatype,
+                    value=value,
+                )
+        try:
+            values = np.array(tensor.data, dtype=kind)
+        except OverflowError as error:
+            raise InvalidField(str(error), field=f"{where}.data", limit=tensor.datatype) from error
+    if np.issubdtype(kind, np.floating) and not np.isfinite(values).all():
+        raise InvalidField("send finite numbers", field=f"{where}.data", limit="finite")
+    return values.reshape(tensor.shape)
+
+
+def _python_types(kind: type[np.generic]) -> tuple[type, ...]:
+    if kind is np.bool_:
+        return (bool,)
+    return (int, float) if np.issubdtype(kind, np.floating) else (int,)
+
+
+def from_binary(datatype: str, data: bytes, where: str) -> Any:
+    """Elements as they lie in binary or raw contents, little-endian. Raises InvalidField."""
+    if datatype != BYTES:
+        kind = DATATYPES.get(datatype)  # type: ignore[call-overload]
+        if kind is None or len(data) % np.dtype(kind).itemsize:
+            raise InvalidField(
+                f"{len(data)} bytes hold no whole {datatype}",
+                field=f"{where}.datatype",
+                limit=list(DATATYPES),
+                value=datatype,
+            )
+        return np.frombuffer(data, np.dtype(kind).newbyteorder("<")).astype(kind)
+    texts: list[str] = []
+    at = 0
+    while at < len(data):
+        end = at + _LENGTH_BYTES + int.from_bytes(data[at : at + _LENGTH_BYTES], "little")
+        if at + _LENGTH_BYTES > len(data) or end > len(data):
+            raise InvalidField("its last element is cut", field=f"{where}.data", limit=len(data))
+        texts.append(text_of(data[at + _LENGTH_BYTES : end], f"{where}.data[{len(texts)}]"))
+        at = end
+    return texts
+
+
+def text_of(data: bytes, where: str) -> str:
+    """A BYTES element. Raises InvalidField unless it is UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidField("send UTF-8", field=where, limit="UTF-8") from error
+
+
+def to_binary(tensor: Tensor) -> bytes:
+    """Elements as they lie in binary or raw contents, little-endian."""
+    if tensor.datatype != BYTES:
+        return np.array(tensor.data, np.dtype("<f4")).tobytes()
+    encoded = [each.encode() for each in tensor.data]
+    return b"".join(len(each).to_bytes(_LENGTH_BYTES, "little") + each for each in encoded)

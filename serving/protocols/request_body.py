@@ -1,0 +1,134 @@
+"""The edge: reads a request's body and refuses what is malformed, oversized or wrong.
+
+It does not know what is done with a request that is fine.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from serving.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    InvalidField,
+    MalformedBody,
+    ServedError,
+    UnsupportedMediaType,
+)
+from serving.protocols.cancellation import Interrupt
+from serving.settings import Settings
+
+JSON_TYPE = "application/json"
+Model = TypeVar("Model", bound=BaseModel)
+_MAX_SHOWN_CHARS = 100
+
+
+async def read_body(
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    interrupt: Interrupt,
+    settings: Settings,
+    media_types: Collection[str] = (JSON_TYPE,),
+) -> bytes:
+    """The whole body, at most max_body_bytes of it, within body_timeout_ms.
+
+    `headers` are ASGI's. Raises UnsupportedMediaType, BodyTooLarge, ClientDisconnect and, through
+    `interrupt`, BodyTimeout.
+    """
+    content_type = headers.get(b"content-type", b"").decode("latin-1")
+    media_type, _, parameter = content_type.lower().partition(";")
+    if media_type.strip() not in media_types or "utf" not in (parameter or "utf"):
+        wanted = " or ".join(filter(None, media_types))
+        raise UnsupportedMediaType(
+            f"send Content-Type: {wanted}",
+            field="Content-Type",
+            limit=wanted,
+            value=_shown(content_type),
+        )
+    if encoding := headers.get(b"content-encoding", b"").decode("latin-1"):
+        raise UnsupportedMediaType(
+            "send the body uncompressed",
+            field="Content-Encoding",
+            limit="identity",
+            value=_shown(encoding),
+        )
+    declared = int(headers.get(b"content-length", 0))
+    if declared > settings.max_body_bytes:
+        raise _body_too_large(settings, declared)
+    body = b""
+    more = True
+    timer = asyncio.get_running_loop().call_later(
+        settings.body_timeout_ms / 1e3, lambda: interrupt(_body_timeout(settings, len(body)))
+    )
+    try:
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body += message["body"]
+            more = message["more_body"]
+            if len(body) > settings.max_body_bytes:
+                raise _body_too_large(settings, len(body))
+    finally:
+        timer.cancel()
+    return body
+
+
+def _body_timeout(settings: Settings, size_bytes: int) -> BodyTimeout:
+    return BodyTimeout(
+        "send the whole body at once",
+        field="body",
+        limit=settings.body_timeout_ms,
+        value=size_bytes,
+    )
+
+
+def _body_too_large(settings: Settings, size_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        "send fewer or shorter texts in one request",
+        field="body",
+        limit=settings.max_body_bytes,
+        value=size_bytes,
+    )
+
+
+def parse_body(model: type[Model], body: bytes) -> Model:
+    """The model in a body of JSON. Raises MalformedBody or InvalidField."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: ValidationError) -> ServedError:
+    """The first thing that is wrong with a body, with its place, the rule and what was sent."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return MalformedBody(f"{first['msg']}: send one JSON object in UTF-8", field="body")
+    path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in _path(first["loc"]))
+    context = {k: v for k, v in first.get("ctx", {}).items() if k != "error"}
+    limits = [v for k, v in context.items() if k.startswith(("min_", "max_", "ge", "le"))]
+    return InvalidField(
+        first["msg"],
+        field=path.removeprefix(".") or "body",
+        limit=limits[0] if limits else first["type"],
+        value=_shown(first["input"]),
+    )
+
+
+def _path(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Without the name that schemas.py gives to a kind of text."""
+    return (*loc[:2], *loc[3:]) if loc[:1] == ("texts",) else loc
+
+
+def _shown(value: object) -> object:
+    """A value short enough to be sent back."""
+    if isinstance(value, int | float | bool | None):
+        return value
+    text = value if isinstance(value, str) else to_json(value, serialize_unknown=True).decode()
+    return text if len(text) <= _MAX_SHOWN_CHARS else text[:_MAX_SHOWN_CHARS] + "..."

@@ -1,0 +1,192 @@
+"""text-embeddings-inference's API for classifiers: /predict, /info, /health, /tokenize.
+
+`inputs` is one text, `["a", "b"]` one pair, and only a list of lists a batch. It does not know how
+an answer comes about.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
+
+from serving.bundles.bundle import Manifest
+from serving.errors import EngineFailed, InvalidField, ServedError, TextTooLong, TooManyTexts
+from serving.inference.inputs import Text, chars
+from serving.protocols.dataplane import Api, Question, Refusal, answer, asked, check_limits, named
+from serving.protocols.request_body import JSON_TYPE, parse_body
+from serving.runtime.service import Service
+from serving.variants.family import FamilyAnswer
+from serving.variants.selection import by_preference
+
+_PAIR = 2
+_VALIDATION = 413
+_EMPTY = 400
+_BACKEND = 424
+router = APIRouter()
+
+
+class PredictBody(BaseModel):
+    """One text, one pair, or a batch of both."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    inputs: Any
+    truncate: bool = False
+    truncation_direction: Literal["Right", "right"] = "Right"
+    raw_scores: bool = False
+
+
+class TokenizeBody(BaseModel):
+    """Texts to cut into tokens."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    inputs: Any
+    add_special_tokens: bool = True
+
+
+@router.post("/predict")
+async def predict(request: Request) -> Response:
+    """Every label of every input with its score, the highest first."""
+    async with asked(request.scope, request.receive) as (asker, body):
+        sent = parse_body(PredictBody, body)
+        texts, batch = _texts(sent.inputs)
+        question = Question(texts, truncate=sent.truncate, field="inputs")
+        service, record = request.state.service, request.state.record
+        _, answered = await answer(service, record, asker, question)
+    ranked = [
+        answered.ranked(each.logits if sent.raw_scores else each.scores)
+        for each in answered.answers
+    ]
+    return Response(
+        to_json(ranked if batch else ranked[0]),
+        media_type=JSON_TYPE,
+        headers=_headers(service, record.seconds(), texts, answered),
+    )
+
+
+@router.get("/info")
+async def info(request: Request) -> dict[str, Any]:
+    """The model and the server's limits."""
+    service: Service = request.state.service
+    service.callers.identify(dict(request.scope["headers"]))
+    settings = service.settings
+    manifest = _manifest(service)
+    labels = {str(index): label for index, label in enumerate(manifest.labels)}
+    running = service.runtime.running[manifest.family, manifest.variant, manifest.version]
+    return {
+        "model_id": manifest.family,
+        "model_sha": manifest.version,
+        "model_dtype": manifest.precision,
+        "model_type": {
+            "classifier": {
+                "id2label": labels,
+                "label2id": {label: index for index, label in enumerate(manifest.labels)},
+            }
+        },
+        "max_concurrent_requests": settings.max_requests,
+        "max_input_length": manifest.max_length,
+        "max_batch_tokens": running.max_batch_tokens,
+        "max_batch_requests": None,
+        "max_client_batch_size": settings.max_texts,
+        "auto_truncate": False,
+        "tokenization_workers": max(1, settings.http_processes),
+        "version": request.app.version,
+        "sha": None,
+        "docker_label": None,
+    }
+
+
+@router.get("/health")
+@router.get("/ping")
+async def health(request: Request) -> Response:
+    """Empty where new requests are welcome."""
+    request.state.service.check_ready()
+    return Response()
+
+
+@router.post("/tokenize")
+async def tokenize(request: Request) -> Response:
+    """The tokens of each input."""
+    async with asked(request.scope, request.receive) as (_, body):
+        sent = parse_body(TokenizeBody, body)
+        texts = [sent.inputs] if isinstance(sent.inputs, str) else sent.inputs
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise InvalidField("send a string or a list of strings", field="inputs")
+        service: Service = request.state.service
+        with named("inputs"):
+            check_limits(Question(texts), service.settings)
+        manifest = _manifest(service)
+        version = (manifest.family, manifest.variant, manifest.version)
+        tokenizer = service.runtime.tokenizers.get(version)
+        if tokenizer is None:
+            raise InvalidField("the model reads no text", field="inputs")
+        tokens = [tokenizer.tokens(text, special=sent.add_special_tokens) for text in texts]
+    return Response(
+        to_json([[token._asdict() for token in each] for each in tokens]), media_type=JSON_TYPE
+    )
+
+
+def _manifest(service: Service) -> Manifest:
+    return by_preference(service.family(None).manifests)[0]
+
+
+def _texts(inputs: Any) -> tuple[list[Text], bool]:
+    """What is asked, and whether as a batch. Raises InvalidField."""
+    if isinstance(inputs, str):
+        return [inputs], False
+    batch = isinstance(inputs, list) and any(isinstance(each, list) for each in inputs)
+    texts = []
+    for index, each in enumerate(inputs if batch else [inputs]):
+        where = f"inputs[{index}]" if batch else "inputs"
+        if not isinstance(each, list) or not all(isinstance(text, str) for text in each):
+            raise InvalidField(
+                "send a string, a pair of strings, or a batch [[string], [string, string], ...]",
+                field=where,
+            )
+        if not 1 <= len(each) <= _PAIR:
+            raise InvalidField(
+                "it is one string or a pair of them", field=where, limit=_PAIR, value=len(each)
+            )
+        texts.append(each[0] if len(each) == 1 else (each[0], each[1]))
+    return texts, batch
+
+
+def _headers(
+    service: Service, seconds: float, texts: Sequence[Text], answered: FamilyAnswer
+) -> dict[str, str]:
+    """Whole milliseconds; of many texts the longest wait and the longest batch."""
+    total_ms = str(round(seconds * 1e3))
+    queue_s = max(text.queue_s for text in answered.answers)
+    engine_s = max(text.engine_s for text in answered.answers)
+    return {
+        "x-compute-type": service.settings.device,
+        "x-compute-time": total_ms,
+        "x-compute-characters": str(sum(map(chars, texts))),
+        "x-compute-tokens": str(answered.tokens),
+        "x-total-time": total_ms,
+        "x-tokenization-time": str(round(answered.tokenize_s * 1e3)),
+        "x-queue-time": str(round(queue_s * 1e3)),
+        "x-inference-time": str(round(engine_s * 1e3)),
+    }
+
+
+def _refusal(error: ServedError, _request_id: str) -> Refusal:
+    """TEI's statuses: 413 for what is too long or too much, 400 for nothing, 424 for the engine."""
+    kind, status = "Validation", error.status
+    if isinstance(error, TextTooLong | TooManyTexts):
+        status = _VALIDATION
+    elif isinstance(error, EngineFailed):
+        kind, status = "Backend", _BACKEND
+    elif error.value == "":
+        kind, status = "Empty", _EMPTY
+    elif error.status in {429, 504}:
+        kind = "Overloaded"
+    elif error.status == 503:
+        kind = "Unhealthy"
+    return Refusal(status, to_json({"error": error.sentence(), "error_type": kind}), JSON_TYPE)
+
+
+API = Api(router, _refusal)

@@ -1,0 +1,250 @@
+"""All engines of one process behind one batcher, with the metrics of what they do.
+
+It does not know about HTTP, nor which variant should answer.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from mmap import PAGESIZE
+from pathlib import Path
+
+from serving.access.api_keys import Caller
+from serving.access.rate_limits import LimitUse
+from serving.batching.batcher import Batcher
+from serving.batching.coalescing import Answered
+from serving.batching.queue import Backlog, Clock, Terms
+from serving.batching.scheduler import Scheduler
+from serving.bundles.bundle import Bundle, VariantKey, key, verify
+from serving.bundles.traffic import Deployments
+from serving.errors import NotReady
+from serving.inference.cpu import usable_cores
+from serving.inference.engine import Resources
+from serving.inference.engine_selection import ENGINES, Chosen, EngineName, MakeEngine, choose
+from serving.inference.inputs import Item
+from serving.inference.tokenizer import Tokenizer, open_tokenizer
+from serving.logs import log
+from serving.observability.metrics import Metrics
+from serving.runtime.interface import Running
+from serving.settings import Settings
+
+# About a sentence, by which variants are compared.
+_USUAL_TOKENS = 32
+
+
+class LocalRuntime:
+    """The engines of this process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engines: Mapping[EngineName, MakeEngine] = ENGINES,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Nothing is loaded yet."""
+        self.recorder = Metrics()
+        self.tokenizers: dict[VariantKey, Tokenizer] = {}
+        self.running: dict[VariantKey, Running] = {}
+        self._settings = settings
+        self._engines = engines
+        self._clock = clock
+        self._limit_use = LimitUse(clock)
+        self._scheduler: Scheduler | None = None
+        self._batcher: Batcher | None = None
+        self._bundles: dict[VariantKey, Bundle] = {}
+        self._bytes: dict[VariantKey, int] = {}
+        self.asked_s: dict[str, float] = {}
+        """When each family was asked last, on the clock."""
+        self.woken: set[str] = set()
+        """Families that rest and are asked for."""
+        self.wake_up = asyncio.Event()
+        self._unserved: set[VariantKey] = set()
+        """Loaded for deployments to come."""
+        self._served: list[Deployments] = []
+        """The newest last; older ones may still be used by a follower."""
+        self._followers: dict[object, int] = {}
+        """Each with the revision that it uses."""
+        self._changed = asyncio.Condition()
+
+    @property
+    def alive(self) -> bool:
+        """See Runtime."""
+        return bool(self._batcher and self._batcher.alive)
+
+    async def load(self, bundle: Bundle) -> None:
+        """Verify, load and warm up one bundle, off the event loop, unless it is loaded.
+
+        Raises BundleError when it is broken, StartError when the device is missing, EngineFailed
+        when the engine does not answer.
+        """
+        self._unserved.add(key(bundle))
+        if key(bundle) in self._bundles:
+            return
+        before_bytes = _resident_bytes()
+        chosen = await asyncio.to_thread(self._load, bundle)
+        grown_bytes = _resident_bytes() - before_bytes
+        self._bytes[key(bundle)] = max(grown_bytes, bundle.manifest.bytes)
+        if not self._batcher:
+            slots = chosen.engine.slots
+            self._scheduler = Scheduler({}, slots)
+            self._batcher = Batcher(
+                {},
+                self._scheduler,
+                slots=slots,
+                max_queue_texts=self._settings.max_queue_texts,
+                engine_timeout_s=self._settings.engine_timeout_ms / 1e3,
+                clock=self._clock,
+                on_batch=self.recorder.record_batch,
+                on_reuse=self.recorder.record_reused,
+                cache_texts=self._settings.cache_texts,
+            )
+        self._bundles[key(bundle)] = bundle
+        self._batcher.add(key(bundle), chosen.engine, chosen.lane)
+
+    def bytes_of(self, bundle: Bundle) -> int:
+        """Memory that a bundle takes: what it took when it was loaded last, or its files' bytes."""
+        return self._bytes.get(key(bundle), bundle.manifest.bytes)
+
+    def loaded(self, bundle: Bundle) -> bool:
+        """Whether it takes that memory now."""
+        return key(bundle) in self._bundles
+
+    def wake(self, family: str) -> None:
+        """See Runtime."""
+        self.asked_s[family] = self._clock()
+        self.woken.add(family)
+        self.wake_up.set()
+
+    async def serve(self, deployments: Deployments) -> None:
+        """Let followers serve this from now on; all its bundles are loaded."""
+        refused = Counter(Path(path).parent.name for path in deployments.refused)
+        self.recorder.set_refused(refused)
+        self.recorder.set_cascades(deployments.cascades)
+        async with self._changed:
+            self._served.append(deployments)
+            self._unserved.clear()
+            self._changed.notify_all()
+
+    async def follow(self) -> AsyncGenerator[Deployments]:
+        """See Runtime."""
+        me = object()
+        self._followers[me] = -1
+
+        def newer() -> bool:
+            return bool(self._served) and self._served[-1].revision > self._followers[me]
+
+        try:
+            while True:
+                async with self._changed:
+                    await self._changed.wait_for(newer)
+                newest = self._served[-1]
+                yield newest
+                self._followers[me] = newest.revision
+                await self._unload()
+        finally:
+            del self._followers[me]
+
+    async def _unload(self) -> None:
+        """Let go of the bundles that no follower uses any more."""
+        oldest = min(self._followers.values())
+        self._served = [each for each in self._served if each.revision >= oldest]
+        used = self._unserved.union(*(each.bundles() for each in self._served))
+        for unused in self._bundles.keys() - used:
+            bundle = self._bundles.pop(unused, None)
+            if not bundle or not self._batcher:
+                continue
+            await self._batcher.remove(unused)
+            self.tokenizers.pop(unused, None)
+            self.running.pop(unused, None)
+            self.recorder.remove_version(bundle.manifest)
+            log("unloaded", model=unused[0], variant=unused[1], version=unused[2])
+
+    def _load(self, bundle: Bundle) -> Chosen:
+        started_s = self._clock()
+        verify(bundle)
+        manifest, settings = bundle.manifest, self._settings
+        tokenizer = open_tokenizer(bundle)
+        if tokenizer:
+            self.tokenizers[key(bundle)] = tokenizer
+        resources = Resources(
+            settings.device,
+            settings.threads or usable_cores(),
+            gpu_memory_bytes=settings.gpu_memory_bytes,
+        )
+        chosen = choose(
+            bundle,
+            tokenizer,
+            settings.engine,
+            resources,
+            max_batch_tokens=settings.max_batch_tokens,
+            beside_traffic=bool(self._batcher),
+            engines=self._engines,
+        )
+        self.running[key(bundle)] = Running(
+            chosen.name,
+            chosen.reason,
+            chosen.lane.max_batch_tokens,
+            text_ms=chosen.lane.share_s(min(_USUAL_TOKENS, manifest.max_length)) * 1e3,
+        )
+        self.recorder.add_variant(manifest, chosen.name)
+        log(
+            "loaded",
+            model=manifest.family,
+            variant=manifest.variant,
+            version=manifest.version,
+            device=settings.device,
+            engine=chosen.name,
+            engine_reason=chosen.reason,
+            slots=chosen.engine.slots,
+            max_batch_tokens=chosen.lane.max_batch_tokens,
+            seconds=round(self._clock() - started_s, 3),
+        )
+        return chosen
+
+    async def submit(
+        self,
+        variant: VariantKey,
+        items: Sequence[Item],
+        terms: Terms,
+    ) -> list[Answered]:
+        """See Batcher.submit. Raises NotReady before `load` has returned."""
+        self.asked_s[variant[0]] = self._clock()
+        if not self._batcher:
+            raise NotReady("the models are being loaded", retry_after_s=1)
+        return await self._batcher.submit(variant, items, terms)
+
+    async def enter(self, caller: Caller) -> None:
+        """See LimitUse."""
+        self._limit_use.enter(caller.name, caller.limits)
+
+    def charge(self, caller: Caller, texts: int) -> None:
+        """See LimitUse."""
+        self._limit_use.charge(caller.name, texts)
+
+    def leave(self, caller: Caller) -> None:
+        """See LimitUse."""
+        self._limit_use.leave(caller.name)
+
+    def backlog(self) -> Backlog:
+        """See Runtime."""
+        return self._scheduler.backlog() if self._scheduler else Backlog()
+
+    async def page(self, *, ready: bool) -> tuple[bytes, str]:
+        """See Runtime."""
+        waiting = (
+            (each, self._scheduler.waiting_texts(each) if self._scheduler else 0)
+            for each in self._bundles
+        )
+        in_flight = self._batcher.requests_in_flight if self._batcher else 0
+        return self.recorder.page(waiting, in_flight, ready=ready)
+
+    def close(self) -> None:
+        """See Runtime."""
+        if self._batcher:
+            self._batcher.close()
+
+
+def _resident_bytes() -> int:
+    """See proc(5), statm."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGESIZE

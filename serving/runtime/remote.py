@@ -1,0 +1,277 @@
+"""A runtime in another process: both ends of the link between an HTTP process and the engines'.
+
+A frame's first item is its kind. It does not know how the processes are started, nor what a request
+said beyond its tokens.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import aclosing
+from itertools import count
+from typing import Any
+
+from serving.access.api_keys import Caller
+from serving.batching.coalescing import Answered
+from serving.batching.queue import Backlog, Terms
+from serving.bundles.bundle import VariantKey
+from serving.bundles.traffic import Deployments
+from serving.errors import EngineFailed, NotReady, ServedError
+from serving.inference.inputs import Item
+from serving.inference.tokenizer import Tokenizer, open_tokenizer
+from serving.observability.recorder import Recorder
+from serving.runtime.interface import Running, Runtime
+from serving.runtime.ipc import Link
+from serving.variants.family import FamilyAnswer
+
+_STATE_EVERY_S = 0.05
+_MOST_SILENCE_S = 10.0
+_GONE = "the engine process is gone: send to another replica"
+
+
+class Attendant:
+    """The engines' end: does what one HTTP process asks."""
+
+    def __init__(self, link: Link, runtime: Runtime) -> None:
+        self._link = link
+        self._runtime = runtime
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._entered: Counter[Caller] = Counter()
+        """Requests with limits that the HTTP process answers now."""
+        self._using = -1
+        self._used = asyncio.Event()
+
+    async def attend(self) -> None:
+        """Return when the HTTP process has gone; what it waited for is dropped."""
+        telling = [
+            asyncio.create_task(work) for work in (self._tell_state(), self._tell_deployments())
+        ]
+        async for kind, *rest in self._link.frames():
+            if kind == "record":
+                getattr(self._runtime.recorder, rest[0])(*rest[1:])
+            elif kind in {"charge", "leave"}:
+                self._limit(kind, *rest)
+            elif kind == "withdraw":
+                self._withdraw(*rest)
+            elif kind == "wake":
+                self._runtime.wake(*rest)
+            elif kind == "using":
+                self._using = rest[0]
+                self._used.set()
+            else:
+                number, *asked = rest
+                work = self._work(kind, *asked)
+                self._tasks[number] = asyncio.create_task(self._answer(number, work))
+        for task in telling:
+            task.cancel()
+        for number in list(self._tasks):
+            self._withdraw(number)
+        for caller in self._entered.elements():
+            self._runtime.leave(caller)
+        self._link.close()
+
+    def _work(self, kind: str, *asked: Any) -> Awaitable[object]:
+        if kind == "page":
+            return self._runtime.page(ready=asked[0])
+        if kind == "enter":
+            return self._enter(asked[0])
+        return self._runtime.submit(*asked)
+
+    async def _enter(self, caller: Caller) -> None:
+        await self._runtime.enter(caller)
+        self._entered[caller] += 1
+
+    def _limit(self, kind: str, caller: Caller, *texts: int) -> None:
+        if kind == "charge":
+            self._runtime.charge(caller, *texts)
+        else:
+            self._entered[caller] -= 1
+            self._runtime.leave(caller)
+
+    async def _answer(self, number: int, work: Awaitable[object]) -> None:
+        try:
+            self._link.send("answer", number, await work)
+        except ServedError as error:
+            self._link.send("error", number, error)
+        except Exception as error:  # noqa: BLE001  nobody may wait for ever
+            self._link.send("error", number, EngineFailed(f"{error!r}"))
+        finally:
+            self._tasks.pop(number, None)
+
+    def _withdraw(self, number: int) -> None:
+        if task := self._tasks.pop(number, None):
+            task.cancel()
+
+    async def _tell_state(self) -> None:
+        runtime = self._runtime
+        while True:
+            self._link.send("state", runtime.alive, runtime.backlog())
+            await asyncio.sleep(_STATE_EVERY_S)
+
+    async def _tell_deployments(self) -> None:
+        async with aclosing(self._runtime.follow()) as changes:
+            async for deployments in changes:
+                self._link.send("deployments", deployments, dict(self._runtime.running))
+                while self._using < deployments.revision:
+                    self._used.clear()
+                    await self._used.wait()
+
+
+class RemoteRecorder:
+    """Lets the engines' process count."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def record_request(self, endpoint: str, model: str, status: int, seconds: float) -> None:
+        """See Recorder."""
+        self._link.send("record", "record_request", endpoint, model, status, seconds)
+
+    def record_rejected(self, reason: str) -> None:
+        """See Recorder."""
+        self._link.send("record", "record_rejected", reason)
+
+    def record_answer(self, answer: FamilyAnswer) -> None:
+        """See Recorder."""
+        self._link.send("record", "record_answer", answer)
+
+    def record_shadow(self, variant: VariantKey, texts: int, disagreements: int) -> None:
+        """See Recorder."""
+        self._link.send("record", "record_shadow", variant, texts, disagreements)
+
+    def record_sample(self, family: str, texts: int, disagreements: int) -> None:
+        """See Recorder."""
+        self._link.send("record", "record_sample", family, texts, disagreements)
+
+
+class RemoteRuntime:
+    """The HTTP process's end: a Runtime whose engines are elsewhere. Lives on one event loop.
+
+    `gone` is set when the engines' process has died or has said nothing for ten seconds.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self.recorder: Recorder = RemoteRecorder(link)
+        self.tokenizers: dict[VariantKey, Tokenizer] = {}
+        self.running: dict[VariantKey, Running] = {}
+        self.gone = asyncio.Event()
+        self._link = link
+        self._alive = False
+        self._backlog = Backlog()
+        self._newest: Deployments | None = None
+        self._changed = asyncio.Event()
+        self._numbers = count()
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._listening = asyncio.create_task(self._listen())
+        self._silence = self._loop.call_later(_MOST_SILENCE_S, link.close)
+
+    async def _listen(self) -> None:
+        async for kind, *rest in self._link.frames():
+            if kind == "state":
+                self._alive, self._backlog = rest
+                self._silence.cancel()
+                self._silence = self._loop.call_later(_MOST_SILENCE_S, self._link.close)
+            elif kind == "deployments":
+                self._newest, running = rest
+                self.running |= running
+                self._changed.set()
+            elif (future := self._waiting.get(rest[0])) and not future.done():
+                if kind == "answer":
+                    future.set_result(rest[1])
+                else:
+                    future.set_exception(rest[1])
+        self._alive = False
+        self.gone.set()
+        self._changed.set()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(EngineFailed(_GONE))
+
+    @property
+    def alive(self) -> bool:
+        """See Runtime."""
+        return self._alive
+
+    async def follow(self) -> AsyncGenerator[Deployments]:
+        """See Runtime."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if self.gone.is_set() or not self._newest:
+                raise EngineFailed(_GONE)
+            deployments = self._newest
+            bundles = deployments.bundles()
+            for name in bundles.keys() - self.tokenizers.keys():
+                if tokenizer := await asyncio.to_thread(open_tokenizer, bundles[name]):
+                    self.tokenizers[name] = tokenizer
+            yield deployments
+            self._link.send("using", deployments.revision)
+            for name in self.running.keys() - self._newest.bundles().keys():
+                self.tokenizers.pop(name, None)
+                del self.running[name]
+
+    async def submit(
+        self,
+        variant: VariantKey,
+        items: Sequence[Item],
+        terms: Terms,
+    ) -> list[Answered]:
+        """See Batcher.submit; both processes have the machine's monotonic clock."""
+        answered: list[Answered] = await self._ask("submit", variant, items, terms)
+        return answered
+
+    def wake(self, family: str) -> None:
+        """See Runtime."""
+        self._link.send("wake", family)
+
+    async def enter(self, caller: Caller) -> None:
+        """See LimitUse; who leaves before the answer has not entered."""
+        entering = asyncio.create_task(self._ask("enter", caller))
+
+        def leave(entered: asyncio.Task[None]) -> None:
+            if not entered.cancelled() and not entered.exception():
+                self.leave(caller)
+
+        try:
+            await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            entering.add_done_callback(leave)
+            raise
+
+    def charge(self, caller: Caller, texts: int) -> None:
+        """See LimitUse."""
+        self._link.send("charge", caller, texts)
+
+    def leave(self, caller: Caller) -> None:
+        """See LimitUse."""
+        self._link.send("leave", caller)
+
+    async def _ask(self, kind: str, *rest: Any) -> Any:
+        if self.gone.is_set():
+            raise NotReady(_GONE, retry_after_s=1)
+        number = next(self._numbers)
+        future = self._waiting[number] = self._loop.create_future()
+        self._link.send(kind, number, *rest)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._link.send("withdraw", number)
+            raise
+        finally:
+            del self._waiting[number]
+
+    def backlog(self) -> Backlog:
+        """See Runtime; a twentieth of a second old."""
+        return self._backlog
+
+    async def page(self, *, ready: bool) -> tuple[bytes, str]:
+        """See Runtime."""
+        page: tuple[bytes, str] = await self._ask("page", ready)
+        return page
+
+    def close(self) -> None:
+        """See Runtime."""
+        self._silence.cancel()
+        self._listening.cancel()
+        self._link.close()

@@ -1,0 +1,253 @@
+"""create_app(settings): starts and stops them, and records every request once.
+
+It does not know how a text is classified.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
+
+from serving.errors import InternalError, MethodNotAllowed, PathNotFound, ServedError
+from serving.logs import LOGGER, log
+from serving.observability.request_log import (
+    CLIENT_LEFT,
+    RequestLog,
+    RequestRecord,
+    request_id,
+)
+from serving.observability.tracing import open_tracer
+from serving.protocols import huggingface, infinity_vllm, native, tei
+from serving.protocols.dataplane import Api
+from serving.protocols.native import CLASSIFY_PATH, answer_classify
+from serving.protocols.open_inference import http as open_inference
+from serving.runtime.service import Service
+
+VERSION = "0.1.0"
+_APIS = (native.API, open_inference.API, tei.API, huggingface.API, infinity_vllm.API)
+_ENDPOINTS: dict[object, tuple[str, Api]] = {
+    route.endpoint: (route.path, api)
+    for api in _APIS
+    for route in api.router.routes
+    if isinstance(route, APIRoute)
+}
+
+
+def create_app(
+    service: Service,
+    on_loaded: Callable[[BaseException | None], None],
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+) -> "App":
+    """The whole server; `beside` runs as long as it does.
+
+    Models load in the background from its start on; `on_loaded` hears how that ended, and what
+    ended the server later.
+    Raises StartError when traces cannot be sent.
+    """
+    request_log = RequestLog(service.runtime.recorder, open_tracer(service.settings))
+
+    def ready() -> None:
+        log("ready", models=sorted(service.families))
+        on_loaded(None)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        work = [service.follow(ready), service.callers.watch(), *(each() for each in beside)]
+        tasks = [asyncio.create_task(_told(each, on_loaded)) for each in work]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks)
+        service.close()
+        await asyncio.to_thread(request_log.close)
+
+    rest = FastAPIOffline(
+        title="Sizewise",
+        version=VERSION,
+        description="Text classification by the variant of the right size.",
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        exception_handlers={
+            ServedError: _served_error,
+            HTTPException: _http_exception,
+            ClientDisconnect: _client_left,
+            Exception: _bug,
+        },
+    )
+    for api in _APIS:
+        rest.include_router(api.router)
+    return App(rest, service, request_log)
+
+
+async def _told(
+    work: Coroutine[Any, Any, None], on_failed: Callable[[BaseException | None], None]
+) -> None:
+    try:
+        with suppress(asyncio.CancelledError):
+            await work
+    except Exception as error:  # noqa: BLE001  whatever it is, the server must stop and say it
+        on_failed(error)
+
+
+class App:
+    """The ASGI application: gives each request its id, its record, its metrics and its log line.
+
+    POST /v1/classify is answered here, everything else by FastAPI, whose layers around a handler
+    cost a quarter of a small request (ARCHITECTURE.md, decisions); its twin of the endpoint
+    documents it and refuses other methods.
+    """
+
+    def __init__(self, rest: FastAPI, service: Service, request_log: RequestLog) -> None:
+        self.service = service
+        self.request_log = request_log
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification, version 3."""
+        if scope["type"] != "http":
+            await self._rest(scope, receive, send)
+            return
+        record = RequestRecord(request_id(dict(scope["headers"])), time.monotonic())
+        scope.setdefault("state", {}).update(record=record, service=self.service)
+        status = 500
+
+        async def send_recorded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] += _about(record)
+                if self.service.draining:
+                    message["headers"].append((b"connection", b"close"))
+            await send(message)
+
+        classifies = _classifies(scope)
+        self.service.requests += 1
+        try:
+            if classifies:
+                await _classify(scope, receive, send_recorded)
+            else:
+                await self._rest(scope, receive, send_recorded)
+        finally:
+            self.service.requests -= 1
+            path = CLASSIFY_PATH if classifies else _endpoint(scope)[0]
+            self.request_log.record(scope, path, record, status)
+
+    def refusal(self, scope: Scope, *, closing: bool) -> bytes | None:
+        """The whole answer to a request for which there is no room; None for any other.
+
+        Under overload most requests end here, so it is built without a task, without waiting for
+        the body and without the objects around an answer. `closing` says that the connection ends.
+        """
+        if self.service.has_room or not _classifies(scope):
+            return None
+        headers = dict(scope["headers"])
+        record = RequestRecord(request_id(headers), time.monotonic(), asks=True)
+        try:
+            record.caller = self.service.callers.identify(headers).name
+            self.service.check_room(self.service.requests)
+        except ServedError as error:
+            record.error = error
+            self.request_log.record(scope, CLASSIFY_PATH, record, error.status)
+            return _whole(error, record.request_id, closing=closing)
+        return None
+
+
+def _about(record: RequestRecord) -> list[tuple[bytes, bytes]]:
+    """Headers for every protocol, also those that have no field for who answered."""
+    headers = [(b"x-request-id", record.request_id.encode())]
+    if record.variant:
+        headers.append((b"x-sizewise-variant", record.variant.encode()))
+    if record.degraded:
+        headers.append((b"x-sizewise-degraded", b"true"))
+    return headers
+
+
+def _classifies(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path == CLASSIFY_PATH and scope["method"] == "POST"
+
+
+async def _classify(scope: Scope, receive: Receive, send: Send) -> None:
+    try:
+        response = await answer_classify(scope, receive)
+    except ServedError as error:
+        response = await _served_error(Request(scope), error)
+    except ClientDisconnect as error:
+        response = await _client_left(Request(scope), error)
+    except Exception as error:  # noqa: BLE001  the last resort answers 500
+        response = await _bug(Request(scope), error)
+    await response(scope, receive, send)
+
+
+async def _served_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServedError)
+    record: RequestRecord = request.state.record
+    record.error = error
+    _, api = _endpoint(request.scope)
+    status, body, media_type = api.refusal(error, record.request_id)
+    return Response(body, status_code=status, media_type=media_type, headers=_headers(error))
+
+
+def _endpoint(scope: Scope) -> tuple[str, Api]:
+    """The matched path and its protocol; "" and the native one where nothing matched."""
+    return _ENDPOINTS.get(scope.get("endpoint"), ("", native.API))
+
+
+def _headers(error: ServedError) -> dict[str, str]:
+    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
+
+
+def _whole(error: ServedError, request_id: str, *, closing: bool) -> bytes:
+    """Status line, headers and body at once."""
+    status, body, media_type = native.API.refusal(error, request_id)
+    headers = {
+        "content-type": media_type,
+        "content-length": str(len(body)),
+        "x-request-id": request_id,
+        **_headers(error),
+    }
+    if closing:
+        headers["connection"] = "close"
+    lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
+    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n"
+    return head.encode("latin-1") + body
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        response = await _served_error(
+            request,
+            MethodNotAllowed(
+                f"{path} takes {allowed}", field="method", limit=allowed, value=request.method
+            ),
+        )
+        response.headers["Allow"] = allowed
+        return response
+    return await _served_error(
+        request, PathNotFound("see /docs for the endpoints", field="path", value=path[:100])
+    )
+
+
+async def _client_left(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=CLIENT_LEFT)
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    LOGGER.error("bug", exc_info=error)
+    return await _served_error(request, InternalError("see the server's log for the request id"))

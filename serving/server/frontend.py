@@ -1,0 +1,43 @@
+"""`python -m serving.front LISTENER LINK`: one HTTP process; processes.py starts it.
+
+It does not know how its answers come about.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from serving.logs import configure_logs
+from serving.runtime.ipc import Link
+from serving.runtime.remote import RemoteRuntime
+from serving.runtime.service import Service
+from serving.server.http_server import Server, open_app
+from serving.settings import read_settings
+
+
+async def main(listener: socket.socket, link: socket.socket) -> int:
+    """The exit status: 0 after a drain, 1 when the engines' process has gone."""
+    settings, _ = read_settings(os.environ)
+    configure_logs()
+    runtime = RemoteRuntime(await Link.over(link))
+    service = Service(settings, runtime)
+    server = Server(open_app(service, on_loaded=lambda _error: None), settings, listener)
+
+    async def leave() -> None:
+        await runtime.gone.wait()
+        server.should_exit = True
+
+    leaving = asyncio.create_task(leave())
+    await server.serve(sockets=[listener])
+    leaving.cancel()
+    return int(runtime.gone.is_set())
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    sockets = [socket.socket(fileno=int(number)) for number in sys.argv[1:]]
+    sys.exit(uvloop.run(main(*sockets)))

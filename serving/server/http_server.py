@@ -1,0 +1,217 @@
+"""uvicorn with a shutdown that loses nothing and with problem+json for broken HTTP.
+
+It does not know what the application does.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic_core import to_json
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from serving.errors import MalformedRequest, StartError
+from serving.logs import log
+from serving.protocols.admin import create_admin
+from serving.runtime.local import LocalRuntime
+from serving.runtime.reconciler import Catalogue
+from serving.runtime.service import Service
+from serving.server.app import App, create_app
+from serving.server.listener import open_listener, refuse_new_connections
+from serving.settings import Settings
+
+_MAX_HEAD_BYTES = 65_536
+_MAX_HEAD_S = 10
+_LAST_REQUEST_S = 0.25
+_BACKLOG_S = 0.1
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """HTTP/1.1 with a bounded head, whose refusals are problem+json and that hangs up politely."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request has come."""
+        super().on_message_begin()
+        self._head_timer.cancel()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """The request line and all headers have come."""
+        self._in_head = False
+        self._head_timer.cancel()
+        super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Refuse at once what there is no room for; else uvicorn's own way."""
+        own: App = self.config.app  # type: ignore[assignment]
+        # After a final answer instead of `100 Continue` a client need not send its body.
+        closing = own.service.draining or self.expect_100_continue or not cycle.keep_alive
+        whole = own.refusal(cycle.scope, closing=closing)  # type: ignore[arg-type]
+        if whole is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle.response_complete = True
+        self.transport.write(whole)
+        if closing:
+            self.transport.close()
+        self.on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting, and tell the request that is being answered."""
+        self._head_timer.cancel()
+        if self.scope and (tell := self.scope["state"].get("on_disconnect")):
+            tell()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and refuse a head that does not end."""
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                self.send_400_response(f"The head exceeds {_MAX_HEAD_BYTES} bytes.")
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not an HTTP request that can be served, and close the connection."""
+        if self.transport.is_closing():
+            return
+        problem = {
+            "type": "about:blank",
+            "title": MalformedRequest.title,
+            "status": MalformedRequest.status,
+            "detail": f"{msg} Send HTTP/1.1.",
+            "code": MalformedRequest.code,
+            "field": "request line or headers",
+        }
+        body = to_json(problem)
+        self.transport.write(
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n"
+            b"connection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        self.transport.close()
+
+    def shutdown(self) -> None:
+        """Close after a grace: a request may be on its way on a connection that looks idle.
+
+        uvicorn would close at once, and reset the connection under a request that the kernel
+        has accepted already. What arrives in the grace is answered with `Connection: close`.
+        """
+        self.loop.call_later(_LAST_REQUEST_S, super().shutdown)
+
+    def _await_head(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(
+            _MAX_HEAD_S, self.send_400_response, f"The head did not come in {_MAX_HEAD_S} s."
+        )
+
+
+class Server(uvicorn.Server):
+    """On SIGTERM or SIGINT: readiness falls, a delay passes, the listener closes, work is drained.
+
+    During the delay requests are still answered, each with `Connection: close`, so that clients
+    and load balancers go elsewhere before the listener closes. A second signal skips the delay.
+    """
+
+    def __init__(self, app: App, settings: Settings, listener: socket.socket) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="uvloop",
+                http=HttpProtocol,
+                ws="none",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=max(1, round(settings.drain_ms / 1e3)),
+            )
+        )
+        self._service = app.service
+        self._listener = listener
+        self._delay_s = settings.shutdown_delay_ms / 1e3
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn calls it so
+        """Called in the main thread between two byte codes, so it only schedules."""
+        if self._service.draining:
+            self.should_exit = True
+            return
+        self._service.draining = True
+        log("draining", signal=sig, delay_s=self._delay_s)
+        loop = asyncio.get_running_loop()
+        loop.call_soon_threadsafe(loop.call_later, self._delay_s, self._stop)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+    def serve_forever(self) -> None:
+        """Serve until a signal or a failure ends it."""
+        self.run(sockets=[self._listener])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve the listener's backlog to its end, then close it and drain."""
+        refuse_new_connections(self._listener)
+        await asyncio.sleep(_BACKLOG_S)
+        await super().shutdown(sockets)
+
+
+class BesideServer(uvicorn.Server):
+    """A second application on the same loop, which leaves signals to the first."""
+
+    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+        super().__init__(
+            uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False)
+        )
+        self._listener = listener
+
+    async def run_beside(self) -> None:
+        """Serve until cancelled."""
+        try:
+            await self.serve(sockets=[self._listener])
+        finally:
+            for server in self.servers:
+                server.close()
+            self._listener.close()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """None."""
+        yield
+
+
+def admin_server(settings: Settings, catalogue: Catalogue, runtime: LocalRuntime) -> BesideServer:
+    """The admin API on its port. Raises StartError when that is taken."""
+    listener = open_listener(settings.host, settings.admin_port, "SIZEWISE_ADMIN_PORT")
+    return BesideServer(create_admin(settings, catalogue, runtime), listener)
+
+
+def open_app(
+    service: Service,
+    on_loaded: Callable[[BaseException | None], None],
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+) -> App:
+    """As create_app, with gRPC beside where there is a port for it. Raises StartError."""
+    if not service.settings.grpc_port:
+        return create_app(service, on_loaded, beside)
+    try:
+        # A server without a gRPC port needs no gRPC.
+        from serving.protocols.open_inference.grpc import GrpcServer  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise StartError(f"SIZEWISE_GRPC_PORT: {error}: install the grpc extra") from error
+
+    async def serve_grpc() -> None:
+        await GrpcServer(service, app.request_log).run()
+
+    app = create_app(service, on_loaded, [*beside, serve_grpc])
+    return app

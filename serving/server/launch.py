@@ -1,0 +1,61 @@
+"""One server: its listener, its engines and its HTTP, in one process or in several.
+
+It does not know the command line or the environment.
+"""
+
+from collections.abc import Callable, Mapping
+
+import uvloop
+
+from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine
+from serving.runtime.local import LocalRuntime
+from serving.runtime.reconciler import Catalogue
+from serving.runtime.service import Service
+from serving.server import supervisor
+from serving.server.http_server import Server, admin_server, open_app
+from serving.server.listener import open_listener
+from serving.settings import Settings
+
+READY = """
+Sizewise is ready. Try:
+  curl -s http://{host}:{port}/v1/classify -H 'Content-Type: application/json' \\
+    -d '{{"texts": ["A warm, funny and moving film.", "The battery died after two days."]}}'
+or open http://{host}:{port}/docs
+"""
+
+
+def serve(
+    settings: Settings,
+    say: Callable[[str], None],
+    engines: Mapping[EngineName, MakeEngine] = ENGINES,
+) -> None:
+    """Serve until a signal, in one process or in several; `say` what to try once ready.
+
+    Raises StartError or EngineFailed when the models do not load.
+    """
+
+    def say_ready() -> None:
+        say(READY.format(host=settings.host, port=settings.port))
+
+    if settings.http_processes:
+        uvloop.run(supervisor.serve(settings, say_ready, engines))
+        return
+    failures: list[BaseException] = []
+
+    def loaded(error: BaseException | None) -> None:
+        if error is None:
+            say_ready()
+        else:
+            failures.append(error)
+            server.should_exit = True
+
+    runtime = LocalRuntime(settings, engines)
+    catalogue = Catalogue(settings, runtime)
+    beside = [catalogue.run]
+    if settings.admin_port:
+        beside.append(admin_server(settings, catalogue, runtime).run_beside)
+    app = open_app(Service(settings, runtime), loaded, beside)
+    server = Server(app, settings, open_listener(settings.host, settings.port))
+    server.serve_forever()
+    if failures:
+        raise failures[0]

@@ -1,0 +1,115 @@
+"""HTTP processes in front of one engine process: starts, replaces and stops them.
+
+It does not know what they say to each other (remote.py) or to clients (server.py).
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+
+from serving.errors import EngineFailed
+from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine
+from serving.logs import log
+from serving.runtime.ipc import Link
+from serving.runtime.local import LocalRuntime
+from serving.runtime.reconciler import Catalogue
+from serving.runtime.remote import Attendant
+from serving.server.http_server import admin_server
+from serving.server.listener import open_listener
+from serving.settings import Settings
+
+_PAUSE_S = 1.0
+_ALIVE_EVERY_S = 0.25
+# Beyond the delay and the drain: for the interpreter to end.
+_EXIT_S = 5.0
+
+
+async def serve(
+    settings: Settings,
+    on_ready: Callable[[], None],
+    engines: Mapping[EngineName, MakeEngine] = ENGINES,
+) -> None:
+    """Run the engines here and HTTP in `settings.http_processes` others, until a signal.
+
+    An HTTP process that dies is replaced; its requests are dropped. Then every process drains.
+    Raises StartError or EngineFailed when the engines cannot start or have died.
+    """
+    runtime = LocalRuntime(settings, engines)
+    catalogue = Catalogue(settings, runtime)
+    listener = open_listener(settings.host, settings.port)
+    admin = admin_server(settings, catalogue, runtime) if settings.admin_port else None
+    stopping = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stopping.set)
+    fronts = [
+        asyncio.create_task(_front(settings, runtime, listener, stopping))
+        for _ in range(settings.http_processes)
+    ]
+    beside = asyncio.create_task(admin.run_beside()) if admin else None
+    try:
+        await _until(stopping, runtime, catalogue, on_ready)
+    finally:
+        stopping.set()
+        if beside:
+            beside.cancel()
+        listener.close()
+        await asyncio.gather(*fronts)
+        runtime.close()
+
+
+async def _until(
+    stopping: asyncio.Event,
+    runtime: LocalRuntime,
+    catalogue: Catalogue,
+    on_ready: Callable[[], None],
+) -> None:
+    """Load, say so, and return when the server is told to stop. Raises when it has to."""
+    loading = asyncio.create_task(catalogue.load())
+    told = asyncio.create_task(stopping.wait())
+    await asyncio.wait((loading, told), return_when=asyncio.FIRST_COMPLETED)
+    if not loading.done():
+        loading.cancel()
+        return
+    loading.result()
+    on_ready()
+    watching = asyncio.create_task(catalogue.watch())
+    while not told.done():
+        if not runtime.alive:
+            raise EngineFailed("an engine has died: see the log")
+        await asyncio.wait((told, watching), timeout=_ALIVE_EVERY_S)
+        if watching.done():
+            watching.result()
+    watching.cancel()
+
+
+async def _front(
+    settings: Settings, runtime: LocalRuntime, listener: socket.socket, stopping: asyncio.Event
+) -> None:
+    """One HTTP process after another, until the server stops."""
+    while not stopping.is_set():
+        ours, theirs = socket.socketpair()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "serving.server.frontend",
+            str(listener.fileno()), str(theirs.fileno()),
+            pass_fds=(listener.fileno(), theirs.fileno()),
+            start_new_session=True,  # a terminal's interrupt reaches this process alone
+        )  # fmt: skip
+        theirs.close()
+        attending = asyncio.create_task(Attendant(await Link.over(ours), runtime).attend())
+        ended = asyncio.create_task(process.wait())
+        told = asyncio.create_task(stopping.wait())
+        await asyncio.wait((ended, told), return_when=asyncio.FIRST_COMPLETED)
+        if told.done() and not ended.done():
+            process.terminate()
+            most_s = (settings.shutdown_delay_ms + settings.drain_ms) / 1e3 + _EXIT_S
+            await asyncio.wait((ended,), timeout=most_s)
+            if not ended.done():
+                process.kill()
+                await ended
+        else:
+            log("an HTTP process has ended and is replaced", status=process.returncode)
+            await asyncio.wait((told,), timeout=_PAUSE_S)
+        told.cancel()
+        await attending

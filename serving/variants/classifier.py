@@ -1,0 +1,189 @@
+"""One variant: texts, or rows of tensors, to labels, in order.
+
+It does not know which variant a request should take (family.py) or how batches are formed.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Protocol, cast
+
+from serving.batching.coalescing import Answered
+from serving.batching.queue import Clock, Terms
+from serving.bundles.bundle import Bundle, VariantKey, key
+from serving.bundles.probabilities import (
+    labels_that_hold,
+    probabilities,
+)
+from serving.errors import InvalidField, TextTooLong
+from serving.inference.inputs import Item, Row, Text, chars
+from serving.inference.tokenizer import Tokenizer
+
+# About 0.2 ms of tokenization: less than handing it to a thread and back costs.
+_INLINE_CHARS = 1000
+_KINDS = {
+    str: "one text at a time",
+    tuple: "pairs of texts",
+    Row: "tensors, by the Open Inference Protocol",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The probabilities of one text, in the order of the labels, who gave them and what they took.
+
+    `logits` are the model's own, before `temperature` and softmax or sigmoid. `degraded` says that
+    a smaller variant than intended answered.
+    """
+
+    scores: list[float]
+    logits: list[float]
+    variant: str
+    version: str
+    temperature: float
+    truncated: bool
+    queue_s: float
+    engine_s: float
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What a model's scores are of."""
+
+    labels: list[str]
+    multi_label: bool
+
+    def labels_of(self, answer: Answer) -> list[str]:
+        """The labels that hold: the likeliest, or with multi_label all from 0.5 on."""
+        return labels_that_hold(self.labels, answer.scores, multi_label=self.multi_label)
+
+    def ranked(self, scores: Sequence[float]) -> list[dict[str, str | float]]:
+        """Every label with its score, the highest first, as most protocols say it."""
+        pairs = sorted(zip(scores, self.labels, strict=True), key=itemgetter(0), reverse=True)
+        return [{"label": label, "score": score} for score, label in pairs]
+
+
+@dataclass(frozen=True, slots=True)
+class Classified(Labelled):
+    """One variant's answers to a request's texts, in order, with what is to be measured of them.
+
+    `asked_s` is when tokenization began, on the classifier's clock; `turn_s` the fair time of the
+    texts' turn, None where nothing had to run.
+    """
+
+    variant: str
+    version: str
+    answers: list[Answer]
+    tokens: int
+    asked_s: float
+    tokenize_s: float
+    turn_s: float | None
+
+
+class Submits(Protocol):
+    """What a Classifier needs of the engines."""
+
+    async def submit(
+        self,
+        variant: VariantKey,
+        items: Sequence[Item],
+        terms: Terms,
+    ) -> list[Answered]:
+        """See Batcher.submit."""
+
+
+class Classifier:
+    """A bundle's tokenizer, its place in the batcher and its labels."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        tokenizer: Tokenizer | None,
+        batcher: Submits,
+        tokenizer_threads: Executor,
+        clock: Clock,
+    ) -> None:
+        self.manifest = bundle.manifest
+        self.key = key(bundle)
+        self._tokenizer = tokenizer
+        self._batcher = batcher
+        self._tokenizer_threads = tokenizer_threads
+        self._clock = clock
+        self._reads: type = (
+            Row if bundle.manifest.tensors else tuple if bundle.manifest.pairs else str
+        )
+        self._multi_label = bundle.manifest.problem_type == "multi_label"
+
+    async def classify(self, inputs: Sequence[Text | Row], terms: Terms) -> Classified:
+        """Answer all inputs or none.
+
+        Raises InvalidField when an input is not of the kind that the model reads, TextTooLong when
+        a text has too many tokens and is not to be truncated, and what Batcher.submit raises.
+        """
+        for index, each in enumerate(inputs):
+            self._refuse_other_kind(index, each)
+        started_s = self._clock()
+        items = await self._items(inputs)
+        tokenize_s = self._clock() - started_s
+        if not terms.truncate:
+            self._refuse_truncated(items)
+        answered = await self._batcher.submit(self.key, items, terms)
+        manifest = self.manifest
+        turns_s = [each.turn_s for each in answered if each.turn_s is not None]
+        return Classified(
+            labels=manifest.labels,
+            multi_label=self._multi_label,
+            variant=manifest.variant,
+            version=manifest.version,
+            answers=[
+                Answer(
+                    probabilities(manifest, answer.logits),
+                    answer.logits,
+                    manifest.variant,
+                    manifest.version,
+                    manifest.temperature,
+                    item.truncated,
+                    answer.queue_s,
+                    answer.engine_s,
+                )
+                for item, answer in zip(items, answered, strict=True)
+            ],
+            tokens=sum(item.length for item in items),
+            asked_s=started_s,
+            tokenize_s=tokenize_s,
+            turn_s=min(turns_s, default=None),
+        )
+
+    async def _items(self, inputs: Sequence[Text | Row]) -> Sequence[Item]:
+        if self._tokenizer is None:
+            return cast("Sequence[Row]", inputs)
+        texts = cast("Sequence[Text]", inputs)
+        if sum(map(chars, texts)) <= _INLINE_CHARS:
+            return self._tokenizer.encode(texts)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._tokenizer_threads, self._tokenizer.encode, texts)
+
+    def _refuse_other_kind(self, index: int, given: Text | Row) -> None:
+        if isinstance(given, self._reads):
+            return
+        wanted = _KINDS[self._reads]
+        raise InvalidField(
+            f"{self.manifest.variant} reads {wanted}",
+            field=f"texts[{index}]",
+            limit=wanted,
+            value=_KINDS[type(given)],
+        )
+
+    def _refuse_truncated(self, items: Sequence[Item]) -> None:
+        for index, item in enumerate(items):
+            if item.truncated:
+                raise TextTooLong(
+                    f"texts[{index}] has {item.full_length} tokens and {self.manifest.variant} "
+                    f"takes {self.manifest.max_length}: shorten it or send truncate: true",
+                    field=f"texts[{index}]",
+                    limit=self.manifest.max_length,
+                    value=item.full_length,
+                )

@@ -1,0 +1,1 @@
+"""Programs that measure: `python -m tests.benchmarks.NAME`. Their figures live in the docs."""

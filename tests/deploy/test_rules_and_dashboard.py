@@ -1,0 +1,221 @@
+"""Rules, alerts and dashboard against a real Prometheus that scrapes a real server under load."""
+
+import itertools
+import json
+import re
+import time
+from dataclasses import dataclass
+
+import httpx
+import pytest
+import yaml
+
+from serving.bundles.registry import read_registry
+from tests.support.bundles import write_registry
+from tests.support.cascades import write_cascade
+from tests.support.processes import ROOT, serving
+from tests.support.prometheus import JOB, LABELS, RULES, load, prometheus, promtool
+from tests.support.served_errors import served_errors
+
+UNIT_TESTS = ROOT / "tests" / "deploy" / "rules_test.yaml"
+GUIDE = (ROOT / "docs" / "operations.md").read_text()
+DASHBOARD = json.loads((ROOT / "helm" / "dashboard.json").read_text())
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+RULE_LIST = [
+    rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
+]
+ALERTS = {rule["alert"]: rule for rule in RULE_LIST if "alert" in rule}
+ADAPTER = yaml.safe_load((ROOT / "docs" / "prometheus-adapter.yaml").read_text())
+MAX_TEXTS = 64
+LOAD_S = 15
+RATE_S = 10
+
+
+def expression(target):
+    """As Grafana sends it."""
+    return (
+        target["expr"]
+        .replace("$__rate_interval", f"{RATE_S}s")
+        .replace("$namespace", LABELS["namespace"])
+        .replace("$job", JOB)
+    )
+
+
+def adapter_query(rule):
+    """As prometheus-adapter asks for the pods of a namespace."""
+    name = re.search(r'^(\w+)|__name__="(.+?)"', rule["seriesQuery"])
+    return (
+        rule["metricsQuery"]
+        .replace("<<.Series>>", name[1] or name[2])
+        .replace("<<.LabelMatchers>>", 'namespace="{namespace}",pod=~"{pod}"'.format(**LABELS))
+        .replace("<<.GroupBy>>", "pod")
+    )
+
+
+@dataclass(frozen=True)
+class Measured:
+    panels: dict
+    """(labels, value) by title and legend."""
+    recorded: dict
+    """The same by recording rule."""
+    signals: dict
+    """The same by the name of the metric that the autoscaler asks the adapter for."""
+    texts_per_s: float
+    """As the clients counted."""
+    page: str
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """One core, room for five requests and a queue of one large request: some are refused."""
+    scratch = tmp_path_factory.mktemp("measured")
+    registry = write_registry(scratch / "registry", scratch)
+    versions = {b.manifest.variant: b.manifest.version for b in read_registry(registry)["tone"]}
+    write_cascade(registry, versions)
+    settings = {"max_texts": MAX_TEXTS, "max_queue_texts": MAX_TEXTS, "max_requests": 5}
+    with (
+        serving(registry, threads=1, **settings) as server,
+        prometheus(server) as scraped,
+        load(server, MAX_TEXTS) as sent,
+    ):
+        time.sleep(LOAD_S)
+        now = time.time()
+        return Measured(
+            panels={
+                (panel["title"], target["legendFormat"]): scraped.numbers(expression(target), now)
+                for panel in PANELS
+                for target in panel["targets"]
+            },
+            recorded={
+                rule["record"]: scraped.numbers(rule["record"], now)
+                for rule in RULE_LIST
+                if "record" in rule
+            },
+            signals={
+                rule["name"]["as"]: scraped.numbers(adapter_query(rule), now)
+                for rule in ADAPTER["rules"]["custom"]
+            },
+            texts_per_s=sent.texts_per_s(now, RATE_S),
+            page=server.metrics(),
+        )
+
+
+def test_every_panel_has_a_number_for_a_server_under_load(measured):
+    for (title, legend), answers in measured.panels.items():
+        for labels, value in answers or [({}, float("nan"))]:
+            shown = re.sub(r"\{\{(\w+)\}\}", lambda m, of=labels: of.get(m[1], ""), legend)
+            print(f"{title:24} {shown:44} {value:.6g}")
+    assert [shown for shown, answers in measured.panels.items() if not answers] == []
+
+
+def test_legends_name_labels_that_the_answers_have(measured):
+    for (_, legend), answers in measured.panels.items():
+        for labels, _ in answers:
+            assert set(re.findall(r"\{\{(\w+)\}\}", legend)) <= set(labels), legend
+
+
+def test_the_dashboard_says_what_the_clients_saw(measured):
+    panels = measured.panels
+    by_status = {
+        labels["code"]: value for labels, value in panels["Requests by status", "{{code}}"]
+    }
+    shown = sum(value for _, value in panels["Texts by variant", "{{model}}/{{variant}}"])
+    refused = sum(value for _, value in panels["Refused by reason", "{{reason}}"])
+    ((_, error_ratio),) = panels["Error ratio", "failed or refused"]
+
+    assert shown == pytest.approx(measured.texts_per_s, rel=0.25)
+    assert by_status["429"] > 0
+    assert by_status["422"] > 0
+    assert refused == pytest.approx(by_status["429"])
+    assert error_ratio == pytest.approx(by_status["429"] / (by_status["429"] + by_status["200"]))
+    assert panels["Ready replicas", "ready"] == [({}, 1.0)]
+
+
+def test_every_recording_rule_has_a_number_for_a_server_under_load(measured):
+    assert [rule for rule, found in measured.recorded.items() if not found] == []
+
+
+def test_the_guides_adapter_rules_give_the_autoscaler_a_number_for_each_pod(measured):
+    assert set(measured.signals) == {"sizewise_requests_in_flight", "sizewise_queue_seconds"}
+    for found in measured.signals.values():
+        assert [labels for labels, _ in found] == [{"pod": LABELS["pod"]}]
+    ((_, queue_s),) = measured.signals["sizewise_queue_seconds"]
+    assert 0 < queue_s < 1
+
+
+def test_promtool_finds_nothing_wrong_with_the_metrics_page(measured):
+    checked = promtool("check", "metrics", given=measured.page)
+
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("http_processes", [0, 1])
+def test_a_server_that_drains_says_that_it_is_not_ready(tiny_registry, http_processes):
+    settings = {"http_processes": http_processes, "shutdown_delay_ms": 2000}
+    with serving(tiny_registry, **settings) as server:
+        assert "\nsizewise_ready 1.0\n" in server.metrics()
+        server.process.terminate()
+        until = time.monotonic() + 2
+        while httpx.get(f"{server.url}/health/ready").status_code == 200:
+            assert time.monotonic() < until
+        assert "\nsizewise_ready 0.0\n" in server.metrics()
+
+
+def test_every_failure_has_its_series_before_it_first_happens(tiny_registry):
+    statuses = {error.status for error in served_errors()}
+    failures = {status for status in statuses if status == 429 or status >= 500}
+    with serving(tiny_registry) as server:
+        page = server.metrics()
+
+    for status in failures:
+        labels = f'code="{status}",endpoint="/v1/classify",model="tone"'
+        assert f"sizewise_requests_total{{{labels}}} 0.0" in page
+
+
+def test_promtool_accepts_the_rules_and_their_unit_tests():
+    for command in (("check", "rules", RULES), ("test", "rules", UNIT_TESTS)):
+        checked = promtool(*command)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_every_alert_is_seen_to_fire_and_not_to_fire():
+    cases = [
+        check
+        for each in yaml.safe_load(UNIT_TESTS.read_text())["tests"]
+        for check in each["alert_rule_test"]
+    ]
+
+    assert {case["alertname"] for case in cases if case["exp_alerts"]} == set(ALERTS)
+    assert {case["alertname"] for case in cases if not case["exp_alerts"]} == set(ALERTS)
+
+
+def test_every_alert_has_its_section_in_the_guide_and_every_section_its_alert():
+    sections = re.findall(r"^### Alert: (\w+)$", GUIDE, re.MULTILINE)
+
+    assert sections == list(ALERTS)
+    for name, rule in ALERTS.items():
+        assert rule["annotations"]["runbook"] == f"docs/operations.md#alert-{name.lower()}"
+        assert set(rule["annotations"]) == {"summary", "description", "runbook"}
+        assert rule["labels"]["severity"] in {"page", "ticket"}
+
+
+def test_every_panel_says_what_it_means_in_which_unit():
+    assert DASHBOARD["uid"] == "sizewise"
+    for panel in PANELS:
+        assert len(panel["description"]) > 40, panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        for source in (panel, *panel["targets"]):
+            assert source["datasource"]["uid"] == "${datasource}", panel["title"]
+    assert len({panel["title"] for panel in PANELS}) == len(PANELS)
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+def test_panels_do_not_overlap():
+    taken = [
+        (panel["gridPos"]["x"] + dx, panel["gridPos"]["y"] + dy)
+        for panel in DASHBOARD["panels"]
+        for dx, dy in itertools.product(range(panel["gridPos"]["w"]), range(panel["gridPos"]["h"]))
+    ]
+
+    assert len(taken) == len(set(taken))
+    assert max(x for x, _ in taken) < 24

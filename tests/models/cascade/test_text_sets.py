@@ -1,0 +1,75 @@
+import json
+
+import pytest
+
+from models.cascade.text_sets import data_folder, read_halves, read_held_out
+from models.data.labelled import LabelSet
+from models.recipe import RecipeError
+from serving.bundles.bundle import file_sha256
+
+LABELS = LabelSet(("negative", "positive"), "single_label")
+
+
+def written(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def rows(count):
+    return [{"text": f"text {n}", "label": LABELS.names[n % 2]} for n in range(count)]
+
+
+def test_a_table_s_texts_are_halved_with_their_labels_and_equal_ones_count_once(tmp_path):
+    path = written(tmp_path / "traffic.jsonl", rows(40) + rows(3))
+
+    first, second = read_halves(path, LABELS, "accuracy")
+
+    assert len(first.texts) == len(second.texts) == 20
+    assert {*first.texts, *second.texts} == {row["text"] for row in rows(40)}
+    for half in (first, second):
+        assert half.truth[:, 1].tolist() == [int(text[5:]) % 2 == 1 for text in half.texts]
+    assert first.sha256 != second.sha256
+
+
+def test_agreement_needs_no_label(tmp_path):
+    path = tmp_path / "traffic.csv"
+    path.write_text("text\none\ntwo\n")
+
+    first, second = read_halves(path, LABELS, "agreement")
+
+    assert sorted(first.texts + second.texts) == ["one", "two"]
+    assert not first.truth.any()
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ({"text": "fine", "label": "odd"}, "line 2: 'odd' is not one of negative, positive"),
+        ({"text": " ", "label": "negative"}, "line 2: the text says nothing"),
+        ({"text": "fine"}, "no column 'label'"),
+    ],
+)
+def test_a_row_of_no_use_is_named(tmp_path, row, complaint):
+    path = written(tmp_path / "traffic.jsonl", [*rows(1), row])
+
+    with pytest.raises(RecipeError, match=complaint):
+        read_halves(path, LABELS, "accuracy")
+
+
+def test_a_split_comes_in_an_order_that_says_nothing(tmp_path):
+    about = {"labels": LABELS.names, "problem_type": LABELS.problem_type}
+    (tmp_path / "data.json").write_text(json.dumps(about))
+    path = written(
+        tmp_path / "test.jsonl", [{"text": f"text {n:03}", "labels": [n % 2]} for n in range(99)]
+    )
+
+    found = read_held_out(tmp_path, "test")
+
+    assert found.texts != sorted(found.texts)
+    assert found.truth[:, 1].tolist() == [int(text[5:]) % 2 == 1 for text in found.texts]
+    assert found.sha256 == file_sha256(path)
+
+
+def test_a_family_without_data_is_told_what_to_run(tmp_path):
+    with pytest.raises(RecipeError, match="run `python -m models data`"):
+        data_folder("tone", tmp_path)

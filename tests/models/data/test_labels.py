@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.data.labels import names_in
+from models.recipe import DataSection, RecipeError
+
+BINS = {"bad": (-4.0, -0.5), "so so": (-0.5, 0.5), "good": (0.5, 4.0)}
+
+
+def section(**keys):
+    return DataSection(files=("x.csv",), **keys)
+
+
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        ("good", "good"),
+        (" good ", "good"),
+        (3, "3"),
+        (3.0, "3"),
+        (True, "true"),
+        ("\u597d", "\u597d"),
+    ],
+)
+def test_a_cell_is_a_name_or_a_whole_number(cell, names):
+    assert names_in(cell, section(), "x.csv, line 2") == (names,)
+
+
+@pytest.mark.parametrize("cell", ["", "  ", None, 0.5, float("nan"), {"name": "good"}])
+def test_a_cell_that_names_nothing_is_refused(cell):
+    with pytest.raises(RecipeError, match=r"x\.csv, line 2: the label"):
+        names_in(cell, section(), "x.csv, line 2")
+
+
+def test_a_number_counts_through_the_recipe_s_labels_unless_they_are_numbers():
+    assert names_in("1", section(labels=("bad", "good")), "") == ("good",)
+    assert names_in(0, section(labels=("bad", "good")), "") == ("bad",)
+    assert names_in("1", section(labels=("2", "1")), "") == ("1",)
+    assert names_in("0", section(labels=("2", "1")), "") == ("0",)
+
+
+@given(st.integers(-500, 500).map(lambda hundredths: hundredths / 100))
+def test_a_rating_falls_into_the_upper_of_two_bins_that_touch_or_into_none(rating):
+    expected = np.digitize(rating, [-4.0, -0.5, 0.5, 4.0])
+    names = (None, ("bad",), ("so so",), ("good",), None if rating > 4 else ("good",))[expected]
+
+    assert names_in(rating, section(bins=BINS), "") == names
+    assert names_in(str(rating), section(bins=BINS), "") == names
+
+
+@pytest.mark.parametrize("cell", ["", "warm", None, float("nan"), True])
+def test_what_is_no_number_falls_into_no_bin(cell):
+    with pytest.raises(RecipeError, match="is no number"):
+        names_in(cell, section(bins=BINS), "")
+
+
+def test_several_labels_are_a_list_or_a_separated_string():
+    several = section(problem_type="multi_label", separator="|")
+
+    assert names_in("sun | rain|sun|", several, "") == ("rain", "sun")
+    assert names_in(["sun", "rain"], several, "") == ("rain", "sun")
+    assert names_in("", several, "") == ()
+    assert names_in([], several, "") == ()
+    with pytest.raises(RecipeError, match="no list"):
+        names_in(None, several, "")

@@ -1,0 +1,141 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.data.splits import Entry, assigned, divide, normalised
+from models.recipe import DataSection, RecipeError
+
+SECTION = DataSection(files=("x.csv",), validation_share=0.2, calibration_share=0.1, test_share=0.3)
+WITH_TEST_FILE = SECTION.model_copy(update={"splits": {"test": ("test.csv",)}})
+HELD_OUT = ("validation", "calibration", "test")
+
+texts = st.text("ab !?\u00c4\u00e4", max_size=4)
+names = st.sampled_from((None, ("bad",), ("good",)))
+entries = st.lists(
+    st.builds(
+        Entry,
+        text=texts,
+        names=names,
+        group=st.sampled_from([f"product {n}" for n in range(9)]),
+    )
+    | st.builds(Entry, text=texts, names=st.none(), group=st.none()),
+    max_size=60,
+)
+
+
+@given(entries)
+def test_no_text_is_in_two_splits_or_twice_in_one(given_entries):
+    splits, unlabelled = divide(given_entries, SECTION)
+
+    found = [normalised(entry.text) for rows in splits.values() for entry in rows]
+    found += [normalised(text) for text in unlabelled]
+    assert len(found) == len(set(found))
+
+
+@given(entries)
+def test_no_group_is_in_two_splits_nor_held_out_and_unlabelled(given_entries):
+    splits, unlabelled = divide(given_entries, SECTION)
+
+    groups = {}
+    for entry in given_entries:
+        groups.setdefault(normalised(entry.text), set()).add(entry.group)
+    for split, rows in splits.items():
+        for entry in rows:
+            assert split == assigned(entry.group, SECTION)
+    for text in unlabelled:
+        of_text = groups[normalised(text)] - {None}
+        assert not {assigned(group, SECTION) for group in of_text} & set(HELD_OUT)
+
+
+@given(entries)
+def test_labels_are_those_that_nobody_contradicts(given_entries):
+    splits, _ = divide(given_entries, SECTION)
+
+    said = {}
+    for entry in given_entries:
+        if entry.names is not None:
+            said.setdefault(normalised(entry.text), set()).add(entry.names)
+    expected = {text: answers.pop() for text, answers in said.items() if text and len(answers) == 1}
+    assert expected == {normalised(e.text): e.names for rows in splits.values() for e in rows}
+
+
+@given(entries, st.randoms())
+def test_the_order_of_the_texts_moves_none(given_entries, shuffled):
+    unique = list({normalised(entry.text): entry for entry in given_entries}.values())
+    reordered = list(unique)
+    shuffled.shuffle(reordered)
+
+    def placed(order):
+        splits, unlabelled = divide(order, SECTION)
+        return {split: set(rows) for split, rows in splits.items()}, set(unlabelled)
+
+    assert placed(unique) == placed(reordered)
+
+
+@given(st.lists(st.builds(Entry, texts, names, texts, st.sampled_from((None, "test")))))
+def test_a_text_of_a_test_file_is_in_no_other_split(given_entries):
+    splits, unlabelled = divide(given_entries, WITH_TEST_FILE)
+
+    tested = {normalised(e.text) for e in given_entries if e.split == "test" and e.names}
+    elsewhere = [e.text for split in SPLITS_BUT_TEST for e in splits[split]] + unlabelled
+    assert not tested & {normalised(text) for text in elsewhere}
+    assert all(entry.split == "test" or entry.text for entry in splits["test"])
+
+
+SPLITS_BUT_TEST = ("train", "validation", "calibration")
+
+
+def test_a_split_with_files_of_its_own_is_given_no_other_text():
+    groups = [f"product {n}" for n in range(4000)]
+
+    splits = [assigned(group, WITH_TEST_FILE) for group in groups]
+
+    assert splits.count("test") == 0
+    assert splits.count("validation") / 4000 == pytest.approx(0.2, abs=0.03)
+
+
+def test_a_group_in_the_files_of_two_splits_is_refused():
+    section = WITH_TEST_FILE.model_copy(update={"group": "author"})
+    rows = [
+        Entry("one", ("good",), "ann", None, "x.csv, line 2"),
+        Entry("two", ("bad",), "ann", "test", "test.csv, line 2"),
+    ]
+
+    with pytest.raises(RecipeError, match=r"test.csv, line 2: the group 'ann' .* x.csv, line 2"):
+        divide(rows, section)
+
+
+def test_shares_are_kept_and_another_seed_splits_otherwise():
+    groups = [f"product {n}" for n in range(4000)]
+
+    splits = [assigned(group, SECTION) for group in groups]
+    reseeded = SECTION.model_copy(update={"seed": "1"})
+
+    assert splits.count("test") / 4000 == pytest.approx(0.3, abs=0.03)
+    assert splits.count("train") / 4000 == pytest.approx(0.4, abs=0.03)
+    assert splits != [assigned(group, reseeded) for group in groups]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Great  Film!", "great film"),
+        ("\ufb01ne", "fine"),
+        ("STRASSE", "stra\u00dfe"),
+        ("...", "!"),
+    ],
+)
+def test_texts_that_differ_only_in_case_punctuation_or_compatibility_are_the_same(one, other):
+    assert normalised(one) == normalised(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("\u0915\u0940", "\u0915\u093e"),  # Hindi, which differ in a vowel sign
+        ("\u597d", "\u574f"),
+        ("\U0001f600", "\U0001f621"),
+    ],
+)
+def test_texts_of_other_words_signs_or_emoji_are_not_the_same(one, other):
+    assert normalised(one) != normalised(other)

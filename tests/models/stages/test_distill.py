@@ -1,0 +1,118 @@
+import json
+
+import pytest
+import torch
+
+from models.recipe import RecipeError
+from models.stages.distill import mask_word
+from models.training.architecture import head_size, load_classifier
+from models.training.knowledge_distillation import answers, soft_loss
+
+DISTILL = """
+[distill]
+layers = {layers}
+epochs = 8
+learning_rate = 5e-3
+batch_texts = 16
+temperature = 2.0
+hidden_weight = 1.0
+label_weight = 0.3
+"""
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
+
+
+def test_a_narrower_student_of_fewer_layers_and_words_learns_from_altered_copies(tone):
+    section = DISTILL.format(layers="[1]") + (
+        "width = 16\nintermediate = 32\nvocabulary_words = 105\naugmented_copies = 1\n"
+    )
+    folder = tone.make("narrow", section, ["distill"])
+
+    student, teacher = load_classifier(folder), load_classifier(tone.teacher)
+    config = student.config
+    assert (config.hidden_size, config.intermediate_size, config.num_hidden_layers) == (16, 32, 1)
+    assert head_size(config) == head_size(teacher.config)
+    assert config.max_position_embeddings == 32
+    assert config.vocab_size == 105
+    assert student.num_parameters() < teacher.num_parameters() / 3
+    assert tone.validated(folder) >= 0.9
+
+
+def test_the_cost_of_a_smaller_vocabulary_is_written_beside_the_weights(tone):
+    section = DISTILL.format(layers="[1]").replace("epochs = 8", "epochs = 1")
+    folder = tone.make("words", section + "vocabulary_words = 90\n", ["distill"])
+
+    about = json.loads((folder / "vocabulary.json").read_text())
+
+    assert about["words"] == 90
+    assert about["words_before"] > 90
+    for name in ("validation", "unlabelled"):
+        assert about[name]["tokens_per_text"] >= about[name]["tokens_per_text_before"]
+        assert 0 <= about[name]["words_split_more"] <= 1
+        assert about[name]["unknown_words"] == about[name]["unknown_words_before"] == 0
+
+
+def test_without_a_smaller_vocabulary_the_tokenizer_stays_as_it_is(tone):
+    section = DISTILL.format(layers="[0]").replace("epochs = 8", "epochs = 1")
+    folder = tone.make("whole", section, ["distill"])
+
+    assert (folder / "tokenizer.json").read_bytes() == (
+        tone.teacher / "tokenizer.json"
+    ).read_bytes()
+    assert not (folder / "vocabulary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("vocabulary_words = 10", "vocabulary_words: .* do not fit into 10 words"),
+        ("width = 24", "width 24 is not a multiple of the teacher's head size 16"),
+        ("width = 64", "width 64 is not .* up to its own width 32"),
+        ("intermediate = 65", "intermediate 65 is more than the teacher's 64"),
+    ],
+)
+def test_a_student_that_the_teacher_cannot_give_is_refused(tone, key, message):
+    with pytest.raises(RecipeError, match=message):
+        tone.make("refused", DISTILL.format(layers="[1]") + key, ["distill"])
+
+
+def test_a_layer_that_the_teacher_has_not_is_refused(tone):
+    with pytest.raises(RecipeError, match=r"layers: \[2\] are not all in the teacher"):
+        tone.make("refused", DISTILL.format(layers="[2]"), ["distill"])
+
+
+def test_the_masking_word_is_the_tokenizer_s_own(tone, tmp_path):
+    kind = {"model": {"type": "BPE", "vocab": {}}, "added_tokens": []}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(kind))
+
+    assert mask_word(tmp_path / "tokenizer.json") is None
+    assert mask_word(tone.teacher / "tokenizer.json") == "[MASK]"
+
+
+@pytest.mark.parametrize("problem_type", ["single_label", "multi_label"])
+def test_the_soft_loss_is_least_where_the_student_answers_as_the_teacher(problem_type):
+    taught = torch.tensor([[2.0, -1.0, 0.5], [-3.0, 0.1, 0.0]])
+    logits = torch.zeros_like(taught).requires_grad_()
+    optimizer = torch.optim.Adam([logits], lr=0.1)
+    loss = soft_loss(problem_type, 2.0)
+
+    for _ in range(400):
+        optimizer.zero_grad()
+        loss(logits, taught).backward()
+        optimizer.step()
+
+    link = torch.sigmoid if problem_type == "multi_label" else lambda x: torch.softmax(x, -1)
+    torch.testing.assert_close(link(logits), link(taught), atol=0.01, rtol=0)
+
+
+def test_the_teacher_s_answers_are_in_the_order_of_the_texts(tone):
+    teacher = load_classifier(tone.teacher)
+    encodings = [[2, 8, 3], [2, 9, 10, 11, 3], [2, 12, 3]]
+
+    found = answers(teacher, encodings, (0, 1))
+
+    assert found.hidden.shape == (3, 2, 32)
+    for row, ids in zip(found.logits, encodings, strict=True):
+        alone = answers(teacher, [ids])
+        torch.testing.assert_close(row, alone.logits[0], atol=1e-5, rtol=1e-4)
+        assert alone.hidden.shape == (1, 0, 32)

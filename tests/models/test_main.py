@@ -1,0 +1,96 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.__main__ import main
+from serving.bundles.registry import read_registry
+from tests.support.tiny_models import write_sources
+from tests.support.tiny_recipes import TEACHER
+
+ROOT = Path(__file__).parents[2]
+ALL = (sys.executable, "-m", "models", "all", "recipes")
+
+
+def test_a_broken_recipe_ends_with_status_2_and_one_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "odd.toml").write_text('family = "tone"\nflavour = 1\n')
+
+    assert main(["all", "odd.toml"]) == 2
+
+    refusal = capsys.readouterr().err
+    assert "flavour" in refusal
+    assert len(refusal.splitlines()) == 1
+
+
+def test_an_unusable_folder_is_not_imported(tmp_path, capsys):
+    options = ["--family", "f", "--variant", "v", "--registry", str(tmp_path / "registry")]
+
+    assert main(["import", str(tmp_path), *options]) == 2
+
+    assert "export the model to ONNX" in capsys.readouterr().err
+
+
+def test_an_unknown_command_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["prime"])
+
+    assert "invalid choice" in capsys.readouterr().err
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A user's folder: recipes/teacher.toml beside a table and a base model."""
+    sources = write_sources(tmp_path / "recipes")
+    recipe = TEACHER.replace("fetched:", "").replace("epochs = 12", "epochs = 2")
+    (sources / "teacher.toml").write_text(recipe)
+    return tmp_path
+
+
+def test_a_killed_build_goes_on_where_it_was(own):
+    options = {"cwd": own, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "text": True}
+
+    def built():
+        return subprocess.run(ALL, check=True, capture_output=True, **options).stdout
+
+    with subprocess.Popen(ALL, stdout=subprocess.PIPE, **options) as building:
+        told = list(iter(lambda: next(building.stdout), f"{_started('train', 2)}\n"))
+        building.kill()
+    assert f"{_started('data', 1)}\n" in told
+    assert not (own / "build" / "tone" / "teacher" / "train").exists()
+
+    resumed = built()
+
+    assert "teacher: data is up to date (1 of 5" in resumed
+    assert _started("train", 2) in resumed
+    (bundle,) = read_registry(own / "build" / "registry")["tone"]
+    assert f"Published build/registry/tone/teacher, version {bundle.manifest.version}" in resumed
+    again = built()
+    assert again.count(" is up to date (") == 5
+    assert "teacher: package is up to date (5 of 5, about " in again
+
+
+def _started(stage, number):
+    return f"teacher: {stage} ({number} of 5, more than 0 s left)"
+
+
+def test_one_stage_of_one_recipe_is_run_alone(own, monkeypatch, capsys):
+    monkeypatch.chdir(own)
+
+    assert main(["data", "recipes/teacher.toml"]) == 0
+
+    about = json.loads((own / "build" / "tone" / "teacher" / "data" / "data.json").read_text())
+    assert about["labels"] == ["negative", "positive"]
+    assert "Next: python -m models all recipes/teacher.toml" in capsys.readouterr().out
+    assert not (own / "build" / "tone" / "teacher" / "train").exists()
+
+
+def test_a_stage_whose_input_is_missing_says_what_to_run(own, monkeypatch, capsys):
+    monkeypatch.chdir(own)
+
+    assert main(["train", "recipes"]) == 2
+
+    assert "which is not there: run `python -m models all recipes`" in capsys.readouterr().err

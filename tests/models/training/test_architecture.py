@@ -1,0 +1,113 @@
+import pytest
+import torch
+
+from models.recipe import RecipeError
+from models.training.architecture import (
+    axes,
+    empty_classifier,
+    head_size,
+    importance,
+    intermediate_size,
+    layer_of,
+    load_classifier,
+    most_important,
+    resized,
+    rows_of_heads,
+    sliced,
+)
+from models.training.loop import padded
+from tests.support.tiny_architectures import write_classifier
+
+KNOWN = ("bert", "distilbert", "roberta", "electra")
+BATCH = padded([[2, 5, 9, 3], [2, 7, 3]])
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
+
+
+@pytest.fixture(params=KNOWN)
+def model(request, tmp_path):
+    return load_classifier(write_classifier(tmp_path / "it", request.param, ("bad", "good", "odd")))
+
+
+def test_every_axis_of_the_width_the_heads_and_the_units_is_found(model):
+    config = model.config
+    sizes = {
+        "width": config.hidden_size,
+        "heads": config.hidden_size,
+        "units": intermediate_size(config),
+        "words": config.vocab_size,
+        "positions": config.max_position_embeddings,
+    }
+
+    found = set()
+    for name, weight in model.named_parameters():
+        where = axes(name, config)
+        assert len(where) == weight.dim(), name
+        for axis, size in zip(where, weight.shape, strict=True):
+            assert axis is None or sizes[axis] == size, name
+            found.add((axis, layer_of(name)) if axis in ("heads", "units") else axis)
+    layers = range(config.num_hidden_layers)
+    assert {(kind, layer) for kind in ("heads", "units") for layer in layers} <= found
+    assert {"width", "words", "positions"} <= found
+
+
+def test_a_slice_that_keeps_everything_answers_as_the_model(model):
+    layers = tuple(range(model.config.num_hidden_layers))
+
+    same = sliced(model, resized(model.config), layers, {}).eval()
+
+    with torch.inference_mode():
+        torch.testing.assert_close(same(**BATCH).logits, model(**BATCH).logits)
+
+
+def test_heads_and_units_of_no_effect_can_go_without_a_change(model, tmp_path):
+    """Their output weights are zero, so that they score zero and nothing is lost without them."""
+    size, units = head_size(model.config), intermediate_size(model.config)
+    layers = tuple(range(model.config.num_hidden_layers))
+    idle_heads, idle_units = torch.arange(size), torch.arange(0, units, 2)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if axes(name, model.config) == ("width", "heads"):
+                weight[:, idle_heads] = 0
+            if axes(name, model.config) == ("width", "units"):
+                weight[:, idle_units] = 0
+    loss = torch.nn.functional.cross_entropy(model(**BATCH).logits, torch.tensor([0, 1]))
+
+    scores = importance(model, [loss])
+    kept = {}
+    for layer in layers:
+        assert not scores["heads", layer][0]
+        heads = most_important(scores["heads", layer], model.config.num_attention_heads - 1)
+        kept["heads", layer] = rows_of_heads(heads, size)
+        kept["units", layer] = most_important(scores["units", layer], units - len(idle_units))
+        assert not set(kept["units", layer].tolist()) & set(idle_units.tolist())
+    config = resized(
+        model.config,
+        heads=model.config.num_attention_heads - 1,
+        intermediate=units - len(idle_units),
+    )
+    small = sliced(model, config, layers, kept)
+    small.save_pretrained(tmp_path / "small")
+    again = load_classifier(tmp_path / "small")
+
+    with torch.inference_mode():
+        torch.testing.assert_close(again(**BATCH).logits, model(**BATCH).logits)
+    assert again.num_parameters() < model.num_parameters()
+
+
+def test_a_narrower_model_has_heads_of_the_same_size(model):
+    width = model.config.hidden_size // 2
+
+    small = empty_classifier(resized(model.config, width=width))
+
+    assert head_size(small.config) == head_size(model.config)
+    assert small(**BATCH).logits.shape == (2, 3)
+
+
+def test_a_layer_that_is_not_there_is_refused(model):
+    with pytest.raises(RecipeError, match="name layers that it has"):
+        sliced(model, resized(model.config, layers=1), (7,), {})
+
+
+def test_the_rows_of_heads_lie_together():
+    assert rows_of_heads(torch.tensor([0, 2]), 3).tolist() == [0, 1, 2, 6, 7, 8]

@@ -1,0 +1,111 @@
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from models.training.vocabulary import cost, trimmed, words_to_keep
+from tests.support.tiny_models import BAD, GOOD, SPECIAL, write_base
+
+LIMIT = 95
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    path = write_base(tmp_path_factory.mktemp("words") / "base") / "tokenizer.json"
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def small(tokenizer):
+    whole = Tokenizer.from_str(json.dumps(tokenizer))
+    used = [whole.encode(text).ids for text in ["a superb film"] * 3 + ["the plot was dull"]]
+    keep = words_to_keep(tokenizer, used, LIMIT)
+    return keep, trimmed(tokenizer, keep)
+
+
+def test_the_most_used_words_stay_and_unused_ones_go(small):
+    keep, result = small
+
+    vocabulary = result["model"]["vocab"]
+    assert len(keep) == len(vocabulary) == LIMIT
+    assert {*SPECIAL, "superb", "film", "dull", "the", "z", "##z"} <= set(vocabulary)
+    assert "[unused0]" not in vocabulary
+    assert "unseen" not in vocabulary
+
+
+def test_new_ids_are_consecutive_and_keep_the_order_of_the_old(tokenizer, small):
+    keep, result = small
+
+    old = tokenizer["model"]["vocab"]
+    assert [old[word] for word in result["model"]["vocab"]] == keep == sorted(keep)
+    assert list(result["model"]["vocab"].values()) == list(range(LIMIT))
+
+
+words = st.sampled_from((*GOOD, *BAD, "unseen", "filmz", "zebra9", "\u6f22", "caf\u00e9"))
+
+
+@settings(deadline=None)
+@given(st.lists(words, min_size=1))
+def test_no_word_becomes_unknown_while_there_is_room_and_special_tokens_stay(
+    tokenizer, small, text
+):
+    whole = Tokenizer.from_str(json.dumps(tokenizer))
+    cut = Tokenizer.from_str(json.dumps(small[1]))
+
+    before, after = whole.encode(" ".join(text)), cut.encode(" ".join(text))
+
+    assert after.tokens.count("[UNK]") == before.tokens.count("[UNK]")
+    assert (after.tokens[0], after.tokens[-1]) == ("[CLS]", "[SEP]")
+    assert [cut.token_to_id(token) for token in after.tokens] == after.ids
+
+
+def test_a_limit_without_room_for_the_characters_is_refused(tokenizer):
+    used = [Tokenizer.from_str(json.dumps(tokenizer)).encode("the plot was dull").ids]
+
+    with pytest.raises(ValueError, match="do not fit into 10 words"):
+        words_to_keep(tokenizer, used, 10)
+
+
+def test_a_vocabulary_that_is_no_wordpiece_is_refused():
+    bpe = {"model": {"type": "BPE", "vocab": {"a": 0}}, "added_tokens": []}
+
+    with pytest.raises(ValueError, match="only WordPiece vocabularies are trimmed, this is BPE"):
+        words_to_keep(bpe, [], 10)
+
+
+def test_the_cost_counts_words_that_fall_into_more_pieces(tokenizer):
+    letters = words_to_keep(tokenizer, [], 81)
+
+    same = cost(tokenizer, tokenizer, ["a superb film", "the plot"])
+    less = cost(tokenizer, trimmed(tokenizer, letters), ["a superb film", "the plot"])
+
+    assert same["words_split_more"] == 0
+    assert same["tokens_per_text"] == same["tokens_per_text_before"] == 2.5
+    assert less["words_split_more"] == 0.8  # all but the letter a
+    assert less["tokens_per_text"] == (1 + 6 + 4 + 3 + 4) / 2
+
+
+def test_the_cost_does_not_depend_on_the_tokenizer_s_padding_or_limit(tokenizer):
+    padding = {
+        "strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": None,
+        "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]",
+    }  # fmt: skip
+
+    padded = cost(tokenizer | {"padding": padding}, tokenizer, ["a superb film"])
+
+    assert padded["tokens_per_text_before"] == 3
+
+
+def test_characters_that_no_text_uses_give_way_to_used_words(tokenizer):
+    whole = Tokenizer.from_str(json.dumps(tokenizer))
+    used = [whole.encode("dull film").ids]
+    letters = set("dullfilm")
+
+    keep = words_to_keep(tokenizer, used, len(SPECIAL) + 2 * len(letters) + 2)
+
+    names = {index: word for word, index in tokenizer["model"]["vocab"].items()}
+    assert {names[index] for index in keep} == {
+        *SPECIAL, "dull", "film", *letters, *(f"##{letter}" for letter in letters)
+    }  # fmt: skip

@@ -1,0 +1,196 @@
+import json
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from serving.access.api_keys import Callers
+from serving.access.rate_limits import Limits, LimitUse
+from serving.errors import RateLimited, StartError, Unauthorized
+from serving.settings import Settings
+from tests.support.api_keys import write_callers
+from tests.support.processes import FRESH, ROOT, serving
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 1000.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@given(
+    st.floats(0.5, 50),
+    st.lists(st.tuples(st.floats(0, 3), st.integers(1, 40)), min_size=1, max_size=80),
+)
+@example(0.5000000000000001, [(0.9617972101574159, 12), (0.0, 1)])
+def test_no_caller_gets_more_texts_than_its_rate_and_one_request_beyond(rate, requests):
+    clock = Clock()
+    use, limits = LimitUse(clock), Limits(texts_per_s=rate)
+    began_s, texts, largest = clock.now_s, 0, 0
+    for wait_s, size in requests:
+        clock.now_s += wait_s
+        try:
+            use.enter("nightly", limits)
+        except RateLimited as refused:
+            clock.now_s += refused.retry_after_s
+            use.enter("nightly", limits)  # what Retry-After says is true
+        use.charge("nightly", size)
+        use.leave("nightly")
+        texts += size
+        largest = max(largest, size)
+
+        passed_s = clock.now_s - began_s
+        assert texts <= max(1.0, rate) + rate * passed_s + largest + 1e-6
+
+
+def test_requests_at_a_time_are_limited_and_leaving_makes_room():
+    use, limits = LimitUse(), Limits(max_requests=2)
+    use.enter("search", limits)
+    use.enter("search", limits)
+
+    with pytest.raises(RateLimited) as refused:
+        use.enter("search", limits)
+    use.enter("other", limits)
+    use.leave("search")
+    use.enter("search", limits)
+
+    assert (refused.value.field, refused.value.limit, refused.value.value) == (
+        "max_requests", 2, 3,
+    )  # fmt: skip
+
+
+def test_a_key_is_known_by_its_hash_alone(tmp_path):
+    path = tmp_path / "callers.json"
+    headers = write_callers(path, search={})["search"]
+    callers = Callers(Settings(callers=path, api_key="correct-horse"))
+
+    def name(authorization):
+        return callers.identify({b"authorization": authorization.encode()}).name
+
+    assert name(headers["Authorization"]) == "search"
+    assert name("Bearer correct-horse") == ""
+    assert headers["Authorization"].removeprefix("Bearer ") not in path.read_text()
+    for wrong in ("", "Bearer", "Bearer x", headers["Authorization"].replace("Bearer", "Basic")):
+        with pytest.raises(Unauthorized):
+            name(wrong)
+
+
+HASHED = f'"key_sha256": "{0:064}"'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "Invalid JSON"),
+        ("[]", "should be an object"),
+        ('{"a": {}}', "a.key_sha256: Field required"),
+        ('{"a": {"key_sha256": "xyz"}}', "a.key_sha256"),
+        (f'{{"a": {{{HASHED}, "texts_per_s": 0}}}}', "a.texts_per_s"),
+        (f'{{"a": {{{HASHED}, "urgency": 8}}}}', "a.urgency"),
+        (f'{{"a": {{{HASHED}, "rps": 8}}}}', "a.rps"),
+        (f'{{"a": {{{HASHED}}}, "b": {{{HASHED}}}}}', "the same key"),
+    ],
+)
+def test_a_wrong_file_of_callers_is_refused_in_one_sentence(tmp_path, text, said):
+    (tmp_path / "callers.json").write_text(text)
+
+    with pytest.raises(StartError, match="SIZEWISE_CALLERS") as refused:
+        Callers(Settings(callers=tmp_path / "callers.json"))
+
+    assert said in refused.value.detail
+
+
+def test_the_command_makes_a_key_and_its_entry():
+    made = subprocess.run(
+        [sys.executable, "-m", "serving", "key", "search"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert len(made.stdout.strip()) >= 43
+    assert '{"search": {"key_sha256": "' in made.stderr
+    assert made.stdout.strip() not in made.stderr
+
+
+@pytest.mark.parametrize("http_processes", [0, 2])
+def test_each_caller_has_its_own_limits_whichever_process_answers(
+    tmp_path, tiny_registry, http_processes
+):
+    path = tmp_path / "callers.json"
+    headers = write_callers(path, search={}, nightly={"texts_per_s": 5})
+    with serving(tiny_registry, callers=path, http_processes=http_processes) as server:
+        body = {"texts": ["good"]}
+        nobody = server.classify(body)
+        nightly = [server.classify(body, headers=headers["nightly"]) for _ in range(12)]
+        search = [server.classify(body, headers=headers["search"]) for _ in range(12)]
+        page = server.metrics()
+        large = {"texts": ["good"] * 11}
+        time.sleep(1)
+        paid_later = [server.classify(large, headers=headers["nightly"]) for _ in range(2)]
+        lines = server.log().splitlines()
+
+    refused = [answer for answer in nightly if answer.status_code == 429]
+    assert nobody.status_code == 401
+    assert 5 <= 12 - len(refused) <= 8
+    assert refused[0].json()["code"] == "rate_limited"
+    assert refused[0].json()["field"] == "texts_per_s"
+    assert int(refused[0].headers["Retry-After"]) >= 1
+    assert {answer.status_code for answer in search} == {200}
+    assert f'sizewise_rejected_total{{reason="rate_limited"}} {len(refused)}.0' in page
+    assert [answer.status_code for answer in paid_later] == [200, 429]
+    assert callers_in(lines) == {"", "search", "nightly"}
+
+
+def callers_in(lines):
+    logged = [json.loads(line) for line in lines if line.startswith("{")]
+    return {each["caller"] for each in logged if each.get("path") == "/v1/classify"}
+
+
+def test_a_changed_file_counts_without_a_restart_and_a_wrong_one_changes_nothing(
+    tmp_path, tiny_registry
+):
+    path = tmp_path / "callers.json"
+    first = write_callers(path, search={})["search"]
+    body = {"texts": ["good"]}
+    with serving(tiny_registry, callers=path, scan_ms=100) as server:
+        second = write_callers(path, search={})["search"]
+        for _ in range(100):
+            if server.classify(body, headers=second).status_code == 200:
+                break
+            time.sleep(0.1)
+        revoked = server.classify(body, headers=first)
+        path.write_text("{")
+        time.sleep(0.5)
+        kept = server.classify(body, headers=second)
+        said = server.log()
+
+    assert (revoked.status_code, kept.status_code) == (401, 200)
+    assert "the callers stay as they were" in said
+
+
+@pytest.mark.parametrize("http_processes", [0, 1])
+def test_who_leaves_is_not_counted_any_more(tmp_path, tiny_registry, http_processes):
+    path = tmp_path / "callers.json"
+    headers = write_callers(path, search={"max_requests": 2})["search"] | FRESH
+    long = {"texts": [f"good {n} film" * 5 for n in range(250)], "truncate": True}
+    with serving(tiny_registry, callers=path, http_processes=http_processes) as server:
+
+        def ask(timeout_s):
+            return httpx.post(
+                f"{server.url}/v1/classify", json=long, headers=headers, timeout=timeout_s
+            )
+
+        with ThreadPoolExecutor(8) as clients:
+            for _ in range(5):
+                for leaving in [clients.submit(ask, 0.01) for _ in range(8)]:
+                    leaving.exception()
+        time.sleep(1)
+        answers = [ask(30) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200] * 3

@@ -1,0 +1,75 @@
+import os
+
+import pytest
+
+from serving.inference.cpu import has_vnni, usable_cores
+
+HERE = len(os.sched_getaffinity(0))
+
+
+@pytest.fixture
+def cgroup(tmp_path):
+    def make(files, membership):
+        for name, content in files.items():
+            path = tmp_path / "cgroup" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        (tmp_path / "membership").write_text(membership)
+        return usable_cores(tmp_path / "cgroup", tmp_path / "membership")
+
+    return make
+
+
+def test_without_a_quota_the_affinity_mask_counts(cgroup):
+    assert cgroup({"cpu.max": "max 100000"}, "0::/\n") == HERE
+    assert cgroup({}, "") == HERE
+
+
+def test_a_quota_rounds_down_to_whole_cores_and_never_to_none(cgroup):
+    assert cgroup({"cpu.max": "150000 100000"}, "0::/\n") == 1
+    assert cgroup({"cpu.max": "20000 100000"}, "0::/\n") == 1
+    assert cgroup({"cpu.max": "99900000 100000"}, "0::/\n") == HERE
+
+
+def test_a_parents_quota_counts_too(cgroup):
+    files = {"pod/cpu.max": "100000 100000", "pod/container/cpu.max": "max 100000"}
+
+    assert cgroup(files, "0::/pod/container\n") == 1
+
+
+def test_version_one_of_cgroups_is_understood(cgroup):
+    files = {
+        "cpu,cpuacct/pod/cpu.cfs_quota_us": "100000",
+        "cpu,cpuacct/pod/cpu.cfs_period_us": "100000",
+    }
+
+    assert cgroup(files, "4:memory:/pod\n3:cpu,cpuacct:/pod\n") == 1
+
+
+def test_the_affinity_mask_of_this_process_counts():
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "vnni"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512_vnni\n", True),
+        ("flags\t\t: fpu avx2 avx_vnni\n", True),
+        ("flags\t\t: fpu avx2 avx512f\n", False),
+        ("Features\t: fp asimd\n", False),
+    ],
+)
+def test_vnni_is_read_from_the_processor_s_flags(tmp_path, cpuinfo, vnni):
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\n{cpuinfo}")
+
+    assert has_vnni(path) is vnni
+
+
+def test_a_machine_that_does_not_say_has_no_vnni(tmp_path):
+    assert not has_vnni(tmp_path / "missing")

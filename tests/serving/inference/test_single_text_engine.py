@@ -1,0 +1,49 @@
+from threading import Barrier, Thread
+
+from serving.inference.single_text_engine import LoneTexts
+
+
+class Seen:
+    packed = True
+    example = None
+
+    def __init__(self, slots, barrier=None):
+        self.slots = slots
+        self.batches = []
+        self._barrier = barrier
+
+    def run(self, batch):
+        self.batches.append(batch)
+        if self._barrier:
+            self._barrier.wait()
+            self._barrier.wait()
+        return batch
+
+
+def test_a_text_that_comes_alone_takes_the_wide_engine_and_a_batch_does_not():
+    many, one = Seen(slots=2), Seen(slots=1)
+    engine = LoneTexts(many, one)
+
+    engine.run([[1]])
+    engine.run([[1], [2]])
+    engine.run([[3]])
+
+    assert one.batches == [[[1]], [[3]]]
+    assert many.batches == [[[1], [2]]]
+    assert engine.slots == 2
+
+
+def test_a_text_beside_another_run_does_not_take_cores_from_it():
+    barrier = Barrier(2, timeout=10)
+    many, one = Seen(slots=2), Seen(slots=1, barrier=barrier)
+    engine = LoneTexts(many, one)
+    first = Thread(target=engine.run, args=([[1]],), daemon=True)
+    first.start()
+    barrier.wait()
+
+    engine.run([[2]])
+
+    barrier.wait()
+    first.join(10)
+    assert one.batches == [[[1]]]
+    assert many.batches == [[[2]]]

@@ -1,0 +1,54 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.variants.brownout import Brownout
+
+LIMIT_S = 0.25
+LOOKS = st.lists(
+    st.tuples(st.floats(0, 3), st.floats(0, 1), st.integers(0, 4)), min_size=1, max_size=200
+)
+
+
+@given(LOOKS)
+def test_steps_stay_within_the_ladder_and_move_by_one(looks):
+    brownout, now_s, before, changed_s = Brownout(LIMIT_S), 0.0, 0, None
+    for pause_s, wait_s, most in looks:
+        now_s += pause_s
+        assert 0 <= brownout.look(now_s, wait_s, most) <= most
+        moved = brownout.steps - before
+        assert abs(moved) <= 1
+        if moved > 0:
+            assert wait_s > LIMIT_S
+            assert changed_s is None or now_s - changed_s >= LIMIT_S
+        if moved < 0:
+            assert wait_s <= LIMIT_S / 4
+            assert now_s - changed_s >= 1.0
+        changed_s = now_s if moved else changed_s
+        before = brownout.steps
+
+
+def test_it_goes_down_while_the_wait_is_long_and_up_again_when_it_was_long_calm():
+    brownout = Brownout(LIMIT_S)
+
+    down = [brownout.look(n * 0.1, 1.0, 3) for n in range(10)]
+    between = [brownout.look(1.0 + n * 0.1, 0.1, 3) for n in range(50)]
+    up = [brownout.look(6.0 + n * 0.1, 0.0, 3) for n in range(50)]
+
+    assert down == sorted(down)
+    assert (down[0], down[-1]) == (1, 3)
+    assert set(between) == {3}
+    assert up == sorted(up, reverse=True)
+    assert up[-1] == 0
+
+
+def test_a_step_up_that_does_not_last_makes_it_more_patient():
+    brownout, now_s, patience_s = Brownout(LIMIT_S), 0.0, []
+    for _ in range(8):
+        while brownout.look(now_s, 1.0, 1) == 0:
+            now_s += 0.01
+        began_s = now_s
+        while brownout.look(now_s, 0.0, 1) == 1:
+            now_s += 0.01
+        patience_s.append(round(now_s - began_s))
+
+    assert patience_s == [1, 2, 4, 8, 16, 30, 30, 30]

@@ -1,0 +1,94 @@
+"""Real server processes for the tests."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+SETTINGS: dict[str, object] = {}
+"""What every server gets unless a test says otherwise."""
+# Lets the same text be work each time that it is sent.
+FRESH = {"Cache-Control": "no-cache"}
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen
+    url: str
+    log_path: Path
+
+    def log(self):
+        return self.log_path.read_text()
+
+    def classify(self, body, **kwargs):
+        return httpx.post(f"{self.url}/v1/classify", json=body, timeout=30, **kwargs)
+
+    def metrics(self):
+        return httpx.get(f"{self.url}/metrics").text
+
+    def stop(self):
+        """The exit status after SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def clean_environ():
+    return {k: v for k, v in os.environ.items() if not k.startswith("SIZEWISE_")}
+
+
+@contextlib.contextmanager
+def serving(registry, *, wait_ready=True, program="serving", environ=(), **settings):
+    """A server process on a free port; `settings` are SIZEWISE_ names in lower case."""
+    port = settings.pop("port", None) or free_port()
+    given = {"registry": registry, "port": port, **SETTINGS, **settings}
+    variables = {f"SIZEWISE_{name.upper()}": str(value) for name, value in given.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        log_path = Path(folder) / "log"
+        with log_path.open("w") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", program],
+                cwd=ROOT,
+                env=clean_environ() | variables | dict(environ),
+                stdout=log,
+                stderr=log,
+            )
+        running = Running(process, f"http://127.0.0.1:{port}", log_path)
+        try:
+            if wait_ready:
+                wait_until_ready(running)
+            yield running
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def wait_until_ready(running, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{running.url}/health/ready").status_code == 200:
+                return
+        if running.process.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise AssertionError(f"the server did not become ready:\n{running.log()}")

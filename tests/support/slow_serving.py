@@ -1,0 +1,37 @@
+"""`python -m tests.support.slow_serving`: the real server over an engine that takes its time.
+
+SLOW_LOAD_S and SLOW_BATCH_S say how long, in seconds; the variant `wide` takes half as long again.
+SLOW_SHARE adds this share of each run.
+"""
+
+import os
+import time
+
+from serving.inference.ort_engine import OrtEngine
+from tests.support.null_serving import serve
+
+BATCH_S = float(os.environ.get("SLOW_BATCH_S", "0"))
+SHARE = float(os.environ.get("SLOW_SHARE", "0"))
+LOAD_S = float(os.environ.get("SLOW_LOAD_S", "0"))
+
+
+class SlowEngine:
+    def __init__(self, bundle, resources):
+        time.sleep(LOAD_S)
+        self._engine = OrtEngine(bundle, resources)
+        self._batch_s = BATCH_S * (1.5 if bundle.manifest.variant == "wide" else 1)
+        self.slots = self._engine.slots
+        self.packed = self._engine.packed
+        self.example = self._engine.example
+
+    def run(self, batch):
+        time.sleep(self._batch_s)
+        started_s = time.perf_counter()
+        logits = self._engine.run(batch)
+        if SHARE:
+            time.sleep(SHARE * (time.perf_counter() - started_s))
+        return logits
+
+
+if __name__ == "__main__":
+    serve(SlowEngine)
