@@ -9,7 +9,7 @@ from models.data.labelled import read_labels
 from models.data.sources import place
 from models.pipeline import Job
 from models.recipe import RecipeError
-from models.training.pretrained import config_of, check_length, copy_tokenizer, labels_of
+from models.training.pretrained import check_length, config_of, copy_tokenizer, labels_of
 
 
 def run(job: Job) -> None:
