@@ -1,6 +1,6 @@
-"""Every error a client or an operator can see: status, code and remedy in one place.
+"""Every error that a client or an operator can see, with its status and code.
 
-It does not know how an error is sent; app.py does that, with one handler for the base class.
+server/app.py sends them, with one handler for the base class.
 
 SizewiseError
 ├── ServedError                           sent to a client as problem+json
@@ -18,7 +18,7 @@ SizewiseError
 │   │   ├── UnsupportedMediaType     415  unsupported_media_type
 │   │   ├── InvalidField             422  invalid_field
 │   │   └── TextTooLong              422  text_too_long
-│   ├── CapacityError                     the request is fine, the moment is not
+│   ├── CapacityError                     the request is valid; try again later
 │   │   ├── Overloaded               429  overloaded
 │   │   ├── RateLimited              429  rate_limited
 │   │   ├── NotReady                 503  not_ready
@@ -26,7 +26,7 @@ SizewiseError
 │   │   └── DeadlineMissed           504  deadline_missed
 │   └── InternalError                500  internal_error: a bug in the server
 │       └── EngineFailed             500  engine_failed
-└── StartError                            stops the start with exit status 2
+└── StartError                            ends the start with exit status 2
     └── BundleError                       a bundle or a registry is broken
 """
 
@@ -68,13 +68,13 @@ class ServedError(SizewiseError):
         self.retry_after_s = retry_after_s
 
     def sentence(self) -> str:
-        """All that problem+json would say, for protocols that have one string for it."""
+        """The content of the problem+json body as one string, for protocols that send a string."""
         parts = {"field": self.field, "limit": self.limit, "value": self.value}
         said = ", ".join(f"{name}: {part}" for name, part in parts.items() if part is not None)
         return f"{self.title}: {self.detail}" + (f" ({said})" if said else "")
 
     def rename(self, old: str, new: str) -> None:
-        """Call the field `old`, or a part of it, as the protocol calls it."""
+        """Rename the field `old`, or an item of it, to what the protocol calls it."""
         if self.field and (self.field == old or self.field.startswith(f"{old}[")):
             self.field = new + self.field.removeprefix(old)
             self.detail = self.detail.replace(f"{old}[", f"{new}[")
@@ -157,13 +157,13 @@ class InvalidField(ClientError):
 
 
 class TextTooLong(ClientError):
-    """A text is longer than the model or the server takes."""
+    """A text exceeds the length limit of the model or of the server."""
 
     status, code, title = 422, "text_too_long", "A text is too long"
 
 
 class CapacityError(ServedError):
-    """The request is fine; the server cannot answer it at this moment."""
+    """The request is valid, but the server cannot answer it now."""
 
 
 class Overloaded(CapacityError):
@@ -191,7 +191,7 @@ class Draining(CapacityError):
 
 
 class DeadlineMissed(CapacityError):
-    """The answer would come after the deadline, so the work is not begun."""
+    """The answer would miss the deadline, so the work was not started."""
 
     status, code, title = 504, "deadline_missed", "The deadline would be missed"
 
@@ -203,7 +203,7 @@ class InternalError(ServedError):
 
 
 class EngineFailed(InternalError):
-    """The inference engine raised, answered nonsense or did not come back."""
+    """The inference engine raised, returned an invalid result or did not return."""
 
     status, code, title = 500, "engine_failed", "The inference engine failed"
 

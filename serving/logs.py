@@ -1,7 +1,4 @@
-"""Logging: one JSON object a line on stdout, one line a request.
-
-It does not know what is worth saying; each caller does.
-"""
+"""Logging: JSON Lines on stdout, one line for each request."""
 
 import logging
 import sys
@@ -13,7 +10,7 @@ LOGGER = logging.getLogger("sizewise")
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object on one line."""
+    """Format a log record as one JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line without a line break."""
@@ -48,6 +45,6 @@ def configure_logs() -> None:
 
 
 def log(event: str, **fields: object) -> None:
-    """Write one line at level info, past the machinery of `logging`, which costs five times it."""
+    """Write one line at level info, bypassing `logging`, which costs five times as much."""
     sys.stdout.write(json_line(time.time(), "info", LOGGER.name, event, fields) + "\n")
     sys.stdout.flush()

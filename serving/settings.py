@@ -1,7 +1,4 @@
-"""Every knob of the server: default, range, unit and meaning, read from SIZEWISE_* variables.
-
-It does not know what the knobs are used for.
-"""
+"""The server's settings: default, range, unit and meaning, read from SIZEWISE_* variables."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -40,137 +37,149 @@ class Settings(BaseModel):
     registry: tuple[Path, ...] = Field(
         (SHIPPED_REGISTRY,),
         min_length=1,
-        description="Folder of families, `<family>/<variant>/` bundles; or several, with commas.",
+        description="Registry folder of `<family>/<variant>/` bundles; separate several by commas.",
     )
     variants: tuple[str, ...] = Field(
-        (), description="Names of the variants to load, with commas between; all when empty."
+        (), description="Variants to load, separated by commas; empty loads all."
     )
     default_model: str = Field(
         "",
         max_length=128,
-        description="Family that answers who names none; needed where there are several and a "
-        "protocol cannot name one.",
+        description="Family for requests without a model; required if there are several families "
+        "and a client's protocol cannot name one.",
     )
-    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the engine runs.")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Device that runs the models.")
     engine: Literal["auto", "onnxruntime", "openvino"] = Field(
         "auto",
-        description="What runs the graphs; `auto` measures on this machine and takes the fastest "
-        "whose answers agree with ONNX Runtime's.",
+        description="Inference engine; `auto` measures the engines on this machine and uses the "
+        "fastest whose answers agree with ONNX Runtime's.",
     )
     threads: int = Field(
-        0, ge=0, le=1024, description="CPU cores to use; 0 takes the cgroup quota and affinity."
+        0, ge=0, le=1024, description="CPU cores to use; 0 follows the cgroup quota and affinity."
     )
     http_processes: int = Field(
         0,
         ge=0,
         le=256,
-        description="Processes that take connections and tokenize, in front of the one with the "
-        "engines; 0 does all in one process, which on few cores is the fastest.",
+        description="HTTP processes that accept connections and tokenize, in front of the engine "
+        "process; 0 runs everything in one process, which is fastest on a few cores.",
     )
     gpu_memory_bytes: int = Field(
         0,
         ge=0,
         le=1 << 40,
-        description="Most GPU memory for each variant, in bytes; 0 sets no limit.",
+        description="Maximum GPU memory of each variant, in bytes; 0 sets no limit.",
     )
     grpc_port: int = Field(
-        0, ge=0, le=65535, description="TCP port of the V2 protocol over gRPC; 0 has none."
+        0, ge=0, le=65535, description="TCP port of the V2 protocol over gRPC; 0 disables it."
     )
-    admin_port: int = Field(0, ge=0, le=65535, description="TCP port of the admin API; 0 has none.")
+    admin_port: int = Field(
+        0, ge=0, le=65535, description="TCP port of the admin API; 0 disables it."
+    )
     admin_key: SecretStr | None = Field(
-        None, min_length=8, description="The admin API wants `Authorization: Bearer <key>`."
+        None,
+        min_length=8,
+        description="Key that the admin API requires as `Authorization: Bearer <key>`.",
     )
     api_key: SecretStr | None = Field(
         None, min_length=8, description="When set, `/v1/*` wants `Authorization: Bearer <key>`."
     )
     callers: Path | None = Field(
         None,
-        description="JSON file of callers, each with the hash of its key and its limits: "
-        "`python -m serving key NAME` makes one.",
+        description="JSON file of callers, each with the hash of its API key and its limits; "
+        "`python -m serving key NAME` makes an entry.",
     )
     max_body_bytes: int = Field(
-        1_048_576, ge=1024, le=1 << 30, description="Largest request body, in bytes."
+        1_048_576, ge=1024, le=1 << 30, description="Maximum size of a request body, in bytes."
     )
-    max_texts: int = Field(256, ge=1, le=65_536, description="Most texts in one request.")
+    max_texts: int = Field(
+        256, ge=1, le=65_536, description="Maximum number of texts in one request."
+    )
     max_text_chars: int = Field(
-        20_000, ge=1, le=10_000_000, description="Longest text, in characters, before tokenization."
+        20_000,
+        ge=1,
+        le=10_000_000,
+        description="Maximum length of a text before tokenization, in characters.",
     )
     max_requests: int = Field(
-        1024, ge=1, le=1_000_000, description="Most requests in the server at a time; then 429."
+        1024,
+        ge=1,
+        le=1_000_000,
+        description="Maximum number of requests in progress; more get 429.",
     )
     max_queue_texts: int = Field(
         2048,
         ge=1,
         le=1_000_000,
-        description="Most texts of one caller that wait for one variant; then 429.",
+        description="Maximum number of queued texts of one caller for one variant; more get 429.",
     )
     memory_bytes: int = Field(
         0,
         ge=0,
         le=1 << 50,
-        description="Most memory for loaded families, in bytes; beyond it the least recently asked "
-        "are unloaded until they are asked again; 0 sets no limit.",
+        description="Maximum memory of loaded families, in bytes; beyond it the least recently "
+        "used families are unloaded, and reloaded on demand; 0 sets no limit.",
     )
     cache_texts: int = Field(
         0,
         ge=0,
         le=100_000_000,
-        description="Most texts whose answers are kept for who asks again (some 0.5 kB each); "
-        "0 keeps none.",
+        description="Maximum number of cached results (about 0.5 kB each); 0 disables the cache.",
     )
     max_batch_tokens: int = Field(
         32_768,
         ge=16,
         le=1_048_576,
-        description="Most padded tokens in one batch; the size "
-        "within it is chosen by measurement at warm-up.",
+        description="Maximum number of tokens in one batch, padding included; warm-up measures the "
+        "best size within it.",
     )
     default_deadline_ms: int = Field(
-        10_000, ge=1, le=600_000, description="Deadline of a request that names none, in ms."
+        10_000, ge=1, le=600_000, description="Deadline of requests that set none, in ms."
     )
     brownout_ms: int = Field(
         250,
         ge=0,
         le=600_000,
-        description="Predicted wait from which on smaller variants stand in for `auto`, in ms; "
-        "0 never lets them.",
+        description="Predicted queue time above which smaller variants answer for `auto`, in ms; "
+        "0 disables brownout.",
     )
     max_deadline_ms: int = Field(
-        60_000, ge=1, le=600_000, description="Longest deadline a request may ask for, in ms."
+        60_000, ge=1, le=600_000, description="Maximum deadline that a request may set, in ms."
     )
     body_timeout_ms: int = Field(
-        10_000, ge=10, le=600_000, description="Longest wait for a request's body, in ms."
+        10_000, ge=10, le=600_000, description="Maximum time to receive a request body, in ms."
     )
     engine_timeout_ms: int = Field(
         30_000,
         ge=100,
         le=600_000,
-        description="A batch that runs longer marks the engine as dead, in ms.",
+        description="Maximum run time of a batch, in ms; beyond it the engine counts as dead.",
     )
     shutdown_delay_ms: int = Field(
         500,
         ge=0,
         le=600_000,
-        description="After SIGTERM: how long readiness is false before the listener closes, in ms.",
+        description="Time between SIGTERM, which makes the server unready, and the closing of the "
+        "listener, in ms.",
     )
     drain_ms: int = Field(
         15_000,
         ge=100,
         le=600_000,
-        description="After the listener has closed: longest wait for accepted requests, in ms.",
+        description="Maximum time to answer accepted requests after the listener closes, in ms.",
     )
 
     scan_ms: int = Field(
         5_000,
         ge=100,
         le=3_600_000,
-        description="How often to look for new or changed bundles in the registry, in ms.",
+        description="Interval between scans of the registry for new or changed bundles, in ms.",
     )
     trace_endpoint: str = Field(
         "",
         pattern=r"^(https?://[^/\s]+.*)?$",
-        description="OpenTelemetry collector to send traces to by OTLP over HTTP, e.g. "
-        "http://otel-collector:4318; none when empty. OTEL_* variables refine it.",
+        description="OpenTelemetry collector that receives traces (OTLP over HTTP), e.g. "
+        "http://otel-collector:4318; empty disables tracing. OTEL_* variables apply.",
     )
 
     @field_validator("variants", "registry", mode="before")
@@ -192,7 +201,7 @@ class Settings(BaseModel):
 
 
 def read_settings(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
-    """Settings from an environment, and the names that Kubernetes injected and that are ignored.
+    """Read the settings from an environment; also return the ignored names Kubernetes injected.
 
     Raises StartError naming the variable and what is wrong with it.
     """
@@ -214,7 +223,7 @@ def read_settings(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
 
 
 def settings_table() -> str:
-    """The settings as a Markdown table; README.md holds it and a test compares."""
+    """The settings as a Markdown table, for the documentation."""
     rows = ["| variable | default | range | meaning |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
         bounds = {type(rule).__name__: rule for rule in field.metadata}

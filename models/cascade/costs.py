@@ -17,7 +17,7 @@ from models.evaluation.predictions import Answerer
 from models.evaluation.statistics import Floats
 
 _ROUNDS = 3
-_LONE_TEXTS = 200
+_SINGLE_TEXTS = 200
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -44,7 +44,7 @@ def measured(loaded: Mapping[str, Answerer], texts: Sequence[str]) -> Costs:
             rounds.append([spent[name] for name in names])
         alone = []
         for answerer in loaded.values():
-            alone.append(answerer.alone_s(texts[:_LONE_TEXTS]))
+            alone.append(answerer.alone_s(texts[:_SINGLE_TEXTS]))
             bar.update()
     return Costs(np.median(rounds, axis=0), np.stack(alone))
 

@@ -1,7 +1,4 @@
-"""Who may ask: API keys by their hash, each with its limits and its urgency, from a watched file.
-
-It does not know what is asked, nor how far a limit is used up: that is limits.py.
-"""
+"""API keys, kept as hashes, each with a rate limit and an urgency, from a watched file."""
 
 import asyncio
 import hashlib
@@ -24,7 +21,7 @@ _KEY_BYTES = 32
 
 
 class Entry(BaseModel):
-    """One caller of the file; see README.md."""
+    """One caller in the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -35,12 +32,12 @@ class Entry(BaseModel):
 
 
 class CallersFile(RootModel[dict[Name, Entry]]):
-    """By the caller's name."""
+    """The file: callers by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks; `urgency` is usual for its requests and the most that one may ask for."""
+    """A caller; `urgency` is the default of its requests and the most urgent that they may set."""
 
     name: str = ""
     urgency: int = 3
@@ -48,10 +45,10 @@ class Caller:
 
 
 class Callers:
-    """Those of `SIZEWISE_CALLERS`, and whoever has `SIZEWISE_API_KEY`; anybody without either."""
+    """The callers of `SIZEWISE_CALLERS` and `SIZEWISE_API_KEY`; without either, anyone may call."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises StartError when the file is wrong."""
+        """Read the file. Raises StartError if it is invalid."""
         self._settings = settings
         self._text = b""
         self._by_hash: Mapping[bytes, Caller] = {}
@@ -60,10 +57,10 @@ class Callers:
             self._by_hash = self._parse(self._text)
 
     def identify(self, headers: Mapping[bytes, bytes]) -> Caller:
-        """Whose key ASGI's `headers` hold. Raises Unauthorized.
+        """Find the caller by the API key in ASGI's `headers`. Raises Unauthorized.
 
-        Keys are 256 random bits, so that one SHA-256 is enough to keep (no salt, no stretching:
-        there is nothing to guess); all hashes are compared, each in constant time.
+        Keys are 256 random bits, so a plain SHA-256 is enough (a salt or stretching protects only
+        guessable secrets); every hash is compared, each in constant time.
         """
         api_key = self._settings.api_key
         if api_key is None and not self._settings.callers:
@@ -79,7 +76,7 @@ class Callers:
         return found[0]
 
     async def watch(self) -> None:
-        """Take a changed file every `scan_ms`, for ever; a wrong one changes nothing."""
+        """Reload the file when it changes, checking every `scan_ms`; an invalid file is ignored."""
         path = self._settings.callers
         while path:
             await asyncio.sleep(self._settings.scan_ms / 1e3)
@@ -90,9 +87,12 @@ class Callers:
                 self._text = text
                 self._by_hash = self._parse(text)
             except StartError as error:
-                log("the callers stay as they were", reason=error.detail)
+                log("callers not reloaded", reason=error.detail)
             else:
-                log("callers", names=sorted(caller.name for caller in self._by_hash.values()))
+                log(
+                    "callers reloaded",
+                    names=sorted(caller.name for caller in self._by_hash.values()),
+                )
 
     def _parse(self, text: bytes) -> Mapping[bytes, Caller]:
         try:
@@ -117,7 +117,7 @@ _ANYBODY = Caller()
 
 
 def new_key(name: str) -> tuple[str, str]:
-    """A key for a caller, and its entry for the file."""
+    """Make a key for a caller; return the key and the caller's entry for the file."""
     key = secrets.token_urlsafe(_KEY_BYTES)
     entry = {name: {"key_sha256": _hash(key.encode()).hex()}}
     return key, json.dumps(entry)

@@ -1,7 +1,4 @@
-"""How far each caller has used up its limits: a token bucket of texts, and requests at a time.
-
-It does not know who a caller is, nor where its request comes in.
-"""
+"""Rate limits by caller: a token bucket of texts, and a bound on concurrent requests."""
 
 import time
 from collections.abc import Callable
@@ -9,20 +6,20 @@ from dataclasses import dataclass
 
 from serving.errors import RateLimited
 
-# Of the clock's and the bucket's floats: who comes when Retry-After says must not be refused.
+# Rounding of the clock and the bucket: a caller that waits for Retry-After must not be refused.
 _ROUNDING = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Texts a second on average, and requests at a time; None is without limit."""
+    """Average texts per second, and concurrent requests; None means no limit."""
 
     texts_per_s: float | None = None
     max_requests: int | None = None
 
     @property
     def any(self) -> bool:
-        """Whether there is one."""
+        """Whether any limit is set."""
         return self.texts_per_s is not None or self.max_requests is not None
 
 
@@ -30,24 +27,24 @@ class Limits:
 class _Use:
     requests: int = 0
     texts: float = 0.0
-    """What may be sent now; below 0 after a large request, which is paid off before the next."""
+    """Texts left in the bucket; negative after a large request, until it has refilled."""
     filled_s: float = -float("inf")
 
 
 class LimitUse:
-    """Of all callers. A bucket holds what a second brings, at least one text."""
+    """The usage of all callers. A bucket holds one second's worth of texts, at least one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Nobody has used anything."""
+        """Start with no usage."""
         self._clock = clock
         self._uses: dict[str, _Use] = {}
 
     def enter(self, caller: str, limits: Limits) -> None:
-        """One more request comes in, of one text or more. Raises RateLimited when it may not."""
+        """Admit a request of at least one text. Raises RateLimited."""
         use = self._uses.setdefault(caller, _Use())
         if limits.max_requests is not None and use.requests >= limits.max_requests:
             raise RateLimited(
-                f"{use.requests} requests of {caller} are being answered: wait for one",
+                f"{caller} has {use.requests} requests in progress: wait for one to finish",
                 field="max_requests",
                 limit=limits.max_requests,
                 value=use.requests + 1,
@@ -58,7 +55,7 @@ class LimitUse:
             if use.texts < 1 - _ROUNDING:
                 missing_s = (1 - use.texts) / limits.texts_per_s
                 raise RateLimited(
-                    f"{caller} has used up its texts: see Retry-After",
+                    f"{caller} has used up its texts per second: retry after the Retry-After delay",
                     field="texts_per_s",
                     limit=limits.texts_per_s,
                     retry_after_s=1 + int(missing_s),
@@ -67,11 +64,11 @@ class LimitUse:
         use.requests += 1
 
     def charge(self, caller: str, texts: int) -> None:
-        """A request that has entered has so many texts (>= 1)."""
+        """Charge an admitted request for its texts (>= 1)."""
         self._uses[caller].texts -= texts - 1
 
     def leave(self, caller: str) -> None:
-        """A request that has entered is over."""
+        """End an admitted request."""
         self._uses[caller].requests -= 1
 
     def _fill(self, use: _Use, texts_per_s: float) -> None:

@@ -1,7 +1,4 @@
-"""The bundle: a folder with one exported classifier and the manifest.json that describes it.
-
-It does not know where bundles are kept (registry.py) or how they are run (engine.py).
-"""
+"""The bundle: a folder with one exported classifier and its manifest.json."""
 
 import hashlib
 import json
@@ -24,7 +21,7 @@ MODEL_NAME = "model.onnx"
 TOKENIZER_NAME = "tokenizer.json"
 CONFIG_NAME = "config.json"
 OPENVINO_NAMES = ("model.xml", "model.bin")
-"""OpenVINO's own format, in place of model.onnx."""
+"""OpenVINO's own format, instead of model.onnx."""
 CARD_NAME = "README.md"
 JUDGED_SPLIT = "test"
 VERSION_HEX_DIGITS = 16
@@ -45,7 +42,7 @@ class BundleFile(Frozen):
 
 
 class TensorInput(Frozen):
-    """One input of a model that reads no text; `shape` is that of one row, without the batch."""
+    """One input of a model that reads tensors; `shape` excludes the batch dimension."""
 
     name: Annotated[str, Field(min_length=1)]
     datatype: Datatype
@@ -53,16 +50,16 @@ class TensorInput(Frozen):
 
 
 class Manifest(Frozen):
-    """manifest.json: what the classifier is. How to run it is not said here but in Settings.
+    """manifest.json: what the classifier is. Settings say how to run it.
 
-    It reads one text, with `pairs` two at a time, or with `tensors` rows of numbers and then has
-    no tokenizer and the `max_length` 1.
+    A classifier reads a text, with `pairs` a pair of texts, or with `tensors` rows of numbers;
+    then it has no tokenizer and `max_length` is 1.
 
     `version` is the content hash of everything that decides an answer (files, labels, problem type,
     length limit, padding, temperature, pairs, tensors). Logits are divided by `temperature`
-    before they become probabilities; another engine than ONNX Runtime may differ from its logits
-    by `logit_tolerance`. `parent` names the variant that it was made from; `recipe` is
-    the recipe's own content; `build_seconds` has the time of each stage.
+    before they become probabilities. The logits of other engines may differ from those of ONNX
+    Runtime by `logit_tolerance`. `parent` is the variant that this one was made from, `recipe`
+    the content of its recipe, and `build_seconds` the duration of each stage.
     """
 
     format_version: Literal[1] = FORMAT_VERSION
@@ -103,11 +100,11 @@ class Manifest(Frozen):
 
     @property
     def judged(self) -> Evaluation | None:
-        """What it scored on the split that variants are compared by; None if never evaluated."""
+        """The evaluation on the split that compares variants; None before any evaluation."""
         return self.evaluations.get(JUDGED_SPLIT)
 
     def content_version(self) -> str:
-        """The first 16 hex digits of the sha256 over all that decides an answer."""
+        """The first 16 hex digits of the sha256 of everything that determines an answer."""
         decisive: dict[str, Any] = {
             "files": {
                 name: file.sha256 for name, file in sorted(self.files.items()) if name != CARD_NAME
@@ -135,7 +132,7 @@ class Bundle:
 
     @property
     def model_path(self) -> Path:
-        """The ONNX graph, or OpenVINO's where there is one."""
+        """The ONNX graph, or OpenVINO's own file if the bundle has one."""
         path = self.folder / OPENVINO_NAMES[0]
         return path if path.is_file() else self.folder / MODEL_NAME
 
@@ -152,9 +149,9 @@ def file_sha256(path: Path) -> str:
 
 
 def write_manifest(folder: Path, **fields: Any) -> Manifest:
-    """Describe the files in `folder` and write manifest.json beside them.
+    """Describe the files in `folder` and write manifest.json next to them.
 
-    `fields` are Manifest's, without `version`, `bytes` and `files`, which are computed here.
+    `fields` are those of Manifest except `version`, `bytes` and `files`, which are computed.
     Raises BundleError when a file is missing, a field is wrong or config.json disagrees.
     """
     paths = sorted(p for p in folder.iterdir() if p.is_file() and p.name != MANIFEST_NAME)
@@ -170,7 +167,7 @@ def write_manifest(folder: Path, **fields: Any) -> Manifest:
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Parse the manifest of a bundle; the files themselves are checked by `verify`.
+    """Parse the manifest of a bundle; `verify` checks the files.
 
     Raises BundleError when the manifest is missing or wrong.
     """
@@ -191,7 +188,7 @@ def verify(bundle: Bundle) -> None:
         if not path.is_file():
             raise BundleError(f"{path} is missing: publish the bundle again")
         if path.stat().st_size != expected.bytes or file_sha256(path) != expected.sha256:
-            raise BundleError(f"{path} is not what its manifest says: publish the bundle again")
+            raise BundleError(f"{path} does not match its manifest: publish the bundle again")
     _check_config(bundle.folder, bundle.manifest)
 
 

@@ -1,7 +1,4 @@
-"""A family's cascade.json: which variants are asked in turn, and when an answer is sure enough.
-
-It does not know how its thresholds were found (models/cascade.py), nor how a variant is asked.
-"""
+"""A family's cascade.json: its stages, and the confidence that makes an answer final."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -20,14 +17,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Temperature(Frozen):
-    """Confidence is that of logits divided by `temperature` (Guo et al. 2017)."""
+    """Confidence of the logits divided by `temperature` (Guo et al. 2017)."""
 
     kind: Literal["temperature"] = "temperature"
     temperature: Annotated[float, Field(gt=0)]
 
 
 class Isotonic(Frozen):
-    """From each raw confidence of `confidences`, ascending, on, the share of `right` answers."""
+    """Isotonic regression: from `confidences[i]` up, the share `right[i]` of answers is right."""
 
     kind: Literal["isotonic"] = "isotonic"
     confidences: Annotated[list[Share], Field(min_length=1)]
@@ -44,9 +41,9 @@ class Isotonic(Frozen):
 class Stage(Frozen):
     """One variant of a cascade.
 
-    Its answer counts where its calibrated confidence is at least `threshold`; the last stage's
-    always does. `reach` is the expected share of all texts that it is asked, `accuracy` that of the
-    cascade if it ended here, on the texts that the cascade was judged by.
+    Its answer is final if its calibrated confidence reaches `threshold`; that of the last stage
+    always is. `reach` is the expected share of texts that get here, `accuracy` that of a cascade
+    ending here, on the test split.
     """
 
     variant: Name
@@ -57,25 +54,25 @@ class Stage(Frozen):
     accuracy: Estimate
 
     def sure(self, logits: Sequence[float], *, multi_label: bool) -> bool:
-        """Whether one text's answer counts."""
+        """Whether the answer to one text is final."""
         if self.threshold is None:
             return True
         return confidence(logits, self.calibration, multi_label=multi_label) >= self.threshold
 
 
 class Reference(Frozen):
-    """The variant that the cascade must not lose against."""
+    """The variant that the guarantee compares with."""
 
     variant: Name
     version: str
 
 
 class Target(Frozen):
-    """What is guaranteed: with probability `confidence` the expected loss is at most `max_loss`.
+    """The guarantee: with probability `confidence` the expected loss is at most `max_loss`.
 
-    The loss of `agreement` is the share of texts that are answered otherwise than by the reference;
-    that of `accuracy` is the reference's accuracy less the cascade's. With `each_label` it holds
-    for the texts of each label: the true one, or for agreement the reference's.
+    For `agreement`, loss is the share of texts answered differently from the reference; for
+    `accuracy`, the accuracy of the reference minus that of the cascade. With `each_label` the
+    bound holds for the texts of each label: the true label, or for agreement the reference's.
     """
 
     loss: Literal["accuracy", "agreement"]
@@ -85,9 +82,9 @@ class Target(Frozen):
 
 
 class Expected(Frozen):
-    """Of the cascade and of the reference alone, on the machine that calibrated.
+    """Cost and latency of the cascade and of the reference, on the calibrating machine.
 
-    `cost_s` is core seconds a text in full batches; the quantiles are of a text that comes alone.
+    `cost_s` is in core seconds per text in full batches; quantiles are those of single texts.
     """
 
     cost_s: Annotated[float, Field(gt=0)]
@@ -102,12 +99,11 @@ class Expected(Frozen):
 class Cascade(Frozen):
     """cascade.json.
 
-    `bound` is the upper bound of the loss at the target's confidence from `n` texts, of which
-    `loss` is what was seen; with `each_label` both are the worst label's. `disagreement` is with
-    the reference, and `escalation` the share that the first stage does not answer, on the same
-    texts, with 95 % intervals. `versus` compares with the reference on the texts that it was judged
-    by. Texts were run `batch_texts` a batch. The hashes are of the texts by which candidates were
-    ordered, tested and judged.
+    `loss` was observed on `n` texts; `bound` is its upper bound at the target's confidence. With
+    `each_label` both are those of the worst label. `disagreement` with the reference and
+    `escalation`, the share that the first stage passes on, come from the same texts, with 95 %
+    intervals. `versus` compares with the reference on the test split. Texts ran in batches of
+    `batch_texts`. The hashes identify the texts that ordered, tested and judged the candidates.
     """
 
     format_version: Literal[1] = 1
@@ -135,16 +131,16 @@ class Cascade(Frozen):
         if any(stage.calibration is None for stage in earlier):
             raise ValueError("every stage but the last has a calibration")
         if len({stage.variant for stage in self.stages}) < len(self.stages):
-            raise ValueError("a variant is asked twice")
+            raise ValueError("a variant appears twice")
         if self.bound > self.target.max_loss:
             raise ValueError("the bound exceeds the target: there is no guarantee")
         return self
 
     @property
     def allowed_disagreement(self) -> float:
-        """More than this share of answers that differ from the reference's breaks the guarantee.
+        """The largest share of answers that may differ from the reference's under the guarantee.
 
-        For accuracy, more than calibration leaves possible.
+        For accuracy, the upper end of the calibrated interval.
         """
         if self.target.loss == "agreement" and not self.target.each_label:
             return self.target.max_loss
@@ -152,7 +148,7 @@ class Cascade(Frozen):
 
     @property
     def escalations(self) -> float:
-        """Expected times that a text is handed on."""
+        """Expected number of escalations per text."""
         return sum(stage.reach for stage in self.stages[1:])
 
 
@@ -162,9 +158,9 @@ def confidence(
     *,
     multi_label: bool,
 ) -> float:
-    """How sure one text's answer is: its probability, or with `multi_label` the least sure label's.
+    """The confidence of one answer: its probability, or with `multi_label` its least sure label's.
 
-    Without a calibration the model's own.
+    Without a calibration it is the model's own.
     """
     tempered = calibration.temperature if isinstance(calibration, Temperature) else 1.0
     scores = (sigmoid if multi_label else softmax)(logits, tempered)
@@ -175,17 +171,17 @@ def confidence(
 
 
 def check_cascade(cascade: Cascade, manifests: Mapping[str, Manifest]) -> None:
-    """Raises BundleError when a cascade is stale: made for other versions than these, by variant.
+    """Raise BundleError if a cascade is stale, that is, made for other versions.
 
-    `manifests` are of the variants that are served.
+    `manifests` are those of the served variants, by name.
     """
     for stage in cascade.stages:
         served = manifests.get(stage.variant)
         if served is None or (served.family, served.version) != (cascade.family, stage.version):
-            there = f"version {served.version} of {served.family}" if served else "no such variant"
+            there = f"{served.family} {served.version}" if served else "no such variant"
             raise BundleError(
-                f"{CASCADE_NAME} is stale: it is for {cascade.family}/{stage.variant} "
-                f"{stage.version} and there is {there}: run `python -m models cascade` again"
+                f"{CASCADE_NAME} is stale: it was made for {cascade.family}/{stage.variant} "
+                f"{stage.version}, the registry has {there}: run `python -m models cascade` again"
             )
     kinds = {
         (tuple(manifests[stage.variant].labels), manifests[stage.variant].problem_type)

@@ -22,7 +22,7 @@ class Estimate(Frozen):
 
 
 class LabelScore(Frozen):
-    """How one label is found; `texts` have it in truth."""
+    """Precision, recall and F1 of one label; `texts` is how many texts have it."""
 
     precision: float
     recall: float
@@ -31,10 +31,10 @@ class LabelScore(Frozen):
 
 
 class Paired(Frozen):
-    """This variant against another on the same texts: McNemar's exact test (1947).
+    """This variant compared with another on the same texts: McNemar's exact test (1947).
 
-    `better` texts only this one gets right, `worse` only the other; `difference` is this one's
-    accuracy minus the other's.
+    `better` counts texts that only this variant gets right, `worse` those that only the other
+    does; `difference` is this variant's accuracy minus the other's.
     """
 
     better: int
@@ -53,15 +53,15 @@ class Band(Frozen):
 
 
 class Evaluation(Frozen):
-    """What a bundle scored on one split of `n` texts.
+    """The scores of a bundle on one split of `n` texts.
 
-    A text is right when its label is, or with multi_label when all its labels are; `accuracy`,
-    `agreement` (with the teacher) and `batch_flips` (answers that change with batch-mates and
-    padding) are shares of texts. Calibration error, Brier score (1950) and negative log-likelihood
-    (nats a text) are of the tempered probabilities, `uncalibrated_error` of the raw ones.
-    `confusion[i][j]` counts texts of label i answered j, for single_label only. `versus` has the
-    teacher and the parent by name. `texts_per_second` is offline, on all cores of the machine that
-    evaluated.
+    A text counts as right if its label is, or with multi_label if all its labels are; `accuracy`,
+    `agreement` (with the teacher) and `batch_flips` (answers that change with the rest of the
+    batch and its padding) are shares of texts. Calibration error, Brier score (1950) and negative
+    log-likelihood (nats per text) are those of the tempered probabilities, `uncalibrated_error`
+    that of the raw ones. `confusion[i][j]` counts texts of label i answered with j, for
+    single_label only. `versus` compares with the teacher and the parent, by name.
+    `texts_per_second` was measured offline, on all cores of the evaluating machine.
     """
 
     split_sha256: Sha256

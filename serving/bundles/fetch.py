@@ -1,7 +1,4 @@
-"""Brings a family's bundles from wherever fsspec reaches into a local registry, once or for ever.
-
-It does not know how bundles are run, nor what else lies there.
-"""
+"""Mirror a family's bundles from any URL that fsspec reads into a local registry."""
 
 import fcntl
 import shutil
@@ -28,12 +25,12 @@ def follow(
     variants: Sequence[str] = (),
     cache: Path | None = None,
 ) -> NoReturn:
-    """`fetch` every `every_s` seconds, for ever; what fails is logged and tried again."""
+    """Call `fetch` every `every_s` seconds; failures are logged and retried."""
     while True:
         try:
             fetch(url, target, variants=variants, cache=cache)
         except (StartError, OSError) as error:
-            log("not fetched now", reason=str(error))
+            log("fetch failed", reason=str(error))
         time.sleep(every_s)
 
 
@@ -43,13 +40,13 @@ def fetch(
     """Publish the bundles of the folder `url` as the family `target`, every sha256 verified.
 
     `url` is any that fsspec knows (`s3://`, `gs://`, `abfs://`, `hf://`, `https://`, `file://`);
-    credentials come from its own environment variables. `variants` are all when empty. Versions
-    beside come too, and then the family's own files as they are there, or are not (traffic.json,
-    policy.json, cascade.json). What `target` holds already is not
-    downloaded again, nor is what `cache` holds, a folder shared with others; one fetches while the
-    others wait for it.
-    Raises StartError when the URL cannot be read, BundleError when a bundle is not whole or not of
-    the family that `target` names.
+    credentials come from its own environment variables. `variants` empty means all. Inactive
+    versions are mirrored too, then the family's own files (traffic.json, policy.json,
+    cascade.json): those that are gone at the source are removed. Nothing that `target` or `cache`
+    already holds is downloaded again; `cache` is a folder shared between processes, of which one
+    downloads while the others wait.
+    Raises StartError if the URL cannot be read, BundleError if a bundle is broken or belongs to
+    another family than `target` names.
     """
     with _reading(url):
         files, root = fsspec.core.url_to_fs(url)
@@ -78,7 +75,7 @@ def fetch(
                 _download(files, f"{root}/{name}", manifest, kept / name)
             _publish(kept / name, target)
     if not any(target.glob(f"*/{MANIFEST_NAME}")):
-        raise StartError(f"{url} holds no bundle: name the folder of a family")
+        raise StartError(f"{url} holds no bundle: give the URL of a family's folder")
     for name in FAMILY_NAMES:
         text = _read(files, f"{root}/{name}") if name in listed else None
         _mirror(target / name, text)
@@ -93,7 +90,7 @@ def _mirror(path: Path, text: bytes | None) -> None:
 
 @contextmanager
 def _reading(url: str) -> Iterator[None]:
-    """Whatever a store raises, each its own errors, is a StartError."""
+    """Turn whatever a store raises into a StartError."""
     try:
         yield
     except Exception as error:
@@ -110,10 +107,10 @@ def _read(files: Any, path: str) -> bytes | None:
 
 
 def _download(files: Any, root: str, manifest: bytes, folder: Path) -> None:
-    """A whole bundle in `folder`, unless it is there; its manifest is written last."""
+    """Download a bundle to `folder` unless it is there; the folder appears when it is complete."""
     known = folder / MANIFEST_NAME
     if known.is_file() and known.read_bytes() == manifest:
-        log("fetched before", folder=str(folder))
+        log("already fetched", folder=str(folder))
         return
     shutil.rmtree(folder, ignore_errors=True)
     staged = folder.with_name(f".{folder.name}.staged")
@@ -139,7 +136,7 @@ def _publish(folder: Path, target: Path) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One at a time, whichever process or container; the kernel lets go when its holder dies."""
+    """Hold a lock across processes and containers; the kernel releases it if the holder dies."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

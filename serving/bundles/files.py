@@ -17,13 +17,13 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Frozen(BaseModel):
-    """What a file says: nothing more than its fields, and for good."""
+    """The content of a file: immutable, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def parse(model: type[Parsed], text: str, where: Path | str) -> Parsed:
-    """What a file says. Raises BundleError naming the file and the field."""
+    """Parse the text of a file. Raises BundleError naming the file and the field."""
     try:
         return model.model_validate_json(text)
     except ValidationError as error:

@@ -1,18 +1,15 @@
-"""Logits to probabilities, for one text. Pure.
-
-It does not know which labels they are of.
-"""
+"""Convert the logits of one text to probabilities. Pure."""
 
 import math
 from collections.abc import Sequence
 
 from serving.bundles.bundle import Manifest
 
-_HOLDS_FROM = 0.5
+_THRESHOLD = 0.5
 
 
 def softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
-    """Probabilities that sum to 1, from one text's finite logits (temperature: Guo et al. 2017)."""
+    """Probabilities that sum to 1, from finite logits (temperature: Guo et al. 2017)."""
     largest = max(logits)
     exponentials = [math.exp((logit - largest) / temperature) for logit in logits]
     total = sum(exponentials)
@@ -20,20 +17,20 @@ def softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
 
 
 def sigmoid(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
-    """Independent probabilities, from one text's finite logits."""
+    """Independent probabilities, from finite logits."""
     return [0.5 * (1.0 + math.tanh(0.5 * logit / temperature)) for logit in logits]
 
 
 def probabilities(manifest: Manifest, logits: Sequence[float]) -> list[float]:
-    """One text's, in the order of the labels, from its finite logits."""
+    """The probabilities of one text in label order, from its finite logits."""
     function = sigmoid if manifest.problem_type == "multi_label" else softmax
     return function(logits, manifest.temperature)
 
 
-def labels_that_hold(
+def predicted_labels(
     labels: Sequence[str], scores: Sequence[float], *, multi_label: bool
 ) -> list[str]:
-    """The likeliest, or with multi_label all from 0.5 on."""
+    """The most probable label, or with multi_label every label from 0.5 up."""
     if multi_label:
-        return [label for label, score in zip(labels, scores, strict=True) if score >= _HOLDS_FROM]
+        return [label for label, score in zip(labels, scores, strict=True) if score >= _THRESHOLD]
     return [labels[scores.index(max(scores))]]

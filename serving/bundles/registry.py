@@ -1,6 +1,6 @@
-"""The registry: a folder `<family>/<variant>/` of bundles, read by serving and filled by models.
+"""The registry: `<family>/<variant>/` folders of bundles, published atomically.
 
-It does not know what a bundle's files mean or how they are run.
+A folder `<variant>@NAME` is an inactive version: traffic.json can name it.
 """
 
 import ctypes
@@ -19,16 +19,16 @@ POLICY_NAME = "policy.json"
 FAMILY_NAMES = (TRAFFIC_NAME, POLICY_NAME, CASCADE_NAME)
 BESIDE = "@"
 PREVIOUS = f"{BESIDE}previous"
-# Of renameat2(2).
+# Constants of renameat2(2).
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What lies in registries: by family, its folder, its bundles and the text of its own files.
+    """The content of registries, by family: its folder, its bundles and the text of its own files.
 
-    These are traffic.json, policy.json and cascade.json, by name, as far as they are there.
-    `refused` has, by path, why something cannot be read.
+    Those are traffic.json, policy.json and cascade.json, as far as they exist. `refused` maps each
+    unreadable path to the reason.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
@@ -38,9 +38,9 @@ class Found:
 
 
 def scan(registries: Iterable[Path], variants: Collection[str] = ()) -> Found:
-    """All bundles of registries, or of the variants so named, versions beside included.
+    """Find all bundles of registries, or those of `variants`, inactive versions included.
 
-    A family lies in one of them; of two with its name the first counts.
+    If two registries hold a family of the same name, the first one counts.
     Raises BundleError when a folder is missing.
     """
     found = Found()
@@ -53,7 +53,7 @@ def scan(registries: Iterable[Path], variants: Collection[str] = ()) -> Found:
         for family in _subfolders(folder):
             if family.name in found.folders:
                 known = found.folders[family.name]
-                found.refused[str(family)] = f"{known} is a family of this name: rename one"
+                found.refused[str(family)] = f"{known} is a family of the same name: rename one"
             else:
                 found.folders[family.name] = family
                 _scan_family(family, variants, found)
@@ -79,17 +79,17 @@ def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
 
 
 def fingerprint(registries: Iterable[Path]) -> frozenset[tuple[str, int, int]]:
-    """Of all files of registries: changes when one is added, removed, replaced or grows."""
+    """A value that changes when a file of the registries is added, removed, replaced or grows."""
     paths = (path for folder in registries for path in folder.rglob("*") if path.is_file())
     files = ((path, path.stat()) for path in paths)
     return frozenset((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in files)
 
 
 def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, list[Bundle]]:
-    """All bundles of a registry, or those so named: family name -> its bundles, smallest first.
+    """Read the bundles of a registry, or those of `variants`, by family, smallest first.
 
-    Versions beside (`<variant>@<anything>`) are left out. Raises BundleError when the folder is
-    missing or empty, a manifest is wrong or no variant has one of the names.
+    Inactive versions (`<variant>@NAME`) are left out. Raises BundleError if the folder is missing
+    or empty, a manifest is wrong or a named variant does not exist.
     """
     found = scan([folder])
     for reason in found.refused.values():
@@ -110,7 +110,7 @@ def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, lis
 
 
 def check_names(found: Found, registries: Iterable[Path], variants: Collection[str]) -> None:
-    """Raises BundleError when there is no bundle, or none of one of these names."""
+    """Raise BundleError if there is no bundle, or none of one of these variants."""
     where = ", ".join(map(str, registries))
     known = {bundle.manifest.variant for bundles in found.bundles.values() for bundle in bundles}
     if known and (unknown := set(variants) - known):
@@ -126,14 +126,14 @@ def check_names(found: Found, registries: Iterable[Path], variants: Collection[s
 
 
 def publish(source: Path, registry: Path, beside: str = "") -> Bundle:
-    """Put a finished bundle folder into the registry, verified and atomically.
+    """Copy a finished bundle folder into the registry, verified and atomically.
 
-    The copy is written aside, synced to disk and put in place of `<family>/<variant>/`: whoever
-    looks finds the old or the new. Publishing the version that is already there changes nothing;
-    another version takes its place, and what was there lies beside as `<variant>@previous`, so that
-    traffic.json can go back to it, unless it was broken. With `beside`, such as `@next`, it is put
-    there.
-    Raises BundleError when the source is broken.
+    The copy is written to a temporary folder, synced to disk and swapped with
+    `<family>/<variant>/`, so a reader finds either the old or the new version. Publishing the
+    version that is already active changes nothing. A replaced version, unless it was broken, stays
+    as `<variant>@previous`, so that traffic.json can return to it. With `beside`, such as `@next`,
+    the bundle becomes that inactive version.
+    Raises BundleError if the source is broken.
     """
     bundle = read_bundle(source)
     verify(bundle)
@@ -163,7 +163,7 @@ def publish(source: Path, registry: Path, beside: str = "") -> Bundle:
 
 
 def _exchange(one: Path, other: Path) -> None:
-    """Swap two folders' names, at once where the file system can (most can, NFS cannot)."""
+    """Swap the names of two folders, in one step where the file system can (NFS cannot)."""
     libc = ctypes.CDLL(None, use_errno=True)
     paths = (_AT_FDCWD, bytes(one), _AT_FDCWD, bytes(other))
     if hasattr(libc, "renameat2") and libc.renameat2(*paths, _RENAME_EXCHANGE) == 0:
@@ -175,7 +175,7 @@ def _exchange(one: Path, other: Path) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Let a file hold this, atomically, unless it does."""
+    """Write a file atomically, unless it already has this content."""
     if path.is_file() and path.read_bytes() == content:
         return
     staged = path.with_name(f".{path.name}.{os.getpid()}")
@@ -185,7 +185,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def intact(folder: Path) -> Bundle | None:
-    """The bundle in a folder, if there is one and every file is what its manifest says."""
+    """The bundle in a folder if it is complete and every file matches its manifest, else None."""
     try:
         bundle = read_bundle(folder)
         verify(bundle)
@@ -207,7 +207,7 @@ def _subfolders(folder: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or a folder's names, are on the disk."""
+    """Flush a file or a folder's entries to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

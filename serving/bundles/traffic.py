@@ -1,7 +1,4 @@
-"""Which version of each variant answers, which gets a share to try, which answers unseen. Pure.
-
-It does not know where bundles are kept, how they are loaded or who asks.
-"""
+"""Which version of each variant answers, which is a canary, and which a shadow. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +33,7 @@ class Shadow(_Strict):
 
 
 class VariantTraffic(_Strict):
-    """Of one variant: the version that answers (that of `<variant>/` if none), and two to try."""
+    """One variant: the live version (that of `<variant>/` by default), a canary and a shadow."""
 
     version: _Version | None = None
     canary: Canary | None = None
@@ -44,7 +41,7 @@ class VariantTraffic(_Strict):
 
 
 class Traffic(RootModel[dict[Name, VariantTraffic]]):
-    """A family's traffic.json, by variant; a variant that it does not name is served as it lies."""
+    """A family's traffic.json, by variant; other variants serve the version in `<variant>/`."""
 
 
 class Policy(_Strict):
@@ -70,7 +67,7 @@ class Deployment:
     share: float = 0.0
 
     def traffic(self) -> VariantTraffic:
-        """What would tell to serve just this."""
+        """The entry of traffic.json that describes this deployment."""
         canary, shadow = self.canary, self.shadow
         return VariantTraffic(
             version=self.live.manifest.version,
@@ -79,15 +76,15 @@ class Deployment:
         )
 
     def bundles(self) -> Iterator[Bundle]:
-        """All of them, `live` first."""
+        """Every bundle of the deployment, `live` first."""
         yield from (each for each in (self.live, self.canary, self.shadow) if each)
 
 
 @dataclass(frozen=True, slots=True)
 class Deployments:
-    """All that is served: family -> variant -> deployment, and what was refused and why.
+    """Everything that is served (family -> variant -> deployment), and what was refused and why.
 
-    A family that is `resting` is loaded when it is asked for; one that is `unloaded`, when told to.
+    A `resting` family is loaded on demand; an `unloaded` one on an operator's request.
     """
 
     families: Mapping[str, Mapping[str, Deployment]] = field(default_factory=dict)
@@ -113,34 +110,34 @@ def bundles_of(variants: Mapping[str, Deployment]) -> list[Bundle]:
 
 
 def deployments_of(found: Sequence[Bundle], traffic: Traffic) -> dict[str, Deployment]:
-    """One family's deployments by variant, from all of its bundles and its traffic.
+    """The deployments of one family by variant, from its bundles and its traffic.json.
 
-    A bundle in a folder `<variant>@<anything>` is served only where `traffic` names its version.
-    Raises BundleError when the traffic names a variant or a version that is not there.
+    An inactive version is served only if `traffic` names it.
+    Raises BundleError if `traffic` names a missing variant or version.
     """
     by_version = {(b.manifest.variant, b.manifest.version): b for b in found}
-    lying = {b.manifest.variant: b for b in found if b.folder.name == b.manifest.variant}
+    active = {b.manifest.variant: b for b in found if b.folder.name == b.manifest.variant}
 
-    def named(variant: str, version: str) -> Bundle:
+    def version_of(variant: str, version: str) -> Bundle:
         if (variant, version) not in by_version:
             known = sorted(its for name, its in by_version if name == variant)
             raise BundleError(
-                f"traffic.json: {variant} has no version {version}; there is "
-                f"{', '.join(known) or 'none'}: publish it beside as {variant}@NAME"
+                f"traffic.json: {variant} has no version {version} (available: "
+                f"{', '.join(known) or 'none'}): publish it as {variant}@NAME"
             )
         return by_version[variant, version]
 
     deployments = {}
-    for variant in sorted(lying.keys() | traffic.root.keys()):
-        told = traffic.root.get(variant, VariantTraffic())
-        live = named(variant, told.version) if told.version else lying.get(variant)
+    for variant in sorted(active.keys() | traffic.root.keys()):
+        wanted = traffic.root.get(variant, VariantTraffic())
+        live = version_of(variant, wanted.version) if wanted.version else active.get(variant)
         if live is None:
             raise BundleError(f"traffic.json: there is no variant {variant}")
         deployments[variant] = Deployment(
             live,
-            canary=named(variant, told.canary.version) if told.canary else None,
-            weight=told.canary.weight if told.canary else 0.0,
-            shadow=named(variant, told.shadow.version) if told.shadow else None,
-            share=told.shadow.share if told.shadow else 0.0,
+            canary=version_of(variant, wanted.canary.version) if wanted.canary else None,
+            weight=wanted.canary.weight if wanted.canary else 0.0,
+            shadow=version_of(variant, wanted.shadow.version) if wanted.shadow else None,
+            share=wanted.shadow.share if wanted.shadow else 0.0,
         )
     return deployments

@@ -1,7 +1,4 @@
-"""How long one batch takes, as a function of its shape, fitted to measurements.
-
-It does not know how the measurements were taken (warmup.py) or what is decided with them.
-"""
+"""The duration of a batch as a function of its shape, fitted to measurements."""
 
 import statistics
 from bisect import bisect_left
@@ -12,7 +9,7 @@ from itertools import accumulate
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One measured shape: `texts` rows padded to `length` tokens took `seconds`."""
+    """One measurement: `texts` rows padded to `length` tokens took `seconds`."""
 
     texts: int
     length: int
@@ -25,7 +22,7 @@ class Sample:
 
     @property
     def pairs(self) -> int:
-        """Pairs of tokens that attention looks at."""
+        """Pairs of tokens in attention."""
         return self.texts * self.length**2
 
 
@@ -33,9 +30,9 @@ class Sample:
 class CostModel:
     """seconds = linear(n * L) + attention_s * n * L^2, for n texts of padded length L.
 
-    The products with the weights depend on the number of rows alone, but not in proportion:
-    kernels get better with more rows until the cache is full. So `linear` interpolates between
-    the measured `tokens`, and goes on with the last slope. Attention is quadratic in the length
+    The cost of the weight products depends on the number of tokens, but not proportionally: kernels
+    get more efficient with size until the cache is full. So `linear` interpolates between the
+    measured `tokens` and extrapolates with the last slope. Attention is quadratic in the length
     (Vaswani et al. 2017, table 1).
     """
 
@@ -56,9 +53,9 @@ class CostModel:
 def fit_cost_model(sizes: Sequence[Sample], long: Sequence[Sample]) -> CostModel:
     """Fit `sizes` (rising numbers of tokens in short texts) and `long` (single long texts).
 
-    What a long text takes beyond short ones of as many tokens is attention's; the median over
-    `long` of that per pair, at least 0, is the coefficient. The linear part never falls.
-    Raises ValueError with fewer than two sizes.
+    The extra time of a long text over short ones with as many tokens is due to attention: its
+    median per pair of tokens over `long`, at least 0, is the coefficient. The linear part is
+    non-decreasing. Raises ValueError for fewer than two sizes.
     """
     if len(sizes) < 2:
         raise ValueError(f"a cost model needs at least two sizes, not {len(sizes)}")
@@ -78,10 +75,10 @@ def fit_cost_model(sizes: Sequence[Sample], long: Sequence[Sample]) -> CostModel
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What the scheduler has to know of one variant.
+    """The measured cost of one variant, for the scheduler.
 
-    `seconds(rows, tokens)` predicts one run of a grid; a batch of more than one text has at most
-    `max_batch_tokens` tokens, padded ones included unless texts are `packed` (layout.py).
+    `seconds(rows, tokens)` predicts the run of one grid. A batch of several texts has at most
+    `max_batch_tokens` tokens, padding included unless texts are `packed` (packing.py).
     """
 
     seconds: Callable[[int, int], float]
@@ -89,6 +86,6 @@ class Lane:
     packed: bool = False
 
     def share_s(self, length: int) -> float:
-        """Predicted seconds of slot time for one text when batches are full."""
+        """Predicted slot time of one text in full batches, in seconds."""
         texts = max(1, self.max_batch_tokens // length)
         return self.seconds(texts, length) / texts

@@ -1,7 +1,4 @@
-"""How many CPU cores this process may really use, and whether they multiply int8 exactly.
-
-It does not know what the cores are used for.
-"""
+"""What this process may use of the CPU: its cores, and whether int8 products are exact."""
 
 import os
 from pathlib import Path
@@ -39,7 +36,7 @@ def has_vnni(cpuinfo: Path = _CPUINFO) -> bool:
 
 
 def _quota(folder: Path) -> float:
-    """The folder's own CPU limit in cores; infinity when it sets none."""
+    """The CPU limit of one cgroup folder in cores; infinity if it sets none."""
     fields = _read(folder / "cpu.max").split()
     if not fields:
         fields = [

@@ -1,7 +1,4 @@
-"""The seam between inputs and kernels: what an inference engine must do.
-
-It does not know which library runs the graph, nor who is waiting for the answer.
-"""
+"""The interface of an inference engine: a batch of inputs to logits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +16,9 @@ Device = Literal["cpu", "cuda"]
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What an engine may use: `threads` CPU cores, shared by `slots` runs at a time (0: one each).
+    """What an engine may use: `threads` CPU cores, shared by `slots` concurrent runs.
 
-    On CUDA it may use `gpu_memory_bytes` (0: all).
+    With 0 slots each run has one core. On CUDA it may use `gpu_memory_bytes`; 0 sets no limit.
     """
 
     device: Device
@@ -31,30 +28,29 @@ class Resources:
 
 
 class Engine(Protocol):
-    """Runs batches through one bundle's graph."""
+    """Runs batches through the graph of one bundle."""
 
     @property
     def slots(self) -> int:
-        """How many `run` calls at a time make full use of the device."""
+        """The number of concurrent `run` calls that saturate the device."""
 
     @property
     def packed(self) -> bool:
-        """Whether several texts share a row (see layout.py)."""
+        """Whether several texts share a row (see packing.py)."""
 
     def example(self, length: int) -> Item:
-        """Some input of `length` tokens; a graph that reads no text knows only length 1."""
+        """An example input of `length` tokens; a graph that reads tensors takes only length 1."""
 
     def run(self, batch: Sequence[Item]) -> Logits:
         """Logits of shape (len(batch), number of labels), in the order of `batch`.
 
-        Takes any number (>= 1) of what the bundle reads, none of them empty.
-        May be called from `slots` threads at a time.
-        Raises EngineFailed when the runtime fails or a logit is not finite.
+        Takes one or more inputs, none of them empty. `slots` threads may call it concurrently.
+        Raises EngineFailed if the runtime fails or a logit is not finite.
         """
 
 
 def answers_of(engine: Engine, batch: Sequence[Item]) -> list[list[float] | EngineFailed]:
-    """The logits of each, in order; what fails is run again one by one: only culprits have none."""
+    """The logits of each input, in order; after a failure each input runs alone."""
     try:
         logits = engine.run(batch)
         if len(logits) != len(batch):

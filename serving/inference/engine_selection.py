@@ -1,7 +1,4 @@
-"""Which engine runs a bundle: the one that is asked for, or the fastest that agrees.
-
-It does not know how an engine works, nor who asks.
-"""
+"""Select the engine of a bundle: the configured one, or the fastest that agrees."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +12,9 @@ from serving.inference.cost_model import Lane
 from serving.inference.engine import Engine, Resources
 from serving.inference.inputs import DATATYPES, Item, Row
 from serving.inference.ort_engine import OrtEngine
-from serving.inference.single_text_engine import LoneTexts
+from serving.inference.single_text_engine import SingleTextEngine
 from serving.inference.tokenizer import Tokenizer
-from serving.inference.warmup import lone_speedup, warm_up
+from serving.inference.warmup import single_text_speedup, warm_up
 
 EngineName = Literal["onnxruntime", "openvino"]
 MakeEngine = Callable[[Bundle, Resources], Engine]
@@ -25,7 +22,8 @@ MakeEngine = Callable[[Bundle, Resources], Engine]
 
 def _openvino(bundle: Bundle, resources: Resources) -> Engine:
     try:
-        from serving.inference.openvino_engine import OpenVinoEngine  # noqa: PLC0415  no GPU host needs it
+        # A GPU host needs no OpenVINO.
+        from serving.inference.openvino_engine import OpenVinoEngine  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise StartError(f"{error}: install the cpu extra or set SIZEWISE_ENGINE") from error
     return OpenVinoEngine(bundle, resources)
@@ -34,7 +32,7 @@ def _openvino(bundle: Bundle, resources: Resources) -> Engine:
 ENGINES: Mapping[EngineName, MakeEngine] = {"onnxruntime": OrtEngine, "openvino": _openvino}
 _TYPICAL_TOKENS = 32
 _PROBE_ROWS = 8
-# Less than this is within the noise of a warm-up, and two replicas should choose alike.
+# Smaller speed-ups are within the noise of warm-up, and replicas should choose alike.
 _WORTHWHILE_SPEEDUP = 1.1
 _PROBE = (
     "the a service was quick and friendly but our second order came late cold and without any "
@@ -45,7 +43,7 @@ _PROBE = (
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The engine of one bundle, its measured lane, and the reason in words."""
+    """The selected engine of one bundle, its measured cost, and the reason."""
 
     name: EngineName
     engine: Engine
@@ -54,27 +52,27 @@ class Chosen:
 
 
 def reference(bundle: Bundle) -> EngineName:
-    """The engine whose answers are the bundle's: ONNX Runtime unless only OpenVINO can read it."""
+    """The engine that defines the bundle's answers: ONNX Runtime unless only OpenVINO reads it."""
     return "onnxruntime" if bundle.model_path.suffix == ".onnx" else "openvino"
 
 
 def choose(
     bundle: Bundle,
     tokenizer: Tokenizer | None,
-    asked: EngineName | Literal["auto"],
+    requested: EngineName | Literal["auto"],
     resources: Resources,
     *,
     max_batch_tokens: int,
     beside_traffic: bool = False,
     engines: Mapping[EngineName, MakeEngine] = ENGINES,
 ) -> Chosen:
-    """Load and warm up the engine that is asked for, with batches of at most so many tokens.
+    """Load and warm up the requested engine, with batches of at most `max_batch_tokens`.
 
-    `auto` loads every engine of `engines` that can read the bundle on this device, and takes
-    another than the reference when it is at least 1.1 times as fast on short texts and no logit
-    of the probe texts differs by more than the manifest's `logit_tolerance`. A second copy that
-    gives a lone text all cores is kept when that is at least 1.1 times as fast. `beside_traffic`
-    it measures with what the cores have left.
+    `auto` loads every engine that can read the bundle on this device. An engine replaces the
+    reference if it is at least 1.1 times as fast on short texts and no logit of the probe texts
+    differs by more than the manifest's `logit_tolerance`. A second copy that gives a single text
+    all cores is kept if it is at least 1.1 times as fast. `beside_traffic` measures on the cores
+    that traffic leaves idle.
     Raises BundleError, StartError or EngineFailed as the engines do.
     """
     typical = min(_TYPICAL_TOKENS, bundle.manifest.max_length)
@@ -86,10 +84,10 @@ def choose(
         )
         return Chosen(name, engine, lane, reason)
 
-    if asked != "auto":
-        return _widened(load(asked, "asked for"), bundle, resources, engines)
+    if requested != "auto":
+        return _widened(load(requested, "requested"), bundle, resources, engines)
     first = reference(bundle)
-    best = load(first, "the only engine that can")
+    best = load(first, "the only engine that reads it")
     probes = _texts(tokenizer) if tokenizer else _rows(bundle.manifest.tensors)
     expected = _logits(best.engine, probes)
     reasons = []
@@ -119,20 +117,20 @@ def _widened(
     resources: Resources,
     engines: Mapping[EngineName, MakeEngine],
 ) -> Chosen:
-    """With a second copy for lone texts, where that is worth it."""
+    """Add a second copy for single texts if it is faster."""
     if resources.device != "cpu" or resources.threads == 1:
         return chosen
     wide = engines[chosen.name](bundle, replace(resources, slots=1))
     typical = min(_TYPICAL_TOKENS, bundle.manifest.max_length)
-    speedup = lone_speedup(chosen.engine, wide, typical)
+    speedup = single_text_speedup(chosen.engine, wide, typical)
     if speedup < _WORTHWHILE_SPEEDUP:
         return chosen
-    reason = f"{chosen.reason}; a lone text gets all cores, {speedup:.2f} times as fast"
-    return replace(chosen, engine=LoneTexts(chosen.engine, wide), reason=reason)
+    reason = f"{chosen.reason}; a single text gets all cores, {speedup:.2f} times as fast"
+    return replace(chosen, engine=SingleTextEngine(chosen.engine, wide), reason=reason)
 
 
 def _rows(tensors: Sequence[TensorInput]) -> list[Row]:
-    """Rows of small numbers, positive and negative where the type has both."""
+    """Rows of small numbers, of both signs if the type allows."""
     normal = np.random.default_rng(0).normal
     return [
         Row(tuple(normal(size=t.shape).astype(DATATYPES[t.datatype]) for t in tensors))
@@ -141,7 +139,7 @@ def _rows(tensors: Sequence[TensorInput]) -> list[Row]:
 
 
 def _texts(tokenizer: Tokenizer) -> Sequence[Item]:
-    """Texts of 1 to all of the probe's words, from every fifth word on."""
+    """Encodings of 1 to all words of the probe, starting at every fifth word."""
     words = _PROBE.split()
     texts = [
         " ".join(words[start : start + count])

@@ -1,7 +1,4 @@
-"""What an engine reads for one answer: a text's tokens, or a row of tensors.
-
-It does not know how a text becomes tokens, nor how a batch is laid out.
-"""
+"""The inputs of an engine: the tokens of a text, or a row of tensors."""
 
 from array import array
 from collections.abc import Mapping
@@ -27,18 +24,17 @@ DATATYPES: Mapping[Datatype, type[np.generic]] = {
     "FP32": np.float32,
     "FP64": np.float64,
 }
-"""The type of an array for each datatype."""
+"""The NumPy type of each datatype."""
 
 Text = str | tuple[str, str]
-"""One text, or two that are classified together (entailment, duplicates)."""
+"""A text, or a pair that is classified together (entailment, duplicates)."""
 
 
 class Encoding(NamedTuple):
-    """One text as token ids, special tokens included, at most the model's max_length of them.
+    """One text as at most max_length token ids, special tokens included.
 
-    `full_length` counts the tokens that the whole text has, so that it exceeds `length`
-    exactly when the text was cut. `types` says for each token of a pair to which text it belongs
-    (0 or 1, as the model's tokenizer has it); None is all 0.
+    `full_length` counts the tokens of the whole text, so it exceeds `length` if and only if the
+    text was truncated. `types` holds the segment (0 or 1) of each token of a pair; None means 0.
     """
 
     ids: list[int]
@@ -52,17 +48,17 @@ class Encoding(NamedTuple):
 
     @property
     def truncated(self) -> bool:
-        """Whether the text had more tokens than the model takes."""
+        """Whether the text was truncated to the model's max_length."""
         return self.full_length > len(self.ids)
 
     def digest(self) -> bytes:
-        """The same, to 128 bits, for what an engine reads alike."""
+        """A 128-bit hash of everything that the engine reads."""
         types = self.types if self.types and any(self.types) else ()
         return _digest(array("q", self.ids).tobytes(), array("b", types).tobytes())
 
 
 class Row(NamedTuple):
-    """One row of each input tensor of a model that reads no text, in the manifest's order."""
+    """One row of each input tensor, in the manifest's order."""
 
     tensors: tuple[npt.NDArray[np.generic], ...]
     full_length: int = 1
@@ -70,7 +66,7 @@ class Row(NamedTuple):
     truncated: bool = False
 
     def digest(self) -> bytes:
-        """The same, to 128 bits, for what an engine reads alike."""
+        """A 128-bit hash of everything that the engine reads."""
         return _digest(*(tensor.tobytes() for tensor in self.tensors))
 
 
@@ -78,7 +74,7 @@ Item = Encoding | Row
 
 
 def chars(text: Text) -> int:
-    """Number of characters of a text or of both of a pair."""
+    """The number of characters of a text or a pair."""
     return len(text) if isinstance(text, str) else sum(map(len, text))
 
 

@@ -1,7 +1,4 @@
-"""Engine on OpenVINO, on the CPU; the only home of `openvino`.
-
-It does not know about texts, labels or queues, nor whether its answers agree with ONNX Runtime's.
-"""
+"""The engine on OpenVINO, for CPUs."""
 
 from collections.abc import Sequence
 from queue import SimpleQueue
@@ -15,23 +12,22 @@ from serving.inference.engine import Logits, Resources
 from serving.inference.inputs import Item
 from serving.inference.signature import checked, read_signature
 
-# Its binding makes its table of types at the first use, and lets go of the GIL while it holds the
-# table's C++ guard: two threads that come first together wait for each other for ever, with the
-# GIL. So it is made here, where there is one thread.
+# OpenVINO's binding builds its type table on first use and releases the GIL while it holds the
+# table's C++ guard, so two threads that arrive first deadlock. Build it here, in one thread.
 openvino.Type.f32.to_dtype()
 
 
 class OpenVinoEngine:
-    """One compiled graph with as many streams as slots, each stream on its own threads.
+    """One compiled graph with one stream per slot, each stream on its own threads.
 
-    OpenVINO computes in bf16 where the processor has it, in fp32 where not.
+    OpenVINO computes in bf16 if the processor supports it, otherwise in fp32.
     """
 
     def __init__(self, bundle: Bundle, resources: Resources) -> None:
         """Load the graph.
 
-        Raises StartError for a device other than the CPU, BundleError when OpenVINO cannot read
-        the graph or it takes other inputs than a classifier.
+        Raises StartError for a device other than the CPU, BundleError if OpenVINO cannot read the
+        graph or its inputs are not those of a classifier.
         """
         if resources.device != "cpu":
             raise StartError("SIZEWISE_ENGINE: openvino runs on the CPU only: set onnxruntime")

@@ -1,7 +1,4 @@
-"""Engine on ONNX Runtime, on the CPU or on CUDA; the only home of `onnxruntime`.
-
-It does not know about texts, labels or queues.
-"""
+"""The engine on ONNX Runtime, for CPUs and CUDA."""
 
 from collections.abc import Sequence
 
@@ -23,16 +20,16 @@ _SEVERITY_ERROR = 3
 class OrtEngine:
     """One ONNX Runtime session, shared by `slots` threads (`InferenceSession.run` is thread-safe).
 
-    On a CPU each run has a single thread where there are as many slots as cores: for batches
-    that beats wider runs (ARCHITECTURE.md). On CUDA two slots keep the device busy
-    while the next batch is prepared.
+    On a CPU with as many slots as cores each run has a single thread, which is faster for batches
+    than several threads per run. On CUDA two slots keep the device busy while the next batch is
+    prepared.
     """
 
     def __init__(self, bundle: Bundle, resources: Resources) -> None:
         """Load the graph.
 
-        Raises StartError when the device is not there, BundleError when the graph is not
-        ONNX, does not load or takes other inputs than a classifier.
+        Raises StartError if the device is missing, BundleError if the graph is not ONNX, does not
+        load or its inputs are not those of a classifier.
         """
         if bundle.model_path.suffix != ".onnx":
             raise BundleError(f"{bundle.model_path} is OpenVINO's: set SIZEWISE_ENGINE to auto")
@@ -82,9 +79,9 @@ def _no_device(device: Device) -> StartError:
 
 
 def provider_options(resources: Resources) -> dict[str, str]:
-    """What ONNX Runtime's documentation of the CUDA provider calls these; none for the CPU.
+    """The options of ONNX Runtime's CUDA provider; none for the CPU.
 
-    The arena grows by what a batch needs instead of doubling, so that the limit is used.
+    The arena grows by what a batch needs instead of doubling, so the limit can be used up.
     """
     if resources.device == "cpu":
         return {}
@@ -95,7 +92,7 @@ def provider_options(resources: Resources) -> dict[str, str]:
 
 
 def _session_options(run_threads: int) -> onnxruntime.SessionOptions:
-    """So many threads a run, no spinning, no memory pattern (shapes vary from run to run)."""
+    """Threads per run, no spinning, and no memory pattern, since shapes vary."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = run_threads
     options.inter_op_num_threads = 1
@@ -104,6 +101,6 @@ def _session_options(run_threads: int) -> onnxruntime.SessionOptions:
     options.log_severity_level = _SEVERITY_ERROR
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not has_vnni():
-        # The fast int8 kernels saturate there; the exact ones, at half the speed, do not.
+        # Without VNNI the fast int8 kernels saturate; the exact ones run at half the speed.
         options.add_session_config_entry("session.x64quantprecision", "1")
     return options

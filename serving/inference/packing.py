@@ -1,14 +1,10 @@
-"""How the texts of one batch lie in a grid: one a row, or packed, several to a row. Pure.
-
-It does not know what a text says, nor how a grid is run.
-"""
+"""Lay out the texts of a batch in a grid: one per row, or packed several to a row. Pure."""
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Rows of this many tokens keep matrix kernels busy, and attention, which is quadratic in a row's
-# length, cheap (BENCHMARKS.md).
+# Long enough for efficient matrix kernels, short enough for attention, which is quadratic in it.
 ROW_TOKENS = 64
 
 
@@ -22,15 +18,15 @@ class Layout:
 
     @property
     def cells(self) -> int:
-        """Tokens that are computed, padding included."""
+        """The number of computed tokens, padding included."""
         return self.rows * self.tokens
 
 
 def lay_out(lengths: Sequence[int], *, packed: bool) -> Layout:
-    """A place for texts of these lengths (>= 1 of them, each >= 1).
+    """Place texts of these lengths (at least one, each >= 1) in a grid.
 
-    Packed, a row holds as many as fit into the longest or 64 tokens: the longest text first, each
-    where it leaves the least room (best-fit decreasing, Johnson et al. 1974).
+    Packed rows are as long as the longest text, at least 64 tokens. Texts are placed longest first,
+    each in the row that it fills best (best-fit decreasing, Johnson et al. 1974).
     """
     longest = max(lengths)
     if not packed:

@@ -1,7 +1,4 @@
-"""A graph's inputs and outputs as a classifier's: from a batch to the graph's feed, to logits.
-
-It does not know which library runs the graph.
-"""
+"""The inputs and outputs of a classifier's graph: from a batch to the feed, and to logits."""
 
 from collections.abc import Collection, Sequence
 from itertools import chain
@@ -24,7 +21,7 @@ _PACKED = {"input_ids", "text_ids", "position_ids", "first_tokens"}
 
 
 class Signature(Protocol):
-    """What is fed to a graph, and which of its outputs are the logits."""
+    """How to feed a graph, and which output holds the logits."""
 
     @property
     def packed(self) -> bool:
@@ -42,15 +39,15 @@ class Signature(Protocol):
 
 
 def read_signature(bundle: Bundle, inputs: Collection[str], outputs: Sequence[str]) -> Signature:
-    """The signature of a bundle's graph. Raises BundleError when the graph takes something else."""
+    """Read the signature of a bundle's graph. Raises BundleError for unsupported inputs."""
     kind = TensorSignature if bundle.manifest.tensors else TextSignature
     return kind(bundle, inputs, "logits" if "logits" in outputs else outputs[0])
 
 
 def checked(logits: Logits, texts: int, labels: int) -> Logits:
-    """The logits, if they are finite and of shape (texts, labels).
+    """Check that logits are finite and of shape (texts, labels).
 
-    Raises EngineFailed when they are not.
+    Raises EngineFailed if they are not.
     """
     if logits.shape != (texts, labels):
         raise EngineFailed(f"the graph answered shape {logits.shape}, not {(texts, labels)}")
@@ -60,17 +57,16 @@ def checked(logits: Logits, texts: int, labels: int) -> Logits:
 
 
 class TextSignature:
-    """Token ids in a grid.
+    """Token ids in a grid; every input is int64.
 
-    A padded graph takes `input_ids` and `attention_mask`, one text a row. A packed one takes
-    several texts a row: `input_ids`, `text_ids` (a text's number from 1, 0 for padding) and
+    A padded graph takes `input_ids` and `attention_mask`, one text per row. A packed graph takes
+    several texts per row: `input_ids`, `text_ids` (numbered from 1; 0 is padding) and
     `position_ids` of shape (rows, tokens), and `first_tokens` of shape (texts, 2), the row and
-    column where each text starts. Either may take `token_type_ids`, which tell the two texts of a
-    pair apart. All are int64.
+    column where each text starts. Either may take `token_type_ids`, the segments of a pair.
     """
 
     def __init__(self, bundle: Bundle, inputs: Collection[str], output: str) -> None:
-        """Raises BundleError when `inputs` are of neither kind."""
+        """Raise BundleError if `inputs` are of neither kind."""
         self.packed = set(inputs) >= _PACKED
         if not self.packed and not set(inputs) >= _PADDED:
             raise BundleError(
@@ -115,12 +111,12 @@ class TextSignature:
 
 
 class TensorSignature:
-    """Tensors as the manifest names them, stacked: a row for each answer."""
+    """The manifest's tensors, stacked to one row per answer."""
 
     packed = False
 
     def __init__(self, bundle: Bundle, inputs: Collection[str], output: str) -> None:
-        """Raises BundleError when the graph takes other tensors than the manifest says."""
+        """Raise BundleError if the graph's inputs differ from the manifest's tensors."""
         self.output = output
         self._tensors = bundle.manifest.tensors
         if {tensor.name for tensor in self._tensors} != set(inputs):

@@ -1,7 +1,4 @@
-"""Two engines over one bundle as one: a text that comes alone gets all cores.
-
-It does not know how an engine works, nor how the two were chosen.
-"""
+"""An engine that gives a single text all cores while nothing else runs."""
 
 from collections.abc import Sequence
 from threading import Lock
@@ -10,11 +7,11 @@ from serving.inference.engine import Engine, Logits
 from serving.inference.inputs import Item
 
 
-class LoneTexts:
-    """`many` for batches and for runs beside others, `one` for a single text while nothing runs."""
+class SingleTextEngine:
+    """Runs a single text on `one` while nothing else runs, everything else on `many`."""
 
     def __init__(self, many: Engine, one: Engine) -> None:
-        """Both run the same bundle, in the same layout."""
+        """Take two engines of the same bundle and layout."""
         self.slots = many.slots
         self.packed = many.packed
         self.example = many.example

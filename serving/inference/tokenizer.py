@@ -1,7 +1,4 @@
-"""Text to Encoding, by the bundle's own tokenizer.json; the only home of `tokenizers`.
-
-It does not know what an encoding is used for, nor which thread it runs on.
-"""
+"""Encode texts with the bundle's tokenizer.json."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +12,7 @@ from serving.inference.inputs import Encoding, Text
 
 
 def open_tokenizer(bundle: Bundle) -> "Tokenizer | None":
-    """A bundle's tokenizer; None for a model of tensors. Raises BundleError when it is broken."""
+    """Open a bundle's tokenizer; None for a model of tensors. Raises BundleError."""
     manifest = bundle.manifest
     if manifest.tensors:
         return None
@@ -23,7 +20,7 @@ def open_tokenizer(bundle: Bundle) -> "Tokenizer | None":
 
 
 class Token(NamedTuple):
-    """One token: its number in the vocabulary, and from where to where it is in the text."""
+    """One token: its id, and its span of characters in the text."""
 
     id: int
     text: str
@@ -36,7 +33,7 @@ class Tokenizer:
     """A tokenizer.json with the model's length limit. Thread-safe; releases the GIL."""
 
     def __init__(self, path: Path, max_length: int, *, pairs: bool = False) -> None:
-        """Raises BundleError when the file is not a tokenizer or the length leaves no room."""
+        """Raise BundleError if the file is no tokenizer or `max_length` leaves no room for text."""
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
@@ -52,7 +49,7 @@ class Tokenizer:
             raise BundleError(f"{path}: max_length {max_length} leaves no room for text")
 
     def encode(self, texts: Sequence[Text]) -> list[Encoding]:
-        """Encode texts, in order. Of a pair that is too long the longer text is cut."""
+        """Encode texts in order; the longer text of a pair is truncated first."""
         return [
             Encoding(raw.ids, len(raw.ids) + self._rest(raw))
             if isinstance(text, str)
@@ -61,7 +58,7 @@ class Tokenizer:
         ]
 
     def tokens(self, text: str, *, special: bool) -> list[Token]:
-        """The tokens of a whole text, the special ones only if asked for."""
+        """The tokens of a whole text, with special tokens if `special`."""
         whole = self._whole.encode(text, add_special_tokens=special)
         return [
             Token(number, token, bool(is_special), start, stop)
@@ -71,7 +68,7 @@ class Tokenizer:
         ]
 
     def _rest(self, raw: tokenizers.Encoding) -> int:
-        """How many tokens of a text were cut."""
+        """The number of truncated tokens of a text."""
         return sum(len(rest.ids) - self._special_tokens for rest in raw.overflowing)
 
     def _length_of_pair(self, pair: tuple[str, str], raw: tokenizers.Encoding) -> int:

@@ -1,7 +1,4 @@
-"""Warm-up of one engine: proves that it answers, and measures what batches cost on this machine.
-
-It does not know what the figures decide (scheduler.py).
-"""
+"""Warm up one engine: check that it answers, and measure the cost of batches on this machine."""
 
 import os
 import statistics
@@ -23,19 +20,19 @@ _GROWTH = 4
 _FEWEST_SIZES = 2
 _MIXED_BATCHES = 4
 # Sixteen quantiles of a log-normal distribution with the median and the tail of sentences from
-# reviews (median 21 tokens, sigma 0.68), in an order that no kernel likes better than another.
+# reviews (median 21 tokens, sigma 0.68), shuffled.
 _MIXED_LENGTHS = (6, 20, 52, 16, 36, 12, 28, 9, 22, 74, 18, 42, 14, 31, 11, 25)
 _PASSES = 7
 _FEWEST_PASSES = 3
-_LONE_REPEATS = 20
-# A slow or busy machine gets fewer passes rather than a late start.
+_SINGLE_REPEATS = 20
+# A slow or busy machine makes fewer passes, so that it does not start late.
 _ENOUGH_S = 1.0
-_LONE_ENOUGH_S = 0.25
-# Batches that took longer would make others wait, and leave their memory in the arena for ever;
-# much slower ones end the search.
+_SINGLE_ENOUGH_S = 0.25
+# Longer batches would delay others and keep their memory in the arena; a much lower rate ends the
+# search.
 _LONGEST_BATCH_S = 0.25
 _HOPELESS_SHARE = 0.85
-# Small batches answer sooner, and their clients come back less at once.
+# Smaller batches answer sooner, and spread their clients' next requests.
 _ENOUGH_SHARE = 0.95
 _LOW_PRIORITY = 10
 
@@ -45,15 +42,14 @@ Batch = Sequence[Item]
 def warm_up(
     engine: Engine, max_length: int, max_batch_tokens: int, *, beside_traffic: bool = False
 ) -> Lane:
-    """Run the engine on growing batches, all slots at a time, and fit its lane.
+    """Run the engine on growing batches in all slots, and fit its cost.
 
-    The tokens in a batch grow fourfold until more are clearly slower: on a CPU that is when
-    activations leave the cache, on a GPU much later. Then all sizes are measured in turns, so that
-    what else the machine does hits all alike, and the budget is the smallest size within 5 % of
-    the best. A packed engine runs texts of mixed length, as they come, so that the padding of its
-    rows counts. Takes about two seconds on a CPU. `beside_traffic`, which keeps the other slots
-    busy, it runs one batch at a time, in a thread of low priority. Raises EngineFailed when the
-    engine does.
+    Batches grow fourfold until the rate clearly falls: on a CPU when activations outgrow the cache,
+    on a GPU much later. Then all sizes are measured in turns, so that other load on the machine
+    affects all alike. The budget is the smallest size within 5 % of the best rate. A packed engine
+    runs texts of mixed length, so that the padding of its rows counts. Takes about two seconds on
+    a CPU. `beside_traffic` runs one batch at a time, in a thread of low priority, since traffic
+    uses the other slots. Raises EngineFailed if the engine does.
     """
     at_a_time = 1 if beside_traffic else engine.slots
     short = min(ROW_TOKENS if engine.packed else _SHORT_LENGTH, max_length)
@@ -102,12 +98,12 @@ def warm_up(
 
 
 def _yield_cores() -> None:
-    """On Linux a thread has a priority of its own."""
+    """Lower the priority of this thread; Linux keeps one per thread."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY)
 
 
 class _Shape:
-    """One size of batch, and what its runs took while every slot ran the same."""
+    """One batch size, and the durations of its runs while every slot ran the same."""
 
     def __init__(
         self,
@@ -125,14 +121,14 @@ class _Shape:
         self.rates: list[float] = []
 
     def begin(self) -> None:
-        """A first run of each batch, which allocates and compiles, and does not count."""
+        """Run each batch once, uncounted, to allocate and compile."""
         for _ in self._batches:
             self.run()
         self._samples.clear()
         self.rates.clear()
 
     def run(self) -> tuple[float, float]:
-        """One batch in each slot: tokens a second and slot, and its seconds, hand-over included."""
+        """Run a batch in each slot; return tokens per second and slot, and the seconds."""
         batch = next(self._turns)
         started_s = time.perf_counter()
         list(self._threads.map(self._engine.run, [batch] * self._at_a_time))
@@ -144,21 +140,21 @@ class _Shape:
         return self.rates[-1], seconds
 
     def rate(self) -> float:
-        """Median tokens of texts a second and slot."""
+        """Median tokens per second and slot, without padding."""
         return statistics.median(self.rates)
 
     def share_of(self, other: "_Shape") -> float:
-        """Rate to the other's, pass by pass, so that a slow moment of the machine hits both."""
+        """Median ratio to the other's rate, pass by pass, so that machine noise cancels out."""
         return statistics.median(a / b for a, b in zip(self.rates, other.rates, strict=True))
 
     def middle(self) -> Sample:
-        """The run in the middle by its time for a token of the grid."""
+        """The sample with the median time per computed token."""
         ordered = sorted(self._samples, key=lambda sample: sample.seconds / sample.tokens)
         return ordered[len(ordered) // 2]
 
 
 def _mixed(engine: Engine, budget_tokens: int, max_length: int) -> Iterator[Batch]:
-    """Neighbours in a stream of texts, each time up to the budget, as the scheduler takes them."""
+    """Batches from a stream of texts, each up to the budget, as the scheduler takes them."""
     lengths = cycle(min(length, max_length) for length in _MIXED_LENGTHS)
     first = next(lengths)
     while True:
@@ -171,15 +167,15 @@ def _mixed(engine: Engine, budget_tokens: int, max_length: int) -> Iterator[Batc
         yield batch
 
 
-def lone_speedup(many: Engine, one: Engine, length: int) -> float:
-    """How many times as fast `one` answers a single text of `length` tokens as `many` does.
+def single_text_speedup(many: Engine, one: Engine, length: int) -> float:
+    """The speed-up of `one` over `many` for a single text of `length` tokens.
 
-    Medians of runs in turn, with nothing beside them.
+    The ratio of median run times, measured in turns with nothing else running.
     """
     batch = [many.example(length)]
     times: tuple[list[float], list[float]] = [], []
     began_s = time.perf_counter()
-    while len(times[0]) < _LONE_REPEATS and time.perf_counter() - began_s < _LONE_ENOUGH_S:
+    while len(times[0]) < _SINGLE_REPEATS and time.perf_counter() - began_s < _SINGLE_ENOUGH_S:
         for engine, seen_s in zip((many, one), times, strict=True):
             started_s = time.perf_counter()
             engine.run(batch)

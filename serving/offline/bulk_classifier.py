@@ -1,7 +1,4 @@
-"""One variant on many texts at once: all slots busy, next to no padding, each text its own answer.
-
-It does not know where the texts come from, nor where the answers go.
-"""
+"""Classify many texts with one variant: all slots busy, little padding, one answer per text."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +17,7 @@ _TOKENIZED_AT_ONCE_TEXTS = 256
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is refused, as by the server: texts of more characters, or more tokens and not cut."""
+    """The length limits, as in the server: characters, and tokens unless `truncate`."""
 
     max_text_chars: int
     truncate: bool
@@ -28,22 +25,22 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class BulkAnswer:
-    """The probabilities of one text, in the order of the labels."""
+    """The probabilities of one text, in label order."""
 
     scores: list[float]
     truncated: bool
 
 
 def batches_of(lengths: Sequence[int], budget_tokens: int, *, packed: bool) -> list[list[int]]:
-    """Indices of texts, neighbours in length together, the longest first. Pure.
+    """Group the indices of texts of similar length into batches, the longest first. Pure.
 
-    A batch of several texts has at most so many tokens, padded ones included unless texts share
-    rows (layout.py). The shortest come last, so that the slots end together.
+    A batch of several texts has at most `max_batch_tokens` tokens, padding included unless texts
+    share rows (packing.py). The shortest come last, so that the slots end together.
     """
     batches: list[list[int]] = []
     tokens = budget_tokens
     for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
-        # The longest of a batch is its first.
+        # The first text of a batch is its longest.
         more = lengths[batches[-1][0]] if batches and not packed else lengths[index]
         if tokens + more > budget_tokens:
             batches.append([])
@@ -54,7 +51,7 @@ def batches_of(lengths: Sequence[int], budget_tokens: int, *, packed: bool) -> l
 
 
 class Bulk:
-    """A bundle's tokenizer, engine and labels, on the threads of all slots."""
+    """Classifies texts with a bundle's tokenizer and engine, on the threads of all slots."""
 
     def __init__(
         self,
@@ -77,9 +74,9 @@ class Bulk:
     def answers(
         self, texts: Sequence[Text | None], on_texts: Callable[[int], None]
     ) -> list[BulkAnswer | str]:
-        """Each text's answer in order, or why it has none; `on_texts` hears of progress.
+        """Each text's answer in order, or the reason for its failure; `on_texts` reports progress.
 
-        Raises EngineFailed when the engine ran several texts and answered none of them.
+        Raises EngineFailed if the engine ran several texts and answered none of them.
         """
         found: list[BulkAnswer | str] = [self._refused(text) for text in texts]
         taken = [index for index, refused in enumerate(found) if not refused]
@@ -104,7 +101,7 @@ class Bulk:
         return found
 
     def _refused(self, text: Text | None) -> str:
-        """Why, or nothing."""
+        """The reason to refuse a text, or None."""
         if not text or "" in (text if isinstance(text, tuple) else (text,)):
             return "there is no text" if text is None else "the text is empty"
         if chars(text) > self._limits.max_text_chars:

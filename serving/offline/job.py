@@ -1,7 +1,4 @@
-"""Classifies a file of texts of any size, at the offline ceiling, and goes on after a kill.
-
-It does not know a file's format (tables.py), nor HTTP.
-"""
+"""Classify a file of texts of any size, resumable after a kill."""
 
 import fcntl
 import json
@@ -15,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from serving.bundles.bundle import Bundle, Manifest, file_sha256, verify
-from serving.bundles.probabilities import labels_that_hold
+from serving.bundles.probabilities import predicted_labels
 from serving.bundles.registry import read_registry, sync
 from serving.errors import StartError
 from serving.inference.cpu import usable_cores
@@ -38,16 +35,16 @@ COLUMNS: Added = {
     "truncated": "flag",
     "error": "text",
 }
-# Small batches answer sooner, and nobody waits for a job's (BENCHMARKS.md, offline by budget).
+# A job has no latency to protect, so its batches are larger than the server's.
 _LEAST_BATCH_TOKENS = 512
 _STATE = "job.json"
-# While one is written or at its end, the slots work on the other.
+# While one chunk is written or ends, the slots work on the other.
 _CHUNKS_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to classify, and how; `prefix` is put before the names of the added columns."""
+    """What to classify, and how; `prefix` starts the names of the added columns."""
 
     input: Path
     output: Path
@@ -60,12 +57,12 @@ class Job:
 
     @property
     def parts(self) -> Path:
-        """The folder of what is finished; it lies beside the output, on the same disk."""
+        """The folder of finished parts, next to the output and on the same disk."""
         return self.output.with_name(self.output.name + ".parts")
 
 
 class Stopped(BaseException):
-    """A signal has asked to end; what is finished is kept. Not an Exception, like Ctrl-C's."""
+    """A signal ended the job; finished parts are kept. Like KeyboardInterrupt, not an Exception."""
 
 
 def classify(
@@ -76,12 +73,12 @@ def classify(
     restart: bool = False,
     engines: Mapping[EngineName, MakeEngine] = ENGINES,
 ) -> bool:
-    """Write the output, going on where a former run of the same job was stopped.
+    """Write the output, resuming a stopped run of the same job.
 
-    False when there were texts and none could be classified. The input is read once before, so
-    that a bad row stops the job at its start; three chunks of it are held at a time. A run that
-    goes on keeps the engine and the budget, and so the batches, of the first.
-    Raises StartError or EngineFailed, and OSError when the disk is full.
+    Returns False if there were texts and none could be classified. The input is read once up
+    front, so a bad row stops the job at its start; at most three chunks are held in memory. A
+    resumed run keeps the engine and the token budget, and so the batches, of the first.
+    Raises StartError or EngineFailed, and OSError if the disk is full.
     """
     bundle = _bundle(job, settings)
     manifest = bundle.manifest
@@ -104,7 +101,7 @@ def classify(
             state["engine"] = chosen.name
             state["budget_tokens"] = max(_LEAST_BATCH_TOKENS, chosen.lane.max_batch_tokens)
             _write(job.parts / _STATE, lambda path: path.write_text(json.dumps(state, indent=2)))
-        # Loaded anew, without the copy for lone texts, which may differ in the last bits.
+        # Reloaded without the copy for single texts, whose last bits may differ.
         engine = engines[state["engine"]](bundle, resources)
         began_s = time.monotonic()
         kept = sum(part.texts for part in _finished(job))
@@ -150,7 +147,7 @@ def _bundle(job: Job, settings: Settings) -> Bundle:
 
 @contextmanager
 def _alone(job: Job, restart: bool) -> Iterator[None]:
-    """Hold the folder of parts, and remove it at the end; the kernel lets go when a holder dies."""
+    """Lock the folder of parts and remove it at the end; the kernel unlocks it if the job dies."""
     if not job.output.parent.is_dir():
         raise StartError(f"{job.output.parent} is not a folder: make it first")
     job.parts.mkdir(exist_ok=True)
@@ -168,7 +165,7 @@ def _alone(job: Job, restart: bool) -> Iterator[None]:
             if job.output.exists() and not (begun or restart):
                 raise StartError(f"{job.output} is there already: use --restart to replace it")
             yield
-            # First what says that there is something to go on with.
+            # Remove first what marks the job as resumable.
             (job.parts / _STATE).unlink()
         finally:
             if not (job.parts / _STATE).exists():
@@ -176,7 +173,7 @@ def _alone(job: Job, restart: bool) -> Iterator[None]:
 
 
 def _resumed(job: Job, manifest: Manifest, settings: Settings) -> dict[str, Any]:
-    """All that decides an answer, with what a stopped run of the same job has found out."""
+    """Everything that determines an answer, with the measurements of a stopped run of the job."""
     state: dict[str, Any] = {
         "input": file_sha256(job.input),
         "--text": job.text,
@@ -205,7 +202,7 @@ def _resumed(job: Job, manifest: Manifest, settings: Settings) -> dict[str, Any]
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Part:
-    """A finished chunk; its name says which, and how many texts it has, with and without answer."""
+    """A finished chunk; its name holds its number, its texts and its failures."""
 
     number: int
     texts: int
@@ -214,7 +211,7 @@ class _Part:
 
 
 def _finished(job: Job) -> list[_Part]:
-    """In the order of the input."""
+    """The finished parts in input order."""
     named = ((path.name.split("."), path) for path in job.parts.glob("*.part"))
     return sorted(_Part(int(name[0]), int(name[1]), int(name[2]), path) for name, path in named)
 
@@ -222,7 +219,7 @@ def _finished(job: Job) -> list[_Part]:
 def _run(
     job: Job, table: Table, rows_of: Callable[[Chunk], list[Row]], slots: ThreadPoolExecutor
 ) -> None:
-    """Make the parts that are not there. However it ends, nothing goes on behind it."""
+    """Make the missing parts. No work outlives the call."""
     error = job.prefix + "error"
 
     def make(number: int, chunk: Chunk) -> None:
@@ -252,7 +249,7 @@ def _run(
 
 
 def _rows(chunk: Chunk, bulk: Bulk, manifest: Manifest, job: Job, progress: Progress) -> list[Row]:
-    """The added columns of a chunk."""
+    """The added columns of one chunk."""
     nothing = dict.fromkeys(COLUMNS)
     multi_label = manifest.problem_type == "multi_label"
 
@@ -262,7 +259,7 @@ def _rows(chunk: Chunk, bulk: Bulk, manifest: Manifest, job: Job, progress: Prog
         best = max(range(len(answer.scores)), key=answer.scores.__getitem__)
         return nothing | {
             "label": manifest.labels[best],
-            "labels": labels_that_hold(manifest.labels, answer.scores, multi_label=multi_label),
+            "labels": predicted_labels(manifest.labels, answer.scores, multi_label=multi_label),
             "score": answer.scores[best],
             "scores": dict(zip(manifest.labels, answer.scores, strict=True)),
             "variant": manifest.variant,
@@ -275,7 +272,7 @@ def _rows(chunk: Chunk, bulk: Bulk, manifest: Manifest, job: Job, progress: Prog
 
 
 def _write(path: Path, fill: Callable[[Path], object]) -> None:
-    """A whole file that survives a power cut, or none."""
+    """Write a file that is complete or absent, even after a power cut."""
     aside = path.with_name(path.name + ".tmp")
     fill(aside)
     sync(aside)

@@ -1,7 +1,4 @@
-"""How far a long run is: one line that changes on a terminal, now and then a line in a log.
-
-It does not know what is counted.
-"""
+"""Progress of a long run: a bar on a terminal, otherwise a line from time to time."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,10 +9,10 @@ _TERMINAL_EVERY_S, _LOG_EVERY_S = 0.5, 30.0
 
 
 class Progress:
-    """Texts done of all, texts/s and the remaining time; safe to call from many threads."""
+    """Counts texts; shows the rate and the remaining time. Thread-safe."""
 
     def __init__(self, total: int, done: int, screen: TextIO, clock: Callable[[], float]) -> None:
-        """`done` are there already and do not count for the rate."""
+        """`done` texts are from an earlier run and do not count in the rate."""
         self._total = total
         self._done = self._began = done
         self._screen = screen
@@ -27,7 +24,7 @@ class Progress:
         self._next_s = self._began_s + self._every_s
 
     def add(self, texts: int) -> None:
-        """So many more are done."""
+        """Count finished texts."""
         with self._lock:
             self._done += texts
             now_s = self._clock()

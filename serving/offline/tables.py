@@ -1,7 +1,4 @@
-"""Tables of texts as CSV, JSON Lines or Parquet: read by chunks, written back by parts, merged.
-
-It does not know what the added columns mean, nor how a text is classified.
-"""
+"""CSV, JSON Lines and Parquet tables: read in chunks, written in parts, merged."""
 
 import csv
 import shutil
@@ -18,13 +15,13 @@ from serving.inference.inputs import Text
 
 Kind = Literal["text", "number", "flag", "scores", "names"]
 Added = Mapping[str, Kind]
-"""The columns to add, by name."""
+"""The names of the columns to add."""
 Row = Mapping[str, Any]
-"""The added columns' values for one row; None where there is none."""
+"""The values of the added columns in one row; None for a missing value."""
 Columns = tuple[str] | tuple[str, str]
-"""Of a text, or of the two of a pair."""
+"""The column of a text, or the two columns of a pair."""
 CHUNK_ROWS = 8192
-# So that a chunk of long texts does not outgrow the memory.
+# Bounds the memory of a chunk of long texts.
 CHUNK_BYTES = 16 << 20
 _PIECE_ROWS = 256
 _GROUP_PARTS = 8
@@ -34,32 +31,32 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Neighbouring rows: their texts (None where one is missing), and the rows as the table's."""
+    """Consecutive rows: their texts (None if missing), and the rows in the table's own form."""
 
     texts: list[Text | None]
     rows: Any
 
 
 class Table(Protocol):
-    """One format. The chunks of an unchanged file are always the same."""
+    """One format. An unchanged file always has the same chunks."""
 
     def chunks(self) -> Iterator[Chunk]:
-        """All rows in order. Raises StartError naming the row that cannot be read."""
+        """Read all rows in order. Raises StartError naming an unreadable row."""
 
     def write(self, chunk: Chunk, added: Sequence[Row], path: Path) -> None:
-        """A part: the chunk's rows with the added columns."""
+        """Write a part: the rows of a chunk with the added columns."""
 
     def merge(self, parts: Sequence[Path], path: Path) -> None:
-        """The parts, in this order, as one file."""
+        """Join the parts, in order, into one file."""
 
 
 def open_table(
     path: Path, output: Path, columns: Columns, added: Added, labels: Sequence[str]
 ) -> Table:
-    """The table at `path`, of the format that its name ends in; `columns` hold its texts.
+    """Open the table at `path`, in the format of its file extension; `columns` hold the texts.
 
-    Raises StartError when it is not there, the output has another ending, the column is missing
-    or not of texts, or an added column exists already.
+    Raises StartError if the file is missing, the output has another extension, a text column is
+    missing or not textual, or an added column already exists.
     """
     if path.suffix not in _TABLES:
         raise StartError(f"{path} ends in none of {', '.join(_TABLES)}: rename or convert it")
@@ -73,9 +70,9 @@ def open_table(
 
 
 class _Csv:
-    """Comma-separated, quoted as RFC 4180 says, in UTF-8, with a header. Blank lines are no rows.
+    """Comma-separated values (RFC 4180) in UTF-8 with a header; blank lines are skipped.
 
-    Scores are JSON objects, and what is not there is empty.
+    Scores are JSON objects, missing values empty cells.
     """
 
     def __init__(self, path: Path, columns: Columns, added: Added, _labels: Sequence[str]) -> None:
@@ -127,7 +124,7 @@ class _Csv:
 
 
 class _JsonLines:
-    """A JSON object a line, in UTF-8; each is kept as it is written. Blank lines are no rows."""
+    """JSON Lines in UTF-8; each object keeps its formatting, blank lines are skipped."""
 
     def __init__(self, path: Path, columns: Columns, added: Added, _labels: Sequence[str]) -> None:
         self._path = path
@@ -178,7 +175,7 @@ class _JsonLines:
 
 
 class _Parquet:
-    """Apache Parquet, by pyarrow; scores are a struct with a field a label."""
+    """Apache Parquet, read by pyarrow; scores are a struct with one field per label."""
 
     def __init__(self, path: Path, columns: Columns, added: Added, labels: Sequence[str]) -> None:
         try:
@@ -215,7 +212,7 @@ class _Parquet:
         """See Table."""
         pa = self._pa
         try:
-            # Buffered, a column chunk is streamed instead of read whole.
+            # A buffered reader streams a column chunk instead of reading it whole.
             with self._pq.ParquetFile(self._path, buffer_size=1 << 20) as file:
                 pieces = file.iter_batches(_PIECE_ROWS)
                 for group in _grouped((piece, piece.num_rows, piece.nbytes) for piece in pieces):
@@ -234,7 +231,7 @@ class _Parquet:
         self._pq.write_table(rows, path)
 
     def merge(self, parts: Sequence[Path], path: Path) -> None:
-        """See Table. Parts are joined, because readers like large row groups."""
+        """See Table. Parts are rewritten into large row groups, which readers prefer."""
         pa, pq = self._pa, self._pq
         schema = self._schema
         for field in self._added:
@@ -253,7 +250,7 @@ _TABLES: dict[str, Callable[[Path, Columns, Added, Sequence[str]], Table]] = {
 
 
 def _text(cells: Sequence[str | None]) -> Text | None:
-    """A text or a pair; None where a part of it is missing."""
+    """A text or a pair; None if a part of it is missing."""
     if len(cells) == 1:
         return cells[0]
     first, second = cells
@@ -273,7 +270,7 @@ def _check_columns(where: object, names: Iterable[str], columns: Columns, added:
 
 
 def _grouped(items: Iterable[tuple[_Item, int, int]]) -> Iterator[list[_Item]]:
-    """Items, each with its rows and bytes, together as long as a chunk is not full."""
+    """Group items, each with its rows and bytes, into full chunks."""
     group: list[_Item] = []
     rows = size_bytes = 0
     for item, its_rows, its_bytes in items:

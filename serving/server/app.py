@@ -1,7 +1,4 @@
-"""create_app(settings): starts and stops them, and records every request once.
-
-It does not know how a text is classified.
-"""
+"""The ASGI application: lifespan, error handlers, one record per request."""
 
 import asyncio
 import time
@@ -47,11 +44,11 @@ def create_app(
     on_loaded: Callable[[BaseException | None], None],
     beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
 ) -> "App":
-    """The whole server; `beside` runs as long as it does.
+    """Create the application; the coroutines of `beside` run during its lifespan.
 
-    Models load in the background from its start on; `on_loaded` hears how that ended, and what
-    ended the server later.
-    Raises StartError when traces cannot be sent.
+    Models load in the background; `on_loaded` is called with None once they are served, and with
+    the exception if loading or a background task fails.
+    Raises StartError if tracing is configured and cannot be set up.
     """
     request_log = RequestLog(service.runtime.recorder, open_tracer(service.settings))
 
@@ -95,16 +92,16 @@ async def _told(
     try:
         with suppress(asyncio.CancelledError):
             await work
-    except Exception as error:  # noqa: BLE001  whatever it is, the server must stop and say it
+    except Exception as error:  # noqa: BLE001  any failure must stop the server and be reported
         on_failed(error)
 
 
 class App:
-    """The ASGI application: gives each request its id, its record, its metrics and its log line.
+    """The ASGI application: gives each request an id, a record, metrics and a log line.
 
-    POST /v1/classify is answered here, everything else by FastAPI, whose layers around a handler
-    cost a quarter of a small request (ARCHITECTURE.md, decisions); its twin of the endpoint
-    documents it and refuses other methods.
+    It answers POST /v1/classify itself, since FastAPI's layers around a handler cost a quarter of a
+    small request; FastAPI answers everything else, documents this endpoint and refuses other
+    methods.
     """
 
     def __init__(self, rest: FastAPI, service: Service, request_log: RequestLog) -> None:
@@ -143,10 +140,10 @@ class App:
             self.request_log.record(scope, path, record, status)
 
     def refusal(self, scope: Scope, *, closing: bool) -> bytes | None:
-        """The whole answer to a request for which there is no room; None for any other.
+        """The complete 429 or 401 response to a classify request beyond the limit, otherwise None.
 
-        Under overload most requests end here, so it is built without a task, without waiting for
-        the body and without the objects around an answer. `closing` says that the connection ends.
+        Most requests end here under overload, so no task is created, the body is not awaited and
+        the response is bytes. `closing` tells that the connection will close.
         """
         if self.service.has_room or not _classifies(scope):
             return None
@@ -163,7 +160,7 @@ class App:
 
 
 def _about(record: RequestRecord) -> list[tuple[bytes, bytes]]:
-    """Headers for every protocol, also those that have no field for who answered."""
+    """Response headers of every protocol: the request id, the variant, and whether it degraded."""
     headers = [(b"x-request-id", record.request_id.encode())]
     if record.variant:
         headers.append((b"x-sizewise-variant", record.variant.encode()))
@@ -184,7 +181,7 @@ async def _classify(scope: Scope, receive: Receive, send: Send) -> None:
         response = await _served_error(Request(scope), error)
     except ClientDisconnect as error:
         response = await _client_left(Request(scope), error)
-    except Exception as error:  # noqa: BLE001  the last resort answers 500
+    except Exception as error:  # noqa: BLE001  the last resort is a 500
         response = await _bug(Request(scope), error)
     await response(scope, receive, send)
 
@@ -199,7 +196,7 @@ async def _served_error(request: Request, error: Exception) -> Response:
 
 
 def _endpoint(scope: Scope) -> tuple[str, Api]:
-    """The matched path and its protocol; "" and the native one where nothing matched."""
+    """The matched path and its protocol; "" and the native protocol if none matched."""
     return _ENDPOINTS.get(scope.get("endpoint"), ("", native.API))
 
 
@@ -211,7 +208,7 @@ def _headers(error: ServedError) -> dict[str, str]:
 
 
 def _whole(error: ServedError, request_id: str, *, closing: bool) -> bytes:
-    """Status line, headers and body at once."""
+    """A complete HTTP response: status line, headers and body."""
     status, body, media_type = native.API.refusal(error, request_id)
     headers = {
         "content-type": media_type,

@@ -1,7 +1,4 @@
-"""`python -m serving.front LISTENER LINK`: one HTTP process; processes.py starts it.
-
-It does not know how its answers come about.
-"""
+"""One HTTP process, started by supervisor.py as `python -m serving.server.frontend`."""
 
 import asyncio
 import os
@@ -19,7 +16,7 @@ from serving.settings import read_settings
 
 
 async def main(listener: socket.socket, link: socket.socket) -> int:
-    """The exit status: 0 after a drain, 1 when the engines' process has gone."""
+    """Serve; return exit status 0 after a drain, 1 if the engine process is gone."""
     settings, _ = read_settings(os.environ)
     configure_logs()
     runtime = RemoteRuntime(await Link.over(link))

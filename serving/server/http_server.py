@@ -1,7 +1,4 @@
-"""uvicorn with a shutdown that loses nothing and with problem+json for broken HTTP.
-
-It does not know what the application does.
-"""
+"""uvicorn with a lossless shutdown, and problem+json for malformed HTTP."""
 
 import asyncio
 import socket
@@ -33,29 +30,29 @@ _BACKLOG_S = 0.1
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a bounded head, whose refusals are problem+json and that hangs up politely."""
+    """HTTP/1.1 with a bounded head, problem+json refusals and a graceful close."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request."""
+        """Start the timer of the first request's head."""
         super().connection_made(transport)
         self._await_head()
 
     def on_message_begin(self) -> None:
-        """The first byte of a request has come."""
+        """Count the head of the next request."""
         super().on_message_begin()
         self._head_timer.cancel()
         self._await_head()
 
     def on_headers_complete(self) -> None:
-        """The request line and all headers have come."""
+        """Stop the head's timer."""
         self._in_head = False
         self._head_timer.cancel()
         super().on_headers_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Refuse at once what there is no room for; else uvicorn's own way."""
+        """Refuse a request beyond the limits immediately; otherwise start uvicorn's task."""
         own: App = self.config.app  # type: ignore[assignment]
-        # After a final answer instead of `100 Continue` a client need not send its body.
+        # A client that gets a final response instead of `100 Continue` need not send its body.
         closing = own.service.draining or self.expect_100_continue or not cycle.keep_alive
         whole = own.refusal(cycle.scope, closing=closing)  # type: ignore[arg-type]
         if whole is None:
@@ -68,14 +65,14 @@ class HttpProtocol(HttpToolsProtocol):
         self.on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting, and tell the request that is being answered."""
+        """Stop the timer, and notify the request in progress."""
         self._head_timer.cancel()
         if self.scope and (tell := self.scope["state"].get("on_disconnect")):
             tell()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and refuse a head that does not end."""
+        """Parse, and refuse a head that is too large."""
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
@@ -83,7 +80,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self.send_400_response(f"The head exceeds {_MAX_HEAD_BYTES} bytes.")
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not an HTTP request that can be served, and close the connection."""
+        """Answer malformed HTTP with 400, and close the connection."""
         if self.transport.is_closing():
             return
         problem = {
@@ -102,10 +99,10 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def shutdown(self) -> None:
-        """Close after a grace: a request may be on its way on a connection that looks idle.
+        """Close after a grace period, since a request may be on its way on an idle connection.
 
-        uvicorn would close at once, and reset the connection under a request that the kernel
-        has accepted already. What arrives in the grace is answered with `Connection: close`.
+        uvicorn would close at once and reset the connection under a request that the kernel has
+        already accepted. Requests in the grace period are answered with `Connection: close`.
         """
         self.loop.call_later(_LAST_REQUEST_S, super().shutdown)
 
@@ -118,10 +115,10 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """On SIGTERM or SIGINT: readiness falls, a delay passes, the listener closes, work is drained.
+    """On SIGTERM or SIGINT: become unready, wait, close the listener, drain.
 
-    During the delay requests are still answered, each with `Connection: close`, so that clients
-    and load balancers go elsewhere before the listener closes. A second signal skips the delay.
+    During the wait requests are still answered, each with `Connection: close`, so that clients and
+    load balancers move on before the listener closes. A second signal skips the wait.
     """
 
     def __init__(self, app: App, settings: Settings, listener: socket.socket) -> None:
@@ -143,7 +140,7 @@ class Server(uvicorn.Server):
         self._delay_s = settings.shutdown_delay_ms / 1e3
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn calls it so
-        """Called in the main thread between two byte codes, so it only schedules."""
+        """Schedule the shutdown; a signal handler may run between any two byte codes."""
         if self._service.draining:
             self.should_exit = True
             return
@@ -160,14 +157,14 @@ class Server(uvicorn.Server):
         self.run(sockets=[self._listener])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve the listener's backlog to its end, then close it and drain."""
+        """Accept the rest of the listener's backlog, then close it and drain."""
         refuse_new_connections(self._listener)
         await asyncio.sleep(_BACKLOG_S)
         await super().shutdown(sockets)
 
 
 class BesideServer(uvicorn.Server):
-    """A second application on the same loop, which leaves signals to the first."""
+    """A second application on the same event loop; the main server handles signals."""
 
     def __init__(self, app: FastAPI, listener: socket.socket) -> None:
         super().__init__(
@@ -186,12 +183,12 @@ class BesideServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """None."""
+        """Leave signal handling to the main server."""
         yield
 
 
 def admin_server(settings: Settings, catalogue: Catalogue, runtime: LocalRuntime) -> BesideServer:
-    """The admin API on its port. Raises StartError when that is taken."""
+    """Create the server of the admin API. Raises StartError if its port is taken."""
     listener = open_listener(settings.host, settings.admin_port, "SIZEWISE_ADMIN_PORT")
     return BesideServer(create_admin(settings, catalogue, runtime), listener)
 
@@ -201,7 +198,7 @@ def open_app(
     on_loaded: Callable[[BaseException | None], None],
     beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
 ) -> App:
-    """As create_app, with gRPC beside where there is a port for it. Raises StartError."""
+    """Create the application, with a gRPC server if it has a port. Raises StartError."""
     if not service.settings.grpc_port:
         return create_app(service, on_loaded, beside)
     try:

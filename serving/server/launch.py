@@ -1,7 +1,4 @@
-"""One server: its listener, its engines and its HTTP, in one process or in several.
-
-It does not know the command line or the environment.
-"""
+"""Launch the server: listener, engines and HTTP, in one process or several."""
 
 from collections.abc import Callable, Mapping
 
@@ -29,9 +26,9 @@ def serve(
     say: Callable[[str], None],
     engines: Mapping[EngineName, MakeEngine] = ENGINES,
 ) -> None:
-    """Serve until a signal, in one process or in several; `say` what to try once ready.
+    """Serve until a signal; `say` prints what to try once the server is ready.
 
-    Raises StartError or EngineFailed when the models do not load.
+    Raises StartError or EngineFailed if the models do not load.
     """
 
     def say_ready() -> None:

@@ -1,7 +1,4 @@
-"""The listening socket: opens it, and stops it without resetting anyone.
-
-It does not know what is said on the connections.
-"""
+"""The listening socket: open it, and close it without resetting connections."""
 
 import ctypes
 import socket
@@ -27,7 +24,7 @@ _DROP_SYN = b"".join(
 
 
 def open_listener(host: str, port: int, setting: str = "SIZEWISE_PORT") -> socket.socket:
-    """A bound, listening TCP socket. Raises StartError naming the setting, the host and port."""
+    """Open a listening TCP socket. Raises StartError naming the setting, the host and the port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -45,11 +42,11 @@ def open_listener(host: str, port: int, setting: str = "SIZEWISE_PORT") -> socke
 
 
 def refuse_new_connections(listener: socket.socket) -> None:
-    """Let the kernel begin no more handshakes, so that the backlog can be served to its end.
+    """Stop new handshakes in the kernel, so that the backlog can be served to its end.
 
-    Closing a listener resets the connections that the kernel has accepted and the process has
-    not. With their SYN dropped, new clients try again and find the port closed, or another
-    replica. Where the kernel has no socket filters nothing happens.
+    Closing a listener resets connections that the kernel has accepted and the process has not. With
+    their SYN dropped, new clients retry and find the port closed, or another replica. Without
+    socket filters in the kernel, this does nothing.
     """
     instructions = ctypes.create_string_buffer(_DROP_SYN, len(_DROP_SYN))
     program = struct.pack("HL", len(_DROP_SYN) // 8, ctypes.addressof(instructions))

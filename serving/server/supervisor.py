@@ -1,7 +1,4 @@
-"""HTTP processes in front of one engine process: starts, replaces and stops them.
-
-It does not know what they say to each other (remote.py) or to clients (server.py).
-"""
+"""Start, replace and stop the HTTP processes in front of the engine process."""
 
 import asyncio
 import signal
@@ -22,7 +19,7 @@ from serving.settings import Settings
 
 _PAUSE_S = 1.0
 _ALIVE_EVERY_S = 0.25
-# Beyond the delay and the drain: for the interpreter to end.
+# For the interpreter to exit, after the delay and the drain.
 _EXIT_S = 5.0
 
 
@@ -31,10 +28,10 @@ async def serve(
     on_ready: Callable[[], None],
     engines: Mapping[EngineName, MakeEngine] = ENGINES,
 ) -> None:
-    """Run the engines here and HTTP in `settings.http_processes` others, until a signal.
+    """Run the engines in this process and HTTP in `settings.http_processes` others.
 
-    An HTTP process that dies is replaced; its requests are dropped. Then every process drains.
-    Raises StartError or EngineFailed when the engines cannot start or have died.
+    An HTTP process that dies is replaced; its requests are lost. On a signal every process drains.
+    Raises StartError or EngineFailed if the engines cannot start or have died.
     """
     runtime = LocalRuntime(settings, engines)
     catalogue = Catalogue(settings, runtime)
@@ -65,7 +62,7 @@ async def _until(
     catalogue: Catalogue,
     on_ready: Callable[[], None],
 ) -> None:
-    """Load, say so, and return when the server is told to stop. Raises when it has to."""
+    """Load the models, report readiness, and return when asked to stop. Raises on failure."""
     loading = asyncio.create_task(catalogue.load())
     told = asyncio.create_task(stopping.wait())
     await asyncio.wait((loading, told), return_when=asyncio.FIRST_COMPLETED)
@@ -87,14 +84,14 @@ async def _until(
 async def _front(
     settings: Settings, runtime: LocalRuntime, listener: socket.socket, stopping: asyncio.Event
 ) -> None:
-    """One HTTP process after another, until the server stops."""
+    """Run one HTTP process after another until the server stops."""
     while not stopping.is_set():
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "serving.server.frontend",
             str(listener.fileno()), str(theirs.fileno()),
             pass_fds=(listener.fileno(), theirs.fileno()),
-            start_new_session=True,  # a terminal's interrupt reaches this process alone
+            start_new_session=True,  # a terminal's interrupt must reach only this process
         )  # fmt: skip
         theirs.close()
         attending = asyncio.create_task(Attendant(await Link.over(ours), runtime).attend())

@@ -14,7 +14,7 @@ from serving.batching.coalescing import Answered
 from serving.batching.queue import Clock, Terms
 from serving.bundles.bundle import Bundle, VariantKey, key
 from serving.bundles.probabilities import (
-    labels_that_hold,
+    predicted_labels,
     probabilities,
 )
 from serving.errors import InvalidField, TextTooLong
@@ -58,7 +58,7 @@ class Labelled:
 
     def labels_of(self, answer: Answer) -> list[str]:
         """The labels that hold: the likeliest, or with multi_label all from 0.5 on."""
-        return labels_that_hold(self.labels, answer.scores, multi_label=self.multi_label)
+        return predicted_labels(self.labels, answer.scores, multi_label=self.multi_label)
 
     def ranked(self, scores: Sequence[float]) -> list[dict[str, str | float]]:
         """Every label with its score, the highest first, as most protocols say it."""

@@ -74,7 +74,7 @@ def test_what_the_cache_holds_is_not_downloaded_again_unless_it_changed(tmp_path
     assert (first.returncode, second.returncode) == (0, 0), second.stderr
     assert versions(tmp_path / "a") == versions(tmp_path / "b")
     events = [json.loads(line)["event"] for line in (second.stdout + second.stderr).splitlines()]
-    assert events == ["fetched before"] * 2
+    assert events == ["already fetched"] * 2
 
 
 def test_pods_that_start_at_once_share_one_download(tmp_path, remote):
@@ -90,7 +90,7 @@ def test_pods_that_start_at_once_share_one_download(tmp_path, remote):
 
     assert {pod.returncode for pod in pods} == {0}, said
     assert said.count('"event":"fetched"') == 2
-    assert said.count('"event":"fetched before"') == 6
+    assert said.count('"event":"already fetched"') == 6
     assert len({str(versions(tmp_path / name)) for name in "abcd"}) == 1
 
 
@@ -100,7 +100,7 @@ def test_a_spoilt_download_is_refused_and_leaves_nothing(tmp_path, remote):
     done = fetch(remote.as_uri(), "--to", tmp_path / "got" / "tone", "--variants", "wide")
 
     assert done.returncode == 2
-    assert "model.onnx is not what its manifest says" in done.stderr
+    assert "model.onnx does not match its manifest" in done.stderr
     assert not (tmp_path / "got").exists()
 
 
@@ -111,7 +111,7 @@ def test_a_spoilt_download_is_refused_and_leaves_nothing(tmp_path, remote):
         ("{remote}", ["--to", "other"], "is of the family tone, not other: use --to"),
         ("{remote}/nowhere", ["--to", "tone"], "cannot be read"),
         ("nonsense://there", ["--to", "tone"], "cannot be read"),
-        ("{remote}/tiny", ["--to", "tone"], "holds no bundle: name the folder of a family"),
+        ("{remote}/tiny", ["--to", "tone"], "holds no bundle: give the URL of a family's folder"),
     ],
 )
 def test_what_cannot_be_fetched_is_one_sentence(remote, url, more, said):
@@ -208,7 +208,7 @@ def test_a_watcher_outlives_a_store_that_cannot_be_read_and_a_broken_bundle(
     with watching(log_path, remote.as_uri(), "--to", tmp_path / "got" / "tone"):
         wait_for(lambda: "cannot be read" in log_path.read_text())
         away.rename(remote)
-        wait_for(lambda: "model.onnx is not what its manifest says" in log_path.read_text())
+        wait_for(lambda: "model.onnx does not match its manifest" in log_path.read_text())
         model.write_bytes(whole)
         wait_for((tmp_path / "got" / "tone" / "wide").exists)
 

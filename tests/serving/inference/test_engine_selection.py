@@ -75,7 +75,7 @@ def test_auto_keeps_to_the_reference_and_says_why(bundle, reference, other, said
 
 
 def test_an_engine_that_is_asked_for_is_taken_however_slow(bundle):
-    assert chosen(bundle, "onnxruntime", onnxruntime=Slow).reason == "asked for"
+    assert chosen(bundle, "onnxruntime", onnxruntime=Slow).reason == "requested"
 
 
 def test_an_engine_that_is_asked_for_and_cannot_is_an_error(bundle):
@@ -89,6 +89,6 @@ def test_an_engine_that_is_asked_for_and_cannot_is_an_error(bundle):
 def test_a_lone_text_gets_all_cores_where_that_is_faster(bundle, made, threads, wide):
     choice = chosen(bundle, "onnxruntime", Resources("cpu", threads), onnxruntime=made)
 
-    assert ("a lone text gets all cores" in choice.reason) == wide
+    assert ("a single text gets all cores" in choice.reason) == wide
     assert choice.engine.slots == threads
     assert choice.engine.run(encoded([4])).shape == (1, 2)

@@ -1,6 +1,6 @@
 from threading import Barrier, Thread
 
-from serving.inference.single_text_engine import LoneTexts
+from serving.inference.single_text_engine import SingleTextEngine
 
 
 class Seen:
@@ -22,7 +22,7 @@ class Seen:
 
 def test_a_text_that_comes_alone_takes_the_wide_engine_and_a_batch_does_not():
     many, one = Seen(slots=2), Seen(slots=1)
-    engine = LoneTexts(many, one)
+    engine = SingleTextEngine(many, one)
 
     engine.run([[1]])
     engine.run([[1], [2]])
@@ -36,7 +36,7 @@ def test_a_text_that_comes_alone_takes_the_wide_engine_and_a_batch_does_not():
 def test_a_text_beside_another_run_does_not_take_cores_from_it():
     barrier = Barrier(2, timeout=10)
     many, one = Seen(slots=2), Seen(slots=1, barrier=barrier)
-    engine = LoneTexts(many, one)
+    engine = SingleTextEngine(many, one)
     first = Thread(target=engine.run, args=([[1]],), daemon=True)
     first.start()
     barrier.wait()

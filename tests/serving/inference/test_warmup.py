@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from serving.inference.packing import lay_out
-from serving.inference.warmup import lone_speedup, warm_up
+from serving.inference.warmup import single_text_speedup, warm_up
 from tests.support.bundles import encoded
 
 
@@ -57,5 +57,5 @@ def test_batches_that_would_make_others_wait_are_not_tried():
 def test_a_wide_engine_is_compared_with_a_narrow_one_in_turns():
     narrow, wide = Timed(lambda _: 0.004), Timed(lambda _: 0.002, slots=1)
 
-    assert lone_speedup(narrow, wide, 32) == pytest.approx(2.0, rel=0.2)
+    assert single_text_speedup(narrow, wide, 32) == pytest.approx(2.0, rel=0.2)
     assert set(narrow.cells) == {32}

@@ -504,4 +504,4 @@ def test_altered_bundles_are_refused_at_the_start(tiny_registry, tmp_path):
         log = server.log()
 
     assert status == 2
-    assert "model.onnx is not what its manifest says" in log
+    assert "model.onnx does not match its manifest" in log
