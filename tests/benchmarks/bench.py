@@ -181,7 +181,7 @@ def main():
     print(f"cores used by other processes and the host: {cores_of_others:.2f}")
     if cores_of_others > MOST_CPU_OF_OTHERS * psutil.cpu_count():
         sys.exit("Something else used the machine: no figure counts. Stop it and run again.")
-    print("Next: put what is worth keeping into BENCHMARKS.md")
+    print("Next: put what is worth keeping into docs/development/benchmarks")
 
 
 def mean_length(encodings):
