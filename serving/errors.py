@@ -33,6 +33,11 @@ SizewiseError
 from typing import ClassVar
 
 
+def retry_after_s(wait_s: float) -> int:
+    """Round a predicted wait up to whole seconds, at least one, for the Retry-After header."""
+    return 1 + int(wait_s)
+
+
 class SizewiseError(Exception):
     """Base of all errors; `detail` says in one sentence what happened and what to do."""
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from serving.errors import RateLimited
+from serving.errors import RateLimited, retry_after_s
 
 # Rounding of the clock and the bucket: a caller that waits for Retry-After must not be refused.
 _ROUNDING = 1e-7
@@ -58,7 +58,7 @@ class LimitUse:
                     f"{caller} has used up its texts per second: retry after the Retry-After delay",
                     field="texts_per_s",
                     limit=limits.texts_per_s,
-                    retry_after_s=1 + int(missing_s),
+                    retry_after_s=retry_after_s(missing_s),
                 )
             use.texts -= 1
         use.requests += 1

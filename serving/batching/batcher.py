@@ -1,7 +1,4 @@
-"""Runs the scheduler's plans on the engines and answers each waiter.
-
-It does not know what the logits mean, nor which texts go next: that is scheduler.py.
-"""
+"""Runs the scheduler's plans on engine threads and answers each request."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +7,13 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from serving.batching.admission import missed
-from serving.batching.coalescing import Answered, Group, Sharing, Text
-from serving.batching.queue import Clock, Terms, Waiting
+from serving.batching.admission import check_texts, missed
+from serving.batching.coalescing import Coalescer, PendingRequest, PendingText
+from serving.batching.interface import InferenceResult
+from serving.batching.queue import Clock, QueuedText, Terms
 from serving.batching.scheduler import Plan, Scheduler
 from serving.bundles.bundle import VariantKey
-from serving.errors import EngineFailed, Overloaded, ServedError
+from serving.errors import EngineFailed, ServedError
 from serving.inference.cost_model import Lane
 from serving.inference.engine import Engine, answers_of
 from serving.inference.inputs import Item
@@ -26,7 +24,7 @@ _BUSY_EVERY_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """What one batch was: recorded once a batch, whoever the texts belonged to."""
+    """What one batch was; recorded once per batch, whichever requests its texts belong to."""
 
     variant: VariantKey
     texts: int
@@ -37,7 +35,7 @@ class BatchReport:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Run:
-    """A plan in an engine thread."""
+    """A plan that an engine thread is running."""
 
     plan: Plan
     started_s: float
@@ -46,10 +44,10 @@ class _Run:
 class Batcher:
     """One queue and `slots` engine threads for all variants of the process.
 
-    Lives on one event loop: every public method is called there. An engine thread takes its next
-    plan itself, so that no slot waits for the loop. `alive` turns false when an engine did not
-    come back within `engine_timeout_s`. `requests_in_flight` wait or run. `on_reuse` hears of a
-    request's texts how many were known, and how many run for another anyway.
+    Lives on one event loop: call every public method there. An engine thread takes its next plan
+    itself, so no slot waits for the loop. `alive` becomes false when an engine does not return
+    within `engine_timeout_s`. `requests_in_flight` are queued or running. `on_reuse` receives for
+    each request how many of its texts were cached, and how many ran for another request anyway.
     """
 
     def __init__(
@@ -73,7 +71,7 @@ class Batcher:
         self._clock = clock
         self._on_batch = on_batch
         self._on_reuse = on_reuse
-        self._sharing = Sharing(cache_texts)
+        self._coalescer = Coalescer(cache_texts)
         self._loop = asyncio.get_running_loop()
         self._waking = False
         # The engine threads share these with the loop, under the lock.
@@ -90,19 +88,19 @@ class Batcher:
         self._watch()
 
     def close(self) -> None:
-        """End the threads; a run that is still going on is left to end by itself."""
+        """End the threads; a batch that is still running ends by itself."""
         self._watchdog.cancel()
         for _ in self._threads:
             self._wakes.put(False)
 
     def add(self, variant: VariantKey, engine: Engine, lane: Lane) -> None:
-        """Run one more variant."""
+        """Start serving one more variant."""
         with self._lock:
             self._engines[variant] = engine
             self._scheduler.add_lane(variant, lane)
 
     async def remove(self, variant: VariantKey) -> None:
-        """Let go of a variant that nobody asks any more, once its last batch is back or dead."""
+        """Release a variant without requests, once its last batch has ended or timed out."""
         for _ in range(round(self._engine_timeout_s / _BUSY_EVERY_S)):
             if not self._busy(variant):
                 break
@@ -114,77 +112,52 @@ class Batcher:
     def _busy(self, variant: VariantKey) -> bool:
         with self._lock:
             runs = any(run.plan.variant == variant for run in self._runs)
-            return runs or self._scheduler.waiting_texts(variant) > 0
+            return runs or self._scheduler.queued_texts(variant) > 0
 
     async def submit(
-        self,
-        variant: VariantKey,
-        items: Sequence[Item],
-        terms: Terms,
-    ) -> list[Answered]:
-        """Answer all items (>= 1), in order; all of them join the queue or none does.
-
-        Raises Overloaded when the queue has no room or is too long for the deadline,
-        DeadlineMissed when the deadline would be missed with nobody before it or has passed in
-        the queue, EngineFailed when a batch with one of the texts fails.
-        """
+        self, variant: VariantKey, items: Sequence[Item], terms: Terms
+    ) -> list[InferenceResult]:
+        """See Submits."""
         now_s = self._clock()
-        group = Group(self._loop.create_future(), now_s, [None] * len(items))
-        fresh = self._sharing.collect(group, variant, items, reuse=terms.reuse)
+        request = PendingRequest(self._loop.create_future(), now_s, [None] * len(items))
+        fresh = self._coalescer.collect(request, variant, items, reuse=terms.reuse)
         with self._lock:
             if fresh:
-                self._admit(variant, [text.item.length for text in fresh], terms, now_s)
-            for text in group.wanted:
-                text.waiting = self._place(text, variant, terms)
+                lengths = [text.item.length for text in fresh]
+                check_texts(
+                    self._scheduler,
+                    variant,
+                    lengths,
+                    terms,
+                    now_s,
+                    max_queue_texts=self._max_queue_texts,
+                )
+            for text in request.missing:
+                text.queued = self._place(text, variant, terms)
         if len(fresh) < len(items):
-            self._on_reuse(variant, group.known, len(items) - len(fresh) - group.known)
-        if not group.wanted:
-            return group.complete()
-        self._sharing.join(group)
+            cached = request.answered
+            self._on_reuse(variant, cached, len(items) - len(fresh) - cached)
+        if not request.missing:
+            return request.complete()
+        self._coalescer.join(request)
         if fresh and self._idle_threads and not self._waking:
-            # At the end of this turn of the loop, so that what arrived together joins.
+            # At the end of this iteration of the loop, so that texts that arrived together are
+            # batched together.
             self._waking = True
             self._loop.call_soon(self._wake)
-        timer = self._loop.call_later(terms.deadline_s - now_s, self._expire, group)
+        timer = self._loop.call_later(terms.deadline_s - now_s, self._expire, request)
         self.requests_in_flight += 1
         try:
-            return await group.future
+            return await request.future
         finally:
             self.requests_in_flight -= 1
             timer.cancel()
-            self._withdraw(group)
+            self._withdraw(request)
 
-    def _place(self, text: Text, variant: VariantKey, terms: Terms) -> Waiting:
-        if text.waiting:
-            return self._scheduler.hasten(text.waiting, terms.flow)
-        return self._scheduler.add(variant, text.item.length, text, terms.flow, terms.since_s)
-
-    def _admit(self, variant: VariantKey, lengths: list[int], terms: Terms, now_s: float) -> None:
-        waiting = self._scheduler.waiting_texts(variant, terms.flow)
-        if waiting + len(lengths) > self._max_queue_texts:
-            raise Overloaded(
-                f"{waiting} texts wait for {'/'.join(variant[:2])}: see Retry-After",
-                field="texts",
-                limit=self._max_queue_texts,
-                value=waiting + len(lengths),
-                retry_after_s=1 + int(self._scheduler.backlog().total_s),
-            )
-        left_s = terms.deadline_s - now_s
-        work_s = self._scheduler.work_s(variant, lengths)
-        if work_s > left_s:
-            raise missed(left_s, work_s)
-        # What has waited in another queue goes before all that came after it.
-        waited = terms.since_s is not None
-        wait_s = 0.0 if waited else self._scheduler.wait_s(variant, lengths, terms.flow)
-        if (predicted_s := wait_s + work_s) > left_s:
-            raise Overloaded(
-                f"the answer would take {predicted_s * 1e3:.0f} ms because of the requests before "
-                "it: see Retry-After or allow more time",
-                field="deadline_ms",
-                limit=round(left_s * 1e3),
-                value=round(predicted_s * 1e3),
-                retry_after_s=1 + int(predicted_s - left_s),
-            )
+    def _place(self, text: PendingText, variant: VariantKey, terms: Terms) -> QueuedText:
+        if text.queued:
+            return self._scheduler.expedite(text.queued, terms.flow)
+        return self._scheduler.add(variant, text.item.length, text, terms.flow, terms.start_tag_s)
 
     def _wake(self) -> None:
         self._waking = False
@@ -194,7 +167,7 @@ class Batcher:
             self._wakes.put(True)
 
     def _work(self) -> None:
-        """An engine thread: run plan after plan, hand each outcome to the loop, until closed."""
+        """Run plans in an engine thread, and hand each outcome to the loop, until closed."""
         while True:
             run = self._next()
             if run is None:
@@ -211,11 +184,11 @@ class Batcher:
             with self._lock:
                 self._scheduler.finished(run.plan, ended_s - run.started_s)
                 self._runs.discard(run)
-            with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            with suppress(RuntimeError):  # the loop has ended: no request waits any more
                 self._loop.call_soon_threadsafe(self._finish, run, outcome, ended_s)
 
     def _next(self) -> _Run | None:
-        """The next plan, begun; None when nothing waits, and then this thread counts as idle."""
+        """Start the next plan; None if no text is queued, and then this thread counts as idle."""
         with self._lock:
             plan = self._scheduler.plan()
             if plan is None:
@@ -237,24 +210,24 @@ class Batcher:
         tokens = sum(text.length for text in plan.texts)
         padding_tokens = plan.cells - tokens
         self._on_batch(BatchReport(plan.variant, len(plan.texts), tokens, padding_tokens, engine_s))
-        for waiting, row in zip(plan.texts, outcome, strict=True):
-            text: Text = waiting.owner
+        for queued, row in zip(plan.texts, outcome, strict=True):
+            text: PendingText = queued.owner
             if isinstance(row, EngineFailed):
-                self._sharing.forget(text)
+                self._coalescer.forget(text)
                 text.fail(row)
                 continue
-            self._sharing.finish(text, row)
-            for group in text.groups:
-                queue_s = max(0.0, run.started_s - group.joined_s)
-                group.answer(text, Answered(row, queue_s, engine_s, waiting.turn[0]))
+            self._coalescer.finish(text, row)
+            for request in text.requests:
+                queue_s = max(0.0, run.started_s - request.submitted_s)
+                request.answer(text, InferenceResult(row, queue_s, engine_s, queued.order[0]))
 
     def _fail(self, plan: Plan, error: ServedError) -> None:
-        for waiting in plan.texts:
-            self._sharing.forget(waiting.owner)
-            waiting.owner.fail(error)
+        for queued in plan.texts:
+            self._coalescer.forget(queued.owner)
+            queued.owner.fail(error)
 
     def _watch(self) -> None:
-        """Fail what an engine does not come back from; look again later."""
+        """Fail batches from which an engine does not return; look again later."""
         with self._lock:
             runs = list(self._runs)
         for run in runs:
@@ -267,16 +240,19 @@ class Batcher:
             self._engine_timeout_s / _WATCHES_PER_TIMEOUT, self._watch
         )
 
-    def _expire(self, group: Group) -> None:
-        late_s = self._clock() - group.joined_s
+    def _expire(self, request: PendingRequest) -> None:
+        late_s = self._clock() - request.submitted_s
         with self._lock:
-            waits = any(t.waiting and self._scheduler.waits(t.waiting) for t in group.wanted)
-        if waits and not group.future.done():
-            group.future.set_exception(missed(late_s, late_s + self._scheduler.backlog().total_s))
+            queued = any(
+                text.queued and self._scheduler.is_queued(text.queued) for text in request.missing
+            )
+        if queued and not request.future.done():
+            predicted_s = late_s + self._scheduler.backlog().total_s
+            request.future.set_exception(missed(late_s, predicted_s))
 
-    def _withdraw(self, group: Group) -> None:
-        """Take what nobody else wants out of the queue."""
+    def _withdraw(self, request: PendingRequest) -> None:
+        """Remove from the queue what no other request needs."""
         with self._lock:
-            for text in self._sharing.leave(group):
-                if text.waiting and self._scheduler.remove(text.waiting):
-                    self._sharing.forget(text)
+            for text in self._coalescer.leave(request):
+                if text.queued and self._scheduler.remove(text.queued):
+                    self._coalescer.forget(text)

@@ -1,135 +1,120 @@
-"""Who wants which input: the same one is run once for all that want it, or not at all if known.
-
-It does not know when an input is run, nor by what.
-"""
+"""Request coalescing: equal inputs of several requests are run once, or not at all if cached."""
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from serving.batching.queue import Waiting
+from serving.batching.interface import InferenceResult
+from serving.batching.queue import QueuedText
 from serving.bundles.bundle import VariantKey
 from serving.errors import ServedError
 from serving.inference.inputs import Item
 
-Content = tuple[VariantKey, bytes]
-"""What decides the logits: the version, and a digest of the input as the engine reads it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """Logits of one text, one a label, and the seconds spent getting them; 0 if known before.
-
-    `turn_s` is the fair time of the turn at which it ran.
-    """
-
-    logits: list[float]
-    queue_s: float
-    engine_s: float
-    turn_s: float | None = None
+CacheKey = tuple[VariantKey, bytes]
+"""What the logits depend on: the version, and a digest of the input as the engine reads it."""
 
 
 @dataclass(eq=False, slots=True)
-class Text:
-    """One input that waits or runs, and the groups that want it.
+class PendingText:
+    """One input that is queued or running, and the requests that need it.
 
-    Without `content` no group that comes later may join them.
+    Without a `cache_key` no other request may join them.
     """
 
     item: Item
-    content: Content | None
-    waiting: Waiting | None = None
-    groups: set["Group"] = field(default_factory=set)
+    cache_key: CacheKey | None
+    queued: QueuedText | None = None
+    requests: set["PendingRequest"] = field(default_factory=set)
 
     def fail(self, error: ServedError) -> None:
-        """Fail every group that wants it."""
-        for group in self.groups:
-            if not group.future.done():
-                group.future.set_exception(error)
+        """Fail every request that needs it."""
+        for request in self.requests:
+            if not request.future.done():
+                request.future.set_exception(error)
 
 
 @dataclass(eq=False, slots=True)
-class Group:
-    """The inputs of one request; they are answered together or fail together.
+class PendingRequest:
+    """The inputs of one request; all are answered, or the request fails.
 
-    `wanted` has for each input its places among the answers.
+    `missing` maps each input without a result to its positions in `results`.
     """
 
-    future: asyncio.Future[list[Answered]]
-    joined_s: float
-    answers: list[Answered | None]
-    wanted: dict[Text, list[int]] = field(default_factory=dict)
+    future: asyncio.Future[list[InferenceResult]]
+    submitted_s: float
+    results: list[InferenceResult | None]
+    missing: dict[PendingText, list[int]] = field(default_factory=dict)
 
     @property
-    def known(self) -> int:
-        """How many are answered."""
-        return sum(answer is not None for answer in self.answers)
+    def answered(self) -> int:
+        """Number of results so far."""
+        return sum(result is not None for result in self.results)
 
-    def answer(self, text: Text, answered: Answered) -> None:
-        """Note an answer in all its places; the last one ends the wait."""
-        for place in self.wanted.pop(text):
-            self.answers[place] = answered
-        if not self.wanted and not self.future.done():
+    def answer(self, text: PendingText, result: InferenceResult) -> None:
+        """Store a result at all its positions; the last one completes the request."""
+        for position in self.missing.pop(text):
+            self.results[position] = result
+        if not self.missing and not self.future.done():
             self.future.set_result(self.complete())
 
-    def complete(self) -> list[Answered]:
-        """All answers, in order, once nothing is wanted any more."""
-        return [answer for answer in self.answers if answer]
+    def complete(self) -> list[InferenceResult]:
+        """All results in order, once none is missing."""
+        return [result for result in self.results if result]
 
 
-class Sharing:
-    """What waits or runs now, and the logits that were asked for last, by content."""
+class Coalescer:
+    """The texts that are queued or running, and the most recently used logits, by cache key."""
 
     def __init__(self, cache_texts: int) -> None:
-        """Keeps the logits of at most so many inputs; 0 keeps none."""
+        """Cache the logits of at most `cache_texts` inputs; 0 disables the cache."""
         self._cache_texts = cache_texts
-        self._texts: dict[Content, Text] = {}
-        self._logits: OrderedDict[Content, list[float]] = OrderedDict()
+        self._pending: dict[CacheKey, PendingText] = {}
+        self._logits: OrderedDict[CacheKey, list[float]] = OrderedDict()
 
     def collect(
-        self, group: Group, variant: VariantKey, items: Sequence[Item], *, reuse: bool
-    ) -> list[Text]:
-        """Answer what is known and want the rest; those of the rest that nobody runs yet."""
-        new: dict[Content, Text] = {}
+        self, request: PendingRequest, variant: VariantKey, items: Sequence[Item], *, reuse: bool
+    ) -> list[PendingText]:
+        """Answer cached items and note missing ones; return those that no request has queued."""
+        new: dict[CacheKey, PendingText] = {}
         fresh = []
-        for place, item in enumerate(items):
-            content = (variant, item.digest()) if reuse else None
-            if content and content in self._logits:
-                self._logits.move_to_end(content)
-                group.answers[place] = Answered(self._logits[content], 0.0, 0.0)
+        for position, item in enumerate(items):
+            cache_key = (variant, item.digest()) if reuse else None
+            if cache_key and cache_key in self._logits:
+                self._logits.move_to_end(cache_key)
+                request.results[position] = InferenceResult(self._logits[cache_key], 0.0, 0.0)
                 continue
-            text = (self._texts.get(content) or new.get(content)) if content else None
+            text = (self._pending.get(cache_key) or new.get(cache_key)) if cache_key else None
             if not text:
-                text = Text(item, content)
+                text = PendingText(item, cache_key)
                 fresh.append(text)
-                if content:
-                    new[content] = text
-            group.wanted.setdefault(text, []).append(place)
+                if cache_key:
+                    new[cache_key] = text
+            request.missing.setdefault(text, []).append(position)
         return fresh
 
-    def join(self, group: Group) -> None:
-        """The group waits for what it wants, and others may join it there."""
-        for text in group.wanted:
-            text.groups.add(group)
-            if text.content:
-                self._texts[text.content] = text
+    def join(self, request: PendingRequest) -> None:
+        """Let the request wait for its missing texts, and other requests join it there."""
+        for text in request.missing:
+            text.requests.add(request)
+            if text.cache_key:
+                self._pending[text.cache_key] = text
 
-    def leave(self, group: Group) -> list[Text]:
-        """The group waits no more; the texts that now nobody wants."""
-        for text in group.wanted:
-            text.groups.discard(group)
-        return [text for text in group.wanted if not text.groups]
+    def leave(self, request: PendingRequest) -> list[PendingText]:
+        """Let the request wait no longer; return the texts that no request needs any more."""
+        for text in request.missing:
+            text.requests.discard(request)
+        return [text for text in request.missing if not text.requests]
 
-    def finish(self, text: Text, logits: list[float]) -> None:
-        """Keep a text's logits, and let go of those that nobody has asked for the longest."""
+    def finish(self, text: PendingText, logits: list[float]) -> None:
+        """Cache the logits of a text that has run, and evict the least recently used."""
         self.forget(text)
-        if text.content and self._cache_texts:
-            self._logits[text.content] = logits
+        if text.cache_key and self._cache_texts:
+            self._logits[text.cache_key] = logits
             if len(self._logits) > self._cache_texts:
                 self._logits.popitem(last=False)
 
-    def forget(self, text: Text) -> None:
-        """Nobody may join it any more."""
-        if text.content:
-            self._texts.pop(text.content, None)
+    def forget(self, text: PendingText) -> None:
+        """Let no further request join a text."""
+        if text.cache_key:
+            self._pending.pop(text.cache_key, None)

@@ -1,7 +1,4 @@
-"""Texts that wait: whose, how long, and when their turn is. Pure.
-
-It does not know which of them are run together: that is scheduler.py.
-"""
+"""Queued texts by flow, length and scheduling order. Pure: no clock, no asyncio."""
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Mapping
@@ -16,14 +13,14 @@ Clock = Callable[[], float]
 
 
 class Flow(NamedTuple):
-    """Whose texts, and how urgent: 0 to 7 as in RFC 9218, where 3 is usual and 7 background."""
+    """A caller at one urgency: 0 to 7 as in RFC 9218, where 3 is usual and 7 is background."""
 
     caller: str = ""
     urgency: int = 3
 
     @property
     def weight(self) -> float:
-        """Its part of the slots beside other flows: each level has half of the one before."""
+        """Share of the slots relative to other flows; each urgency level halves it."""
         return 2.0 ** (3 - self.urgency)
 
 
@@ -32,59 +29,58 @@ ONLY_FLOW = Flow()
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a request wants to be answered.
+    """When and for whom a request is run.
 
-    `deadline_s` is on the batcher's clock. It is kept before the work, not after: a text whose
-    batch has begun is answered even when the batch ends late. With `reuse`, what is known or runs
-    already is not run again. `since_s`: see Scheduler.add.
+    `deadline_s` is on the batcher's clock. It bounds the start, not the end: a text whose batch has
+    started is answered even if the batch ends late. With `reuse`, the request may be answered from
+    the cache or by another request's run. `start_tag_s`: see Scheduler.add.
     """
 
     deadline_s: float
-    truncate: bool = False
     flow: Flow = ONLY_FLOW
     reuse: bool = True
-    since_s: float | None = None
+    start_tag_s: float | None = None
 
 
 class Backlog(NamedTuple):
-    """What there is to do at one moment: predicted seconds of slot time, waiting and running.
+    """Outstanding work at one moment: predicted seconds of slot time, queued and running.
 
-    `pace` is how many real seconds a predicted one takes of late.
+    `pace` is the recent ratio of measured to predicted seconds.
     """
 
-    waiting_s: Mapping[Flow, float] = {}
+    queued_s: Mapping[Flow, float] = {}
     running_s: float = 0.0
     slots: int = 1
     pace: float = 1.0
 
     @property
     def total_s(self) -> float:
-        """Until a slot is free when nothing more arrives."""
-        return self._real_s(sum(self.waiting_s.values()))
+        """Seconds until all of it is done, if nothing more arrives."""
+        return self._real_s(sum(self.queued_s.values()))
 
     def wait_s(self, flow: Flow, more_s: float = 0.0) -> float:
-        """Until all that a flow has waiting, and so much more, has had its turn.
+        """Seconds until everything that a flow has queued, and `more_s` of slot time, has started.
 
-        While it is served, another flow gets at most as much as their weights say.
+        Meanwhile other flows get at most the share that their weights allow.
         """
-        own_s = self.waiting_s.get(flow, 0.0) + more_s
+        own_s = self.queued_s.get(flow, 0.0) + more_s
         return self._real_s(
             sum(
-                waiting_s if other == flow else min(waiting_s, own_s * other.weight / flow.weight)
-                for other, waiting_s in self.waiting_s.items()
+                queued_s if other == flow else min(queued_s, own_s * other.weight / flow.weight)
+                for other, queued_s in self.queued_s.items()
             )
         )
 
-    def _real_s(self, waiting_s: float) -> float:
-        return max(0.0, waiting_s + self.running_s) / self.slots * self.pace
+    def _real_s(self, queued_s: float) -> float:
+        return max(0.0, queued_s + self.running_s) / self.slots * self.pace
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Waiting:
-    """A text in the queue, ordered by length, then by arrival.
+class QueuedText:
+    """A text in the queue; texts compare by length, then by arrival.
 
-    `turn` says when it goes: the fair time at which it starts, then arrival. `owner` is the
-    caller's own and never looked at.
+    `order` is its place in scheduling order: its start tag (see Scheduler), then its arrival.
+    `owner` belongs to whoever added the text and is never read here.
     """
 
     length: int
@@ -92,39 +88,39 @@ class Waiting:
     variant: VariantKey = field(compare=False)
     owner: Any = field(compare=False)
     flow: Flow = field(compare=False)
-    turn: tuple[float, int] = field(compare=False)
+    order: tuple[float, int] = field(compare=False)
 
 
-_turn = attrgetter("turn")
+_order = attrgetter("order")
 
 
 @dataclass(slots=True)
 class Queue:
-    """The texts that wait for one variant."""
+    """The queued texts of one variant."""
 
     arrivals: set[int] = field(default_factory=set)
-    by_flow: dict[Flow, list[Waiting]] = field(default_factory=dict)
-    """Of each flow, in turn."""
-    by_length: list[Waiting] = field(default_factory=list)
+    by_flow: dict[Flow, list[QueuedText]] = field(default_factory=dict)
+    """Each flow's texts in scheduling order."""
+    by_length: list[QueuedText] = field(default_factory=list)
 
-    def add(self, text: Waiting) -> None:
-        """One more."""
+    def add(self, text: QueuedText) -> None:
+        """Add a text."""
         self.arrivals.add(text.arrival)
-        insort(self.by_flow.setdefault(text.flow, []), text, key=_turn)
+        insort(self.by_flow.setdefault(text.flow, []), text, key=_order)
         insort(self.by_length, text)
 
-    def __contains__(self, text: Waiting) -> bool:
+    def __contains__(self, text: QueuedText) -> bool:
         return text.arrival in self.arrivals
 
-    def remove(self, text: Waiting) -> None:
-        """One that is in it."""
+    def remove(self, text: QueuedText) -> None:
+        """Remove a queued text."""
         self.arrivals.remove(text.arrival)
         flow = self.by_flow[text.flow]
-        del flow[bisect_left(flow, text.turn, key=_turn)]
+        del flow[bisect_left(flow, text.order, key=_order)]
         if not flow:
             del self.by_flow[text.flow]
         del self.by_length[bisect_left(self.by_length, text)]
 
-    def in_turn(self) -> Iterator[Waiting]:
-        """All, that whose turn it is first."""
-        return merge(*self.by_flow.values(), key=_turn)
+    def in_order(self) -> Iterator[QueuedText]:
+        """Iterate in scheduling order."""
+        return merge(*self.by_flow.values(), key=_order)

@@ -1,7 +1,4 @@
-"""Whether a share of texts is still what it was measured to be. Pure.
-
-It does not know what is counted.
-"""
+"""Drift: whether the share of some event is still what calibration measured. Pure."""
 
 import math
 
@@ -12,24 +9,23 @@ _ALARM = math.log(1e6)
 class Drift:
     """Two CUSUMs (Page 1954), upwards and downwards, of the log-likelihood ratios of texts.
 
-    They test odds of 1.5 times more, or less, than those of the interval in which the share was
-    known to lie. As e-detectors (Shin, Ramdas and Rinaldo 2024) they raise an alarm without cause
-    no more often than twice in a million texts on average. An alarm ends when as much speaks
-    against it as for it.
+    They test odds 1.5 times higher, or lower, than those of the calibrated interval of the share.
+    As e-detectors (Shin, Ramdas and Rinaldo 2024) they raise a false alarm at most twice in a
+    million texts on average. An alarm ends once the evidence against it outweighs that for it.
     """
 
     def __init__(self, low: float, high: float) -> None:
-        """0 <= low <= high <= 1; a share that cannot move further is not tested that way."""
+        """0 <= low <= high <= 1; a bound of 0 or 1 is not tested."""
         self._tests = [_Test(low, 1 / _ODDS), _Test(high, _ODDS)]
 
     def add(self, texts: int, hits: int) -> None:
-        """Some texts more, `hits` of which count."""
+        """Add texts, of which `hits` are events."""
         for test in self._tests:
             test.add(texts, hits)
 
     @property
     def drifted(self) -> bool:
-        """Whether the alarm is raised."""
+        """Whether an alarm is raised."""
         return any(test.raised for test in self._tests)
 
 
@@ -49,7 +45,7 @@ class _Test:
 
 
 def lower_bound(hits: int, texts: int, alpha: float = 0.05) -> float:
-    """A bound under a share that holds at all times at once with probability 1 - alpha.
+    """Compute a lower bound of a share, valid at all times at once with probability 1 - alpha.
 
     Robbins' mixture (1970) of binomial likelihoods, by Beta(1/2, 1/2), against the share: the
     least share whose ratio stays under 1 / alpha, by bisection.

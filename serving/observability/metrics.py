@@ -1,10 +1,8 @@
-"""Every metric: name, labels and buckets, on a registry of its own for each app.
-
-It does not know when something happens; it is told once, by app.py.
-"""
+"""Every Prometheus metric: name, labels and buckets, on a registry of its own."""
 
 from collections import Counter as Counts
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from prometheus_client import (
@@ -23,7 +21,7 @@ from serving.bundles.cascade import Cascade
 from serving.observability.drift import Drift, lower_bound
 from serving.variants.family import FamilyAnswer
 
-# 0.25 ms to 10 s, each about 1.6 times the one before.
+# 0.25 ms to 10 s, about x1.6 apart.
 SECONDS = (
     0.00025, 0.0004, 0.00064, 0.001, 0.0016, 0.0025, 0.004, 0.0064, 0.01, 0.016, 0.025,
     0.04, 0.064, 0.1, 0.16, 0.25, 0.4, 0.64, 1.0, 1.6, 2.5, 4.0, 6.4, 10.0,
@@ -31,7 +29,7 @@ SECONDS = (
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 REJECTIONS = ("overloaded", "rate_limited", "deadline_missed", "not_ready", "draining")
-# A counter that begins at its first error has no rate for that error.
+# A counter that starts at its first error has no rate for that error.
 STATUSES = ("200", "429", "500", "503", "504")
 UNKNOWN = ""
 
@@ -39,9 +37,12 @@ _VARIANT = ("model", "variant")
 _VERSION = (*_VARIANT, "version")
 _REQUEST = ("endpoint", "model", "code")
 
+MakeCounter = Callable[..., Counter]
+MakeGauge = Callable[..., Gauge]
+
 
 class _Watched:
-    """A cascade that is served, and what was seen of it."""
+    """A cascade that is served, and its observed statistics."""
 
     def __init__(self, cascade: Cascade) -> None:
         self.cascade = cascade
@@ -51,119 +52,118 @@ class _Watched:
 
 
 class Metrics:
-    """All `sizewise_` metrics of one app."""
+    """All `sizewise_` metrics of one engine process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         where: dict[str, Any] = {"registry": self.registry, "namespace": "sizewise"}
-        self.requests = Counter("requests", "Requests answered.", _REQUEST, **where)
-        self.request_duration = Histogram(
-            "request_duration_seconds", "From the request's headers to the end of the answer.",
-            ("endpoint", "model"), buckets=SECONDS, **where,
-        )  # fmt: skip
-        stages: dict[str, Any] = {"labelnames": _VARIANT, "buckets": SECONDS, **where}
-        self.tokenize_duration = Histogram(
-            "tokenize_duration_seconds", "Tokenization of one request's texts.", **stages
+        counter: MakeCounter = partial(Counter, **where)
+        gauge: MakeGauge = partial(Gauge, **where)
+        histogram: Callable[..., Histogram] = partial(Histogram, buckets=SECONDS, **where)
+        self.requests = counter("requests", "Requests that have ended.", _REQUEST)
+        self.request_duration = histogram(
+            "request_duration_seconds",
+            "Time from a request's headers to the end of its response.",
+            ("endpoint", "model"),
         )
-        self.queue_duration = Histogram(
-            "queue_duration_seconds", "Wait of one text for its batch to start.", **stages
+        self.tokenize_duration = histogram(
+            "tokenize_duration_seconds", "Time to tokenize one request's texts.", _VARIANT
         )
-        self.engine_duration = Histogram(
-            "engine_duration_seconds", "One batch in the engine.", **stages
+        self.queue_duration = histogram(
+            "queue_duration_seconds", "Time that one text waits for its batch to start.", _VARIANT
         )
-        self.batch_texts = Histogram(
-            "batch_texts", "Texts in a batch.", _VARIANT, buckets=TEXTS, **where
+        self.engine_duration = histogram(
+            "engine_duration_seconds", "Time that the engine takes for one batch.", _VARIANT
         )
-        self.batch_tokens = Histogram(
-            "batch_tokens", "Padded tokens in a batch.", _VARIANT, buckets=TOKENS, **where
+        self.batch_texts = histogram("batch_texts", "Texts in a batch.", _VARIANT, buckets=TEXTS)
+        self.batch_tokens = histogram(
+            "batch_tokens", "Tokens in a batch, padding included.", _VARIANT, buckets=TOKENS
         )
-        self.padding_tokens = Counter(
-            "padding_tokens", "Padding that the engine computed.", _VARIANT, **where
+        self.padding_tokens = counter(
+            "padding_tokens", "Padding tokens that the engine has computed.", _VARIANT
         )
-        self.queue_texts = Gauge("queue_texts", "Texts that wait now.", _VARIANT, **where)
-        self.requests_in_flight = Gauge(
-            "requests_in_flight", "Requests whose texts wait or run now.", **where
+        self.queue_texts = gauge("queue_texts", "Texts in the queue.", _VARIANT)
+        self.requests_in_flight = gauge(
+            "requests_in_flight", "Requests whose texts are queued or running."
         )
-        self.ready = Gauge("ready", "1 while new requests are welcome, else 0.", **where)
-        self.rejected = Counter(
-            "rejected", "Requests refused though they were valid.", ("reason",), **where
+        self.ready = gauge("ready", "1 if the server accepts new requests, else 0.")
+        self.rejected = counter("rejected", "Valid requests that were refused.", ("reason",))
+        self.variant_info = gauge(
+            "variant_info",
+            "Always 1; the labels describe a loaded variant.",
+            (*_VARIANT, "version", "precision"),
         )
-        self.variant_info = Gauge(
-            "variant_info", "Always 1; names what is loaded.",
-            (*_VARIANT, "version", "precision"), **where,
-        )  # fmt: skip
-        self.engine_info = Gauge(
-            "engine_info", "Always 1; names what runs the variant.", (*_VARIANT, "engine"), **where
+        self.engine_info = gauge(
+            "engine_info",
+            "Always 1; the labels name the engine of a variant.",
+            (*_VARIANT, "engine"),
         )
-        self.variant_bytes = Gauge("variant_bytes", "Bytes of the bundle.", _VARIANT, **where)
-        self._add_answers(where)
-        self._add_cascades(where)
+        self.variant_bytes = gauge("variant_bytes", "Size of the bundle.", _VARIANT)
+        self._add_answers(counter, gauge)
+        self._add_cascades(counter, gauge)
         for reason in REJECTIONS:
             self.rejected.labels(reason)
-        for status in ("429", "503"):  # refused before it was read which model is asked
+        for status in ("429", "503"):  # refused before the model is known
             self.requests.labels("/v1/classify", UNKNOWN, status)
 
-    def _add_answers(self, where: dict[str, Any]) -> None:
-        self.tokens = Counter("tokens", "Tokens of answered texts.", _VARIANT, **where)
-        self.texts = Counter("texts", "Texts answered.", _VARIANT, **where)
-        self.truncated = Counter("truncated", "Answered texts that were cut.", _VARIANT, **where)
-        self.degraded = Counter(
-            "degraded",
-            "Texts answered by this variant in place of a larger one.",
-            _VARIANT,
-            **where,
+    def _add_answers(self, counter: MakeCounter, gauge: MakeGauge) -> None:
+        self.tokens = counter("tokens", "Tokens of answered texts.", _VARIANT)
+        self.texts = counter("texts", "Texts answered.", _VARIANT)
+        self.truncated = counter("truncated", "Answered texts that were truncated.", _VARIANT)
+        self.degraded = counter(
+            "degraded", "Texts answered by this variant instead of a larger one.", _VARIANT
         )
-        self.reused = Counter(
-            "reused_texts", "Texts answered from the cache, or with another request's run.",
-            (*_VARIANT, "source"), **where,
-        )  # fmt: skip
-        self.version_texts = Counter(
-            "version_texts", "Texts answered, by version.", _VERSION, **where
+        self.reused = counter(
+            "reused_texts",
+            "Texts answered from the cache or by another request's run.",
+            (*_VARIANT, "source"),
         )
-        self.shadow_texts = Counter(
-            "shadow_texts", "Texts that a shadow has answered too.", _VERSION, **where
+        self.version_texts = counter("version_texts", "Texts answered, by version.", _VERSION)
+        self.shadow_texts = counter(
+            "shadow_texts", "Texts that a shadow has classified too.", _VERSION
         )
-        self.shadow_disagreements = Counter(
-            "shadow_disagreements", "Texts of those with other labels.", _VERSION, **where
+        self.shadow_disagreements = counter(
+            "shadow_disagreements", "Texts to which the shadow gave other labels.", _VERSION
         )
-        self.refused_bundles = Gauge(
-            "refused_bundles", "Bundles in the registry that cannot be served now.", ("model",),
-            **where,
-        )  # fmt: skip
+        self.refused_bundles = gauge(
+            "refused_bundles", "Bundles in the registry that cannot be served.", ("model",)
+        )
 
-    def _add_cascades(self, where: dict[str, Any]) -> None:
+    def _add_cascades(self, counter: MakeCounter, gauge: MakeGauge) -> None:
         model = ("model",)
-        self.cascade_texts = Counter(
-            "cascade_texts", "Texts that a cascade answered.", model, **where
+        self.cascade_texts = counter("cascade_texts", "Texts answered by a cascade.", model)
+        self.escalated_texts = counter(
+            "escalated_texts", "Texts that a cascade escalated from this variant.", _VARIANT
         )
-        self.escalated_texts = Counter(
-            "escalated_texts", "Texts of those that went on from this variant.", _VARIANT, **where
+        self.expected_escalation = gauge(
+            "expected_escalation_ratio", "Calibrated escalation rate.", model
         )
-        self.expected_escalation = Gauge(
-            "expected_escalation_ratio", "How often a text goes on, by calibration.", model, **where
+        self.escalation_drifted = gauge(
+            "escalation_drifted",
+            "1 if the escalation rate has drifted from its calibrated value, else 0.",
+            model,
         )
-        self.escalation_drifted = Gauge(
-            "escalation_drifted", "1 where more or fewer texts go on than calibration saw, else 0.",
-            model, **where,
-        )  # fmt: skip
-        self.sampled_texts = Counter(
-            "sampled_texts", "Texts of a cascade that were sampled.", model, **where
+        self.sampled_texts = counter(
+            "sampled_texts", "Texts of a cascade that were compared with its reference.", model
         )
-        self.sampled_disagreements = Counter(
-            "sampled_disagreements", "Sampled texts that the reference answers otherwise.",
-            model, **where,
-        )  # fmt: skip
-        self.disagreement_lower = Gauge(
-            "disagreement_lower_ratio", "Lower 95 % bound of that share.", model, **where
+        self.sampled_disagreements = counter(
+            "sampled_disagreements",
+            "Sampled texts to which the reference gave other labels.",
+            model,
         )
-        self.allowed_disagreement = Gauge(
-            "allowed_disagreement_ratio", "Its upper bound by calibration.", model, **where
+        self.disagreement_lower = gauge(
+            "disagreement_lower_ratio", "Lower 95 % bound of the share of disagreements.", model
+        )
+        self.allowed_disagreement = gauge(
+            "allowed_disagreement_ratio",
+            "Calibrated upper bound of the share of disagreements.",
+            model,
         )
         self._watched: dict[str, _Watched] = {}
 
     def set_cascades(self, cascades: Mapping[str, Cascade]) -> None:
-        """These are served; one that is new is watched from now on."""
+        """Set the cascades that are served, and start to watch those that are new."""
         for family in self._watched.keys() - cascades.keys():
             del self._watched[family]
             for gauge in (
@@ -185,7 +185,7 @@ class Metrics:
             self.allowed_disagreement.labels(family).set(cascade.allowed_disagreement)
 
     def add_variant(self, manifest: Manifest, engine: str) -> None:
-        """Make a loaded variant's series exist from the start; `engine` runs it."""
+        """Create the series of a loaded variant, which `engine` runs."""
         names = (manifest.family, manifest.variant)
         for metric in (
             self.tokenize_duration, self.queue_duration, self.engine_duration, self.batch_texts,
@@ -203,32 +203,32 @@ class Metrics:
             self.requests.labels("/v1/classify", manifest.family, status)
 
     def remove_version(self, manifest: Manifest) -> None:
-        """It is loaded no more."""
+        """Remove a version that is no longer loaded."""
         names = (manifest.family, manifest.variant, manifest.version)
         self.variant_info.remove(*names, manifest.precision)
 
     def set_refused(self, families: Mapping[str, int]) -> None:
-        """How many bundles of each family cannot be served."""
+        """Set the number of bundles of each family that cannot be served."""
         self.refused_bundles.clear()
         for family, bundles in families.items():
             self.refused_bundles.labels(family).set(bundles)
 
     def record_shadow(self, variant: VariantKey, texts: int, disagreements: int) -> None:
-        """Texts that a shadow has answered, and how many of them otherwise."""
+        """Count texts that a shadow has classified, and how many of them got other labels."""
         self.shadow_texts.labels(*variant).inc(texts)
         self.shadow_disagreements.labels(*variant).inc(disagreements)
 
     def record_request(self, endpoint: str, model: str, status: int, seconds: float) -> None:
-        """One answered request, whatever its outcome."""
+        """Count a request that has ended, whatever its outcome."""
         self.requests.labels(endpoint, model, str(status)).inc()
         self.request_duration.labels(endpoint, model).observe(seconds)
 
     def record_rejected(self, reason: str) -> None:
-        """One valid request that was refused."""
+        """Count a valid request that was refused."""
         self.rejected.labels(reason).inc()
 
     def record_batch(self, report: BatchReport) -> None:
-        """One batch that the engine has finished."""
+        """Count a batch that the engine has finished."""
         names = report.variant[:2]
         self.engine_duration.labels(*names).observe(report.engine_s)
         self.batch_texts.labels(*names).observe(report.texts)
@@ -236,12 +236,12 @@ class Metrics:
         self.padding_tokens.labels(*names).inc(report.padding_tokens)
 
     def record_reused(self, variant: VariantKey, cached: int, shared: int) -> None:
-        """Texts of one request that no engine had to run for it."""
+        """Count texts of one request that were cached or ran for another request."""
         self.reused.labels(*variant[:2], "cache").inc(cached)
         self.reused.labels(*variant[:2], "flight").inc(shared)
 
     def record_answer(self, answer: FamilyAnswer) -> None:
-        """One request's texts, answered."""
+        """Count the answered texts of one request."""
         for each in answer.passes:
             names = (answer.family, each.variant)
             self.tokenize_duration.labels(*names).observe(each.tokenize_s)
@@ -268,7 +268,7 @@ class Metrics:
             self.escalation_drifted.labels(family).set(watched.drift.drifted)
 
     def record_sample(self, family: str, texts: int, disagreements: int) -> None:
-        """A cascade's texts that its reference has answered too, and how many otherwise."""
+        """Count sampled texts of a cascade, and how many the reference labels otherwise."""
         self.sampled_texts.labels(family).inc(texts)
         self.sampled_disagreements.labels(family).inc(disagreements)
         if watched := self._watched.get(family):
@@ -278,13 +278,13 @@ class Metrics:
             self.disagreement_lower.labels(family).set(bound)
 
     def page(
-        self, waiting: Iterable[tuple[VariantKey, int]], requests_in_flight: int, *, ready: bool
+        self, queued: Iterable[tuple[VariantKey, int]], requests_in_flight: int, *, ready: bool
     ) -> tuple[bytes, str]:
-        """The page for a scrape and its content type; `waiting` are the queues right now."""
+        """Render the page of a scrape, and its content type; `queued` are the queues' lengths."""
         self.ready.set(ready)
         self.requests_in_flight.set(requests_in_flight)
         by_variant: Counts[tuple[str, str]] = Counts()
-        for (model, variant, _), texts in waiting:
+        for (model, variant, _), texts in queued:
             by_variant[model, variant] += texts
         for names, texts in by_variant.items():
             self.queue_texts.labels(*names).set(texts)

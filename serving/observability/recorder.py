@@ -1,4 +1,4 @@
-"""The recorder: counts what happened, in this process or in the engine process."""
+"""The recorder: counts events, in this process or in the engine process."""
 
 from typing import Protocol
 
@@ -7,19 +7,19 @@ from serving.variants.family import FamilyAnswer
 
 
 class Recorder(Protocol):
-    """Who counts: see Metrics."""
+    """Counts events; see Metrics."""
 
     def record_request(self, endpoint: str, model: str, status: int, seconds: float) -> None:
-        """One answered request, whatever its outcome."""
+        """Count a request that has ended, whatever its outcome."""
 
     def record_rejected(self, reason: str) -> None:
-        """One valid request that was refused."""
+        """Count a valid request that was refused."""
 
     def record_answer(self, answer: FamilyAnswer) -> None:
-        """One request's texts, answered."""
+        """Count the answered texts of one request."""
 
     def record_shadow(self, variant: VariantKey, texts: int, disagreements: int) -> None:
-        """Texts that a shadow has answered, and how many of them otherwise."""
+        """Count texts that a shadow has classified, and how many of them got other labels."""
 
     def record_sample(self, family: str, texts: int, disagreements: int) -> None:
-        """A cascade's texts that its reference has answered too, and how many otherwise."""
+        """Count sampled texts of a cascade, and how many the reference labels otherwise."""

@@ -1,4 +1,4 @@
-"""The record of one request: counted, logged and traced once, when the request is over."""
+"""The record of one request: counted, logged and traced once, when the request ends."""
 
 import random
 import re
@@ -12,46 +12,49 @@ from serving.logs import log
 from serving.observability.metrics import REJECTIONS
 from serving.observability.recorder import Recorder
 
+CLIENT_LEFT = 499
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
-CLIENT_LEFT = 499
-
-
 def request_id(headers: Mapping[bytes, bytes]) -> str:
-    """The caller's own, if it may be one, else a new one; `headers` are ASGI's."""
+    """Take a valid X-Request-Id from ASGI's `headers`, or else make a new id."""
     given = headers.get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+    return given if _REQUEST_ID.fullmatch(given) else new_request_id()
+
+
+def new_request_id() -> str:
+    """Make an id of 32 hex digits."""
+    return f"{random.getrandbits(128):032x}"
 
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What one request was, filled in on its way and recorded once by RequestLog.
+    """What one request was, filled in along its way and recorded once by RequestLog.
 
-    `asks` says that it is a question to a model, whose refusal counts as one. The stages began at
-    `asked_s` and followed one another: each has a name and its seconds.
+    `is_inference` is set for requests to a model, whose refusals are counted. `stages` are names
+    and seconds of consecutive stages, the first of which began at `stages_started_s`.
     """
 
     request_id: str
     started_s: float
-    asks: bool = False
+    is_inference: bool = False
     caller: str = ""
     model: str = ""
     variant: str = ""
     texts: int = 0
     tokens: int = 0
     degraded: bool = False
-    asked_s: float = 0.0
+    stages_started_s: float = 0.0
     stages: tuple[tuple[str, float], ...] = ()
     error: ServedError | None = None
 
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since the request began."""
         return time.monotonic() - self.started_s
 
 
 class Exchange(NamedTuple):
-    """What a span says of the HTTP request; `endpoint` is the route, "" for none."""
+    """The HTTP side of a request, for its span; `endpoint` is the route, or ""."""
 
     method: str
     endpoint: str
@@ -61,26 +64,26 @@ class Exchange(NamedTuple):
 
 
 class TraceIds(NamedTuple):
-    """Where a request belongs: hex, as W3C Trace Context has them."""
+    """The trace and span of a request, in hex as in W3C Trace Context."""
 
     trace_id: str
     span_id: str
 
 
 class Tracing(Protocol):
-    """Makes a span of each request: see tracing.py."""
+    """Makes a span of each request; see tracing.py."""
 
     def record(
         self, headers: Mapping[bytes, bytes], record: RequestRecord, exchange: Exchange
     ) -> TraceIds | None:
-        """The ids for the log line, if there are any."""
+        """Make the span and return its ids for the log line, if any."""
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send the remaining spans."""
 
 
 class RequestLog:
-    """Counts, logs and traces each request once, whatever protocol it came by."""
+    """Counts, logs and traces each request once, whatever its protocol."""
 
     def __init__(self, recorder: Recorder, tracing: Tracing) -> None:
         self._recorder = recorder
@@ -89,11 +92,11 @@ class RequestLog:
     def record(
         self, scope: Mapping[str, Any], endpoint: str, record: RequestRecord, status: int
     ) -> None:
-        """Record a request that is over; of `scope` only method, path and headers are read."""
+        """Record a request that has ended; only method, path and headers of `scope` are read."""
         seconds = record.seconds()
         self._recorder.record_request(endpoint, record.model, status, seconds)
         code = record.error.code if record.error else None
-        if code in REJECTIONS and record.asks:
+        if code in REJECTIONS and record.is_inference:
             self._recorder.record_rejected(code)
         exchange = Exchange(scope["method"], endpoint, scope["path"], status, seconds)
         ids = self._tracing.record(dict(scope["headers"]), record, exchange)
@@ -115,5 +118,5 @@ class RequestLog:
         )
 
     def close(self) -> None:
-        """Send the spans that are left."""
+        """Send the remaining spans."""
         self._tracing.close()

@@ -1,6 +1,6 @@
-"""Traces: each answered request as OpenTelemetry spans, made afterwards from its measured times.
+"""Traces: each request as OpenTelemetry spans, made from its measured times when it has ended.
 
-It does not know how a request was exchange. The SDK is imported only where traces are sent.
+The OpenTelemetry SDK is imported only if traces are exported.
 """
 
 import os
@@ -21,7 +21,7 @@ _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f
 
 
 def parse_traceparent(value: str) -> TraceIds | None:
-    """The caller's trace and span (W3C Trace Context 1, section 3.2); None when it is not valid."""
+    """Parse a traceparent header (W3C Trace Context 1, section 3.2); None if it is invalid."""
     found = _TRACEPARENT.fullmatch(value)
     if not found:
         return None
@@ -34,24 +34,24 @@ def parse_traceparent(value: str) -> TraceIds | None:
 
 
 class Untraced:
-    """Sends nothing; a caller's trace still gets into the log."""
+    """Exports nothing; a caller's trace still appears in the log."""
 
     def record(
         self, headers: Mapping[bytes, bytes], _record: RequestRecord, _exchange: Exchange
     ) -> TraceIds | None:
-        """The caller's ids, if it sent any."""
+        """Return the caller's ids, if it sent any."""
         given = headers.get(b"traceparent")
         return parse_traceparent(given.decode("latin-1")) if given else None
 
     def close(self) -> None:
-        """Nothing to send."""
+        """Do nothing."""
 
 
 class Tracer(Untraced):
-    """Sends spans to an OTLP collector, in batches and from a thread of its own.
+    """Exports spans to an OTLP collector, in batches and from a thread of its own.
 
-    What the collector does not take in time is dropped. Sampling, resource attributes and headers
-    are OpenTelemetry's own OTEL_* variables.
+    Spans that the collector does not accept in time are dropped. Sampling, resource attributes and
+    headers are set by OpenTelemetry's own OTEL_* variables.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -79,7 +79,7 @@ class Tracer(Untraced):
     def record(
         self, headers: Mapping[bytes, bytes], record: RequestRecord, exchange: Exchange
     ) -> TraceIds | None:
-        """The ids of the request's span, which ends now."""
+        """Export the span of a request that ends now, and return its ids."""
         end_ns = time.time_ns()
         begin_ns = end_ns - _ns(exchange.seconds)
         carrier = {
@@ -96,7 +96,7 @@ class Tracer(Untraced):
         )
         if span.is_recording():
             inside = self._trace.set_span_in_context(span)
-            at_ns = begin_ns + _ns(record.asked_s - record.started_s)
+            at_ns = begin_ns + _ns(record.stages_started_s - record.started_s)
             for stage, seconds in record.stages:
                 child = self._tracer.start_span(stage, context=inside, start_time=at_ns)
                 at_ns += _ns(seconds)
@@ -108,14 +108,14 @@ class Tracer(Untraced):
         return TraceIds(f"{ids.trace_id:032x}", f"{ids.span_id:016x}")
 
     def close(self) -> None:
-        """Send what is left, for at most three seconds."""
+        """Export the remaining spans, for at most three seconds."""
         flush = Thread(target=self._provider.shutdown, name="trace-flush", daemon=True)
         flush.start()
         flush.join(_FLUSH_S)
 
 
 def open_tracer(settings: Settings) -> Untraced:
-    """What the settings ask for. Raises StartError."""
+    """Make the tracer that the settings configure. Raises StartError."""
     return Tracer(settings.trace_endpoint) if settings.trace_endpoint else Untraced()
 
 
@@ -124,7 +124,7 @@ def _ns(seconds: float) -> int:
 
 
 def _attributes(record: RequestRecord, exchange: Exchange) -> dict[str, str | int]:
-    """OpenTelemetry's semantic conventions for HTTP servers, and what was asked."""
+    """Attributes by OpenTelemetry's semantic conventions for HTTP servers, and Sizewise's own."""
     attributes: dict[str, str | int] = {
         "http.request.method": exchange.method,
         "url.path": exchange.path,

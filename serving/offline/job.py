@@ -23,7 +23,7 @@ from serving.offline.bulk_classifier import Bulk, BulkAnswer, Limits
 from serving.offline.progress import Progress
 from serving.offline.tables import CHUNK_BYTES, CHUNK_ROWS, Added, Chunk, Row, Table, open_table
 from serving.settings import Settings
-from serving.variants.selection import AUTO, by_preference
+from serving.variants.selection import AUTO, best_variant, options_of
 
 COLUMNS: Added = {
     "label": "text",
@@ -131,7 +131,10 @@ def _bundle(job: Job, settings: Settings) -> Bundle:
     if name not in families or (job.model is None and len(families) > 1):
         raise StartError(f"name one of the models {', '.join(sorted(families))} with --model")
     bundles = {each.manifest.variant: each for each in families[name]}
-    best = by_preference([each.manifest for each in families[name]])[0].variant
+    manifests = [each.manifest for each in families[name]]
+    best = best_variant(
+        options_of(manifests, {each.variant: each.bytes for each in manifests}, None)
+    )
     bundle = bundles.get(best if job.variant == AUTO else job.variant)
     if not bundle:
         raise StartError(f"there is no variant {job.variant!r}: name one of {sorted(bundles)}")

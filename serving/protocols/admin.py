@@ -1,7 +1,4 @@
-"""create_admin(...): the API of who runs the server, on a port and with a key of its own.
-
-It does not know how a change is carried out: that is catalogue.py.
-"""
+"""The admin API: traffic, loading and unloading of families, by a port and key of its own."""
 
 import secrets
 from typing import Literal
@@ -9,6 +6,7 @@ from typing import Literal
 from fastapi import Depends, FastAPI, Request, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
 
 from serving.bundles.traffic import Traffic, VariantTraffic, bundles_of
 from serving.errors import (
@@ -23,16 +21,20 @@ from serving.errors import (
     UnknownModel,
 )
 from serving.logs import LOGGER, log
-from serving.protocols.cancellation import Interrupt
-from serving.protocols.native import API
+from serving.observability.request_log import request_id
+from serving.protocols.cancellation import Cancellation
+from serving.protocols.problem import error_headers, problem
 from serving.protocols.request_body import parse_body, read_body
 from serving.runtime.local import LocalRuntime
-from serving.runtime.reconciler import Catalogue
+from serving.runtime.reconciler import Reconciler
 from serving.settings import Settings
 
 
 class FamilyState(BaseModel):
-    """One family: what lies there, what is served of it, and by whose word."""
+    """One family: its versions in the registries, and what is served of them.
+
+    `told` is the traffic that was set here and replaces traffic.json.
+    """
 
     state: Literal["served", "resting", "unloaded", "refused"]
     bytes: int
@@ -42,7 +44,7 @@ class FamilyState(BaseModel):
 
 
 class CatalogueState(BaseModel):
-    """All families; `refused` has by path why something cannot be served."""
+    """All families; `refused` says for each path why it cannot be served."""
 
     revision: int
     memory_bytes: int
@@ -52,15 +54,15 @@ class CatalogueState(BaseModel):
 
 
 class Admin:
-    """The endpoints, over one catalogue."""
+    """The endpoints."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, runtime: LocalRuntime) -> None:
+    def __init__(self, settings: Settings, reconciler: Reconciler, runtime: LocalRuntime) -> None:
         self._settings = settings
-        self._catalogue = catalogue
+        self._reconciler = reconciler
         self._runtime = runtime
 
     def authorize(self, request: Request) -> None:
-        """Raises Unauthorized without the admin's key."""
+        """Raise Unauthorized without the admin key."""
         key = self._settings.admin_key
         wanted = f"Bearer {key.get_secret_value() if key else ''}".encode()
         given = request.headers.get("authorization", "").encode()
@@ -68,9 +70,9 @@ class Admin:
             raise Unauthorized("send Authorization: Bearer <admin key>", field="Authorization")
 
     async def families(self) -> CatalogueState:
-        """All that lies in the registries, and what is made of it."""
-        served = self._catalogue.served
-        families = {name: self._state(name) for name in sorted(self._catalogue.found.bundles)}
+        """All families in the registries, and what is served of them."""
+        served = self._reconciler.served
+        families = {name: self._state(name) for name in sorted(self._reconciler.found.bundles)}
         return CatalogueState(
             revision=served.revision,
             memory_bytes=sum(each.bytes for each in families.values()),
@@ -81,7 +83,7 @@ class Admin:
 
     async def family(self, family: str) -> FamilyState:
         """One family. Raises UnknownModel."""
-        known = sorted(self._catalogue.found.bundles)
+        known = sorted(self._reconciler.found.bundles)
         if family not in known:
             raise UnknownModel(
                 f"there is no model {family!r}: name one of {known}",
@@ -92,47 +94,47 @@ class Admin:
         return self._state(family)
 
     async def direct(self, family: str, request: Request) -> FamilyState:
-        """Serve by the traffic of the body instead of traffic.json, until told otherwise."""
+        """Serve a family by this traffic instead of its traffic.json."""
         await self.family(family)
-        with Interrupt() as interrupt:
+        with Cancellation() as cancel:
             headers = dict(request.scope["headers"])
-            body = await read_body(headers, request.receive, interrupt, self._settings)
+            body = await read_body(headers, request.receive, cancel, self._settings)
         traffic = parse_body(Traffic, body)
         try:
-            await self._catalogue.direct(family, traffic)
+            await self._reconciler.set_traffic(family, traffic)
         except (StartError, EngineFailed) as error:
             raise InvalidField(error.detail, field="traffic", value=traffic.model_dump()) from error
         return self._state(family)
 
     async def undirect(self, family: str) -> FamilyState:
-        """Serve by traffic.json again."""
+        """Serve a family by its traffic.json again."""
         await self.family(family)
-        await self._catalogue.direct(family, None)
+        await self._reconciler.set_traffic(family, None)
         return self._state(family)
 
     async def unload(self, family: str) -> FamilyState:
-        """Serve it no more, and free its memory once nothing that was accepted needs it."""
+        """Stop serving a family, and free its memory once its requests have ended."""
         await self.family(family)
-        await self._catalogue.unload(family)
+        await self._reconciler.unload(family)
         return self._state(family)
 
     async def load(self, family: str) -> FamilyState:
-        """Serve it again."""
+        """Serve a family again."""
         await self.family(family)
-        await self._catalogue.reload(family)
+        await self._reconciler.reload(family)
         return self._state(family)
 
     async def rescan(self) -> CatalogueState:
-        """Look into the registries now, and serve what lies there."""
-        await self._catalogue.rescan()
+        """Scan the registries now, and serve what they hold."""
+        await self._reconciler.rescan()
         return await self.families()
 
     def _state(self, name: str) -> FamilyState:
-        served, found = self._catalogue.served, self._catalogue.found.bundles[name]
+        served, found = self._reconciler.served, self._reconciler.found.bundles[name]
         versions: dict[str, list[str]] = {}
         for bundle in found:
             versions.setdefault(bundle.manifest.variant, []).append(bundle.manifest.version)
-        told = self._catalogue.told.get(name)
+        override = self._reconciler.overrides.get(name)
         variants = served.families.get(name, {})
         return FamilyState(
             state="served" if name in served.families
@@ -142,13 +144,35 @@ class Admin:
             bytes=sum(map(self._runtime.bytes_of, bundles_of(variants))),
             versions=versions,
             served={variant: each.traffic() for variant, each in variants.items()},
-            told=told.root if told else None,
+            told=override.root if override else None,
         )  # fmt: skip
 
 
-def create_admin(settings: Settings, catalogue: Catalogue, runtime: LocalRuntime) -> FastAPI:
-    """The application; everything wants the admin's key."""
-    admin = Admin(settings, catalogue, runtime)
+class AdminApp:
+    """The ASGI application of the admin API: gives each request its id, and each response too."""
+
+    def __init__(self, api: FastAPI) -> None:
+        self.api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification, version 3."""
+        if scope["type"] != "http":
+            await self.api(scope, receive, send)
+            return
+        its_id = request_id(dict(scope["headers"]))
+        scope.setdefault("state", {})["request_id"] = its_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"x-request-id", its_id.encode()))
+            await send(message)
+
+        await self.api(scope, receive, send_with_id)
+
+
+def create_admin(settings: Settings, reconciler: Reconciler, runtime: LocalRuntime) -> AdminApp:
+    """Make the application; every endpoint requires the admin key."""
+    admin = Admin(settings, reconciler, runtime)
     app = FastAPI(
         title="Sizewise admin",
         docs_url=None,
@@ -169,15 +193,20 @@ def create_admin(settings: Settings, catalogue: Catalogue, runtime: LocalRuntime
     app.post(f"{one}/unload")(admin.unload)
     app.post(f"{one}/load")(admin.load)
     app.post("/admin/rescan")(admin.rescan)
-    return app
+    return AdminApp(app)
 
 
 async def _served_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServedError)
-    log("admin refused", method=request.method, path=request.url.path, code=error.code)
-    status, body, media_type = API.refusal(error, "")
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return Response(body, status_code=status, media_type=media_type, headers=headers)
+    log(
+        "admin refused",
+        request_id=request.state.request_id,
+        method=request.method,
+        path=request.url.path,
+        code=error.code,
+    )
+    status, body, media_type = problem(error, request.state.request_id)
+    return Response(body, status_code=status, media_type=media_type, headers=error_headers(error))
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -185,15 +214,18 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         refused: ServedError = MethodNotAllowed(
-            f"this takes {allowed}", field="method", limit=allowed, value=request.method
+            f"{request.url.path} accepts {allowed}",
+            field="method",
+            limit=allowed,
+            value=request.method,
         )
     else:
         refused = PathNotFound(
-            "see README.md for the admin API", field="path", value=request.url.path[:100]
+            "see the documentation of the admin API", field="path", value=request.url.path[:100]
         )
     return await _served_error(request, refused)
 
 
 async def _bug(request: Request, error: Exception) -> Response:
     LOGGER.error("bug", exc_info=error)
-    return await _served_error(request, InternalError("see the server's log"))
+    return await _served_error(request, InternalError("see the server's log for the request id"))

@@ -1,17 +1,14 @@
-"""Ends a task's wait from a callback, with an exception of the callback's choice.
-
-It does not know what is waited for.
-"""
+"""Cancels a task's wait from a callback, with an exception of the callback's choice."""
 
 import asyncio
 from types import TracebackType
 from typing import Self
 
 
-class Interrupt:
-    """A context of the current task; calling it raises the given error at the task's next wait.
+class Cancellation:
+    """A context of the current task; calling it raises an error at the task's next wait.
 
-    `asyncio.timeout` in miniature, for any reason and at a tenth of the cost.
+    Like `asyncio.timeout`, but for any reason and at a tenth of the cost.
     """
 
     def __enter__(self) -> Self:
@@ -23,7 +20,7 @@ class Interrupt:
         return self
 
     def __call__(self, error: Exception) -> None:
-        """Raise `error` in the task, once; nothing after the context has ended."""
+        """Raise `error` in the task, once; do nothing after the context has ended."""
         if self._open and self._error is None:
             self._error = error
             self._task.cancel()
@@ -37,6 +34,6 @@ class Interrupt:
         self._open = False
         if self._error is None:
             return
-        # Cancelled from elsewhere as well, the cancellation goes on.
+        # If the task was cancelled from elsewhere too, that cancellation prevails.
         if self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise self._error from None

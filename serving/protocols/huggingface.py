@@ -1,6 +1,6 @@
-"""What huggingface_hub's InferenceClient.text_classification sends to the URL of a model.
+"""The protocol of huggingface_hub's InferenceClient.text_classification, at the URL of a model.
 
-The answer is a list for each input, also of a single one. It does not know how it comes about.
+The answer is one list for each input, also for a single input.
 """
 
 from typing import Annotated, Any, Literal
@@ -12,15 +12,16 @@ from pydantic_core import to_json
 from serving.bundles.probabilities import sigmoid, softmax
 from serving.errors import InvalidField, ServedError
 from serving.inference.inputs import Text
-from serving.protocols.dataplane import Api, Question, Refusal, answer, asked
-from serving.protocols.request_body import JSON_TYPE, parse_body
+from serving.protocols.dataplane import Api, Query, Refusal, classify
+from serving.protocols.request_body import JSON_TYPE
 from serving.variants.classifier import Answer
+from serving.variants.selection import Requirements
 
 router = APIRouter()
 
 
 class Parameters(BaseModel):
-    """As in the client; without `function_to_apply` the model's own probabilities."""
+    """The client's parameters; `function_to_apply` replaces the model's own activation."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -42,16 +43,14 @@ class TextClassificationBody(BaseModel):
 @router.post("/models/{model}")
 async def text_classification(request: Request, model: str) -> Response:
     """The labels of each input with their scores, the highest first."""
-    async with asked(request.scope, request.receive) as (asker, body):
-        sent = parse_body(TextClassificationBody, body)
-        question = Question(
-            _texts(sent.inputs),
-            model,
-            truncate=bool(sent.parameters.truncation),
-            field="inputs",
-        )
-        service, record = request.state.service, request.state.record
-        _, answered = await answer(service, record, asker, question)
+
+    def query_of(sent: TextClassificationBody) -> Query:
+        requirements = Requirements(truncate=bool(sent.parameters.truncation))
+        return Query(_texts(sent.inputs), model, requirements, field="inputs")
+
+    sent, answered = await classify(
+        request.scope, request.receive, TextClassificationBody, query_of
+    )
     found = [
         answered.ranked(_scores(each, sent.parameters.function_to_apply))
         for each in answered.answers

@@ -1,7 +1,7 @@
-"""POST /classify as Infinity and as vLLM know it.
+"""POST /classify as in Infinity and in vLLM.
 
-Both send `model` and `input`; Infinity's clients always send `raw_scores` too, and who does is
-answered as by Infinity, everybody else as by vLLM. It does not know how an answer comes about.
+Both send `model` and `input`. Infinity's clients always send `raw_scores` as well: a request that
+has it is answered in Infinity's form, any other in vLLM's.
 """
 
 import time
@@ -12,17 +12,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from serving.errors import InvalidField, ServedError
-from serving.protocols.dataplane import Api, Question, Refusal, answer, asked
-from serving.protocols.request_body import JSON_TYPE, parse_body
+from serving.protocols import dataplane
+from serving.protocols.dataplane import Api, Query, Refusal
+from serving.protocols.request_body import JSON_TYPE
 from serving.variants.family import FamilyAnswer
+from serving.variants.selection import Requirements
 
-# What Infinity's client says when it names no model.
+# Infinity's client sends this if it has no model.
 _NOT_SPECIFIED = "default/not-specified"
 router = APIRouter()
 
 
 class ClassifyBody(BaseModel):
-    """What both take; the rest is vLLM's."""
+    """The fields of both; the rest is vLLM's."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -42,20 +44,12 @@ class ClassifyBody(BaseModel):
 @router.post("/classify")
 async def classify(request: Request) -> Response:
     """Classify one text or several."""
-    async with asked(request.scope, request.receive) as (asker, body):
-        sent = parse_body(ClassifyBody, body)
-        question = Question(
-            _texts(sent.input),
-            None if sent.model == _NOT_SPECIFIED else sent.model,
-            truncate=_truncates(sent),
-            field="input",
-        )
-        service, record = request.state.service, request.state.record
-        model, answered = await answer(service, record, asker, question)
+    sent, answered = await dataplane.classify(request.scope, request.receive, ClassifyBody, _query)
+    record = request.state.record
     usage = {"prompt_tokens": answered.tokens, "total_tokens": answered.tokens}
-    said = {"model": model, "created": int(time.time())}
+    response = {"model": answered.family, "created": int(time.time())}
     if sent.raw_scores is not None:
-        said |= {
+        response |= {
             "object": "classify",
             "id": f"infinity-{record.request_id}",
             "data": [
@@ -65,13 +59,22 @@ async def classify(request: Request) -> Response:
             "usage": usage,
         }
     else:
-        said |= {
+        response |= {
             "object": "list",
             "id": f"classify-{sent.request_id or record.request_id}",
             "data": _vllm_data(answered, raw=False in {sent.use_activation, sent.activation}),
             "usage": usage | {"completion_tokens": 0, "prompt_tokens_details": None},
         }
-    return Response(to_json(said), media_type=JSON_TYPE)
+    return Response(to_json(response), media_type=JSON_TYPE)
+
+
+def _query(sent: ClassifyBody) -> Query:
+    return Query(
+        _texts(sent.input),
+        None if sent.model == _NOT_SPECIFIED else sent.model,
+        Requirements(truncate=_truncates(sent)),
+        field="input",
+    )
 
 
 def _vllm_data(answered: FamilyAnswer, *, raw: bool) -> list[dict[str, Any]]:
@@ -88,10 +91,10 @@ def _vllm_data(answered: FamilyAnswer, *, raw: bool) -> list[dict[str, Any]]:
 
 
 def _truncates(sent: ClassifyBody) -> bool:
-    """VLLM's -1 is to the model's own length; another number of tokens is not offered."""
+    """Read vLLM's -1, the model's own length; other lengths are not supported."""
     if sent.truncate_prompt_tokens not in {None, -1}:
         raise InvalidField(
-            "texts are cut to the model's length only",
+            "texts can only be truncated to the model's length",
             field="truncate_prompt_tokens",
             limit=-1,
             value=sent.truncate_prompt_tokens,
@@ -110,15 +113,15 @@ def _texts(given: Any) -> list[str]:
 
 
 def _refusal(error: ServedError, _request_id: str) -> Refusal:
-    """As OpenAI's API tells it, and so both; 422 is 400 there."""
+    """Make an error of OpenAI's API, which both follow; it has 400 for 422."""
     status = 400 if error.status == 422 else error.status
-    said = {
+    fields = {
         "message": error.sentence(),
         "type": error.code,
         "param": error.field,
         "code": status,
     }
-    return Refusal(status, to_json({"error": said}), JSON_TYPE)
+    return Refusal(status, to_json({"error": fields}), JSON_TYPE)
 
 
 API = Api(router, _refusal)

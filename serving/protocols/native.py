@@ -1,7 +1,4 @@
-"""The native endpoints: parse, ask the family, name the answer.
-
-They do not know how a request is recorded or how an error is sent: that is app.py.
-"""
+"""The native endpoints: parse a body, answer its query, write the response."""
 
 from dataclasses import asdict
 from typing import Any
@@ -10,8 +7,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 from starlette.types import Receive, Scope
 
-from serving.errors import ServedError
-from serving.protocols.dataplane import Api, Question, Refusal, ask
+from serving.protocols import dataplane
+from serving.protocols.dataplane import Api, Query
 from serving.protocols.native_schemas import (
     ClassifyRequest,
     ClassifyResponse,
@@ -21,14 +18,13 @@ from serving.protocols.native_schemas import (
     Problem,
     VariantInfo,
 )
-from serving.protocols.request_body import JSON_TYPE, parse_body
+from serving.protocols.problem import PROBLEM_TYPE, problem
+from serving.protocols.request_body import JSON_TYPE
 from serving.runtime.service import Service
 from serving.variants.family import FamilyAnswer
-from serving.variants.selection import Wish
+from serving.variants.selection import Requirements
 
 CLASSIFY_PATH = "/v1/classify"
-PROBLEM_TYPE = "application/problem+json"
-
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {PROBLEM_TYPE: {}}}
     for status in (400, 401, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504)
@@ -53,10 +49,10 @@ async def classify(request: Request) -> Response:
 
 
 async def answer_classify(scope: Scope, receive: Receive) -> Response:
-    """`classify` for app.py, without FastAPI's objects around it. Raises what `ask` raises."""
-    model, answer = await ask(scope, receive, _question)
+    """Do as `classify`, without FastAPI's objects around it. Raises the ServedError to send."""
+    _, answer = await dataplane.classify(scope, receive, ClassifyRequest, _query)
     return Response(
-        to_json(_body(model, answer)),
+        to_json(_body(answer)),
         media_type=JSON_TYPE,
         headers={"Server-Timing": _server_timing(answer)},
     )
@@ -79,7 +75,7 @@ async def models(request: Request) -> ModelsResponse:
                         **asdict(
                             service.runtime.running[family.name, manifest.variant, manifest.version]
                         ),
-                        **family.trying(manifest.variant),
+                        **family.candidates(manifest.variant),
                         cost=cost,
                         state="ready",
                     )
@@ -118,36 +114,19 @@ async def metrics(request: Request) -> Response:
     return Response(page, headers={"Content-Type": content_type})
 
 
-def _refusal(error: ServedError, request_id: str) -> Refusal:
-    """A `Problem` as JSON; building the pydantic model costs more than the rest."""
-    fields = {
-        "type": "about:blank",
-        "title": error.title,
-        "status": error.status,
-        "detail": error.detail,
-        "code": error.code,
-        "request_id": request_id,
-        "field": error.field,
-        "limit": error.limit,
-        "value": error.value,
-    }
-    given = {name: value for name, value in fields.items() if value is not None}
-    return Refusal(error.status, to_json(given), PROBLEM_TYPE)
-
-
-def _question(body: bytes) -> Question:
-    asked = parse_body(ClassifyRequest, body)
-    return Question(
-        asked.texts,
-        asked.model,
-        Wish(asked.variant, asked.allow_degraded, asked.min_accuracy, asked.max_cost),
-        asked.truncate,
-        asked.deadline_ms,
+def _query(sent: ClassifyRequest) -> Query:
+    return Query(
+        sent.texts,
+        sent.model,
+        Requirements(
+            sent.variant, sent.allow_degraded, sent.min_accuracy, sent.max_cost, sent.truncate
+        ),
+        sent.deadline_ms,
     )
 
 
-def _body(model: str, answer: FamilyAnswer) -> dict[str, Any]:
-    """ClassifyResponse as plain objects; building the pydantic models costs more than the rest."""
+def _body(answer: FamilyAnswer) -> dict[str, Any]:
+    """Make a ClassifyResponse of plain objects, which costs less than the pydantic models."""
     results = []
     for text in answer.answers:
         best = max(range(len(text.scores)), key=text.scores.__getitem__)
@@ -164,17 +143,15 @@ def _body(model: str, answer: FamilyAnswer) -> dict[str, Any]:
             }
         )
     usage = {"texts": len(results), "tokens": answer.tokens}
-    return {"model": model, "results": results, "usage": usage}
+    return {"model": answer.family, "results": results, "usage": usage}
 
 
 def _server_timing(answer: FamilyAnswer) -> str:
-    """W3C Server-Timing in ms: the request's tokenization, longest wait and longest batch."""
-    queue_s = max(text.queue_s for text in answer.answers)
-    engine_s = max(text.engine_s for text in answer.answers)
+    """Make Server-Timing (W3C, in ms): total tokenization, longest wait and longest batch."""
     return (
         f"tokenize;dur={answer.tokenize_s * 1e3:.3f}, "
-        f"queue;dur={queue_s * 1e3:.3f}, engine;dur={engine_s * 1e3:.3f}"
+        f"queue;dur={answer.queue_s * 1e3:.3f}, engine;dur={answer.engine_s * 1e3:.3f}"
     )
 
 
-API = Api(router, _refusal)
+API = Api(router, problem)

@@ -1,6 +1,6 @@
-"""Request and response bodies of the native API, as OpenAPI shows them.
+"""Bodies of the native API's requests and responses, as OpenAPI shows them.
 
-It does not know the limits that Settings sets; routes.py checks those.
+The limits of Settings are checked in dataplane.py.
 """
 
 from typing import Annotated, Any, Literal
@@ -66,7 +66,7 @@ class ClassifyRequest(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _one_wish(self) -> "ClassifyRequest":
+    def _name_or_requirements(self) -> "ClassifyRequest":
         if self.variant != "auto" and (self.min_accuracy, self.max_cost) != (None, None):
             raise ValueError("name a variant, or ask by min_accuracy and max_cost")
         return self

@@ -1,7 +1,4 @@
-"""The edge: reads a request's body and refuses what is malformed, oversized or wrong.
-
-It does not know what is done with a request that is fine.
-"""
+"""Reads and parses a request's body; refuses what is malformed, oversized, late or wrong."""
 
 import asyncio
 from collections.abc import Collection, Mapping
@@ -20,7 +17,7 @@ from serving.errors import (
     ServedError,
     UnsupportedMediaType,
 )
-from serving.protocols.cancellation import Interrupt
+from serving.protocols.cancellation import Cancellation
 from serving.settings import Settings
 
 JSON_TYPE = "application/json"
@@ -31,14 +28,14 @@ _MAX_SHOWN_CHARS = 100
 async def read_body(
     headers: Mapping[bytes, bytes],
     receive: Receive,
-    interrupt: Interrupt,
+    cancel: Cancellation,
     settings: Settings,
     media_types: Collection[str] = (JSON_TYPE,),
 ) -> bytes:
-    """The whole body, at most max_body_bytes of it, within body_timeout_ms.
+    """Read the whole body, at most max_body_bytes of it, within body_timeout_ms.
 
     `headers` are ASGI's. Raises UnsupportedMediaType, BodyTooLarge, ClientDisconnect and, through
-    `interrupt`, BodyTimeout.
+    `cancel`, BodyTimeout.
     """
     content_type = headers.get(b"content-type", b"").decode("latin-1")
     media_type, _, parameter = content_type.lower().partition(";")
@@ -63,7 +60,7 @@ async def read_body(
     body = b""
     more = True
     timer = asyncio.get_running_loop().call_later(
-        settings.body_timeout_ms / 1e3, lambda: interrupt(_body_timeout(settings, len(body)))
+        settings.body_timeout_ms / 1e3, lambda: cancel(_body_timeout(settings, len(body)))
     )
     try:
         while more:
@@ -98,7 +95,7 @@ def _body_too_large(settings: Settings, size_bytes: int) -> BodyTooLarge:
 
 
 def parse_body(model: type[Model], body: bytes) -> Model:
-    """The model in a body of JSON. Raises MalformedBody or InvalidField."""
+    """Parse a JSON body as a model. Raises MalformedBody or InvalidField."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -106,7 +103,7 @@ def parse_body(model: type[Model], body: bytes) -> Model:
 
 
 def _refusal(error: ValidationError) -> ServedError:
-    """The first thing that is wrong with a body, with its place, the rule and what was sent."""
+    """Describe a body's first error: its place, the rule and the value sent."""
     first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
         return MalformedBody(f"{first['msg']}: send one JSON object in UTF-8", field="body")
@@ -122,12 +119,12 @@ def _refusal(error: ValidationError) -> ServedError:
 
 
 def _path(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Without the name that schemas.py gives to a kind of text."""
+    """Leave out the tag that native_schemas.py gives to a kind of text."""
     return (*loc[:2], *loc[3:]) if loc[:1] == ("texts",) else loc
 
 
 def _shown(value: object) -> object:
-    """A value short enough to be sent back."""
+    """Shorten a value to be sent back."""
     if isinstance(value, int | float | bool | None):
         return value
     text = value if isinstance(value, str) else to_json(value, serialize_unknown=True).decode()

@@ -1,7 +1,6 @@
 """text-embeddings-inference's API for classifiers: /predict, /info, /health, /tokenize.
 
-`inputs` is one text, `["a", "b"]` one pair, and only a list of lists a batch. It does not know how
-an answer comes about.
+`inputs` is one text; `["a", "b"]` is one pair, and only a list of lists is a batch.
 """
 
 from collections.abc import Sequence
@@ -11,14 +10,20 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
-from serving.bundles.bundle import Manifest
 from serving.errors import EngineFailed, InvalidField, ServedError, TextTooLong, TooManyTexts
 from serving.inference.inputs import Text, chars
-from serving.protocols.dataplane import Api, Question, Refusal, answer, asked, check_limits, named
+from serving.protocols.dataplane import (
+    Api,
+    Query,
+    Refusal,
+    admitted_body,
+    check_limits,
+    classify,
+)
 from serving.protocols.request_body import JSON_TYPE, parse_body
 from serving.runtime.service import Service
 from serving.variants.family import FamilyAnswer
-from serving.variants.selection import by_preference
+from serving.variants.selection import Requirements
 
 _PAIR = 2
 _VALIDATION = 413
@@ -39,7 +44,7 @@ class PredictBody(BaseModel):
 
 
 class TokenizeBody(BaseModel):
-    """Texts to cut into tokens."""
+    """Texts to tokenize."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -50,12 +55,9 @@ class TokenizeBody(BaseModel):
 @router.post("/predict")
 async def predict(request: Request) -> Response:
     """Every label of every input with its score, the highest first."""
-    async with asked(request.scope, request.receive) as (asker, body):
-        sent = parse_body(PredictBody, body)
-        texts, batch = _texts(sent.inputs)
-        question = Question(texts, truncate=sent.truncate, field="inputs")
-        service, record = request.state.service, request.state.record
-        _, answered = await answer(service, record, asker, question)
+    sent, answered = await classify(request.scope, request.receive, PredictBody, _query)
+    texts, batch = _texts(sent.inputs)
+    service, record = request.state.service, request.state.record
     ranked = [
         answered.ranked(each.logits if sent.raw_scores else each.scores)
         for each in answered.answers
@@ -73,7 +75,7 @@ async def info(request: Request) -> dict[str, Any]:
     service: Service = request.state.service
     service.callers.identify(dict(request.scope["headers"]))
     settings = service.settings
-    manifest = _manifest(service)
+    manifest = service.family(None).default_manifest
     labels = {str(index): label for index, label in enumerate(manifest.labels)}
     running = service.runtime.running[manifest.family, manifest.variant, manifest.version]
     return {
@@ -102,7 +104,7 @@ async def info(request: Request) -> dict[str, Any]:
 @router.get("/health")
 @router.get("/ping")
 async def health(request: Request) -> Response:
-    """Empty where new requests are welcome."""
+    """An empty response if new requests are welcome."""
     request.state.service.check_ready()
     return Response()
 
@@ -110,31 +112,35 @@ async def health(request: Request) -> Response:
 @router.post("/tokenize")
 async def tokenize(request: Request) -> Response:
     """The tokens of each input."""
-    async with asked(request.scope, request.receive) as (_, body):
+    async with admitted_body(request.scope, request.receive) as (_, body):
         sent = parse_body(TokenizeBody, body)
         texts = [sent.inputs] if isinstance(sent.inputs, str) else sent.inputs
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise InvalidField("send a string or a list of strings", field="inputs")
         service: Service = request.state.service
-        with named("inputs"):
-            check_limits(Question(texts), service.settings)
-        manifest = _manifest(service)
+        try:
+            check_limits(Query(texts), service.settings)
+        except ServedError as error:
+            error.rename("texts", "inputs")
+            raise
+        manifest = service.family(None).default_manifest
         version = (manifest.family, manifest.variant, manifest.version)
         tokenizer = service.runtime.tokenizers.get(version)
         if tokenizer is None:
-            raise InvalidField("the model reads no text", field="inputs")
+            raise InvalidField("the model reads tensors, not texts", field="inputs")
         tokens = [tokenizer.tokens(text, special=sent.add_special_tokens) for text in texts]
     return Response(
         to_json([[token._asdict() for token in each] for each in tokens]), media_type=JSON_TYPE
     )
 
 
-def _manifest(service: Service) -> Manifest:
-    return by_preference(service.family(None).manifests)[0]
+def _query(sent: PredictBody) -> Query:
+    texts, _ = _texts(sent.inputs)
+    return Query(texts, requirements=Requirements(truncate=sent.truncate), field="inputs")
 
 
 def _texts(inputs: Any) -> tuple[list[Text], bool]:
-    """What is asked, and whether as a batch. Raises InvalidField."""
+    """Read the texts, and whether they are a batch. Raises InvalidField."""
     if isinstance(inputs, str):
         return [inputs], False
     batch = isinstance(inputs, list) and any(isinstance(each, list) for each in inputs)
@@ -148,7 +154,7 @@ def _texts(inputs: Any) -> tuple[list[Text], bool]:
             )
         if not 1 <= len(each) <= _PAIR:
             raise InvalidField(
-                "it is one string or a pair of them", field=where, limit=_PAIR, value=len(each)
+                "send one string or a pair of strings", field=where, limit=_PAIR, value=len(each)
             )
         texts.append(each[0] if len(each) == 1 else (each[0], each[1]))
     return texts, batch
@@ -157,10 +163,8 @@ def _texts(inputs: Any) -> tuple[list[Text], bool]:
 def _headers(
     service: Service, seconds: float, texts: Sequence[Text], answered: FamilyAnswer
 ) -> dict[str, str]:
-    """Whole milliseconds; of many texts the longest wait and the longest batch."""
+    """Times in whole milliseconds; of several texts, the longest wait and the longest batch."""
     total_ms = str(round(seconds * 1e3))
-    queue_s = max(text.queue_s for text in answered.answers)
-    engine_s = max(text.engine_s for text in answered.answers)
     return {
         "x-compute-type": service.settings.device,
         "x-compute-time": total_ms,
@@ -168,13 +172,13 @@ def _headers(
         "x-compute-tokens": str(answered.tokens),
         "x-total-time": total_ms,
         "x-tokenization-time": str(round(answered.tokenize_s * 1e3)),
-        "x-queue-time": str(round(queue_s * 1e3)),
-        "x-inference-time": str(round(engine_s * 1e3)),
+        "x-queue-time": str(round(answered.queue_s * 1e3)),
+        "x-inference-time": str(round(answered.engine_s * 1e3)),
     }
 
 
 def _refusal(error: ServedError, _request_id: str) -> Refusal:
-    """TEI's statuses: 413 for what is too long or too much, 400 for nothing, 424 for the engine."""
+    """Map to TEI's statuses: 413 for too long or too many, 400 for empty, 424 for the engine."""
     kind, status = "Validation", error.status
     if isinstance(error, TextTooLong | TooManyTexts):
         status = _VALIDATION

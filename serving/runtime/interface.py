@@ -1,28 +1,24 @@
-"""The seam between HTTP and the engines, which may be in another process.
+"""The seam between the service and its engines, which may run in another process."""
 
-It does not know how either is made.
-"""
-
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from serving.access.api_keys import Caller
-from serving.batching.coalescing import Answered
-from serving.batching.queue import Backlog, Terms
+from serving.batching.interface import Submits
+from serving.batching.queue import Backlog
 from serving.bundles.bundle import VariantKey
 from serving.bundles.traffic import Deployments
 from serving.inference.engine_selection import EngineName
-from serving.inference.inputs import Item
 from serving.inference.tokenizer import Tokenizer
 from serving.observability.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """How a variant is run: by which engine and why, and up to how many tokens a batch.
+    """How a variant is run: its engine, why that one, and the most tokens in a batch.
 
-    `text_ms` is what a text of 32 tokens takes of one slot, in full batches: measured here.
+    `text_ms` is the slot time of a text of 32 tokens in full batches, measured on this machine.
     """
 
     engine: EngineName
@@ -31,42 +27,34 @@ class Running:
     text_ms: float
 
 
-class Runtime(Protocol):
-    """What a Service needs of its engines, in this process or in another (remote.py)."""
+class Runtime(Submits, Protocol):
+    """The engines that a Service needs: in this process (local.py) or in another (remote.py)."""
 
     @property
     def recorder(self) -> Recorder:
-        """Who counts."""
+        """Records what happened."""
 
     @property
     def tokenizers(self) -> Mapping[VariantKey, Tokenizer]:
-        """Of each variant that reads text, once loaded."""
+        """The tokenizer of each loaded variant that reads text."""
 
     @property
     def running(self) -> Mapping[VariantKey, Running]:
-        """How each variant is run, once loaded."""
+        """How each loaded variant is run."""
 
     def follow(self) -> AsyncGenerator[Deployments]:
-        """What is loaded, each time that it changes, the newest only.
+        """Yield what is loaded, each time that it changes; the newest only.
 
-        Who asks for the next has finished with all before it: they may be unloaded.
+        Asking for the next releases all before it: their bundles may be unloaded.
         Raises EngineFailed when the engines have gone.
         """
 
     @property
     def alive(self) -> bool:
-        """Whether everything is loaded and every engine comes back."""
-
-    async def submit(
-        self,
-        variant: VariantKey,
-        items: Sequence[Item],
-        terms: Terms,
-    ) -> list[Answered]:
-        """See Batcher.submit."""
+        """Whether everything is loaded and every engine responds."""
 
     def wake(self, family: str) -> None:
-        """Load a family that rests, soon."""
+        """Reload a family that was unloaded to free memory, soon."""
 
     async def enter(self, caller: Caller) -> None:
         """See LimitUse."""
@@ -78,10 +66,10 @@ class Runtime(Protocol):
         """See LimitUse."""
 
     def backlog(self) -> Backlog:
-        """What there is to do now."""
+        """Outstanding work."""
 
     async def page(self, *, ready: bool) -> tuple[bytes, str]:
-        """The metrics page and its content type; only HTTP's side knows whether it is `ready`."""
+        """The metrics page and its content type; `ready` comes from the service."""
 
     def close(self) -> None:
         """Release the threads."""

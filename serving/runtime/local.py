@@ -1,7 +1,4 @@
-"""All engines of one process behind one batcher, with the metrics of what they do.
-
-It does not know about HTTP, nor which variant should answer.
-"""
+"""All engines of one process behind one batcher, with the metrics of what they do."""
 
 import asyncio
 import time
@@ -12,13 +9,13 @@ from pathlib import Path
 
 from serving.access.api_keys import Caller
 from serving.access.rate_limits import LimitUse
+from serving.batching.admission import not_ready
 from serving.batching.batcher import Batcher
-from serving.batching.coalescing import Answered
+from serving.batching.interface import InferenceResult
 from serving.batching.queue import Backlog, Clock, Terms
 from serving.batching.scheduler import Scheduler
 from serving.bundles.bundle import Bundle, VariantKey, key, verify
 from serving.bundles.traffic import Deployments
-from serving.errors import NotReady
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Resources
 from serving.inference.engine_selection import ENGINES, Chosen, EngineName, MakeEngine, choose
@@ -29,7 +26,7 @@ from serving.observability.metrics import Metrics
 from serving.runtime.interface import Running
 from serving.settings import Settings
 
-# About a sentence, by which variants are compared.
+# About one sentence; the length at which variants are compared.
 _USUAL_TOKENS = 32
 
 
@@ -42,7 +39,7 @@ class LocalRuntime:
         engines: Mapping[EngineName, MakeEngine] = ENGINES,
         clock: Clock = time.monotonic,
     ) -> None:
-        """Nothing is loaded yet."""
+        """Start with nothing loaded."""
         self.recorder = Metrics()
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
@@ -54,17 +51,17 @@ class LocalRuntime:
         self._batcher: Batcher | None = None
         self._bundles: dict[VariantKey, Bundle] = {}
         self._bytes: dict[VariantKey, int] = {}
-        self.asked_s: dict[str, float] = {}
-        """When each family was asked last, on the clock."""
+        self.used_s: dict[str, float] = {}
+        """When each family was last used, on the clock."""
         self.woken: set[str] = set()
-        """Families that rest and are asked for."""
+        """Resting families that a request needs."""
         self.wake_up = asyncio.Event()
         self._unserved: set[VariantKey] = set()
-        """Loaded for deployments to come."""
+        """Loaded for deployments that are not served yet."""
         self._served: list[Deployments] = []
-        """The newest last; older ones may still be used by a follower."""
+        """The newest last; a follower may still use older ones."""
         self._followers: dict[object, int] = {}
-        """Each with the revision that it uses."""
+        """The revision that each follower uses."""
         self._changed = asyncio.Condition()
 
     @property
@@ -76,7 +73,7 @@ class LocalRuntime:
         """Verify, load and warm up one bundle, off the event loop, unless it is loaded.
 
         Raises BundleError when it is broken, StartError when the device is missing, EngineFailed
-        when the engine does not answer.
+        when the engine does not respond.
         """
         self._unserved.add(key(bundle))
         if key(bundle) in self._bundles:
@@ -103,21 +100,21 @@ class LocalRuntime:
         self._batcher.add(key(bundle), chosen.engine, chosen.lane)
 
     def bytes_of(self, bundle: Bundle) -> int:
-        """Memory that a bundle takes: what it took when it was loaded last, or its files' bytes."""
+        """Estimate a bundle's memory: as measured when last loaded, or else its files' bytes."""
         return self._bytes.get(key(bundle), bundle.manifest.bytes)
 
     def loaded(self, bundle: Bundle) -> bool:
-        """Whether it takes that memory now."""
+        """Whether a bundle is loaded now."""
         return key(bundle) in self._bundles
 
     def wake(self, family: str) -> None:
         """See Runtime."""
-        self.asked_s[family] = self._clock()
+        self.used_s[family] = self._clock()
         self.woken.add(family)
         self.wake_up.set()
 
     async def serve(self, deployments: Deployments) -> None:
-        """Let followers serve this from now on; all its bundles are loaded."""
+        """Publish deployments, whose bundles are all loaded, to the followers."""
         refused = Counter(Path(path).parent.name for path in deployments.refused)
         self.recorder.set_refused(refused)
         self.recorder.set_cascades(deployments.cascades)
@@ -146,7 +143,7 @@ class LocalRuntime:
             del self._followers[me]
 
     async def _unload(self) -> None:
-        """Let go of the bundles that no follower uses any more."""
+        """Release the bundles that no follower uses any more."""
         oldest = min(self._followers.values())
         self._served = [each for each in self._served if each.revision >= oldest]
         used = self._unserved.union(*(each.bundles() for each in self._served))
@@ -203,15 +200,12 @@ class LocalRuntime:
         return chosen
 
     async def submit(
-        self,
-        variant: VariantKey,
-        items: Sequence[Item],
-        terms: Terms,
-    ) -> list[Answered]:
-        """See Batcher.submit. Raises NotReady before `load` has returned."""
-        self.asked_s[variant[0]] = self._clock()
+        self, variant: VariantKey, items: Sequence[Item], terms: Terms
+    ) -> list[InferenceResult]:
+        """See Submits. Raises NotReady before `load` has returned."""
+        self.used_s[variant[0]] = self._clock()
         if not self._batcher:
-            raise NotReady("the models are being loaded", retry_after_s=1)
+            raise not_ready("the models are being loaded")
         return await self._batcher.submit(variant, items, terms)
 
     async def enter(self, caller: Caller) -> None:
@@ -232,12 +226,12 @@ class LocalRuntime:
 
     async def page(self, *, ready: bool) -> tuple[bytes, str]:
         """See Runtime."""
-        waiting = (
-            (each, self._scheduler.waiting_texts(each) if self._scheduler else 0)
+        queued = (
+            (each, self._scheduler.queued_texts(each) if self._scheduler else 0)
             for each in self._bundles
         )
         in_flight = self._batcher.requests_in_flight if self._batcher else 0
-        return self.recorder.page(waiting, in_flight, ready=ready)
+        return self.recorder.page(queued, in_flight, ready=ready)
 
     def close(self) -> None:
         """See Runtime."""
@@ -246,5 +240,5 @@ class LocalRuntime:
 
 
 def _resident_bytes() -> int:
-    """See proc(5), statm."""
+    """Read the resident set from /proc/self/statm (proc(5))."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGESIZE

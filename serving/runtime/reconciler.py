@@ -1,7 +1,4 @@
-"""Keeps a runtime serving what lies in the registries: new beside old, then in its place.
-
-It does not know how a bundle is loaded, nor how a change reaches a request.
-"""
+"""Keeps a runtime in line with the registries: loads new versions before it releases old ones."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -34,36 +31,36 @@ from serving.logs import log
 from serving.runtime.local import LocalRuntime
 from serving.settings import Settings
 
-Family = Mapping[str, Deployment]
+Variants = Mapping[str, Deployment]
 _UNLOADED_EVERY_S = 0.05
 
 
-class Catalogue:
-    """What the registries hold, as far as it can be served."""
+class Reconciler:
+    """Serves what the registries hold, as far as it can be served."""
 
     def __init__(self, settings: Settings, runtime: LocalRuntime) -> None:
         self.served = Deployments()
         self.found = Found()
-        """What lay there at the last look."""
-        self.told: dict[str, Traffic] = {}
-        """Traffic by family that was told here and stands in place of the file's."""
+        """What the last scan found."""
+        self.overrides: dict[str, Traffic] = {}
+        """Traffic by family that was set through the admin API and replaces traffic.json."""
         self._settings = settings
         self._runtime = runtime
         self._unloaded: set[str] = set()
-        self._judged: object = None
-        """The fingerprint of the files that `served` was made of."""
+        self._applied: object = None
+        """The fingerprint of the files that `served` is based on."""
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self) -> None:
-        """Load, then watch."""
+        """Load, then watch the registries."""
         await self.load()
         await self.watch()
 
     async def load(self) -> None:
-        """Serve what lies there. Raises StartError when that is nothing."""
+        """Serve what the registries hold. Raises StartError if nothing can be served."""
         registries, variants = self._settings.registry, self._settings.variants
-        with suppress(OSError):  # the next look will see
-            self._judged = await asyncio.to_thread(fingerprint, registries)
+        with suppress(OSError):  # the next scan will see
+            self._applied = await asyncio.to_thread(fingerprint, registries)
         found = await asyncio.to_thread(scan, registries, variants)
         if not found.bundles and found.refused:
             raise BundleError(next(iter(found.refused.values())))
@@ -71,12 +68,12 @@ class Catalogue:
         await self._serve(found)
 
     async def watch(self) -> None:
-        """Look again every `scan_ms`, and when a family is asked for that rests; for ever.
+        """Scan every `scan_ms`, and whenever a request needs a resting family; never return.
 
-        A change is judged once two looks in a row have seen the same files, so that nothing is
-        judged while it is being copied.
+        A change is applied once two scans in a row have seen the same files, so that nothing is
+        read while it is being copied.
         """
-        seen = self._judged
+        seen = self._applied
         wake_up = self._runtime.wake_up
         while True:
             with suppress(TimeoutError):
@@ -87,16 +84,16 @@ class Catalogue:
             self._runtime.woken -= woken
             try:
                 now = await asyncio.to_thread(fingerprint, self._settings.registry)
-            except OSError as error:  # a file that went while it was looked at
+            except OSError as error:  # a file was removed during the scan
                 log("the registry cannot be read now", reason=str(error))
                 continue
-            if now == seen != self._judged:
+            if now == seen != self._applied:
                 await self.rescan()
-                self._judged = now
+                self._applied = now
             seen = now
 
     async def rescan(self) -> None:
-        """Serve what lies there now; what cannot be served is refused, and the old goes on."""
+        """Serve what the registries hold now; where that is refused, keep what was served."""
         try:
             found = await asyncio.to_thread(scan, self._settings.registry, self._settings.variants)
         except BundleError as error:
@@ -104,29 +101,29 @@ class Catalogue:
             return
         await self._serve(found)
 
-    async def direct(self, family: str, traffic: Traffic | None) -> None:
-        """Serve a family by this traffic, not its file's, until told None or the server ends.
+    async def set_traffic(self, family: str, traffic: Traffic | None) -> None:
+        """Replace a family's traffic.json until the server ends; None restores it.
 
-        Raises BundleError when it names what is not there, and StartError or EngineFailed when
-        that cannot be loaded: nothing changes.
+        Raises BundleError if the traffic names a version that is not there, and StartError or
+        EngineFailed if one cannot be loaded: nothing changes.
         """
         if traffic is not None:
             found = await asyncio.to_thread(scan, self._settings.registry, self._settings.variants)
             wanted = deployments_of(found.bundles.get(family, []), traffic)
             for bundle in bundles_of(wanted):
                 await self._runtime.load(bundle)
-            self.told[family] = traffic
+            self.overrides[family] = traffic
         else:
-            self.told.pop(family, None)
+            self.overrides.pop(family, None)
         await self.rescan()
 
     async def unload(self, family: str) -> None:
-        """Serve a family no more until `reload`, or until the server starts anew."""
+        """Stop serving a family until `reload`, or until the server restarts."""
         self._unloaded.add(family)
         await self.rescan()
 
     async def reload(self, family: str) -> None:
-        """Serve it again."""
+        """Serve a family again."""
         self._unloaded.discard(family)
         self._runtime.wake(family)
         await self.rescan()
@@ -142,16 +139,16 @@ class Catalogue:
             unloaded = self._unloaded & wanted.keys()
             for name in unloaded:
                 del wanted[name]
-            recent = sorted(wanted, key=self._asked_last)
+            recent = sorted(wanted, key=self._last_used)
             await self._make_room(self._fitting(recent, wanted), wanted)
-            families: dict[str, Family] = {}
+            families: dict[str, Variants] = {}
             resting = set()
             used_bytes = 0
             for name in recent:
                 loaded = wanted[name]
                 if not families or not self._too_many(used_bytes + self._bytes(loaded)):
                     loaded = await self._loaded(name, wanted[name], refused)
-                # What it takes is only known once it is loaded.
+                # The memory it takes is only known once it is loaded.
                 its_bytes = self._bytes(loaded)
                 if families and self._too_many(used_bytes + its_bytes):
                     resting.add(name)
@@ -161,7 +158,7 @@ class Catalogue:
             self.found = found
             if not families and not self.served.revision:
                 raise StartError(next(iter(refused.values())))
-            await self._now(
+            await self._publish(
                 Deployments(
                     families,
                     {
@@ -176,7 +173,7 @@ class Catalogue:
                 )
             )
 
-    async def _now(self, deployments: Deployments) -> None:
+    async def _publish(self, deployments: Deployments) -> None:
         if replace(deployments, revision=self.served.revision) == self.served:
             return
         self.served = replace(deployments, revision=self.served.revision + 1)
@@ -190,17 +187,17 @@ class Catalogue:
             unloaded=sorted(self.served.unloaded),
         )
 
-    def _asked_last(self, family: str) -> tuple[float, str]:
-        return (-self._runtime.asked_s.get(family, 0.0), family)
+    def _last_used(self, family: str) -> tuple[float, str]:
+        return (-self._runtime.used_s.get(family, 0.0), family)
 
-    def _bytes(self, variants: Family) -> int:
+    def _bytes(self, variants: Variants) -> int:
         return sum(map(self._runtime.bytes_of, bundles_of(variants)))
 
     def _too_many(self, used_bytes: int) -> bool:
         return 0 < self._settings.memory_bytes < used_bytes
 
-    def _fitting(self, recent: Sequence[str], wanted: Mapping[str, Family]) -> set[str]:
-        """Those asked last that fit into the memory together, and the very last in any case."""
+    def _fitting(self, recent: Sequence[str], wanted: Mapping[str, Variants]) -> set[str]:
+        """The most recently used families that fit in memory together, at least one."""
         fitting: set[str] = set()
         used_bytes = 0
         for name in recent:
@@ -210,14 +207,14 @@ class Catalogue:
                 used_bytes += its_bytes
         return fitting
 
-    async def _make_room(self, fitting: set[str], wanted: Mapping[str, Family]) -> None:
-        """Unload what will rest before anything is loaded, as far as requests allow."""
+    async def _make_room(self, fitting: set[str], wanted: Mapping[str, Variants]) -> None:
+        """Unload families that will rest before loading others, once their requests have ended."""
         staying = {n: v for n, v in self.served.families.items() if n in fitting}
         leaving = {n: v for n, v in self.served.families.items() if n in wanted.keys() - fitting}
         if not leaving:
             return
         resting = self.served.resting | leaving.keys()
-        await self._now(replace(self.served, families=staying, resting=resting))
+        await self._publish(replace(self.served, families=staying, resting=resting))
         most_s = (self._settings.max_deadline_ms + self._settings.engine_timeout_ms) / 1e3
         bundles = [bundle for variants in leaving.values() for bundle in bundles_of(variants)]
         for _ in range(round(most_s / _UNLOADED_EVERY_S)):
@@ -227,7 +224,7 @@ class Catalogue:
 
     def _wanted(
         self, family: str, bundles: Sequence[Bundle], found: Found, refused: dict[str, str]
-    ) -> Family:
+    ) -> Variants:
         try:
             return deployments_of(bundles, self._traffic(family, found))
         except BundleError as error:
@@ -235,12 +232,12 @@ class Catalogue:
             return self.served.families.get(family) or deployments_of(bundles, Traffic({}))
 
     def _traffic(self, family: str, found: Found) -> Traffic:
-        if family in self.told:
-            return self.told[family]
+        if family in self.overrides:
+            return self.overrides[family]
         return parse(Traffic, found.texts[family].get(TRAFFIC_NAME, "{}"), TRAFFIC_NAME)
 
     def _policy(self, family: str, found: Found, refused: dict[str, str]) -> Policy:
-        """What policy.json says; the one before where it says nothing sensible."""
+        """Read policy.json; keep the previous policy if it is refused."""
         try:
             return parse(Policy, found.texts[family].get(POLICY_NAME, "{}"), POLICY_NAME)
         except BundleError as error:
@@ -248,9 +245,9 @@ class Catalogue:
             return self.served.policies.get(family, Policy())
 
     def _cascade(
-        self, family: str, variants: Family, found: Found, refused: dict[str, str]
+        self, family: str, variants: Variants, found: Found, refused: dict[str, str]
     ) -> Cascade | None:
-        """What cascade.json says; where that is refused, the one before if it is not stale."""
+        """Read cascade.json; if it is refused, keep the previous cascade unless it is stale."""
         if CASCADE_NAME not in found.texts[family]:
             return None
         manifests = {name: each.live.manifest for name, each in variants.items()}
@@ -268,9 +265,9 @@ class Catalogue:
         return cascade
 
     async def _loaded(
-        self, family: str, wanted: Family, refused: dict[str, str]
+        self, family: str, wanted: Variants, refused: dict[str, str]
     ) -> dict[str, Deployment]:
-        """Of what is wanted, what can be loaded; where a live version cannot, the one before."""
+        """Load what is wanted; if a live version cannot be loaded, keep the previous deployment."""
         loaded = {}
         for variant, deployment in wanted.items():
             failed = []
@@ -291,8 +288,8 @@ class Catalogue:
                 loaded[variant] = before
         return loaded
 
-    def _keep_unreadable(self, wanted: dict[str, Family], found: Found) -> None:
-        """A variant whose manifest has become unreadable goes on as it was."""
+    def _keep_unreadable(self, wanted: dict[str, Variants], found: Found) -> None:
+        """Keep serving a variant whose manifest has become unreadable."""
         for path in map(Path, found.refused):
             family, variant = path.parent.name, path.name.partition(BESIDE)[0]
             before = self.served.families.get(family, {}).get(variant)

@@ -1,7 +1,6 @@
-"""A runtime in another process: both ends of the link between an HTTP process and the engines'.
+"""A runtime in another process: both ends of the channel between an HTTP process and the engines.
 
-A frame's first item is its kind. It does not know how the processes are started, nor what a request
-said beyond its tokens.
+The first item of a message is its kind.
 """
 
 import asyncio
@@ -12,16 +11,17 @@ from itertools import count
 from typing import Any
 
 from serving.access.api_keys import Caller
-from serving.batching.coalescing import Answered
+from serving.batching.admission import not_ready
+from serving.batching.interface import InferenceResult
 from serving.batching.queue import Backlog, Terms
 from serving.bundles.bundle import VariantKey
 from serving.bundles.traffic import Deployments
-from serving.errors import EngineFailed, NotReady, ServedError
+from serving.errors import EngineFailed, ServedError
 from serving.inference.inputs import Item
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
 from serving.observability.recorder import Recorder
 from serving.runtime.interface import Running, Runtime
-from serving.runtime.ipc import Link
+from serving.runtime.ipc import Channel
 from serving.variants.family import FamilyAnswer
 
 _STATE_EVERY_S = 0.05
@@ -29,24 +29,24 @@ _MOST_SILENCE_S = 10.0
 _GONE = "the engine process is gone: send to another replica"
 
 
-class Attendant:
-    """The engines' end: does what one HTTP process asks."""
+class RuntimeServer:
+    """The engine process's end: serves a runtime to one HTTP process."""
 
-    def __init__(self, link: Link, runtime: Runtime) -> None:
-        self._link = link
+    def __init__(self, channel: Channel, runtime: Runtime) -> None:
+        self._channel = channel
         self._runtime = runtime
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._entered: Counter[Caller] = Counter()
-        """Requests with limits that the HTTP process answers now."""
+        """Requests in progress in the HTTP process whose caller has limits."""
         self._using = -1
         self._used = asyncio.Event()
 
-    async def attend(self) -> None:
-        """Return when the HTTP process has gone; what it waited for is dropped."""
-        telling = [
-            asyncio.create_task(work) for work in (self._tell_state(), self._tell_deployments())
+    async def serve(self) -> None:
+        """Serve until the HTTP process has gone, then drop its outstanding requests."""
+        sending = [
+            asyncio.create_task(work) for work in (self._send_state(), self._send_deployments())
         ]
-        async for kind, *rest in self._link.frames():
+        async for kind, *rest in self._channel.messages():
             if kind == "record":
                 getattr(self._runtime.recorder, rest[0])(*rest[1:])
             elif kind in {"charge", "leave"}:
@@ -59,23 +59,23 @@ class Attendant:
                 self._using = rest[0]
                 self._used.set()
             else:
-                number, *asked = rest
-                work = self._work(kind, *asked)
+                number, *arguments = rest
+                work = self._work(kind, *arguments)
                 self._tasks[number] = asyncio.create_task(self._answer(number, work))
-        for task in telling:
+        for task in sending:
             task.cancel()
         for number in list(self._tasks):
             self._withdraw(number)
         for caller in self._entered.elements():
             self._runtime.leave(caller)
-        self._link.close()
+        self._channel.close()
 
-    def _work(self, kind: str, *asked: Any) -> Awaitable[object]:
+    def _work(self, kind: str, *arguments: Any) -> Awaitable[object]:
         if kind == "page":
-            return self._runtime.page(ready=asked[0])
+            return self._runtime.page(ready=arguments[0])
         if kind == "enter":
-            return self._enter(asked[0])
-        return self._runtime.submit(*asked)
+            return self._enter(arguments[0])
+        return self._runtime.submit(*arguments)
 
     async def _enter(self, caller: Caller) -> None:
         await self._runtime.enter(caller)
@@ -90,11 +90,11 @@ class Attendant:
 
     async def _answer(self, number: int, work: Awaitable[object]) -> None:
         try:
-            self._link.send("answer", number, await work)
+            self._channel.send("answer", number, await work)
         except ServedError as error:
-            self._link.send("error", number, error)
-        except Exception as error:  # noqa: BLE001  nobody may wait for ever
-            self._link.send("error", number, EngineFailed(f"{error!r}"))
+            self._channel.send("error", number, error)
+        except Exception as error:  # noqa: BLE001  every request needs an answer
+            self._channel.send("error", number, EngineFailed(f"{error!r}"))
         finally:
             self._tasks.pop(number, None)
 
@@ -102,60 +102,60 @@ class Attendant:
         if task := self._tasks.pop(number, None):
             task.cancel()
 
-    async def _tell_state(self) -> None:
+    async def _send_state(self) -> None:
         runtime = self._runtime
         while True:
-            self._link.send("state", runtime.alive, runtime.backlog())
+            self._channel.send("state", runtime.alive, runtime.backlog())
             await asyncio.sleep(_STATE_EVERY_S)
 
-    async def _tell_deployments(self) -> None:
+    async def _send_deployments(self) -> None:
         async with aclosing(self._runtime.follow()) as changes:
             async for deployments in changes:
-                self._link.send("deployments", deployments, dict(self._runtime.running))
+                self._channel.send("deployments", deployments, dict(self._runtime.running))
                 while self._using < deployments.revision:
                     self._used.clear()
                     await self._used.wait()
 
 
 class RemoteRecorder:
-    """Lets the engines' process count."""
+    """Records in the engine process."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
 
     def record_request(self, endpoint: str, model: str, status: int, seconds: float) -> None:
         """See Recorder."""
-        self._link.send("record", "record_request", endpoint, model, status, seconds)
+        self._channel.send("record", "record_request", endpoint, model, status, seconds)
 
     def record_rejected(self, reason: str) -> None:
         """See Recorder."""
-        self._link.send("record", "record_rejected", reason)
+        self._channel.send("record", "record_rejected", reason)
 
     def record_answer(self, answer: FamilyAnswer) -> None:
         """See Recorder."""
-        self._link.send("record", "record_answer", answer)
+        self._channel.send("record", "record_answer", answer)
 
     def record_shadow(self, variant: VariantKey, texts: int, disagreements: int) -> None:
         """See Recorder."""
-        self._link.send("record", "record_shadow", variant, texts, disagreements)
+        self._channel.send("record", "record_shadow", variant, texts, disagreements)
 
     def record_sample(self, family: str, texts: int, disagreements: int) -> None:
         """See Recorder."""
-        self._link.send("record", "record_sample", family, texts, disagreements)
+        self._channel.send("record", "record_sample", family, texts, disagreements)
 
 
 class RemoteRuntime:
     """The HTTP process's end: a Runtime whose engines are elsewhere. Lives on one event loop.
 
-    `gone` is set when the engines' process has died or has said nothing for ten seconds.
+    `gone` is set when the engine process has died or has been silent for ten seconds.
     """
 
-    def __init__(self, link: Link) -> None:
-        self.recorder: Recorder = RemoteRecorder(link)
+    def __init__(self, channel: Channel) -> None:
+        self.recorder: Recorder = RemoteRecorder(channel)
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
         self.gone = asyncio.Event()
-        self._link = link
+        self._channel = channel
         self._alive = False
         self._backlog = Backlog()
         self._newest: Deployments | None = None
@@ -164,14 +164,14 @@ class RemoteRuntime:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._loop = asyncio.get_running_loop()
         self._listening = asyncio.create_task(self._listen())
-        self._silence = self._loop.call_later(_MOST_SILENCE_S, link.close)
+        self._silence = self._loop.call_later(_MOST_SILENCE_S, channel.close)
 
     async def _listen(self) -> None:
-        async for kind, *rest in self._link.frames():
+        async for kind, *rest in self._channel.messages():
             if kind == "state":
                 self._alive, self._backlog = rest
                 self._silence.cancel()
-                self._silence = self._loop.call_later(_MOST_SILENCE_S, self._link.close)
+                self._silence = self._loop.call_later(_MOST_SILENCE_S, self._channel.close)
             elif kind == "deployments":
                 self._newest, running = rest
                 self.running |= running
@@ -206,7 +206,7 @@ class RemoteRuntime:
                 if tokenizer := await asyncio.to_thread(open_tokenizer, bundles[name]):
                     self.tokenizers[name] = tokenizer
             yield deployments
-            self._link.send("using", deployments.revision)
+            self._channel.send("using", deployments.revision)
             for name in self.running.keys() - self._newest.bundles().keys():
                 self.tokenizers.pop(name, None)
                 del self.running[name]
@@ -216,18 +216,18 @@ class RemoteRuntime:
         variant: VariantKey,
         items: Sequence[Item],
         terms: Terms,
-    ) -> list[Answered]:
-        """See Batcher.submit; both processes have the machine's monotonic clock."""
-        answered: list[Answered] = await self._ask("submit", variant, items, terms)
-        return answered
+    ) -> list[InferenceResult]:
+        """See Submits; both processes share the machine's monotonic clock."""
+        results: list[InferenceResult] = await self._call("submit", variant, items, terms)
+        return results
 
     def wake(self, family: str) -> None:
         """See Runtime."""
-        self._link.send("wake", family)
+        self._channel.send("wake", family)
 
     async def enter(self, caller: Caller) -> None:
-        """See LimitUse; who leaves before the answer has not entered."""
-        entering = asyncio.create_task(self._ask("enter", caller))
+        """See LimitUse; a request that is cancelled before the answer has not entered."""
+        entering = asyncio.create_task(self._call("enter", caller))
 
         def leave(entered: asyncio.Task[None]) -> None:
             if not entered.cancelled() and not entered.exception():
@@ -241,37 +241,37 @@ class RemoteRuntime:
 
     def charge(self, caller: Caller, texts: int) -> None:
         """See LimitUse."""
-        self._link.send("charge", caller, texts)
+        self._channel.send("charge", caller, texts)
 
     def leave(self, caller: Caller) -> None:
         """See LimitUse."""
-        self._link.send("leave", caller)
+        self._channel.send("leave", caller)
 
-    async def _ask(self, kind: str, *rest: Any) -> Any:
+    async def _call(self, kind: str, *rest: Any) -> Any:
         if self.gone.is_set():
-            raise NotReady(_GONE, retry_after_s=1)
+            raise not_ready(_GONE)
         number = next(self._numbers)
         future = self._waiting[number] = self._loop.create_future()
-        self._link.send(kind, number, *rest)
+        self._channel.send(kind, number, *rest)
         try:
             return await future
         except asyncio.CancelledError:
-            self._link.send("withdraw", number)
+            self._channel.send("withdraw", number)
             raise
         finally:
             del self._waiting[number]
 
     def backlog(self) -> Backlog:
-        """See Runtime; a twentieth of a second old."""
+        """See Runtime; up to 50 ms old."""
         return self._backlog
 
     async def page(self, *, ready: bool) -> tuple[bytes, str]:
         """See Runtime."""
-        page: tuple[bytes, str] = await self._ask("page", ready)
+        page: tuple[bytes, str] = await self._call("page", ready)
         return page
 
     def close(self) -> None:
         """See Runtime."""
         self._silence.cancel()
         self._listening.cancel()
-        self._link.close()
+        self._channel.close()

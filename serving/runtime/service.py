@@ -1,7 +1,4 @@
-"""One running server: its families over a runtime, what it has room for, and its state.
-
-It does not know about HTTP, nor in which process the engines run.
-"""
+"""One running server: its families over a runtime, the requests in progress, and its state."""
 
 import asyncio
 import time
@@ -9,23 +6,45 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from serving.access.api_keys import Callers
+from serving.batching.admission import (
+    RELOADING_RETRY_AFTER_S,
+    check_ready,
+    check_requests,
+    not_ready,
+)
 from serving.batching.queue import Clock, Flow
 from serving.bundles.bundle import Bundle, key
 from serving.bundles.traffic import Deployment, Deployments, Policy
-from serving.errors import Draining, NotReady, Overloaded, UnknownModel
+from serving.errors import NotReady, UnknownModel
 from serving.logs import log
 from serving.runtime.interface import Runtime
 from serving.settings import Settings
 from serving.variants.brownout import Brownout
 from serving.variants.classifier import Classifier
 from serving.variants.family import Family, Served
-from serving.variants.selection import ANY, AUTO, Wish
+from serving.variants.selection import ANY, AUTO, Requirements
 
 _IDLE_EVERY_S = 0.05
 
 
+class InFlight:
+    """Counts the requests in progress: each is handled within `with service.in_flight`."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    def __enter__(self) -> None:
+        self.requests += 1
+
+    def __exit__(self, *_error: object) -> None:
+        self.requests -= 1
+
+
 class Service:
-    """`follow` makes it ready, `draining` refuses new work. Raises StartError."""
+    """Becomes ready through `follow`; refuses new requests once `draining` is set.
+
+    Raises StartError when the callers' file is wrong.
+    """
 
     def __init__(
         self,
@@ -37,24 +56,18 @@ class Service:
         self.runtime = runtime
         self.callers = Callers(settings)
         self.draining = False
-        self.requests = 0
+        self.in_flight = InFlight()
         self.families: dict[str, Family] = {}
         self.deployments = Deployments()
         self._brownouts: dict[str, Brownout] = {}
-        """By caller."""
+        """One per caller."""
         self._changed = asyncio.Event()
         self._clock = clock
         self._tokenizer_threads = ThreadPoolExecutor(1, "tokenizer")
 
     def check_ready(self) -> None:
-        """Raises NotReady or Draining unless new requests are welcome."""
-        if self.draining:
-            raise Draining("the server is shutting down: send to another replica")
-        if not self.alive:
-            raise NotReady(
-                "the models are being loaded or an engine has died: see the log",
-                retry_after_s=1,
-            )
+        """Raise NotReady or Draining unless new requests are welcome."""
+        check_ready(alive=self.alive, draining=self.draining)
 
     @property
     def ready(self) -> bool:
@@ -63,11 +76,11 @@ class Service:
 
     @property
     def alive(self) -> bool:
-        """Whether everything is loaded and every engine comes back."""
+        """Whether everything is loaded and every engine responds."""
         return self.deployments.revision > 0 and self.runtime.alive
 
     async def follow(self, on_loaded: Callable[[], None]) -> None:
-        """Serve what the runtime has loaded, each time that it changes; `on_loaded` the first time.
+        """Serve what the runtime has loaded, each time that it changes; call `on_loaded` once.
 
         Raises EngineFailed when the engines have gone.
         """
@@ -114,7 +127,7 @@ class Service:
         return Classifier(bundle, tokenizer, self.runtime, self._tokenizer_threads, self._clock)
 
     async def _until_idle(self, families: Sequence[Family]) -> None:
-        """Until nothing that they were asked is open; no request takes longer than the bound."""
+        """Wait until these have no request in progress, or until every one must have ended."""
         settings = self.settings
         most_s = (settings.max_deadline_ms + settings.engine_timeout_ms) / 1e3
         for _ in range(round(most_s / _IDLE_EVERY_S)):
@@ -125,44 +138,42 @@ class Service:
     @property
     def has_room(self) -> bool:
         """Whether one more request may come in."""
-        return self.requests < self.settings.max_requests
+        return self.in_flight.requests < self.settings.max_requests
 
-    def check_room(self, requests: int) -> None:
-        """Raises Overloaded unless there is room for one more than so many requests."""
-        if requests >= self.settings.max_requests:
-            raise Overloaded(
-                f"{requests} requests are being answered: see Retry-After",
-                limit=self.settings.max_requests,
-                value=requests,
-                retry_after_s=1 + int(self.runtime.backlog().total_s),
-            )
+    def check_room(self) -> None:
+        """Raise Overloaded unless there is room for the current request beside the others."""
+        others = self.in_flight.requests - 1
+        check_requests(others, self.settings.max_requests, self.runtime.backlog)
 
     def check_alive(self) -> None:
-        """Raises NotReady unless everything is loaded."""
+        """Raise NotReady unless everything is loaded."""
         if not self.alive:
-            raise NotReady("the models are not loaded: wait for /health/ready", retry_after_s=1)
+            raise not_ready("the models are not loaded: wait for /health/ready")
 
     def family(self, name: str | None) -> Family:
-        """The family of this name, or without a name the default or the only one.
+        """Find a family by name; without a name, the default one or the only one.
 
         Raises NotReady or UnknownModel.
         """
         self.check_alive()
         name = self._name(name)
-        resting, unloaded = self.deployments.resting, self.deployments.unloaded
-        known = self._known()
-        if name in unloaded:
-            raise NotReady(f"{name} has been unloaded by an operator: ask for it to be loaded")
-        if name in resting:
-            raise NotReady(f"{name} is being loaded again: see Retry-After", retry_after_s=2)
-        if name not in self.families:
-            raise UnknownModel(
-                f"there is no model {name!r}: name one of {known}",
-                field="model",
-                limit=known,
-                value=name,
+        if family := self.families.get(name or ""):
+            return family
+        if name in self.deployments.unloaded:
+            raise NotReady(f"{name} has been unloaded by an operator, who can load it again")
+        if name in self.deployments.resting:
+            raise NotReady(
+                f"{name} is being loaded again; retry after the Retry-After delay",
+                retry_after_s=RELOADING_RETRY_AFTER_S,
             )
-        return self.families[name]
+        known = self._known()
+        raise UnknownModel(
+            f"there is no model {name!r}: name one of {known}" if name
+            else f"the server has several models: name one of {known}",
+            field="model",
+            limit=known,
+            value=name,
+        )  # fmt: skip
 
     def _known(self) -> list[str]:
         resting, unloaded = self.deployments.resting, self.deployments.unloaded
@@ -175,19 +186,24 @@ class Service:
         return self.settings.default_model or (known[0] if len(known) == 1 else None)
 
     def family_with(self, name: str, variant: str) -> Family:
-        """As `family`, and that it has this variant, if any is named. Raises UnknownVariant."""
+        """Find a family as `family` does, and check that it has this variant, unless it is "".
+
+        Raises UnknownVariant.
+        """
         family = self.family(name)
-        family.ladder(Wish(variant or AUTO))
+        family.select(Requirements(variant or AUTO))
         return family
 
     def steps(self, family: Family, flow: Flow) -> int:
-        """How far down its ladder a family answers a flow now, because of what waits before it."""
+        """Number of preferred options that a family skips for a flow now, because of its wait."""
         limit_s = self.settings.brownout_ms / 1e3
         if not limit_s:
             return 0
-        brownout = self._brownouts.setdefault(flow.caller, Brownout(limit_s))
+        brownout = self._brownouts.get(flow.caller)
+        if brownout is None:
+            brownout = self._brownouts[flow.caller] = Brownout(limit_s)
         before, wait_s = brownout.steps, self.runtime.backlog().wait_s(flow)
-        steps = brownout.look(self._clock(), wait_s, len(family.ladder(ANY)) - 1)
+        steps = brownout.update(self._clock(), wait_s, len(family.select(ANY)) - 1)
         if brownout.steps != before:
             log(
                 "brownout",
@@ -199,7 +215,7 @@ class Service:
         return steps
 
     async def awake(self, name: str | None, deadline_s: float) -> Family:
-        """As `family`, but one that rests is loaded, until the deadline on the service's clock."""
+        """Find a family as `family` does, and wait until the deadline for a resting one to load."""
         name = self._name(name)
         while name is not None and name in self.deployments.resting:
             self.runtime.wake(name)

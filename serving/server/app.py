@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -27,6 +26,7 @@ from serving.protocols import huggingface, infinity_vllm, native, tei
 from serving.protocols.dataplane import Api
 from serving.protocols.native import CLASSIFY_PATH, answer_classify
 from serving.protocols.open_inference import http as open_inference
+from serving.protocols.problem import error_headers, whole_response
 from serving.runtime.service import Service
 
 VERSION = "0.1.0"
@@ -128,16 +128,15 @@ class App:
             await send(message)
 
         classifies = _classifies(scope)
-        self.service.requests += 1
-        try:
-            if classifies:
-                await _classify(scope, receive, send_recorded)
-            else:
-                await self._rest(scope, receive, send_recorded)
-        finally:
-            self.service.requests -= 1
-            path = CLASSIFY_PATH if classifies else _endpoint(scope)[0]
-            self.request_log.record(scope, path, record, status)
+        with self.service.in_flight:
+            try:
+                if classifies:
+                    await _classify(scope, receive, send_recorded)
+                else:
+                    await self._rest(scope, receive, send_recorded)
+            finally:
+                path = CLASSIFY_PATH if classifies else _endpoint(scope)[0]
+                self.request_log.record(scope, path, record, status)
 
     def refusal(self, scope: Scope, *, closing: bool) -> bytes | None:
         """The complete 429 or 401 response to a classify request beyond the limit, otherwise None.
@@ -148,14 +147,15 @@ class App:
         if self.service.has_room or not _classifies(scope):
             return None
         headers = dict(scope["headers"])
-        record = RequestRecord(request_id(headers), time.monotonic(), asks=True)
-        try:
-            record.caller = self.service.callers.identify(headers).name
-            self.service.check_room(self.service.requests)
-        except ServedError as error:
-            record.error = error
-            self.request_log.record(scope, CLASSIFY_PATH, record, error.status)
-            return _whole(error, record.request_id, closing=closing)
+        record = RequestRecord(request_id(headers), time.monotonic(), is_inference=True)
+        with self.service.in_flight:
+            try:
+                record.caller = self.service.callers.identify(headers).name
+                self.service.check_room()
+            except ServedError as error:
+                record.error = error
+                self.request_log.record(scope, CLASSIFY_PATH, record, error.status)
+                return whole_response(error, record.request_id, closing=closing)
         return None
 
 
@@ -192,35 +192,12 @@ async def _served_error(request: Request, error: Exception) -> Response:
     record.error = error
     _, api = _endpoint(request.scope)
     status, body, media_type = api.refusal(error, record.request_id)
-    return Response(body, status_code=status, media_type=media_type, headers=_headers(error))
+    return Response(body, status_code=status, media_type=media_type, headers=error_headers(error))
 
 
 def _endpoint(scope: Scope) -> tuple[str, Api]:
     """The matched path and its protocol; "" and the native protocol if none matched."""
     return _ENDPOINTS.get(scope.get("endpoint"), ("", native.API))
-
-
-def _headers(error: ServedError) -> dict[str, str]:
-    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else {}
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return headers
-
-
-def _whole(error: ServedError, request_id: str, *, closing: bool) -> bytes:
-    """A complete HTTP response: status line, headers and body."""
-    status, body, media_type = native.API.refusal(error, request_id)
-    headers = {
-        "content-type": media_type,
-        "content-length": str(len(body)),
-        "x-request-id": request_id,
-        **_headers(error),
-    }
-    if closing:
-        headers["connection"] = "close"
-    lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
-    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n"
-    return head.encode("latin-1") + body
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:

@@ -8,7 +8,7 @@ import sys
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from serving.logs import configure_logs
-from serving.runtime.ipc import Link
+from serving.runtime.ipc import Channel
 from serving.runtime.remote import RemoteRuntime
 from serving.runtime.service import Service
 from serving.server.http_server import Server, open_app
@@ -19,7 +19,7 @@ async def main(listener: socket.socket, link: socket.socket) -> int:
     """Serve; return exit status 0 after a drain, 1 if the engine process is gone."""
     settings, _ = read_settings(os.environ)
     configure_logs()
-    runtime = RemoteRuntime(await Link.over(link))
+    runtime = RemoteRuntime(await Channel.over(link))
     service = Service(settings, runtime)
     server = Server(open_app(service, on_loaded=lambda _error: None), settings, listener)
 

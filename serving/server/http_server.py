@@ -8,16 +8,16 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
-from pydantic_core import to_json
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.errors import MalformedRequest, StartError
 from serving.logs import log
-from serving.protocols.admin import create_admin
+from serving.observability.request_log import new_request_id
+from serving.protocols.admin import AdminApp, create_admin
+from serving.protocols.problem import whole_response
 from serving.runtime.local import LocalRuntime
-from serving.runtime.reconciler import Catalogue
+from serving.runtime.reconciler import Reconciler
 from serving.runtime.service import Service
 from serving.server.app import App, create_app
 from serving.server.listener import open_listener, refuse_new_connections
@@ -83,19 +83,8 @@ class HttpProtocol(HttpToolsProtocol):
         """Answer malformed HTTP with 400, and close the connection."""
         if self.transport.is_closing():
             return
-        problem = {
-            "type": "about:blank",
-            "title": MalformedRequest.title,
-            "status": MalformedRequest.status,
-            "detail": f"{msg} Send HTTP/1.1.",
-            "code": MalformedRequest.code,
-            "field": "request line or headers",
-        }
-        body = to_json(problem)
-        self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n"
-            b"connection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
-        )
+        error = MalformedRequest(f"{msg} Send HTTP/1.1.", field="request line or headers")
+        self.transport.write(whole_response(error, new_request_id(), closing=True))
         self.transport.close()
 
     def shutdown(self) -> None:
@@ -166,7 +155,7 @@ class Server(uvicorn.Server):
 class BesideServer(uvicorn.Server):
     """A second application on the same event loop; the main server handles signals."""
 
-    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+    def __init__(self, app: AdminApp, listener: socket.socket) -> None:
         super().__init__(
             uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False)
         )
@@ -187,10 +176,10 @@ class BesideServer(uvicorn.Server):
         yield
 
 
-def admin_server(settings: Settings, catalogue: Catalogue, runtime: LocalRuntime) -> BesideServer:
+def admin_server(settings: Settings, reconciler: Reconciler, runtime: LocalRuntime) -> BesideServer:
     """Create the server of the admin API. Raises StartError if its port is taken."""
     listener = open_listener(settings.host, settings.admin_port, "SIZEWISE_ADMIN_PORT")
-    return BesideServer(create_admin(settings, catalogue, runtime), listener)
+    return BesideServer(create_admin(settings, reconciler, runtime), listener)
 
 
 def open_app(

@@ -6,7 +6,7 @@ import uvloop
 
 from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine
 from serving.runtime.local import LocalRuntime
-from serving.runtime.reconciler import Catalogue
+from serving.runtime.reconciler import Reconciler
 from serving.runtime.service import Service
 from serving.server import supervisor
 from serving.server.http_server import Server, admin_server, open_app
@@ -47,10 +47,10 @@ def serve(
             server.should_exit = True
 
     runtime = LocalRuntime(settings, engines)
-    catalogue = Catalogue(settings, runtime)
-    beside = [catalogue.run]
+    reconciler = Reconciler(settings, runtime)
+    beside = [reconciler.run]
     if settings.admin_port:
-        beside.append(admin_server(settings, catalogue, runtime).run_beside)
+        beside.append(admin_server(settings, reconciler, runtime).run_beside)
     app = open_app(Service(settings, runtime), loaded, beside)
     server = Server(app, settings, open_listener(settings.host, settings.port))
     server.serve_forever()

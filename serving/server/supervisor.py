@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from serving.errors import EngineFailed
 from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine
 from serving.logs import log
-from serving.runtime.ipc import Link
+from serving.runtime.ipc import Channel
 from serving.runtime.local import LocalRuntime
-from serving.runtime.reconciler import Catalogue
-from serving.runtime.remote import Attendant
+from serving.runtime.reconciler import Reconciler
+from serving.runtime.remote import RuntimeServer
 from serving.server.http_server import admin_server
 from serving.server.listener import open_listener
 from serving.settings import Settings
@@ -34,9 +34,9 @@ async def serve(
     Raises StartError or EngineFailed if the engines cannot start or have died.
     """
     runtime = LocalRuntime(settings, engines)
-    catalogue = Catalogue(settings, runtime)
+    reconciler = Reconciler(settings, runtime)
     listener = open_listener(settings.host, settings.port)
-    admin = admin_server(settings, catalogue, runtime) if settings.admin_port else None
+    admin = admin_server(settings, reconciler, runtime) if settings.admin_port else None
     stopping = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
@@ -46,7 +46,7 @@ async def serve(
     ]
     beside = asyncio.create_task(admin.run_beside()) if admin else None
     try:
-        await _until(stopping, runtime, catalogue, on_ready)
+        await _until(stopping, runtime, reconciler, on_ready)
     finally:
         stopping.set()
         if beside:
@@ -59,11 +59,11 @@ async def serve(
 async def _until(
     stopping: asyncio.Event,
     runtime: LocalRuntime,
-    catalogue: Catalogue,
+    reconciler: Reconciler,
     on_ready: Callable[[], None],
 ) -> None:
     """Load the models, report readiness, and return when asked to stop. Raises on failure."""
-    loading = asyncio.create_task(catalogue.load())
+    loading = asyncio.create_task(reconciler.load())
     told = asyncio.create_task(stopping.wait())
     await asyncio.wait((loading, told), return_when=asyncio.FIRST_COMPLETED)
     if not loading.done():
@@ -71,7 +71,7 @@ async def _until(
         return
     loading.result()
     on_ready()
-    watching = asyncio.create_task(catalogue.watch())
+    watching = asyncio.create_task(reconciler.watch())
     while not told.done():
         if not runtime.alive:
             raise EngineFailed("an engine has died: see the log")
@@ -94,7 +94,7 @@ async def _front(
             start_new_session=True,  # a terminal's interrupt must reach only this process
         )  # fmt: skip
         theirs.close()
-        attending = asyncio.create_task(Attendant(await Link.over(ours), runtime).attend())
+        attending = asyncio.create_task(RuntimeServer(await Channel.over(ours), runtime).serve())
         ended = asyncio.create_task(process.wait())
         told = asyncio.create_task(stopping.wait())
         await asyncio.wait((ended, told), return_when=asyncio.FIRST_COMPLETED)

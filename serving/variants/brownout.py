@@ -1,49 +1,46 @@
-"""How far down the ladder a caller's requests go while too many wait. Pure.
+"""Brownout: how many options a caller's requests skip under overload. Pure."""
 
-It does not know which variants there are, nor why texts wait.
-"""
-
-_CALM_SHARE = 0.25
-_FIRST_PATIENCE_S = 1.0
-_MOST_PATIENCE_S = 30.0
+_RECOVERY_SHARE = 0.25
+_FIRST_DELAY_S = 1.0
+_MOST_DELAY_S = 30.0
 
 
 class Brownout:
-    """A step down at once, a step up only when it has long been calm.
+    """Degrades at once when requests wait too long, and recovers only after a while.
 
-    A step down where the wait exceeds `limit_s`, and at most one in that time, so that it can show
-    what it does. A step up once the wait was under a quarter of it for as long as patience says:
-    one second at first, twice as long after each step up that did not last (30 s at most), and
-    again one second after two of such calms at the top.
+    It takes a step down when the wait exceeds `limit_s`, at most one per `limit_s`, so that each
+    can take effect. It takes a step up once the wait has stayed below a quarter of `limit_s` for
+    the recovery delay: one second at first, doubled by each relapse up to 30 s, and reset after two
+    such delays without degradation.
     """
 
     def __init__(self, limit_s: float) -> None:
         self.steps = 0
-        """Down from what was intended."""
+        """Number of preferred options that are skipped."""
         self._limit_s = limit_s
-        self._patience_s = _FIRST_PATIENCE_S
+        self._delay_s = _FIRST_DELAY_S
         self._changed_s = float("-inf")
         self._raised_s = float("-inf")
         self._calm_since_s: float | None = None
 
-    def look(self, now_s: float, wait_s: float, most_steps: int) -> int:
-        """The steps for a request that comes now, at least 0 and at most `most_steps` (>= 0).
+    def update(self, now_s: float, wait_s: float, most_steps: int) -> int:
+        """Update and return the steps (0 to `most_steps`) for a request that arrives now.
 
-        `wait_s` is predicted for it, `now_s` never falls.
+        `wait_s` is its predicted wait; `now_s` never decreases.
         """
         if wait_s > self._limit_s:
             self._calm_since_s = None
             if self.steps < most_steps and now_s - self._changed_s >= self._limit_s:
                 self._step_down(now_s)
-        elif wait_s > self._limit_s * _CALM_SHARE:
+        elif wait_s > self._limit_s * _RECOVERY_SHARE:
             self._calm_since_s = None
         else:
             self._calm(now_s)
         return min(self.steps, most_steps)
 
     def _step_down(self, now_s: float) -> None:
-        if now_s - self._raised_s < 2 * self._patience_s:
-            self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
+        if now_s - self._raised_s < 2 * self._delay_s:
+            self._delay_s = min(2 * self._delay_s, _MOST_DELAY_S)
         self.steps += 1
         self._changed_s = now_s
 
@@ -51,8 +48,8 @@ class Brownout:
         if self._calm_since_s is None:
             self._calm_since_s = now_s
         calm_s = now_s - max(self._calm_since_s, self._changed_s)
-        if self.steps and calm_s >= self._patience_s:
+        if self.steps and calm_s >= self._delay_s:
             self.steps -= 1
             self._changed_s = self._raised_s = now_s
-        elif not self.steps and calm_s >= 2 * self._patience_s:
-            self._patience_s = _FIRST_PATIENCE_S
+        elif not self.steps and calm_s >= 2 * self._delay_s:
+            self._delay_s = _FIRST_DELAY_S

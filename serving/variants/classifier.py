@@ -1,27 +1,21 @@
-"""One variant: texts, or rows of tensors, to labels, in order.
-
-It does not know which variant a request should take (family.py) or how batches are formed.
-"""
+"""One variant: texts, or rows of tensors, to labels, in order."""
 
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Protocol, cast
+from typing import cast
 
-from serving.batching.coalescing import Answered
+from serving.batching.interface import Submits
 from serving.batching.queue import Clock, Terms
-from serving.bundles.bundle import Bundle, VariantKey, key
-from serving.bundles.probabilities import (
-    predicted_labels,
-    probabilities,
-)
+from serving.bundles.bundle import Bundle, key
+from serving.bundles.probabilities import predicted_labels, probabilities
 from serving.errors import InvalidField, TextTooLong
 from serving.inference.inputs import Item, Row, Text, chars
 from serving.inference.tokenizer import Tokenizer
 
-# About 0.2 ms of tokenization: less than handing it to a thread and back costs.
+# About 0.2 ms of tokenization, which is less than a round trip to a thread costs.
 _INLINE_CHARS = 1000
 _KINDS = {
     str: "one text at a time",
@@ -32,9 +26,9 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The probabilities of one text, in the order of the labels, who gave them and what they took.
+    """The probabilities of one text, in the order of the labels, with their variant and times.
 
-    `logits` are the model's own, before `temperature` and softmax or sigmoid. `degraded` says that
+    `logits` are the model's own, before `temperature` and softmax or sigmoid. `degraded` is set if
     a smaller variant than intended answered.
     """
 
@@ -51,52 +45,40 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What a model's scores are of."""
+    """The labels that a model's scores belong to."""
 
     labels: list[str]
     multi_label: bool
 
     def labels_of(self, answer: Answer) -> list[str]:
-        """The labels that hold: the likeliest, or with multi_label all from 0.5 on."""
+        """The predicted labels: the likeliest, or with multi_label all of 0.5 or more."""
         return predicted_labels(self.labels, answer.scores, multi_label=self.multi_label)
 
     def ranked(self, scores: Sequence[float]) -> list[dict[str, str | float]]:
-        """Every label with its score, the highest first, as most protocols say it."""
+        """Every label with its score, the highest first, in the form of most protocols."""
         pairs = sorted(zip(scores, self.labels, strict=True), key=itemgetter(0), reverse=True)
         return [{"label": label, "score": score} for score, label in pairs]
 
 
 @dataclass(frozen=True, slots=True)
 class Classified(Labelled):
-    """One variant's answers to a request's texts, in order, with what is to be measured of them.
+    """One variant's answers to a request's texts, in order, and the measurements of that.
 
-    `asked_s` is when tokenization began, on the classifier's clock; `turn_s` the fair time of the
-    texts' turn, None where nothing had to run.
+    `started_s` is when tokenization began, on the classifier's clock; `start_tag_s` the lowest of
+    the texts' start tags, None if all were cached.
     """
 
     variant: str
     version: str
     answers: list[Answer]
     tokens: int
-    asked_s: float
+    started_s: float
     tokenize_s: float
-    turn_s: float | None
-
-
-class Submits(Protocol):
-    """What a Classifier needs of the engines."""
-
-    async def submit(
-        self,
-        variant: VariantKey,
-        items: Sequence[Item],
-        terms: Terms,
-    ) -> list[Answered]:
-        """See Batcher.submit."""
+    start_tag_s: float | None
 
 
 class Classifier:
-    """A bundle's tokenizer, its place in the batcher and its labels."""
+    """Tokenizes texts, submits them and names the labels, for one bundle."""
 
     def __init__(
         self,
@@ -117,22 +99,24 @@ class Classifier:
         )
         self._multi_label = bundle.manifest.problem_type == "multi_label"
 
-    async def classify(self, inputs: Sequence[Text | Row], terms: Terms) -> Classified:
+    async def classify(
+        self, inputs: Sequence[Text | Row], terms: Terms, *, truncate: bool
+    ) -> Classified:
         """Answer all inputs or none.
 
-        Raises InvalidField when an input is not of the kind that the model reads, TextTooLong when
-        a text has too many tokens and is not to be truncated, and what Batcher.submit raises.
+        Raises InvalidField if an input is not of the kind that the model reads, TextTooLong if a
+        text has too many tokens and may not be truncated, and what Submits.submit raises.
         """
         for index, each in enumerate(inputs):
             self._refuse_other_kind(index, each)
         started_s = self._clock()
         items = await self._items(inputs)
         tokenize_s = self._clock() - started_s
-        if not terms.truncate:
+        if not truncate:
             self._refuse_truncated(items)
-        answered = await self._batcher.submit(self.key, items, terms)
+        results = await self._batcher.submit(self.key, items, terms)
         manifest = self.manifest
-        turns_s = [each.turn_s for each in answered if each.turn_s is not None]
+        start_tags_s = [each.start_tag_s for each in results if each.start_tag_s is not None]
         return Classified(
             labels=manifest.labels,
             multi_label=self._multi_label,
@@ -140,21 +124,21 @@ class Classifier:
             version=manifest.version,
             answers=[
                 Answer(
-                    probabilities(manifest, answer.logits),
-                    answer.logits,
+                    probabilities(manifest, result.logits),
+                    result.logits,
                     manifest.variant,
                     manifest.version,
                     manifest.temperature,
                     item.truncated,
-                    answer.queue_s,
-                    answer.engine_s,
+                    result.queue_s,
+                    result.engine_s,
                 )
-                for item, answer in zip(items, answered, strict=True)
+                for item, result in zip(items, results, strict=True)
             ],
             tokens=sum(item.length for item in items),
-            asked_s=started_s,
+            started_s=started_s,
             tokenize_s=tokenize_s,
-            turn_s=min(turns_s, default=None),
+            start_tag_s=min(start_tags_s, default=None),
         )
 
     async def _items(self, inputs: Sequence[Text | Row]) -> Sequence[Item]:

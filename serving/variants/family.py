@@ -1,7 +1,4 @@
-"""The variants of one model: asks the one that should answer, or several in turn.
-
-It does not know which that is (ladder.py), nor how a variant classifies.
-"""
+"""The variants of one model: runs the selected option, or a cheaper one under overload."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +12,18 @@ from serving.bundles.traffic import Policy
 from serving.errors import DeadlineMissed, Overloaded
 from serving.inference.inputs import Row, Text
 from serving.variants.classifier import Answer, Classified, Classifier, Labelled
-from serving.variants.selection import Offer, Wish, ladder, most_accurate, offers
-from serving.variants.shadow import Unseen
+from serving.variants.selection import Option, Requirements, best_variant, options_of, select
+from serving.variants.shadow import ShadowRequests
 
-_WISHES = 64
+_CACHED_SELECTIONS = 64
 Sure = Callable[[Sequence[float]], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class FamilyAnswer(Labelled):
-    """One request's answers, in order, and what each variant was asked for them.
+    """One request's answers, in order, and the pass of each variant that ran for them.
 
-    `escalated` has, by stage, how many texts went on from there; None where no cascade was asked.
+    `escalated` counts by stage the texts that escalated from it; None if no cascade ran.
     """
 
     family: str
@@ -36,33 +33,43 @@ class FamilyAnswer(Labelled):
 
     @property
     def tokens(self) -> int:
-        """All that went through a model."""
+        """Tokens that went through a model, in all passes."""
         return sum(each.tokens for each in self.passes)
 
     @property
     def tokenize_s(self) -> float:
-        """For all variants."""
+        """Seconds of tokenization, in all passes."""
         return sum(each.tokenize_s for each in self.passes)
 
     @property
+    def queue_s(self) -> float:
+        """Longest wait of a text."""
+        return max([answer.queue_s for answer in self.answers])
+
+    @property
+    def engine_s(self) -> float:
+        """Longest batch of a text."""
+        return max([answer.engine_s for answer in self.answers])
+
+    @property
     def variant(self) -> str:
-        """Who answered; with commas between where several did."""
+        """The variants that answered, separated by commas."""
         return ",".join(dict.fromkeys(each.variant for each in self.answers))
 
     @property
     def version(self) -> str:
-        """Of each such variant."""
+        """The versions of these variants, separated by commas."""
         return ",".join(dict.fromkeys(each.version for each in self.answers))
 
     @property
     def degraded(self) -> bool:
-        """Whether any text was answered by a smaller variant than intended."""
+        """Whether a smaller variant than intended answered any text."""
         return any(each.degraded for each in self.answers)
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The classifiers of one variant: see Deployment. `text_ms`: see Running."""
+    """The classifiers of one variant (see Deployment), and its slot time (see Running)."""
 
     live: Classifier
     text_ms: float
@@ -86,32 +93,33 @@ class Family:
         on_sample: Callable[[str, int, int], None],
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """`variants` are at least one; the callbacks are Recorder's."""
+        """`variants` has at least one; the callbacks are Recorder's."""
         self.name = name
         self.requests = 0
-        """How many are being answered."""
+        """Number of requests in progress."""
         self.cascade = cascade
         self.policy = policy
         self._variants = variants
         self._on_shadow = on_shadow
         self._on_sample = on_sample
         self._draw = draw
-        self._unseen = Unseen()
+        self._shadow_requests = ShadowRequests()
         self.manifests = [served.live.manifest for served in variants.values()]
         text_ms = {variant: served.text_ms for variant, served in variants.items()}
-        self.offers = offers(self.manifests, text_ms, cascade)
-        self.default_variant = most_accurate(self.offers)
-        self.ladder = lru_cache(_WISHES)(
-            partial(ladder, self.offers, min_accuracy=policy.min_accuracy)
+        self.options = options_of(self.manifests, text_ms, cascade)
+        self.default_variant = best_variant(self.options)
+        self.default_manifest = variants[self.default_variant].live.manifest
+        self.select = lru_cache(_CACHED_SELECTIONS)(
+            partial(select, self.options, min_accuracy=policy.min_accuracy)
         )
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is being answered, unseen answers included."""
-        return not self.requests and not self._unseen
+        """Whether no request is in progress, shadow requests included."""
+        return not self.requests and not self._shadow_requests
 
-    def trying(self, variant: str) -> dict[str, str | float | None]:
-        """The versions that are tried beside the live one, as VariantInfo names them."""
+    def candidates(self, variant: str) -> dict[str, str | float | None]:
+        """The canary and the shadow of a variant, as fields of VariantInfo."""
         served = self._variants[variant]
         return {
             "canary": served.canary.manifest.version if served.canary else None,
@@ -120,43 +128,51 @@ class Family:
         }
 
     def costs(self) -> list[tuple[Manifest, float]]:
-        """Each variant with its Offer's cost."""
+        """Each variant with its relative cost (see Option)."""
         return [
-            (manifest, offer.cost)
-            for manifest, offer in zip(self.manifests, self.offers, strict=False)
+            (manifest, option.cost)
+            for manifest, option in zip(self.manifests, self.options, strict=False)
         ]
 
     async def classify(
-        self, inputs: Sequence[Text | Row], terms: Terms, wish: Wish, steps: int = 0
+        self,
+        inputs: Sequence[Text | Row],
+        terms: Terms,
+        requirements: Requirements,
+        steps: int = 0,
     ) -> FamilyAnswer:
-        """Answer by the wish's ladder, `steps` down or lower: by the first offer that has room.
+        """Answer by the first selected option that has room and time, after skipping `steps`.
 
-        Raises what `ladder` raises, Overloaded or DeadlineMissed when no eligible offer has room or
-        is fast enough, and what else Classifier.classify raises.
+        Raises what `select` raises, Overloaded or DeadlineMissed when no option has room or time,
+        and what else Classifier.classify raises.
         """
-        rungs = self.ladder(wish)
+        options = self.select(requirements)
         self.requests += 1
         try:
-            for offer in rungs[min(steps, len(rungs) - 1) :]:
+            for option in options[min(steps, len(options) - 1) :]:
                 try:
-                    return await self._answer(offer, rungs[0], inputs, terms, wish)
+                    return await self._answer(option, options[0], inputs, terms, requirements)
                 except (Overloaded, DeadlineMissed):
-                    if offer == rungs[-1]:
+                    if option == options[-1]:
                         raise
         finally:
             self.requests -= 1
-        raise AssertionError("a ladder is never empty: this is a bug")
+        raise AssertionError("a selection is never empty: this is a bug")
 
     async def _answer(
         self,
-        offer: Offer,
-        intended: Offer,
+        option: Option,
+        intended: Option,
         inputs: Sequence[Text | Row],
         terms: Terms,
-        wish: Wish,
+        requirements: Requirements,
     ) -> FamilyAnswer:
-        """A text is degraded where the intended offer would have asked on, or asked others."""
-        stages = self._stages(offer, intended)
+        """Run an option; a text is degraded if the intended one would have gone beyond it.
+
+        That is, if it would have escalated further or used other variants.
+        """
+        stages = self._stages(option, intended)
+        truncate = requirements.truncate
         answers: dict[int, Answer] = {}
         passes: list[Classified] = []
         escalated = {}
@@ -164,21 +180,25 @@ class Family:
         for variant, sure in stages:
             try:
                 classified = await self._pass(
-                    variant, [inputs[p] for p in places], terms, alone=len(stages) == 1 and not sure
+                    variant,
+                    [inputs[p] for p in places],
+                    terms,
+                    truncate=truncate,
+                    alone=len(stages) == 1 and not sure,
                 )
             except (Overloaded, DeadlineMissed):
-                if not passes or not wish.allow_degraded:
+                if not passes or not requirements.allow_degraded:
                     raise
                 break
             passes.append(classified)
             for place, answer in zip(places, classified.answers, strict=True):
-                answers[place] = _after(answers.get(place), answer)
+                answers[place] = _with_times_of(answers.get(place), answer)
             places = [place for place in places if sure and not sure(answers[place].logits)]
             escalated[variant] = len(places)
             if not places:
                 break
-            terms = replace(terms, since_s=passes[0].turn_s)
-        if offer.variants != intended.variants[: len(offer.variants)]:
+            terms = replace(terms, start_tag_s=passes[0].start_tag_s)
+        if option.variants != intended.variants[: len(option.variants)]:
             places = range(len(inputs))
         for place in places:
             answers[place] = replace(answers[place], degraded=True)
@@ -188,46 +208,55 @@ class Family:
             self.name,
             [answers[place] for place in range(len(inputs))],
             passes,
-            escalated if offer == intended and len(offer.variants) > 1 else None,
+            escalated if option == intended and len(option.variants) > 1 else None,
         )
-        self._sample(found, inputs, terms)
+        self._sample(found, inputs, terms, truncate=truncate)
         return found
 
-    def _stages(self, offer: Offer, intended: Offer) -> list[tuple[str, Sure | None]]:
-        """Each variant of an offer, and what says whether its answer counts; None: it does.
+    def _stages(self, option: Option, intended: Option) -> list[tuple[str, Sure | None]]:
+        """Each variant of an option with its test for being sure enough; None accepts any answer.
 
-        A cascade that stands in for a longer one asks the longer one's thresholds to the end.
+        A cascade that replaces a longer one keeps the longer one's thresholds to its end.
         """
-        if offer.variants != intended.variants[: len(offer.variants)]:
-            return [(variant, None) for variant in offer.variants]
+        if option.variants != intended.variants[: len(option.variants)]:
+            return [(variant, None) for variant in option.variants]
         stages = self.cascade.stages if self.cascade and len(intended.variants) > 1 else []
         multi_label = self.manifests[0].problem_type == "multi_label"
         sure: list[Sure | None] = [partial(each.sure, multi_label=multi_label) for each in stages]
         sure[len(intended.variants) - 1 :] = [None]
-        return list(zip(offer.variants, sure, strict=False))
+        return list(zip(option.variants, sure, strict=False))
 
     async def _pass(
-        self, variant: str, inputs: Sequence[Text | Row], terms: Terms, *, alone: bool
+        self,
+        variant: str,
+        inputs: Sequence[Text | Row],
+        terms: Terms,
+        *,
+        truncate: bool,
+        alone: bool,
     ) -> Classified:
-        """One variant's answers; those of a cascade are always the calibrated version's.
+        """Classify with one variant, or with its canary if the variant answers `alone`.
 
-        Where it answers `alone`, a canary may.
+        A cascade always uses the versions that it was calibrated with.
         """
         served = self._variants[variant]
         canary = served.canary if alone and self._draw() < served.weight else None
-        classified = await (canary or served.live).classify(inputs, terms)
+        classified = await (canary or served.live).classify(inputs, terms, truncate=truncate)
         if (shadow := served.shadow) and not canary and self._draw() < served.share:
-            self._unseen.compare(
+            self._shadow_requests.compare(
                 shadow,
                 inputs,
                 [classified.labels_of(answer) for answer in classified.answers],
                 terms,
                 lambda different: self._on_shadow(shadow.key, len(inputs), different),
+                truncate=truncate,
             )
         return classified
 
-    def _sample(self, found: FamilyAnswer, inputs: Sequence[Text | Row], terms: Terms) -> None:
-        """Ask the cascade's reference about a share of its texts too, in the background."""
+    def _sample(
+        self, found: FamilyAnswer, inputs: Sequence[Text | Row], terms: Terms, *, truncate: bool
+    ) -> None:
+        """Compare a sample of a cascade's answers with its reference's, in the background."""
         if not self.cascade or found.escalated is None or not self.policy.sample_share:
             return
         reference = self.cascade.reference
@@ -235,21 +264,22 @@ class Family:
         if not served or served.live.manifest.version != reference.version:
             return
         drawn = [p for p in range(len(inputs)) if self._draw() < self.policy.sample_share]
-        asked = [p for p in drawn if found.answers[p].version != reference.version]
-        if drawn and not asked:
+        others = [p for p in drawn if found.answers[p].version != reference.version]
+        if drawn and not others:
             self._on_sample(self.name, len(drawn), 0)
         elif drawn:
-            self._unseen.compare(
+            self._shadow_requests.compare(
                 served.live,
-                [inputs[p] for p in asked],
-                [found.labels_of(found.answers[p]) for p in asked],
+                [inputs[p] for p in others],
+                [found.labels_of(found.answers[p]) for p in others],
                 terms,
                 lambda different: self._on_sample(self.name, len(drawn), different),
+                truncate=truncate,
             )
 
 
-def _after(before: Answer | None, answer: Answer) -> Answer:
-    """An answer with the time of the one that was not sure enough."""
+def _with_times_of(before: Answer | None, answer: Answer) -> Answer:
+    """Add the times of the answer that was not sure enough."""
     if before is None:
         return answer
     return replace(

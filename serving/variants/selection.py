@@ -1,7 +1,4 @@
-"""Which variant answers: a ladder, the intended way first and cheaper ones below. Pure.
-
-It does not know who asks, how a variant classifies or how much there is to do.
-"""
+"""Variant selection: the options that may answer a request, in order of preference. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +12,11 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """A way to answer: one variant, or several in turn until one is sure.
+class Option:
+    """A way to answer: one variant, or the first stages of a cascade.
 
-    `accuracy` is that of the test split, 0 where it was never measured. `cost` is slot time a text
-    on this machine, in parts of the family's costliest variant.
+    `accuracy` is on the test split, 0 if it was never measured. `cost` is the slot time of a text
+    on this machine, relative to the family's costliest variant.
     """
 
     variants: tuple[str, ...]
@@ -28,72 +25,89 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """Which variant a request wants: a name, or by what it must reach and may cost."""
+class Requirements:
+    """What a request requires: a variant by name, or an accuracy and a cost.
+
+    With `truncate`, texts that are too long are cut instead of refused.
+    """
 
     variant: str = AUTO
     allow_degraded: bool = True
     min_accuracy: float | None = None
     max_cost: float | None = None
+    truncate: bool = False
 
 
-ANY = Wish()
+ANY = Requirements()
 
 
-def offers(
-    manifests: Sequence[Manifest], text_ms: Mapping[str, float], cascade: Cascade | None
-) -> list[Offer]:
-    """Each variant alone, then the cascade after each of its stages from the second on."""
-    costliest_ms = max(text_ms.values())
-    costs = {variant: ms / costliest_ms for variant, ms in text_ms.items()}
-    found = [
-        Offer((m.variant,), m.judged.accuracy.value if m.judged else 0.0, costs[m.variant])
+def options_of(
+    manifests: Sequence[Manifest], costs: Mapping[str, float], cascade: Cascade | None
+) -> list[Option]:
+    """List each variant alone, then the cascade up to each of its stages from the second on.
+
+    `costs` may have any unit.
+    """
+    costliest = max(costs.values())
+    relative = {variant: cost / costliest for variant, cost in costs.items()}
+    options = [
+        Option((m.variant,), m.judged.accuracy.value if m.judged else 0.0, relative[m.variant])
         for m in manifests
     ]
     stages = cascade.stages if cascade else []
-    spent = list(accumulate(stage.reach * costs[stage.variant] for stage in stages))
+    spent = list(accumulate(stage.reach * relative[stage.variant] for stage in stages))
     names = tuple(stage.variant for stage in stages)
     for depth in range(2, len(stages) + 1):
         last = stages[depth - 1]
-        found.append(Offer(names[:depth], last.accuracy.value, spent[depth - 1]))
-    return found
+        options.append(Option(names[:depth], last.accuracy.value, spent[depth - 1]))
+    return options
 
 
-def ladder(offered: Sequence[Offer], wish: Wish, min_accuracy: float = 0.0) -> list[Offer]:
-    """What may answer: the intended offer first, below it what stands in under overload. Pure.
+def select(
+    options: Sequence[Option], requirements: Requirements, min_accuracy: float = 0.0
+) -> list[Option]:
+    """List the options that may answer: the intended one, then what replaces it under overload.
 
-    A named variant is pinned. With `min_accuracy` it is the cheapest offer that has it, and nothing
-    stands in. Otherwise the cascade, or without one the most accurate; below it, where degrading is
-    allowed, the frontier: each cheaper and less accurate than the one before, and none under the
-    family's `min_accuracy`. `max_cost` holds for all.
-    Raises UnknownVariant, and InvalidField where nothing is as accurate or as cheap.
+    A named variant has no replacement, nor has the cheapest option that reaches the required
+    accuracy. Otherwise the intended option is the cascade, or the best variant if there is none.
+    Where the request allows degrading, the Pareto frontier follows: each option cheaper and less
+    accurate than the one before, none below the family's `min_accuracy`. `max_cost` bounds all.
+    Raises UnknownVariant, and InvalidField if no option is accurate or cheap enough.
     """
-    if wish.variant != AUTO:
-        return [_named(offered, wish.variant)]
-    cheap = _at_most(offered, wish.max_cost)
-    if wish.min_accuracy is not None:
-        return [min(_at_least(cheap, wish.min_accuracy), key=_by_cost)]
-    first = max(cheap, key=lambda offer: (len(offer.variants) > 1, *_by_accuracy(offer)))
-    below = []
-    if wish.allow_degraded:
+    if requirements.variant != AUTO:
+        return [_named(options, requirements.variant)]
+    cheap = _at_most(options, requirements.max_cost)
+    if requirements.min_accuracy is not None:
+        return [min(_at_least(cheap, requirements.min_accuracy), key=_by_cost)]
+    intended = min(
+        [option for option in cheap if len(option.variants) > 1] or cheap, key=_by_preference
+    )
+    frontier = []
+    if requirements.allow_degraded:
         best = -1.0
-        for offer in sorted(cheap, key=_by_cost):
-            if offer.accuracy > best and offer.cost < first.cost:
-                best = offer.accuracy
-                below.append(offer)
-    return [first, *(each for each in reversed(below) if each.accuracy >= min_accuracy)]
+        for option in sorted(cheap, key=_by_cost):
+            if option.accuracy > best and option.cost < intended.cost:
+                best = option.accuracy
+                frontier.append(option)
+    return [intended, *(each for each in reversed(frontier) if each.accuracy >= min_accuracy)]
 
 
-def _by_cost(offer: Offer) -> tuple[float, float, tuple[str, ...]]:
-    return (offer.cost, -offer.accuracy, offer.variants)
+def best_variant(options: Sequence[Option]) -> str:
+    """Name the variant that is preferred alone: the most accurate, of several the cheapest."""
+    alone = [option for option in options if len(option.variants) == 1]
+    return min(alone, key=_by_preference).variants[0]
 
 
-def _by_accuracy(offer: Offer) -> tuple[float, float, tuple[str, ...]]:
-    return (offer.accuracy, -offer.cost, offer.variants)
+def _by_cost(option: Option) -> tuple[float, float, tuple[str, ...]]:
+    return (option.cost, -option.accuracy, option.variants)
 
 
-def _named(offered: Sequence[Offer], variant: str) -> Offer:
-    alone = {offer.variants[0]: offer for offer in offered if len(offer.variants) == 1}
+def _by_preference(option: Option) -> tuple[float, float, tuple[str, ...]]:
+    return (-option.accuracy, option.cost, option.variants)
+
+
+def _named(options: Sequence[Option], variant: str) -> Option:
+    alone = {option.variants[0]: option for option in options if len(option.variants) == 1}
     if variant not in alone:
         raise UnknownVariant(
             f"there is no variant {variant!r}: name one of {sorted(alone)} or auto",
@@ -104,43 +118,27 @@ def _named(offered: Sequence[Offer], variant: str) -> Offer:
     return alone[variant]
 
 
-def _at_most(offered: Sequence[Offer], max_cost: float | None) -> list[Offer]:
+def _at_most(options: Sequence[Option], max_cost: float | None) -> list[Option]:
     if max_cost is None:
-        return list(offered)
-    cheapest = min(offer.cost for offer in offered)
+        return list(options)
+    cheapest = min(option.cost for option in options)
     if max_cost < cheapest:
         raise InvalidField(
-            "no variant costs so little: see /v1/models",
+            "every variant costs more; see /v1/models",
             field="max_cost",
             limit=cheapest,
             value=max_cost,
         )
-    return [offer for offer in offered if offer.cost <= max_cost]
+    return [option for option in options if option.cost <= max_cost]
 
 
-def _at_least(offered: Sequence[Offer], min_accuracy: float) -> list[Offer]:
-    best = max(offer.accuracy for offer in offered)
+def _at_least(options: Sequence[Option], min_accuracy: float) -> list[Option]:
+    best = max(option.accuracy for option in options)
     if min_accuracy > best:
         raise InvalidField(
-            "no variant that may answer was measured to be so accurate: see /v1/models",
+            "no variant within max_cost has this accuracy; see /v1/models",
             field="min_accuracy",
             limit=best,
             value=min_accuracy,
         )
-    return [offer for offer in offered if offer.accuracy >= min_accuracy]
-
-
-def most_accurate(offered: Sequence[Offer]) -> str:
-    """The variant that answers `auto` where there is no cascade."""
-    alone = [offer for offer in offered if len(offer.variants) == 1]
-    return max(alone, key=_by_accuracy).variants[0]
-
-
-def by_preference(manifests: Sequence[Manifest]) -> list[Manifest]:
-    """The most accurate first (accuracy on the test split, unknown last), then the smaller."""
-
-    def rank(manifest: Manifest) -> tuple[float, int, str]:
-        judged = manifest.judged
-        return (-judged.accuracy.value if judged else 0.0, manifest.bytes, manifest.variant)
-
-    return sorted(manifests, key=rank)
+    return [option for option in options if option.accuracy >= min_accuracy]

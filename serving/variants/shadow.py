@@ -1,6 +1,6 @@
-"""Asks a second classifier after the answer, and hears how often it says otherwise.
+"""Shadow requests: ask a second classifier in the background, and count differing labels.
 
-It does not know why: whether a new version is tried or a cascade is watched.
+Used for shadow versions, and for the sample of texts that watches a cascade.
 """
 
 import asyncio
@@ -13,41 +13,44 @@ from serving.errors import ServedError
 from serving.inference.inputs import Row, Text
 from serving.variants.classifier import Classifier
 
-_MOST = 64
+_MOST_REQUESTS = 64
 _LEAST_URGENT = 7
 
 
-class Unseen:
-    """Questions whose answers are only compared; at most 64 at a time, the rest is left out."""
+class ShadowRequests:
+    """The shadow requests of a family: at most 64 at a time, further ones are dropped."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __bool__(self) -> bool:
-        """Whether any is open."""
+        """Whether any is running."""
         return bool(self._tasks)
 
     def compare(
         self,
         classifier: Classifier,
         inputs: Sequence[Text | Row],
-        seen: Sequence[list[str]],
+        labels: Sequence[list[str]],
         terms: Terms,
         on_compared: Callable[[int], None],
+        *,
+        truncate: bool,
     ) -> None:
-        """Ask, in the background; `on_compared` hears how many had other labels than were `seen`.
+        """Classify in the background; `on_compared` receives how many inputs got other `labels`.
 
-        What it cannot answer in time is left out.
+        A shadow request that is refused or late is dropped.
         """
-        if len(self._tasks) >= _MOST:
+        if len(self._tasks) >= _MOST_REQUESTS:
             return
-        terms = replace(terms, flow=Flow(terms.flow.caller, _LEAST_URGENT), since_s=None)
+        terms = replace(terms, flow=Flow(terms.flow.caller, _LEAST_URGENT), start_tag_s=None)
 
         async def compare() -> None:
             with suppress(ServedError):
-                unseen = await classifier.classify(inputs, terms)
-                found = map(unseen.labels_of, unseen.answers)
-                on_compared(sum(ours != theirs for ours, theirs in zip(seen, found, strict=True)))
+                shadow = await classifier.classify(inputs, terms, truncate=truncate)
+                found = map(shadow.labels_of, shadow.answers)
+                different = sum(ours != theirs for ours, theirs in zip(labels, found, strict=True))
+                on_compared(different)
 
         task = asyncio.create_task(compare())
         self._tasks.add(task)

@@ -1,27 +1,25 @@
-"""The Open Inference Protocol V2 over gRPC, on a port of its own, with gRPC's health check.
-
-It does not know what the tensors mean: that is v2.py.
-"""
+"""The Open Inference Protocol V2 over gRPC, on a port of its own, with gRPC's health check."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import grpc
 
 from serving.errors import ClientError, InternalError, InvalidField, ServedError, StartError
 from serving.logs import LOGGER, log
 from serving.observability.request_log import CLIENT_LEFT, RequestLog, RequestRecord, request_id
-from serving.protocols.dataplane import admitted, answer, deadline_s
+from serving.protocols.dataplane import admitted
+from serving.protocols.open_inference import semantics
 from serving.protocols.open_inference.grpc_messages import message, parameters_of
 from serving.protocols.open_inference.semantics import (
     EXTENSIONS,
-    Infer,
-    Wanted,
+    InferRequest,
+    check_parameters,
     metadata,
-    outputs,
-    question,
+    requested_output,
 )
 from serving.protocols.open_inference.tensors import BYTES, Tensor, from_binary, text_of, to_binary
 from serving.runtime.service import Service
@@ -39,8 +37,8 @@ _CONTENTS = {
     "FP64": "fp64_contents",
     BYTES: "bytes_contents",
 }
-# What clients send over gRPC too, where it says nothing.
-_OF_HTTP = {"binary_data", "binary_data_size", "content_type"}
+# Parameters of HTTP that clients send over gRPC too, where they have no effect.
+_HTTP_PARAMETERS = {"binary_data", "binary_data_size", "content_type"}
 _CODES = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     404: grpc.StatusCode.NOT_FOUND,
@@ -50,8 +48,16 @@ _CODES = {
 }
 
 
+class _Call(NamedTuple):
+    """One call: its record, its metadata as ASGI's headers, and the seconds to its deadline."""
+
+    record: RequestRecord
+    headers: dict[bytes, bytes]
+    left_s: float | None
+
+
 class GrpcServer:
-    """Answers over gRPC what the application answers over HTTP, with its records and limits."""
+    """Serves over gRPC what the application serves over HTTP, with its records and limits."""
 
     def __init__(self, service: Service, request_log: RequestLog) -> None:
         self._service = service
@@ -109,7 +115,7 @@ class GrpcServer:
         )
 
     def _recorded(
-        self, path: str, method: Callable[[Any, Any, RequestRecord], Awaitable[Any]]
+        self, path: str, method: Callable[[Any, _Call], Awaitable[Any]]
     ) -> Callable[[Any, Any], Awaitable[Any]]:
         async def recorded(request: Any, context: Any) -> Any:
             headers = {
@@ -118,96 +124,96 @@ class GrpcServer:
             }
             record = RequestRecord(request_id(headers), time.monotonic())
             status = 200
-            self._service.requests += 1
-            try:
-                return await method(request, context, record)
-            except ServedError as error:
-                record.error, status = error, error.status
-                await _abort(context, error)
-            except asyncio.CancelledError:
-                status = CLIENT_LEFT
-                raise
-            except Exception as error:
-                LOGGER.exception("bug")
-                record.error = InternalError("see the server's log for the request id")
-                status = record.error.status
-                raise record.error from error
-            finally:
-                self._service.requests -= 1
-                scope = {"method": "POST", "path": path, "headers": list(headers.items())}
-                self._request_log.record(scope, path, record, status)
+            with self._service.in_flight:
+                try:
+                    return await method(request, _Call(record, headers, context.time_remaining()))
+                except ServedError as error:
+                    record.error, status = error, error.status
+                    await _abort(context, error)
+                except asyncio.CancelledError:
+                    status = CLIENT_LEFT
+                    raise
+                except Exception as error:
+                    LOGGER.exception("bug")
+                    record.error = InternalError("see the server's log for the request id")
+                    status = record.error.status
+                    raise record.error from error
+                finally:
+                    scope = {"method": "POST", "path": path, "headers": list(headers.items())}
+                    self._request_log.record(scope, path, record, status)
 
         return recorded
 
-    async def _live(self, _request: Any, _context: Any, _record: RequestRecord) -> Any:
+    async def _live(self, _request: Any, _call: _Call) -> Any:
         return message("ServerLiveResponse")(live=True)
 
-    async def _ready(self, _request: Any, _context: Any, _record: RequestRecord) -> Any:
+    async def _ready(self, _request: Any, _call: _Call) -> Any:
         return message("ReadyResponse")(ready=self._service.ready)
 
-    async def _check(self, _request: Any, _context: Any, _record: RequestRecord) -> Any:
+    async def _check(self, _request: Any, _call: _Call) -> Any:
         status = _SERVING if self._service.ready else _NOT_SERVING
         return message("HealthCheckResponse")(status=status)
 
-    async def _model_ready(self, request: Any, context: Any, _record: RequestRecord) -> Any:
-        self._identify(context)
+    async def _model_ready(self, request: Any, call: _Call) -> Any:
+        self._service.callers.identify(call.headers)
         try:
             self._service.family_with(request.name, request.version)
         except ServedError:
             return message("ReadyResponse")(ready=False)
         return message("ReadyResponse")(ready=True)
 
-    async def _server_metadata(self, _request: Any, _context: Any, _record: RequestRecord) -> Any:
+    async def _server_metadata(self, _request: Any, _call: _Call) -> Any:
         return message("ServerMetadataResponse")(
             name="sizewise", version="2", extensions=EXTENSIONS
         )
 
-    async def _model_metadata(self, request: Any, context: Any, _record: RequestRecord) -> Any:
-        self._identify(context)
+    async def _model_metadata(self, request: Any, call: _Call) -> Any:
+        self._service.callers.identify(call.headers)
         family = self._service.family_with(request.name, request.version)
         return message("ModelMetadataResponse")(**metadata(family))
 
-    def _identify(self, context: Any) -> None:
-        headers = {name.encode(): value for name, value in context.invocation_metadata() or ()}
-        given = headers.get(b"authorization", "")
-        self._service.callers.identify({b"authorization": given.encode()})
-
-    async def _infer(self, request: Any, context: Any, record: RequestRecord) -> Any:
+    async def _infer(self, request: Any, call: _Call) -> Any:
         service = self._service
-        headers = {
-            name.encode(): value.encode() if isinstance(value, str) else value
-            for name, value in context.invocation_metadata() or ()
-        }
-        async with admitted(service, record, headers) as asker:
-            wanted = [_wanted(each, at) for at, each in enumerate(request.outputs)]
-            parameters = parameters_of(request.parameters)
-            left_s = context.time_remaining()
-            if left_s is not None and not {"timeout", "deadline_ms"} & parameters.keys():
-                most_ms = service.settings.max_deadline_ms
-                parameters["deadline_ms"] = max(1, min(most_ms, int(left_s * 1e3)))
-            what = Infer(
-                request.model_name, request.model_version, _tensors(request), wanted, parameters
-            )
-            family = await service.awake(what.model, deadline_s(service, record))
-            _, answered = await answer(service, record, asker, question(what, family))
+        async with admitted(service, call.record, call.headers) as client:
+            inference = _infer_request(request)
+            given = inference.parameters.keys()
+            if call.left_s is not None and not {"timeout", "deadline_ms"} & given:
+                most_ms = self._settings.max_deadline_ms
+                deadline_ms = max(1, min(most_ms, int(call.left_s * 1e3)))
+                inference = replace(
+                    inference, parameters={**inference.parameters, "deadline_ms": deadline_ms}
+                )
+            answered, outputs = await semantics.infer(service, call.record, client, inference)
         response = message("ModelInferResponse")(
-            model_name=what.model, model_version=answered.variant, id=request.id
+            model_name=inference.model, model_version=answered.variant, id=request.id
         )
         version = response.parameters.add(key="version")
         version.value.string_param = answered.version
         response.parameters.add(key="degraded").value.bool_param = answered.degraded
-        raw = bool(request.raw_input_contents)
-        for tensor in outputs(what, answered):
-            added = response.outputs.add(
-                name=tensor.name, datatype=tensor.datatype, shape=tensor.shape
-            )
-            if raw:
-                response.raw_output_contents.append(to_binary(tensor))
-            elif tensor.datatype == BYTES:
-                added.contents.bytes_contents.extend(each.encode() for each in tensor.data)
-            else:
-                added.contents.fp32_contents.extend(tensor.data)
+        _add_outputs(response, outputs, raw=bool(request.raw_input_contents))
         return response
+
+
+def _infer_request(request: Any) -> InferRequest:
+    """Read a ModelInferRequest. Raises InvalidField."""
+    requested = [
+        requested_output(each.name, parameters_of(each.parameters), index, known=_HTTP_PARAMETERS)
+        for index, each in enumerate(request.outputs)
+    ]
+    parameters = parameters_of(request.parameters)
+    inputs = _tensors(request)
+    return InferRequest(request.model_name, request.model_version, inputs, requested, parameters)
+
+
+def _add_outputs(response: Any, outputs: list[Tensor], *, raw: bool) -> None:
+    for tensor in outputs:
+        added = response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        if raw:
+            response.raw_output_contents.append(to_binary(tensor))
+        elif tensor.datatype == BYTES:
+            added.contents.bytes_contents.extend(each.encode() for each in tensor.data)
+        else:
+            added.contents.fp32_contents.extend(tensor.data)
 
 
 async def _abort(context: Any, error: ServedError) -> None:
@@ -218,25 +224,12 @@ async def _abort(context: Any, error: ServedError) -> None:
     await context.abort(_CODES.get(error.status, usual), error.sentence(), tuple(trailing))
 
 
-def _wanted(output: Any, at: int) -> Wanted:
-    parameters = parameters_of(output.parameters)
-    unknown = parameters.keys() - {"classification", *_OF_HTTP}
-    if unknown:
-        raise InvalidField("it is not known", field=f"outputs[{at}].parameters.{unknown.pop()}")
-    top = parameters.get("classification", 0)
-    if type(top) is not int:
-        raise InvalidField(
-            "it is a whole number", field=f"outputs[{at}].parameters.classification", value=top
-        )
-    return Wanted(output.name, top)
-
-
 def _tensors(request: Any) -> list[Tensor]:
-    """From raw contents, or else typed ones. Raises InvalidField."""
+    """Read the inputs from raw contents, or else from typed ones. Raises InvalidField."""
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise InvalidField(
-            "one of them an input",
+            "raw_input_contents must have one entry per input",
             field="raw_input_contents",
             limit=len(request.inputs),
             value=len(raw),
@@ -244,8 +237,7 @@ def _tensors(request: Any) -> list[Tensor]:
     tensors = []
     for index, each in enumerate(request.inputs):
         where = f"inputs[{index}]"
-        if unknown := parameters_of(each.parameters).keys() - _OF_HTTP:
-            raise InvalidField("it is not known", field=f"{where}.parameters.{unknown.pop()}")
+        check_parameters(parameters_of(each.parameters), _HTTP_PARAMETERS, where)
         if raw:
             data: Any = from_binary(each.datatype, raw[index], where)
         elif each.datatype in _CONTENTS:
@@ -254,7 +246,7 @@ def _tensors(request: Any) -> list[Tensor]:
                 data = [text_of(text, f"{where}.data[{at}]") for at, text in enumerate(data)]
         else:
             raise InvalidField(
-                "it has no typed contents: send raw ones",
+                "this datatype has no typed contents: send raw ones",
                 field=f"{where}.datatype",
                 limit=list(_CONTENTS),
                 value=each.datatype,

@@ -1,7 +1,7 @@
 """The messages of the Open Inference Protocol V2 over gRPC, and of gRPC's health check.
 
-Built from the tables below, whose names, numbers and types are the protocol's; entries of a map
-are messages of their own, which is how a map travels. It does not know what the messages mean.
+Built from the tables below, whose names, numbers and types are the protocol's; a map is sent as a
+list of entry messages.
 """
 
 from typing import Any
@@ -99,12 +99,12 @@ _POOL.Add(_file())
 
 
 def message(name: str) -> Any:
-    """The class of the messages of this name."""
+    """Look up the class of a message."""
     return GetMessageClass(_POOL.FindMessageTypeByName(f"sizewise.v2.{name}"))
 
 
 def parameters_of(entries: Any) -> dict[str, Any]:
-    """A map of parameters as plain values."""
+    """Convert a map of parameters to plain values."""
     return {
         entry.key: getattr(entry.value, choice)
         for entry in entries

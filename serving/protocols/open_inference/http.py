@@ -1,7 +1,4 @@
-"""The Open Inference Protocol V2 over HTTP, with Triton's binary data extension.
-
-It does not know what the tensors mean: that is v2.py.
-"""
+"""The Open Inference Protocol V2 over HTTP, with Triton's binary data extension."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,14 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from serving.errors import InvalidField, ServedError
-from serving.protocols.dataplane import Api, Refusal, answer, asked, deadline_s
+from serving.protocols.dataplane import Api, Refusal, admitted_body
+from serving.protocols.open_inference import semantics
 from serving.protocols.open_inference.semantics import (
     EXTENSIONS,
-    Infer,
-    Wanted,
+    InferRequest,
+    check_parameters,
     metadata,
-    outputs,
-    question,
+    requested_output,
 )
 from serving.protocols.open_inference.tensors import BYTES, Tensor, from_binary, to_binary
 from serving.protocols.request_body import JSON_TYPE, parse_body
@@ -26,6 +23,8 @@ from serving.runtime.service import Service
 
 BINARY_TYPE = "application/octet-stream"
 _HEADER_LENGTH = "Inference-Header-Content-Length"
+_INPUT_PARAMETERS = {"binary_data_size", "content_type"}
+_OUTPUT_PARAMETERS = {"binary_data", "content_type"}
 router = APIRouter()
 
 
@@ -37,7 +36,7 @@ class _Part(BaseModel):
 
 
 class InferInput(_Part):
-    """One input; its data is here, nested or flat, or after the JSON."""
+    """One input; its data is in `data`, nested or flat, or follows the JSON."""
 
     shape: list[int] = Field(max_length=16)
     datatype: str
@@ -45,11 +44,11 @@ class InferInput(_Part):
 
 
 class InferOutput(_Part):
-    """One output that is asked for."""
+    """One requested output."""
 
 
 class InferBody(BaseModel):
-    """The JSON of a request; kserve's client repeats the model's name of the path."""
+    """The JSON of a request; KServe's client repeats the model of the path in `model_name`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -114,26 +113,36 @@ async def index(request: Request) -> list[dict[str, str]]:
 @router.post("/v2/models/{model}/versions/{version}/infer")
 async def infer(request: Request, model: str, version: str = "") -> Response:
     """Classify."""
-    service: Service = request.state.service
-    record = request.state.record
-    async with asked(request.scope, request.receive, (JSON_TYPE, BINARY_TYPE, "")) as (asker, body):
+    state = request.state
+    media_types = (JSON_TYPE, BINARY_TYPE, "")
+    async with admitted_body(request.scope, request.receive, media_types) as (client, body):
         header, binary = _split(request.headers.get(_HEADER_LENGTH.lower()), body)
         sent = parse_body(InferBody, header)
         if sent.model_name not in {None, model}:
             raise InvalidField(
-                "the path names another", field="model_name", limit=model, value=sent.model_name
+                "model_name does not match the path",
+                field="model_name",
+                limit=model,
+                value=sent.model_name,
             )
-        family = await service.awake(model, deadline_s(service, record))
-        wanted = [Wanted(each.name, _top(each, at)) for at, each in enumerate(sent.outputs)]
-        what = Infer(model, version, _tensors(sent.inputs, binary), wanted, sent.parameters)
-        _, answered = await answer(service, record, asker, question(what, family))
-    said = {
+        requested = [
+            requested_output(each.name, each.parameters, index, known=_OUTPUT_PARAMETERS)
+            for index, each in enumerate(sent.outputs)
+        ]
+        inputs = _tensors(sent.inputs, binary)
+        answered, outputs = await semantics.infer(
+            state.service,
+            state.record,
+            client,
+            InferRequest(model, version, inputs, requested, sent.parameters),
+        )
+    fields = {
         "model_name": model,
         "model_version": answered.variant,
         **({"id": sent.id} if sent.id else {}),
         "parameters": {"version": answered.version, "degraded": answered.degraded},
     }
-    return _response(said, outputs(what, answered), _binary_outputs(sent))
+    return _response(fields, outputs, _binary_outputs(sent))
 
 
 def _service(request: Request) -> Service:
@@ -147,7 +156,7 @@ def _split(length: str | None, body: bytes) -> tuple[bytes, bytes]:
         return body, b""
     if not length.isdecimal() or int(length) > len(body):
         raise InvalidField(
-            "it is the number of bytes of JSON at the body's start",
+            "must be the number of bytes of JSON at the start of the body",
             field=_HEADER_LENGTH,
             limit=len(body),
             value=length,
@@ -156,17 +165,15 @@ def _split(length: str | None, body: bytes) -> tuple[bytes, bytes]:
 
 
 def _tensors(inputs: Sequence[InferInput], binary: bytes) -> list[Tensor]:
-    """With the binary data in the order of the inputs. Raises InvalidField."""
+    """Read the inputs; binary data is in their order. Raises InvalidField."""
     tensors = []
     at = 0
     for index, each in enumerate(inputs):
         where = f"inputs[{index}]"
-        unknown = each.parameters.keys() - {"binary_data_size", "content_type"}
-        if unknown:
-            raise InvalidField("it is not known", field=f"{where}.parameters.{unknown.pop()}")
+        check_parameters(each.parameters, _INPUT_PARAMETERS, where)
         size = each.parameters.get("binary_data_size")
         if (size is None) == (each.data is None):
-            raise InvalidField("send data or binary_data_size", field=f"{where}.data")
+            raise InvalidField("send either data or binary_data_size", field=f"{where}.data")
         if size is None:
             data: Any = _flat(each.data or [])
             if each.datatype == BYTES:
@@ -174,7 +181,7 @@ def _tensors(inputs: Sequence[InferInput], binary: bytes) -> list[Tensor]:
         else:
             if type(size) is not int or not 0 <= size <= len(binary) - at:
                 raise InvalidField(
-                    "the body ends before it",
+                    "binary_data_size exceeds the remaining body",
                     field=f"{where}.parameters.binary_data_size",
                     limit=len(binary) - at,
                     value=size,
@@ -184,7 +191,10 @@ def _tensors(inputs: Sequence[InferInput], binary: bytes) -> list[Tensor]:
         tensors.append(Tensor(each.name, each.datatype, each.shape, data))
     if at < len(binary):
         raise InvalidField(
-            "no input claims the rest of the body", field="body", limit=at, value=len(binary)
+            "the body is longer than the inputs' binary_data_size",
+            field="body",
+            limit=at,
+            value=len(binary),
         )
     return tensors
 
@@ -198,19 +208,9 @@ def _flat(data: list[Any]) -> list[Any]:
 def _check_strings(data: list[Any], where: str) -> None:
     for index, value in enumerate(data):
         if not isinstance(value, str):
-            raise InvalidField("BYTES are strings", field=f"{where}.data[{index}]", limit=BYTES)
-
-
-def _top(output: InferOutput, at: int) -> int:
-    unknown = output.parameters.keys() - {"binary_data", "classification", "content_type"}
-    if unknown:
-        raise InvalidField("it is not known", field=f"outputs[{at}].parameters.{unknown.pop()}")
-    top = output.parameters.get("classification", 0)
-    if type(top) is not int:
-        raise InvalidField(
-            "it is a whole number", field=f"outputs[{at}].parameters.classification", value=top
-        )
-    return top
+            raise InvalidField(
+                "the elements of BYTES must be strings", field=f"{where}.data[{index}]", limit=BYTES
+            )
 
 
 def _binary_outputs(sent: InferBody) -> set[str]:
@@ -222,7 +222,7 @@ def _binary_outputs(sent: InferBody) -> set[str]:
     }
 
 
-def _response(said: dict[str, Any], tensors: Sequence[Tensor], binary: set[str]) -> Response:
+def _response(fields: dict[str, Any], tensors: Sequence[Tensor], binary: set[str]) -> Response:
     parts, written = [], []
     for tensor in tensors:
         part: dict[str, Any] = {
@@ -237,7 +237,7 @@ def _response(said: dict[str, Any], tensors: Sequence[Tensor], binary: set[str])
         else:
             part["data"] = tensor.data
         parts.append(part)
-    header = to_json(said | {"outputs": parts})
+    header = to_json(fields | {"outputs": parts})
     if not written:
         return Response(header, media_type=JSON_TYPE)
     return Response(
@@ -248,7 +248,7 @@ def _response(said: dict[str, Any], tensors: Sequence[Tensor], binary: set[str])
 
 
 def _refusal(error: ServedError, _request_id: str) -> Refusal:
-    """422 is 400 here, as in Triton; the message has all that problem+json would."""
+    """Send 400 for 422, as Triton does; the message has all that problem+json would."""
     status = 400 if error.status == 422 else error.status
     return Refusal(status, to_json({"error": error.sentence()}), JSON_TYPE)
 

@@ -1,13 +1,12 @@
-"""The Open Inference Protocol V2 without a transport: tensors to a question, answers to tensors.
+"""The meaning of the Open Inference Protocol V2, for both transports: tensors in, tensors out.
 
-A model is a family, its versions are the variants. A family of texts takes the input `text` (of
-pairs `text` and `text_pair`), BYTES in UTF-8 of shape [n] or [n, 1]; one of tensors takes what its
-manifest names, each of shape [n, ...]. The answers are `label`, BYTES [n], and `probabilities`,
-FP32 [n, labels], in the order of the labels in the metadata's parameters. It does not know how
-tensors travel.
+A model is a family, its versions are the variants. A family that reads texts has the input `text`
+(of pairs `text` and `text_pair`), BYTES in UTF-8 of shape [n] or [n, 1]; one that reads tensors has
+the inputs that its manifest names, each of shape [n, ...]. The outputs are `label`, BYTES [n], and
+`probabilities`, FP32 [n, labels], in the order of the manifest's labels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -15,42 +14,82 @@ from typing import Any
 from serving.bundles.bundle import Manifest
 from serving.errors import InvalidField
 from serving.inference.inputs import Row, Text
-from serving.protocols.dataplane import Question
+from serving.observability.request_log import RequestRecord
+from serving.protocols.dataplane import Client, Query, answer, deadline_s
 from serving.protocols.open_inference.tensors import BYTES, Tensor, array
+from serving.runtime.service import Service
 from serving.variants.family import Family, FamilyAnswer
-from serving.variants.selection import AUTO, Wish, by_preference
+from serving.variants.selection import AUTO, Requirements
 
 TEXT, TEXT_PAIR, LABEL, PROBABILITIES = "text", "text_pair", "label", "probabilities"
 PLATFORM = "onnxruntime_onnx"
 EXTENSIONS = ["classification", "model_repository"]
 _PARAMETERS = "truncate, deadline_ms, timeout, priority, allow_degraded"
-# What clients send of themselves and what changes no answer.
+# Clients send these on their own; they do not change the answer.
 _IGNORED = {"binary_data_output", "content_type", "headers"}
 _US_PER_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """An output that is asked for; `top` as "score:index:label" instead, that many of each."""
+class RequestedOutput:
+    """An output to return; with `top`, the best so many as "score:index:label" instead."""
 
     name: str
     top: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Infer:
+class InferRequest:
     """One request; `version` is a variant, or empty."""
 
     model: str
     version: str
     inputs: Sequence[Tensor]
-    outputs: Sequence[Wanted] = ()
+    outputs: Sequence[RequestedOutput] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
+async def infer(
+    service: Service, record: RequestRecord, client: Client, request: InferRequest
+) -> tuple[FamilyAnswer, list[Tensor]]:
+    """Answer an admitted request; return the requested outputs too.
+
+    Raises the ServedError to send.
+    """
+    family = await service.awake(request.model, deadline_s(service, record))
+    answered = await answer(service, record, client, query_of(request, family))
+    return answered, output_tensors(request, answered)
+
+
+def requested_output(
+    name: str, parameters: Mapping[str, Any], index: int, *, known: Collection[str]
+) -> RequestedOutput:
+    """Read an output's parameters: `classification`, and the transport's `known` ones.
+
+    Raises InvalidField.
+    """
+    where = f"outputs[{index}]"
+    check_parameters(parameters, {"classification", *known}, where)
+    top = parameters.get("classification", 0)
+    if type(top) is not int:
+        raise InvalidField(
+            "classification must be a whole number",
+            field=f"{where}.parameters.classification",
+            value=top,
+        )
+    return RequestedOutput(name, top)
+
+
+def check_parameters(parameters: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Raise InvalidField for a parameter that is not known; `where` is the tensor's field."""
+    for name in parameters:
+        if name not in known:
+            raise InvalidField(f"Unknown parameter {name!r}", field=f"{where}.parameters.{name}")
+
+
 def metadata(family: Family) -> dict[str, Any]:
-    """Of a model, as the protocol's metadata response."""
-    manifest = by_preference(family.manifests)[0]
+    """Make the protocol's metadata response for a model."""
+    manifest = family.default_manifest
     labels = len(manifest.labels)
     return {
         "name": family.name,
@@ -67,47 +106,47 @@ def metadata(family: Family) -> dict[str, Any]:
     }
 
 
-def question(asked: Infer, family: Family) -> Question:
-    """What is asked of the family. Raises InvalidField."""
-    manifest = by_preference(family.manifests)[0]
-    parameters = dict(asked.parameters)
+def query_of(request: InferRequest, family: Family) -> Query:
+    """Read a request to this family. Raises InvalidField."""
+    manifest = family.default_manifest
+    parameters = request.parameters
     for name in parameters.keys() - {*_PARAMETERS.split(", "), *_IGNORED}:
         raise InvalidField(
-            f"parameter {name} is not known", field=f"parameters.{name}", limit=_PARAMETERS
+            f"Unknown parameter {name!r}", field=f"parameters.{name}", limit=_PARAMETERS
         )
-    given = {tensor.name: tensor for tensor in asked.inputs}
+    given = {tensor.name: tensor for tensor in request.inputs}
     wanted = [name for name, _, _ in _inputs(manifest)]
-    if sorted(given) != sorted(wanted) or len(given) < len(asked.inputs):
+    if sorted(given) != sorted(wanted) or len(given) < len(request.inputs):
         raise InvalidField(
-            f"{family.name} takes the inputs {wanted}",
+            f"{family.name} has the inputs {wanted}",
             field="inputs",
             limit=wanted,
-            value=[tensor.name for tensor in asked.inputs],
+            value=[tensor.name for tensor in request.inputs],
         )
-    _check_outputs(asked.outputs, len(manifest.labels))
+    _check_outputs(request.outputs, len(manifest.labels))
     timeout_us = _integer(parameters, "timeout")
-    return Question(
+    return Query(
         _rows(manifest, given) if manifest.tensors else _texts(manifest, given),
         family.name,
-        Wish(
-            asked.version or AUTO,
+        Requirements(
+            request.version or AUTO,
             allow_degraded=_flag(parameters, "allow_degraded", default=True),
+            truncate=_flag(parameters, "truncate", default=False),
         ),
-        truncate=_flag(parameters, "truncate", default=False),
         deadline_ms=max(1, timeout_us // _US_PER_MS)
         if timeout_us
         else _integer(parameters, "deadline_ms") or None,
-        # Triton's: 1 is the most urgent, 0 the default.
+        # As in Triton: 1 is the most urgent, 0 the default.
         urgency=min(7, _integer(parameters, "priority") - 1),
         field="inputs" if manifest.tensors else TEXT,
     )
 
 
-def outputs(asked: Infer, answer: FamilyAnswer) -> list[Tensor]:
-    """The tensors that were asked for, all of them where none was named."""
-    labels, answers = answer.labels, answer.answers
+def output_tensors(request: InferRequest, answered: FamilyAnswer) -> list[Tensor]:
+    """Make the requested outputs, or all if none was requested."""
+    labels, answers = answered.labels, answered.answers
     tensors = []
-    for wanted in asked.outputs or (Wanted(LABEL), Wanted(PROBABILITIES)):
+    for wanted in request.outputs or (RequestedOutput(LABEL), RequestedOutput(PROBABILITIES)):
         scores = [text.scores for text in answers]
         best = [sorted(range(len(row)), key=row.__getitem__, reverse=True) for row in scores]
         if wanted.top:
@@ -156,15 +195,18 @@ def _rows(manifest: Manifest, given: Mapping[str, Tensor]) -> list[Row]:
 def _check_rows(counts: Sequence[int]) -> None:
     if len(set(counts)) > 1:
         raise InvalidField(
-            "all inputs have as many rows", field="inputs", limit=counts[0], value=list(counts)
+            "all inputs must have the same number of rows",
+            field="inputs",
+            limit=counts[0],
+            value=list(counts),
         )
 
 
 def _checked(tensor: Tensor, datatype: str, shapes: Sequence[Sequence[int]]) -> Tensor:
-    """The tensor, if it is of this datatype and, a row, of one of these shapes."""
+    """Check a tensor's datatype, and that each row has one of these shapes."""
     if tensor.datatype != datatype:
         raise InvalidField(
-            f"{tensor.name} is {datatype}",
+            f"{tensor.name} must be {datatype}",
             field=f"{tensor.name}.datatype",
             limit=datatype,
             value=tensor.datatype,
@@ -173,14 +215,14 @@ def _checked(tensor: Tensor, datatype: str, shapes: Sequence[Sequence[int]]) -> 
     if not shape or shape[0] < 1 or shape[1:] not in [list(each) for each in shapes]:
         limit = [[-1, *each] for each in shapes]
         raise InvalidField(
-            f"{tensor.name} has the shape {' or '.join(map(str, limit))}",
+            f"{tensor.name} must have the shape {' or '.join(map(str, limit))}",
             field=f"{tensor.name}.shape",
             limit=limit,
             value=shape,
         )
     if prod(shape) != len(tensor.data):
         raise InvalidField(
-            f"the shape of {tensor.name} is of {prod(shape)} elements",
+            f"the shape of {tensor.name} requires {prod(shape)} elements",
             field=f"{tensor.name}.data",
             limit=prod(shape),
             value=len(tensor.data),
@@ -188,18 +230,18 @@ def _checked(tensor: Tensor, datatype: str, shapes: Sequence[Sequence[int]]) -> 
     return tensor
 
 
-def _check_outputs(wanted: Sequence[Wanted], labels: int) -> None:
+def _check_outputs(wanted: Sequence[RequestedOutput], labels: int) -> None:
     for index, each in enumerate(wanted):
         if each.name not in {LABEL, PROBABILITIES}:
             raise InvalidField(
-                f"there is no output {each.name}",
+                f"Unknown output {each.name!r}",
                 field=f"outputs[{index}].name",
                 limit=[LABEL, PROBABILITIES],
                 value=each.name,
             )
         if each.top < 0 or (each.top and each.name == LABEL):
             raise InvalidField(
-                f"classification is for {PROBABILITIES}",
+                f"classification must be 0 or more, and is for {PROBABILITIES} only",
                 field=f"outputs[{index}].parameters.classification",
                 limit=labels,
                 value=each.top,
@@ -210,7 +252,7 @@ def _integer(parameters: Mapping[str, Any], name: str) -> int:
     value = parameters.get(name, 0)
     if type(value) is not int or value < 0:
         raise InvalidField(
-            f"{name} is a whole number from 0 on", field=f"parameters.{name}", value=value
+            f"{name} must be a whole number of 0 or more", field=f"parameters.{name}", value=value
         )
     return value
 
@@ -218,5 +260,5 @@ def _integer(parameters: Mapping[str, Any], name: str) -> int:
 def _flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
     value = parameters.get(name, default)
     if not isinstance(value, bool):
-        raise InvalidField(f"{name} is true or false", field=f"parameters.{name}", value=value)
+        raise InvalidField(f"{name} must be true or false", field=f"parameters.{name}", value=value)
     return value

@@ -1,7 +1,4 @@
-"""Tensors as V2 clients send and get them, and their binary form.
-
-It does not know what they mean.
-"""
+"""Tensors of the Open Inference Protocol V2, and their binary form."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +17,7 @@ _LENGTH_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """`data` is flat: str for BYTES, else numbers; `shape` is as it was sent or is to be sent."""
+    """`data` is flat: str for BYTES, else numbers; `shape` is as in the message."""
 
     name: str
     datatype: str
@@ -29,7 +26,7 @@ class Tensor:
 
 
 def array(tensor: Tensor, where: str) -> npt.NDArray[np.generic]:
-    """The numbers in their shape. Raises InvalidField for what the datatype cannot hold."""
+    """Make an array of the numbers. Raises InvalidField for values that do not fit the datatype."""
     kind = DATATYPES[cast("Datatype", tensor.datatype)]
     if isinstance(tensor.data, np.ndarray):
         values = tensor.data
@@ -38,7 +35,7 @@ def array(tensor: Tensor, where: str) -> npt.NDArray[np.generic]:
         for index, value in enumerate(tensor.data):
             if type(value) not in allowed:
                 raise InvalidField(
-                    f"{tensor.datatype} takes no {type(value).__name__}",
+                    f"{type(value).__name__} is not a value of {tensor.datatype}",
                     field=f"{where}.data[{index}]",
                     limit=tensor.datatype,
                     value=value,
@@ -59,12 +56,12 @@ def _python_types(kind: type[np.generic]) -> tuple[type, ...]:
 
 
 def from_binary(datatype: str, data: bytes, where: str) -> Any:
-    """Elements as they lie in binary or raw contents, little-endian. Raises InvalidField."""
+    """Read the elements of binary or raw contents, little-endian. Raises InvalidField."""
     if datatype != BYTES:
         kind = DATATYPES.get(datatype)  # type: ignore[call-overload]
         if kind is None or len(data) % np.dtype(kind).itemsize:
             raise InvalidField(
-                f"{len(data)} bytes hold no whole {datatype}",
+                f"{len(data)} bytes are not a whole number of {datatype} elements",
                 field=f"{where}.datatype",
                 limit=list(DATATYPES),
                 value=datatype,
@@ -75,14 +72,16 @@ def from_binary(datatype: str, data: bytes, where: str) -> Any:
     while at < len(data):
         end = at + _LENGTH_BYTES + int.from_bytes(data[at : at + _LENGTH_BYTES], "little")
         if at + _LENGTH_BYTES > len(data) or end > len(data):
-            raise InvalidField("its last element is cut", field=f"{where}.data", limit=len(data))
+            raise InvalidField(
+                "the data ends within its last element", field=f"{where}.data", limit=len(data)
+            )
         texts.append(text_of(data[at + _LENGTH_BYTES : end], f"{where}.data[{len(texts)}]"))
         at = end
     return texts
 
 
 def text_of(data: bytes, where: str) -> str:
-    """A BYTES element. Raises InvalidField unless it is UTF-8."""
+    """Decode a BYTES element. Raises InvalidField unless it is UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -90,7 +89,7 @@ def text_of(data: bytes, where: str) -> str:
 
 
 def to_binary(tensor: Tensor) -> bytes:
-    """Elements as they lie in binary or raw contents, little-endian."""
+    """Write the elements of binary or raw contents, little-endian."""
     if tensor.datatype != BYTES:
         return np.array(tensor.data, np.dtype("<f4")).tobytes()
     encoded = [each.encode() for each in tensor.data]

@@ -46,7 +46,7 @@ def test_every_text_is_planned_exactly_once_within_the_token_budget(arrivals, sl
     for plan in plans:
         assert {text.variant for text in plan.texts} == {plan.variant}
         assert len(plan.texts) == 1 or plan.cells <= budget
-    assert not any(map(queue.waiting_texts, (A, B)))
+    assert not any(map(queue.queued_texts, (A, B)))
 
 
 @given(st.lists(st.tuples(st.sampled_from([A, B]), SHORT_AND_LONG), min_size=1, max_size=60))
@@ -174,7 +174,7 @@ def test_flows_that_wait_are_served_by_their_weights(flows, lengths, plans):
     most_s = linear(1, max(lengths))
     for one in flows:
         for other in flows:
-            if not all(queue.waiting_texts(A, each) for each in (one, other)):
+            if not all(queue.queued_texts(A, each) for each in (one, other)):
                 continue
             # Goyal, Vin and Cheng 1996, theorem 1.
             apart_s = abs(served_s[one] / one.weight - served_s[other] / other.weight)
@@ -220,12 +220,12 @@ def test_a_background_text_that_an_urgent_caller_wants_too_is_hastened():
     background, urgent = Flow("nightly", 7), Flow("search", 1)
     texts = [queue.add(A, 20, index, background) for index in range(10)]
 
-    hastened = queue.hasten(texts[9], urgent)
+    hastened = queue.expedite(texts[9], urgent)
 
     assert hastened is not texts[9]
     assert [plan.texts[0].owner for plan in drain(queue)][:2] == [0, 9]
-    assert not queue.waits(hastened)
-    assert queue.hasten(hastened, background) is hastened
+    assert not queue.is_queued(hastened)
+    assert queue.expedite(hastened, background) is hastened
 
 
 @given(
@@ -240,7 +240,7 @@ def test_a_text_that_comes_from_another_queue_keeps_its_turn(arrivals, data):
     queue.remove(handed_on)
 
     other = B if handed_on.variant == A else A
-    again = queue.add(other, handed_on.length, None, since_s=handed_on.turn[0])
+    again = queue.add(other, handed_on.length, None, start_tag_s=handed_on.order[0])
 
     order = [text for plan in drain(queue) for text in plan.texts]
     assert all(order.index(again) < order.index(text) for text in later)

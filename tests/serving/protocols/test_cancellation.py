@@ -2,13 +2,13 @@ import asyncio
 
 import pytest
 
-from serving.protocols.cancellation import Interrupt
+from serving.protocols.cancellation import Cancellation
 
 
 async def interrupted(*errors):
-    with Interrupt() as interrupt:
+    with Cancellation() as cancel:
         for error in errors:
-            asyncio.get_running_loop().call_soon(interrupt, error)
+            asyncio.get_running_loop().call_soon(cancel, error)
         await asyncio.sleep(30)
 
 
@@ -25,9 +25,9 @@ async def test_only_the_first_error_counts_and_none_after_the_end():
     with pytest.raises(KeyError):
         await interrupted(KeyError("first"), ValueError("second"))
 
-    with Interrupt() as interrupt:
+    with Cancellation() as cancel:
         pass
-    interrupt(ValueError("after the end"))
+    cancel(ValueError("after the end"))
     await asyncio.sleep(0)
 
 

@@ -14,7 +14,7 @@ def test_steps_stay_within_the_ladder_and_move_by_one(looks):
     brownout, now_s, before, changed_s = Brownout(LIMIT_S), 0.0, 0, None
     for pause_s, wait_s, most in looks:
         now_s += pause_s
-        assert 0 <= brownout.look(now_s, wait_s, most) <= most
+        assert 0 <= brownout.update(now_s, wait_s, most) <= most
         moved = brownout.steps - before
         assert abs(moved) <= 1
         if moved > 0:
@@ -30,9 +30,9 @@ def test_steps_stay_within_the_ladder_and_move_by_one(looks):
 def test_it_goes_down_while_the_wait_is_long_and_up_again_when_it_was_long_calm():
     brownout = Brownout(LIMIT_S)
 
-    down = [brownout.look(n * 0.1, 1.0, 3) for n in range(10)]
-    between = [brownout.look(1.0 + n * 0.1, 0.1, 3) for n in range(50)]
-    up = [brownout.look(6.0 + n * 0.1, 0.0, 3) for n in range(50)]
+    down = [brownout.update(n * 0.1, 1.0, 3) for n in range(10)]
+    between = [brownout.update(1.0 + n * 0.1, 0.1, 3) for n in range(50)]
+    up = [brownout.update(6.0 + n * 0.1, 0.0, 3) for n in range(50)]
 
     assert down == sorted(down)
     assert (down[0], down[-1]) == (1, 3)
@@ -44,10 +44,10 @@ def test_it_goes_down_while_the_wait_is_long_and_up_again_when_it_was_long_calm(
 def test_a_step_up_that_does_not_last_makes_it_more_patient():
     brownout, now_s, patience_s = Brownout(LIMIT_S), 0.0, []
     for _ in range(8):
-        while brownout.look(now_s, 1.0, 1) == 0:
+        while brownout.update(now_s, 1.0, 1) == 0:
             now_s += 0.01
         began_s = now_s
-        while brownout.look(now_s, 0.0, 1) == 1:
+        while brownout.update(now_s, 0.0, 1) == 1:
             now_s += 0.01
         patience_s.append(round(now_s - began_s))
 

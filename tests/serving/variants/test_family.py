@@ -102,8 +102,8 @@ def test_who_asks_for_accuracy_or_cost_gets_the_cheapest_or_the_most_accurate(re
     with serving(registry) as server:
         costs = {v["variant"]: v["cost"] for v in models(server)["models"][0]["variants"]}
 
-        def ask(**wish):
-            return server.classify({"texts": ["good"], **wish})
+        def ask(**requirements):
+            return server.classify({"texts": ["good"], **requirements})
 
         assert answered(ask(min_accuracy=0.8)) == [("tiny", False)]
         assert ask(min_accuracy=0.9).json()["results"][0]["variant"] == "wide"
@@ -147,9 +147,9 @@ def test_a_canary_has_no_part_in_a_cascade(registry, tmp_path):
     assert [r["version"] for r in named] == [tried["wide"]]
 
 
-def burst(server, texts, **wish):
+def burst(server, texts, **requirements):
     def ask(n):
-        body = {"texts": [f"good {'film ' * (n % 7)}"], **wish}
+        body = {"texts": [f"good {'film ' * (n % 7)}"], **requirements}
         return server.classify(body, headers=FRESH)
 
     with ThreadPoolExecutor(texts) as clients:

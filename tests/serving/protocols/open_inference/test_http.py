@@ -210,10 +210,10 @@ BINARY = {"name": "text", "shape": [1], "datatype": "BYTES"}
         (7, struct.pack("<I", 2) + b"ab", None, "binary_data_size"),
         (-1, b"", None, "binary_data_size"),
         ("6", struct.pack("<I", 2) + b"ab", None, "binary_data_size"),
-        (6, struct.pack("<I", 9) + b"ab", None, "cut"),
-        (3, b"abc", None, "cut"),
+        (6, struct.pack("<I", 9) + b"ab", None, "within its last element"),
+        (3, b"abc", None, "within its last element"),
         (6, struct.pack("<I", 2) + b"\xff\xfe", None, "UTF-8"),
-        (6, struct.pack("<I", 2) + b"abcd", None, "claims the rest"),
+        (6, struct.pack("<I", 2) + b"abcd", None, "longer than the inputs"),
     ],
 )
 def test_wrong_binary_data_is_named(server, size, data, length, said):
