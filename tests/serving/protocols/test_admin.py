@@ -1,3 +1,4 @@
+import re
 import time
 
 import httpx
@@ -132,8 +133,24 @@ def test_what_the_admin_api_refuses_it_names(running):
     for answer, status, field in cases:
         assert (answer.status_code, answer.json()["field"]) == (status, field), answer.text
         assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.json()["request_id"] == answer.headers["X-Request-Id"] != ""
     assert admin.family("tone")["told"] is None
     assert versions(server)
+
+
+def test_an_admin_request_keeps_its_id_or_gets_one(running):
+    server, admin = running
+    ours = {"X-Request-Id": "deploy-17"}
+
+    answered = admin.get("/models", headers=ours)
+    refused = admin.get("/models/none", headers=ours)
+    made = admin.get("/models")
+
+    assert (answered.status_code, refused.status_code) == (200, 404)
+    assert answered.headers["X-Request-Id"] == refused.headers["X-Request-Id"] == "deploy-17"
+    assert refused.json()["request_id"] == "deploy-17"
+    assert re.fullmatch("[0-9a-f]{32}", made.headers["X-Request-Id"])
+    assert '"event":"admin refused","request_id":"deploy-17"' in server.log()
 
 
 def test_the_admin_api_wants_its_own_key_and_lies_on_its_own_port(running):

@@ -123,7 +123,10 @@ def test_bytes_that_are_not_http_are_answered_with_a_problem_too(server, raw):
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert PROBLEM.encode() in head
-    assert json.loads(body)["code"] == "malformed_request"
+    problem = json.loads(body)
+    assert problem["code"] == "malformed_request"
+    assert re.fullmatch("[0-9a-f]{32}", problem["request_id"])
+    assert f"x-request-id: {problem['request_id']}" in head.decode().split("\r\n")
 
 
 def test_a_head_that_does_not_end_is_given_up_in_time(server):
