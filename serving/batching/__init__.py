@@ -1,6 +1,7 @@
 """Batching: which queued texts run next.
 
-The scheduler decides, without a clock or a thread; the batcher runs its plans on engine threads.
-Every accepted text is answered exactly once, and a failed batch fails only its own texts.
-Start reading at scheduler.py and batcher.py.
+admission.py refuses what has no room or time, the scheduler decides the next batch, both without a
+clock or a thread; the batcher runs the plans on engine threads. Every accepted text is answered
+exactly once, and a failed batch fails only its own texts.
+Start reading at scheduler.py, admission.py and batcher.py.
 """

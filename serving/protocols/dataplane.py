@@ -177,7 +177,7 @@ def check_limits(query: Query, settings: Settings) -> None:
             continue
         if not all(text if isinstance(text, tuple) else (text,)):
             raise InvalidField(
-                "empty text: send at least one character",
+                "the text is empty",
                 field=f"texts[{index}]",
                 limit=1,
                 value="",
@@ -191,7 +191,7 @@ def check_limits(query: Query, settings: Settings) -> None:
             )
     if (query.deadline_ms or 0) > settings.max_deadline_ms:
         raise InvalidField(
-            "the deadline is too far away",
+            "deadline_ms exceeds the limit",
             field="deadline_ms",
             limit=settings.max_deadline_ms,
             value=query.deadline_ms,

@@ -75,7 +75,7 @@ async def models(request: Request) -> ModelsResponse:
                         **asdict(
                             service.runtime.running[family.name, manifest.variant, manifest.version]
                         ),
-                        **family.candidates(manifest.variant),
+                        **family.trial_versions(manifest.variant),
                         cost=cost,
                         state="ready",
                     )

@@ -85,7 +85,7 @@ class Reconciler:
             try:
                 now = await asyncio.to_thread(fingerprint, self._settings.registry)
             except OSError as error:  # a file was removed during the scan
-                log("the registry cannot be read now", reason=str(error))
+                log("registry unreadable", reason=str(error))
                 continue
             if now == seen != self._applied:
                 await self.rescan()
@@ -97,7 +97,7 @@ class Reconciler:
         try:
             found = await asyncio.to_thread(scan, self._settings.registry, self._settings.variants)
         except BundleError as error:
-            log("the registry cannot be read now", reason=error.detail)
+            log("registry unreadable", reason=error.detail)
             return
         await self._serve(found)
 

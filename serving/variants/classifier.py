@@ -165,8 +165,8 @@ class Classifier:
         for index, item in enumerate(items):
             if item.truncated:
                 raise TextTooLong(
-                    f"texts[{index}] has {item.full_length} tokens and {self.manifest.variant} "
-                    f"takes {self.manifest.max_length}: shorten it or send truncate: true",
+                    f"texts[{index}] has {item.full_length} tokens, but {self.manifest.variant} "
+                    f"accepts {self.manifest.max_length}: shorten it or send truncate: true",
                     field=f"texts[{index}]",
                     limit=self.manifest.max_length,
                     value=item.full_length,

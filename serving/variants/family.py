@@ -118,7 +118,7 @@ class Family:
         """Whether no request is in progress, shadow requests included."""
         return not self.requests and not self._shadow_requests
 
-    def candidates(self, variant: str) -> dict[str, str | float | None]:
+    def trial_versions(self, variant: str) -> dict[str, str | float | None]:
         """The canary and the shadow of a variant, as fields of VariantInfo."""
         served = self._variants[variant]
         return {

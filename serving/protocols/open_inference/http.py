@@ -88,7 +88,7 @@ async def model_metadata(request: Request, model: str, version: str = "") -> dic
 @router.get("/v2/models/{model}/ready")
 @router.get("/v2/models/{model}/versions/{version}/ready")
 async def model_ready(request: Request, model: str, version: str = "") -> dict[str, Any]:
-    """Whether it can be asked."""
+    """Whether a model is ready."""
     family = _service(request).family_with(model, version)
     return {"name": family.name, "ready": True}
 

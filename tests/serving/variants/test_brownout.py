@@ -4,15 +4,15 @@ from hypothesis import strategies as st
 from serving.variants.brownout import Brownout
 
 LIMIT_S = 0.25
-LOOKS = st.lists(
+UPDATES = st.lists(
     st.tuples(st.floats(0, 3), st.floats(0, 1), st.integers(0, 4)), min_size=1, max_size=200
 )
 
 
-@given(LOOKS)
-def test_steps_stay_within_the_ladder_and_move_by_one(looks):
+@given(UPDATES)
+def test_steps_stay_within_the_options_and_move_by_one(updates):
     brownout, now_s, before, changed_s = Brownout(LIMIT_S), 0.0, 0, None
-    for pause_s, wait_s, most in looks:
+    for pause_s, wait_s, most in updates:
         now_s += pause_s
         assert 0 <= brownout.update(now_s, wait_s, most) <= most
         moved = brownout.steps - before
@@ -27,7 +27,7 @@ def test_steps_stay_within_the_ladder_and_move_by_one(looks):
         before = brownout.steps
 
 
-def test_it_goes_down_while_the_wait_is_long_and_up_again_when_it_was_long_calm():
+def test_it_degrades_while_the_wait_is_long_and_recovers_once_the_wait_has_stayed_short():
     brownout = Brownout(LIMIT_S)
 
     down = [brownout.update(n * 0.1, 1.0, 3) for n in range(10)]
@@ -41,14 +41,14 @@ def test_it_goes_down_while_the_wait_is_long_and_up_again_when_it_was_long_calm(
     assert up[-1] == 0
 
 
-def test_a_step_up_that_does_not_last_makes_it_more_patient():
-    brownout, now_s, patience_s = Brownout(LIMIT_S), 0.0, []
+def test_each_relapse_doubles_the_delay_before_the_next_step_up():
+    brownout, now_s, delays_s = Brownout(LIMIT_S), 0.0, []
     for _ in range(8):
         while brownout.update(now_s, 1.0, 1) == 0:
             now_s += 0.01
         began_s = now_s
         while brownout.update(now_s, 0.0, 1) == 1:
             now_s += 0.01
-        patience_s.append(round(now_s - began_s))
+        delays_s.append(round(now_s - began_s))
 
-    assert patience_s == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert delays_s == [1, 2, 4, 8, 16, 30, 30, 30]
