@@ -4,7 +4,7 @@ import secrets
 from typing import Literal
 
 from fastapi import Depends, FastAPI, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
@@ -30,27 +30,38 @@ from serving.runtime.reconciler import Reconciler
 from serving.settings import Settings
 
 
-class FamilyState(BaseModel):
-    """One family: its versions in the registries, and what is served of them.
+class _Described(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
-    `told` is the traffic that was set here and replaces traffic.json.
-    """
+
+class FamilyState(_Described):
+    """One family: what is in the registry, and what is served."""
 
     state: Literal["served", "resting", "unloaded", "refused"]
+    """Whether it is served, and if not, why."""
     bytes: int
+    """Memory that it takes."""
     versions: dict[str, list[str]]
+    """Versions in the registry, by variant."""
     served: dict[str, VariantTraffic]
+    """What is served, by variant."""
     told: dict[str, VariantTraffic] | None
+    """Traffic that was set here and replaces traffic.json."""
 
 
-class CatalogueState(BaseModel):
-    """All families; `refused` says for each path why it cannot be served."""
+class CatalogueState(_Described):
+    """All families."""
 
     revision: int
+    """Counts the changes of what is served."""
     memory_bytes: int
+    """Memory that the families take."""
     memory_limit_bytes: int
+    """`SIZEWISE_MEMORY_BYTES`."""
     families: dict[str, FamilyState]
+    """The families, by name."""
     refused: dict[str, str]
+    """What cannot be served and why, by path."""
 
 
 class Admin:
@@ -70,7 +81,7 @@ class Admin:
             raise Unauthorized("send Authorization: Bearer <admin key>", field="Authorization")
 
     async def families(self) -> CatalogueState:
-        """All families in the registries, and what is served of them."""
+        """Every family in the registries, and what is served of it."""
         served = self._reconciler.served
         families = {name: self._state(name) for name in sorted(self._reconciler.found.bundles)}
         return CatalogueState(
@@ -82,7 +93,10 @@ class Admin:
         )
 
     async def family(self, family: str) -> FamilyState:
-        """One family. Raises UnknownModel."""
+        """One family.
+
+        Raises UnknownModel.
+        """
         known = sorted(self._reconciler.found.bundles)
         if family not in known:
             raise UnknownModel(
@@ -94,7 +108,7 @@ class Admin:
         return self._state(family)
 
     async def direct(self, family: str, request: Request) -> FamilyState:
-        """Serve a family by this traffic instead of its traffic.json."""
+        """Serve by this traffic instead of traffic.json, until it is deleted or the server ends."""
         await self.family(family)
         with Cancellation() as cancel:
             headers = dict(request.scope["headers"])
@@ -107,25 +121,25 @@ class Admin:
         return self._state(family)
 
     async def undirect(self, family: str) -> FamilyState:
-        """Serve a family by its traffic.json again."""
+        """Serve by traffic.json again."""
         await self.family(family)
         await self._reconciler.set_traffic(family, None)
         return self._state(family)
 
     async def unload(self, family: str) -> FamilyState:
-        """Stop serving a family, and free its memory once its requests have ended."""
+        """Stop serving it, and free its memory once no accepted request needs it."""
         await self.family(family)
         await self._reconciler.unload(family)
         return self._state(family)
 
     async def load(self, family: str) -> FamilyState:
-        """Serve a family again."""
+        """Serve it again."""
         await self.family(family)
         await self._reconciler.reload(family)
         return self._state(family)
 
     async def rescan(self) -> CatalogueState:
-        """Scan the registries now, and serve what they hold."""
+        """Look into the registries now, and serve what has changed."""
         await self._reconciler.rescan()
         return await self.families()
 
@@ -221,7 +235,9 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         )
     else:
         refused = PathNotFound(
-            "see the documentation of the admin API", field="path", value=request.url.path[:100]
+            "see docs/reference/http-api.md for the admin API",
+            field="path",
+            value=request.url.path[:100],
         )
     return await _served_error(request, refused)
 
