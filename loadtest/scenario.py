@@ -10,25 +10,36 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 SCENARIOS = Path(__file__).with_name("scenarios")
-_STRICT = ConfigDict(frozen=True, extra="forbid")
+_STRICT = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Load(BaseModel):
-    """One load on a variant. Closed: `users` who each wait for their answer. Open: arrivals."""
+    """One load on a variant.
+
+    A closed load has `users` who each wait for their answer. An open load has arrivals that wait
+    for nobody, at one of `rate_rps`, `share` and `trace`.
+    """
 
     model_config = _STRICT
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+    """Name of the load in the report."""
     kind: Literal["closed", "open"]
+    """Whether users wait for their answer."""
     users: int | None = Field(None, ge=1, le=10_000)
+    """Closed: how many."""
     arrivals: Literal["poisson", "constant", "ramp", "trace"] = "poisson"
+    """Open: how requests arrive."""
     rate_rps: float | None = Field(None, gt=0, le=1e6)
+    """Open: requests a second; a ramp rises to it."""
     share: float | None = Field(None, gt=0, le=100)
-    """Of the variant's own throughput under the first closed load; a ramp goes up to it."""
+    """Open: the rate as a part of the variant's own throughput under the first closed load."""
     trace: Path | None = None
-    """Arrival times in seconds, one a line."""
+    """Open: a file of arrival times in seconds, one a line; relative to the scenario."""
     texts_per_request: int = Field(1, ge=1, le=1024)
+    """Texts in a request."""
     measured_s: float | None = Field(None, gt=0, le=86_400)
+    """How long it is measured in each round, in seconds; without it the scenario's."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -45,23 +56,30 @@ class Load(BaseModel):
 
 
 class Scenario(BaseModel):
-    """Every variant gets every load in each round; times in seconds and milliseconds as named."""
+    """What is measured: in each round, every variant gets every load."""
 
     model_config = _STRICT
 
     texts: Path | None = None
-    """One text a line; seeded texts when left out."""
+    """A file of texts, one a line, relative to the scenario; without it texts made from the seed."""
     rounds: int = Field(5, ge=1, le=1000)
+    """Rounds; the report's intervals come from their differences."""
     warmup_s: float = Field(1.5, ge=0, le=3600)
+    """Seconds of load before each measurement that do not count."""
     measured_s: float = Field(6.0, gt=0, le=86_400)
+    """Seconds that are measured, for each load and round."""
     deadline_ms: int | None = Field(None, ge=1)
+    """Deadline that requests carry, in ms; without it the server's default."""
     slo_p99_ms: float = Field(50.0, gt=0)
+    """The SLO: the highest p99 latency, in ms."""
     seed: int = Field(0, ge=0)
+    """Seed of the texts and of the arrivals."""
     processes: int = Field(1, ge=1, le=256)
     """Locust processes that send; more than one where one cannot send enough."""
     floor: bool = True
-    """Also measure a model without inference: what HTTP alone takes."""
+    """Whether to measure a model without inference too: what HTTP alone takes."""
     loads: list[Load] = Field(min_length=1)
+    """The loads, in their order."""
 
     @property
     def brownout_ms(self) -> int:

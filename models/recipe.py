@@ -32,14 +32,11 @@ Stage = Literal[
 STAGES: tuple[Stage, ...] = get_args(Stage)
 _WEIGHTS: tuple[Stage, ...] = ("train", "adopt", "distill", "prune", "sparsify")
 
-Location = Annotated[
-    str,
-    Field(
-        min_length=1,
-        description="a path, relative to the recipe's folder; `fetched:NAME`, which fetch.py "
-        "provides; or `hub:OWNER/NAME` (a data set may end in `#CONFIG` and `:SPLIT`)",
-    ),
-]
+Location = Annotated[str, Field(min_length=1)]
+"""A path, relative to the recipe's folder; `fetched:NAME`; or `hub:OWNER/NAME`.
+
+`NAME` is something that data/downloads.py provides; a data set may end in `#CONFIG` and `:SPLIT`.
+"""
 
 
 class RecipeError(Exception):
@@ -47,39 +44,48 @@ class RecipeError(Exception):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class DataSection(_Section):
     """Where the labelled texts are, what their columns are called, and how they are split.
 
-    `files` are split by a hash of the text (or of the `group` column, whose rows stay together);
-    a split that `splits` names is read from there instead. The label column holds a name; a
-    number, cut by `bins` into names (a row in no bin is unlabelled text); or, when
-    `problem_type` is multi_label, a list of names or one string of them around `separator`.
-    A number without bins counts through `labels`, from 0, unless these are numbers themselves.
+    A location is a path relative to the recipe's folder, `fetched:NAME` for what ships with the
+    project, or `hub:OWNER/NAME` with an optional `#CONFIG` and `:SPLIT`. A number in the label
+    column that has no `bins` counts through `labels`, from 0, unless these are numbers themselves.
     """
 
     files: Annotated[tuple[Location, ...], Field(min_length=1)]
+    """Tables with labelled texts, split by a hash of the text or of the group."""
     splits: dict[Literal["validation", "calibration", "test"], tuple[Location, ...]] = {}
+    """Splits that are read from tables of their own instead: split -> locations."""
     unlabelled: tuple[Location, ...] = ()
+    """Texts without labels; students learn the teacher's answers to them."""
     text: str = "text"
+    """Column of the text."""
     label: str = "label"
+    """Column of the label: a name, a number, or with multi_label a list of names."""
     group: str | None = None
+    """Column whose equal rows stay in one split, e.g. a customer."""
     problem_type: ProblemType = "single_label"
+    """Whether a text has exactly one label, or any number of them."""
     separator: str | None = None
-    bins: dict[str, tuple[float, float]] | None = Field(
-        default=None,
-        description="label -> [from, to] of a numeric label column; the edge of two that touch "
-        "is the upper one's",
-    )
-    labels: tuple[str, ...] | None = Field(
-        default=None, description="their order; by default the bins' or else sorted"
-    )
-    seed: str = Field(default="0", description="salt of the hash that assigns to a split")
+    """With multi_label: what stands between the names when the cell is one string."""
+    bins: dict[str, tuple[float, float]] | None = None
+    """For a numeric label column: label -> [from, to].
+
+    Where two touch, the edge belongs to the upper one; a row in no bin is a text without a label.
+    """
+    labels: tuple[str, ...] | None = None
+    """The labels in their order; by default that of the bins, else sorted."""
+    seed: str = "0"
+    """Salt of the hash that assigns a text to a split."""
     validation_share: Share = 0.08
+    """Share of the texts for validation."""
     calibration_share: Share = 0.08
+    """Share of the texts for calibration."""
     test_share: Share = 0.16
+    """Share of the texts for the test."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "DataSection":
@@ -116,65 +122,87 @@ def _check_bins(bins: dict[str, tuple[float, float]], single: bool) -> None:
 
 class _Training(_Section):
     seed: int = 0
+    """Seed of everything random in the training."""
     epochs: Annotated[int, Field(gt=0)]
+    """Passes over the training texts."""
     learning_rate: Annotated[float, Field(gt=0)]
+    """Peak learning rate."""
     batch_texts: Annotated[int, Field(gt=0)] = 32
+    """Texts in a training batch."""
 
 
 class TrainSection(_Training):
     """Fine-tuning of a base model, in full or through low-rank adapters that are merged after."""
 
     base: Location
-    max_length: Annotated[int, Field(ge=3, le=8192, description="tokens, special ones included")]
+    """The base model."""
+    max_length: Annotated[int, Field(ge=3, le=8192)]
+    """Longest input in tokens, special ones included; longer texts are refused or cut."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target that is spread over all labels."""
     class_weights: Literal["none", "balanced"] = "none"
+    """`balanced` weighs rare labels more."""
     lora_rank: Annotated[int, Field(gt=0)] | None = None
+    """Rank of low-rank adapters; without it all weights are trained."""
 
 
 class AdoptSection(_Section):
-    """A fine-tuned `*ForSequenceClassification` folder, taken as the teacher as it is."""
+    """A fine-tuned `*ForSequenceClassification` folder, used as the teacher as it is."""
 
     folder: Location
-    max_length: Annotated[int, Field(ge=3, le=8192, description="tokens, special ones included")]
+    """The classifier's folder."""
+    max_length: Annotated[int, Field(ge=3, le=8192)]
+    """Longest input in tokens, special ones included; longer texts are refused or cut."""
 
 
 class DistillSection(_Training):
     """A student made of some of its teacher's layers, and perhaps fewer words and less width."""
 
     layers: Annotated[tuple[int, ...], Field(min_length=1)]
-    width: Annotated[int, Field(gt=0, description="of the hidden states")] | None = None
-    intermediate: Annotated[int, Field(gt=0, description="of the feed-forward")] | None = None
-    vocabulary_words: (
-        Annotated[int, Field(gt=0, description="upper bound of the trimmed vocabulary")] | None
-    ) = None
-    augmented_copies: Annotated[
-        int, Field(ge=0, description="altered copies of each text, answered by the teacher")
-    ] = 0
+    """The teacher's layers that the student starts from, counted from 0."""
+    width: Annotated[int, Field(gt=0)] | None = None
+    """Width of the hidden states; without it the teacher's."""
+    intermediate: Annotated[int, Field(gt=0)] | None = None
+    """Width of the feed-forward layers; without it the teacher's."""
+    vocabulary_words: Annotated[int, Field(gt=0)] | None = None
+    """Maximum size of the trimmed vocabulary; without it nothing is trimmed."""
+    augmented_copies: Annotated[int, Field(ge=0)] = 0
+    """Altered copies of each text, answered by the teacher."""
     temperature: Annotated[float, Field(gt=0)]
-    hidden_weight: Annotated[float, Field(ge=0, description="of matching the teacher's layers")]
-    label_weight: Annotated[float, Field(ge=0, description="of the true labels' loss")]
+    """Temperature of the teacher's probabilities that the student learns."""
+    hidden_weight: Annotated[float, Field(ge=0)]
+    """Weight of the loss that matches the teacher's layers."""
+    label_weight: Annotated[float, Field(ge=0)]
+    """Weight of the loss on the true labels."""
 
 
 class PruneSection(_Training):
     """Heads, feed-forward units and layers of the parent removed, then trained to answer as it."""
 
     keep_heads: KeptShare = 1.0
+    """Share of each layer's attention heads to keep."""
     keep_intermediate: KeptShare = 1.0
+    """Share of each layer's feed-forward units to keep."""
     keep_layers: KeptShare = 1.0
+    """Share of the layers to keep."""
     temperature: Annotated[float, Field(gt=0)] = 2.0
+    """Temperature of the parent's probabilities that are learned."""
 
 
 class SparsifySection(_Training):
     """The smallest weights of the parent set to zero, then trained to answer as it."""
 
     sparsity: Share
+    """Share of the weights that become zero."""
     temperature: Annotated[float, Field(gt=0)] = 2.0
+    """Temperature of the parent's probabilities that are learned."""
 
 
 class ExportSection(_Section):
     """The ONNX graph and how closely it must follow torch."""
 
-    tolerance: Annotated[float, Field(gt=0, description="largest difference of a logit")] = 1e-4
+    tolerance: Annotated[float, Field(gt=0)] = 1e-4
+    """Largest difference of a logit between the graph and torch."""
 
 
 class QuantizeSection(_Section):
@@ -185,35 +213,51 @@ class QuantizeSection(_Section):
     """
 
     scheme: Scheme = "int8-dynamic"
-    max_accuracy_drop: Annotated[float, Field(ge=0, description="on validation, a fraction")]
+    """The number format."""
+    max_accuracy_drop: Annotated[float, Field(ge=0)]
+    """Largest loss of accuracy on the validation split, as a fraction."""
 
 
 class EvaluateSection(_Section):
-    """The floor: a variant under it is not published."""
+    """The floor: a variant below it is not published."""
 
-    min_accuracy: Annotated[float, Field(ge=0, le=1, description="on the test split")]
+    min_accuracy: Annotated[float, Field(ge=0, le=1)]
+    """Lowest accuracy on the test split, as a fraction."""
 
 
 class Recipe(_Section):
-    """One variant: a teacher, a parent's weights changed, or a parent's graph quantised.
+    """One variant: a teacher, a parent's weights changed, or a parent's graph quantized.
 
-    A teacher has data and train or adopt; the others distill, prune, sparsify or quantize.
-    `parent` names the variant that it is made from; `folder` is where the recipe lies.
+    A teacher has the sections data and train, or data and adopt, and no parent. Every other variant
+    has a parent and one of distill, prune, sparsify and quantize.
     """
 
     variant: str
+    """The file's name."""
     family: str
+    """Family that the variant belongs to."""
     folder: Path = Field(exclude=True)
+    """Where the recipe lies."""
     parent: str | None = None
+    """Variant that it is made from; its recipe lies beside this one."""
     data: DataSection | None = None
+    """The texts and labels."""
     train: TrainSection | None = None
+    """Fine-tune a base model."""
     adopt: AdoptSection | None = None
+    """Use a fine-tuned classifier."""
     distill: DistillSection | None = None
+    """Make a smaller student."""
     prune: PruneSection | None = None
+    """Remove heads, units and layers."""
     sparsify: SparsifySection | None = None
+    """Set weights to zero."""
     export: ExportSection | None = None
+    """How closely the graph must follow torch."""
     quantize: QuantizeSection | None = None
+    """Use a smaller number format."""
     evaluate: EvaluateSection | None = None
+    """The accuracy below which it is not published."""
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> "Recipe":

@@ -9,7 +9,7 @@ from unittest import mock
 _WIDTH = 88
 
 
-class _ParserFound(Exception):  # noqa: N818  it carries what was looked for
+class _ParserFound(Exception):
     """Carries the parser out of a program that is about to parse."""
 
 

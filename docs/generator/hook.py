@@ -32,7 +32,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def _with_pages(entries: list[Any], docs: Path) -> list[Any]:
-    """The same navigation, each folder replaced by its index and its pages, the latest date first."""
+    """The same navigation, each folder replaced by its pages: the index, then the latest."""
     pages: list[Any] = []
     for entry in entries:
         if isinstance(entry, dict):

@@ -2,24 +2,26 @@
 
 from collections.abc import Callable, Mapping
 
+from prometheus_client.metrics import MetricWrapperBase
+from serving.access.api_keys import CallersFile
+from serving.bundles.bundle import Manifest
+from serving.bundles.cascade import Cascade
+from serving.bundles.traffic import Policy, Traffic
+from serving.observability.metrics import Metrics
+
 from docs.generator import command_lines, http_api
 from docs.generator.markdown import code, table
 from docs.generator.schema_tables import of_model
 from loadtest.scenario import Scenario
 from models.recipe import Recipe
-from serving.access.api_keys import CallersFile
-from serving.bundles.bundle import Manifest
-from serving.bundles.cascade import Cascade
-from serving.bundles.traffic import Policy, Traffic
 from serving.errors import served_errors
-from serving.observability.metrics import Metrics
 from serving.settings import settings_table
 
 
 def errors_table() -> str:
     """Every error that a client can get: status, code, when."""
     rows = [
-        (str(error.status), code(error.code), (error.__doc__ or "").rstrip("."))
+        (str(error.status), code(error.code), error.__doc__ or "")
         for error in sorted(served_errors(), key=lambda error: (error.status, error.code))
     ]
     return table(("status", "code", "when"), rows)
@@ -28,12 +30,21 @@ def errors_table() -> str:
 def metrics_table() -> str:
     """Every metric of `/metrics`: name, type, labels, meaning."""
     metrics = Metrics()
-    rows = []
-    for family in metrics.registry.collect():
-        counter = family.type == "counter"
-        name = family.name + ("_total" if counter else "")
-        labels = ", ".join(map(code, metrics.label_names(family.name)))
-        rows.append((code(name), family.type, labels, family.documentation))
+    # A metric that has counted nothing yet tells its labels nowhere else.
+    labels = {
+        each._name: each._labelnames  # noqa: SLF001
+        for each in vars(metrics).values()
+        if isinstance(each, MetricWrapperBase)
+    }
+    rows = [
+        (
+            code(family.name + ("_total" if family.type == "counter" else "")),
+            family.type,
+            ", ".join(map(code, labels.get(family.name, ()))),
+            family.documentation,
+        )
+        for family in metrics.registry.collect()
+    ]
     return table(("metric", "type", "labels", "meaning"), rows)
 
 

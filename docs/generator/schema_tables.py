@@ -64,11 +64,11 @@ class Tables:
         found: list[str] = []
         for schema in schemas:
             self._find(schema, found)
-        sections = (
-            f"{'#' * self._level} {self._heading(name)}\n\n{self.described(self._definitions[name])}"
+        mark = "#" * self._level
+        return "\n\n".join(
+            f"{mark} {self._heading(name)}\n\n{self.described(self._definitions[name])}"
             for name in found
         )
-        return "\n\n".join(sections)
 
     def described(self, schema: Schema) -> str:
         """One schema: its description and its fields."""
@@ -96,25 +96,26 @@ class Tables:
         if several := _alternatives(schema):
             return " or ".join(map(self._type, several))
         if "$ref" in schema:
-            name = schema["$ref"].removeprefix(_REFERENCE)
-            target = self._definitions[name]
-            if "properties" not in target:
-                return self._type(target)
-            shown = self._heading(name)
-            page = self._elsewhere.get(name, "")
-            return f"[{shown}]({page}#{shown.strip('`[]').lower()})"
-        if "enum" in schema:
-            return " or ".join(map(code, schema["enum"]))
-        if "const" in schema:
-            return code(schema["const"])
+            return self._reference(schema["$ref"].removeprefix(_REFERENCE))
+        if values := schema.get("enum", [schema["const"]] if "const" in schema else []):
+            return " or ".join(map(code, values))
+        return self._container(schema) or str(schema.get("type", "anything"))
+
+    def _reference(self, name: str) -> str:
+        target = self._definitions[name]
+        if "properties" not in target:
+            return self._type(target)
+        shown = self._heading(name)
+        return f"[{shown}]({self._elsewhere.get(name, '')}#{shown.strip('`[]').lower()})"
+
+    def _container(self, schema: Schema) -> str:
         if "prefixItems" in schema:
             return "[" + ", ".join(map(self._type, schema["prefixItems"])) + "]"
-        if schema.get("type") == "array":
-            return f"list of {self._type(schema.get('items', {}))}"
-        if schema.get("type") == "object":
-            values = _values(schema)
-            return f"object of {self._type(values)} by name" if values else "object"
-        return str(schema.get("type", "anything"))
+        if "items" in schema:
+            return f"list of {self._type(schema['items'])}"
+        if values := _values(schema):
+            return f"object of {self._type(values)} by name"
+        return ""
 
     def _limits(self, schema: Schema) -> Iterator[str]:
         if "$ref" in schema:

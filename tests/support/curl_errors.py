@@ -90,8 +90,8 @@ def told():
         lines = [
             HEADING,
             "",
-            "`...` differs from run to run. What no row shows, such as 503 and 504, has the same",
-            "form. Over gRPC, V2 says the same sentence with a status of its own.",
+            "`...` differs from run to run. Errors that no row shows, such as 503 and 504, have the",
+            "same form. Over gRPC, V2 sends the same sentence with a gRPC status.",
         ]
         with serving(registry, callers=folder / "callers", variants="tiny") as server:
             for name, (path, sent, nobody) in PROTOCOLS.items():
