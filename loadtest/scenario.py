@@ -61,7 +61,7 @@ class Scenario(BaseModel):
     model_config = _STRICT
 
     texts: Path | None = None
-    """A file of texts, one a line, relative to the scenario; without it texts made from the seed."""
+    """A file of texts, one a line, relative to the scenario; without it seeded texts."""
     rounds: int = Field(5, ge=1, le=1000)
     """Rounds; the report's intervals come from their differences."""
     warmup_s: float = Field(1.5, ge=0, le=3600)
