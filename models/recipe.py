@@ -4,19 +4,26 @@ It does not know how a stage does its work, nor which stages are already done.
 """
 
 import tomllib
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
+
+from models.recipe_sections import (
+    AdoptSection,
+    DataSection,
+    DistillSection,
+    EvaluateSection,
+    ExportSection,
+    PruneSection,
+    QuantizeSection,
+    Section,
+    SparsifySection,
+    TrainSection,
+)
 
 RECIPES = Path(__file__).parent / "recipes"
 
-Share = Annotated[float, Field(gt=0, lt=1)]
-KeptShare = Annotated[float, Field(gt=0, le=1)]
-Split = Literal["train", "validation", "calibration", "test"]
-ProblemType = Literal["single_label", "multi_label"]
-Scheme = Literal["int8-dynamic", "int8-static", "int8-openvino", "int4", "fp16"]
 Stage = Literal[
     "data",
     "train",
@@ -32,200 +39,12 @@ Stage = Literal[
 STAGES: tuple[Stage, ...] = get_args(Stage)
 _WEIGHTS: tuple[Stage, ...] = ("train", "adopt", "distill", "prune", "sparsify")
 
-Location = Annotated[str, Field(min_length=1)]
-"""A path, relative to the recipe's folder; `fetched:NAME`; or `hub:OWNER/NAME`.
-
-`NAME` is something that data/downloads.py provides; a data set may end in `#CONFIG` and `:SPLIT`.
-"""
-
 
 class RecipeError(Exception):
     """A recipe is wrong or asks for something impossible; the message names the remedy."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class DataSection(_Section):
-    """Where the labelled texts are, what their columns are called, and how they are split.
-
-    A location is a path relative to the recipe's folder, `fetched:NAME` for what ships with the
-    project, or `hub:OWNER/NAME` with an optional `#CONFIG` and `:SPLIT`. A number in the label
-    column that has no `bins` counts through `labels`, from 0, unless these are numbers themselves.
-    """
-
-    files: Annotated[tuple[Location, ...], Field(min_length=1)]
-    """Tables with labelled texts, split by a hash of the text or of the group."""
-    splits: dict[Literal["validation", "calibration", "test"], tuple[Location, ...]] = {}
-    """Splits that are read from tables of their own instead: split -> locations."""
-    unlabelled: tuple[Location, ...] = ()
-    """Texts without labels; students learn the teacher's answers to them."""
-    text: str = "text"
-    """Column of the text."""
-    label: str = "label"
-    """Column of the label: a name, a number, or with multi_label a list of names."""
-    group: str | None = None
-    """Column whose equal rows stay in one split, e.g. a customer."""
-    problem_type: ProblemType = "single_label"
-    """Whether a text has exactly one label, or any number of them."""
-    separator: str | None = None
-    """With multi_label: what stands between the names when the cell is one string."""
-    bins: dict[str, tuple[float, float]] | None = None
-    """For a numeric label column: label -> [from, to].
-
-    Where two touch, the edge belongs to the upper one; a row in no bin is a text without a label.
-    """
-    labels: tuple[str, ...] | None = None
-    """The labels in their order; by default that of the bins, else sorted."""
-    seed: str = "0"
-    """Salt of the hash that assigns a text to a split."""
-    validation_share: Share = 0.08
-    """Share of the texts for validation."""
-    calibration_share: Share = 0.08
-    """Share of the texts for calibration."""
-    test_share: Share = 0.16
-    """Share of the texts for the test."""
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> "DataSection":
-        everything = [*self.files, *(name for files in self.splits.values() for name in files)]
-        for name in (*everything, *self.unlabelled):
-            if (*everything, *self.unlabelled).count(name) > 1:
-                raise ValueError(f"{name} is named twice: a text may be in one split only")
-        if self.validation_share + self.calibration_share + self.test_share >= 1:
-            raise ValueError("the shares leave nothing to train on: make them smaller")
-        single = self.problem_type == "single_label"
-        if single and self.separator is not None:
-            raise ValueError('separator is for problem_type = "multi_label"')
-        if self.labels is not None and (len(set(self.labels)) < len(self.labels)):
-            raise ValueError("labels has a name twice: name each label once")
-        if self.labels is not None and len(self.labels) < 1 + single:
-            raise ValueError("labels has too few names to tell apart: name each label")
-        if self.bins is not None:
-            _check_bins(self.bins, single)
-        return self
-
-
-def _check_bins(bins: dict[str, tuple[float, float]], single: bool) -> None:
-    if not single or len(bins) < 2:
-        raise ValueError('bins: give two or more, with problem_type = "single_label"')
-    ordered = sorted(bins, key=lambda name: bins[name])
-    for name in ordered:
-        low, high = bins[name]
-        if not low < high:
-            raise ValueError(f"bins: {name} is [{low}, {high}]: write the smaller number first")
-    for lower, upper in pairwise(ordered):
-        if bins[lower][1] > bins[upper][0]:
-            raise ValueError(f"bins: {lower} and {upper} overlap: they may share an edge at most")
-
-
-class _Training(_Section):
-    seed: int = 0
-    """Seed of everything random in the training."""
-    epochs: Annotated[int, Field(gt=0)]
-    """Passes over the training texts."""
-    learning_rate: Annotated[float, Field(gt=0)]
-    """Peak learning rate."""
-    batch_texts: Annotated[int, Field(gt=0)] = 32
-    """Texts in a training batch."""
-
-
-class TrainSection(_Training):
-    """Fine-tuning of a base model, in full or through low-rank adapters that are merged after."""
-
-    base: Location
-    """The base model."""
-    max_length: Annotated[int, Field(ge=3, le=8192)]
-    """Longest input in tokens, special ones included; longer texts are refused or cut."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the target that is spread over all labels."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """`balanced` weighs rare labels more."""
-    lora_rank: Annotated[int, Field(gt=0)] | None = None
-    """Rank of low-rank adapters; without it all weights are trained."""
-
-
-class AdoptSection(_Section):
-    """A fine-tuned `*ForSequenceClassification` folder, used as the teacher as it is."""
-
-    folder: Location
-    """The classifier's folder."""
-    max_length: Annotated[int, Field(ge=3, le=8192)]
-    """Longest input in tokens, special ones included; longer texts are refused or cut."""
-
-
-class DistillSection(_Training):
-    """A student made of some of its teacher's layers, and perhaps fewer words and less width."""
-
-    layers: Annotated[tuple[int, ...], Field(min_length=1)]
-    """The teacher's layers that the student starts from, counted from 0."""
-    width: Annotated[int, Field(gt=0)] | None = None
-    """Width of the hidden states; without it the teacher's."""
-    intermediate: Annotated[int, Field(gt=0)] | None = None
-    """Width of the feed-forward layers; without it the teacher's."""
-    vocabulary_words: Annotated[int, Field(gt=0)] | None = None
-    """Maximum size of the trimmed vocabulary; without it nothing is trimmed."""
-    augmented_copies: Annotated[int, Field(ge=0)] = 0
-    """Altered copies of each text, answered by the teacher."""
-    temperature: Annotated[float, Field(gt=0)]
-    """Temperature of the teacher's probabilities that the student learns."""
-    hidden_weight: Annotated[float, Field(ge=0)]
-    """Weight of the loss that matches the teacher's layers."""
-    label_weight: Annotated[float, Field(ge=0)]
-    """Weight of the loss on the true labels."""
-
-
-class PruneSection(_Training):
-    """Heads, feed-forward units and layers of the parent removed, then trained to answer as it."""
-
-    keep_heads: KeptShare = 1.0
-    """Share of each layer's attention heads to keep."""
-    keep_intermediate: KeptShare = 1.0
-    """Share of each layer's feed-forward units to keep."""
-    keep_layers: KeptShare = 1.0
-    """Share of the layers to keep."""
-    temperature: Annotated[float, Field(gt=0)] = 2.0
-    """Temperature of the parent's probabilities that are learned."""
-
-
-class SparsifySection(_Training):
-    """The smallest weights of the parent set to zero, then trained to answer as it."""
-
-    sparsity: Share
-    """Share of the weights that become zero."""
-    temperature: Annotated[float, Field(gt=0)] = 2.0
-    """Temperature of the parent's probabilities that are learned."""
-
-
-class ExportSection(_Section):
-    """The ONNX graph and how closely it must follow torch."""
-
-    tolerance: Annotated[float, Field(gt=0)] = 1e-4
-    """Largest difference of a logit between the graph and torch."""
-
-
-class QuantizeSection(_Section):
-    """A smaller number format for the parent's weights, embeddings included.
-
-    When it costs more than `max_accuracy_drop` on validation, the most sensitive operators keep
-    the parent's format, as few as needed.
-    """
-
-    scheme: Scheme = "int8-dynamic"
-    """The number format."""
-    max_accuracy_drop: Annotated[float, Field(ge=0)]
-    """Largest loss of accuracy on the validation split, as a fraction."""
-
-
-class EvaluateSection(_Section):
-    """The floor: a variant below it is not published."""
-
-    min_accuracy: Annotated[float, Field(ge=0, le=1)]
-    """Lowest accuracy on the test split, as a fraction."""
-
-
-class Recipe(_Section):
+class Recipe(Section):
     """One variant: a teacher, a parent's weights changed, or a parent's graph quantized.
 
     A teacher has the sections data and train, or data and adopt, and no parent. Every other variant

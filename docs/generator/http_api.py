@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from fastapi import FastAPI
-from serving.protocols.admin import create_admin
-from serving.server.app import APIS
 
 from docs.generator.markdown import code, table
 from docs.generator.schema_tables import Tables
+from serving.protocols.admin import create_admin
+from serving.server.app import APIS
 from serving.settings import Settings
 
 NEED_NO_KEY = frozenset(

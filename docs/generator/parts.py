@@ -3,18 +3,18 @@
 from collections.abc import Callable, Mapping
 
 from prometheus_client.metrics import MetricWrapperBase
-from serving.access.api_keys import CallersFile
-from serving.bundles.bundle import Manifest
-from serving.bundles.cascade import Cascade
-from serving.bundles.traffic import Policy, Traffic
-from serving.observability.metrics import Metrics
 
 from docs.generator import command_lines, http_api
 from docs.generator.markdown import code, table
 from docs.generator.schema_tables import of_model
 from loadtest.scenario import Scenario
 from models.recipe import Recipe
+from serving.access.api_keys import CallersFile
+from serving.bundles.bundle import Manifest
+from serving.bundles.cascade import Cascade
+from serving.bundles.traffic import Policy, Traffic
 from serving.errors import served_errors
+from serving.observability.metrics import Metrics
 from serving.settings import settings_table
 
 

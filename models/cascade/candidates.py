@@ -14,7 +14,7 @@ from models.cascade.confidence_calibration import calibrated, scores
 from models.cascade.risk_control import p_value, passed
 from models.evaluation.predictions import predicted
 from models.evaluation.statistics import Flags, Floats, Indices, right
-from models.recipe import ProblemType
+from models.recipe_sections import ProblemType
 from serving.bundles.cascade import Isotonic, Target, Temperature
 
 _MOST_STAGES = 3

@@ -25,7 +25,8 @@ from models.data.labels import names_in
 from models.data.readers import read_rows
 from models.data.sources import Place
 from models.evaluation.statistics import Flags
-from models.recipe import DataSection, RecipeError, Split
+from models.recipe import RecipeError
+from models.recipe_sections import DataSection, Split
 from serving.bundles.bundle import file_sha256
 
 

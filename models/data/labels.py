@@ -6,7 +6,8 @@ It does not know which names the other rows have.
 import math
 from typing import Any
 
-from models.recipe import DataSection, RecipeError
+from models.recipe import RecipeError
+from models.recipe_sections import DataSection
 
 
 def names_in(cell: Any, section: DataSection, where: str) -> tuple[str, ...] | None:

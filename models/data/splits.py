@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import get_args
 
-from models.recipe import DataSection, RecipeError, Split
+from models.recipe import RecipeError
+from models.recipe_sections import DataSection, Split
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 _HASH_RANGE = 2**256

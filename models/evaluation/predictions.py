@@ -15,7 +15,7 @@ from scipy import special
 from tqdm import tqdm
 
 from models.evaluation.statistics import Flags, Floats
-from models.recipe import ProblemType
+from models.recipe_sections import ProblemType
 from serving.bundles.bundle import Bundle
 from serving.inference.engine import Engine, Resources
 from serving.inference.engine_selection import ENGINES, reference

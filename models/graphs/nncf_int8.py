@@ -13,7 +13,7 @@ import openvino
 
 from models.evaluation.predictions import predicted
 from models.evaluation.statistics import Flags, right
-from models.recipe import ProblemType
+from models.recipe_sections import ProblemType
 from serving.inference.signature import Feed
 
 Truth = tuple[Feed, Flags]

@@ -25,7 +25,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from transformers import PretrainedConfig
 
 from models.graphs.packing import PACKABLE, pack
-from models.recipe import Scheme
+from models.recipe_sections import Scheme
 from models.training.architecture import head_size, kept_heads
 from serving.inference.signature import Feed
 

@@ -22,7 +22,8 @@ from models.data.readers import read_rows
 from models.data.sources import Place, place
 from models.data.splits import SPLITS, Entry, divide, normalised
 from models.pipeline import Job
-from models.recipe import DataSection, RecipeError, Split
+from models.recipe import RecipeError
+from models.recipe_sections import DataSection, Split
 
 
 def run(job: Job) -> None:

@@ -15,7 +15,8 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from models.data.labelled import LabelSet, read_labels, read_split, read_unlabelled, targets
 from models.pipeline import Job
-from models.recipe import DistillSection, RecipeError
+from models.recipe import RecipeError
+from models.recipe_sections import DistillSection
 from models.training.architecture import (
     KNOWN,
     Axis,

@@ -26,7 +26,7 @@ from models.evaluation.statistics import (
 )
 from models.evaluation.temperature import fitted_temperature
 from models.pipeline import Job
-from models.recipe import Split
+from models.recipe_sections import Split
 from serving.bundles.bundle import file_sha256, read_bundle
 from serving.bundles.evaluation import Band, Evaluation
 

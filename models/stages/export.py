@@ -18,7 +18,8 @@ from models.data.labelled import read_labels, read_split
 from models.graphs.packing import PACKABLE, pack
 from models.graphs.trace import trace
 from models.pipeline import Job
-from models.recipe import ExportSection, RecipeError
+from models.recipe import RecipeError
+from models.recipe_sections import ExportSection
 from models.training.architecture import head_size, kept_heads, load_classifier
 from models.training.loop import padded
 from serving.bundles.bundle import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, Bundle, write_manifest

@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from models.pipeline import Job
-from models.recipe import PruneSection
+from models.recipe_sections import PruneSection
 from models.training.architecture import (
     Axis,
     check_known,

@@ -20,7 +20,8 @@ from models.graphs.quantizers import operators, quantised, split_attention
 from models.graphs.sensitivity import most_sensitive_first
 from models.graphs.trace import trace
 from models.pipeline import Job
-from models.recipe import QuantizeSection, RecipeError, Scheme
+from models.recipe import RecipeError
+from models.recipe_sections import QuantizeSection, Scheme
 from models.training.architecture import load_classifier
 from serving.bundles.bundle import (
     CONFIG_NAME,

@@ -13,7 +13,8 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from models.data.labelled import LabelSet, read_labels, read_split, targets
 from models.data.sources import Place, place
 from models.pipeline import Job
-from models.recipe import ProblemType, RecipeError
+from models.recipe import RecipeError
+from models.recipe_sections import ProblemType
 from models.training.loop import Pace, accuracy, fit, label_loss, use_all_cores
 from models.training.pretrained import check_length, copy_tokenizer
 from serving.bundles.bundle import TOKENIZER_NAME

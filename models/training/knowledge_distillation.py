@@ -15,7 +15,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from models.data.labelled import read_labels, read_split, read_unlabelled, targets
 from models.pipeline import Job
-from models.recipe import ProblemType, PruneSection, SparsifySection
+from models.recipe_sections import ProblemType, PruneSection, SparsifySection
 from models.training.loop import Ids, Pace, accuracy, fit, label_loss, padded, similar_lengths
 from serving.bundles.bundle import TOKENIZER_NAME
 from serving.inference.tokenizer import Tokenizer

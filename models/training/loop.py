@@ -17,7 +17,7 @@ from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from models.recipe import ProblemType
+from models.recipe_sections import ProblemType
 
 Ids = Sequence[int]
 Loss = Callable[[list[int], SequenceClassifierOutput], torch.Tensor]

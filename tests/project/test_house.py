@@ -52,7 +52,7 @@ PACKAGES = {
 # The modules at a program's root that packages may import.
 ROOT_MODULES = {
     "serving": {"settings", "errors", "logs"},
-    "models": {"recipe", "pipeline"},
+    "models": {"recipe", "recipe_sections", "pipeline"},
     "loadtest": {"scenario", "samples"},
 }
 # What a program may import of another.
