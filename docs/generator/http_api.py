@@ -20,6 +20,17 @@ NEED_NO_KEY = frozenset(
 )
 """Paths that answer without an API key; a test asks a server whether it is so."""
 
+# Objects of the registry's files, which have pages of their own.
+ELSEWHERE = {
+    "Cascade": "cascade.md",
+    "Estimate": "manifest.md#estimate",
+    "Evaluation": "manifest.md#evaluation",
+    "Paired": "manifest.md#paired",
+    "Policy": "policy.md",
+    "TensorInput": "manifest.md#tensorinput",
+    "VariantTraffic": "traffic.md#varianttraffic",
+}
+
 Document = Mapping[str, Any]
 
 
@@ -49,7 +60,7 @@ def endpoints() -> str:
 def native() -> str:
     """What `/v1/classify` takes, and the objects that `/v1` answers with."""
     found = document()
-    tables = Tables(found["components"]["schemas"], level=3)
+    tables = Tables(found["components"]["schemas"], level=3, elsewhere=ELSEWHERE)
     request = tables.described(_json(found["paths"]["/v1/classify"]["post"]["requestBody"]))
     answers = [
         _json(said["responses"]["200"])
@@ -66,7 +77,7 @@ def admin() -> str:
     operations = list(_operations(found))
     rows = [(code(f"{method.upper()} {path}"), _summary(said)) for path, method, said in operations]
     answers = [_json(said["responses"]["200"]) for _, _, said in operations]
-    objects = Tables(found["components"]["schemas"], level=3).inside(*answers)
+    objects = Tables(found["components"]["schemas"], level=3, elsewhere=ELSEWHERE).inside(*answers)
     return f"{table(('endpoint', 'what it does'), rows)}\n\n{objects}"
 
 

@@ -66,7 +66,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "native API": http_api.native,
     "admin API": http_api.admin,
     "manifest.json": lambda: of_model(Manifest),
-    "cascade.json": lambda: of_model(Cascade),
+    "cascade.json": lambda: of_model(Cascade, elsewhere=http_api.ELSEWHERE),
     "traffic.json": lambda: of_model(Traffic),
     "policy.json": lambda: of_model(Policy),
     "callers file": lambda: of_model(CallersFile),

@@ -34,7 +34,7 @@ def of_model(
     """The model's own table, then one for each object inside it, in order of appearance.
 
     `without` are fields of the model that the file does not hold; `heading` makes an object's
-    heading of its name; `elsewhere` has the page of each object that has its table there.
+    heading of its name; `elsewhere` has links to the objects that have their tables on another page.
     """
     schema = model.model_json_schema()
     for name in without:
@@ -106,7 +106,7 @@ class Tables:
         if "properties" not in target:
             return self._type(target)
         shown = self._heading(name)
-        return f"[{shown}]({self._elsewhere.get(name, '')}#{shown.strip('`[]').lower()})"
+        return f"[{shown}]({self._elsewhere.get(name, '#' + shown.strip('`[]').lower())})"
 
     def _container(self, schema: Schema) -> str:
         if "prefixItems" in schema:
