@@ -3,7 +3,7 @@
 import argparse
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from unittest import mock
 
 _WIDTH = 88
@@ -16,7 +16,7 @@ class _ParserFound(Exception):
 def of_program(program: str) -> str:
     """The help of `python -m PROGRAM` and of each of its subcommands."""
     with mock.patch.dict(os.environ, COLUMNS=str(_WIDTH)):
-        return "\n\n".join(_sections(parser_of(program), 3))
+        return "\n\n".join(_sections(parser_of(program)))
 
 
 def parser_of(program: str) -> argparse.ArgumentParser:
@@ -35,10 +35,16 @@ def parser_of(program: str) -> argparse.ArgumentParser:
     raise AssertionError(f"{program} has parsed no command line")
 
 
-def _sections(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
-    yield f"```text\n{parser.format_help().strip()}\n```"
-    for action in parser._actions:  # noqa: SLF001  argparse shows its subcommands nowhere else
+def subcommands(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    """The parsers of its subcommands, by name."""
+    for action in parser._actions:  # noqa: SLF001  argparse shows them nowhere else
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
-            for below in dict.fromkeys(action.choices.values()):
-                yield f"{'#' * level} `{below.prog}`"
-                yield from _sections(below, level)
+            return dict(action.choices)
+    return {}
+
+
+def _sections(parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield f"```text\n{parser.format_help().strip()}\n```"
+    for below in subcommands(parser).values():
+        yield f"### `{below.prog}`"
+        yield from _sections(below)

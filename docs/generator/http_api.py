@@ -52,7 +52,7 @@ def endpoints() -> str:
     """A table of every endpoint of every protocol."""
     rows = [
         (code(f"{method.upper()} {path}"), _summary(said), "no" if path in NEED_NO_KEY else "yes")
-        for path, method, said in _operations(document())
+        for path, method, said in operations(document())
     ]
     return table(("endpoint", "what it does", "needs a key"), rows)
 
@@ -64,7 +64,7 @@ def native() -> str:
     request = tables.described(_json(found["paths"]["/v1/classify"]["post"]["requestBody"]))
     answers = [
         _json(said["responses"]["200"])
-        for path, _, said in _operations(found)
+        for path, _, said in operations(found)
         if path.startswith("/v1/")
     ]
     objects = tables.inside(*answers, {"$ref": "#/$defs/Problem"})
@@ -74,9 +74,11 @@ def native() -> str:
 def admin() -> str:
     """The admin API: its endpoints and their objects."""
     found = admin_document()
-    operations = list(_operations(found))
-    rows = [(code(f"{method.upper()} {path}"), _summary(said)) for path, method, said in operations]
-    answers = [_json(said["responses"]["200"]) for _, _, said in operations]
+    rows = [
+        (code(f"{method.upper()} {path}"), _summary(said))
+        for path, method, said in operations(found)
+    ]
+    answers = [_json(said["responses"]["200"]) for _, _, said in operations(found)]
     objects = Tables(found["components"]["schemas"], level=3, elsewhere=ELSEWHERE).inside(*answers)
     return f"{table(('endpoint', 'what it does'), rows)}\n\n{objects}"
 
@@ -87,7 +89,8 @@ def _with_definitions(found: Document) -> Document:
     return cast("Document", json.loads(text))
 
 
-def _operations(found: Document) -> Iterator[tuple[str, str, Document]]:
+def operations(found: Document) -> Iterator[tuple[str, str, Document]]:
+    """Path, method and what is said of it, for every endpoint."""
     for path, methods in found["paths"].items():
         for method, said in methods.items():
             yield path, method, said

@@ -34,7 +34,7 @@ def of_model(
     """The model's own table, then one for each object inside it, in order of appearance.
 
     `without` are fields of the model that the file does not hold; `heading` makes an object's
-    heading of its name; `elsewhere` has links to the objects that have their tables on another page.
+    heading of its name; `elsewhere` has links to objects whose tables are on another page.
     """
     schema = model.model_json_schema()
     for name in without:

@@ -117,7 +117,7 @@ class ClassifyResponse(_Described):
     results: list[TextResult]
     """The answers, in the order of the request's texts."""
     usage: Usage
-    """What the request cost."""
+    """Texts and tokens of the whole request."""
 
 
 class VariantInfo(_Described):
