@@ -252,7 +252,7 @@ def _sentences(error: ValidationError) -> Iterator[str]:
             continue
         name = PREFIX + str(item["loc"][0]).upper()
         if item["type"] == "extra_forbidden":
-            yield f"{name} is not a setting: README.md lists them"
+            yield f"{name} is not a setting: docs/reference/settings.md lists them"
         else:
             got = "" if name.endswith("_KEY") else f" (got {item['input']!r})"
             yield f"{name}: {item['msg']}{got}"

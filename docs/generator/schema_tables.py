@@ -23,6 +23,14 @@ _BOUNDS = (
     ("maxItems", "at most {:,}"),
 )
 
+_PATTERNS = {
+    r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$": "1 to 63 of a-z, 0-9, `.` and `-`",
+    r"^[a-z0-9][a-z0-9-]{0,40}$": "1 to 41 of a-z, 0-9 and `-`",
+    r"^[0-9a-f]{16}$": "16 hex digits",
+    r"^[0-9a-f]{64}$": "64 hex digits",
+}
+"""Patterns in words; another one is shown as it is."""
+
 
 def of_model(
     model: type[BaseModel],
@@ -128,7 +136,7 @@ class Tables:
                 value = schema[key]
                 yield sentence.format(int(value) if value == int(value) else value)
         if "pattern" in schema:
-            yield code(schema["pattern"])
+            yield _PATTERNS.get(schema["pattern"], code(schema["pattern"]))
         items = [schema["items"]] if "items" in schema else schema.get("prefixItems", [])
         for each in (*_alternatives(schema), *items):
             yield from self._limits(each)
