@@ -26,7 +26,7 @@ from loadtest.samples import Phase
 from loadtest.scenario import SCENARIOS, read_scenario
 from loadtest.sizing.autoscaling import TRACES, Setting, play, read_trace, signals
 from loadtest.sizing.autoscaling_plot import picture, scaling_in_words
-from loadtest.sizing.recommend import Wish, in_words, recommend, write_values
+from loadtest.sizing.recommend import Wish, deploy_command, in_words, recommend, write_values
 from loadtest.sizing.verify import check
 
 REPORTS = Path("reports")
@@ -128,7 +128,7 @@ def _recommend(options: argparse.Namespace, command: str) -> int:
         return 1
     (folder / "recommendation.json").write_text(json.dumps(asdict(found), indent=2) + "\n")
     write_values(found, report["machine"]["cores"], command, options.values)
-    print(f"Next: helm upgrade --install sizewise helm -f {options.values}")
+    print(f"Next: {deploy_command(options.values)}")
     if options.check:
         print(f"Checking: one replica at {found.choice.rate_rps:.1f} requests/s ...", flush=True)
         checked = check(folder, report, found.choice)

@@ -254,6 +254,11 @@ autoscaling:
     )
 
 
+def deploy_command(values: Path) -> str:
+    """The command that deploys the values and keeps what the release has set besides."""
+    return f"helm upgrade sizewise ./helm --reset-then-reuse-values -f {values}"
+
+
 def _variant_lines(chosen: Choice) -> str:
     served = f"variants: [{', '.join(chosen.stages)}]"
     if len(chosen.stages) == 1:

@@ -2,6 +2,7 @@
 
 import html
 import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from mkdocs.exceptions import PluginError
 from docs.generator import command_lines, http_api
 from docs.generator.hook import on_page_markdown
 from docs.generator.parts import PARTS
+from loadtest.sizing.recommend import deploy_command
 from serving.errors import served_errors
 from serving.observability.metrics import Metrics
 from serving.settings import PREFIX, Settings
@@ -196,7 +198,11 @@ def test_every_value_that_operations_names_is_one_of_the_chart():
 
 def test_no_upgrade_drops_what_was_set_before():
     """`helm upgrade -f` alone sets everything else back to the chart's defaults."""
-    sources = [*PAGES.items(), ("NOTES.txt", (ROOT / "helm/templates/NOTES.txt").read_text())]
+    sources = [
+        *PAGES.items(),
+        ("NOTES.txt", (ROOT / "helm/templates/NOTES.txt").read_text()),
+        ("python -m loadtest recommend", deploy_command(Path("values.recommended.yaml"))),
+    ]
     upgrades = [
         (name, command)
         for name, text in sources
