@@ -1,14 +1,19 @@
-"""The MkDocs hook: fills in generated parts and lists the folders that grow by a file a time."""
+"""The MkDocs hook: fills in generated parts, draws the imports, lists folders of dated pages."""
 
 import re
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
 
 from docs.generator.parts import PARTS
 
+IMPORTS = "development/imports.svg"
 _MARKER = re.compile(r"^<!-- generated: (.+?) -->$", re.MULTILINE)
 
 
@@ -17,6 +22,20 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     if config.nav is not None:
         config.nav = _with_pages(config.nav, Path(config.docs_dir))
     return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Draw the packages and the imports between them. Raises PluginError when there is a circle."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "imports.svg"
+        drawn = subprocess.run(  # noqa: S603  this Python, a fixed module
+            [sys.executable, "-m", "tests.project.draw_imports", str(path)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if drawn.returncode:
+            raise PluginError(f"{IMPORTS} cannot be drawn: {drawn.stdout}{drawn.stderr}")
+        files.append(File.generated(config, IMPORTS, content=path.read_bytes()))
+    return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
