@@ -47,6 +47,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             raise PluginError(f"{page.file.src_uri}: no part {marker[1]!r}: use one of {known}")
         return PARTS[marker[1]]()
 
+    if page.file.src_uri.startswith("development/"):
+        # A search finds what a user needs before why it became so.
+        page.meta.setdefault("search", {"boost": 0.5})
     return _MARKER.sub(part, markdown)
 
 
