@@ -122,7 +122,7 @@ class Cascade(Frozen):
     family: Name
     """The family's name."""
     stages: Annotated[list[Stage], Field(min_length=2)]
-    """The variants, in the order in which they are asked."""
+    """The variants, in the order in which they answer."""
     reference: Reference
     """The variant that the loss is measured against."""
     target: Target
@@ -136,13 +136,13 @@ class Cascade(Frozen):
     disagreement: Estimate
     """Share of the calibration texts with another answer than the reference's."""
     escalation: Estimate
-    """Share of the calibration texts that the first stage passes on."""
+    """Share of the calibration texts that the first stage escalates."""
     versus: Paired | None = None
     """The cascade against the reference, on the test split."""
     expected: Expected
     """What it costs."""
     batch_texts: Annotated[int, Field(ge=1)]
-    """Texts in a batch when the variants were asked."""
+    """Texts in a batch when the variants were measured."""
     ordered_sha256: Sha256
     """Hash of the texts that put the candidates in order."""
     tested_sha256: Sha256
