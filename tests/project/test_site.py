@@ -2,6 +2,7 @@
 
 import html
 import re
+import shlex
 from pathlib import Path
 
 import httpx
@@ -150,6 +151,45 @@ def test_every_program_and_subcommand_has_its_help(site):
         assert f"usage: python -m {program} " in text
         for name in command_lines.subcommands(command_lines.parser_of(program)):
             assert f"usage: python -m {program} {name} " in text
+
+
+def unknown_words(program, words):
+    """The subcommand or the flags of a command line that its program does not have."""
+    parser = command_lines.parser_of(program)
+    below = command_lines.subcommands(parser)
+    name = next((word for word in words if not word.startswith("-")), None)
+    if name and name.upper() != name and below:
+        if name not in below:
+            return [name]
+        parser = below[name]
+    known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", parser.format_help()))
+    flags = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
+    return [flag for flag in flags if flag not in known]
+
+
+def test_every_command_line_on_a_page_has_only_flags_that_there_are():
+    commands = [
+        (path, program, shlex.split(rest.replace("\\\n", ""), comments=True))
+        for path, text in OURS.items()
+        for block in re.findall(
+            r"^```(?!json|toml|yaml)\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL
+        )
+        for program, rest in re.findall(
+            r"^(?:\w+=\S+ )*python -m (serving|models|loadtest)\b((?:.*\\\n)*.*)$",
+            block,
+            re.MULTILINE,
+        )
+    ]
+
+    assert len(commands) > 2
+    for path, program, words in commands:
+        assert unknown_words(program, words) == [], f"{path}: python -m {program} {words}"
+
+
+def test_a_wrong_flag_or_subcommand_is_seen():
+    assert unknown_words("models", ["cascade", "FAMILY", "--max-los", "0.1"]) == ["--max-los"]
+    assert unknown_words("loadtest", ["recomend", "--rps", "2"]) == ["recomend"]
+    assert unknown_words("loadtest", ["recommend", "--rps=2", "--check"]) == []
 
 
 def test_endpoints_need_a_key_where_the_table_says_so(tiny_registry):
