@@ -45,7 +45,7 @@ def document() -> Document:
 def admin_document() -> Document:
     """The admin API's."""
     nothing = cast("Any", None)  # a document says what the endpoints take, and asks nobody
-    return _with_definitions(create_admin(Settings(), nothing, nothing).openapi())
+    return _with_definitions(create_admin(Settings(), nothing, nothing).api.openapi())
 
 
 def endpoints() -> str:
