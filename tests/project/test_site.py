@@ -217,6 +217,19 @@ def test_every_metric_that_a_page_names_is_one():
             assert plain in known | {"sizewise_queue_seconds"}, f"{path} names {name}"
 
 
+def test_what_operations_quotes_from_the_server_is_what_it_says():
+    sources = "".join(path.read_text() for path in (ROOT / "serving").rglob("*.py"))
+    refused = PAGES["operations/alerts/SizewiseBundleRefused.md"]
+    _, _, events = PAGES["operations/logs-and-traces.md"].partition("Other events to know: ")
+    events = events.partition("\n\n")[0]
+
+    for phrase in re.findall(r'"([a-z ]+)"', refused):
+        assert phrase in sources
+    for event in re.findall(r"`(\w+)`", events):
+        assert re.search(rf'(log|error|exception)\(\s*"{event}"', sources), event
+    assert events
+
+
 def test_every_value_that_operations_names_is_one_of_the_chart():
     named = {
         (path, name)
