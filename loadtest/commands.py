@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from loadtest.analysis.compare import compare
-from loadtest.analysis.replica_curve import Targets, measured, targets
+from loadtest.analysis.replica_curve import ScalingTargets, replica_curve, scaling_targets
 from loadtest.measure.run import run
 from loadtest.measure.server import LoadTestError
 from loadtest.measure.subprocesses import exit_on_sigterm
@@ -21,10 +21,10 @@ from loadtest.report.build import read_report, rebuild
 from loadtest.report.markdown import table
 from loadtest.samples import Phase
 from loadtest.scenario import read_scenario
-from loadtest.sizing.autoscaling import TRACES, Setting, play, read_trace, signals
-from loadtest.sizing.autoscaling_plot import picture, scaling_in_words
-from loadtest.sizing.recommend import Wish, in_words, recommend, write_values
-from loadtest.sizing.verify import check
+from loadtest.sizing.autoscaling import TRACES, SimulationConfig, simulate, read_trace, scaling_signals
+from loadtest.sizing.autoscaling_plot import autoscaling_plot, autoscaling_table
+from loadtest.sizing.recommend import Requirements, recommendation_text, recommend, write_values
+from loadtest.sizing.verify import verify
 
 _TRACE = TRACES / "flash-crowd.csv"
 _LOCUSTFILE = Path(__file__).parent / "measure" / "locustfile.py"
@@ -91,7 +91,7 @@ def _compare(options: argparse.Namespace, _command: str) -> int:
 def _recommend(options: argparse.Namespace, command: str) -> int:
     folder = options.folder or _newest(options)
     report = read_report(folder)
-    wish = Wish(
+    wish = Requirements(
         options.slo_p99_ms,
         options.min_accuracy,
         options.rps,
@@ -100,7 +100,7 @@ def _recommend(options: argparse.Namespace, command: str) -> int:
     )
     found = recommend(report, wish)
     print(f"From {folder}, one replica being {report['machine']['cores']} cores of this machine.")
-    print(in_words(found))
+    print(recommendation_text(found))
     if found.choice is None:
         return 1
     (folder / "recommendation.json").write_text(json.dumps(asdict(found), indent=2) + "\n")
@@ -110,7 +110,7 @@ def _recommend(options: argparse.Namespace, command: str) -> int:
         _check_locust()
         exit_on_sigterm()
         print(f"Checking: one replica at {found.choice.rate_rps:.1f} requests/s ...", flush=True)
-        checked = check(folder, report, found.choice)
+        checked = verify(folder, report, found.choice)
         print(checked.in_words())
         return 0 if checked.holds else 1
     return 0
@@ -123,13 +123,13 @@ def _simulate_scaling(options: argparse.Namespace, _command: str) -> int:
         there = ", ".join(each["variant"] for each in report["variants"])
         raise LoadTestError(f"{options.folder} has no variant {options.variant}; there is {there}")
     slo_ms = options.slo_p99_ms or report["scenario"]["slo_p99_ms"]
-    curve, found = measured(variant), targets(variant, slo_ms, options.headroom)
+    curve, found = replica_curve(variant), scaling_targets(variant, slo_ms, options.headroom)
     if curve is None or found is None:
         raise LoadTestError(
             f"{options.variant} has no curve within a p99 of {slo_ms:g} ms: measure a closed load "
             "and open ones, or allow more"
         )
-    found = Targets(
+    found = ScalingTargets(
         found.rate_rps,
         options.target_queue_seconds or found.queue_s,
         options.target_requests_in_flight or found.in_flight,
@@ -137,7 +137,7 @@ def _simulate_scaling(options: argparse.Namespace, _command: str) -> int:
     rates = read_trace(options.trace or _TRACE, options.peak_rps)
     smallest, largest = options.min_replicas, options.max_replicas
     ready_s = variant["ready_s"]["value"] if variant["ready_s"] else 0.0
-    setting = Setting(
+    setting = SimulationConfig(
         curve=curve,
         slo_s=slo_ms / 1e3,
         smallest=smallest,
@@ -145,12 +145,12 @@ def _simulate_scaling(options: argparse.Namespace, _command: str) -> int:
         first=min(largest, max(smallest, math.ceil(rates[0] / found.rate_rps))),
         start_s=options.schedule_s + ready_s,
     )
-    compared = signals(found, curve, options.target_cpu)
-    played = {name: play(rates, setting, signal) for name, signal in compared.items()}
-    print(scaling_in_words(options.variant, setting, found, compared, played))
+    compared = scaling_signals(found, curve, options.target_cpu)
+    played = {name: simulate(rates, setting, signal) for name, signal in compared.items()}
+    print(autoscaling_table(options.variant, setting, found, compared, played))
     path = options.folder / f"scaling.{options.variant}.png"
     title = f"{options.variant}: which signal to scale on"
-    picture(title, dict(islice(played.items(), 2)), slo_ms, found.rate_rps, largest).savefig(
+    autoscaling_plot(title, dict(islice(played.items(), 2)), slo_ms, found.rate_rps, largest).savefig(
         path, dpi=120
     )
     print(f"Next: open {path}, and scale on {next(iter(compared))}:")

@@ -23,7 +23,7 @@ _PACKAGES = (
 )
 
 
-def machine() -> dict[str, object]:
+def environment() -> dict[str, object]:
     """The processor, the cores this process may use, and the installed versions."""
     return {
         "cpu": _cpu_model(),

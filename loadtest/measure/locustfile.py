@@ -22,7 +22,7 @@ from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 from numpy.typing import NDArray
 
-from loadtest.analysis.cascade_choices import AUTO, BROWNOUT, asked
+from loadtest.analysis.cascade_choices import AUTO, BROWNOUT, request_fields
 from loadtest.measure.workload import (
     constant_arrivals_s,
     poisson_arrivals_s,
@@ -31,7 +31,7 @@ from loadtest.measure.workload import (
     seeded_texts,
     texts_from,
 )
-from loadtest.samples import NO_ANSWER, Client, Phase, Row, server_timing_ms, write_samples
+from loadtest.samples import NO_ANSWER, ClientLoad, Phase, RequestSample, server_timing_ms, write_samples
 
 DISTINCT_TEXTS = 500
 ANSWER_TIMEOUT_S = 30.0
@@ -57,7 +57,7 @@ class Recording:
         self.phase = phase
         self.bodies: Iterator[str] = cycle(_bodies(phase, texts))
         self.arrivals_s = arrivals_s(phase)[share::shares] if phase.kind == "open" else None
-        self.rows: list[Row] = []
+        self.rows: list[RequestSample] = []
         self.users_left = -(-(phase.users - share) // shares)
         self._lags_s = [0.0]
         self._origin_s = time.perf_counter()
@@ -80,11 +80,11 @@ class Recording:
             return []
         return [each["variant"] for each in json.loads(answer)["results"] if each["degraded"]]
 
-    def client(self) -> Client:
+    def client(self) -> ClientLoad:
         """How busy this client has been so far."""
         cpu_s = time.process_time() - self._origin_cpu_s
         lag_s = float(np.quantile(self._lags_s, 0.99))
-        return Client(loop_lag_p99_s=lag_s, cpu_share=cpu_s / self.now_s())
+        return ClientLoad(loop_lag_p99_s=lag_s, cpu_share=cpu_s / self.now_s())
 
 
 def arrivals_s(phase: Phase) -> NDArray[np.float64]:
@@ -100,7 +100,7 @@ def arrivals_s(phase: Phase) -> NDArray[np.float64]:
 
 def _bodies(phase: Phase, texts: list[str]) -> list[str]:
     # A long text shall cost, not fail.
-    request: dict[str, Any] = {"model": phase.model, "truncate": True} | asked(phase.variant)
+    request: dict[str, Any] = {"model": phase.model, "truncate": True} | request_fields(phase.variant)
     if phase.deadline_ms is not None:
         request["deadline_ms"] = phase.deadline_ms
     size, turn = phase.texts_per_request, cycle(texts)
@@ -136,7 +136,7 @@ class ClassifyUser(FastHttpUser):
             end_s = recording.now_s()
             degraded = recording.degraded(status, answer)
             recording.rows.append(
-                Row(intended_s, start_s, end_s, status, len(answer), server_ms, degraded)
+                RequestSample(intended_s, start_s, end_s, status, len(answer), server_ms, degraded)
             )
 
     def on_stop(self) -> None:

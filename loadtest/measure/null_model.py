@@ -15,10 +15,10 @@ from onnx import TensorProto, helper
 
 from loadtest.measure.server import LoadTestError
 
-FLOOR = ("floor", "no-inference")
+NULL_MODEL = ("floor", "no-inference")
 
 
-def write_floor(bundle: Path, registry: Path) -> None:
+def publish_null_model(bundle: Path, registry: Path) -> None:
     """Publishes into `registry` a bundle with another one's tokenizer whose logits are all zero.
 
     Raises LoadTestError when that bundle has no tokenizer or the import fails.
@@ -32,7 +32,7 @@ def write_floor(bundle: Path, registry: Path) -> None:
         except (OSError, ValueError, KeyError) as error:
             raise LoadTestError(f"{bundle} is no bundle: {error!r}") from error
         onnx.save(_graph(labels), folder / "model.onnx")
-        model, variant = FLOOR
+        model, variant = NULL_MODEL
         command = [
             sys.executable, "-m", "models", "import", str(folder),
             "--family", model, "--variant", variant, "--registry", str(registry),

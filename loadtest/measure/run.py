@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from loadtest.analysis.cascade_choices import asked, choices
+from loadtest.analysis.cascade_choices import request_fields, choices
 from loadtest.analysis.summary import summarise
-from loadtest.measure.environment import machine
-from loadtest.measure.null_model import FLOOR, write_floor
-from loadtest.measure.server import LoadTestError, Server, ask, served
-from loadtest.measure.subprocesses import child, last_words
+from loadtest.measure.environment import environment
+from loadtest.measure.null_model import NULL_MODEL, publish_null_model
+from loadtest.measure.server import LoadTestError, Server, request_json, running_server
+from loadtest.measure.subprocesses import python_subprocess, last_lines
 from loadtest.progress import progress
 from loadtest.samples import Phase, Samples, read_samples
 from loadtest.scenario import Load, Scenario
@@ -31,7 +31,7 @@ _CASCADE_FILES = ("cascade.json", "policy.json")
 
 
 @dataclass(frozen=True)
-class Target:
+class Choice:
     """One choice of a family: a variant alone, or a cascade of several `stages`."""
 
     model: str
@@ -54,19 +54,19 @@ class Run:
     registry: Path | None
     url: str | None
     about: dict[str, Any]
-    saturated_rps: dict[Target, float] = field(default_factory=dict)
+    saturated_rps: dict[Choice, float] = field(default_factory=dict)
 
     def keep(self) -> None:
         """Writes run.json, so that a run that breaks off has its report too."""
         (self.folder / "run.json").write_text(json.dumps(self.about, indent=2) + "\n")
 
-    def server(self, target: Target) -> AbstractContextManager[Server]:
+    def server(self, target: Choice) -> AbstractContextManager[Server]:
         """The server that was given, or one of its own for this choice alone."""
         if self.url is not None:
             return nullcontext(Server(self.url))
         settings = {"SIZEWISE_BROWNOUT_MS": str(target.brownout_ms)} if target.brownout_ms else {}
         log = self.folder / "logs" / f"server-{target.name}.log"
-        return served(self.folder / "registries" / target.name, log, settings)
+        return running_server(self.folder / "registries" / target.name, log, settings)
 
 
 def run(
@@ -90,14 +90,14 @@ def run(
     folder = out / started.strftime("%Y%m%dT%H%M%SZ")
     folder.mkdir(parents=True)
     print(f"Raw times go to {folder}; should the run break off: python -m loadtest report {folder}")
-    first = served(registry, folder / "logs" / "server.log") if registry else nullcontext(None)
+    first = running_server(registry, folder / "logs" / "server.log") if registry else nullcontext(None)
     with first as server:
-        listed = ask(f"{server.url if server else url}/v1/models")["models"]
+        listed = request_json(f"{server.url if server else url}/v1/models")["models"]
     about = {
         "schema_version": SCHEMA_VERSION,
         "started_utc": started.isoformat(timespec="seconds"),
         "command": command,
-        "machine": machine(),
+        "machine": environment(),
         "url": url,
         "scenario": scenario.model_dump(mode="json"),
         "models": listed,
@@ -109,19 +109,19 @@ def run(
     targets = list(_targets(listed, brownout_ms, wanted))
     if registry is not None:
         _lay_out(this, targets)
-        targets += [Target(*FLOOR, stages=FLOOR[1:])] if scenario.floor else []
+        targets += [Choice(*NULL_MODEL, stages=NULL_MODEL[1:])] if scenario.floor else []
     _rounds(this, targets)
     return folder
 
 
 def _targets(
     models: list[dict[str, Any]], brownout_ms: int | None, wanted: list[str] | None
-) -> Iterator[Target]:
+) -> Iterator[Choice]:
     """Every choice that was asked for; all of them by default."""
     ready = []
     for model in models:
         for each in choices(model, brownout_ms):
-            target = Target(
+            target = Choice(
                 model["model"], each["variant"], tuple(each["stages"]), each["brownout_ms"]
             )
             if each["state"] == "ready":
@@ -137,7 +137,7 @@ def _targets(
     yield from (target for target in ready if not wanted or target.variant in wanted)
 
 
-def _lay_out(this: Run, targets: list[Target]) -> None:
+def _lay_out(this: Run, targets: list[Choice]) -> None:
     """A registry of its own for every choice, so that each is measured alone, and the floor's."""
     assert this.registry is not None, "without a registry there is nothing to lay out"
     registries = this.folder / "registries"
@@ -150,10 +150,10 @@ def _lay_out(this: Run, targets: list[Target]) -> None:
                 (family / name).symlink_to((source / name).resolve())
     if this.scenario.floor:
         first = targets[0]
-        write_floor(this.registry / first.model / first.stages[0], registries / ".".join(FLOOR))
+        publish_null_model(this.registry / first.model / first.stages[0], registries / ".".join(NULL_MODEL))
 
 
-def _rounds(this: Run, targets: list[Target]) -> None:
+def _rounds(this: Run, targets: list[Choice]) -> None:
     """Every round begins with another choice, so that a drift of the machine hits all alike."""
     loads = this.scenario.loads
     total = this.scenario.rounds * len(targets) * len(loads)
@@ -179,20 +179,20 @@ def _rounds(this: Run, targets: list[Target]) -> None:
                     this.keep()
 
 
-def _check_who_answers(url: str, target: Target) -> None:
-    request = {"texts": ["Good."], "model": target.model} | asked(target.variant)
-    answering = ask(f"{url}/v1/classify", request)["results"][0]["variant"]
+def _check_who_answers(url: str, target: Choice) -> None:
+    request = {"texts": ["Good."], "model": target.model} | request_fields(target.variant)
+    answering = request_json(f"{url}/v1/classify", request)["results"][0]["variant"]
     if answering not in target.stages:
         raise LoadTestError(
             f"{target.variant} was asked and {answering} answered: this is a server's bug"
         )
     if len(target.stages) > 1:
-        models = ask(f"{url}/v1/models")["models"]
+        models = request_json(f"{url}/v1/models")["models"]
         if not any(each["model"] == target.model and each["cascade"] for each in models):
             raise LoadTestError(f"{target.model}'s cascade is refused: see the server's log")
 
 
-def _measure(this: Run, target: Target, load: Load, number: int, url: str) -> None:
+def _measure(this: Run, target: Choice, load: Load, number: int, url: str) -> None:
     """One phase. The first closed load of the first round sets the rates that are shares."""
     scenario = this.scenario
     phase = Phase(
@@ -229,7 +229,7 @@ def run_phase(phase: Phase, url: str, folder: Path, scenario: Scenario) -> Sampl
     Raises LoadTestError when Locust fails or does not end in time.
     """
     log = folder / "logs" / f"locust-{phase.name}.log"
-    with child(_locust_arguments(phase, url, folder, scenario), log) as locust:
+    with python_subprocess(_locust_arguments(phase, url, folder, scenario), log) as locust:
         try:
             status = locust.wait(phase.total_s + END_BOUND_S)
         except subprocess.TimeoutExpired as error:

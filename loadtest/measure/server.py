@@ -16,7 +16,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from loadtest.measure.subprocesses import child, last_words
+from loadtest.measure.subprocesses import child, last_lines
 
 READY_BOUND_S = 180.0
 _POLL_S = 0.05
@@ -46,7 +46,7 @@ class Server:
 
 
 @contextmanager
-def served(
+def running_server(
     registry: Path, log: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
     """Starts `python -m serving` on a registry, waits until it is ready, stops it at the end.
@@ -69,7 +69,7 @@ def served(
         yield Server(url, time.monotonic() - started_s, process.pid)
 
 
-def ask(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def request_json(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """The JSON answer to a GET, or to a POST when there is a body.
 
     Raises LoadTestError with what the server said when it is not 200.

@@ -15,7 +15,7 @@ STOP_BOUND_S = 45.0
 
 
 @contextmanager
-def child(
+def python_subprocess(
     arguments: list[str], log: Path, environment: Mapping[str, str] = os.environ
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Runs Python with these arguments; its output is added to `log`.
@@ -39,7 +39,7 @@ def child(
                 _stop(process)
 
 
-def last_words(log: Path) -> str:
+def last_lines(log: Path) -> str:
     """The last three lines of a log, on one line."""
     return " / ".join(log.read_text(errors="replace").splitlines()[-3:])
 

@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from loadtest.analysis.capacity import Point, capacity
+from loadtest.analysis.capacity import LoadPoint, capacity
 from loadtest.analysis.cascade_choices import SPLIT, choices, degraded_accuracy
-from loadtest.analysis.frontier import Candidate, pareto
-from loadtest.analysis.power_law import fit_law
+from loadtest.analysis.frontier import ParetoPoint, pareto
+from loadtest.analysis.power_law import fit_power_law
 from loadtest.analysis.statistics import mean_of_rates
 from loadtest.analysis.summary import LoadSummary, combine
-from loadtest.measure.null_model import FLOOR
+from loadtest.measure.null_model import NULL_MODEL
 from loadtest.measure.run import SCHEMA_VERSION, sample_files
 from loadtest.measure.server import LoadTestError
-from loadtest.report.html_page import page
+from loadtest.report.html_page import html_page
 from loadtest.report.markdown import markdown
-from loadtest.report.plots import pictures
+from loadtest.report.plots import plots
 from loadtest.samples import read_samples
 from loadtest.scenario import Scenario
 
@@ -41,12 +41,12 @@ def rebuild(folder: Path) -> str:
     """
     report = build(folder)
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    drawn = pictures(report)
+    drawn = plots(report)
     for name, figure in drawn.items():
         figure.savefig(folder / f"{name}.png", dpi=120)
     text = markdown(report)
     (folder / "report.md").write_text(text)
-    (folder / "report.html").write_text(page(report, drawn))
+    (folder / "report.html").write_text(html_page(report, drawn))
     return text
 
 
@@ -91,7 +91,7 @@ def build(folder: Path) -> dict[str, Any]:
         best = _frontier(family, reference)
         for variant in family:
             variant["on_frontier"] = variant["variant"] in best
-    floor = dict(zip(("model", "variant"), FLOOR, strict=True))
+    floor = dict(zip(("model", "variant"), NULL_MODEL, strict=True))
     return about | {
         "schema_version": REPORT_VERSION,
         "reference_load": reference,
@@ -127,7 +127,7 @@ def _variant(
         load["accuracy"] = _accuracy(model, listed, load)
     opened = [load for load in loads.values() if _is_on_curve(load)]
     points = [
-        Point(load["offered_rps"]["value"], load["latency_ms"]["p99"]["value"]) for load in opened
+        LoadPoint(load["offered_rps"]["value"], load["latency_ms"]["p99"]["value"]) for load in opened
     ]
     within = capacity(points, scenario.slo_p99_ms)
     ready = mean_of_rates(ready_s)
@@ -193,7 +193,7 @@ def _reference(scenario: Scenario) -> str | None:
 def _frontier(variants: list[dict[str, Any]], reference: str | None) -> list[str]:
     """Names of one family's variants that no other beats in accuracy, p99 and bytes."""
     candidates = [
-        Candidate(
+        ParetoPoint(
             name=variant["variant"],
             accuracy=variant["accuracy"]["value"],
             latency_ms=load["latency_ms"]["p99"]["value"],
@@ -226,7 +226,7 @@ def _laws(variants: list[dict[str, Any]], reference: str | None) -> Iterator[tup
                     if precision in (None, variant["precision"])
                 ]
                 known = [(bytes_, ms) for bytes_, ms in chosen if ms]
-                law = fit_law([each for each, _ in known], [ms for _, ms in known])
+                law = fit_power_law([each for each, _ in known], [ms for _, ms in known])
                 if law:
                     yield law, {"time": time, "size": size, "precision": precision or "all"}
 

@@ -45,7 +45,7 @@ _SVG_HEAD = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 _SVG_SIZE = re.compile(r'(<svg[^>]*?) width="[^"]*"| height="[^"]*pt"')
 
 
-def page(report: dict[str, Any], drawn: dict[str, Figure]) -> str:
+def html_page(report: dict[str, Any], drawn: dict[str, Figure]) -> str:
     """The whole report.html, pictures included."""
     machine = report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())

@@ -5,7 +5,7 @@ It does not know raw times or files: it shows what the report holds.
 
 from typing import Any
 
-from loadtest.analysis.cascade_choices import made_of
+from loadtest.analysis.cascade_choices import cascade_description
 
 STEPS = ("tokenize", "queue", "engine", "rest")
 CASCADES = """A cascade is no single variant: its parameters and bytes are those of all its stages,
@@ -173,7 +173,7 @@ def refused(report: dict[str, Any]) -> str:
 
 
 def _made_of(variant: dict[str, Any]) -> str:
-    return made_of(variant["stages"], variant["brownout_ms"])
+    return cascade_description(variant["stages"], variant["brownout_ms"])
 
 
 def name_of(variant: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from loadtest.analysis.power_law import Law
+from loadtest.analysis.power_law import PowerLaw
 from loadtest.analysis.statistics import Estimate
 from loadtest.report.markdown import STEPS
 
@@ -19,7 +19,7 @@ _LAW_TIME = "engine, ms"
 _SINGLE, _CASCADE = "o", "D"
 
 
-def pictures(report: dict[str, Any]) -> dict[str, Figure]:
+def plots(report: dict[str, Any]) -> dict[str, Figure]:
     """Each picture by its name; those without data are left out."""
     drawn = {
         "frontier": _frontier(report),
@@ -172,9 +172,9 @@ def _split(report: dict[str, Any]) -> Figure | None:
     return figure
 
 
-def _law(law: dict[str, Any]) -> Law:
+def _law(law: dict[str, Any]) -> PowerLaw:
     estimates = {name: Estimate(**law[name]) for name in ("t0", "c", "beta")}
-    return Law(law["points"], law["unit"], **estimates, scatter=law["scatter"], doubts=[])
+    return PowerLaw(law["points"], law["unit"], **estimates, scatter=law["scatter"], doubts=[])
 
 
 def _in_words(law: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.analysis.replica_curve import Curve, Targets
+from loadtest.analysis.replica_curve import ReplicaCurve, ScalingTargets
 from loadtest.sizing.hpa import SYNC_S, Autoscaler, Behaviour, proposal
 
 TRACES = Path(__file__).parents[1] / "traces"
@@ -26,10 +26,10 @@ MOST_REQUESTS, DEADLINE_S = 1024, 10.0
 
 
 @dataclass(frozen=True)
-class Setting:
+class SimulationConfig:
     """What is the same whichever signal scales."""
 
-    curve: Curve
+    curve: ReplicaCurve
     slo_s: float
     smallest: int
     largest: int
@@ -49,7 +49,7 @@ class Cohort:
 
 
 @dataclass(frozen=True)
-class Second:
+class SimulatedSecond:
     """One second of the simulation; requests are of all replicas together."""
 
     offered: float
@@ -63,13 +63,13 @@ class Second:
 
 
 @dataclass(frozen=True)
-class Played:
+class Simulation:
     """A trace to its end; `backlog` is what still waited then."""
 
-    seconds: list[Second]
+    seconds: list[SimulatedSecond]
     backlog: float
 
-    def total(self, of: Callable[[Second], float]) -> float:
+    def total(self, of: Callable[[SimulatedSecond], float]) -> float:
         """A figure summed over the seconds."""
         return math.fsum(of(second) for second in self.seconds)
 
@@ -105,7 +105,7 @@ METRICS: dict[str, Callable[[Sequence[dict[str, float]]], float]] = {
 saturated rate; a server that spins, or is more efficient in larger batches, shows more."""
 
 
-def signals(found: Targets, curve: Curve, cpu: float) -> dict[str, dict[str, float]]:
+def scaling_signals(found: ScalingTargets, curve: ReplicaCurve, cpu: float) -> dict[str, dict[str, float]]:
     """The signals to compare by name, each its metrics with their targets; ours first, CPU next.
 
     The last one is CPU at the share that loads a replica as ours do: what a measured curve makes of
@@ -122,7 +122,7 @@ def signals(found: Targets, curve: Curve, cpu: float) -> dict[str, dict[str, flo
     }
 
 
-def play(rates_rps: Sequence[float], setting: Setting, signal: dict[str, float]) -> Played:
+def simulate(rates_rps: Sequence[float], setting: SimulationConfig, signal: dict[str, float]) -> Simulation:
     """One rate a second, scaled by one HPA on the metrics of `signal`, each with its target."""
     autoscaler = Autoscaler(setting.smallest, setting.largest, setting.behaviour)
     cohorts = [Cohort(setting.first)]
@@ -150,7 +150,7 @@ def play(rates_rps: Sequence[float], setting: Setting, signal: dict[str, float])
                 drained = _remove(-change, cohorts, starting)
             ready, pending = _count(cohorts), sum(count for _, count in starting)
         seconds.append(_second(offered, cohorts, setting, drained, ready + pending))
-    return Played(seconds, sum(cohort.count * cohort.backlog for cohort in cohorts))
+    return Simulation(seconds, sum(cohort.count * cohort.backlog for cohort in cohorts))
 
 
 def _count(cohorts: Sequence[Cohort]) -> int:
@@ -177,8 +177,8 @@ def _remove(count: int, cohorts: list[Cohort], starting: list[tuple[float, int]]
 
 
 def _second(
-    offered: float, cohorts: Sequence[Cohort], setting: Setting, drained: float, replicas: int
-) -> Second:
+    offered: float, cohorts: Sequence[Cohort], setting: SimulationConfig, drained: float, replicas: int
+) -> SimulatedSecond:
     """Advances every cohort by one second at its share of what is offered."""
     curve, ready = setting.curve, _count(cohorts)
     arrived = offered / ready
@@ -205,7 +205,7 @@ def _second(
         refused += cohort.count * turned_away
         missed += cohort.count * (turned_away + (arrived - turned_away) * late)
         waited_s += cohort.count * arrived * queue_s
-    return Second(
+    return SimulatedSecond(
         offered, served + drained, refused, missed, waited_s / max(offered, 1e-9), ready, replicas
     )
 

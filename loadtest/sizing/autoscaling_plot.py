@@ -10,20 +10,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from loadtest.analysis.replica_curve import Targets
+from loadtest.analysis.replica_curve import ScalingTargets
 from loadtest.report.markdown import table
-from loadtest.sizing.autoscaling import Played, Second, Setting
+from loadtest.sizing.autoscaling import Simulation, SimulatedSecond, SimulationConfig
 
 _COLOURS = ("C0", "C1")
 _BIN_S = 60
 
 
-def scaling_in_words(
+def autoscaling_table(
     variant: str,
-    setting: Setting,
-    found: Targets,
+    setting: SimulationConfig,
+    found: ScalingTargets,
     compared: dict[str, dict[str, float]],
-    played: dict[str, Played],
+    played: dict[str, Simulation],
 ) -> str:
     """The signals with what they missed and cost, and what the model leaves out."""
     head = ["signal", "targets", "SLO missed", "refused", "replica-hours", "largest"]
@@ -46,8 +46,8 @@ Not in the model: CPU that spinning or small batches use beyond the share of the
 texts that differ in length from those measured, and a balancer that is not even."""
 
 
-def picture(
-    title: str, played: dict[str, Played], slo_ms: float, replica_rps: float, largest: int
+def autoscaling_plot(
+    title: str, played: dict[str, Simulation], slo_ms: float, replica_rps: float, largest: int
 ) -> Figure:
     """Two signals over one trace; `replica_rps` is what a replica is meant to take."""
     figure = Figure(figsize=(10.0, 9.5), layout="constrained")
@@ -95,7 +95,7 @@ def _finish(replicas: Axes, queue: Axes, missed: Axes, slo_ms: float, largest: i
     missed.margins(x=0)
 
 
-def _means(seconds: Sequence[Second], of: Callable[[Second], float]) -> NDArray[np.float64]:
+def _means(seconds: Sequence[SimulatedSecond], of: Callable[[SimulatedSecond], float]) -> NDArray[np.float64]:
     """A figure's mean over each minute."""
     values = np.array([of(second) for second in seconds])
     starts = np.arange(0, values.size, _BIN_S)
@@ -103,14 +103,14 @@ def _means(seconds: Sequence[Second], of: Callable[[Second], float]) -> NDArray[
     return sums / np.diff([*starts, values.size])
 
 
-def _weighted(seconds: Sequence[Second], of: Callable[[Second], float]) -> NDArray[np.float64]:
+def _weighted(seconds: Sequence[SimulatedSecond], of: Callable[[SimulatedSecond], float]) -> NDArray[np.float64]:
     offered = _means(seconds, lambda second: second.offered)
     return _means(seconds, of) / np.maximum(offered, 1e-9)
 
 
-def _queue_ms(seconds: Sequence[Second]) -> NDArray[np.float64]:
+def _queue_ms(seconds: Sequence[SimulatedSecond]) -> NDArray[np.float64]:
     return _weighted(seconds, lambda second: second.offered * second.queue_s * 1e3)
 
 
-def _missed_percent(seconds: Sequence[Second]) -> NDArray[np.float64]:
+def _missed_percent(seconds: Sequence[SimulatedSecond]) -> NDArray[np.float64]:
     return _weighted(seconds, lambda second: second.missed * 100.0)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtest.analysis.capacity import Point, capacity, predicted_p99_ms
-from loadtest.analysis.cascade_choices import asked, made_of
-from loadtest.analysis.replica_curve import Targets, targets
+from loadtest.analysis.capacity import LoadPoint, capacity, predicted_p99_ms
+from loadtest.analysis.cascade_choices import request_fields, cascade_description
+from loadtest.analysis.replica_curve import ScalingTargets, targets
 
 _MIB = 1 << 20
 _MEMORY_HEADROOM = 1.25
@@ -23,7 +23,7 @@ _FLASH_CROWD = 3  # times the traffic that was asked for: the bound of what auto
 
 
 @dataclass(frozen=True)
-class Wish:
+class Requirements:
     """What is asked for; `headroom` is the share of a replica's capacity that is left free."""
 
     slo_p99_ms: float
@@ -34,7 +34,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Deployment:
     """One variant, or a cascade, that meets a wish, with what it takes."""
 
     model: str
@@ -52,7 +52,7 @@ class Choice:
     peak_bytes: int | None
     cost_per_hour: float | None
     cost_per_million: float | None
-    targets: Targets | None
+    targets: ScalingTargets | None
     """What autoscaling keeps a replica at; None where the server told no queue times."""
 
 
@@ -60,16 +60,16 @@ class Choice:
 class Recommendation:
     """The cheapest choice and its neighbours; `choice` is None when nothing meets the wish."""
 
-    wish: Wish
-    choice: Choice | None
-    cheaper: Choice | None
-    better: Choice | None
+    wish: Requirements
+    choice: Deployment | None
+    cheaper: Deployment | None
+    better: Deployment | None
     binds: list[str]
     otherwise: list[str]
     """What would meet the wish, when nothing does."""
 
 
-def recommend(report: dict[str, Any], wish: Wish) -> Recommendation:
+def recommend(report: dict[str, Any], wish: Requirements) -> Recommendation:
     """The choice with the fewest replicas; of equals the most accurate, then the smallest."""
     everyone = [
         choice
@@ -93,23 +93,23 @@ def recommend(report: dict[str, Any], wish: Wish) -> Recommendation:
     )
 
 
-def _points(variant: dict[str, Any], p99_of: Callable[[dict[str, Any]], float]) -> list[Point]:
+def _points(variant: dict[str, Any], p99_of: Callable[[dict[str, Any]], float]) -> list[LoadPoint]:
     rates = {point["rate_rps"] for point in variant["curve"]}
     return [
-        Point(load["offered_rps"]["value"], p99_of(load["latency_ms"]["p99"]))
+        LoadPoint(load["offered_rps"]["value"], p99_of(load["latency_ms"]["p99"]))
         for load in variant["loads"].values()
         if load["offered_rps"] and load["offered_rps"]["value"] in rates
     ]
 
 
-def _replicas(points: list[Point], wish: Wish) -> int | None:
+def _replicas(points: list[LoadPoint], wish: Requirements) -> int | None:
     found = capacity(points, wish.slo_p99_ms)
     if found is None:
         return None
     return max(1, math.ceil(wish.rps / (found.rate_rps * (1.0 - wish.headroom)) - 1e-9))
 
 
-def _choice(variant: dict[str, Any], wish: Wish) -> Choice | None:
+def _choice(variant: dict[str, Any], wish: Requirements) -> Deployment | None:
     points = _points(variant, lambda p99: p99["value"])
     replicas = _replicas(points, wish)
     if replicas is None:
@@ -117,7 +117,7 @@ def _choice(variant: dict[str, Any], wish: Wish) -> Choice | None:
     slow = _points(variant, lambda p99: p99["value"] if p99["high"] is None else p99["high"])
     rate_rps = wish.rps / replicas
     cost = None if wish.cost_per_hour is None else replicas * wish.cost_per_hour
-    return Choice(
+    return Deployment(
         model=variant["model"],
         variant=variant["variant"],
         stages=variant["stages"],
@@ -135,11 +135,11 @@ def _choice(variant: dict[str, Any], wish: Wish) -> Choice | None:
     )
 
 
-def _binds(report: dict[str, Any], wish: Wish, chosen: Choice, cheaper: list[Choice]) -> list[str]:
+def _binds(report: dict[str, Any], wish: Requirements, chosen: Deployment, cheaper: list[Deployment]) -> list[str]:
     binds = []
     if cheaper:
         binds.append("accuracy: a less accurate variant needs fewer replicas")
-    relaxed = Wish(2 * wish.slo_p99_ms, wish.min_accuracy, wish.rps, wish.headroom)
+    relaxed = Requirements(2 * wish.slo_p99_ms, wish.min_accuracy, wish.rps, wish.headroom)
     own = next(
         v
         for v in report["variants"]
@@ -153,7 +153,7 @@ def _binds(report: dict[str, Any], wish: Wish, chosen: Choice, cheaper: list[Cho
     return binds or ["nothing: one replica has room to spare"]
 
 
-def _otherwise(report: dict[str, Any], wish: Wish, everyone: list[Choice]) -> list[str]:
+def _otherwise(report: dict[str, Any], wish: Requirements, everyone: list[Deployment]) -> list[str]:
     """What the wish would have to be."""
     ways = []
     if everyone:
@@ -175,10 +175,10 @@ def _otherwise(report: dict[str, Any], wish: Wish, everyone: list[Choice]) -> li
     return ways or ["a more accurate family: no variant has that accuracy"]
 
 
-def in_words(found: Recommendation) -> str:
+def recommendation_text(found: Recommendation) -> str:
     """The recommendation for a person, a few lines."""
     wish, chosen = found.wish, found.choice
-    asked = (
+    request_fields = (
         f"{wish.rps:g} requests/s, p99 within {wish.slo_p99_ms:g} ms, accuracy at least "
         f"{wish.min_accuracy:g}"
     )
@@ -199,13 +199,13 @@ def in_words(found: Recommendation) -> str:
     return "\n".join(lines)
 
 
-def _said(choice: Choice) -> str:
+def _said(choice: Deployment) -> str:
     cost = (
         ""
         if choice.cost_per_hour is None
         else f", {choice.cost_per_hour:g} an hour, {choice.cost_per_million:.3g} a million requests"
     )
-    made = made_of(choice.stages, choice.brownout_ms)
+    made = cascade_description(choice.stages, choice.brownout_ms)
     return (
         f"{choice.model}/{choice.variant}{made and f' ({made})'} on {choice.replicas} replicas, "
         f"accuracy {choice.accuracy:.3f}{cost}"
@@ -254,23 +254,18 @@ autoscaling:
     )
 
 
-def deploy_command(values: Path) -> str:
-    """The command that deploys the values and keeps what the release has set besides."""
-    return f"helm upgrade sizewise ./helm --reset-then-reuse-values -f {values}"
-
-
-def _variant_lines(chosen: Choice) -> str:
+def _variant_lines(chosen: Deployment) -> str:
     served = f"variants: [{', '.join(chosen.stages)}]"
     if len(chosen.stages) == 1:
         return served
-    callers = json.dumps(asked(chosen.variant))
+    callers = json.dumps(request_fields(chosen.variant))
     served = f"# For the cascade.json in the family's folder. Callers ask: {callers}\n{served}"
     if chosen.brownout_ms is None:
         return served
     return f"{served}\nsettings: {{brownout_ms: {chosen.brownout_ms}}}"
 
 
-def _target_lines(found: Targets | None) -> str:
+def _target_lines(found: ScalingTargets | None) -> str:
     if found is None:
         return "  # No targets: they need a closed load, an open one and the server's queue times\n"
     return f"""  # Queue time at a replica's capacity, requests in flight at {found.rate_rps:.1f}/s

@@ -11,7 +11,7 @@ from loadtest.measure.run import run
 from loadtest.measure.server import LoadTestError
 from loadtest.report.build import build
 from loadtest.scenario import Load, Scenario
-from loadtest.sizing.recommend import Choice
+from loadtest.sizing.recommend import Deployment
 
 GOAL = 0.2  # largest error of a prediction that holds
 _LOAD = "recommended"
@@ -20,7 +20,7 @@ _MEASURED_S = 15.0
 
 
 @dataclass(frozen=True)
-class Checked:
+class Verification:
     """One replica at its share of the traffic."""
 
     predicted_p99_ms: float
@@ -34,7 +34,7 @@ class Checked:
         slower = self.p99_ms <= (1.0 + GOAL) * self.predicted_p99_ms
         return slower and self.achieved_rps >= (1.0 - GOAL) * self.predicted_rps
 
-    def in_words(self) -> str:
+    def recommendation_text(self) -> str:
         """Predicted, measured and the errors."""
         p99_error = self.p99_ms / self.predicted_p99_ms - 1.0
         rps_error = self.achieved_rps / self.predicted_rps - 1.0
@@ -45,7 +45,7 @@ class Checked:
         )
 
 
-def check(folder: Path, report: dict[str, Any], choice: Choice) -> Checked:
+def verify(folder: Path, report: dict[str, Any], choice: Deployment) -> Verification:
     """Runs one replica of the choice at its rate, three times for 15 s.
 
     Raises LoadTestError when every round was refused.
@@ -72,7 +72,7 @@ def check(folder: Path, report: dict[str, Any], choice: Choice) -> Checked:
     load = build(made)["variants"][0]["loads"][_LOAD]
     if not load["latency_ms"]:
         raise LoadTestError(f"the check was refused: {'; '.join(load['refusals'])}")
-    return Checked(
+    return Verification(
         predicted_p99_ms=choice.p99_ms,
         p99_ms=load["latency_ms"]["p99"]["value"],
         predicted_rps=choice.rate_rps,

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from loadtest.measure.null_model import FLOOR, write_floor
+from loadtest.measure.null_model import NULL_MODEL, publish_null_model
 from loadtest.measure.server import LoadTestError
 from serving.bundles.bundle import read_bundle, verify
 from serving.inference.engine import Resources
@@ -22,9 +22,9 @@ def test_the_floor_answers_zeros_of_as_many_labels_as_the_bundle_has(tmp_path):
     bundle.mkdir()
     write_bundle(bundle)
 
-    write_floor(bundle, registry)
+    publish_null_model(bundle, registry)
 
-    floor = read_bundle(registry.joinpath(*FLOOR))
+    floor = read_bundle(registry.joinpath(*NULL_MODEL))
     verify(floor)
     logits = OrtEngine(floor, Resources("cpu", threads=1)).run(encoded([4, 5], [4], [4] * 9))
     assert np.array_equal(logits, np.zeros((3, 2)))
@@ -32,7 +32,7 @@ def test_the_floor_answers_zeros_of_as_many_labels_as_the_bundle_has(tmp_path):
 
 def test_a_folder_that_is_no_bundle_has_no_floor(tmp_path):
     with pytest.raises(LoadTestError, match="is no bundle"):
-        write_floor(tmp_path, tmp_path / "registry")
+        publish_null_model(tmp_path, tmp_path / "registry")
 
 
 def test_a_run_on_real_servers_measures_the_variants_and_the_floor(tmp_path, tiny_registry):

@@ -15,8 +15,8 @@ import pytest
 
 from loadtest.__main__ import main
 from loadtest.analysis.summary import combine, summarise
-from loadtest.measure.run import Target, _check_who_answers, run_phase
-from loadtest.measure.server import LoadTestError, ask, served
+from loadtest.measure.run import Choice, _check_who_answers, run_phase
+from loadtest.measure.server import LoadTestError, request_json, running_server
 from loadtest.report.build import read_report
 from loadtest.samples import Phase
 from loadtest.scenario import Load, Scenario
@@ -110,7 +110,7 @@ def lenient(monkeypatch):
 
 @pytest.fixture
 def server(tmp_path):
-    with served(REGISTRY, tmp_path / "server.log") as server:
+    with running_server(REGISTRY, tmp_path / "server.log") as server:
         yield server
 
 
@@ -149,7 +149,7 @@ share = 0.2
 @pytest.mark.parametrize("kind", ["closed", "open"])
 def test_every_request_that_the_server_saw_is_in_the_file(tmp_path, url, kind):
     found = run_phase(phase("fast", kind), url, tmp_path, SCENARIO)
-    assert found.status.size == ask(f"{url}/seen")["requests"] > 20
+    assert found.status.size == request_json(f"{url}/seen")["requests"] > 20
     assert (found.status == 200).all()
     assert (found.latency_ms >= 5.0).all()
     assert np.median(found.latency_ms) < 35.0  # Nagle would make it 45
@@ -162,7 +162,7 @@ def test_two_processes_send_what_one_would(tmp_path, url, kind):
     asked = phase("fast", kind, arrivals="constant", rate_rps=40.0, measured_s=1.5)
     found = run_phase(asked, url, tmp_path, two)
     assert len(list((tmp_path / "samples").iterdir())) == 2
-    assert found.status.size == ask(f"{url}/seen")["requests"]
+    assert found.status.size == request_json(f"{url}/seen")["requests"]
     if kind == "open":
         assert sorted(found.intended_s) == pytest.approx(np.arange(0.0, 2.0, 0.025))
     else:
@@ -236,14 +236,14 @@ def test_texts_that_were_answered_degraded_are_counted_by_who_answered(
 
 def test_a_server_that_refuses_the_cascade_is_not_measured_as_one(url):
     with pytest.raises(LoadTestError, match="tone's cascade is refused"):
-        _check_who_answers(url, Target("tone", "auto", ("fast", "slow")))
+        _check_who_answers(url, Choice("tone", "auto", ("fast", "slow")))
 
 
 def test_own_texts_are_what_is_sent(tmp_path, url):
     (tmp_path / "own.txt").write_text("one\ntwo\nthree\n")
     own = SCENARIO.model_copy(update={"texts": tmp_path / "own.txt"})
     run_phase(phase("fast", measured_s=0.3, texts_per_request=2), url, tmp_path, own)
-    seen = ask(f"{url}/seen")
+    seen = request_json(f"{url}/seen")
     assert set(seen["texts"]) == {"one", "two", "three"}
     assert len(seen["texts"]) == 2 * seen["requests"]
 
@@ -353,14 +353,14 @@ def test_a_folder_without_a_run_is_refused(tmp_path, capsys, command):
 
 def test_what_the_server_refuses_is_told_in_its_own_words(url):
     with pytest.raises(LoadTestError, match="see the server's log"):
-        ask(f"{url}/nothing")
+        request_json(f"{url}/nothing")
 
 
 def test_the_server_is_stopped_even_when_the_measurement_fails(tmp_path):
-    with pytest.raises(RuntimeError, match="ours"), served(REGISTRY, tmp_path / "log") as server:
+    with pytest.raises(RuntimeError, match="ours"), running_server(REGISTRY, tmp_path / "log") as server:
         raise RuntimeError("ours")
     with pytest.raises(LoadTestError):
-        ask(f"{server.url}/v1/models")
+        request_json(f"{server.url}/v1/models")
 
 
 def test_a_run_that_is_told_to_stop_leaves_no_process_behind(tmp_path):
