@@ -21,9 +21,15 @@ from loadtest.report.build import read_report, rebuild
 from loadtest.report.markdown import table
 from loadtest.samples import Phase
 from loadtest.scenario import read_scenario
-from loadtest.sizing.autoscaling import TRACES, SimulationConfig, simulate, read_trace, scaling_signals
+from loadtest.sizing.autoscaling import (
+    TRACES,
+    SimulationConfig,
+    read_trace,
+    scaling_signals,
+    simulate,
+)
 from loadtest.sizing.autoscaling_plot import autoscaling_plot, autoscaling_table
-from loadtest.sizing.recommend import Requirements, recommendation_text, recommend, write_values
+from loadtest.sizing.recommend import Requirements, recommend, recommendation_text, write_values
 from loadtest.sizing.verify import verify
 
 _TRACE = TRACES / "flash-crowd.csv"
@@ -150,9 +156,9 @@ def _simulate_scaling(options: argparse.Namespace, _command: str) -> int:
     print(autoscaling_table(options.variant, setting, found, compared, played))
     path = options.folder / f"scaling.{options.variant}.png"
     title = f"{options.variant}: which signal to scale on"
-    autoscaling_plot(title, dict(islice(played.items(), 2)), slo_ms, found.rate_rps, largest).savefig(
-        path, dpi=120
-    )
+    autoscaling_plot(
+        title, dict(islice(played.items(), 2)), slo_ms, found.rate_rps, largest
+    ).savefig(path, dpi=120)
     print(f"Next: open {path}, and scale on {next(iter(compared))}:")
     print(f"  {options.prog} recommend writes the targets; add --set autoscaling.enabled=true")
     return 0

@@ -103,7 +103,9 @@ def server_timing_ms(header: str) -> dict[str, float]:
     return {name: float(duration) for name, duration in _STEP.findall(header)}
 
 
-def write_samples(path: Path, samples: Sequence[RequestSample], phase: Phase, client: ClientLoad) -> None:
+def write_samples(
+    path: Path, samples: Sequence[RequestSample], phase: Phase, client: ClientLoad
+) -> None:
     """Write one phase as Parquet, with the phase and the client in the file's metadata."""
     columns: dict[str, list[Any]] = {
         name: [getattr(sample, name) for sample in samples]

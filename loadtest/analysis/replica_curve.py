@@ -92,7 +92,9 @@ def _row_ms(load: dict[str, Any], names: Sequence[str]) -> list[float]:
     return [mean_ms["queue"], in_server_ms, *(load["latency_ms"][name]["value"] for name in names)]
 
 
-def scaling_targets(variant: dict[str, Any], slo_ms: float, headroom: float) -> ScalingTargets | None:
+def scaling_targets(
+    variant: dict[str, Any], slo_ms: float, headroom: float
+) -> ScalingTargets | None:
     """Return the targets that keep a variant's p99 within the SLO; None if it has no capacity.
 
     Requests in flight do the scaling: their target is their number at the capacity less the

@@ -81,9 +81,7 @@ class LoadSummary:
     """Share of the texts that each variant answered instead of escalating, or in another's place."""
 
 
-def summarise(
-    samples: Samples, slo_ms: float, thresholds: Thresholds = THRESHOLDS
-) -> PhaseSummary:
+def summarise(samples: Samples, slo_ms: float, thresholds: Thresholds = THRESHOLDS) -> PhaseSummary:
     """Summarise the measured part of a phase, without its warm-up.
 
     A request counts if its intended start is in the measured time, even if its answer came later,
@@ -232,9 +230,7 @@ def _client_refusals(figures: PhaseSummary, thresholds: Thresholds) -> list[str]
     return refusals
 
 
-def _server_refusals(
-    figures: PhaseSummary, measured_s: float, thresholds: Thresholds
-) -> list[str]:
+def _server_refusals(figures: PhaseSummary, measured_s: float, thresholds: Thresholds) -> list[str]:
     """Say why a phase has no steady state: requests without an answer, or a growing queue."""
     refusals = []
     if unanswered := figures.status.get(str(NO_ANSWER), 0):

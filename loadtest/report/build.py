@@ -127,7 +127,8 @@ def _variant(
         load["accuracy"] = _accuracy(model, listed, load)
     opened = [load for load in loads.values() if _is_on_curve(load)]
     points = [
-        LoadPoint(load["offered_rps"]["value"], load["latency_ms"]["p99"]["value"]) for load in opened
+        LoadPoint(load["offered_rps"]["value"], load["latency_ms"]["p99"]["value"])
+        for load in opened
     ]
     within = capacity(points, scenario.slo_p99_ms)
     ready = mean_of_rates(ready_s)

@@ -105,7 +105,9 @@ METRICS: dict[str, Callable[[Sequence[dict[str, float]]], float]] = {
 saturated rate; a server that spins, or is more efficient in larger batches, shows more."""
 
 
-def scaling_signals(found: ScalingTargets, curve: ReplicaCurve, cpu: float) -> dict[str, dict[str, float]]:
+def scaling_signals(
+    found: ScalingTargets, curve: ReplicaCurve, cpu: float
+) -> dict[str, dict[str, float]]:
     """The signals to compare by name, each its metrics with their targets; ours first, CPU next.
 
     The last one is CPU at the share that loads a replica as ours do: what a measured curve makes of
@@ -122,7 +124,9 @@ def scaling_signals(found: ScalingTargets, curve: ReplicaCurve, cpu: float) -> d
     }
 
 
-def simulate(rates_rps: Sequence[float], setting: SimulationConfig, signal: dict[str, float]) -> Simulation:
+def simulate(
+    rates_rps: Sequence[float], setting: SimulationConfig, signal: dict[str, float]
+) -> Simulation:
     """One rate a second, scaled by one HPA on the metrics of `signal`, each with its target."""
     autoscaler = Autoscaler(setting.smallest, setting.largest, setting.behaviour)
     cohorts = [Cohort(setting.first)]
@@ -177,7 +181,11 @@ def _remove(count: int, cohorts: list[Cohort], starting: list[tuple[float, int]]
 
 
 def _second(
-    offered: float, cohorts: Sequence[Cohort], setting: SimulationConfig, drained: float, replicas: int
+    offered: float,
+    cohorts: Sequence[Cohort],
+    setting: SimulationConfig,
+    drained: float,
+    replicas: int,
 ) -> SimulatedSecond:
     """Advances every cohort by one second at its share of what is offered."""
     curve, ready = setting.curve, _count(cohorts)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from loadtest.analysis.replica_curve import ScalingTargets
 from loadtest.report.markdown import table
-from loadtest.sizing.autoscaling import Simulation, SimulatedSecond, SimulationConfig
+from loadtest.sizing.autoscaling import SimulatedSecond, Simulation, SimulationConfig
 
 _COLOURS = ("C0", "C1")
 _BIN_S = 60
@@ -95,7 +95,9 @@ def _finish(replicas: Axes, queue: Axes, missed: Axes, slo_ms: float, largest: i
     missed.margins(x=0)
 
 
-def _means(seconds: Sequence[SimulatedSecond], of: Callable[[SimulatedSecond], float]) -> NDArray[np.float64]:
+def _means(
+    seconds: Sequence[SimulatedSecond], of: Callable[[SimulatedSecond], float]
+) -> NDArray[np.float64]:
     """A figure's mean over each minute."""
     values = np.array([of(second) for second in seconds])
     starts = np.arange(0, values.size, _BIN_S)
@@ -103,7 +105,9 @@ def _means(seconds: Sequence[SimulatedSecond], of: Callable[[SimulatedSecond], f
     return sums / np.diff([*starts, values.size])
 
 
-def _weighted(seconds: Sequence[SimulatedSecond], of: Callable[[SimulatedSecond], float]) -> NDArray[np.float64]:
+def _weighted(
+    seconds: Sequence[SimulatedSecond], of: Callable[[SimulatedSecond], float]
+) -> NDArray[np.float64]:
     offered = _means(seconds, lambda second: second.offered)
     return _means(seconds, of) / np.maximum(offered, 1e-9)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.analysis.capacity import LoadPoint, capacity, predicted_p99_ms
-from loadtest.analysis.cascade_choices import request_fields, cascade_description
+from loadtest.analysis.cascade_choices import cascade_description, request_fields
 from loadtest.analysis.replica_curve import ScalingTargets, targets
 
 _MIB = 1 << 20
@@ -135,7 +135,9 @@ def _choice(variant: dict[str, Any], wish: Requirements) -> Deployment | None:
     )
 
 
-def _binds(report: dict[str, Any], wish: Requirements, chosen: Deployment, cheaper: list[Deployment]) -> list[str]:
+def _binds(
+    report: dict[str, Any], wish: Requirements, chosen: Deployment, cheaper: list[Deployment]
+) -> list[str]:
     binds = []
     if cheaper:
         binds.append("accuracy: a less accurate variant needs fewer replicas")
