@@ -1,4 +1,4 @@
-"""The choices that a family offers: each variant alone, its cascade, and the cascade in brownout."""
+"""The choices that a family offers: each variant alone, its cascade, its cascade in brownout."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise

@@ -60,7 +60,7 @@ class ScalingTargets:
 
 
 def replica_curve(variant: dict[str, Any]) -> ReplicaCurve | None:
-    """Build the curve of a report's variant; None without a closed load, an open one or queue times."""
+    """Build the curve of a variant; None without a closed load, an open one or queue times."""
     rates = {point["rate_rps"] for point in variant["curve"]}
     loads = list(variant["loads"].values())
     closed = next((load for load in loads if load["kind"] == "closed"), None)

@@ -78,7 +78,7 @@ class LoadSummary:
     split_mean_ms: dict[str, float | None]
     """Of the server's steps only: an autoscaler sees means."""
     degraded: dict[str, float]
-    """Share of the texts that each variant answered instead of escalating, or in another's place."""
+    """Share of the texts that each variant answered in place of the intended one."""
 
 
 def summarise(samples: Samples, slo_ms: float, thresholds: Thresholds = THRESHOLDS) -> PhaseSummary:

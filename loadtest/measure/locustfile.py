@@ -1,6 +1,6 @@
 """The Locust file: send one phase of load, closed or open, and keep each request's raw times.
 
-run.py starts it without a user interface; `python -m loadtest watch` shows it on Locust's own pages.
+run.py starts it headless; `python -m loadtest watch` shows it in Locust's web interface.
 """
 
 import json

@@ -40,7 +40,7 @@ def publish_null_model(bundle: Path, registry: Path) -> None:
 
 
 def _graph(labels: int) -> onnx.ModelProto:
-    """Build a graph with the inputs of a packed bundle that returns zeros of shape (texts, labels)."""
+    """Build a graph with a packed bundle's inputs that returns zeros of shape (texts, labels)."""
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "tokens"])
         for name in ("input_ids", "text_ids", "position_ids")

@@ -14,7 +14,7 @@ from loadtest.analysis.summary import summarise
 from loadtest.measure.environment import environment
 from loadtest.measure.null_model import NULL_MODEL, publish_null_model
 from loadtest.measure.server import LoadTestError, Server, request_json, running_server
-from loadtest.measure.subprocesses import python_subprocess
+from loadtest.measure.subprocesses import last_lines, python_subprocess
 from loadtest.progress import progress
 from loadtest.samples import Phase, Samples, read_samples
 from loadtest.scenario import Load, Scenario
@@ -161,7 +161,7 @@ def _run_rounds(measurement: Measurement, chosen: list[Choice]) -> None:
     """Start each round with another choice, so that a drift of the machine affects all alike."""
     loads = measurement.scenario.loads
     total = measurement.scenario.rounds * len(chosen) * len(loads)
-    with progress(total, "phase") as bar:
+    with progress(total, "phases") as bar:
         for number in range(measurement.scenario.rounds):
             start = number % len(chosen)
             for choice in chosen[start:] + chosen[:start]:
@@ -184,7 +184,7 @@ def _run_rounds(measurement: Measurement, chosen: list[Choice]) -> None:
 
 
 def check_stages(url: str, choice: Choice) -> None:
-    """Raise LoadTestError if the answers to a choice come from other variants, or its cascade is off."""
+    """Raise LoadTestError if another variant answers, or if the server refuses the cascade."""
     request = {"texts": ["Good."], "model": choice.model} | request_fields(choice.variant)
     answering = request_json(f"{url}/v1/classify", request)["results"][0]["variant"]
     if answering not in choice.stages:
@@ -243,7 +243,7 @@ def run_phase(phase: Phase, url: str, folder: Path, scenario: Scenario) -> Sampl
             ) from error
     files = sample_files(folder, phase.name)
     if status or len(files) != scenario.processes:
-        raise LoadTestError(f"Locust ended with status {status}: {last_words(log)}; see {log}")
+        raise LoadTestError(f"Locust ended with status {status}: {last_lines(log)}; see {log}")
     return read_samples(files)
 
 

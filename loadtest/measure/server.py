@@ -13,7 +13,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from loadtest.measure.subprocesses import python_subprocess
+from loadtest.measure.subprocesses import last_lines, python_subprocess
 
 READY_TIMEOUT_S = 180.0
 _POLL_S = 0.05
@@ -99,7 +99,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
     while time.monotonic() < deadline_s:
         if process.poll() is not None:
             status = process.returncode
-            raise LoadTestError(f"the server ended with status {status}: {last_words(log)}")
+            raise LoadTestError(f"the server ended with status {status}: {last_lines(log)}")
         try:
             with _direct.open(f"{url}/health/ready", timeout=5.0):
                 return

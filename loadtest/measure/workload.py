@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-# Word counts are log-normal. With punctuation and the two special tokens, texts have about 27 tokens
-# on average and a long tail, like sentences of movie and product reviews.
+# Word counts are log-normal. With punctuation and the two special tokens, texts have about 27
+# tokens on average and a long tail, like sentences of movie and product reviews.
 MEDIAN_WORDS = 17.0
 SIGMA = 0.68
 MIN_WORDS, MAX_WORDS = 3, 160

@@ -40,8 +40,8 @@ def autoscaling_table(
 replica with a p99 of at most {config.slo_s * 1e3:g} ms; a replica saturates at \
 {config.curve.saturated_rps:.0f}.
 {table(head, rows)}
-The model leaves out: CPU time of spinning or of small batches, texts whose lengths differ from those
-measured, and an uneven balancer."""
+The model leaves out: CPU time of spinning or of small batches, texts whose lengths differ from
+those measured, and an uneven balancer."""
 
 
 def autoscaling_plot(

@@ -6,7 +6,8 @@ import re
 import pytest
 import yaml
 
-from loadtest.sizing.recommend import Requirements, recommend, write_values
+from loadtest.sizing.helm_values import write_values
+from loadtest.sizing.recommend import Requirements, recommend
 from serving.settings import Settings
 from tests.support.helm import CHART, objects, only, template
 from tests.support.reports import report
@@ -165,7 +166,7 @@ def test_a_recommendation_is_a_file_of_values(tmp_path):
         key: sorted(value) if isinstance(value, dict) else type(value)
         for key, value in kept.items()}  # fmt: skip
 
-    assert only(objects(values), "Deployment")["spec"]["replicas"] == found.choice.replicas
+    assert only(objects(values), "Deployment")["spec"]["replicas"] == found.chosen.replicas
     values["autoscaling"]["enabled"] = True
     scaled = only(objects(values), "HorizontalPodAutoscaler")["spec"]
     targets = {each["pods"]["metric"]["name"]: each["pods"]["target"]["averageValue"]

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtest.analysis.replica_curve import LEAST_QUEUE_S
-from loadtest.sizing.recommend import Requirements, recommendation_text, recommend, write_values
+from loadtest.sizing.helm_values import write_values
+from loadtest.sizing.recommend import Requirements, recommend, recommendation_text
 from tests.support import reports
 from tests.support.reports import report
 
@@ -23,26 +24,26 @@ wishes = st.builds(
 def test_the_variant_that_needs_the_fewest_replicas_is_taken():
     found = recommend(report(), Requirements(20.0, 0.85, 2000.0))
     # small: p99 4, 8, 16, 32 ms at 160, 320, 480, 640/s: 20 ms at 531.5/s, less a fifth 425/s.
-    assert (found.choice.variant, found.choice.replicas) == ("small", 5)
-    assert found.choice.rate_rps == pytest.approx(400.0)
-    assert found.choice.p99_ms == pytest.approx(8.0 * 2**0.5)
+    assert (found.chosen.variant, found.chosen.replicas) == ("small", 5)
+    assert found.chosen.rate_rps == pytest.approx(400.0)
+    assert found.chosen.p99_ms == pytest.approx(8.0 * 2**0.5)
     assert (found.cheaper.variant, found.cheaper.replicas) == ("tiny", 2)
     assert found.better.variant == "large"
     assert any(bind.startswith("accuracy") for bind in found.binds)
 
 
 def test_of_equally_many_replicas_the_more_accurate_is_taken():
-    assert recommend(report(), Requirements(100.0, 0.7, 10.0)).choice.variant == "large"
+    assert recommend(report(), Requirements(100.0, 0.7, 10.0)).chosen.variant == "large"
 
 
 @settings(deadline=None)
 @given(wishes)
 def test_a_choice_is_accurate_enough_and_its_p99_is_within_the_slo(wish):
     found = recommend(report(), wish)
-    if found.choice:
-        assert found.choice.accuracy >= wish.min_accuracy
-        assert found.choice.p99_ms <= wish.slo_p99_ms * (1 + 1e-6)
-        assert found.choice.rate_rps * found.choice.replicas == pytest.approx(wish.rps)
+    if found.chosen:
+        assert found.chosen.accuracy >= wish.min_accuracy
+        assert found.chosen.p99_ms <= wish.slo_p99_ms * (1 + 1e-6)
+        assert found.chosen.rate_rps * found.chosen.replicas == pytest.approx(wish.rps)
     else:
         assert found.otherwise
         assert "Nothing measured meets" in recommendation_text(found)
@@ -56,8 +57,8 @@ def test_more_traffic_never_needs_fewer_replicas_nor_a_looser_slo_more(wish, tim
                                     wish.headroom))  # fmt: skip
     looser = recommend(report(), Requirements(wish.slo_p99_ms * times, wish.min_accuracy, wish.rps,
                                       wish.headroom))  # fmt: skip
-    if found.choice:
-        assert more.choice.replicas >= found.choice.replicas >= looser.choice.replicas
+    if found.chosen:
+        assert more.chosen.replicas >= found.chosen.replicas >= looser.chosen.replicas
 
 
 def test_when_nothing_meets_the_wish_what_would_is_said():
@@ -114,7 +115,7 @@ def test_a_cascade_is_a_choice_that_serves_all_its_stages(tmp_path, name, browno
         | {"stages": ["tiny", "large"], "brownout_ms": brownout_ms}
     )
     found = recommend(told, Requirements(20.0, 0.88, 2000.0))
-    assert found.choice.variant == name
+    assert found.chosen.variant == name
     assert f"deploy tone/{name} (cascade of tiny, large" in recommendation_text(found)
     write_values(found, 2, "the command", tmp_path / "values.yaml")
     written = (tmp_path / "values.yaml").read_text().splitlines()[4:7]
@@ -123,7 +124,7 @@ def test_a_cascade_is_a_choice_that_serves_all_its_stages(tmp_path, name, browno
 
 
 def test_the_targets_are_those_of_the_capacity_whatever_the_traffic_asked_for():
-    few, many = (recommend(report(), Requirements(20.0, 0.85, rps)).choice.targets for rps in (300, 9000))
+    few, many = (recommend(report(), Requirements(20.0, 0.85, rps)).chosen.targets for rps in (300, 9000))
     # Queue and engine together are 0.35 of the p99, which is 4 * 2^(rate / 160 - 1) ms.
     rate_rps = 0.8 * 160 * (1 + math.log2(20 / 4))
     assert few == many
@@ -136,7 +137,7 @@ def test_the_queue_target_is_that_of_the_capacity_but_never_too_small_for_an_hpa
     told = report()
     for load in told["variants"][1]["loads"].values():
         load["split_mean_ms"]["queue"] *= times
-    found = recommend(told, Requirements(20.0, 0.85, 2000.0)).choice  # the queue is a tenth of the p99
+    found = recommend(told, Requirements(20.0, 0.85, 2000.0)).chosen  # the queue is a tenth of the p99
     assert found.targets.queue_s == pytest.approx(queue_s)
 
 
