@@ -137,7 +137,8 @@ def _recommend(options: argparse.Namespace, command: str, limits: Limits) -> int
         return 1
     (folder / "recommendation.json").write_text(json.dumps(found.as_json(), indent=2) + "\n")
     write_values(found, report["machine"]["cores"], command, options.values)
-    print(XX)
+    print("Next, apply the values; the other values of the release stay as they are:")
+    print(f"  {upgrade_command(options.values)}")
     if options.check:
         _check_locust()
         exit_on_sigterm()

@@ -119,7 +119,9 @@ def write_samples(
     about = json.dumps({"phase": asdict(phase), "client": asdict(client)})
     table = pa.table(columns, schema=_COLUMNS.with_metadata({"sizewise": about}))
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path)
+    unfinished = path.with_name(f"{path.name}.part")
+    pq.write_table(table, unfinished)
+    unfinished.rename(path)  # so that a reader finds all of it or nothing
 
 
 def read_samples(paths: Sequence[Path]) -> Samples:

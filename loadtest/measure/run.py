@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,7 @@ from loadtest.scenario import Load, Scenario
 
 SCHEMA_VERSION = 2
 END_TIMEOUT_S = 90.0  # beyond a phase's own time, to start Locust and wait for the last answers
+_POLL_S = 0.05
 _STOP_S = 35  # how long Locust waits for the last answers if a master ends the run
 
 # The files in a family's folder that a server needs for the cascade.
@@ -241,10 +243,24 @@ def run_phase(phase: Phase, url: str, folder: Path, scenario: Scenario) -> Sampl
             raise LoadTestError(
                 f"Locust was still running {END_TIMEOUT_S:g} s after the phase's end: see {log}"
             ) from error
-    files = sample_files(folder, phase.name)
-    if status or len(files) != scenario.processes:
+    if status:
         raise LoadTestError(f"Locust ended with status {status}: {last_lines(log)}; see {log}")
+    files = wait_for_files(folder, phase.name, scenario.processes)
+    if len(files) < scenario.processes:
+        raise LoadTestError(
+            f"{len(files)} of {scenario.processes} Locust processes wrote their times: see {log}"
+        )
     return read_samples(files)
+
+
+def wait_for_files(folder: Path, phase_name: str, count: int) -> list[Path]:
+    """Return a phase's files; wait for them, because Locust's master may end before its workers."""
+    deadline_s = time.monotonic() + _STOP_S
+    while len(files := sample_files(folder, phase_name)) < count:
+        if time.monotonic() > deadline_s:
+            break
+        time.sleep(_POLL_S)
+    return files
 
 
 def sample_files(folder: Path, phase_name: str) -> list[Path]:

@@ -6,7 +6,8 @@ from loadtest.analysis.cascade_choices import cascade_description
 
 STEPS = ("tokenize", "queue", "engine", "rest")
 VARIANTS = """p50, p99 and p99.9 are latencies under the load {load}. A variant is on the frontier
-if no other variant of its family is at least as good in accuracy, p99 and bytes and better in one."""
+if no other variant of its family is at least as good in accuracy, p99 and bytes, and better in
+one."""
 CASCADES = """The parameters and bytes of a cascade are sums over its stages, and fits against size
 leave it out. Under brownout, cheaper variants answer the texts that would wait too long; its
 accuracy is the lowest under any open load."""

@@ -251,7 +251,7 @@ def _certainty(found: Recommendation, chosen: Deployment) -> str:
         else "the accuracy's whole interval is high enough"
     )
     if chosen.replicas_if_slow == chosen.replicas:
-        return f"at the upper bounds of the p99s they are still enough; {accuracy}"
+        return f"as many are enough at the upper bounds of the p99s; {accuracy}"
     if chosen.replicas_if_slow is None:
         return f"at the upper bounds of the p99s no number of replicas is enough; {accuracy}"
     return (

@@ -1,4 +1,4 @@
-"""Curves against size. It does not know what the sizes and times are of."""
+"""Power laws of time against size."""
 
 import numpy as np
 import pytest

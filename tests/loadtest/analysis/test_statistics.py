@@ -1,4 +1,4 @@
-"""Intervals over rounds, capacity and the Pareto frontier. It does not know HTTP or files."""
+"""Intervals over rounds, capacity and the Pareto frontier."""
 
 import numpy as np
 import pytest
@@ -129,7 +129,7 @@ def test_capacity_lies_between_the_points_around_the_slo():
 
 
 def test_nothing_is_predicted_beyond_what_was_measured():
-    with pytest.raises(ValueError, match="nothing was measured"):
+    with pytest.raises(ValueError, match="no p99 is known"):
         predicted_p99_ms([LoadPoint(100.0, 10.0)], 101.0)
 
 

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from loadtest.__main__ import main
 from loadtest.analysis.replica_curve import replica_curve, scaling_targets
-from loadtest.sizing.autoscaling import TRACES, SimulationConfig, simulate, read_trace, scaling_signals
+from loadtest.sizing.autoscaling import (
+    TRACES,
+    SimulationConfig,
+    read_trace,
+    scaling_signals,
+    simulate,
+)
 from loadtest.sizing.hpa import Autoscaler, Behaviour, Policy, proposal
 from tests.support.reports import variant
 
@@ -23,7 +29,9 @@ SIGNALS = scaling_signals(FOUND, CURVE, 0.7)
 
 
 def setting(first=2, largest=30):
-    return SimulationConfig(CURVE, slo_s=0.02, smallest=2, largest=largest, first=first, start_s=13.0)
+    return SimulationConfig(
+        CURVE, slo_s=0.02, smallest=2, largest=largest, first=first, start_s=13.0
+    )
 
 
 def test_the_documentations_examples_of_the_ratio():
@@ -108,7 +116,7 @@ def test_a_habitual_cpu_target_misses_more_than_ours_in_a_flash_crowd():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a,b\n", "does not begin with the line"),
+        ("a,b\n", "must begin with the line"),
         ("seconds,requests_per_s\n0,1\n", "times must ascend"),
         ("seconds,requests_per_s\n0,1\n0,2\n", "times must ascend"),
         ("seconds,requests_per_s\n0,1\n1,-2\n", "at least 0"),
@@ -124,4 +132,4 @@ def test_a_broken_trace_is_named(tmp_path, text, says):
 
 def test_no_report_is_one_sentence_and_status_2(tmp_path, capsys):
     assert main(["simulate-scaling", str(tmp_path), "--variant", "small"]) == 2
-    assert "holds no report.json" in capsys.readouterr().err
+    assert "has no report.json" in capsys.readouterr().err
