@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from loadtest.report.markdown import (
+    BOUNDS,
     CASCADES,
     LOADS,
     VARIANTS,
@@ -53,8 +54,8 @@ def html_page(report: dict[str, Any], drawn: dict[str, Figure]) -> str:
     validity = html.escape(refusals(report)).replace("\n- ", "<br>").removeprefix("- ")
     if refused := sum(bool(each["refusals"]) for each in rounds):
         validity = (
-            f"<details><summary>{refused} of {len(rounds)} phases are excluded from all figures. "
-            f"Reasons:</summary>{validity}</details>"
+            f"<details><summary>{refused} of {len(rounds)} phases are excluded from all figures: "
+            f"show the reasons</summary>{validity}</details>"
         )
     laws = power_laws(report)
     figures = "\n".join(
@@ -69,12 +70,13 @@ def html_page(report: dict[str, Any], drawn: dict[str, Figure]) -> str:
 <p class="said">{html.escape(headline(report))}</p>
 <p><small>{report["started_utc"]}, {html.escape(machine["cpu"])}, {machine["cores"]} cores.
 Brackets are 95&nbsp;% confidence intervals over {report["scenario"]["rounds"]} rounds. Latency is
-measured from the intended start of each request, so it includes waiting.</small></p>
+measured from the intended start of each request, so it includes waiting.
+{BOUNDS}</small></p>
 {figures}
 <h2>Variants</h2>{_table(*variant_table(report))}
 <p><small>{html.escape(VARIANTS.format(load=report["reference_load"]))}
 {CASCADES}</small></p>
-<h2>Validity</h2><div class="doubt">{validity}</div>
+<h2>Excluded phases</h2><div class="doubt">{validity}</div>
 <h2>Loads</h2>{_table(*load_table(report))}
 <p><small>{LOADS}</small></p>
 <h2>Time against size</h2>{html.escape(laws) if isinstance(laws, str) else _table(*laws)}

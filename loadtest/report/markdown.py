@@ -5,15 +5,17 @@ from typing import Any
 from loadtest.analysis.cascade_choices import cascade_description
 
 STEPS = ("tokenize", "queue", "engine", "rest")
+BOUNDS = "A question mark stands for a bound that needs more rounds."
 VARIANTS = """p50, p99 and p99.9 are latencies under the load {load}. A variant is on the frontier
 if no other variant of its family is at least as good in accuracy, p99 and bytes, and better in
 one."""
 CASCADES = """The parameters and bytes of a cascade are sums over its stages, and fits against size
 leave it out. Under brownout, cheaper variants answer the texts that would wait too long; its
 accuracy is the lowest under any open load."""
-LOADS = """tokenize, queue and engine are medians of the server's steps; rest is HTTP, network and
-client. A closed load measures throughput: its latency hides queueing, because users wait before
-they send again. "no inference" is the null model: the same server, but nothing to compute."""
+LOADS = """Rates are requests per second; in SLO counts those answered within it. tokenize, queue and
+engine are medians of the server's steps; rest is HTTP, network and client. A closed load measures
+throughput: its latency hides queueing, because users wait before they send again. "no inference" is
+the null model: the same server, but nothing to compute."""
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -41,7 +43,7 @@ Python {machine["python"]}, {versions}.
 {table(*variant_table(report))}
 
 Brackets are 95 % confidence intervals over {scenario["rounds"]} rounds. Latency is measured
-from the intended start of each request, so it includes waiting.
+from the intended start of each request, so it includes waiting. {BOUNDS}
 {VARIANTS.format(load=report["reference_load"])}
 {CASCADES}
 
