@@ -13,9 +13,9 @@ CASCADES = """The parameters and bytes of a cascade are sums over its stages, an
 leave it out. Under brownout, cheaper variants answer the texts that would wait too long; its
 accuracy is the lowest under any open load."""
 LOADS = """Rates are requests per second; in SLO counts those answered within it. tokenize, queue
-and engine are medians of the server's steps; rest is HTTP, network and client. A closed load measures
-throughput: its latency hides queueing, because users wait before they send again. "no inference" is
-the null model: the same server, but nothing to compute."""
+and engine are medians of the server's steps; rest is HTTP, network and client. A closed load
+measures throughput: its latency hides queueing, because users wait before they send again. "no
+inference" is the null model: the same server, but nothing to compute."""
 
 
 def markdown(report: dict[str, Any]) -> str:
