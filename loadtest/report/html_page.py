@@ -29,9 +29,9 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; padding: 1rem;
   color: #1c1c1c; background: #fff; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-.said { font-size: 1.15rem; border-left: 4px solid #1f6feb; padding: .5rem 1rem;
+.headline { font-size: 1.15rem; border-left: 4px solid #1f6feb; padding: .5rem 1rem;
   background: #f2f6fc; }
-.doubt { border-left: 4px solid #b35900; padding: .25rem 1rem; background: #fdf5ec; }
+.excluded { border-left: 4px solid #b35900; padding: .25rem 1rem; background: #fdf5ec; }
 figure { margin: 0; overflow-x: auto; }
 figure svg { width: 100%; height: auto; min-width: 36rem; max-width: 60rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .8rem; }
@@ -67,7 +67,7 @@ def html_page(report: dict[str, Any], drawn: dict[str, Figure]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,"><title>Sizewise load test</title><style>{_STYLE}</style></head><body>
 <h1>Latency, throughput and accuracy against model size</h1>
-<p class="said">{html.escape(headline(report))}</p>
+<p class="headline">{html.escape(headline(report))}</p>
 <p><small>{report["started_utc"]}, {html.escape(machine["cpu"])}, {machine["cores"]} cores.
 Brackets are 95&nbsp;% confidence intervals over {report["scenario"]["rounds"]} rounds. Latency is
 measured from the intended start of each request, so it includes waiting.
@@ -76,7 +76,7 @@ measured from the intended start of each request, so it includes waiting.
 <h2>Variants</h2>{_table(*variant_table(report))}
 <p><small>{html.escape(VARIANTS.format(load=report["reference_load"]))}
 {CASCADES}</small></p>
-<h2>Excluded phases</h2><div class="doubt">{validity}</div>
+<h2>Excluded phases</h2><div class="excluded">{validity}</div>
 <h2>Loads</h2>{_table(*load_table(report))}
 <p><small>{LOADS}</small></p>
 <h2>Time against size</h2>{html.escape(laws) if isinstance(laws, str) else _table(*laws)}
