@@ -53,8 +53,10 @@ PACKAGES = {
 ROOT_MODULES = {
     "serving": {"settings", "errors", "logs"},
     "models": {"recipe", "recipe_sections", "pipeline"},
-    "loadtest": {"scenario", "samples"},
+    "loadtest": {"scenario", "samples", "progress"},
 }
+# The modules at a program's root that run its commands, and import what they need for that.
+COMMANDS = {"__main__", "commands"}
 # What a program may import of another.
 OTHER_PROGRAMS = {
     "serving": {},
@@ -124,7 +126,7 @@ def faults(module, source):
             allowed = OTHER_PROGRAMS[program].get(top, set())
         elif is_package:
             allowed = PACKAGES[program][package] | ROOT_MODULES[program] | {package}
-        elif package == "__main__":
+        elif package in COMMANDS:
             continue
         else:
             allowed = ROOT_MODULES[program] | {"data"}

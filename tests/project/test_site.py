@@ -13,7 +13,7 @@ from mkdocs.exceptions import PluginError
 from docs.generator import command_lines, http_api
 from docs.generator.hook import on_page_markdown
 from docs.generator.parts import PARTS
-from loadtest.sizing.recommend import deploy_command
+from loadtest.sizing.helm_values import upgrade_command
 from serving.errors import served_errors
 from serving.observability.metrics import Metrics
 from serving.settings import PREFIX, Settings
@@ -254,7 +254,7 @@ def test_no_upgrade_drops_what_was_set_before():
     sources = [
         *PAGES.items(),
         ("NOTES.txt", (ROOT / "helm/templates/NOTES.txt").read_text()),
-        ("python -m loadtest recommend", deploy_command(Path("values.recommended.yaml"))),
+        ("python -m loadtest recommend", upgrade_command(Path("values.recommended.yaml"))),
     ]
     upgrades = [
         (name, command)

@@ -1,0 +1,222 @@
+"""The commands: what each one does and prints, and its exit status."""
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import sys
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+from loadtest.analysis.compare import compare
+from loadtest.analysis.replica_curve import ScalingTargets, replica_curve, scaling_targets
+from loadtest.analysis.summary import THRESHOLDS, Thresholds
+from loadtest.measure.run import run
+from loadtest.measure.server import LoadTestError
+from loadtest.measure.subprocesses import exit_on_sigterm
+from loadtest.measure.workload import texts_from
+from loadtest.report.build import read_report, rebuild
+from loadtest.report.markdown import table
+from loadtest.samples import Phase
+from loadtest.scenario import read_scenario
+from loadtest.sizing.autoscaling import (
+    TRACES,
+    SimulationConfig,
+    read_trace,
+    scaling_signals,
+    simulate,
+)
+from loadtest.sizing.autoscaling_plot import autoscaling_plot, autoscaling_table
+from loadtest.sizing.helm_values import upgrade_command, write_values
+from loadtest.sizing.recommend import Requirements, recommend, recommendation_text
+from loadtest.sizing.verify import PLAN, VerificationPlan, verify
+
+_TRACE = TRACES / "flash-crowd.csv"
+_LOCUSTFILE = Path(__file__).parent / "measure" / "locustfile.py"
+_LOCUST = "locust"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When figures are refused, and how a recommendation is verified."""
+
+    thresholds: Thresholds = THRESHOLDS
+    plan: VerificationPlan = PLAN
+
+
+def run_command(options: argparse.Namespace, command: str, limits: Limits | None = None) -> int:
+    """Run the command that was parsed and return its exit status; `command` is its whole line."""
+    limits = limits or Limits()
+    match options.command:
+        case "run":
+            return _run(options, command, limits)
+        case "report":
+            return _report(options.folder, options.prog, limits)
+        case "compare":
+            return _compare(options)
+        case "recommend":
+            return _recommend(options, command, limits)
+        case "simulate-scaling":
+            return _simulate_scaling(options)
+        case "watch":
+            return _watch(options)
+    raise AssertionError(f"{options.command} has no implementation: this is a bug")
+
+
+def _run(options: argparse.Namespace, command: str, limits: Limits) -> int:
+    _check_locust()
+    exit_on_sigterm()
+    scenario = read_scenario(options.scenario)
+    if scenario.texts:
+        texts_from(scenario.texts)
+    folder = run(
+        scenario,
+        options.out,
+        command,
+        registry=None if options.url else options.registry,
+        url=options.url.rstrip("/") if options.url else None,
+        wanted=options.variant,
+    )
+    return _report(folder, options.prog, limits)
+
+
+def _report(folder: Path, prog: str, limits: Limits) -> int:
+    print("\n" + rebuild(folder, limits.thresholds))
+    print(f"Next: open {folder / 'report.html'}, and find out what to deploy:")
+    print(f"  {prog} recommend --slo-p99-ms 50 --min-accuracy 0.85 --rps 200")
+    report = read_report(folder)
+    invalid = [
+        f"{variant['variant']}, {name}"
+        for variant in report["variants"]
+        for name, load in variant["loads"].items()
+        if not any(not each["refusals"] for each in load["rounds"])
+    ]
+    if invalid:
+        print(f"Every round was refused: {'; '.join(invalid)}", file=sys.stderr)
+        return 3
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    changes = compare(read_report(options.before), read_report(options.after))
+    head = ["variant", "load", "figure", "before", "after", "ratio", "p (Holm)", "verdict"]
+    rows = [
+        [
+            change.variant, change.load, change.figure, f"{change.before:.1f}",
+            f"{change.after:.1f}", f"{change.ratio:.3f}", f"{change.p_value:.3f}", change.verdict,
+        ]
+        for change in changes
+    ]  # fmt: skip
+    if not rows:
+        raise LoadTestError(
+            "the reports have no load of a variant in common: compare runs of one scenario"
+        )
+    print(table(head, rows))
+    worse = sum(change.verdict == "worse" for change in changes)
+    better = sum(change.verdict == "better" for change in changes)
+    print(f"{worse} worse, {better} better, {len(changes) - worse - better} unchanged beyond noise")
+    return 1 if worse else 0
+
+
+def _recommend(options: argparse.Namespace, command: str, limits: Limits) -> int:
+    folder = options.folder or _newest(options)
+    report = read_report(folder)
+    requirements = Requirements(
+        options.slo_p99_ms,
+        options.min_accuracy,
+        options.rps,
+        options.headroom,
+        options.cost_per_hour,
+    )
+    found = recommend(report, requirements)
+    print(f"From {folder}. One replica has {report['machine']['cores']} cores of this machine.")
+    print(recommendation_text(found))
+    if found.chosen is None:
+        return 1
+    (folder / "recommendation.json").write_text(json.dumps(found.as_json(), indent=2) + "\n")
+    write_values(found, report["machine"]["cores"], command, options.values)
+    print("Next, apply the values; the other values of the release stay as they are:")
+    print(f"  {upgrade_command(options.values)}")
+    if options.check:
+        _check_locust()
+        exit_on_sigterm()
+        print(f"Measuring one replica at {found.chosen.rate_rps:.1f} requests/s ...", flush=True)
+        verified = verify(folder, report, found.chosen, limits.plan, limits.thresholds)
+        print(verified.as_text())
+        return 0 if verified.holds else 1
+    return 0
+
+
+def _simulate_scaling(options: argparse.Namespace) -> int:
+    report = read_report(options.folder)
+    variant = next((v for v in report["variants"] if v["variant"] == options.variant), None)
+    if variant is None:
+        known = ", ".join(each["variant"] for each in report["variants"])
+        raise LoadTestError(f"{options.folder} has no variant {options.variant}, only {known}")
+    slo_ms = options.slo_p99_ms or report["scenario"]["slo_p99_ms"]
+    curve, found = replica_curve(variant), scaling_targets(variant, slo_ms, options.headroom)
+    if curve is None or found is None:
+        raise LoadTestError(
+            f"{options.variant} has no open load with a p99 of at most {slo_ms:g} ms: measure a "
+            "closed load and slower open ones, or raise --slo-p99-ms"
+        )
+    found = ScalingTargets(
+        found.rate_rps,
+        options.target_queue_seconds or found.queue_s,
+        options.target_requests_in_flight or found.in_flight,
+    )
+    rates = read_trace(options.trace or _TRACE, options.peak_rps)
+    smallest, largest = options.min_replicas, options.max_replicas
+    ready_s = variant["ready_s"]["value"] if variant["ready_s"] else 0.0
+    config = SimulationConfig(
+        curve=curve,
+        slo_s=slo_ms / 1e3,
+        smallest=smallest,
+        largest=largest,
+        first=min(largest, max(smallest, math.ceil(rates[0] / found.rate_rps))),
+        start_s=options.schedule_s + ready_s,
+    )
+    compared = scaling_signals(found, curve, options.target_cpu)
+    played = {name: simulate(rates, config, signal) for name, signal in compared.items()}
+    print(autoscaling_table(options.variant, config, found, compared, played))
+    path = options.folder / f"scaling.{options.variant}.png"
+    title = f"{options.variant}: which signal to scale on"
+    autoscaling_plot(
+        title, dict(islice(played.items(), 2)), slo_ms, found.rate_rps, largest
+    ).savefig(path, dpi=120)
+    print(f"Next: open {path}. To scale on {next(iter(compared))}:")
+    print(f"  {options.prog} recommend writes the targets; add --set autoscaling.enabled=true")
+    return 0
+
+
+def _watch(options: argparse.Namespace) -> int:
+    """Replace this process by Locust with its web interface."""
+    _check_locust()
+    phase = Phase(
+        model=options.model, variant=options.variant, load="watch", round=0, kind="closed", users=1,
+        arrivals="poisson", rate_rps=0.0, trace=None, texts_per_request=1, deadline_ms=None,
+        warmup_s=0.0, measured_s=86_400.0, seed=0,
+    )  # fmt: skip
+    os.execv(  # noqa: S606 - Locust takes over the terminal
+        sys.executable,
+        [
+            sys.executable, "-m", "locust", "--locustfile", str(_LOCUSTFILE), "--host", options.url,
+            "--phase", json.dumps(asdict(phase)), "ClosedUser",
+        ],
+    )  # fmt: skip
+
+
+def _newest(options: argparse.Namespace) -> Path:
+    reports: Path = options.reports
+    folders = sorted(path.parent for path in reports.glob("*/report.json"))
+    if not folders:
+        raise LoadTestError(f"{reports} has no report: {options.prog} run makes one")
+    return folders[-1]
+
+
+def _check_locust() -> None:
+    """Raise early if Locust is missing, because only subprocesses import it."""
+    if importlib.util.find_spec(_LOCUST) is None:
+        raise ModuleNotFoundError(f"No module named {_LOCUST!r}", name=_LOCUST)
