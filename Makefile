@@ -30,8 +30,7 @@ check: .venv-dev/installed
 models: .venv-dev/installed
 	@$(DEV) -m models all
 
-load# All of it: first on all cores, then what measures load and needs them for itself.
-test: .venv-dev/installed
+loadtest: .venv-dev/installed
 	@$(DEV) -m loadtest run $(SCENARIO) --registry $(REGISTRY)
 
 bench: .venv-dev/installed
