@@ -1,4 +1,4 @@
-# The only commands: run test check models loadtest bench docs. Each sets up all that it needs.
+# The only commands: run test quick check models loadtest bench docs. Each sets up all that it needs.
 SHELL := /bin/bash
 PYTHON ?= python3
 SERVE := .venv/bin/python
@@ -10,13 +10,19 @@ SCENARIO ?=
 DEVICE ?= cpu
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check models loadtest bench docs
+.PHONY: run test quick check models loadtest bench docs
 
 run: .venv/installed
 	@$(SERVE) -m serving
 
+# All of it: first on all cores, then what measures load and needs them for itself.
 test: .venv-dev/installed .venv-clients/installed
-	@$(DEV) -m pytest --cov --cov-report=term:skip-covered
+	@$(DEV) -m pytest --numprocesses auto --dist loadgroup -m 'not alone' --cov --cov-report=
+	@$(DEV) -m pytest -m alone --cov --cov-append --cov-report=term:skip-covered
+
+# What reaches no other process, no server and no PyTorch: the inner loop.
+quick: .venv-dev/installed
+	@$(DEV) -m pytest --numprocesses auto --dist loadgroup -m 'not slow'
 
 check: .venv-dev/installed
 	@$(DEV) -m ruff check . && $(DEV) -m ruff format --check . && $(DEV) -m mypy

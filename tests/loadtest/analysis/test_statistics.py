@@ -73,6 +73,7 @@ def queued(random, arrivals, load):
     return waits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("q", [0.5, 0.99])
 def test_ninety_five_percent_intervals_hold_the_truth_93_to_97_times_in_a_hundred(q):
     """Of dependent waiting times: an M/M/1 queue's sojourn is exponential with rate 1 - load."""
@@ -142,6 +143,7 @@ def dominates(one: ParetoPoint, other: ParetoPoint) -> bool:
     return min(better) >= 0 and max(better) > 0
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(candidates)
 def test_the_frontier_holds_exactly_what_nothing_dominates(choices):

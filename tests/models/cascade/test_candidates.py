@@ -136,6 +136,7 @@ def test_only_the_variants_that_are_allowed_are_asked():
     assert {chain.variants for chain in found.sequence} == {(0, 1)}
 
 
+@pytest.mark.slow
 def test_the_guarantee_holds_over_many_draws():
     pool, generator = answers(3000, 5), np.random.default_rng(0)
     asked = problem(max_loss=0.04)
