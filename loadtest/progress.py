@@ -5,16 +5,16 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-_LINE = "{desc}{percentage:3.0f}%  {n_fmt} of {total_fmt} {unit}s, {remaining} left{postfix}"
+_LINE = "{n_fmt} of {total_fmt} {unit}, {remaining} left{postfix}"
 _LINE_EVERY_S = 30.0
 
 
-def progress(total: int, unit: str) -> "tqdm[Any]":
-    """Return a bar of `total` steps; without a terminal it prints a line every 30 seconds."""
+def progress(total: int, units: str) -> "tqdm[Any]":
+    """Return a bar of `total` units; without a terminal it prints a line at least every 30 s."""
     if sys.stderr.isatty():
-        return tqdm(total=total, unit=unit, dynamic_ncols=True)
+        return tqdm(total=total, unit=f" {units}", dynamic_ncols=True)
     return tqdm(
-        total=total, unit=unit, bar_format=_LINE, file=_Lines(sys.stderr),
+        total=total, unit=units, bar_format=_LINE, file=_Lines(sys.stderr),
         mininterval=_LINE_EVERY_S, maxinterval=_LINE_EVERY_S,
     )  # fmt: skip
 

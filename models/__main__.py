@@ -7,6 +7,7 @@ when it is called.
 import argparse
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,6 +57,9 @@ exit status:
 def main(arguments: list[str] | None = None, prog: str = "python -m models") -> int:
     """Run one command and return its exit status."""
     options = parser(prog).parse_args(arguments)
+    if not sys.stderr.isatty():
+        # Libraries draw bars of their own, which only a terminal can show.
+        os.environ |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     try:
         if options.command == "import":
             _import(options)

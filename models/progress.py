@@ -6,22 +6,24 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-_LINE = "{desc}{percentage:3.0f}%  {n_fmt} of {total_fmt} {unit}s, {remaining} left{postfix}"
+_LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {remaining} left"
 _LINE_EVERY_S = 30.0
 
 
 def progress(
-    steps: Iterable[Any] | None = None, *, total: int | None = None, does: str, unit: str
+    steps: Iterable[Any] | None = None, *, total: int | None = None, does: str, units: str
 ) -> "tqdm[Any]":
-    """Count `steps`, or up to `total` by hand; without a terminal a line is printed every 30 s.
+    """Count `steps`, or up to `total` by hand, in `units`; `does` says what is being done.
 
-    `does` says what is done in each step of one `unit`.
+    Without a terminal a line is printed at the start, at the end and every 30 seconds.
     """
     if sys.stderr.isatty():
-        return tqdm(steps, total=total, desc=does, unit=unit, dynamic_ncols=True)
+        return tqdm(
+            steps, total=total, desc=does, unit=f" {units}", dynamic_ncols=True, disable=False
+        )
     return tqdm(
-        steps, total=total, desc=does, unit=unit, bar_format=_LINE, file=_Lines(sys.stderr),
-        mininterval=_LINE_EVERY_S, maxinterval=_LINE_EVERY_S,
+        steps, total=total, desc=does, unit=units, bar_format=_LINE, file=_Lines(sys.stderr),
+        mininterval=_LINE_EVERY_S, maxinterval=_LINE_EVERY_S, disable=False,
     )  # fmt: skip
 
 

@@ -169,10 +169,10 @@ def _add_classify(classify: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    from serving.server.launch import serve  # noqa: PLC0415  as in every command
-
     flags = _flags(options)
     settings, injected = read_settings(os.environ, flags)
+    from serving.server.launch import serve  # noqa: PLC0415
+
     # The HTTP processes read the environment that they inherit.
     os.environ.update({PREFIX + name.upper(): value for name, value in flags.items()})
     configure_logs()
@@ -197,6 +197,7 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _classify(options: argparse.Namespace) -> int:
+    settings, _ = read_settings(os.environ, _flags(options))
     from serving.offline.job import Job, Stopped, classify  # noqa: PLC0415
 
     stopped_by = 0
@@ -210,7 +211,6 @@ def _classify(options: argparse.Namespace) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    settings, _ = read_settings(os.environ, _flags(options))
     job = Job(
         options.input, options.output, options.text, options.text_pair, options.model,
         options.variant, options.truncate, options.prefix,

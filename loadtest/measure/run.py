@@ -157,7 +157,7 @@ def _rounds(this: Run, targets: list[Target]) -> None:
     """Every round begins with another choice, so that a drift of the machine hits all alike."""
     loads = this.scenario.loads
     total = this.scenario.rounds * len(targets) * len(loads)
-    with progress(total, "phase") as bar:
+    with progress(total, "phases") as bar:
         for number in range(this.scenario.rounds):
             turn = number % len(targets)
             for target in targets[turn:] + targets[:turn]:

@@ -35,7 +35,7 @@ def measured(loaded: Mapping[str, Answerer], texts: Sequence[str]) -> Costs:
     Each round begins with another variant, so that a drift of the machine hits all alike.
     """
     names, rounds = list(loaded), []
-    with progress(total=(_ROUNDS + 1) * len(names), does="cost", unit="measurement") as bar:
+    with progress(total=(_ROUNDS + 1) * len(names), does="cost", units="measurements") as bar:
         for number in range(_ROUNDS):
             spent = {}
             for name in np.roll(names, number).tolist():

@@ -60,7 +60,7 @@ def report(answers: Sequence[Answers], problem: Problem, times: int) -> str:
     rows = []
     for way, judge in (("without", "the rest"), ("with", "all texts")):
         found = []
-        for _ in progress(range(times), does=f"re-splits {way} replacement", unit="re-split"):
+        for _ in progress(range(times), does=f"re-splits {way} replacement", units="re-splits"):
             order = generator.permutation(everything)
             if way == "with":
                 order = generator.choice(everything, len(everything))
@@ -89,7 +89,7 @@ def _figures(found: Sequence[Resplit], problem: Problem) -> tuple[str, ...]:
     over = sum(loss > problem.target.max_loss for loss in losses)
     return (
         f"{100 * len(losses) / len(found):.1f}",
-        percent(proportion(np.arange(len(found)) < over), unit=""),
+        percent(proportion(np.arange(len(found)) < over), units=""),
         f"{100 * np.mean(losses):.2f}" if losses else "",
         f"{100 * np.mean([each.saved for each in found]):.1f}",
         f"{100 * np.mean([each.hindsight for each in found]):.1f}",

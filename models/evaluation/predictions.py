@@ -56,7 +56,7 @@ class Answerer:
         with ThreadPoolExecutor(self._engine.slots) as slots:
             answers = slots.map(self._engine.run, batches)
             label = f"{self._variant}, {batch_texts} a batch"
-            rows = list(progress(answers, total=len(batches), does=label, unit="batch"))
+            rows = list(progress(answers, total=len(batches), does=label, units="batches"))
         return np.concatenate(rows).astype(np.float64)
 
     def alone_s(self, texts: Sequence[str]) -> Floats:

@@ -30,7 +30,7 @@ def most_sensitive_first(
         shutil.copyfile(source.tokenizer_path, trial.folder / TOKENIZER_NAME)
         quantise(trial.model_path, operators)
         expected = Answerer(trial).logits(texts)
-        for name in progress(operators, does="sensitivity", unit="operator"):
+        for name in progress(operators, does="sensitivity", units="operators"):
             quantise(trial.model_path, [other for other in operators if other != name])
             moved[name] = float(((Answerer(trial).logits(texts) - expected) ** 2).mean())
     return sorted(operators, key=lambda name: -moved[name])

@@ -125,7 +125,7 @@ def largest_difference(model: PreTrainedModel, bundle: Bundle, texts: list[str])
     engine = OrtEngine(bundle, Resources("cpu", threads=1))
     starts = range(0, len(encodings), _PARITY_BATCH_TEXTS)
     largest = 0.0
-    for start in progress(starts, does="parity with torch", unit="batch"):
+    for start in progress(starts, does="parity with torch", units="batches"):
         batch = encodings[start : start + _PARITY_BATCH_TEXTS]
         with torch.inference_mode():
             expected = model(**padded([encoding.ids for encoding in batch])).logits

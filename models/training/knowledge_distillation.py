@@ -44,7 +44,7 @@ def answers(
     hidden = torch.empty(len(encodings), len(layers), config.hidden_size, dtype=torch.half)
     batches = similar_lengths([len(ids) for ids in encodings], _BATCH_TEXTS, seed=0)
     with torch.no_grad():
-        for batch in progress(batches, does="the teacher answers", unit="batch"):
+        for batch in progress(batches, does="the teacher answers", units="batches"):
             inputs = padded([encodings[i] for i in batch])
             output = teacher(**inputs, output_hidden_states=bool(layers))
             logits[batch] = output.logits

@@ -124,7 +124,7 @@ def fit(
         optimizer, int(_WARMUP_SHARE * steps), steps
     )
     best, weights = -1.0, model.state_dict()
-    with progress(total=steps, does="training", unit="batch") as bar:
+    with progress(total=steps, does="training", units="batches") as bar:
         for epoch in range(pace.epochs):
             model.train()
             for batch in similar_lengths(lengths, pace.batch_texts, pace.seed + epoch):
