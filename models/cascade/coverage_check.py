@@ -89,7 +89,7 @@ def _figures(found: Sequence[Resplit], problem: Problem) -> tuple[str, ...]:
     over = sum(loss > problem.target.max_loss for loss in losses)
     return (
         f"{100 * len(losses) / len(found):.1f}",
-        percent(proportion(np.arange(len(found)) < over), units=""),
+        percent(proportion(np.arange(len(found)) < over), unit=""),
         f"{100 * np.mean(losses):.2f}" if losses else "",
         f"{100 * np.mean([each.saved for each in found]):.1f}",
         f"{100 * np.mean([each.hindsight for each in found]):.1f}",
