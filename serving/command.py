@@ -108,3 +108,7 @@ def _actions(one: argparse.ArgumentParser) -> Iterator[argparse.Action]:
                 yield from _actions(command)
         else:
             yield action
+
+
+if __name__ == "__main__":
+    sys.exit(main())

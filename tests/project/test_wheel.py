@@ -1,5 +1,7 @@
 """The wheel stands alone: installed by pip into fresh environments, away from the checkout."""
 
+import ast
+import contextlib
 import csv
 import re
 import shlex
@@ -7,12 +9,15 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import packages_distributions
 
 import httpx
 import pytest
 
 from tests.support.environments import environment, required
 from tests.support.processes import ROOT, Running, clean_environ, free_port, wait_until_ready
+from tests.support.tiny_models import write_sources
+from tests.support.tiny_recipes import TEACHER
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -117,6 +122,16 @@ def site_files(sizewise):
     return {path: path.stat().st_mtime_ns for path in site.rglob("*")}
 
 
+def imported(program):
+    """The packages that a program's modules import, wherever in them."""
+    for path in (ROOT / program).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield node.module.partition(".")[0]
+
+
 def test_the_wheel_holds_the_programs_with_their_data_and_the_licence_and_nothing_else(wheel):
     sources = {name for name in tracked() if name.split("/")[0] in PROGRAMS}
     with zipfile.ZipFile(wheel) as archive:
@@ -133,24 +148,26 @@ def test_the_wheel_holds_the_programs_with_their_data_and_the_licence_and_nothin
     } <= held
 
 
-@pytest.mark.parametrize("http_processes", [0, 1])
-def test_it_serves_the_shipped_family_and_its_pages_and_a_flag_beats_its_variable(
-    cpu, tmp_path, http_processes
-):
-    before, port = site_files(cpu), free_port()
-    log_path = tmp_path / "log"
-    environ = {"SIZEWISE_PORT": "none", "SIZEWISE_REGISTRY": "/nowhere", "SIZEWISE_DEVICE": "cuda"}
-    environ |= {"PYTHONDONTWRITEBYTECODE": "1", "SIZEWISE_HTTP_PROCESSES": str(http_processes)}
-    (site,) = cpu.parent.parent.glob("lib/*/site-packages")
-    flags = ["--registry", site / "models" / "registry", "--device", "cpu", "--host", "127.0.0.1"]
-    with log_path.open("w") as log:
-        process = subprocess.Popen(
-            [cpu, "serve", "--port", str(port), *flags],
-            cwd=tmp_path, env=clean_environ() | environ, stdout=log, stderr=log,
-        )  # fmt: skip
-    server = Running(process, f"http://127.0.0.1:{port}", log_path)
-    try:
-        wait_until_ready(server)
+@pytest.mark.parametrize(
+    ("program", "extras"),
+    [
+        ("serving", ["cpu", "fetch", "grpc", "offline", "tracing"]),
+        ("models", ["models"]),
+        ("loadtest", ["loadtest"]),
+    ],
+)
+def test_the_extras_of_a_program_install_all_that_it_imports(wheel, program, extras):
+    from_outside = set(imported(program)) - set(sys.stdlib_module_names) - set(PROGRAMS)
+    installed = set(required(requirements(wheel, *extras)))
+    homes = packages_distributions()
+
+    lacking = {name for name in from_outside if not installed & set(map(str.lower, homes[name]))}
+    assert lacking == set()
+
+
+def test_it_serves_the_shipped_family_and_the_pages_of_its_api(cpu, tmp_path):
+    before = site_files(cpu)
+    with served(cpu, tmp_path) as server:
         (result,) = server.classify({"texts": ["An absolute delight."]}).json()["results"]
         page = httpx.get(f"{server.url}/docs").text
         assets = re.findall(r'(?:src|href)="(/[^"]+)"', page)
@@ -159,13 +176,39 @@ def test_it_serves_the_shipped_family_and_its_pages_and_a_flag_beats_its_variabl
         assert len(assets) >= 2
         assert {httpx.get(server.url + asset).status_code for asset in assets} == {200}
         assert server.stop() == 0
-    finally:
-        process.kill()
-        process.wait()
     assert site_files(cpu) == before
 
 
-def test_without_a_registry_it_serves_and_classifies_with_the_shipped_family(cpu, tmp_path):
+def test_flags_beat_variables_also_in_the_http_processes(cpu, tmp_path, tiny_registry):
+    wrong = {"SIZEWISE_PORT": "none", "SIZEWISE_REGISTRY": "/nowhere", "SIZEWISE_DEVICE": "cuda"}
+    flags = ["--registry", tiny_registry, "--device", "cpu", "--host", "127.0.0.1"]
+    with served(cpu, tmp_path, *flags, **wrong, SIZEWISE_HTTP_PROCESSES="1") as server:
+        answer = server.classify({"texts": ["good film"]}).json()
+
+        assert answer["model"] == "tone"
+
+
+@contextlib.contextmanager
+def served(sizewise, folder, *flags, **variables):
+    port, log_path = free_port(), folder / "log"
+    with log_path.open("w") as log:
+        process = subprocess.Popen(
+            [sizewise, "serve", "--port", str(port), *flags],
+            cwd=folder,
+            env=clean_environ() | {"PYTHONDONTWRITEBYTECODE": "1"} | variables,
+            stdout=log,
+            stderr=log,
+        )
+    server = Running(process, f"http://127.0.0.1:{port}", log_path)
+    try:
+        wait_until_ready(server)
+        yield server
+    finally:
+        if process.poll() is None:
+            server.stop()
+
+
+def test_it_classifies_a_file_with_the_shipped_family(cpu, tmp_path):
     (tmp_path / "texts.csv").write_text("text\nAn absolute delight.\nDull and far too long.\n")
     before = site_files(cpu)
 
@@ -205,6 +248,49 @@ def test_every_help_works_without_any_extra(base, tmp_path):
     shown = {line.removeprefix("sizewise").strip() for line in done.stdout.splitlines()}
     assert {"", "serve", "fetch", "classify", "key", "models", "models all", "loadtest"} <= shown
     assert {"models cascade", "loadtest run", "loadtest simulate-scaling"} <= shown
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_python_m_runs_the_same_programs(base, tmp_path, program):
+    done = subprocess.run(
+        [base.with_name("python"), "-m", program, "--help"],
+        cwd=tmp_path, env=clean_environ(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: python -m {program} ")
+    assert "exit status:" in done.stdout
+
+
+def test_models_writes_into_the_working_folder_alone(wheel, tmp_path):
+    site, working = tmp_path / "site", tmp_path / "working"
+    working.mkdir()
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*install, "--target", site, wheel], check=True)
+    sources = write_sources(working / "recipes")
+    recipe = TEACHER.replace("fetched:", "").replace("epochs = 12", "epochs = 1")
+    (sources / "teacher.toml").write_text(recipe)
+    before = set(site.rglob("*"))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.command", "models", "all", "recipes"],
+        cwd=working,
+        env=clean_environ() | {"PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "Next: sizewise serve --registry build/registry\n" in done.stdout
+    assert sorted(path.name for path in working.iterdir()) == ["build", "recipes"]
+    assert set(site.rglob("*")) == before
+
+
+def test_without_a_command_it_shows_its_help_and_exits_with_2(base, tmp_path):
+    done = run(base, "", tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: sizewise ")
+    assert "sizewise COMMAND --help" in done.stderr
 
 
 @pytest.mark.parametrize("line", EXTRAS)
