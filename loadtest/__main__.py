@@ -25,8 +25,8 @@ examples:
 Reports are written into the working folder: reports/.
 
 exit status:
-  0 when all went well
-  1 when `compare` found a regression, `recommend` found nothing to deploy, or its --check a miss
+  0 on success
+  1 when `compare` found a regression, or `recommend` nothing to deploy or a failed --check
   2 with one sentence on stderr when a command cannot be run
   3 when every round of a load was refused, so that it has no figures
 """

@@ -47,10 +47,10 @@ examples:
   {prog} import FOLDER --family F --variant V --registry build/registry
 
 Everything is written into the working folder: build/ and reports/. A stage that is up to date is
-skipped, so a build that was stopped goes on where it was.
+skipped, so a stopped build continues where it was.
 
 exit status:
-  0 when all went well, 2 with one sentence on stderr when a command cannot be run
+  0 on success, 2 with one sentence on stderr when a command cannot be run
 """
 
 

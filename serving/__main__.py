@@ -21,12 +21,13 @@ from serving.settings import PREFIX, read_settings, settings_list
 
 _FLAGS = ("registry", "host", "port", "device")
 _EPILOG = """\
-Without a COMMAND it serves, with the flags of `serve`.
+The default command is `serve`; its flags can be given without it.
 
 exit status:
-  0 when all went well, 2 with one sentence on stderr when a command cannot be run.
+  0 on success
+  2 with one sentence on stderr when a command cannot be run
   `classify` also exits with 1 when no text could be classified, and with 128 plus the signal's
-  number when it was stopped.
+  number when it was stopped
 """
 _SERVE_EPILOG = """\
 examples:
@@ -59,7 +60,7 @@ exit status:
   0 when the output has been written
   1 when it has been written, but no text could be classified
   2 with one sentence on stderr when the job cannot be run
-  128 plus the signal's number when it was stopped: run the same command again to go on
+  128 plus the signal's number when it was stopped; run the same command again to continue
 """
 _KEY_EPILOG = """\
 example:
@@ -98,7 +99,7 @@ def parser(prog: str = "python -m serving") -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     whole = argparse.ArgumentParser(
         prog,
-        description="Serve bundles over HTTP, and what belongs to that.",
+        description="Serve bundles over HTTP, copy them here, classify files, make API keys.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -218,9 +219,9 @@ def _classify(options: argparse.Namespace) -> int:
     try:
         return int(not classify(job, settings, sys.stderr, restart=options.restart))
     except OSError as error:
-        raise StartError(f"{error}: mend that and run the same command again") from error
+        raise StartError(f"{error}: fix this and run the same command again") from error
     except Stopped:
-        _say("\nStopped. Run the same command again, without --restart, to go on from here.")
+        _say("\nStopped. Run the same command again, without --restart, to continue.")
         return 128 + stopped_by
 
 
@@ -230,8 +231,9 @@ def _key(name: str) -> None:
     key, entry = new_key(name)
     print(key)
     _say(
-        f"Give the key above to {name}: it is kept nowhere. In SIZEWISE_CALLERS goes\n  {entry}\n"
-        "and, as you like, texts_per_s, max_requests and urgency (README.md, Callers)."
+        f"Give the key above to {name}; it is not stored anywhere. Add this entry to the file that "
+        f"SIZEWISE_CALLERS names:\n  {entry}\n"
+        "Optional fields of an entry: texts_per_s, max_requests and urgency."
     )
 
 

@@ -26,8 +26,8 @@ examples:
   sizewise COMMAND --help                     more about one command
 
 exit status:
-  0 when all went well, 2 with one sentence on stderr when a command cannot be run.
-  What 1 and 3 mean is in the help of the command that has them.
+  0 on success, 2 with one sentence on stderr when a command cannot be run
+  the help of `classify` and `loadtest` explains 1 and 3
 
 shell completion:
   eval "$(sizewise --print-completion bash)"       in ~/.bashrc
