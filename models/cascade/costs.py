@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from models.evaluation.predictions import Answerer
 from models.evaluation.statistics import Floats
+from models.progress import progress
 
 _ROUNDS = 3
 _SINGLE_TEXTS = 200
@@ -35,7 +35,7 @@ def measured(loaded: Mapping[str, Answerer], texts: Sequence[str]) -> Costs:
     Each round begins with another variant, so that a drift of the machine hits all alike.
     """
     names, rounds = list(loaded), []
-    with tqdm(total=(_ROUNDS + 1) * len(names), desc="cost", unit="variant") as bar:
+    with progress(total=(_ROUNDS + 1) * len(names), does="cost", units="measurements") as bar:
         for number in range(_ROUNDS):
             spent = {}
             for name in np.roll(names, number).tolist():

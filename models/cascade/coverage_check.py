@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from models.cascade.candidates import Answers, Candidates, Problem, judged, select
 from models.evaluation.statistics import Indices, proportion
+from models.progress import progress
 from models.reports.model_card import percent, table
 
 _SEED = 0
@@ -60,7 +60,7 @@ def report(answers: Sequence[Answers], problem: Problem, times: int) -> str:
     rows = []
     for way, judge in (("without", "the rest"), ("with", "all texts")):
         found = []
-        for _ in tqdm(range(times), desc=f"re-splits {way} replacement"):
+        for _ in progress(range(times), does=f"re-splits {way} replacement", units="re-splits"):
             order = generator.permutation(everything)
             if way == "with":
                 order = generator.choice(everything, len(everything))

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 from scipy import special
-from tqdm import tqdm
 
 from models.evaluation.statistics import Flags, Floats
+from models.progress import progress
 from models.recipe_sections import ProblemType
 from serving.bundles.bundle import Bundle
 from serving.inference.engine import Engine, Resources
@@ -56,7 +56,7 @@ class Answerer:
         with ThreadPoolExecutor(self._engine.slots) as slots:
             answers = slots.map(self._engine.run, batches)
             label = f"{self._variant}, {batch_texts} a batch"
-            rows = list(tqdm(answers, total=len(batches), desc=label, unit="batch"))
+            rows = list(progress(answers, total=len(batches), does=label, units="batches"))
         return np.concatenate(rows).astype(np.float64)
 
     def alone_s(self, texts: Sequence[str]) -> Floats:

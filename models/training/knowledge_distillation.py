@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
-from tqdm import tqdm
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from models.data.labelled import read_labels, read_split, read_unlabelled, targets
 from models.pipeline import Job
+from models.progress import progress
 from models.recipe_sections import ProblemType, PruneSection, SparsifySection
 from models.training.loop import Ids, Pace, accuracy, fit, label_loss, padded, similar_lengths
 from serving.bundles.bundle import TOKENIZER_NAME
@@ -44,7 +44,7 @@ def answers(
     hidden = torch.empty(len(encodings), len(layers), config.hidden_size, dtype=torch.half)
     batches = similar_lengths([len(ids) for ids in encodings], _BATCH_TEXTS, seed=0)
     with torch.no_grad():
-        for batch in tqdm(batches, desc="the teacher answers", unit="batch"):
+        for batch in progress(batches, does="the teacher answers", units="batches"):
             inputs = padded([encodings[i] for i in batch])
             output = teacher(**inputs, output_hidden_states=bool(layers))
             logits[batch] = output.logits

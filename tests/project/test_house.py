@@ -49,8 +49,8 @@ PACKAGES = {
 }  # fmt: skip
 # The modules at a program's root that packages may import.
 ROOT_MODULES = {
-    "serving": {"settings", "errors", "logs"},
-    "models": {"recipe", "recipe_sections", "pipeline"},
+    "serving": {"settings", "errors", "extras", "logs"},
+    "models": {"recipe", "recipe_sections", "pipeline", "progress"},
     "loadtest": {"scenario", "samples", "progress"},
 }
 # The modules at a program's root that run its commands, and import what they need for that.
