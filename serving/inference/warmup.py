@@ -90,12 +90,11 @@ def warm_up(
         for shape in long:
             shape.begin()
             shape.run()
-        shapes = [shape for _, shape in sizes] + long
         until_s = clock() + _ENOUGH_S
         for number in range(_PASSES):
             if number >= _FEWEST_PASSES and clock() > until_s:
                 break
-            for shape in shapes:
+            for shape in [shape for _, shape in sizes] + long:
                 shape.run()
     fastest = max((shape for _, shape in sizes), key=_Shape.rate)
     budget = next(tokens for tokens, shape in sizes if shape.share_of(fastest) >= _ENOUGH_SHARE)
