@@ -72,7 +72,5 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "callers file": lambda: of_model(CallersFile),
     "recipe": recipe_tables,
     "scenario": lambda: of_model(Scenario),
-    "python -m serving": lambda: command_lines.of_program("serving"),
-    "python -m models": lambda: command_lines.of_program("models"),
-    "python -m loadtest": lambda: command_lines.of_program("loadtest"),
+    "sizewise": command_lines.of_sizewise,
 }
