@@ -151,7 +151,7 @@ class Scheduler:
         for text in texts:
             self.remove(text)
         self._advance(first.order[0])
-        layout = lay_out([text.length for text in texts], packed=lane.packed)
+        layout = lay_out(tuple([text.length for text in texts]), packed=lane.packed)
         predicted_s = lane.seconds(layout.rows, layout.tokens)
         plan = Plan(first.variant, texts, predicted_s, layout.cells)
         self._running_s += plan.predicted_s

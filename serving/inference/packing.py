@@ -1,11 +1,14 @@
 """Lay out the texts of a batch in a grid: one per row, or packed several to a row. Pure."""
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 # Long enough for efficient matrix kernels, short enough for attention, which is quadratic in it.
 ROW_TOKENS = 64
+# A batch's layout is needed to predict its time and again to feed the engine, with at most one
+# batch per slot in between.
+_CACHED_LAYOUTS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +17,7 @@ class Layout:
 
     rows: int
     tokens: int
-    places: list[tuple[int, int]]
+    places: tuple[tuple[int, int], ...]
 
     @property
     def cells(self) -> int:
@@ -22,7 +25,8 @@ class Layout:
         return self.rows * self.tokens
 
 
-def lay_out(lengths: Sequence[int], *, packed: bool) -> Layout:
+@lru_cache(_CACHED_LAYOUTS)
+def lay_out(lengths: tuple[int, ...], *, packed: bool) -> Layout:
     """Place texts of these lengths (at least one, each >= 1) in a grid.
 
     Packed rows are as long as the longest text, at least 64 tokens. Texts are placed longest first,
@@ -30,7 +34,7 @@ def lay_out(lengths: Sequence[int], *, packed: bool) -> Layout:
     """
     longest = max(lengths)
     if not packed:
-        return Layout(len(lengths), longest, [(row, 0) for row in range(len(lengths))])
+        return Layout(len(lengths), longest, tuple((row, 0) for row in range(len(lengths))))
     capacity = max(longest, ROW_TOKENS)
     places = [(0, 0)] * len(lengths)
     room: list[tuple[int, int]] = []  # tokens left, row; ascending
@@ -44,4 +48,4 @@ def lay_out(lengths: Sequence[int], *, packed: bool) -> Layout:
             rows += 1
         places[text] = (row, capacity - left)
         insort(room, (left - lengths[text], row))
-    return Layout(rows, capacity - room[0][0], places)
+    return Layout(rows, capacity - room[0][0], tuple(places))

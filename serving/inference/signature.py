@@ -85,7 +85,7 @@ class TextSignature:
         """The graph's inputs for these encodings."""
         texts = [item for item in batch if isinstance(item, Encoding)]
         lengths = [len(text.ids) for text in texts]
-        layout = lay_out(lengths, packed=self.packed)
+        layout = lay_out(tuple(lengths), packed=self.packed)
         places = np.array(layout.places, dtype=np.int64)
         ends = np.cumsum(lengths)
         positions = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)

@@ -140,7 +140,7 @@ class _Shape:
         started_s = self._clock()
         list(self._threads.map(self._engine.run, [batch] * self._at_a_time))
         seconds = self._clock() - started_s
-        lengths = [item.length for item in batch]
+        lengths = tuple([item.length for item in batch])
         layout = lay_out(lengths, packed=self._engine.packed)
         self._samples.append(Sample(layout.rows, layout.tokens, seconds))
         self.rates.append(sum(lengths) / seconds)

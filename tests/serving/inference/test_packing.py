@@ -3,7 +3,9 @@ from hypothesis import strategies as st
 
 from serving.inference.packing import ROW_TOKENS, lay_out
 
-LENGTHS = st.lists(st.one_of(st.integers(1, 40), st.integers(1, 512)), min_size=1, max_size=60)
+LENGTHS = st.lists(st.one_of(st.integers(1, 40), st.integers(1, 512)), min_size=1, max_size=60).map(
+    tuple
+)
 
 
 def cells_of(layout, lengths):
@@ -27,7 +29,7 @@ def test_every_token_has_a_cell_of_its_own_within_the_grid(lengths, packed):
 def test_padded_texts_start_rows_of_the_longest(lengths):
     layout = lay_out(lengths, packed=False)
 
-    assert layout.places == [(row, 0) for row in range(len(lengths))]
+    assert layout.places == tuple((row, 0) for row in range(len(lengths)))
     assert layout.tokens == max(lengths)
 
 

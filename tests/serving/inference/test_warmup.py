@@ -22,7 +22,7 @@ class Timed:
         return encoding
 
     def run(self, batch):
-        cells = lay_out([item.length for item in batch], packed=self.packed).cells
+        cells = lay_out(tuple(item.length for item in batch), packed=self.packed).cells
         self.cells.append(cells)
         # All slots run the same at once, so that each takes its share of what passes.
         self.clock.advance(self._seconds(cells) / self.slots)
