@@ -34,8 +34,8 @@ class BulkAnswer:
 def batches_of(lengths: Sequence[int], budget_tokens: int, *, packed: bool) -> list[list[int]]:
     """Group the indices of texts of similar length into batches, the longest first. Pure.
 
-    A batch of several texts has at most `max_batch_tokens` tokens, padding included unless texts
-    share rows (packing.py). The shortest come last, so that the slots end together.
+    A batch of several texts has at most `budget_tokens` tokens, padding included unless texts share
+    rows (packing.py). The shortest come last, so that the slots end together.
     """
     batches: list[list[int]] = []
     tokens = budget_tokens
