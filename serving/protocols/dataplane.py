@@ -130,8 +130,8 @@ async def answer(
     service: Service, record: RequestRecord, client: Client, query: Query
 ) -> FamilyAnswer:
     """Answer the query of an admitted request, and record it. Raises the ServedError to send."""
+    check_limits(query, service.settings)
     try:
-        check_limits(query, service.settings)
         until_s = deadline_s(service, record, query.deadline_ms)
         family = await service.awake(query.model, until_s)
         record.model, record.texts = family.name, len(query.inputs)
@@ -161,14 +161,14 @@ async def answer(
 
 
 def check_limits(query: Query, settings: Settings) -> None:
-    """Check a query against the server's limits; errors call the inputs `texts`.
+    """Check a query against the server's limits.
 
     Raises TooManyTexts, TextTooLong or InvalidField.
     """
     if len(query.inputs) > settings.max_texts:
         raise TooManyTexts(
             "split the texts over several requests",
-            field="texts",
+            field=query.field,
             limit=settings.max_texts,
             value=len(query.inputs),
         )
@@ -176,16 +176,13 @@ def check_limits(query: Query, settings: Settings) -> None:
         if isinstance(text, Row):
             continue
         if not all(text if isinstance(text, tuple) else (text,)):
-            raise InvalidField(
-                "the text is empty",
-                field=f"texts[{index}]",
-                limit=1,
-                value="",
-            )
+            field = f"{query.field}[{index}]"
+            raise InvalidField("the text is empty", field=field, limit=1, value="")
         if chars(text) > settings.max_text_chars:
+            field = f"{query.field}[{index}]"
             raise TextTooLong(
-                f"texts[{index}] has too many characters: split it",
-                field=f"texts[{index}]",
+                f"{field} has too many characters: split it",
+                field=field,
                 limit=settings.max_text_chars,
                 value=chars(text),
             )

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -42,6 +43,11 @@ class PredictBody(BaseModel):
     truncation_direction: Literal["Right", "right"] = "Right"
     raw_scores: bool = False
 
+    @cached_property
+    def texts(self) -> tuple[list[Text], bool]:
+        """The texts, and whether they are a batch. Raises InvalidField."""
+        return _texts(self.inputs)
+
 
 class TokenizeBody(BaseModel):
     """Texts to tokenize."""
@@ -56,7 +62,7 @@ class TokenizeBody(BaseModel):
 async def predict(request: Request) -> Response:
     """Every label of every input with its score, the highest first."""
     sent, answered = await classify(request.scope, request.receive, PredictBody, _query)
-    texts, batch = _texts(sent.inputs)
+    texts, batch = sent.texts
     service, record = request.state.service, request.state.record
     ranked = [
         answered.ranked(each.logits if sent.raw_scores else each.scores)
@@ -118,11 +124,7 @@ async def tokenize(request: Request) -> Response:
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise InvalidField("send a string or a list of strings", field="inputs")
         service: Service = request.state.service
-        try:
-            check_limits(Query(texts), service.settings)
-        except ServedError as error:
-            error.rename("texts", "inputs")
-            raise
+        check_limits(Query(texts, field="inputs"), service.settings)
         manifest = service.family(None).default_manifest
         version = (manifest.family, manifest.variant, manifest.version)
         tokenizer = service.runtime.tokenizers.get(version)
@@ -135,7 +137,7 @@ async def tokenize(request: Request) -> Response:
 
 
 def _query(sent: PredictBody) -> Query:
-    texts, _ = _texts(sent.inputs)
+    texts, _ = sent.texts
     return Query(texts, requirements=Requirements(truncate=sent.truncate), field="inputs")
 
 

@@ -169,7 +169,7 @@ class Service:
         known = self._known()
         raise UnknownModel(
             f"there is no model {name!r}: name one of {known}" if name
-            else f"the server has several models: name one of {known}",
+            else f"the request names no model: name one of {known}",
             field="model",
             limit=known,
             value=name,
