@@ -14,7 +14,7 @@ from loadtest.measure.server import LoadTestError
 from loadtest.scenario import SCENARIOS
 
 if TYPE_CHECKING:
-    from loadtest.commands import Limits
+    from loadtest.commands import Criteria
 
 REPORTS = Path("reports")
 REGISTRY = Path(__file__).parents[1] / "models" / "registry"
@@ -40,14 +40,14 @@ exit status:
 def main(
     arguments: list[str] | None = None,
     prog: str = "python -m loadtest",
-    limits: "Limits | None" = None,
+    criteria: "Criteria | None" = None,
 ) -> int:
-    """Run one command and return its exit status; `limits` replaces the default ones."""
+    """Run one command and return its exit status; `criteria` replaces the default ones."""
     given = sys.argv[1:] if arguments is None else arguments
     options = parser(prog).parse_args(given)
     try:
         commands = importlib.import_module("loadtest.commands")
-        return int(commands.run_command(options, f"{prog} {shlex.join(given)}", limits))
+        return int(commands.run_command(options, f"{prog} {shlex.join(given)}", criteria))
     except (LoadTestError, ValueError, OSError) as error:
         print(f"loadtest: {error}", file=sys.stderr)
         return 2

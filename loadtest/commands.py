@@ -30,7 +30,7 @@ from loadtest.sizing.autoscaling import (
 )
 from loadtest.sizing.autoscaling_plot import autoscaling_plot, autoscaling_table
 from loadtest.sizing.helm_values import upgrade_command, write_values
-from loadtest.sizing.recommend import Requirements, recommend, recommendation_text
+from loadtest.sizing.recommend import SizingRequirements, recommend, recommendation_text
 from loadtest.sizing.verify import PLAN, VerificationPlan, verify
 
 _TRACE = TRACES / "flash-crowd.csv"
@@ -39,25 +39,25 @@ _LOCUST = "locust"
 
 
 @dataclass(frozen=True)
-class Limits:
+class Criteria:
     """When figures are refused, and how a recommendation is verified."""
 
     thresholds: Thresholds = THRESHOLDS
     plan: VerificationPlan = PLAN
 
 
-def run_command(options: argparse.Namespace, command: str, limits: Limits | None = None) -> int:
+def run_command(options: argparse.Namespace, command: str, criteria: Criteria | None = None) -> int:
     """Run the command that was parsed and return its exit status; `command` is its whole line."""
-    limits = limits or Limits()
+    criteria = criteria or Criteria()
     match options.command:
         case "run":
-            return _run(options, command, limits)
+            return _run(options, command, criteria)
         case "report":
-            return _report(options.folder, options.prog, limits)
+            return _report(options.folder, options.prog, criteria)
         case "compare":
             return _compare(options)
         case "recommend":
-            return _recommend(options, command, limits)
+            return _recommend(options, command, criteria)
         case "simulate-scaling":
             return _simulate_scaling(options)
         case "watch":
@@ -65,7 +65,7 @@ def run_command(options: argparse.Namespace, command: str, limits: Limits | None
     raise AssertionError(f"{options.command} has no implementation: this is a bug")
 
 
-def _run(options: argparse.Namespace, command: str, limits: Limits) -> int:
+def _run(options: argparse.Namespace, command: str, criteria: Criteria) -> int:
     _check_locust()
     exit_on_sigterm()
     scenario = read_scenario(options.scenario)
@@ -79,11 +79,11 @@ def _run(options: argparse.Namespace, command: str, limits: Limits) -> int:
         url=options.url.rstrip("/") if options.url else None,
         wanted=options.variant,
     )
-    return _report(folder, options.prog, limits)
+    return _report(folder, options.prog, criteria)
 
 
-def _report(folder: Path, prog: str, limits: Limits) -> int:
-    print("\n" + rebuild(folder, limits.thresholds))
+def _report(folder: Path, prog: str, criteria: Criteria) -> int:
+    print("\n" + rebuild(folder, criteria.thresholds))
     print(f"Next: open {folder / 'report.html'}, and find out what to deploy:")
     print(f"  {prog} recommend --slo-p99-ms 50 --min-accuracy 0.85 --rps 200")
     report = read_report(folder)
@@ -120,10 +120,10 @@ def _compare(options: argparse.Namespace) -> int:
     return 1 if worse else 0
 
 
-def _recommend(options: argparse.Namespace, command: str, limits: Limits) -> int:
+def _recommend(options: argparse.Namespace, command: str, criteria: Criteria) -> int:
     folder = options.folder or _newest(options)
     report = read_report(folder)
-    requirements = Requirements(
+    requirements = SizingRequirements(
         options.slo_p99_ms,
         options.min_accuracy,
         options.rps,
@@ -143,7 +143,7 @@ def _recommend(options: argparse.Namespace, command: str, limits: Limits) -> int
         _check_locust()
         exit_on_sigterm()
         print(f"Measuring one replica at {found.chosen.rate_rps:.1f} requests/s ...", flush=True)
-        verified = verify(folder, report, found.chosen, limits.plan, limits.thresholds)
+        verified = verify(folder, report, found.chosen, criteria.plan, criteria.thresholds)
         print(verified.as_text())
         return 0 if verified.holds else 1
     return 0

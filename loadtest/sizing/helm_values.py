@@ -6,7 +6,7 @@ from pathlib import Path
 
 from loadtest.analysis.cascade_choices import request_fields
 from loadtest.analysis.replica_curve import ScalingTargets
-from loadtest.sizing.recommend import Deployment, Recommendation
+from loadtest.sizing.recommend import Recommendation, SizedChoice
 
 _MIB = 1 << 20
 _MEMORY_FACTOR = 1.25
@@ -15,7 +15,7 @@ _MAX_FACTOR = 3  # the autoscaler's upper bound is this multiple of the recommen
 
 
 def write_values(found: Recommendation, cores: int, command: str, path: Path) -> None:
-    """Write the Helm values of the chosen deployment. Raise ValueError if there is none."""
+    """Write the Helm values of a recommendation. Raise ValueError if it has no choice."""
     chosen = found.chosen
     if chosen is None:
         raise ValueError("no variant meets the requirements, so there are no values to write")
@@ -37,7 +37,7 @@ autoscaling:
     )
 
 
-def _variant_lines(chosen: Deployment) -> str:
+def _variant_lines(chosen: SizedChoice) -> str:
     variants = f"variants: [{', '.join(chosen.stages)}]"
     if len(chosen.stages) == 1:
         return variants

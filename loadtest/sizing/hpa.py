@@ -15,7 +15,7 @@ TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
-class Policy:
+class ScalingPolicy:
     """How many pods, or what percentage of them, may be added or removed within `period_s`."""
 
     kind: Literal["Pods", "Percent"]
@@ -38,8 +38,11 @@ class Behaviour:
     tenth per minute passes through the right number on the way down.
     """
 
-    up: tuple[Policy, ...] = (Policy("Percent", 100, 30.0), Policy("Pods", 4, 30.0))
-    down: tuple[Policy, ...] = (Policy("Percent", 10, 60.0),)
+    up: tuple[ScalingPolicy, ...] = (
+        ScalingPolicy("Percent", 100, 30.0),
+        ScalingPolicy("Pods", 4, 30.0),
+    )
+    down: tuple[ScalingPolicy, ...] = (ScalingPolicy("Percent", 10, 60.0),)
     up_window_s: float = 0.0
     down_window_s: float = 300.0
 
@@ -100,7 +103,7 @@ class Autoscaler:
         return [replicas for then_s, replicas in self.recommended if then_s > at_s]
 
     def _limits(
-        self, now_s: float, current: int, policies: Sequence[Policy], sign: int
+        self, now_s: float, current: int, policies: Sequence[ScalingPolicy], sign: int
     ) -> list[int]:
         """Return each policy's limit, counted from the replicas at the start of its period."""
         limits = []

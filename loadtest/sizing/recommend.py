@@ -16,8 +16,8 @@ from loadtest.analysis.replica_curve import ScalingTargets, scaling_targets
 
 
 @dataclass(frozen=True)
-class Requirements:
-    """What a deployment must meet; `headroom` is the share of a replica's capacity left free."""
+class SizingRequirements:
+    """What a choice must meet; `headroom` is the share of a replica's capacity left free."""
 
     slo_p99_ms: float
     min_accuracy: float
@@ -27,7 +27,7 @@ class Requirements:
 
 
 @dataclass(frozen=True)
-class Deployment:
+class SizedChoice:
     """A variant or a cascade on enough replicas to meet the latency and the rate required."""
 
     model: str
@@ -51,12 +51,12 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The cheapest deployment and its neighbours; `chosen` is None if none meets requirements."""
+    """The cheapest choice and its neighbours; `chosen` is None if none meets requirements."""
 
-    requirements: Requirements
-    chosen: Deployment | None
-    cheaper: Deployment | None
-    better: Deployment | None
+    requirements: SizingRequirements
+    chosen: SizedChoice | None
+    cheaper: SizedChoice | None
+    better: SizedChoice | None
     constraints: list[str]
     """Which requirements the number of replicas comes from."""
     alternatives: list[str]
@@ -75,21 +75,21 @@ class Recommendation:
         }
 
 
-def recommend(report: dict[str, Any], requirements: Requirements) -> Recommendation:
+def recommend(report: dict[str, Any], requirements: SizingRequirements) -> Recommendation:
     """Choose the fewest replicas; among equals the most accurate, then the smallest."""
-    deployments = [
-        deployment
+    sized = [
+        choice
         for variant in report["variants"]
-        if variant["accuracy"] and (deployment := _deployment(variant, requirements))
+        if variant["accuracy"] and (choice := _sized(variant, requirements))
     ]
-    deployments.sort(key=lambda each: (each.replicas, -each.accuracy, each.peak_bytes or 0))
-    accurate = [each for each in deployments if each.accuracy >= requirements.min_accuracy]
+    sized.sort(key=lambda each: (each.replicas, -each.accuracy, each.peak_bytes or 0))
+    accurate = [each for each in sized if each.accuracy >= requirements.min_accuracy]
     if not accurate:
-        alternatives = _alternatives(report, requirements, deployments)
+        alternatives = _alternatives(report, requirements, sized)
         return Recommendation(requirements, None, None, None, [], alternatives)
     chosen = accurate[0]
-    cheaper = [each for each in deployments if each.replicas < chosen.replicas]
-    better = [each for each in deployments if each.accuracy > chosen.accuracy]
+    cheaper = [each for each in sized if each.replicas < chosen.replicas]
+    better = [each for each in sized if each.accuracy > chosen.accuracy]
     return Recommendation(
         requirements=requirements,
         chosen=chosen,
@@ -109,7 +109,7 @@ def _points(variant: dict[str, Any], p99_of: Callable[[dict[str, Any]], float]) 
     ]
 
 
-def _replicas(points: list[LoadPoint], requirements: Requirements) -> int | None:
+def _replicas(points: list[LoadPoint], requirements: SizingRequirements) -> int | None:
     found = capacity(points, requirements.slo_p99_ms)
     if found is None:
         return None
@@ -117,7 +117,7 @@ def _replicas(points: list[LoadPoint], requirements: Requirements) -> int | None
     return max(1, math.ceil(requirements.rps / usable_rps - 1e-9))
 
 
-def _deployment(variant: dict[str, Any], requirements: Requirements) -> Deployment | None:
+def _sized(variant: dict[str, Any], requirements: SizingRequirements) -> SizedChoice | None:
     points = _points(variant, lambda p99: p99["value"])
     replicas = _replicas(points, requirements)
     if replicas is None:
@@ -126,7 +126,7 @@ def _deployment(variant: dict[str, Any], requirements: Requirements) -> Deployme
     rate_rps = requirements.rps / replicas
     hourly = requirements.cost_per_hour
     cost = None if hourly is None else replicas * hourly
-    return Deployment(
+    return SizedChoice(
         model=variant["model"],
         variant=variant["variant"],
         stages=variant["stages"],
@@ -146,14 +146,14 @@ def _deployment(variant: dict[str, Any], requirements: Requirements) -> Deployme
 
 def _constraints(
     report: dict[str, Any],
-    requirements: Requirements,
-    chosen: Deployment,
-    cheaper: list[Deployment],
+    requirements: SizingRequirements,
+    chosen: SizedChoice,
+    cheaper: list[SizedChoice],
 ) -> list[str]:
     constraints = []
     if cheaper:
         constraints.append("accuracy: a less accurate variant would need fewer replicas")
-    relaxed = Requirements(
+    relaxed = SizingRequirements(
         2 * requirements.slo_p99_ms,
         requirements.min_accuracy,
         requirements.rps,
@@ -164,7 +164,7 @@ def _constraints(
         for each in report["variants"]
         if (each["model"], each["variant"]) == (chosen.model, chosen.variant)
     )
-    slower = _deployment(variant, relaxed)
+    slower = _sized(variant, relaxed)
     if slower and slower.replicas < chosen.replicas:
         constraints.append(f"latency: twice the p99 would need {_replica_count(slower.replicas)}")
     if chosen.replicas > 1:
@@ -176,11 +176,11 @@ def _constraints(
 
 
 def _alternatives(
-    report: dict[str, Any], requirements: Requirements, deployments: list[Deployment]
+    report: dict[str, Any], requirements: SizingRequirements, sized: list[SizedChoice]
 ) -> list[str]:
     alternatives = []
-    if deployments:
-        best = max(deployments, key=lambda each: each.accuracy)
+    if sized:
+        best = max(sized, key=lambda each: each.accuracy)
         alternatives.append(
             f"an accuracy of {best.accuracy:.3f} instead of {requirements.min_accuracy:g}: "
             f"{best.variant} on {_replica_count(best.replicas)}"
@@ -229,21 +229,21 @@ def _replica_count(replicas: int) -> str:
     return f"{replicas} replica{'s' if replicas > 1 else ''}"
 
 
-def _summary(deployment: Deployment) -> str:
+def _summary(choice: SizedChoice) -> str:
     cost = (
         ""
-        if deployment.cost_per_hour is None
-        else f", cost {deployment.cost_per_hour:g} per hour and "
-        f"{deployment.cost_per_million:.3g} per million requests"
+        if choice.cost_per_hour is None
+        else f", cost {choice.cost_per_hour:g} per hour and "
+        f"{choice.cost_per_million:.3g} per million requests"
     )
-    cascade = cascade_description(deployment.stages, deployment.brownout_ms)
+    cascade = cascade_description(choice.stages, choice.brownout_ms)
     return (
-        f"{deployment.model}/{deployment.variant}{cascade and f' ({cascade})'} on "
-        f"{_replica_count(deployment.replicas)}, accuracy {deployment.accuracy:.3f}{cost}"
+        f"{choice.model}/{choice.variant}{cascade and f' ({cascade})'} on "
+        f"{_replica_count(choice.replicas)}, accuracy {choice.accuracy:.3f}{cost}"
     )
 
 
-def _certainty(found: Recommendation, chosen: Deployment) -> str:
+def _certainty(found: Recommendation, chosen: SizedChoice) -> str:
     low = chosen.accuracy_low
     accuracy = (
         f"the accuracy's interval reaches down to {low:.3f}"

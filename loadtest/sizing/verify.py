@@ -9,7 +9,7 @@ from loadtest.measure.run import run
 from loadtest.measure.server import LoadTestError
 from loadtest.report.build import build
 from loadtest.scenario import Load, Scenario
-from loadtest.sizing.recommend import Deployment
+from loadtest.sizing.recommend import SizedChoice
 
 _LOAD = "recommended"
 
@@ -56,11 +56,11 @@ class Verification:
 def verify(
     folder: Path,
     report: dict[str, Any],
-    chosen: Deployment,
+    chosen: SizedChoice,
     plan: VerificationPlan = PLAN,
     thresholds: Thresholds = THRESHOLDS,
 ) -> Verification:
-    """Measure one replica of the chosen deployment at its rate.
+    """Measure one replica of the choice at its rate.
 
     Raise LoadTestError if every round was refused.
     """

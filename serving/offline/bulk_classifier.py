@@ -16,7 +16,7 @@ _TOKENIZED_AT_ONCE_TEXTS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LengthLimits:
     """The length limits, as in the server: characters, and tokens unless `truncate`."""
 
     max_text_chars: int
@@ -61,7 +61,7 @@ class Bulk:
         slots: ThreadPoolExecutor,
         *,
         budget_tokens: int,
-        limits: Limits,
+        limits: LengthLimits,
     ) -> None:
         """`slots` has as many threads as the engine has slots."""
         self._manifest = manifest

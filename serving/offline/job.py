@@ -19,9 +19,9 @@ from serving.inference.cpu import usable_cores
 from serving.inference.engine import Resources
 from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine, choose
 from serving.inference.tokenizer import open_tokenizer
-from serving.offline.bulk_classifier import Bulk, BulkAnswer, Limits
+from serving.offline.bulk_classifier import Bulk, BulkAnswer, LengthLimits
 from serving.offline.progress import Progress
-from serving.offline.tables import CHUNK_BYTES, CHUNK_ROWS, Added, Chunk, Row, Table, open_table
+from serving.offline.tables import CHUNK_BYTES, CHUNK_ROWS, Added, Chunk, Table, Values, open_table
 from serving.settings import Settings
 from serving.variants.selection import AUTO, best_variant, options_of
 
@@ -106,7 +106,7 @@ def classify(
         began_s = time.monotonic()
         kept = sum(part.texts for part in _finished(job))
         with ThreadPoolExecutor(engine.slots, "slot") as slots:
-            limits = Limits(settings.max_text_chars, job.truncate)
+            limits = LengthLimits(settings.max_text_chars, job.truncate)
             bulk = Bulk(
                 manifest, tokenizer, engine, slots,
                 budget_tokens=min(state["budget_tokens"], settings.max_batch_tokens),
@@ -220,7 +220,7 @@ def _finished(job: Job) -> list[_Part]:
 
 
 def _run(
-    job: Job, table: Table, rows_of: Callable[[Chunk], list[Row]], slots: ThreadPoolExecutor
+    job: Job, table: Table, rows_of: Callable[[Chunk], list[Values]], slots: ThreadPoolExecutor
 ) -> None:
     """Make the missing parts. No work outlives the call."""
     error = job.prefix + "error"
@@ -251,12 +251,14 @@ def _run(
             raise
 
 
-def _rows(chunk: Chunk, bulk: Bulk, manifest: Manifest, job: Job, progress: Progress) -> list[Row]:
+def _rows(
+    chunk: Chunk, bulk: Bulk, manifest: Manifest, job: Job, progress: Progress
+) -> list[Values]:
     """The added columns of one chunk."""
     nothing = dict.fromkeys(COLUMNS)
     multi_label = manifest.problem_type == "multi_label"
 
-    def row(answer: BulkAnswer | str) -> Row:
+    def row(answer: BulkAnswer | str) -> Values:
         if isinstance(answer, str):
             return nothing | {"error": answer}
         best = max(range(len(answer.scores)), key=answer.scores.__getitem__)

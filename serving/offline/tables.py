@@ -17,7 +17,7 @@ from serving.inference.inputs import Text
 Kind = Literal["text", "number", "flag", "scores", "names"]
 Added = Mapping[str, Kind]
 """The names of the columns to add."""
-Row = Mapping[str, Any]
+Values = Mapping[str, Any]
 """The values of the added columns in one row; None for a missing value."""
 Columns = tuple[str] | tuple[str, str]
 """The column of a text, or the two columns of a pair."""
@@ -44,7 +44,7 @@ class Table(Protocol):
     def chunks(self) -> Iterator[Chunk]:
         """Read all rows in order. Raises StartError naming an unreadable row."""
 
-    def write(self, chunk: Chunk, added: Sequence[Row], path: Path) -> None:
+    def write(self, chunk: Chunk, added: Sequence[Values], path: Path) -> None:
         """Write a part: the rows of a chunk with the added columns."""
 
     def merge(self, parts: Sequence[Path], path: Path) -> None:
@@ -90,7 +90,7 @@ class _Csv:
         for group in _grouped((row, 1, sum(map(len, row))) for row in rows):
             yield Chunk([_text([row[place] for place in self._places]) for row in group], group)
 
-    def write(self, chunk: Chunk, added: Sequence[Row], path: Path) -> None:
+    def write(self, chunk: Chunk, added: Sequence[Values], path: Path) -> None:
         """See Table."""
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(
@@ -137,7 +137,7 @@ class _JsonLines:
         for group in _grouped(self._rows()):
             yield Chunk([text for _, text in group], [line for line, _ in group])
 
-    def write(self, chunk: Chunk, added: Sequence[Row], path: Path) -> None:
+    def write(self, chunk: Chunk, added: Sequence[Values], path: Path) -> None:
         """See Table."""
         with path.open("wb") as file:
             for line, more in zip(chunk.rows, added, strict=True):
@@ -219,7 +219,7 @@ class _Parquet:
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise StartError(f"{self._path} cannot be read as Parquet: {error}") from error
 
-    def write(self, chunk: Chunk, added: Sequence[Row], path: Path) -> None:
+    def write(self, chunk: Chunk, added: Sequence[Values], path: Path) -> None:
         """See Table."""
         rows = chunk.rows
         for field in self._added:

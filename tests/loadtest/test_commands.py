@@ -10,14 +10,14 @@ import pytest
 
 from loadtest.__main__ import main
 from loadtest.analysis.summary import Thresholds
-from loadtest.commands import Limits
+from loadtest.commands import Criteria
 from loadtest.report.build import read_report
 from loadtest.sizing.verify import VerificationPlan
 
 pytestmark = pytest.mark.usefixtures("stand_in")
 
 # Phases of a second, next to a server in Python, are late by chance.
-LENIENT = Limits(
+LENIENT = Criteria(
     Thresholds(lateness_ms=1000.0, achieved_share=0.5), VerificationPlan(rounds=2, measured_s=1.0)
 )
 
@@ -42,7 +42,7 @@ share = 0.2
 
 def test_a_run_measures_every_variant_and_its_report_can_be_rebuilt(tmp_path, capsys):
     arguments = ["run", scenario_file(tmp_path), "--registry", "registry", "--out", "reports"]
-    assert main(arguments, limits=LENIENT) == 0
+    assert main(arguments, criteria=LENIENT) == 0
     printed = capsys.readouterr().out
     assert "tone/torn is skipped: its state is failed" in printed
     (folder,) = (tmp_path / "reports").iterdir()
@@ -66,7 +66,7 @@ def test_a_run_measures_every_variant_and_its_report_can_be_rebuilt(tmp_path, ca
     assert text in printed
     assert "http://" not in html.replace("http://www.w3.org", "")
     (folder / "report.md").unlink()
-    assert main(["report", str(folder)], limits=LENIENT) == 0
+    assert main(["report", str(folder)], criteria=LENIENT) == 0
     assert (folder / "report.md").read_text() == text
     assert main(["compare", str(folder), str(folder)]) == 0
     capsys.readouterr()
@@ -91,7 +91,7 @@ def test_a_running_server_can_be_measured_by_its_address(tmp_path, url):
         "--variant",
         "fast",
     ]
-    assert main(arguments, limits=LENIENT) == 0
+    assert main(arguments, criteria=LENIENT) == 0
     (folder,) = (tmp_path / "reports").iterdir()
     report = read_report(folder)
     assert report["url"] == url
@@ -100,9 +100,9 @@ def test_a_running_server_can_be_measured_by_its_address(tmp_path, url):
 
 def test_a_recommendation_is_checked_by_running_it(tmp_path, capsys):
     arguments = ["run", scenario_file(tmp_path), "--registry", "registry", "--out", "reports"]
-    assert main(arguments, limits=LENIENT) == 0
+    assert main(arguments, criteria=LENIENT) == 0
     required = ["--slo-p99-ms", "1000", "--min-accuracy", "0.8", "--rps", "20", "--check"]
-    status = main(["recommend", *required], limits=LENIENT)
+    status = main(["recommend", *required], criteria=LENIENT)
     said = capsys.readouterr().out
     assert "requests/s predicted 20.0" in said
     assert status == (0 if "holds" in said else 1)

@@ -16,14 +16,14 @@ from loadtest.sizing.autoscaling import (
     scaling_signals,
     simulate,
 )
-from loadtest.sizing.hpa import Autoscaler, Behaviour, Policy, proposal
+from loadtest.sizing.hpa import Autoscaler, Behaviour, ScalingPolicy, proposal
 from tests.support.reports import variant
 
 CURVE = replica_curve(variant("small", 0.86, 800.0, 4.0))
 FOUND = scaling_targets(variant("small", 0.86, 800.0, 4.0), 20.0, 0.2)
 KUBERNETES = Behaviour(
-    up=(Policy("Percent", 100, 15.0), Policy("Pods", 4, 15.0)),
-    down=(Policy("Percent", 100, 15.0),),
+    up=(ScalingPolicy("Percent", 100, 15.0), ScalingPolicy("Pods", 4, 15.0)),
+    down=(ScalingPolicy("Percent", 100, 15.0),),
 )
 SIGNALS = scaling_signals(FOUND, CURVE, 0.7)
 
@@ -64,7 +64,7 @@ def test_our_charts_behaviour_goes_down_by_a_tenth_a_minute():
 
 
 def test_a_percentage_is_of_the_replicas_at_the_periods_start():
-    slow = Behaviour(up=(Policy("Percent", 100, 60.0),))
+    slow = Behaviour(up=(ScalingPolicy("Percent", 100, 60.0),))
     autoscaler = Autoscaler(1, 100, slow)
     assert autoscaler.replicas(0.0, 4, [50]) == 8
     assert autoscaler.replicas(15.0, 8, [50]) == 8

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from loadtest.analysis.replica_curve import MIN_QUEUE_S
 from loadtest.sizing.helm_values import write_values
-from loadtest.sizing.recommend import Requirements, recommend, recommendation_text
+from loadtest.sizing.recommend import SizingRequirements, recommend, recommendation_text
 from tests.support import reports
 from tests.support.reports import report
 
 requirement_sets = st.builds(
-    Requirements,
+    SizingRequirements,
     slo_p99_ms=st.floats(1.0, 200.0),
     min_accuracy=st.floats(0.7, 0.95),
     rps=st.floats(1.0, 10_000.0),
@@ -23,7 +23,7 @@ requirement_sets = st.builds(
 
 
 def test_the_variant_that_needs_the_fewest_replicas_is_taken():
-    found = recommend(report(), Requirements(20.0, 0.85, 2000.0))
+    found = recommend(report(), SizingRequirements(20.0, 0.85, 2000.0))
     # small: p99 4, 8, 16, 32 ms at 160, 320, 480, 640/s: 20 ms at 531.5/s, less a fifth 425/s.
     assert (found.chosen.variant, found.chosen.replicas) == ("small", 5)
     assert found.chosen.rate_rps == pytest.approx(400.0)
@@ -34,7 +34,7 @@ def test_the_variant_that_needs_the_fewest_replicas_is_taken():
 
 
 def test_of_equally_many_replicas_the_more_accurate_is_taken():
-    assert recommend(report(), Requirements(100.0, 0.7, 10.0)).chosen.variant == "large"
+    assert recommend(report(), SizingRequirements(100.0, 0.7, 10.0)).chosen.variant == "large"
 
 
 @settings(deadline=None)
@@ -61,17 +61,17 @@ def test_more_traffic_never_needs_fewer_replicas_nor_a_looser_slo_more(requireme
 
 
 def test_when_nothing_meets_the_requirements_the_text_says_what_would_help():
-    said = recommendation_text(recommend(report(), Requirements(5.0, 0.88, 100.0)))
+    said = recommendation_text(recommend(report(), SizingRequirements(5.0, 0.88, 100.0)))
     assert "an accuracy of 0.860 instead of 0.88: small" in said
     assert "a p99 of 10.0 ms instead of 5 ms: large" in said
     assert "more accurate family" in recommendation_text(
-        recommend(report(), Requirements(0.1, 0.99, 100.0))
+        recommend(report(), SizingRequirements(0.1, 0.99, 100.0))
     )
 
 
 def test_cost_and_certainty_are_in_words():
     said = recommendation_text(
-        recommend(report(), Requirements(20.0, 0.855, 2000.0, cost_per_hour=0.5))
+        recommend(report(), SizingRequirements(20.0, 0.855, 2000.0, cost_per_hour=0.5))
     )
     assert "5 replicas, accuracy 0.860, cost 2.5 per hour and 0.347 per million requests" in said
     assert "interval reaches down to 0.851" in said
@@ -79,7 +79,9 @@ def test_cost_and_certainty_are_in_words():
 
 def test_the_values_of_the_chart_are_written(tmp_path):
     path = tmp_path / "values.yaml"
-    write_values(recommend(report(), Requirements(20.0, 0.85, 2000.0)), 2, "the command", path)
+    write_values(
+        recommend(report(), SizingRequirements(20.0, 0.85, 2000.0)), 2, "the command", path
+    )
     assert path.read_text().splitlines() == [
         "# the command",
         "# tone/small",
@@ -97,7 +99,7 @@ def test_the_values_of_the_chart_are_written(tmp_path):
         "  targetRequestsInFlight: 1.88",
     ]
     with pytest.raises(ValueError, match="no values"):
-        write_values(recommend(report(), Requirements(0.1, 0.99, 1.0)), 2, "", path)
+        write_values(recommend(report(), SizingRequirements(0.1, 0.99, 1.0)), 2, "", path)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_a_cascade_is_a_choice_that_serves_all_its_stages(tmp_path, name, browno
         reports.variant(name, 0.89, 1000.0, 4.0)
         | {"stages": ["tiny", "large"], "brownout_ms": brownout_ms}
     )
-    found = recommend(told, Requirements(20.0, 0.88, 2000.0))
+    found = recommend(told, SizingRequirements(20.0, 0.88, 2000.0))
     assert found.chosen.variant == name
     assert f"deploy tone/{name} (cascade of tiny, large" in recommendation_text(found)
     write_values(found, 2, "the command", tmp_path / "values.yaml")
@@ -128,7 +130,8 @@ def test_a_cascade_is_a_choice_that_serves_all_its_stages(tmp_path, name, browno
 
 def test_the_targets_are_those_of_the_capacity_whatever_the_traffic_asked_for():
     few, many = (
-        recommend(report(), Requirements(20.0, 0.85, rps)).chosen.targets for rps in (300, 9000)
+        recommend(report(), SizingRequirements(20.0, 0.85, rps)).chosen.targets
+        for rps in (300, 9000)
     )
     # Queue and engine together are 0.35 of the p99, which is 4 * 2^(rate / 160 - 1) ms.
     rate_rps = 0.8 * 160 * (1 + math.log2(20 / 4))
@@ -143,7 +146,7 @@ def test_the_queue_target_is_that_of_the_capacity_but_never_too_small_for_an_hpa
     for load in told["variants"][1]["loads"].values():
         load["split_mean_ms"]["queue"] *= times
     found = recommend(
-        told, Requirements(20.0, 0.85, 2000.0)
+        told, SizingRequirements(20.0, 0.85, 2000.0)
     ).chosen  # the queue is a tenth of the p99
     assert found.targets.queue_s == pytest.approx(queue_s)
 
@@ -154,6 +157,6 @@ def test_without_queue_times_the_values_have_no_targets_and_say_why(tmp_path):
         for load in variant["loads"].values():
             load["split_mean_ms"] = dict.fromkeys(load["split_mean_ms"])
     path = tmp_path / "values.yaml"
-    write_values(recommend(told, Requirements(20.0, 0.85, 2000.0)), 2, "the command", path)
+    write_values(recommend(told, SizingRequirements(20.0, 0.85, 2000.0)), 2, "the command", path)
     assert "# No targets: they need" in path.read_text()
     assert "  target" not in path.read_text()
