@@ -80,7 +80,7 @@ PURE = {
     "serving.batching.scheduler", "serving.batching.queue", "serving.batching.admission",
     "serving.variants.selection", "serving.variants.brownout", "serving.observability.drift",
 }  # fmt: skip
-NOT_PURE = {"time", "asyncio", "random", "os", "threading"}
+NOT_PURE = {"time", "asyncio", "random", "os", "threading", "numpy"}
 WITHOUT_A_CLOCK = {
     "serving.batching.batcher", "serving.variants.classifier", "serving.variants.family",
 }  # fmt: skip
