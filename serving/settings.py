@@ -270,7 +270,7 @@ def _sentences(error: ValidationError, flags: Mapping[str, str]) -> Iterator[str
         field = str(item["loc"][0])
         name = f"--{field}" if field in flags else PREFIX + field.upper()
         if item["type"] == "extra_forbidden":
-            yield f"{name} is not a setting: docs/reference/settings.md lists them"
+            yield f"{name} is not a setting: the help of `serve` lists them"
         else:
             got = "" if name.endswith("_KEY") else f" (got {item['input']!r})"
             yield f"{name}: {item['msg']}{got}"
