@@ -1,11 +1,11 @@
-"""`python -m tests.benchmarks.noisy_caller`: what a caller who asks too much costs the others.
+"""`python -m tests.benchmarks.noisy_caller`: what a caller that sends too much costs the others.
 
 The others are four callers with open arrivals, a fifth of what the server can do; their latency
-counts from the intended arrival. In rounds that take turns they are alone; beside a caller who
-offers 20 times its limit, of texts a second or of requests at a time, whatever it is told; beside a
-batch job without limits that asks 32 texts at a time without a pause; and beside the same job under
-one of their own keys, which is first come, first served. The engine has one core, so that HTTP and
-this client have another.
+counts from the intended arrival. In rounds that take turns they are alone; beside a caller that
+offers 20 times its limit, of texts a second or of requests at a time, and ignores Retry-After;
+beside a batch job without limits that sends 32 texts at a time without a pause; and beside the same
+job under one of their own keys, which is first come, first served. The engine has one core, so that
+HTTP and this client have another.
 """
 
 import argparse

@@ -17,7 +17,7 @@ TEXTS = ["a good film", "awful plot"]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The tiny family, which answers who names none, and one of pairs and several labels."""
+    """The tiny family, used by requests without a model, and one of pairs and several labels."""
     scratch = tmp_path_factory.mktemp("protocols")
     registry = write_registry(scratch / "registry", scratch)
     write_bundle(scratch / "pairs", family="same", pairs=True, problem_type="multi_label")
