@@ -74,7 +74,7 @@ class ServedError(SizewiseError):
         self.retry_after_s = retry_after_s
 
     def sentence(self) -> str:
-        """The content of the problem+json body as one string, for protocols that send a string."""
+        """Return the content of problem+json as one string, for protocols that send a string."""
         parts = {"field": self.field, "limit": self.limit, "value": self.value}
         said = ", ".join(f"{name}: {part}" for name, part in parts.items() if part is not None)
         return f"{self.title}: {self.detail}" + (f" ({said})" if said else "")

@@ -13,7 +13,7 @@ class JsonFormatter(logging.Formatter):
     """Format a log record as one JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line without a line break."""
+        """Format a record as one line."""
         fields: dict[str, object] = {}
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
@@ -24,7 +24,7 @@ class JsonFormatter(logging.Formatter):
 def json_line(
     created_s: float, level: str, logger: str, event: str, fields: dict[str, object]
 ) -> str:
-    """One JSON object: time (UTC), level, logger, event, then the fields."""
+    """Write one JSON object: time (UTC), level, logger, event, then the fields."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created_s))
     milliseconds = int(created_s % 1 * 1000)
     line = {

@@ -234,7 +234,7 @@ def read_settings(
 
 
 def settings_table() -> str:
-    """The settings as a Markdown table, for the documentation."""
+    """Return the settings as a Markdown table, for the documentation."""
     rows = ["| variable | default | range | meaning |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
         bounds = {type(rule).__name__: rule for rule in field.metadata}
@@ -251,7 +251,7 @@ def settings_table() -> str:
 
 
 def settings_list(width: int = 78) -> str:
-    """The settings as indented lines of text, for `--help`."""
+    """Return the settings as indented lines of text, for `--help`."""
     lines = []
     for name, field in Settings.model_fields.items():
         default = "the shipped family" if name == "registry" else field.default

@@ -12,13 +12,13 @@ _WIDTH = 88
 
 
 def of_sizewise() -> str:
-    """The help of `sizewise` and of each of its commands."""
+    """Return the help of `sizewise` and of each of its commands."""
     with mock.patch.dict(os.environ, COLUMNS=str(_WIDTH)):
         return "\n\n".join(_sections(parser(), 2))
 
 
 def parser_of(program: str) -> argparse.ArgumentParser:
-    """The parser of `sizewise` or, by its package, of `python -m PROGRAM`."""
+    """Return the parser of `sizewise` or, by its package, of `python -m PROGRAM`."""
     if program == "sizewise":
         return parser()
     found: argparse.ArgumentParser = importlib.import_module(f"{program}.__main__").parser()
@@ -26,7 +26,7 @@ def parser_of(program: str) -> argparse.ArgumentParser:
 
 
 def subcommands(whole: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
-    """The parsers of its subcommands, by name."""
+    """Return the parsers of the subcommands, by name."""
     for action in whole._actions:  # noqa: SLF001  argparse shows them nowhere else
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             return dict(action.choices)

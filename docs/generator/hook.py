@@ -54,7 +54,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def _with_pages(entries: list[Any], docs: Path) -> list[Any]:
-    """The same navigation, each folder replaced by its pages: the index, then the latest."""
+    """Replace each folder of the navigation by its pages: the index, then the latest first."""
     pages: list[Any] = []
     for entry in entries:
         if isinstance(entry, dict):

@@ -35,7 +35,7 @@ Document = Mapping[str, Any]
 
 
 def document() -> Document:
-    """The OpenAPI document of all protocols over HTTP."""
+    """Return the OpenAPI document of all protocols over HTTP."""
     app = FastAPI()
     for api in APIS:
         app.include_router(api.router)
@@ -43,13 +43,13 @@ def document() -> Document:
 
 
 def admin_document() -> Document:
-    """The admin API's."""
-    nothing = cast("Any", None)  # a document says what the endpoints take, and asks nobody
+    """Return the OpenAPI document of the admin API."""
+    nothing = cast("Any", None)  # a document only needs the endpoints' signatures
     return _with_definitions(create_admin(Settings(), nothing, nothing).api.openapi())
 
 
 def endpoints() -> str:
-    """A table of every endpoint of every protocol."""
+    """Return a table of every endpoint of every protocol."""
     rows = [
         (code(f"{method.upper()} {path}"), _summary(said), "no" if path in NEED_NO_KEY else "yes")
         for path, method, said in operations(document())
@@ -58,7 +58,7 @@ def endpoints() -> str:
 
 
 def native() -> str:
-    """What `/v1/classify` takes, and the objects that `/v1` answers with."""
+    """Describe the request of `/v1/classify` and the objects of `/v1` responses."""
     found = document()
     tables = Tables(found["components"]["schemas"], level=3, elsewhere=ELSEWHERE)
     request = tables.described(_json(found["paths"]["/v1/classify"]["post"]["requestBody"]))
@@ -72,7 +72,7 @@ def native() -> str:
 
 
 def admin() -> str:
-    """The admin API: its endpoints and their objects."""
+    """Return the admin API: its endpoints and their objects."""
     found = admin_document()
     rows = [
         (code(f"{method.upper()} {path}"), _summary(said))
@@ -84,13 +84,13 @@ def admin() -> str:
 
 
 def _with_definitions(found: Document) -> Document:
-    """The same with references as JSON schema has them outside OpenAPI."""
+    """Rewrite references to the form of JSON schema outside OpenAPI."""
     text = json.dumps(found).replace("#/components/schemas/", "#/$defs/")
     return cast("Document", json.loads(text))
 
 
 def operations(found: Document) -> Iterator[tuple[str, str, Document]]:
-    """Path, method and what is said of it, for every endpoint."""
+    """Yield the path, the method and the description of every endpoint."""
     for path, methods in found["paths"].items():
         for method, said in methods.items():
             yield path, method, said

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; a line break or a bar in a cell stays in the cell."""
+    """Make a table; line breaks and bars in a cell stay in the cell."""
     lines = [_row(head), _row(["---"] * len(head)), *(_row(row) for row in rows)]
     return "\n".join(lines)
 
 
 def code(value: object) -> str:
-    """A value in code font."""
+    """Put a value in code font."""
     return f"`{value}`"
 
 

@@ -19,7 +19,7 @@ from serving.settings import settings_table
 
 
 def errors_table() -> str:
-    """Every error that a client can get: status, code, when."""
+    """Tabulate the errors that a client can get: status, code, when."""
     rows = [
         (str(error.status), code(error.code), error.__doc__ or "")
         for error in sorted(served_errors(), key=lambda error: (error.status, error.code))
@@ -28,7 +28,7 @@ def errors_table() -> str:
 
 
 def metrics_table() -> str:
-    """Every metric of `/metrics`: name, type, labels, meaning."""
+    """Tabulate the metrics of `/metrics`: name, type, labels, meaning."""
     metrics = Metrics()
     # A metric that has counted nothing yet tells its labels nowhere else.
     labels = {
@@ -49,7 +49,7 @@ def metrics_table() -> str:
 
 
 def recipe_tables() -> str:
-    """A recipe's keys, each section of the file a table."""
+    """Tabulate a recipe's keys, one table for each section of the file."""
     not_in_the_file = ("variant", "folder")
     return of_model(Recipe, without=not_in_the_file, heading=_section)
 

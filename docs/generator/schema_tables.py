@@ -39,7 +39,7 @@ def of_model(
     heading: Callable[[str], str] = str,
     elsewhere: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """The model's own table, then one for each object inside it, in order of appearance.
+    """Make the model's own table, then one for each object in it, in order of appearance.
 
     `without` are fields of the model that the file does not hold; `heading` makes an object's
     heading of its name; `elsewhere` has links to objects whose tables are on another page.
@@ -68,7 +68,7 @@ class Tables:
         self._elsewhere = elsewhere
 
     def inside(self, *schemas: Schema) -> str:
-        """A section for each object that these refer to, in order of appearance."""
+        """Make a section for each object that these refer to, in order of appearance."""
         found: list[str] = []
         for schema in schemas:
             self._find(schema, found)
@@ -79,7 +79,7 @@ class Tables:
         )
 
     def described(self, schema: Schema) -> str:
-        """One schema: its description and its fields."""
+        """Describe one schema: its description, then its fields."""
         if "properties" in schema:
             required = schema.get("required", ())
             fields = schema["properties"].items()
@@ -100,7 +100,7 @@ class Tables:
         return (code(name), self._type(field), limits, default, field.get("description", ""))
 
     def _type(self, schema: Schema) -> str:
-        """In words, with a link where it is an object with a table of its own."""
+        """Name the type, with a link if it is an object with a table of its own."""
         if several := _alternatives(schema):
             return " or ".join(map(self._type, several))
         if "$ref" in schema:
@@ -163,7 +163,7 @@ def _alternatives(schema: Schema) -> list[Schema]:
 
 
 def _values(schema: Schema) -> Schema | None:
-    """The schema of the values of an object whose keys are free."""
+    """Return the schema of the values of an object whose keys are free."""
     if isinstance(found := schema.get("additionalProperties"), Mapping) and found:
         return found
     return next(iter(schema.get("patternProperties", {}).values()), None)

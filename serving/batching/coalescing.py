@@ -59,7 +59,7 @@ class PendingRequest:
             self.future.set_result(self.complete())
 
     def complete(self) -> list[InferenceResult]:
-        """All results in order, once none is missing."""
+        """Return all results in order, once none is missing."""
         return [result for result in self.results if result]
 
 

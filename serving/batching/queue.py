@@ -59,7 +59,7 @@ class Backlog(NamedTuple):
         return self._real_s(sum(self.queued_s.values()))
 
     def wait_s(self, flow: Flow, more_s: float = 0.0) -> float:
-        """Seconds until everything that a flow has queued, and `more_s` of slot time, has started.
+        """Return the seconds until all of a flow's queue, and `more_s` of slot time, has started.
 
         Meanwhile other flows get at most the share that their weights allow.
         """

@@ -117,7 +117,7 @@ class Scheduler:
         return self.add(text.variant, text.length, text.owner, flow)
 
     def is_queued(self, text: QueuedText) -> bool:
-        """Whether a text is still in the queue."""
+        """Return whether a text is still in the queue."""
         return text in self._queues[text.variant]
 
     def remove(self, text: QueuedText) -> bool:

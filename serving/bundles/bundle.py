@@ -122,7 +122,7 @@ class Manifest(Frozen):
         return self.evaluations.get(JUDGED_SPLIT)
 
     def content_version(self) -> str:
-        """The first 16 hex digits of the sha256 of everything that determines an answer."""
+        """Return the first 16 hex digits of the sha256 of everything that determines an answer."""
         decisive: dict[str, Any] = {
             "files": {
                 name: file.sha256 for name, file in sorted(self.files.items()) if name != CARD_NAME
@@ -161,7 +161,7 @@ class Bundle:
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file, as 64 hex digits."""
+    """Return the sha256 of a file, as 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -60,7 +60,7 @@ class Stage(Frozen):
     """Accuracy of the cascade if it ended here, on the test split."""
 
     def sure(self, logits: Sequence[float], *, multi_label: bool) -> bool:
-        """Whether the answer to one text is final."""
+        """Return whether the answer to one text is final."""
         if self.threshold is None:
             return True
         return confidence(logits, self.calibration, multi_label=multi_label) >= self.threshold
@@ -185,7 +185,7 @@ def confidence(
     *,
     multi_label: bool,
 ) -> float:
-    """The confidence of one answer: its probability, or with `multi_label` its least sure label's.
+    """Return an answer's confidence: its probability, or with `multi_label` its least sure label's.
 
     Without a calibration it is the model's own.
     """

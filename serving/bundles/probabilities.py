@@ -9,7 +9,7 @@ _THRESHOLD = 0.5
 
 
 def softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
-    """Probabilities that sum to 1, from finite logits (temperature: Guo et al. 2017)."""
+    """Return probabilities that sum to 1, from finite logits (temperature: Guo et al. 2017)."""
     largest = max(logits)
     exponentials = [math.exp((logit - largest) / temperature) for logit in logits]
     total = sum(exponentials)
@@ -17,12 +17,12 @@ def softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
 
 
 def sigmoid(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
-    """Independent probabilities, from finite logits."""
+    """Return independent probabilities, from finite logits."""
     return [0.5 * (1.0 + math.tanh(0.5 * logit / temperature)) for logit in logits]
 
 
 def probabilities(manifest: Manifest, logits: Sequence[float]) -> list[float]:
-    """The probabilities of one text in label order, from its finite logits."""
+    """Return the probabilities of one text in label order, from its finite logits."""
     function = sigmoid if manifest.problem_type == "multi_label" else softmax
     return function(logits, manifest.temperature)
 
@@ -30,7 +30,7 @@ def probabilities(manifest: Manifest, logits: Sequence[float]) -> list[float]:
 def predicted_labels(
     labels: Sequence[str], scores: Sequence[float], *, multi_label: bool
 ) -> list[str]:
-    """The most probable label, or with multi_label every label from 0.5 up."""
+    """Return the most probable label, or with multi_label every label from 0.5 up."""
     if multi_label:
         return [label for label, score in zip(labels, scores, strict=True) if score >= _THRESHOLD]
     return [labels[scores.index(max(scores))]]

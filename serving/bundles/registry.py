@@ -79,7 +79,7 @@ def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
 
 
 def fingerprint(registries: Iterable[Path]) -> frozenset[tuple[str, int, int]]:
-    """A value that changes when a file of the registries is added, removed, replaced or grows."""
+    """Return a value that changes if a file is added, removed, replaced or grows."""
     paths = (path for folder in registries for path in folder.rglob("*") if path.is_file())
     files = ((path, path.stat()) for path in paths)
     return frozenset((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in files)
@@ -185,7 +185,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def intact(folder: Path) -> Bundle | None:
-    """The bundle in a folder if it is complete and every file matches its manifest, else None."""
+    """Return a folder's bundle if it is complete and every file matches its manifest, else None."""
     try:
         bundle = read_bundle(folder)
         verify(bundle)

@@ -73,7 +73,7 @@ class Deployment:
     share: float = 0.0
 
     def traffic(self) -> VariantTraffic:
-        """The entry of traffic.json that describes this deployment."""
+        """Return the entry of traffic.json that describes this deployment."""
         canary, shadow = self.canary, self.shadow
         return VariantTraffic(
             version=self.live.manifest.version,
@@ -82,7 +82,7 @@ class Deployment:
         )
 
     def bundles(self) -> Iterator[Bundle]:
-        """Every bundle of the deployment, `live` first."""
+        """Yield every bundle of the deployment, `live` first."""
         yield from (each for each in (self.live, self.canary, self.shadow) if each)
 
 
@@ -102,7 +102,7 @@ class Deployments:
     revision: int = 0
 
     def bundles(self) -> dict[VariantKey, Bundle]:
-        """Every bundle that is served, by its key."""
+        """Return every bundle that is served, by its key."""
         return {
             key(bundle): bundle
             for variants in self.families.values()
@@ -111,12 +111,12 @@ class Deployments:
 
 
 def bundles_of(variants: Mapping[str, Deployment]) -> list[Bundle]:
-    """Every bundle of a family's deployments."""
+    """Return every bundle of a family's deployments."""
     return [bundle for deployment in variants.values() for bundle in deployment.bundles()]
 
 
 def deployments_of(found: Sequence[Bundle], traffic: Traffic) -> dict[str, Deployment]:
-    """The deployments of one family by variant, from its bundles and its traffic.json.
+    """Return the deployments of one family by variant, from its bundles and its traffic.json.
 
     An inactive version is served only if `traffic` names it.
     Raises BundleError if `traffic` names a missing variant or version.

@@ -30,13 +30,13 @@ def usable_cores(cgroup_root: Path = _CGROUP_ROOT, membership: Path = _MEMBERSHI
 
 
 def has_vnni(cpuinfo: Path = _CPUINFO) -> bool:
-    """Whether an x86 processor has VNNI: int8 products summed in 32 bits, without saturation."""
+    """Return whether an x86 processor has VNNI, whose sums of int8 products do not saturate."""
     flags = (line for line in _read(cpuinfo).splitlines() if line.startswith("flags"))
     return not _VNNI_FLAGS.isdisjoint(next(flags, "").split())
 
 
 def _quota(folder: Path) -> float:
-    """The CPU limit of one cgroup folder in cores; infinity if it sets none."""
+    """Return the CPU limit of one cgroup folder in cores; infinity if it sets none."""
     fields = _read(folder / "cpu.max").split()
     if not fields:
         fields = [

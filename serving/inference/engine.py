@@ -39,7 +39,7 @@ class Engine(Protocol):
         """Whether several texts share a row (see packing.py)."""
 
     def example(self, length: int) -> Item:
-        """An example input of `length` tokens; a graph that reads tensors takes only length 1."""
+        """Return an example of `length` tokens; a graph that reads tensors takes only length 1."""
 
     def run(self, batch: Sequence[Item]) -> Logits:
         """Logits of shape (len(batch), number of labels), in the order of `batch`.
@@ -50,7 +50,7 @@ class Engine(Protocol):
 
 
 def answers_of(engine: Engine, batch: Sequence[Item]) -> list[list[float] | EngineFailed]:
-    """The logits of each input, in order; after a failure each input runs alone."""
+    """Return the logits of each input, in order; after a failure each input runs alone."""
     try:
         logits = engine.run(batch)
         if len(logits) != len(batch):

@@ -52,7 +52,7 @@ class Chosen:
 
 
 def reference(bundle: Bundle) -> EngineName:
-    """The engine that defines the bundle's answers: ONNX Runtime unless only OpenVINO reads it."""
+    """Name the engine that defines a bundle's answers: ONNX Runtime if it can read it."""
     return "onnxruntime" if bundle.model_path.suffix == ".onnx" else "openvino"
 
 
@@ -136,7 +136,7 @@ def _widened(
 
 
 def _rows(tensors: Sequence[TensorInput]) -> list[Row]:
-    """Rows of small numbers, of both signs if the type allows."""
+    """Return rows of small numbers, of both signs if the type allows."""
     normal = np.random.default_rng(0).normal
     return [
         Row(tuple(normal(size=t.shape).astype(DATATYPES[t.datatype]) for t in tensors))
@@ -145,7 +145,7 @@ def _rows(tensors: Sequence[TensorInput]) -> list[Row]:
 
 
 def _texts(tokenizer: Tokenizer) -> Sequence[Item]:
-    """Encodings of 1 to all words of the probe, starting at every fifth word."""
+    """Return encodings of 1 to all words of the probe, starting at every fifth word."""
     words = _PROBE.split()
     texts = [
         " ".join(words[start : start + count])

@@ -52,7 +52,7 @@ class Encoding(NamedTuple):
         return self.full_length > len(self.ids)
 
     def digest(self) -> bytes:
-        """A 128-bit hash of everything that the engine reads."""
+        """Return a 128-bit hash of everything that the engine reads."""
         types = self.types if self.types and any(self.types) else ()
         return _digest(array("q", self.ids).tobytes(), array("b", types).tobytes())
 
@@ -66,7 +66,7 @@ class Row(NamedTuple):
     truncated: bool = False
 
     def digest(self) -> bytes:
-        """A 128-bit hash of everything that the engine reads."""
+        """Return a 128-bit hash of everything that the engine reads."""
         return _digest(*(tensor.tobytes() for tensor in self.tensors))
 
 
@@ -74,7 +74,7 @@ Item = Encoding | Row
 
 
 def chars(text: Text) -> int:
-    """The number of characters of a text or a pair."""
+    """Return the number of characters of a text or a pair."""
     return len(text) if isinstance(text, str) else sum(map(len, text))
 
 

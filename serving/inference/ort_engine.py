@@ -79,7 +79,7 @@ def _no_device(device: Device) -> StartError:
 
 
 def provider_options(resources: Resources) -> dict[str, str]:
-    """The options of ONNX Runtime's CUDA provider; none for the CPU.
+    """Return the options of ONNX Runtime's CUDA provider; none for the CPU.
 
     The arena grows by what a batch needs instead of doubling, so the limit can be used up.
     """

@@ -35,7 +35,7 @@ class Signature(Protocol):
         """See Engine.example."""
 
     def feed(self, batch: Sequence[Item]) -> Feed:
-        """The graph's inputs for a batch."""
+        """Return the graph's inputs for a batch."""
 
 
 def read_signature(bundle: Bundle, inputs: Collection[str], outputs: Sequence[str]) -> Signature:
@@ -82,7 +82,7 @@ class TextSignature:
         return Encoding([1] * length, length)
 
     def feed(self, batch: Sequence[Item]) -> Feed:
-        """The graph's inputs for these encodings."""
+        """Return the graph's inputs for these encodings."""
         texts = [item for item in batch if isinstance(item, Encoding)]
         lengths = [len(text.ids) for text in texts]
         layout = lay_out(tuple(lengths), packed=self.packed)
@@ -131,7 +131,7 @@ class TensorSignature:
         return Row(tuple(np.zeros(t.shape, DATATYPES[t.datatype]) for t in self._tensors))
 
     def feed(self, batch: Sequence[Item]) -> Feed:
-        """The graph's inputs for these rows."""
+        """Return the graph's inputs for these rows."""
         columns = zip(*(item.tensors for item in batch if isinstance(item, Row)), strict=True)
         return {
             tensor.name: np.stack(column)

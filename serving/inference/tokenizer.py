@@ -58,7 +58,7 @@ class Tokenizer:
         ]
 
     def tokens(self, text: str, *, special: bool) -> list[Token]:
-        """The tokens of a whole text, with special tokens if `special`."""
+        """Return the tokens of a whole text, with special tokens if `special`."""
         whole = self._whole.encode(text, add_special_tokens=special)
         return [
             Token(number, token, bool(is_special), start, stop)
@@ -68,7 +68,7 @@ class Tokenizer:
         ]
 
     def _rest(self, raw: tokenizers.Encoding) -> int:
-        """The number of truncated tokens of a text."""
+        """Return the number of truncated tokens of a text."""
         return sum(len(rest.ids) - self._special_tokens for rest in raw.overflowing)
 
     def _length_of_pair(self, pair: tuple[str, str], raw: tokenizers.Encoding) -> int:

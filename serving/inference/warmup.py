@@ -147,21 +147,21 @@ class _Shape:
         return self.rates[-1], seconds
 
     def rate(self) -> float:
-        """Median tokens per second and slot, without padding."""
+        """Return the median tokens per second and slot, without padding."""
         return statistics.median(self.rates)
 
     def share_of(self, other: "_Shape") -> float:
-        """Median ratio to the other's rate, pass by pass, so that machine noise cancels out."""
+        """Return the median ratio to the other's rate, pass by pass, so that noise cancels out."""
         return statistics.median(a / b for a, b in zip(self.rates, other.rates, strict=True))
 
     def middle(self) -> Sample:
-        """The sample with the median time per computed token."""
+        """Return the sample with the median time per computed token."""
         ordered = sorted(self._samples, key=lambda sample: sample.seconds / sample.tokens)
         return ordered[len(ordered) // 2]
 
 
 def _mixed(engine: Engine, budget_tokens: int, max_length: int) -> Iterator[Batch]:
-    """Batches from a stream of texts, each up to the budget, as the scheduler takes them."""
+    """Yield batches from a stream of texts, each up to the budget, as the scheduler takes them."""
     lengths = cycle(min(length, max_length) for length in _MIXED_LENGTHS)
     first = next(lengths)
     while True:
@@ -177,7 +177,7 @@ def _mixed(engine: Engine, budget_tokens: int, max_length: int) -> Iterator[Batc
 def single_text_speedup(
     many: Engine, one: Engine, length: int, clock: Clock = time.perf_counter
 ) -> float:
-    """The speed-up of `one` over `many` for a single text of `length` tokens.
+    """Return the speed-up of `one` over `many` for a single text of `length` tokens.
 
     The ratio of median run times, measured in turns with nothing else running.
     """

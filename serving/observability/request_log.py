@@ -49,7 +49,7 @@ class RequestRecord:
     error: ServedError | None = None
 
     def seconds(self) -> float:
-        """Seconds since the request began."""
+        """Return the seconds since the request began."""
         return time.monotonic() - self.started_s
 
 

@@ -74,7 +74,7 @@ class Bulk:
     def answers(
         self, texts: Sequence[Text | None], on_texts: Callable[[int], None]
     ) -> list[BulkAnswer | str]:
-        """Each text's answer in order, or the reason for its failure; `on_texts` reports progress.
+        """Return each text's answer in order, or why it failed; `on_texts` reports progress.
 
         Raises EngineFailed if the engine ran several texts and answered none of them.
         """
@@ -101,7 +101,7 @@ class Bulk:
         return found
 
     def _refused(self, text: Text | None) -> str:
-        """The reason to refuse a text, or None."""
+        """Return the reason to refuse a text, or None."""
         if not text or "" in (text if isinstance(text, tuple) else (text,)):
             return "there is no text" if text is None else "the text is empty"
         if chars(text) > self._limits.max_text_chars:

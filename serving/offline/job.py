@@ -214,7 +214,7 @@ class _Part:
 
 
 def _finished(job: Job) -> list[_Part]:
-    """The finished parts in input order."""
+    """Return the finished parts in input order."""
     named = ((path.name.split("."), path) for path in job.parts.glob("*.part"))
     return sorted(_Part(int(name[0]), int(name[1]), int(name[2]), path) for name, path in named)
 
@@ -254,7 +254,7 @@ def _run(
 def _rows(
     chunk: Chunk, bulk: Bulk, manifest: Manifest, job: Job, progress: Progress
 ) -> list[Values]:
-    """The added columns of one chunk."""
+    """Return the added columns of one chunk."""
     nothing = dict.fromkeys(COLUMNS)
     multi_label = manifest.problem_type == "multi_label"
 

@@ -105,7 +105,7 @@ class _Csv:
         _append(parts, path)
 
     def _rows(self) -> Iterator[list[str]]:
-        """The header, then every row."""
+        """Yield the header, then every row."""
         with self._path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             width = 0
@@ -247,7 +247,7 @@ _TABLES: dict[str, Callable[[Path, Columns, Added, Sequence[str]], Table]] = {
 
 
 def _text(cells: Sequence[str | None]) -> Text | None:
-    """A text or a pair; None if a part of it is missing."""
+    """Return a text or a pair; None if a part of it is missing."""
     if len(cells) == 1:
         return cells[0]
     first, second = cells

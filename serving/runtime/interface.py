@@ -69,7 +69,7 @@ class Runtime(Submits, Protocol):
         """Outstanding work."""
 
     async def page(self, *, ready: bool) -> tuple[bytes, str]:
-        """The metrics page and its content type; `ready` comes from the service."""
+        """Return the metrics page and its content type; `ready` comes from the service."""
 
     def close(self) -> None:
         """Release the threads."""

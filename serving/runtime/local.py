@@ -104,7 +104,7 @@ class LocalRuntime:
         return self._bytes.get(key(bundle), bundle.manifest.bytes)
 
     def loaded(self, bundle: Bundle) -> bool:
-        """Whether a bundle is loaded now."""
+        """Return whether a bundle is loaded now."""
         return key(bundle) in self._bundles
 
     def wake(self, family: str) -> None:

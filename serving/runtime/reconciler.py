@@ -197,7 +197,7 @@ class Reconciler:
         return 0 < self._settings.memory_bytes < used_bytes
 
     def _fitting(self, recent: Sequence[str], wanted: Mapping[str, Variants]) -> set[str]:
-        """The most recently used families that fit in memory together, at least one."""
+        """Return the most recently used families that fit in memory together, at least one."""
         fitting: set[str] = set()
         used_bytes = 0
         for name in recent:

@@ -139,7 +139,7 @@ class App:
                 self.request_log.record(scope, path, record, status)
 
     def refusal(self, scope: Scope, *, closing: bool) -> bytes | None:
-        """The complete 429 or 401 response to a classify request beyond the limit, otherwise None.
+        """Return the whole 429 or 401 response to a classify request beyond the limit, else None.
 
         Most requests end here under overload, so no task is created, the body is not awaited and
         the response is bytes. `closing` tells that the connection will close.
@@ -196,7 +196,7 @@ async def _served_error(request: Request, error: Exception) -> Response:
 
 
 def _endpoint(scope: Scope) -> tuple[str, Api]:
-    """The matched path and its protocol; "" and the native protocol if none matched."""
+    """Return the matched path and its protocol; "" and the native protocol if none matched."""
     return _ENDPOINTS.get(scope.get("endpoint"), ("", native.API))
 
 

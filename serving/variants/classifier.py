@@ -51,11 +51,11 @@ class Labelled:
     multi_label: bool
 
     def labels_of(self, answer: Answer) -> list[str]:
-        """The predicted labels: the likeliest, or with multi_label all of 0.5 or more."""
+        """Return the predicted labels: the likeliest, or with multi_label all of 0.5 or more."""
         return predicted_labels(self.labels, answer.scores, multi_label=self.multi_label)
 
     def ranked(self, scores: Sequence[float]) -> list[dict[str, str | float]]:
-        """Every label with its score, the highest first, in the form of most protocols."""
+        """Return every label with its score, the highest first, in the form of most protocols."""
         pairs = sorted(zip(scores, self.labels, strict=True), key=itemgetter(0), reverse=True)
         return [{"label": label, "score": score} for score, label in pairs]
 

@@ -119,7 +119,7 @@ class Family:
         return not self.requests and not self._shadow_requests
 
     def trial_versions(self, variant: str) -> dict[str, str | float | None]:
-        """The canary and the shadow of a variant, as fields of VariantInfo."""
+        """Return the canary and the shadow of a variant, as fields of VariantInfo."""
         served = self._variants[variant]
         return {
             "canary": served.canary.manifest.version if served.canary else None,
@@ -128,7 +128,7 @@ class Family:
         }
 
     def costs(self) -> list[tuple[Manifest, float]]:
-        """Each variant with its relative cost (see Option)."""
+        """Return each variant with its relative cost (see Option)."""
         return [
             (manifest, option.cost)
             for manifest, option in zip(self.manifests, self.options, strict=False)
@@ -214,7 +214,7 @@ class Family:
         return found
 
     def _stages(self, option: Option, intended: Option) -> list[tuple[str, Sure | None]]:
-        """Each variant of an option with its test for being sure enough; None accepts any answer.
+        """List an option's variants, each with its test for being sure; None accepts any answer.
 
         A cascade that replaces a longer one keeps the longer one's thresholds to its end.
         """
