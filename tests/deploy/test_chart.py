@@ -246,6 +246,16 @@ def test_the_notes_name_the_release(path):
     assert "<no value>" not in notes
 
 
+@pytest.mark.parametrize("key", [None, "apiKey", "callers"])
+def test_the_notes_warn_where_no_key_is_required_and_send_one_where_it_is(key):
+    given = ["--set", f"{key}.existingSecret=keys"] if key else []
+    done = helm("4", "install", "shop", CHART, "--dry-run=client", "--namespace", "models", *given)
+    notes = done.stdout.partition("NOTES:")[2]
+
+    assert ("Everyone who can reach the Service can use it." in notes) == (key is None)
+    assert ("Authorization: Bearer" in notes) == (key is not None)
+
+
 @both_helms
 def test_recommend_and_the_notes_upgrade_without_losing_what_the_release_has_set(version):
     installed = helm("4", "install", "shop", CHART, "--dry-run=client", "--namespace", "models")
