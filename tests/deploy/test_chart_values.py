@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from loadtest.sizing.helm_values import write_values
-from loadtest.sizing.recommend import Requirements, recommend
+from loadtest.sizing.recommend import SizingRequirements, recommend
 from serving.settings import Settings
 from tests.support.helm import CHART, objects, only, template
 from tests.support.reports import report
@@ -154,7 +154,9 @@ def test_every_value_says_what_it_is():
 def test_a_recommended_brownout_reaches_the_server_with_all_stages_of_the_cascade(tmp_path):
     told = report()
     told["variants"][1] |= {"variant": "brownout", "stages": ["tiny", "small"], "brownout_ms": 25}
-    write_values(recommend(told, Requirements(20.0, 0.85, 2000.0)), 2, "", tmp_path / "values.yaml")
+    write_values(
+        recommend(told, SizingRequirements(20.0, 0.85, 2000.0)), 2, "", tmp_path / "values.yaml"
+    )
     values = yaml.safe_load((tmp_path / "values.yaml").read_text())
     (server,) = only(objects(values), "Deployment")["spec"]["template"]["spec"]["containers"]
     given = {each["name"]: each.get("value") for each in server["env"]}
@@ -164,7 +166,7 @@ def test_a_recommended_brownout_reaches_the_server_with_all_stages_of_the_cascad
 
 
 def test_a_recommendation_is_a_file_of_values(tmp_path):
-    found = recommend(report(), Requirements(20.0, 0.85, 2000.0))
+    found = recommend(report(), SizingRequirements(20.0, 0.85, 2000.0))
     write_values(found, 2, "python -m loadtest recommend", tmp_path / "values.recommended.yaml")
     values = yaml.safe_load((tmp_path / "values.recommended.yaml").read_text())
     kept = yaml.safe_load((CHART / "ci" / "recommended-values.yaml").read_text())
