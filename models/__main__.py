@@ -1,6 +1,6 @@
 """`python -m models`: make variants from recipes, report on a family, import other bundles.
 
-It does not know how a stage works; it exits with 0, or with 2 and one sentence.
+The exit status is 0, or 2 with one sentence on stderr.
 """
 
 import argparse
@@ -12,8 +12,9 @@ from pathlib import Path
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.graphs.import_bundle import import_folder, import_graph
-from models.pipeline import Workshop
+from models.pipeline import Pipeline
 from models.recipe import RECIPES, STAGES, RecipeError, in_parent_order, lineage
+from models.runners import RUNNERS
 from serving.bundles.registry import publish
 from serving.errors import BundleError
 
@@ -24,7 +25,7 @@ BUILT_REGISTRY = BUILD / "registry"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit status."""
+    """Run a command and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         if options.command == "import":
@@ -50,10 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make(command: str, recipe: Path, registry: Path) -> None:
-    """Run one stage of a recipe, or all of it and its ancestors; or of a folder's recipes.
+    """Run one stage of a recipe, or all stages of it and its ancestors; or of a folder's recipes.
 
-    What is up to date is skipped, so a build that was killed goes on where it was. Raises
-    RecipeError or BundleError when a stage refuses.
+    Stages that are up to date are skipped, so a build that was killed continues where it stopped.
+    Raises RecipeError or BundleError when a stage refuses.
     """
     if recipe.is_dir():
         paths = in_parent_order(recipe)
@@ -68,19 +69,19 @@ def make(command: str, recipe: Path, registry: Path) -> None:
         if command in ("all", stage)
     ]
     wanted = {name for ancestors, stage in steps for name in fetched(ancestors[-1], stage)}
-    workshop = Workshop(BUILD, fetch(BUILD / "cache", wanted))
+    pipeline = Pipeline(BUILD, fetch(BUILD / "cache", wanted), RUNNERS)
     for done, (ancestors, stage) in enumerate(steps):
         left = [
-            workshop.expected_seconds(ancestors[-1], stage) for ancestors, stage in steps[done:]
+            pipeline.expected_seconds(ancestors[-1], stage) for ancestors, stage in steps[done:]
         ]
-        workshop.make(ancestors, stage, f" ({done + 1} of {len(steps)}, {_time_left(left)} left)")
+        pipeline.make(ancestors, stage, f" ({done + 1} of {len(steps)}, {_time_left(left)} left)")
         if stage == "package":
-            bundle = publish(workshop.folder(ancestors[-1], "package"), registry)
+            bundle = publish(pipeline.folder(ancestors[-1], "package"), registry)
             print(f"Published {bundle.folder}, version {bundle.manifest.version}")
 
 
 def _time_left(seconds: Sequence[float | None]) -> str:
-    """A sum, or a lower bound when some are not known."""
+    """The sum in words; a lower bound if some are not known."""
     known = sum(each for each in seconds if each is not None)
     bound = "more than" if None in seconds else "about"
     return f"{bound} {known / 60:.0f} min" if known >= 60 else f"{bound} {known:.0f} s"
@@ -88,14 +89,15 @@ def _time_left(seconds: Sequence[float | None]) -> str:
 
 def _cascade(options: argparse.Namespace) -> None:
     cascade = importlib.import_module("models.cascade.build")
-    target = cascade.target(
+    wanted = importlib.import_module("models.cascade.options")
+    target = wanted.parse_target(
         loss=options.loss,
         each_label=options.each_label,
         max_loss=options.max_loss,
         confidence=options.confidence,
     )
     variants = [name.strip() for name in options.variants.split(",") if name.strip()]
-    order = cascade.Order(
+    request = wanted.CascadeOptions(
         options.family,
         options.registry,
         BUILD,
@@ -105,9 +107,9 @@ def _cascade(options: argparse.Namespace) -> None:
         options.engine,
     )
     if options.resplit:
-        cascade.resplit(order, options.resplit)
+        cascade.check_coverage(request, options.resplit)
     else:
-        cascade.run(order, options.output / options.family)
+        cascade.run(request, options.output / options.family)
 
 
 def _next_command(options: argparse.Namespace) -> str:
@@ -115,7 +117,7 @@ def _next_command(options: argparse.Namespace) -> str:
         return f"python -m models cascade {options.family} --registry {options.registry}"
     if options.command == "cascade":
         serve = f"SIZEWISE_REGISTRY={options.registry} python -m serving"
-        return f'{serve}, then ask with "variant": "auto"'
+        return f'{serve}, then classify with "variant": "auto"'
     if options.command in ("all", "package", "import", "report"):
         return f"SIZEWISE_REGISTRY={options.registry} python -m serving"
     return f"python -m models all {options.recipe}"

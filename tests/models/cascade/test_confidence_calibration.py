@@ -18,7 +18,7 @@ some_logits = arrays.arrays(
 
 
 def boaster(n, generator, certainty, share_right):
-    """Answers of two labels that are as sure as `certainty` and right so often, by margin."""
+    """Logits of two labels, as sure as `certainty`, and the truth: right so often, by margin."""
     margin = generator.normal(size=n) * certainty
     logits = np.stack([-margin, margin], axis=1)
     right = generator.random(n) < share_right(np.abs(margin))

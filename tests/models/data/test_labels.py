@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.data.labels import names_in
-from models.recipe import DataSection, RecipeError
+from models.recipe import RecipeError
+from models.sections import DataSection
 
 BINS = {"bad": (-4.0, -0.5), "so so": (-0.5, 0.5), "good": (0.5, 4.0)}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from models.data.readers import read_rows
-from models.data.sources import Place
+from models.data.sources import Source
 from models.recipe import RecipeError
 
 ROWS = [
@@ -19,7 +19,7 @@ ROWS = [
 
 
 def read(path, columns=("text", "label"), split=None):
-    return [dict(row.cells) for row in read_rows(Place(path, split=split), columns)]
+    return [dict(row.cells) for row in read_rows(Source(path, split=split), columns)]
 
 
 def test_tsv_has_no_quoting(tmp_path):
@@ -34,7 +34,7 @@ def test_csv_has_quoted_commas_quotes_and_line_breaks_and_lines_are_still_counte
     path = tmp_path / "reviews.csv"
     path.write_bytes(b'\xef\xbb\xbftext,label\r\n"one,\r\n""two""",good\r\n\r\nthree,bad\r\n')
 
-    first, second = read_rows(Place(path), ("text", "label"))
+    first, second = read_rows(Source(path), ("text", "label"))
 
     assert first.cells == {"text": 'one,\r\n"two"', "label": "good"}
     assert (first.where, second.where) == (f"{path}, line 2", f"{path}, line 5")

@@ -11,12 +11,12 @@ from models.evaluation.statistics import (
     bootstrapped,
     brier_scores,
     calibration_error,
+    correct,
     label_scores,
     log_losses,
     macro_f1,
     paired,
     proportion,
-    right,
 )
 
 flags = arrays.arrays(bool, arrays.array_shapes(min_dims=2, max_dims=2, max_side=20))
@@ -88,7 +88,7 @@ def test_a_text_is_right_when_all_its_labels_are(pair):
 
     expected = [list(a) == list(b) for a, b in zip(truth, answers, strict=True)]
 
-    assert right(truth, answers).tolist() == expected
+    assert correct(truth, answers).tolist() == expected
 
 
 @settings(deadline=None)

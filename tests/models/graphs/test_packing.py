@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.graphs.fusion import fuse
 from models.graphs.packing import PACKABLE
 from models.graphs.trace import trace
-from models.stages.export import fuse
 from models.training.architecture import load_classifier
 from models.training.loop import padded
 from serving.bundles.bundle import Bundle, Manifest

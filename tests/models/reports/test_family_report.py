@@ -6,7 +6,8 @@ import pytest
 from models.__main__ import main
 from models.recipe import RecipeError
 from models.reports.family_report import markdown, run
-from models.reports.model_card import card, in_words
+from models.reports.markdown import comparison
+from models.reports.model_card import card
 from serving.bundles.bundle import read_bundle, write_manifest
 from serving.bundles.evaluation import Estimate, Evaluation, Paired
 from serving.bundles.registry import publish
@@ -143,5 +144,5 @@ def test_a_card_without_evaluations_says_that_nothing_is_known(tmp_path):
         (-0.02, 0.2, "No significant"),
     ],
 )
-def test_a_paired_test_is_said_in_words(difference, p_value, said):
-    assert in_words("big", paired(difference, p_value)).startswith(said)
+def test_a_paired_test_is_said_comparison(difference, p_value, said):
+    assert comparison("big", paired(difference, p_value)).startswith(said)

@@ -9,8 +9,9 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from models.data.labelled import read_labels
-from models.pipeline import Workshop
+from models.pipeline import Pipeline
 from models.recipe import RecipeError, lineage
+from models.runners import RUNNERS
 from serving.bundles.bundle import read_bundle
 from serving.inference.engine import Resources
 from serving.inference.ort_engine import OrtEngine
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecat
 
 @pytest.fixture
 def made(tmp_path):
-    """Runs the stages of an adopting recipe; returns the workshop's folder of the variant."""
+    """Runs the stages of an adopting recipe; returns the variant's build folder."""
 
     def _made(stages=("data", "adopt", "export"), recipe=RECIPE, labels=LABELS):
         chosen = random.Random(0)
@@ -51,10 +52,10 @@ def made(tmp_path):
         ]
         (tmp_path / "days.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         (tmp_path / "teacher.toml").write_text(recipe)
-        workshop = Workshop(tmp_path / "build", tmp_path / "sources")
+        pipeline = Pipeline(tmp_path / "build", tmp_path / "downloads", RUNNERS)
         ancestors = tuple(lineage(tmp_path / "teacher.toml"))
         for stage in stages:
-            workshop.make(ancestors, stage)
+            pipeline.make(ancestors, stage)
         return tmp_path / "build" / "own" / "teacher"
 
     return _made

@@ -6,7 +6,7 @@ import torch
 from models.recipe import RecipeError
 from models.stages.distill import mask_word
 from models.training.architecture import head_size, load_classifier
-from models.training.knowledge_distillation import answers, soft_loss
+from models.training.knowledge_distillation import soft_loss, teacher_outputs
 
 DISTILL = """
 [distill]
@@ -109,10 +109,10 @@ def test_the_teacher_s_answers_are_in_the_order_of_the_texts(tone):
     teacher = load_classifier(tone.teacher)
     encodings = [[2, 8, 3], [2, 9, 10, 11, 3], [2, 12, 3]]
 
-    found = answers(teacher, encodings, (0, 1))
+    found = teacher_outputs(teacher, encodings, (0, 1))
 
     assert found.hidden.shape == (3, 2, 32)
     for row, ids in zip(found.logits, encodings, strict=True):
-        alone = answers(teacher, [ids])
+        alone = teacher_outputs(teacher, [ids])
         torch.testing.assert_close(row, alone.logits[0], atol=1e-5, rtol=1e-4)
         assert alone.hidden.shape == (1, 0, 32)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from models.pipeline import Job
+from models.job import Job
 from models.recipe import RecipeError, read_recipe
 from models.stages import package
 from serving.bundles.bundle import read_bundle

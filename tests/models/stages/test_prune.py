@@ -3,7 +3,8 @@ import onnx
 import pytest
 import torch
 
-from models.recipe import PruneSection, RecipeError
+from models.recipe import RecipeError
+from models.sections import PruneSection
 from models.stages.prune import pruned
 from models.training.architecture import load_classifier
 from models.training.loop import padded
