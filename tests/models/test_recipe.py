@@ -53,7 +53,7 @@ def test_a_recipe_that_is_no_toml_is_refused(tmp_path):
     path = tmp_path / "teacher-fp32.toml"
     path.write_text("family = ")
 
-    with pytest.raises(RecipeError, match="not a readable recipe"):
+    with pytest.raises(RecipeError, match="cannot be read as a recipe"):
         read_recipe(path)
 
 

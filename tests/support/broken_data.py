@@ -195,7 +195,8 @@ TABLE = (
     Broken(
         "a spreadsheet",
         {"reviews.xlsx": b"PK\x03\x04"},
-        "reviews.xlsx is no table that can be read: save it as one of .tsv, .csv, .jsonl, .parquet",
+        "reviews.xlsx is not a table of a known format: save it as one of "
+        ".tsv, .csv, .jsonl, .parquet",
         'files = ["reviews.xlsx"]',
     ),
     Broken(
@@ -208,7 +209,7 @@ TABLE = (
     Broken(
         "an empty folder as a data set",
         {"days/.keep": b""},
-        "days: datasets cannot load split 'train'",
+        "days: datasets cannot load the split 'train'",
         'files = ["days"]',
     ),
     _csv(

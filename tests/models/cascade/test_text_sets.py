@@ -45,7 +45,7 @@ def test_agreement_needs_no_label(tmp_path):
     ("row", "complaint"),
     [
         ({"text": "fine", "label": "odd"}, "line 2: 'odd' is not one of negative, positive"),
-        ({"text": " ", "label": "negative"}, "line 2: the text says nothing"),
+        ({"text": " ", "label": "negative"}, "line 2: empty text: fill it in"),
         ({"text": "fine"}, "no column 'label'"),
     ],
 )

@@ -35,7 +35,7 @@ def test_a_package_that_is_not_the_pinned_one_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_name_that_no_package_has_is_refused(tmp_path):
-    with pytest.raises(RecipeError, match=r"fetched:things/x\.csv is unknown: there are base, "):
+    with pytest.raises(RecipeError, match=r"fetched:things/x\.csv is unknown: choose from base, "):
         fetch(tmp_path, {"things/x.csv"})
 
 

@@ -90,12 +90,12 @@ def test_a_folder_of_tables_is_read_as_a_data_set(tmp_path, monkeypatch):
 
 
 def test_a_split_that_a_data_set_lacks_is_refused(saved):
-    with pytest.raises(RecipeError, match="cannot load split 'dev'"):
+    with pytest.raises(RecipeError, match="cannot load the split 'dev'"):
         read(saved, ("text",), "dev")
 
 
 def test_a_column_that_a_data_set_lacks_is_refused(saved):
-    with pytest.raises(RecipeError, match="no column 'stars' but 'text', 'label', 'topics'"):
+    with pytest.raises(RecipeError, match="no column 'stars', only 'text', 'label', 'topics'"):
         read(saved, ("stars",))
 
 

@@ -101,7 +101,7 @@ def test_the_table_has_every_variant_with_its_interval_and_its_paired_test(regis
 
 
 @pytest.mark.parametrize(
-    ("family", "said"), [("tune", "has no family tune: there are tone"), ("tone", "needs three")]
+    ("family", "said"), [("tune", "has no family tune: choose from tone"), ("tone", "needs three")]
 )
 def test_a_report_of_too_little_says_what_is_missing(tmp_path, family, said):
     write_bundle(tmp_path / "one")
@@ -117,7 +117,7 @@ def test_a_card_says_what_the_variant_is_what_it_scores_and_how_to_serve_it(regi
     assert text.startswith("---\nlibrary_name: onnx\n")
     for said in (
         "# tone/size-2",
-        "gives a text one of: negative, positive",
+        "exactly one of the labels negative, positive",
         "| temperature | 1.700 |",
         "before temperature scaling 8.0 %",
         "| negative | 900 | 100 |",
@@ -133,7 +133,7 @@ def test_a_card_without_evaluations_says_that_nothing_is_known(tmp_path):
     write_bundle(tmp_path)
     unknown = read_bundle(tmp_path).manifest.model_copy(update={"evaluations": {}})
 
-    assert "It has not been evaluated" in card(unknown)
+    assert "This variant has not been evaluated" in card(unknown)
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,6 @@ def test_a_label_that_only_a_held_out_text_has_is_refused(made):
     rows = [*rows_of("sun", "rain"), *({"text": f"x{n}", "label": f"odd {n}"} for n in range(9))]
 
     with pytest.raises(
-        RecipeError, match=r"line \d+: the label 'odd \d' is in .*, but no training"
+        RecipeError, match=r"line \d+: the label 'odd \d' occurs in .*, but not in train"
     ):
         made(rows, 'files = ["days.jsonl"]')

@@ -66,9 +66,9 @@ def test_without_a_smaller_vocabulary_the_tokenizer_stays_as_it_is(tone):
     ("key", "message"),
     [
         ("vocabulary_words = 10", "vocabulary_words: .* do not fit into 10 words"),
-        ("width = 24", "width 24 is not a multiple of the teacher's head size 16"),
-        ("width = 64", "width 64 is not .* up to its own width 32"),
-        ("intermediate = 65", "intermediate 65 is more than the teacher's 64"),
+        ("width = 24", "width 24: choose a multiple of the teacher's head size 16"),
+        ("width = 64", "width 64: choose .* at most its width 32"),
+        ("intermediate = 65", "intermediate 65: choose at most the teacher's 64"),
     ],
 )
 def test_a_student_that_the_teacher_cannot_give_is_refused(tone, key, message):
@@ -77,7 +77,9 @@ def test_a_student_that_the_teacher_cannot_give_is_refused(tone, key, message):
 
 
 def test_a_layer_that_the_teacher_has_not_is_refused(tone):
-    with pytest.raises(RecipeError, match=r"layers: \[2\] are not all in the teacher"):
+    with pytest.raises(
+        RecipeError, match=r"layers: the teacher does not have all of \[2\]: choose from 0 to 1"
+    ):
         tone.make("refused", DISTILL.format(layers="[2]"), ["distill"])
 
 

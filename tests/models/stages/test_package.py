@@ -46,6 +46,6 @@ def test_a_published_bundle_has_its_scores_temperature_times_recipe_and_card(tmp
     assert f"`{manifest.version}`" in (tmp_path / "done" / "README.md").read_text()
 
 
-def test_a_variant_under_the_floor_is_not_published_and_the_message_says_by_how_much(tmp_path):
-    with pytest.raises(RecipeError, match=r"tiny: accuracy 0\.8700 .* is 0\.0100 under"):
+def test_a_variant_below_the_floor_is_not_packaged_and_the_message_says_by_how_much(tmp_path):
+    with pytest.raises(RecipeError, match=r"tiny: accuracy 0\.8700 .* is 0\.0100 below"):
         package.run(job(tmp_path, 0.88))

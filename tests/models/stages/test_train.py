@@ -149,5 +149,5 @@ def test_a_base_that_is_no_model_is_refused(made, tmp_path):
     (tmp_path / "base").mkdir()
     rows = [{"text": text, "label": "ab"[n % 2]} for n, (text, _) in enumerate(days())]
 
-    with pytest.raises(RecipeError, match="base is no base model that transformers can load"):
+    with pytest.raises(RecipeError, match="base is not a base model that transformers can load"):
         made(rows, DATA + TRAIN)

@@ -108,7 +108,7 @@ def test_a_narrower_model_has_heads_of_the_same_size(model):
 
 
 def test_a_layer_that_is_not_there_is_refused(model):
-    with pytest.raises(RecipeError, match="name layers that it has"):
+    with pytest.raises(RecipeError, match="list layers that it has"):
         sliced(model, resized(model.config, layers=1), (7,), {})
 
 

@@ -71,7 +71,7 @@ def test_a_limit_without_room_for_the_characters_is_refused(tokenizer):
 def test_a_vocabulary_that_is_no_wordpiece_is_refused():
     bpe = {"model": {"type": "BPE", "vocab": {"a": 0}}, "added_tokens": []}
 
-    with pytest.raises(ValueError, match="only WordPiece vocabularies are trimmed, this is BPE"):
+    with pytest.raises(ValueError, match="only WordPiece vocabularies can be trimmed, not BPE"):
         words_to_keep(bpe, [], 10)
 
 
