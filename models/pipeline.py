@@ -23,13 +23,13 @@ _READS: dict[Stage, tuple[str, ...]] = {
     "data": ("downloads",),
     "train": ("downloads", "data"),
     "adopt": ("downloads", "data"),
-    "distill": ("data", "teacher"),
-    "prune": ("data", "teacher"),
-    "sparsify": ("data", "teacher"),
+    "distill": ("data", "parent_weights"),
+    "prune": ("data", "parent_weights"),
+    "sparsify": ("data", "parent_weights"),
     "export": ("data", "weights"),
-    "quantize": ("data", "parent", "teacher"),
+    "quantize": ("data", "parent_bundle", "parent_weights"),
     "evaluate": ("data", "bundle", "teacher_evaluation", "parent_evaluation"),
-    "package": ("bundle", "evaluate"),
+    "package": ("bundle", "evaluation"),
 }
 
 
@@ -86,15 +86,16 @@ class Pipeline:
             "downloads": self.downloads,
             "data": self.folder(root, "data"),
             "bundle": self.folder(recipe, "quantize" if recipe.quantize else "export"),
-            "evaluate": self.folder(recipe, "evaluate"),
+            "evaluation": self.folder(recipe, "evaluate"),
         }
         if recipe.weights_stage:
             folders["weights"] = self.folder(recipe, recipe.weights_stage)
         if recipe.parent:
             parent = lineage[-2]
             if parent.weights_stage:
-                folders["teacher"] = self.folder(parent, parent.weights_stage)
-            folders["parent"] = self.folder(parent, "quantize" if parent.quantize else "export")
+                folders["parent_weights"] = self.folder(parent, parent.weights_stage)
+            graph: Stage = "quantize" if parent.quantize else "export"
+            folders["parent_bundle"] = self.folder(parent, graph)
             folders["parent_evaluation"] = self.folder(parent, "evaluate")
             folders["teacher_evaluation"] = self.folder(root, "evaluate")
         return {name: folders[name] for name in _READS[stage] if name in folders}

@@ -32,12 +32,12 @@ def run(job: Job) -> None:
         )
     check_length(config, section.max_length, found)
     copy_tokenizer(found, job.output)
-    model, report = AutoModelForSequenceClassification.from_pretrained(
+    model, loading = AutoModelForSequenceClassification.from_pretrained(
         found.name, output_loading_info=True, problem_type=f"{labels.problem_type}_classification"
     )
-    if report["missing_keys"]:
+    if loading["missing_keys"]:
         raise RecipeError(
-            f"{found} has no trained {min(report['missing_keys'])}: fine-tune it first, with "
+            f"{found} has no trained {min(loading['missing_keys'])}: fine-tune it first, with "
             "`base` in [train] instead of [adopt]"
         )
     model.save_pretrained(job.output)

@@ -57,8 +57,8 @@ def run(job: Job) -> None:
     use_all_cores(section.seed)
     data = job.inputs["data"]
     labels, rows = read_labels(data), read_split(data, "train")
-    tokenizer_path = job.inputs["teacher"] / TOKENIZER_NAME
-    teacher = load_classifier(job.inputs["teacher"])
+    tokenizer_path = job.inputs["parent_weights"] / TOKENIZER_NAME
+    teacher = load_classifier(job.inputs["parent_weights"])
     check_sizes(teacher.config, section)
     texts = [row.text for row in rows] + read_unlabelled(data)
     texts += augmented(texts, section.augmented_copies, section.seed, mask_word(tokenizer_path))
@@ -130,7 +130,7 @@ def _write_tokenizer(job: Job, encodings: Sequence[Ids]) -> list[int] | None:
     """Write the student's tokenizer.json; return the ids of the words it keeps, None for all."""
     assert job.recipe.distill is not None
     limit = job.recipe.distill.vocabulary_words
-    source = job.inputs["teacher"] / TOKENIZER_NAME
+    source = job.inputs["parent_weights"] / TOKENIZER_NAME
     target = job.output / TOKENIZER_NAME
     if limit is None:
         target.write_bytes(source.read_bytes())

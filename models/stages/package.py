@@ -15,7 +15,7 @@ def run(job: Job) -> None:
     Raises RecipeError when the variant is less accurate than the recipe's `min_accuracy`.
     """
     made = read_bundle(job.inputs["bundle"])
-    results = read_results(job.inputs["evaluate"])
+    results = read_results(job.inputs["evaluation"])
     floor = job.recipe.evaluate
     accuracy = results.evaluations[JUDGED_SPLIT].accuracy.value
     if floor and accuracy < floor.min_accuracy:

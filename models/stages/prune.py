@@ -36,7 +36,7 @@ def run(job: Job) -> None:
     section = job.recipe.prune
     assert section is not None
     use_all_cores(section.seed)
-    parent = load_classifier(job.inputs["teacher"])
+    parent = load_classifier(job.inputs["parent_weights"])
     student = pruned(parent, section, label_losses(parent, job))
     before, after = (sum(p.numel() for p in it.parameters()) for it in (parent, student))
     print(f"{after:,} of {before:,} parameters are left")

@@ -102,7 +102,7 @@ def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
     """
     section = job.recipe.quantize
     assert section is not None
-    parent = read_bundle(job.inputs["parent"])
+    parent = read_bundle(job.inputs["parent_bundle"])
     for name in (CONFIG_NAME, TOKENIZER_NAME):
         shutil.copyfile(parent.folder / name, job.output / name)
     labels, rows = read_labels(job.inputs["data"]), read_split(job.inputs["data"], "validation")
@@ -207,7 +207,7 @@ def _source(job: Job, parent: Bundle, scheme: OnnxScheme, scratch: Path) -> Path
         case "int8-dynamic" | "fp16":
             return parent.model_path
         case "int8-static" | "int4":
-            weights = job.inputs.get("teacher")
+            weights = job.inputs.get("parent_weights")
         case _:
             assert_never(scheme)
     if weights is None:

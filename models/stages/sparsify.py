@@ -23,8 +23,8 @@ def run(job: Job) -> None:
     section = job.recipe.sparsify
     assert section is not None
     use_all_cores(section.seed)
-    parent = load_classifier(job.inputs["teacher"])
-    student = load_classifier(job.inputs["teacher"])
+    parent = load_classifier(job.inputs["parent_weights"])
+    student = load_classifier(job.inputs["parent_weights"])
     matrices = masked(student, section.sparsity)
     recover(student, parent, job, section)
     for matrix in matrices:

@@ -78,7 +78,7 @@ def _classifier(
     """
     kind = f"{labels.problem_type}_classification"
     try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
             base.name,
             output_loading_info=True,
             id2label=dict(enumerate(labels.names)),
@@ -92,7 +92,7 @@ def _classifier(
         ) from error
     if lora_rank is None:
         return model  # type: ignore[no-any-return]
-    untrained = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    untrained = {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
     adapters = LoraConfig(
         task_type=TaskType.SEQ_CLS,
         r=lora_rank,

@@ -88,7 +88,7 @@ def label_losses(teacher: PreTrainedModel, job: Job) -> Iterator[torch.Tensor]:
     labels = read_labels(job.inputs["data"])
     loss = label_loss(labels.problem_type)
     rows = read_split(job.inputs["data"], "train")[:_SCORED_TEXTS]
-    tokenizer = Tokenizer(job.inputs["teacher"] / TOKENIZER_NAME, job.max_length)
+    tokenizer = Tokenizer(job.inputs["parent_weights"] / TOKENIZER_NAME, job.max_length)
     encodings = token_ids(tokenizer, [row.text for row in rows])
     truth = torch.from_numpy(label_matrix(rows, labels))
     for batch in similar_lengths([len(ids) for ids in encodings], _BATCH_TEXTS, seed=0):
@@ -107,7 +107,7 @@ def recover(
     """
     data = job.inputs["data"]
     tokenizer_path = job.output / TOKENIZER_NAME
-    shutil.copyfile(job.inputs["teacher"] / TOKENIZER_NAME, tokenizer_path)
+    shutil.copyfile(job.inputs["parent_weights"] / TOKENIZER_NAME, tokenizer_path)
     tokenizer = Tokenizer(tokenizer_path, job.max_length)
     texts = [row.text for row in read_split(data, "train")] + read_unlabelled(data)
     encodings = token_ids(tokenizer, texts)

@@ -30,11 +30,11 @@ def job(folder, floor):
     scored = {"temperature": 1.5, "splits": {"test": evaluation(0.87).model_dump()}}
     (folder / "scored" / "evaluations.json").write_text(json.dumps(scored))
     (folder / "done").mkdir()
-    inputs = {"bundle": folder / "made", "evaluate": folder / "scored"}
+    inputs = {"bundle": folder / "made", "evaluation": folder / "scored"}
     return Job((read_recipe(recipe_path),), inputs, folder / "done", {"train": 12.0})
 
 
-def test_a_published_bundle_has_its_scores_temperature_times_recipe_and_card(tmp_path):
+def test_a_packaged_bundle_has_its_scores_temperature_times_recipe_and_card(tmp_path):
     package.run(job(tmp_path, 0.87))
 
     manifest = read_bundle(tmp_path / "done").manifest

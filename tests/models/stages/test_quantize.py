@@ -184,7 +184,7 @@ def test_as_few_operators_as_needed_keep_the_parent_s_format(tone, spoilt, tmp_p
     output = tmp_path / "output"
     output.mkdir()
 
-    run(Job(ancestors, {"data": tone.data, "parent": bundle.folder}, output, {}))
+    run(Job(ancestors, {"data": tone.data, "parent_bundle": bundle.folder}, output, {}))
 
     assert kept(read_bundle(output)) == [guilty]
     assert f"operators in the parent's format: {guilty}" in capsys.readouterr().out
