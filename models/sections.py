@@ -1,4 +1,4 @@
-"""The sections of a recipe: what each stage can be told, with ranges and descriptions."""
+"""The sections of a recipe: the keys of each stage, with ranges and descriptions."""
 
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -37,14 +37,26 @@ class DataSection(Section):
     numbers themselves.
     """
 
-    files: Annotated[tuple[Location, ...], Field(min_length=1)]
-    splits: dict[Literal["validation", "calibration", "test"], tuple[Location, ...]] = {}
-    unlabelled: tuple[Location, ...] = ()
-    text: str = "text"
-    label: str = "label"
-    group: str | None = None
-    problem_type: ProblemType = "single_label"
-    separator: str | None = None
+    files: Annotated[
+        tuple[Location, ...], Field(min_length=1, description="tables of labelled texts")
+    ]
+    splits: dict[Literal["validation", "calibration", "test"], tuple[Location, ...]] = Field(
+        default={}, description="tables for a split alone; the other splits come from `files`"
+    )
+    unlabelled: tuple[Location, ...] = Field(
+        default=(), description="tables of texts without labels, which a teacher labels"
+    )
+    text: str = Field(default="text", description="column of the text")
+    label: str = Field(default="label", description="column of the label or labels")
+    group: str | None = Field(
+        default=None, description="column whose equal rows stay in one split, such as an author"
+    )
+    problem_type: ProblemType = Field(
+        default="single_label", description="exactly one label a text, or any number"
+    )
+    separator: str | None = Field(
+        default=None, description="what separates the labels when they are one string"
+    )
     bins: dict[str, tuple[float, float]] | None = Field(
         default=None,
         description="label -> [from, to] of a numeric label column; an edge shared by two bins "
@@ -55,9 +67,15 @@ class DataSection(Section):
         description="the labels in order; by default in the order of the bins, or sorted",
     )
     seed: str = Field(default="0", description="salt of the hash that assigns a text to a split")
-    validation_share: Share = 0.08
-    calibration_share: Share = 0.08
-    test_share: Share = 0.16
+    validation_share: Share = Field(
+        default=0.08, description="share of `files` to pick epochs and number formats by"
+    )
+    calibration_share: Share = Field(
+        default=0.08, description="share of `files` to calibrate probabilities and cascades by"
+    )
+    test_share: Share = Field(
+        default=0.16, description="share of `files` that is only used to report scores"
+    )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "DataSection":
@@ -100,35 +118,45 @@ def _check_bins(bins: dict[str, tuple[float, float]], single: bool) -> None:
 
 
 class TrainingSection(Section):
-    """What every stage that trains is told: how long, how fast, and from which seed."""
+    """The keys of every section that trains."""
 
-    seed: int = 0
-    epochs: Annotated[int, Field(gt=0)]
-    learning_rate: Annotated[float, Field(gt=0)]
-    batch_texts: Annotated[int, Field(gt=0)] = 32
+    seed: int = Field(default=0, description="of all random numbers in this stage")
+    epochs: Annotated[
+        int, Field(gt=0, description="passes over the texts; validation picks the best")
+    ]
+    learning_rate: Annotated[float, Field(gt=0, description="at its peak; it falls linearly to 0")]
+    batch_texts: Annotated[int, Field(gt=0, description="texts a training step")] = 32
 
 
 class TrainSection(TrainingSection):
     """Fine-tuning of a base model, in full or with low-rank adapters that are merged afterwards."""
 
-    base: Location
+    base: Location = Field(description="the base model")
     max_length: Annotated[int, Field(ge=3, le=8192, description="tokens, special ones included")]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    class_weights: Literal["none", "balanced"] = "none"
-    lora_rank: Annotated[int, Field(gt=0)] | None = None
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, description="probability taken from the true label")
+    ] = 0.0
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="`balanced` makes rare labels count as much as frequent ones"
+    )
+    lora_rank: Annotated[
+        int | None, Field(gt=0, description="rank of low-rank adapters; without it all is trained")
+    ] = None
 
 
 class AdoptSection(Section):
     """A fine-tuned `*ForSequenceClassification` model, used as the teacher without training."""
 
-    folder: Location
+    folder: Location = Field(description="the fine-tuned model")
     max_length: Annotated[int, Field(ge=3, le=8192, description="tokens, special ones included")]
 
 
 class DistillSection(TrainingSection):
     """A student with some of its teacher's layers, optionally narrower and with fewer words."""
 
-    layers: Annotated[tuple[int, ...], Field(min_length=1)]
+    layers: Annotated[
+        tuple[int, ...], Field(min_length=1, description="the teacher's layers to keep, from 0")
+    ]
     width: Annotated[int, Field(gt=0, description="width of the hidden states")] | None = None
     intermediate: (
         Annotated[int, Field(gt=0, description="units of a feed-forward layer")] | None
@@ -139,7 +167,9 @@ class DistillSection(TrainingSection):
     augmented_copies: Annotated[
         int, Field(ge=0, description="altered copies of each text, labelled by the teacher")
     ] = 0
-    temperature: Annotated[float, Field(gt=0)]
+    temperature: Annotated[
+        float, Field(gt=0, description="softens the teacher's probabilities, by which it teaches")
+    ]
     hidden_weight: Annotated[
         float, Field(ge=0, description="weight of matching the teacher's hidden states")
     ]
@@ -149,17 +179,23 @@ class DistillSection(TrainingSection):
 class PruneSection(TrainingSection):
     """The parent without some heads, feed-forward units and layers, trained to match it."""
 
-    keep_heads: KeptShare = 1.0
-    keep_intermediate: KeptShare = 1.0
-    keep_layers: KeptShare = 1.0
-    temperature: Annotated[float, Field(gt=0)] = 2.0
+    keep_heads: KeptShare = Field(default=1.0, description="share of attention heads to keep")
+    keep_intermediate: KeptShare = Field(
+        default=1.0, description="share of feed-forward units to keep"
+    )
+    keep_layers: KeptShare = Field(default=1.0, description="share of layers to keep")
+    temperature: Annotated[
+        float, Field(gt=0, description="softens the parent's probabilities, by which it teaches")
+    ] = 2.0
 
 
 class SparsifySection(TrainingSection):
     """The parent with its smallest weights set to zero, trained to match it."""
 
-    sparsity: Share
-    temperature: Annotated[float, Field(gt=0)] = 2.0
+    sparsity: Share = Field(description="share of the layers' weights to set to zero")
+    temperature: Annotated[
+        float, Field(gt=0, description="softens the parent's probabilities, by which it teaches")
+    ] = 2.0
 
 
 class ExportSection(Section):
@@ -177,7 +213,9 @@ class QuantizeSection(Section):
     keep the parent's format, as few as needed.
     """
 
-    scheme: Scheme = "int8-dynamic"
+    scheme: Scheme = Field(
+        default="int8-dynamic", description="the number format, and how to get it"
+    )
     max_accuracy_drop: Annotated[
         float, Field(ge=0, description="largest drop of accuracy on validation, as a fraction")
     ]

@@ -1,4 +1,4 @@
-"""The stage `distill`: trains a student, smaller than its teacher, to answer as that does."""
+"""The stage `distill`: trains a student, smaller than its teacher, to match its outputs."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -123,7 +123,7 @@ def test_a_card_says_what_the_variant_is_what_it_scores_and_how_to_serve_it(regi
         "| negative | 900 | 100 |",
         "| 3 to 9 | 2000 |",
         "- Worse than size-64: -2.00 points (-3.00 to -1.00), p = 0.001",
-        "may change with the texts beside it and with padding: 1.0 % (0.5 to 1.5) did",
+        "may depend on the other texts in a padded batch: 1.0 % (0.5 to 1.5) did",
         "SIZEWISE_REGISTRY=REGISTRY python -m serving",
     ):
         assert said in text
@@ -144,5 +144,5 @@ def test_a_card_without_evaluations_says_that_nothing_is_known(tmp_path):
         (-0.02, 0.2, "No significant"),
     ],
 )
-def test_a_paired_test_is_said_comparison(difference, p_value, said):
+def test_a_paired_test_is_said_in_words(difference, p_value, said):
     assert comparison("big", paired(difference, p_value)).startswith(said)
