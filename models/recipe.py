@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
-from models.sections import (
+from models.recipe_sections import (
     AdoptSection,
     DataSection,
     DistillSection,
@@ -44,23 +44,36 @@ class RecipeError(Exception):
 class Recipe(Section):
     """One variant: a teacher, a model made from its parent's weights, or a quantised graph.
 
-    A teacher has the sections data and train or adopt; other variants have distill, prune,
-    sparsify or quantize. `parent` names the variant to start from; `folder` is the recipe's.
+    A teacher has the sections data and train, or data and adopt, and no parent. Every other
+    variant has a parent and one of distill, prune, sparsify and quantize.
     """
 
     variant: str
+    """The file's name without `.toml`."""
     family: str
+    """Family that the variant belongs to."""
     folder: Path = Field(exclude=True)
+    """Folder of the recipe."""
     parent: str | None = None
+    """Variant that it is made from, whose recipe is in the same folder."""
     data: DataSection | None = None
+    """The texts and labels."""
     train: TrainSection | None = None
+    """Fine-tune a base model."""
     adopt: AdoptSection | None = None
+    """Use a fine-tuned classifier."""
     distill: DistillSection | None = None
+    """Train a smaller student."""
     prune: PruneSection | None = None
+    """Remove heads, units and layers."""
     sparsify: SparsifySection | None = None
+    """Set weights to zero."""
     export: ExportSection | None = None
+    """How closely the graph must match torch."""
     quantize: QuantizeSection | None = None
+    """Use a smaller number format."""
     evaluate: EvaluateSection | None = None
+    """The accuracy below which the variant is not published."""
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> "Recipe":

@@ -43,7 +43,8 @@ def _read(source: str) -> tuple[str, tuple[str, ...]]:
     """The hash of a module's code and what it imports."""
     tree = ast.parse(source)
     imported = tuple(_imported(tree))
-    return hashlib.sha256(_code(tree).encode()).hexdigest(), imported
+    code = ast.unparse(_WithoutDocstrings().visit(tree))
+    return hashlib.sha256(code.encode()).hexdigest(), imported
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
@@ -56,10 +57,8 @@ def _imported(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _code(tree: ast.Module) -> str:
-    """The code alone. Removes the docstrings from `tree`."""
-    for node in ast.walk(tree):
-        documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-        if isinstance(node, documented) and ast.get_docstring(node) is not None:
-            node.body[0] = ast.Pass()
-    return ast.unparse(tree)
+class _WithoutDocstrings(ast.NodeTransformer):
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        """Remove a string that stands alone: the docstring of a module, function or field."""
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else node

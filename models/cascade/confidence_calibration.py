@@ -6,7 +6,7 @@ from scipy import optimize
 from models.evaluation.predictions import predicted, probabilities
 from models.evaluation.statistics import Flags, Floats, correct
 from models.evaluation.temperature import fitted_temperature
-from models.sections import ProblemType
+from models.recipe_sections import ProblemType
 from serving.bundles.cascade import Isotonic, Temperature
 
 _FOLDS = 5

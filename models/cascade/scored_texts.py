@@ -8,7 +8,7 @@ import numpy as np
 from models.cascade.confidence_calibration import scores
 from models.evaluation.predictions import predicted
 from models.evaluation.statistics import Flags, Floats, Indices, correct
-from models.sections import ProblemType
+from models.recipe_sections import ProblemType
 from serving.bundles.cascade import Isotonic, Target, Temperature
 
 

@@ -23,7 +23,7 @@ from models.data.readers import read_rows, text_in
 from models.data.sources import Source
 from models.evaluation.statistics import Flags
 from models.recipe import RecipeError
-from models.sections import DataSection, Split
+from models.recipe_sections import DataSection, Split
 from serving.bundles.bundle import file_sha256
 
 

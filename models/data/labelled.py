@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.sections import ProblemType, Split
+from models.recipe_sections import ProblemType, Split
 
 UNLABELLED = "unlabelled"
 LABELS_NAME = "data.json"

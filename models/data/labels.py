@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from models.recipe import RecipeError
-from models.sections import DataSection
+from models.recipe_sections import DataSection
 
 
 def names_in(cell: Any, section: DataSection, where: str) -> tuple[str, ...] | None:

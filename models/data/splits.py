@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from models.recipe import RecipeError
-from models.sections import DataSection, Split
+from models.recipe_sections import DataSection, Split
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 _HASH_RANGE = 2**256

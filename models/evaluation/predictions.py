@@ -11,7 +11,7 @@ from scipy import special
 from tqdm import tqdm
 
 from models.evaluation.statistics import Flags, Floats
-from models.sections import ProblemType
+from models.recipe_sections import ProblemType
 from serving.bundles.bundle import Bundle
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Engine, Resources

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.data.labelled import indicator_matrix
 from models.evaluation.statistics import Flags
-from models.sections import Split
+from models.recipe_sections import Split
 from serving.bundles.evaluation import Evaluation
 
 _EVALUATIONS_NAME = "evaluations.json"

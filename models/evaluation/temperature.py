@@ -7,7 +7,7 @@ from scipy import optimize
 
 from models.evaluation.predictions import probabilities
 from models.evaluation.statistics import Flags, Floats, log_losses
-from models.sections import ProblemType
+from models.recipe_sections import ProblemType
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 

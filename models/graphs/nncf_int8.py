@@ -12,7 +12,7 @@ import openvino
 
 from models.evaluation.predictions import predicted
 from models.evaluation.statistics import Flags, correct
-from models.sections import ProblemType
+from models.recipe_sections import ProblemType
 from serving.inference.signature import Feed
 
 LabelledFeed = tuple[Feed, Flags]

@@ -19,7 +19,7 @@ from models.data.sources import Source, resolve
 from models.data.splits import SPLITS, Entry, divide, normalised
 from models.job import Job
 from models.recipe import RecipeError
-from models.sections import DataSection, Split
+from models.recipe_sections import DataSection, Split
 
 
 def run(job: Job) -> None:

@@ -13,7 +13,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from models.data.labelled import LabelSet, label_matrix, read_labels, read_split, read_unlabelled
 from models.job import Job
 from models.recipe import RecipeError
-from models.sections import DistillSection
+from models.recipe_sections import DistillSection
 from models.training.architecture import (
     KNOWN,
     AxisValues,

@@ -7,7 +7,7 @@ from models.evaluation.results import Results, read_predictions, write_results
 from models.evaluation.statistics import Flags
 from models.evaluation.temperature import fitted_temperature
 from models.job import Job
-from models.sections import Split
+from models.recipe_sections import Split
 from serving.bundles.bundle import file_sha256, read_bundle
 from serving.bundles.evaluation import Evaluation
 

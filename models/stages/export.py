@@ -9,7 +9,7 @@ from models.graphs.fusion import fuse
 from models.graphs.trace import trace
 from models.job import Job
 from models.recipe import RecipeError
-from models.sections import ExportSection
+from models.recipe_sections import ExportSection
 from models.training.architecture import load_classifier
 from models.training.loop import padded
 from serving.bundles.bundle import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, Bundle, write_manifest

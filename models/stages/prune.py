@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from models.job import Job
-from models.sections import PruneSection
+from models.recipe_sections import PruneSection
 from models.training.architecture import (
     check_known,
     importance,

@@ -24,7 +24,7 @@ from models.graphs.sensitivity import by_sensitivity
 from models.graphs.trace import trace
 from models.job import Job
 from models.recipe import RecipeError
-from models.sections import QuantizeSection, Scheme
+from models.recipe_sections import QuantizeSection, Scheme
 from models.training.architecture import load_classifier
 from serving.bundles.bundle import (
     CONFIG_NAME,

@@ -11,7 +11,7 @@ from models.data.labelled import LabelSet, label_matrix, read_labels, read_split
 from models.data.sources import Source, resolve
 from models.job import Job
 from models.recipe import RecipeError
-from models.sections import ProblemType
+from models.recipe_sections import ProblemType
 from models.training.loop import fit, label_loss, token_ids, use_all_cores
 from models.training.pretrained import check_length, copy_tokenizer
 from models.training.validation import validation

@@ -12,7 +12,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from models.data.labelled import label_matrix, read_labels, read_split, read_unlabelled
 from models.job import Job
-from models.sections import ProblemType, PruneSection, SparsifySection
+from models.recipe_sections import ProblemType, PruneSection, SparsifySection
 from models.training.loop import Ids, fit, label_loss, padded, similar_lengths, token_ids
 from models.training.validation import validation
 from serving.bundles.bundle import TOKENIZER_NAME

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from models.sections import ProblemType, TrainingSection
+from models.recipe_sections import ProblemType, TrainingSection
 from serving.inference.cpu import usable_cores
 from serving.inference.tokenizer import Tokenizer
 

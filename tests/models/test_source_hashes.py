@@ -63,10 +63,17 @@ def test_a_changed_module_makes_exactly_the_stages_stale_that_run_it(copied, mod
 
 def test_comments_docstrings_and_layout_make_nothing_stale(copied):
     before = hashes(copied)
-    path = copied / "models" / "training" / "loop.py"
-    source = path.read_text().replace("The training loop", "A training loop")
+    path = copied / "models" / "recipe_sections.py"
+    source = path.read_text()
+    for old, new in (
+        ('"""The sections', '"""All sections'),
+        ('"""Column of the text."""', '"""The texts\' column."""'),
+        ("single = self", '# A comment.\n        "A docstring."\n\n        single = self'),
+    ):
+        assert source.count(old) == 1
+        source = source.replace(old, new)
 
-    path.write_text(source.replace("import", "# A comment.\nimport", 1) + "\n\n# The end.\n")
+    path.write_text(source + "\n\n# The end.\n")
 
     assert hashes(copied) == before
 

@@ -120,8 +120,7 @@ TABLE = (
     _csv(
         "the same file to train and to test on",
         HEADER + GOOD,
-        "teacher.toml: data: reviews.csv is listed twice: list it once, because a text "
-        "may be in one split only",
+        "teacher.toml: data: reviews.csv is listed twice: a text may be in one split only",
         'files = ["reviews.csv"]\nsplits = { test = ["reviews.csv"] }',
     ),
     Broken(

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from models.data.labels import names_in
 from models.recipe import RecipeError
-from models.sections import DataSection
+from models.recipe_sections import DataSection
 
 BINS = {"bad": (-4.0, -0.5), "so so": (-0.5, 0.5), "good": (0.5, 4.0)}
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from models.data.splits import Entry, assigned, divide, normalised
 from models.recipe import RecipeError
-from models.sections import DataSection
+from models.recipe_sections import DataSection
 
 SECTION = DataSection(files=("x.csv",), validation_share=0.2, calibration_share=0.1, test_share=0.3)
 WITH_TEST_FILE = SECTION.model_copy(update={"splits": {"test": ("test.csv",)}})

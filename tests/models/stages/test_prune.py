@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.recipe import RecipeError
-from models.sections import PruneSection
+from models.recipe_sections import PruneSection
 from models.stages.prune import pruned
 from models.training.architecture import load_classifier
 from models.training.loop import padded

@@ -14,8 +14,8 @@ from models.graphs.quantizers import operators, quantize_graph
 from models.graphs.sensitivity import by_sensitivity
 from models.job import Job
 from models.recipe import RecipeError, lineage
+from models.recipe_sections import Scheme
 from models.runners import RUNNERS
-from models.sections import Scheme
 from models.stages.quantize import KEPT_KEY, PRECISIONS, run
 from serving.bundles.bundle import read_bundle, verify
 from serving.errors import BundleError
