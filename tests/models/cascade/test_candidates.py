@@ -10,7 +10,7 @@ from tests.support.cascade_problems import COSTS, answers, problem
 losses = st.sampled_from(["agreement", "accuracy"])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 99), losses, st.booleans(), st.randoms(use_true_random=False))
 def test_the_table_of_candidates_says_what_each_one_does(seed, loss, each_label, random):
     asked = problem(loss, each_label=each_label)

@@ -17,7 +17,7 @@ ESTIMATE = {"value": 0.9, "low": 0.8, "high": 1.0}
 losses = st.sampled_from(["agreement", "accuracy"])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 99), losses)
 def test_the_sequence_gets_cheaper_and_riskier_and_costs_less_than_the_reference(seed, loss):
     asked = problem(loss)
@@ -32,7 +32,7 @@ def test_the_sequence_gets_cheaper_and_riskier_and_costs_less_than_the_reference
     assert costs[0] < COSTS[BIG]
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.integers(0, 99), losses)
 def test_what_is_tested_does_not_change_the_order(seed, loss):
     ordered = answers(300, seed)
@@ -69,7 +69,7 @@ def test_too_few_texts_show_nothing():
     assert select(answers(300, 0), answers(60, 1), problem()).chosen is None
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.integers(0, 99), losses)
 def test_serving_escalates_exactly_the_texts_that_were_escalated_in_the_test(seed, loss):
     tests = answers(1200, seed + 1)

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.data.labelled import LabelSet
@@ -79,7 +79,6 @@ def test_a_temperature_changes_how_sure_the_answers_are_and_nothing_else():
     assert tempered.negative_log_likelihood.value < raw.negative_log_likelihood.value
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1, max_size=60))
 def test_bands_of_length_hold_each_text_once_and_do_not_overlap(texts):
     lengths, hits = zip(*texts, strict=True)

@@ -2,7 +2,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
@@ -91,7 +91,6 @@ def test_a_text_is_right_when_all_its_labels_are(pair):
     assert correct(truth, answers).tolist() == expected
 
 
-@settings(deadline=None)
 @given(hits)
 def test_mcnemar_counts_every_way_the_discordant_texts_could_have_fallen(pair):
     mine, other = (column[:12] for column in pair)
@@ -109,7 +108,6 @@ def test_mcnemar_counts_every_way_the_discordant_texts_could_have_fallen(pair):
     assert found.difference.value == pytest.approx((found.better - found.worse) / len(mine))
 
 
-@settings(deadline=None)
 @given(hits)
 def test_a_paired_comparison_is_the_mirror_of_itself(pair):
     forth, back = paired(*pair), paired(*reversed(pair))

@@ -43,7 +43,7 @@ def test_texts_that_share_rows_are_answered_as_torch_answers_each_alone(packed, 
     able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     tolerance = 0.05 if make is OpenVinoEngine and "BF16" in able else 2e-5
 
-    @settings(deadline=None, max_examples=25)
+    @settings(max_examples=25)
     @given(TEXTS)
     def alike(texts):
         logits = torch.from_numpy(engine.run(encoded(*texts)))
