@@ -60,8 +60,9 @@ FROM builder AS package
 COPY serving serving
 COPY loadtest loadtest
 COPY models models
+# The servers' images have the shipped family in /models, and the others need none.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    PIP_CONSTRAINT=constraints.txt \
+    rm -r models/registry && PIP_CONSTRAINT=constraints.txt \
     pip --python /opt/sizewise/bin/python install --no-deps --root /package .
 
 # --- What all targets share ----------------------------------------------------------------------

@@ -1,17 +1,19 @@
 """`python -m models`: make variants from recipes, report on a family, import other bundles.
 
-The exit status is 0, or 2 with one sentence on stderr.
+The exit status is 0, or 2 with one sentence on stderr. What a command runs is imported when it is
+called, so that `--help` needs no optional package.
 """
 
 import argparse
 import importlib
+import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from models.data.downloads import fetch
 from models.data.sources import fetched
-from models.graphs.import_bundle import import_folder, import_graph
 from models.pipeline import Pipeline
 from models.recipe import RECIPES, STAGES, RecipeError, in_parent_order, lineage
 from models.runners import RUNNERS
@@ -22,20 +24,46 @@ BUILD = Path("build")
 SENTIMENT = RECIPES / "sentiment"
 REPORTS = Path("reports")
 BUILT_REGISTRY = BUILD / "registry"
+_STAGES = {
+    "all": "run every stage that is not up to date, and publish the bundles",
+    "data": "label the texts and split them",
+    "train": "fine-tune a base model: the teacher",
+    "adopt": "take a fine-tuned model as the teacher, as it is",
+    "distill": "train a smaller student to answer like its teacher",
+    "prune": "remove heads, feed-forward units and layers, and train the rest",
+    "sparsify": "set the smallest weights to zero, and train the rest",
+    "export": "export the weights to an ONNX graph that answers the same",
+    "quantize": "quantise the graph's weights, within the recipe's loss of accuracy",
+    "evaluate": "measure the bundle on held-out texts, as a server would answer",
+    "package": "finish the bundle and publish it",
+}
+_PROGRAMS = ("models", "serving")
+_NEEDED = "torch"
+_EPILOG = """\
+examples:
+  {prog} all                              build the sentiment family into build/registry
+  {prog} all recipes/own.toml             build one variant and those it is made from
+  {prog} report sentiment                 accuracy against size, into reports/sentiment
+  {prog} cascade sentiment                calibrate a cascade with a guarantee
+  {prog} import FOLDER --family F --variant V --registry build/registry
+
+Everything is written into the working folder: build/ and reports/. A stage that is up to date is
+skipped, so a stopped build continues where it was.
+
+exit status:
+  0 on success, 2 with one sentence on stderr when a command cannot be run
+"""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return the exit status."""
-    options = _parser().parse_args(arguments)
+def main(arguments: list[str] | None = None, prog: str = "python -m models") -> int:
+    """Run one command and return its exit status."""
+    options = parser(prog).parse_args(arguments)
+    if not sys.stderr.isatty():
+        # Libraries draw bars of their own, which only a terminal can show.
+        os.environ |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     try:
         if options.command == "import":
-            where = (options.folder, options.family, options.variant, options.registry)
-            bundle = (
-                import_graph(*where, [label.strip() for label in options.labels.split(",")])
-                if options.labels
-                else import_folder(*where, pairs=options.pairs)
-            )
-            print(f"Imported as {bundle.folder}")
+            _import(options)
         elif options.command == "report":
             report = importlib.import_module("models.reports.family_report")
             report.run(options.family, options.registry, options.output / options.family)
@@ -46,7 +74,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (RecipeError, BundleError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"Next: {_next_command(options)}")
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.split(".")[0] in _PROGRAMS:
+            raise
+        print(f"{error.name} is not installed: pip install 'sizewise[models]'", file=sys.stderr)
+        return 2
+    print(f"Next: {_next_command(options, prog)}")
     return 0
 
 
@@ -56,6 +89,9 @@ def make(command: str, recipe: Path, registry: Path) -> None:
     Stages that are up to date are skipped, so a build that was killed continues where it stopped.
     Raises RecipeError or BundleError when a stage refuses.
     """
+    if importlib.util.find_spec(_NEEDED) is None:
+        # Before anything is downloaded for a stage that cannot run.
+        raise ModuleNotFoundError(f"No module named {_NEEDED!r}", name=_NEEDED)
     if recipe.is_dir():
         paths = in_parent_order(recipe)
     elif command == "all":
@@ -87,6 +123,17 @@ def _time_left(seconds: Sequence[float | None]) -> str:
     return f"{bound} {known / 60:.0f} min" if known >= 60 else f"{bound} {known:.0f} s"
 
 
+def _import(options: argparse.Namespace) -> None:
+    graphs = importlib.import_module("models.graphs.import_bundle")
+    where = (options.folder, options.family, options.variant, options.registry)
+    bundle = (
+        graphs.import_graph(*where, [label.strip() for label in options.labels.split(",")])
+        if options.labels
+        else graphs.import_folder(*where, pairs=options.pairs)
+    )
+    print(f"Imported as {bundle.folder}")
+
+
 def _cascade(options: argparse.Namespace) -> None:
     cascade = importlib.import_module("models.cascade.build")
     wanted = importlib.import_module("models.cascade.options")
@@ -112,73 +159,138 @@ def _cascade(options: argparse.Namespace) -> None:
         cascade.run(request, options.output / options.family)
 
 
-def _next_command(options: argparse.Namespace) -> str:
+def _next_command(options: argparse.Namespace, prog: str) -> str:
     if options.command == "cascade" and options.resplit:
-        return f"python -m models cascade {options.family} --registry {options.registry}"
+        return f"{prog} cascade {options.family} --registry {options.registry}"
+    serve = f"SIZEWISE_REGISTRY={options.registry} python -m serving"
+    if prog.startswith("sizewise"):
+        serve = f"sizewise serve --registry {options.registry}"
     if options.command == "cascade":
-        serve = f"SIZEWISE_REGISTRY={options.registry} python -m serving"
         return f'{serve}, then classify with "variant": "auto"'
     if options.command in ("all", "package", "import", "report"):
-        return f"SIZEWISE_REGISTRY={options.registry} python -m serving"
-    return f"python -m models all {options.recipe}"
+        return serve
+    return f"{prog} all {options.recipe}"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    whole = argparse.ArgumentParser(
+        prog,
+        description="Make variants of a classifier from recipes, and compare them.",
+        epilog=_EPILOG.format(prog=prog),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, does: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
+
     for name in ("all", *STAGES):
-        what = "every stage" if name == "all" else f"the {name} stage"
-        command = commands.add_parser(name, help=f"run {what}, unless up to date")
-        command.add_argument(
-            "recipe", nargs="?", type=Path, default=SENTIMENT, help="a recipe or a folder of them"
-        )
-        command.add_argument("--registry", type=Path, default=BUILT_REGISTRY)
-    report = commands.add_parser("report", help="accuracy against size of a published family")
-    report.add_argument("family")
-    report.add_argument("--registry", type=Path, default=BUILT_REGISTRY)
-    report.add_argument("--output", type=Path, default=REPORTS, help="holds a folder a family")
-    _add_cascade(commands.add_parser("cascade", help="variants asked in turn, with a guarantee"))
-    imports = commands.add_parser("import", help="make a bundle of an exported Hugging Face folder")
+        _add_stage(add(name, _STAGES[name]))
+    _add_report(add("report", "report the accuracy of a family's variants against their size"))
+    _add_cascade(add("cascade", "calibrate a cascade of a family's variants, with a guarantee"))
+    _add_import(add("import", "make a bundle of an exported Hugging Face folder or ONNX graph"))
+    return whole
+
+
+def _add_stage(stage: argparse.ArgumentParser) -> None:
+    stage.add_argument(
+        "recipe",
+        nargs="?",
+        type=Path,
+        default=SENTIMENT,
+        help="a recipe or a folder of recipes; default: the sentiment family of this package",
+    )
+    _add_registry(stage)
+
+
+def _add_registry(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--registry",
+        type=Path,
+        default=BUILT_REGISTRY,
+        help="folder of families; default: %(default)s",
+    )
+
+
+def _add_report(report: argparse.ArgumentParser) -> None:
+    report.add_argument("family", help="a family of the registry")
+    _add_registry(report)
+    _add_output(report)
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--output",
+        type=Path,
+        default=REPORTS,
+        help="where the family's folder of reports goes; default: %(default)s",
+    )
+
+
+def _add_import(imports: argparse.ArgumentParser) -> None:
     imports.add_argument(
         "folder",
         type=Path,
-        help="with model.onnx, tokenizer.json, config.json; or a graph",
+        help="a folder with model.onnx, tokenizer.json and config.json; or a graph of numbers",
     )
-    imports.add_argument("--labels", help="of a graph of numbers: names with commas between")
-    imports.add_argument("--pairs", action="store_true", help="it reads two texts at a time")
-    imports.add_argument("--family", required=True)
-    imports.add_argument("--variant", required=True)
-    imports.add_argument("--registry", type=Path, required=True)
-    return parser
+    imports.add_argument(
+        "--labels", help="the labels of a graph of numbers, separated by commas, in its order"
+    )
+    imports.add_argument("--pairs", action="store_true", help="the model reads two texts at a time")
+    imports.add_argument("--family", required=True, help="name of the family to add it to")
+    imports.add_argument("--variant", required=True, help="name of the new variant")
+    imports.add_argument("--registry", type=Path, required=True, help="folder of families")
 
 
 def _add_cascade(cascade: argparse.ArgumentParser) -> None:
-    cascade.add_argument("family")
-    cascade.add_argument("--max-loss", type=float, default=0.005, help="a fraction; 0.005")
-    cascade.add_argument("--confidence", type=float, default=0.95, help="a fraction; 0.95")
+    cascade.add_argument("family", help="a family of the registry")
+    cascade.add_argument(
+        "--max-loss",
+        type=float,
+        default=0.005,
+        help="largest loss to allow, as a fraction; default: %(default)s",
+    )
+    cascade.add_argument(
+        "--confidence",
+        type=float,
+        default=0.95,
+        help="confidence of the guarantee, as a fraction; default: %(default)s",
+    )
     cascade.add_argument(
         "--loss",
         choices=("agreement", "accuracy"),
         default="agreement",
-        help="answers other than the largest variant's, or accuracy less than its; agreement",
+        help="texts that the largest variant would label otherwise, or its accuracy minus the "
+        "cascade's; default: %(default)s",
     )
-    cascade.add_argument("--each-label", action="store_true", help="for the texts of each label")
-    cascade.add_argument("--variants", default="", help="that may be asked, with commas between")
+    cascade.add_argument(
+        "--each-label", action="store_true", help="hold the guarantee for the texts of each label"
+    )
+    cascade.add_argument(
+        "--variants", default="", help="variants to use, separated by commas; default: all"
+    )
     cascade.add_argument(
         "--recalibrate",
         type=Path,
         metavar="TEXTS",
-        help="a table of `text` (and `label`, for accuracy) instead of the family's own",
+        help="a table of `text` (and `label`, for accuracy) instead of the family's own texts",
     )
     cascade.add_argument(
         "--engine",
         choices=("auto", "onnxruntime", "openvino"),
         default="auto",
-        help="what runs the variants; auto is what serving would choose on this machine",
+        help="what runs the variants; auto is what the server would choose on this machine",
     )
-    cascade.add_argument("--resplit", type=int, default=0, help="test the guarantee so many times")
-    cascade.add_argument("--registry", type=Path, default=BUILT_REGISTRY)
-    cascade.add_argument("--output", type=Path, default=REPORTS, help="holds a folder a family")
+    cascade.add_argument(
+        "--resplit",
+        type=int,
+        default=0,
+        metavar="TIMES",
+        help="instead test the guarantee on this many random splits of the texts",
+    )
+    _add_registry(cascade)
+    _add_output(cascade)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""`python -m serving`: serve; or `fetch` bundles, `classify` a file of texts, make a `key`.
+"""`python -m serving`: serve, fetch bundles, classify a file of texts, or make an API key.
 
-It does not know how; it exits with 0, or with 2 and one sentence when it cannot. `classify` exits
-with 1 when no text could be classified, and with 128 and the signal's number when it is stopped.
+The parsers are light, so that `--help` needs no optional package; what a command runs is imported
+when it is called.
 """
 
 import argparse
@@ -15,32 +15,167 @@ from typing import NoReturn
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from serving.errors import EngineFailed, StartError
+from serving.extras import optional_packages
 from serving.logs import configure_logs, log
-from serving.settings import read_settings
+from serving.settings import PREFIX, read_settings, settings_list
+
+_FLAGS = ("registry", "host", "port", "device")
+_EPILOG = """\
+The default command is `serve`; its flags can be given without it.
+
+exit status:
+  0 on success
+  2 with one sentence on stderr when a command cannot be run
+  `classify` also exits with 1 when no text could be classified, and with 128 plus the signal's
+  number when it was stopped
+"""
+_SERVE_EPILOG = """\
+examples:
+  {prog} serve
+  {prog} serve --registry build/registry --port 9000
+  SIZEWISE_HTTP_PROCESSES=2 {prog} serve --host 0.0.0.0
+
+exit status:
+  0 after SIGTERM or Ctrl-C, once all accepted requests are answered
+  2 with one sentence on stderr when the server cannot start, or an engine has failed
+
+settings, all of them environment variables (a flag takes precedence over its variable):
+{settings}
+"""
+_FETCH_EPILOG = """\
+examples:
+  {prog} fetch s3://bucket/registry/sentiment --to models/sentiment
+  {prog} fetch hf://datasets/team/registry/sentiment --to models/sentiment --every-s 60
+
+exit status:
+  0 when the family has been copied, or SIGTERM has ended --every-s
+  2 with one sentence on stderr when it cannot be read, or is broken
+"""
+_CLASSIFY_EPILOG = """\
+examples:
+  {prog} classify --input reviews.csv --output classified.csv
+  {prog} classify --input pairs.jsonl --output classified.jsonl --text-pair answer
+
+exit status:
+  0 when the output has been written
+  1 when it has been written, but no text could be classified
+  2 with one sentence on stderr when the job cannot be run
+  128 plus the signal's number when it was stopped; run the same command again to continue
+"""
+_KEY_EPILOG = """\
+example:
+  {prog} key search-team
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit status."""
-    options = _parser().parse_args(arguments)
+    """Run one command and return its exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given or (given[0].startswith("-") and given[0] not in {"-h", "--help"}):
+        given = ["serve", *given]
+    return run(parser().parse_args(given))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what the parser has read and return the exit status."""
     try:
-        if options.command == "classify":
-            return _classify(options)
-        if options.command == "fetch":
-            _fetch(options)
-        elif options.command == "key":
-            _key(options.name)
-        else:
-            _serve()
+        with optional_packages():
+            if options.command == "serve":
+                _serve(options)
+            elif options.command == "fetch":
+                _fetch(options)
+            elif options.command == "classify":
+                return _classify(options)
+            else:
+                _key(options.name)
     except (StartError, EngineFailed) as error:
-        _say(f"sizewise cannot {options.command or 'start'}: {error}")
+        verb = "start" if options.command == "serve" else options.command
+        _say(f"sizewise cannot {verb}: {error}")
         return 2
     return 0
 
 
-def _serve() -> None:
-    from serving.server.launch import serve  # noqa: PLC0415  the image that fetches holds no engine
+def parser(prog: str = "python -m serving") -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    whole = argparse.ArgumentParser(
+        prog,
+        description="Serve bundles over HTTP, copy them here, classify files, make API keys.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_commands(whole.add_subparsers(dest="command", metavar="COMMAND"), prog)
+    return whole
 
-    settings, injected = read_settings(os.environ)
+
+def add_commands(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", prog: str
+) -> None:
+    """Add the parser of each command to a program called `prog`."""
+
+    def add(name: str, does: str, epilog: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=does,
+            description=f"{does[0].upper()}{does[1:]}.",
+            epilog=epilog.format(prog=prog, settings=settings_list()),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    _add_serve(add("serve", "serve the bundles of a registry over HTTP", _SERVE_EPILOG))
+    _add_fetch(add("fetch", "copy a family's bundles here, verified", _FETCH_EPILOG))
+    _add_classify(add("classify", "classify a file of texts of any size", _CLASSIFY_EPILOG))
+    key = add("key", "make an API key and its caller's entry for the callers file", _KEY_EPILOG)
+    key.add_argument("name", help="the caller's name")
+
+
+def _add_serve(serve: argparse.ArgumentParser) -> None:
+    _add_registry_and_device(serve)
+    serve.add_argument("--host", help="address to listen on; default: 127.0.0.1")
+    serve.add_argument("--port", help="TCP port to listen on; default: 8000")
+
+
+def _add_registry_and_device(command: argparse.ArgumentParser) -> None:
+    """Add flags without a type: what is wrong with a value is said as of its variable."""
+    command.add_argument(
+        "--registry",
+        metavar="FOLDER",
+        help="folder of families; default: the sentiment family of this package",
+    )
+    command.add_argument("--device", metavar="{cpu,cuda}", help="where the engine runs")
+
+
+def _add_fetch(fetch: argparse.ArgumentParser) -> None:
+    fetch.add_argument("url", help="the family's folder, e.g. s3://bucket/registry/sentiment")
+    fetch.add_argument("--to", type=Path, required=True, help="e.g. /models/sentiment")
+    fetch.add_argument("--variants", default="", help="names, separated by commas; default: all")
+    fetch.add_argument("--cache", type=Path, help="a folder to share downloads with others")
+    fetch.add_argument(
+        "--every-s", type=_seconds, help="keep running: look again every so many seconds"
+    )
+
+
+def _add_classify(classify: argparse.ArgumentParser) -> None:
+    classify.add_argument("--input", type=Path, required=True, help=".csv, .jsonl or .parquet")
+    classify.add_argument("--output", type=Path, required=True, help="of the same format")
+    classify.add_argument("--text", default="text", metavar="COLUMN", help="default: text")
+    classify.add_argument("--text-pair", metavar="COLUMN", help="the second text, for pairs")
+    _add_registry_and_device(classify)
+    classify.add_argument("--model", help="the family, where the registry holds several")
+    classify.add_argument("--variant", default="auto", help="default: the most accurate one")
+    classify.add_argument("--truncate", action="store_true", help="cut texts that are too long")
+    classify.add_argument("--prefix", default="", help="put before the names of added columns")
+    classify.add_argument(
+        "--restart", action="store_true", help="discard what a stopped run has finished"
+    )
+
+
+def _serve(options: argparse.Namespace) -> None:
+    flags = _flags(options)
+    settings, injected = read_settings(os.environ, flags)
+    from serving.server.launch import serve  # noqa: PLC0415
+
+    # The HTTP processes read the environment that they inherit.
+    os.environ.update({PREFIX + name.upper(): value for name, value in flags.items()})
     configure_logs()
     if injected:
         log("ignored what Kubernetes injects for a Service", names=injected)
@@ -48,7 +183,7 @@ def _serve() -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from serving.bundles.fetch import fetch, follow  # noqa: PLC0415  the image that serves has no fsspec
+    from serving.bundles.fetch import fetch, follow  # noqa: PLC0415
 
     configure_logs()
     what = {
@@ -63,7 +198,8 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _classify(options: argparse.Namespace) -> int:
-    from serving.offline.job import Job, Stopped, classify  # noqa: PLC0415  as above
+    settings, _ = read_settings(os.environ, _flags(options))
+    from serving.offline.job import Job, Stopped, classify  # noqa: PLC0415
 
     stopped_by = 0
 
@@ -76,8 +212,6 @@ def _classify(options: argparse.Namespace) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    registry = {"SIZEWISE_REGISTRY": str(options.registry)} if options.registry else {}
-    settings, _ = read_settings(os.environ | registry)
     job = Job(
         options.input, options.output, options.text, options.text_pair, options.model,
         options.variant, options.truncate, options.prefix,
@@ -85,9 +219,9 @@ def _classify(options: argparse.Namespace) -> int:
     try:
         return int(not classify(job, settings, sys.stderr, restart=options.restart))
     except OSError as error:
-        raise StartError(f"{error}: mend that and run the same command again") from error
+        raise StartError(f"{error}: fix this and run the same command again") from error
     except Stopped:
-        _say("\nStopped. Run the same command again, without --restart, to go on from here.")
+        _say("\nStopped. Run the same command again, without --restart, to continue.")
         return 128 + stopped_by
 
 
@@ -97,9 +231,16 @@ def _key(name: str) -> None:
     key, entry = new_key(name)
     print(key)
     _say(
-        f"Give the key above to {name}: it is kept nowhere. In SIZEWISE_CALLERS goes\n  {entry}\n"
-        "and, as you like, texts_per_s, max_requests and urgency (README.md, Callers)."
+        f"Give the key above to {name}; it is not stored anywhere. Add this entry to the file that "
+        f"SIZEWISE_CALLERS names:\n  {entry}\n"
+        "Optional fields of an entry: texts_per_s, max_requests and urgency."
     )
+
+
+def _flags(options: argparse.Namespace) -> dict[str, str]:
+    """Return the settings that were given as flags."""
+    given = {name: getattr(options, name, None) for name in _FLAGS}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _say(text: str) -> None:
@@ -110,34 +251,6 @@ def _seconds(text: str) -> float:
     if not 1 <= (value := float(text)) <= 86_400:
         raise argparse.ArgumentTypeError("from 1 to 86,400")
     return value
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m serving",
-        description="Serve the bundles of SIZEWISE_REGISTRY; README.md lists the settings.",
-    )
-    commands = parser.add_subparsers(dest="command", metavar="{fetch,classify,key}")
-    fetch = commands.add_parser("fetch", help="copy a family's bundles here, verified")
-    fetch.add_argument("url", help="the family's folder, e.g. s3://bucket/registry/sentiment")
-    fetch.add_argument("--to", type=Path, required=True, help="e.g. /models/sentiment")
-    fetch.add_argument("--variants", default="", help="names with commas between; else all")
-    fetch.add_argument("--cache", type=Path, help="a folder that others who fetch share")
-    fetch.add_argument("--every-s", type=_seconds, help="go on: look again after so many seconds")
-    classify = commands.add_parser("classify", help="classify a file of texts, and go on if killed")
-    classify.add_argument("--input", type=Path, required=True, help=".csv, .jsonl or .parquet")
-    classify.add_argument("--output", type=Path, required=True, help="of the same format")
-    classify.add_argument("--text", default="text", metavar="COLUMN", help="default: text")
-    classify.add_argument("--text-pair", metavar="COLUMN", help="the second text, for pairs")
-    classify.add_argument("--registry", type=Path, help="in place of SIZEWISE_REGISTRY")
-    classify.add_argument("--model", help="the family, where the registry holds several")
-    classify.add_argument("--variant", default="auto", help="default: the most accurate one")
-    classify.add_argument("--truncate", action="store_true", help="cut texts that are too long")
-    classify.add_argument("--prefix", default="", help="put before the names of added columns")
-    classify.add_argument("--restart", action="store_true", help="drop what a stopped run has done")
-    key = commands.add_parser("key", help="make an API key, and the caller's entry for the file")
-    key.add_argument("name", help="the caller's name")
-    return parser
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from textwrap import wrap
+from types import MappingProxyType
 from typing import Literal
 
 from pydantic import (
@@ -200,10 +202,13 @@ class Settings(BaseModel):
         return self
 
 
-def read_settings(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
+def read_settings(
+    environ: Mapping[str, str], flags: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Settings, list[str]]:
     """Read the settings from an environment; also return the ignored names Kubernetes injected.
 
-    Raises StartError naming the variable and what is wrong with it.
+    `flags` are settings by name, such as `port`, and take precedence. Raises StartError naming the
+    variable or flag and what is wrong with it.
     """
     given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
     injected = sorted(
@@ -217,9 +222,9 @@ def read_settings(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
         if name not in injected
     }
     try:
-        return Settings.model_validate(values), injected
+        return Settings.model_validate(values | dict(flags)), injected
     except ValidationError as error:
-        raise StartError("; ".join(_sentences(error))) from error
+        raise StartError("; ".join(_sentences(error, flags))) from error
 
 
 def settings_table() -> str:
@@ -239,12 +244,25 @@ def settings_table() -> str:
     return "\n".join(rows)
 
 
-def _sentences(error: ValidationError) -> Iterator[str]:
+def settings_list(width: int = 78) -> str:
+    """The settings as indented lines of text, for `--help`."""
+    lines = []
+    for name, field in Settings.model_fields.items():
+        default = "the shipped family" if name == "registry" else field.default
+        shown = "" if default in (None, (), "") else f" Default: {default}."
+        meaning = f"{field.description}{shown}".replace("`", "")
+        lines.append(f"  {PREFIX}{name.upper()}")
+        lines += wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join(lines)
+
+
+def _sentences(error: ValidationError, flags: Mapping[str, str]) -> Iterator[str]:
     for item in error.errors():
         if not item["loc"]:
             yield item["msg"]
             continue
-        name = PREFIX + str(item["loc"][0]).upper()
+        field = str(item["loc"][0])
+        name = f"--{field}" if field in flags else PREFIX + field.upper()
         if item["type"] == "extra_forbidden":
             yield f"{name} is not a setting: README.md lists them"
         else:

@@ -12,14 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from loadtest.analysis.cascade_choices import asked, choices
 from loadtest.analysis.summary import summarise
 from loadtest.measure.environment import machine
 from loadtest.measure.null_model import FLOOR, write_floor
 from loadtest.measure.server import LoadTestError, Server, ask, served
 from loadtest.measure.subprocesses import child, last_words
+from loadtest.progress import progress
 from loadtest.samples import Phase, Samples, read_samples
 from loadtest.scenario import Load, Scenario
 
@@ -158,18 +157,16 @@ def _rounds(this: Run, targets: list[Target]) -> None:
     """Every round begins with another choice, so that a drift of the machine hits all alike."""
     loads = this.scenario.loads
     total = this.scenario.rounds * len(targets) * len(loads)
-    with tqdm(total=total, unit="phase", dynamic_ncols=True) as progress:
+    with progress(total, "phases") as bar:
         for number in range(this.scenario.rounds):
             turn = number % len(targets)
             for target in targets[turn:] + targets[:turn]:
                 with this.server(target) as server:
                     _check_who_answers(server.url, target)
                     for load in loads:
-                        progress.set_postfix_str(
-                            f"{target.variant}, {load.name}, round {number + 1}"
-                        )
+                        bar.set_postfix_str(f"{target.variant}, {load.name}, round {number + 1}")
                         _measure(this, target, load, number, server.url)
-                        progress.update()
+                        bar.update()
                     this.about["servers"].append(
                         {
                             "model": target.model,

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from models.evaluation.predictions import Predictor
 from models.evaluation.statistics import Floats
+from models.progress import progress
 from serving.inference.cpu import usable_cores
 
 _ROUNDS = 3
@@ -39,7 +39,7 @@ def measured(loaded: Mapping[str, Predictor], texts: Sequence[str]) -> Costs:
     Each round starts with another variant, so that a drift of the machine affects all alike.
     """
     names, rounds = list(loaded), []
-    with tqdm(total=(_ROUNDS + 1) * len(names), desc="cost", unit="variant") as bar:
+    with progress(total=(_ROUNDS + 1) * len(names), does="cost", units="measurements") as bar:
         for number in range(_ROUNDS):
             spent = {}
             for name in np.roll(names, number).tolist():

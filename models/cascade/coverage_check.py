@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from models.cascade.candidates import Candidates
 from models.cascade.scored_texts import LabelledLogits, Problem, scored
 from models.cascade.selection import select
 from models.evaluation.statistics import Indices, proportion
+from models.progress import progress
 from models.reports.markdown import percent, table
 
 _SEED = 0
@@ -61,7 +61,7 @@ def coverage_table(texts: Sequence[LabelledLogits], problem: Problem, times: int
     rows = []
     for way, judge in (("without", "the rest"), ("with", "all texts")):
         found = []
-        for _ in tqdm(range(times), desc=f"re-splits {way} replacement"):
+        for _ in progress(range(times), does=f"re-splits {way} replacement", units="re-splits"):
             order = generator.permutation(everything)
             if way == "with":
                 order = generator.choice(everything, len(everything))

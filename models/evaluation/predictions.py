@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 from scipy import special
-from tqdm import tqdm
 
 from models.evaluation.statistics import Flags, Floats
+from models.progress import progress
 from models.recipe_sections import ProblemType
 from serving.bundles.bundle import Bundle
 from serving.inference.cpu import usable_cores
@@ -53,7 +53,7 @@ class Predictor:
         with ThreadPoolExecutor(self._engine.slots) as slots:
             found = slots.map(self._engine.run, batches)
             label = f"{self._variant}, {batch_texts} texts a batch"
-            rows = list(tqdm(found, total=len(batches), desc=label, unit="batch"))
+            rows = list(progress(found, total=len(batches), does=label, units="batches"))
         return np.concatenate(rows).astype(np.float64)
 
     def latencies_s(self, texts: Sequence[str]) -> Floats:

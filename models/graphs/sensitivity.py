@@ -5,9 +5,8 @@ import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from models.evaluation.predictions import Predictor
+from models.progress import progress
 from serving.bundles.bundle import TOKENIZER_NAME, Bundle
 
 
@@ -29,7 +28,7 @@ def by_sensitivity(
         shutil.copyfile(source.tokenizer_path, trial.folder / TOKENIZER_NAME)
         quantise(trial.model_path, operators)
         expected = Predictor(trial).logits(texts)
-        for name in tqdm(operators, desc="sensitivity", unit="operator"):
+        for name in progress(operators, does="sensitivity", units="operators"):
             quantise(trial.model_path, [other for other in operators if other != name])
             moved[name] = float(((Predictor(trial).logits(texts) - expected) ** 2).mean())
     return sorted(operators, key=lambda name: -moved[name])

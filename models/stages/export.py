@@ -1,13 +1,13 @@
 """The stage `export`: writes weights as one fused ONNX graph whose logits equal torch's."""
 
 import torch
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from models.data.labelled import read_labels, read_split
 from models.graphs.fusion import fuse
 from models.graphs.trace import trace
 from models.job import Job
+from models.progress import progress
 from models.recipe import RecipeError
 from models.recipe_sections import ExportSection
 from models.training.architecture import load_classifier
@@ -71,7 +71,7 @@ def largest_difference(model: PreTrainedModel, bundle: Bundle, texts: list[str])
     engine = OrtEngine(bundle, Resources("cpu", threads=1))
     starts = range(0, len(encodings), _PARITY_BATCH_TEXTS)
     largest = 0.0
-    for start in tqdm(starts, desc="parity with torch", unit="batch"):
+    for start in progress(starts, does="parity with torch", units="batches"):
         batch = encodings[start : start + _PARITY_BATCH_TEXTS]
         with torch.inference_mode():
             expected = model(**padded([encoding.ids for encoding in batch])).logits

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
-from tqdm import tqdm
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from models.data.labelled import label_matrix, read_labels, read_split, read_unlabelled
 from models.job import Job
+from models.progress import progress
 from models.recipe_sections import ProblemType, PruneSection, SparsifySection
 from models.training.loop import Ids, fit, label_loss, padded, similar_lengths, token_ids
 from models.training.validation import validation
@@ -42,7 +42,7 @@ def teacher_outputs(
     hidden = torch.empty(len(encodings), len(layers), config.hidden_size, dtype=torch.half)
     batches = similar_lengths([len(ids) for ids in encodings], _BATCH_TEXTS, seed=0)
     with torch.no_grad():
-        for batch in tqdm(batches, desc="teacher", unit="batch"):
+        for batch in progress(batches, does="teacher", units="batches"):
             inputs = padded([encodings[i] for i in batch])
             output = teacher(**inputs, output_hidden_states=bool(layers))
             logits[batch] = output.logits

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
-from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from models.progress import progress
 from models.recipe_sections import ProblemType, TrainingSection
 from serving.inference.cpu import usable_cores
 from serving.inference.tokenizer import Tokenizer
@@ -118,7 +118,7 @@ def fit(
         optimizer, int(_WARMUP_SHARE * steps), steps
     )
     best, weights = -1.0, model.state_dict()
-    with tqdm(total=steps, unit="batch") as progress:
+    with progress(total=steps, does="training", units="batches") as bar:
         for epoch in range(section.epochs):
             model.train()
             for batch in similar_lengths(lengths, section.batch_texts, section.seed + epoch):
@@ -129,9 +129,9 @@ def fit(
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
-                progress.update()
+                bar.update()
             score = validate()
-            progress.write(f"epoch {epoch + 1} of {section.epochs}: validation {score:.4f}")
+            bar.write(f"epoch {epoch + 1} of {section.epochs}: validation {score:.4f}")
             if score > best:
                 best, weights = score, copy.deepcopy(model.state_dict())
     model.load_state_dict(weights)

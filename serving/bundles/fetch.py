@@ -14,6 +14,7 @@ import fsspec
 from serving.bundles.bundle import MANIFEST_NAME, read_bundle, verify
 from serving.bundles.registry import BESIDE, FAMILY_NAMES, intact, publish, replace_file
 from serving.errors import BundleError, StartError
+from serving.extras import optional_packages
 from serving.logs import log
 
 
@@ -92,7 +93,10 @@ def _mirror(path: Path, text: bytes | None) -> None:
 def _reading(url: str) -> Iterator[None]:
     """Turn whatever a store raises into a StartError."""
     try:
-        yield
+        with optional_packages(url):
+            yield
+    except StartError:
+        raise
     except Exception as error:
         raise StartError(f"{url} cannot be read: {error}") from error
 

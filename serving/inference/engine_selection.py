@@ -8,6 +8,7 @@ import numpy as np
 
 from serving.bundles.bundle import Bundle, TensorInput
 from serving.errors import BundleError, EngineFailed, StartError
+from serving.extras import optional_packages
 from serving.inference.cost_model import Lane
 from serving.inference.engine import Engine, Resources
 from serving.inference.inputs import DATATYPES, Item, Row
@@ -21,11 +22,9 @@ MakeEngine = Callable[[Bundle, Resources], Engine]
 
 
 def _openvino(bundle: Bundle, resources: Resources) -> Engine:
-    try:
-        # A GPU host needs no OpenVINO.
+    with optional_packages("SIZEWISE_ENGINE"):
+        # A host with a GPU needs no OpenVINO.
         from serving.inference.openvino_engine import OpenVinoEngine  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise StartError(f"{error}: install the cpu extra or set SIZEWISE_ENGINE") from error
     return OpenVinoEngine(bundle, resources)
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from threading import Thread
 
-from serving.errors import StartError
+from serving.extras import optional_packages
 from serving.observability.request_log import Exchange, RequestRecord, TraceIds
 from serving.settings import Settings
 
@@ -56,7 +56,7 @@ class Tracer(Untraced):
 
     def __init__(self, endpoint: str) -> None:
         """`endpoint` is the collector's base URL. Raises StartError without the tracing extra."""
-        try:
+        with optional_packages("SIZEWISE_TRACE_ENDPOINT"):
             from opentelemetry import trace  # noqa: PLC0415  costs 60 ms and 10 MB
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
                 OTLPSpanExporter,
@@ -64,10 +64,6 @@ class Tracer(Untraced):
             from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
             from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
             from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415
-        except ModuleNotFoundError as error:
-            raise StartError(
-                f"SIZEWISE_TRACE_ENDPOINT: {error}: install the tracing extra"
-            ) from error
         self._trace = trace
         self._context = tracecontext.TraceContextTextMapPropagator()
         os.environ.setdefault("OTEL_SERVICE_NAME", _SERVICE)

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from pydantic_core import from_json, to_json
 
 from serving.errors import StartError
+from serving.extras import optional_packages
 from serving.inference.inputs import Text
 
 Kind = Literal["text", "number", "flag", "scores", "names"]
@@ -178,13 +179,9 @@ class _Parquet:
     """Apache Parquet, read by pyarrow; scores are a struct with one field per label."""
 
     def __init__(self, path: Path, columns: Columns, added: Added, labels: Sequence[str]) -> None:
-        try:
+        with optional_packages("Parquet"):
             import pyarrow as pa  # noqa: PLC0415  the image that serves holds no pyarrow
             import pyarrow.parquet as pq  # noqa: PLC0415
-        except ImportError as error:
-            raise StartError(
-                "Parquet needs pyarrow: pip install 'sizewise[offline]', or convert to .jsonl"
-            ) from error
         self._pa, self._pq, self._path, self._columns = pa, pq, path, columns
         scores = pa.struct([(label, pa.float64()) for label in labels])
         types = {

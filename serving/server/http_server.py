@@ -11,7 +11,8 @@ import uvicorn
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from serving.errors import MalformedRequest, StartError
+from serving.errors import MalformedRequest
+from serving.extras import optional_packages
 from serving.logs import log
 from serving.observability.request_log import new_request_id
 from serving.protocols.admin import AdminApp, create_admin
@@ -190,11 +191,9 @@ def open_app(
     """Create the application, with a gRPC server if it has a port. Raises StartError."""
     if not service.settings.grpc_port:
         return create_app(service, on_loaded, beside)
-    try:
+    with optional_packages("SIZEWISE_GRPC_PORT"):
         # A server without a gRPC port needs no gRPC.
         from serving.protocols.open_inference.grpc import GrpcServer  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise StartError(f"SIZEWISE_GRPC_PORT: {error}: install the grpc extra") from error
 
     async def serve_grpc() -> None:
         await GrpcServer(service, app.request_log).run()

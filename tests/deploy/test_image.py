@@ -33,7 +33,7 @@ POD_LEAST_TEXTS_PER_SECOND = 40
 HOW_TO_RUN = (
     "the image is built and run only on request, which takes root and minutes: "
     "apt-get install --yes buildah podman runc catatonit mmdebstrap && "
-    "SIZEWISE_IMAGE_TESTS=1 .venv-dev/bin/python -m pytest tests/test_image.py"
+    "SIZEWISE_IMAGE_TESTS=1 .venv-dev/bin/python -m pytest tests/deploy/test_image.py"
 )
 INSTALLED = """
 import importlib.metadata, json

@@ -51,10 +51,12 @@ PACKAGES = {
 }  # fmt: skip
 # The modules at a program's root that packages may import.
 ROOT_MODULES = {
-    "serving": {"settings", "errors", "logs"},
-    "models": {"recipe", "recipe_sections", "job"},
-    "loadtest": {"scenario", "samples"},
+    "serving": {"settings", "errors", "extras", "logs"},
+    "models": {"recipe", "recipe_sections", "job", "progress"},
+    "loadtest": {"scenario", "samples", "progress"},
 }
+# The modules at a program's root that run its commands, and import what they need for that.
+COMMANDS = {"__main__", "commands"}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.
@@ -129,7 +131,7 @@ def faults(module, source):
             allowed = OTHER_PROGRAMS[program].get(top, set())
         elif is_package:
             allowed = PACKAGES[program][package] | ROOT_MODULES[program] | {package}
-        elif package == "__main__":
+        elif package in COMMANDS:
             continue
         else:
             allowed = ROOT_MODULES[program] | {"data", "source_hashes"}

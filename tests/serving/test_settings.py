@@ -1,7 +1,7 @@
 import pytest
 
 from serving.errors import StartError
-from serving.settings import Settings, read_settings
+from serving.settings import Settings, read_settings, settings_list
 
 
 def test_without_variables_every_setting_has_its_default():
@@ -39,6 +39,27 @@ def test_values_are_read_and_converted():
 def test_a_wrong_variable_stops_the_start_and_is_named(environ, named):
     with pytest.raises(StartError, match=named):
         read_settings(environ)
+
+
+def test_a_flag_takes_precedence_over_its_variable_even_over_a_wrong_one():
+    environ = {"SIZEWISE_PORT": "none", "SIZEWISE_HOST": "::1"}
+
+    settings, _ = read_settings(environ, {"port": "9000"})
+
+    assert (settings.port, settings.host) == (9000, "::1")
+
+
+@pytest.mark.parametrize("flag", [("port", "0"), ("device", "tpu")])
+def test_a_wrong_flag_is_named_as_a_flag(flag):
+    with pytest.raises(StartError, match=rf"^--{flag[0]}: .* \(got '{flag[1]}'\)$"):
+        read_settings({}, dict([flag]))
+
+
+def test_the_help_lists_every_setting_with_its_default():
+    listed = settings_list().split("  SIZEWISE_")[1:]
+
+    assert [each.split()[0].lower() for each in listed] == list(Settings.model_fields)
+    assert " ".join(listed[1].split()) == "PORT TCP port to listen on. Default: 8000."
 
 
 def test_a_bad_api_key_is_not_shown():

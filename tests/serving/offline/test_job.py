@@ -405,7 +405,8 @@ def test_a_text_that_the_graph_cannot_answer_does_not_stop_its_neighbours(tmp_pa
 
 def test_without_pyarrow_parquet_names_the_remedy_and_the_others_work(tmp_path, tiny_registry):
     (tmp_path / "hidden").mkdir()
-    (tmp_path / "hidden" / "pyarrow.py").write_text("raise ImportError('not installed')")
+    gone = "raise ModuleNotFoundError(\"No module named 'pyarrow'\", name='pyarrow')"
+    (tmp_path / "hidden" / "pyarrow.py").write_text(gone)
     parquet = write(tmp_path / "in.parquet", [{"text": "good"}])
     lines = write(tmp_path / "in.jsonl", [{"text": "good"}])
     hidden = os.environ | {"PYTHONPATH": str(tmp_path / "hidden")}

@@ -1,0 +1,43 @@
+"""Progress of a long stage: a bar on a terminal, lines where there is none."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+_LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {remaining} left"
+_LINE_EVERY_S = 30.0
+
+
+def progress(
+    steps: Iterable[Any] | None = None, *, total: int | None = None, does: str, units: str
+) -> "tqdm[Any]":
+    """Count `steps`, or up to `total` by hand, in `units`; `does` says what is being done.
+
+    Without a terminal a line is printed at the start, at the end and every 30 seconds.
+    """
+    if sys.stderr.isatty():
+        return tqdm(
+            steps, total=total, desc=does, unit=f" {units}", dynamic_ncols=True, disable=False
+        )
+    return tqdm(
+        steps, total=total, desc=does, unit=units, bar_format=_LINE, file=_Lines(sys.stderr),
+        mininterval=_LINE_EVERY_S, maxinterval=_LINE_EVERY_S, disable=False,
+    )  # fmt: skip
+
+
+class _Lines:
+    """A stream on which what would overwrite a line begins a new one."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write a bar's text as a line of its own."""
+        if line := text.strip():
+            self._stream.write(line + "\n")
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()
