@@ -26,15 +26,15 @@ REPORTS = Path("reports")
 BUILT_REGISTRY = BUILD / "registry"
 _STAGES = {
     "all": "run every stage that is not up to date, and publish the bundles",
-    "data": "label the texts and split them",
+    "data": "read the tables of texts and divide them into splits",
     "train": "fine-tune a base model: the teacher",
-    "adopt": "take a fine-tuned model as the teacher, as it is",
+    "adopt": "use a fine-tuned model as the teacher",
     "distill": "train a smaller student to answer like its teacher",
     "prune": "remove heads, feed-forward units and layers, and train the rest",
     "sparsify": "set the smallest weights to zero, and train the rest",
-    "export": "export the weights to an ONNX graph that answers the same",
+    "export": "export the weights to an ONNX graph with the same logits",
     "quantize": "quantise the graph's weights, within the recipe's loss of accuracy",
-    "evaluate": "measure the bundle on held-out texts, as a server would answer",
+    "evaluate": "score the bundle on held-out texts, with the engine of the server",
     "package": "finish the bundle and publish it",
 }
 _PROGRAMS = ("models", "serving")
