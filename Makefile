@@ -1,4 +1,4 @@
-# The only commands: run test check models loadtest bench. Each sets up all that it needs.
+# The only commands: run test quick check models loadtest bench docs. Each sets up all that it needs.
 SHELL := /bin/bash
 PYTHON ?= python3
 SERVE := .venv/bin/python
@@ -10,13 +10,19 @@ SCENARIO ?=
 DEVICE ?= cpu
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check models loadtest bench
+.PHONY: run test quick check models loadtest bench docs
 
 run: .venv/installed
 	@$(SERVE) -m serving
 
+# All of it: first on all cores, then what measures load and needs them for itself.
 test: .venv-dev/installed .venv-clients/installed
-	@$(DEV) -m pytest --cov --cov-report=term:skip-covered
+	@$(DEV) -m pytest --numprocesses auto --dist loadgroup -m 'not alone' --cov --cov-report=
+	@$(DEV) -m pytest -m alone --cov --cov-append --cov-report=term:skip-covered
+
+# What reaches no other process, no server and no PyTorch: the inner loop.
+quick: .venv-dev/installed
+	@$(DEV) -m pytest --numprocesses auto --dist loadgroup -m 'not slow'
 
 check: .venv-dev/installed
 	@$(DEV) -m ruff check . && $(DEV) -m ruff format --check . && $(DEV) -m mypy
@@ -30,10 +36,24 @@ loadtest: .venv-dev/installed
 bench: .venv-dev/installed
 	@$(DEV) -m tests.benchmarks.bench --device $(DEVICE)
 
+# A broken link or anchor fails. Material's notice is about its successor, and says nothing of the site.
+docs: .venv-docs/installed
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --quiet
+	@echo "The site is in build/site. To read it, run"
+	@echo "  python3 -m http.server --directory build/site --bind 127.0.0.1 8080"
+	@echo "and open http://127.0.0.1:8080"
+
 .venv/installed: pyproject.toml constraints.txt
 	@echo "Installing the server into .venv"
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/pip install $(PIP_FLAGS) --editable '.[cpu]'
+	@touch $@
+
+# The reference is made from the code, so the server is installed as well.
+.venv-docs/installed: pyproject.toml constraints.txt
+	@echo "Installing the server and the documentation's tools into .venv-docs"
+	@$(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/pip install $(PIP_FLAGS) --editable '.[cpu,docs]'
 	@touch $@
 
 .venv-clients/installed: tests/support/clients.txt
@@ -50,5 +70,5 @@ bench: .venv-dev/installed
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends prometheus; } >/dev/null
 	@$(PYTHON) -m venv .venv-dev
 	@.venv-dev/bin/pip install $(PIP_FLAGS) torch==2.13.0
-	@.venv-dev/bin/pip install $(PIP_FLAGS) --editable '.[cpu,fetch,grpc,tracing,models,loadtest,dev]'
+	@.venv-dev/bin/pip install $(PIP_FLAGS) --editable '.[cpu,fetch,grpc,tracing,models,loadtest,docs,dev]'
 	@touch $@

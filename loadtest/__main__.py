@@ -1,6 +1,6 @@
 """`python -m loadtest`: measure a server, report on it, and recommend what to deploy.
 
-The parsers are light, so that `--help` needs no optional package; commands.py has the commands.
+The parsers need no optional package, so `--help` always works; commands.py has the commands.
 """
 
 import argparse
@@ -8,16 +8,20 @@ import importlib
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loadtest.measure.server import LoadTestError
 from loadtest.scenario import SCENARIOS
+
+if TYPE_CHECKING:
+    from loadtest.commands import Limits
 
 REPORTS = Path("reports")
 REGISTRY = Path(__file__).parents[1] / "models" / "registry"
 _PROGRAM = "loadtest"
 _EPILOG = """\
 examples:
-  {prog} run                                  measure the sentiment family of this package
+  {prog} run                                  measure the family in this package
   {prog} run own.toml --registry build/registry
   {prog} recommend --slo-p99-ms 50 --min-accuracy 0.85 --rps 200
   {prog} compare reports/BEFORE reports/AFTER
@@ -25,20 +29,25 @@ examples:
 Reports are written into the working folder: reports/.
 
 exit status:
-  0 on success
-  1 when `compare` found a regression, or `recommend` nothing to deploy or a failed --check
-  2 with one sentence on stderr when a command cannot be run
-  3 when every round of a load was refused, so that it has no figures
+  0 success
+  1 `compare` found a regression, no variant meets the requirements of `recommend`, or its --check
+    missed the prediction
+  2 the command failed; stderr says why, in one sentence
+  3 every round of a load was refused as invalid, so it has no figures
 """
 
 
-def main(arguments: list[str] | None = None, prog: str = "python -m loadtest") -> int:
-    """Run one command and return its exit status."""
+def main(
+    arguments: list[str] | None = None,
+    prog: str = "python -m loadtest",
+    limits: "Limits | None" = None,
+) -> int:
+    """Run one command and return its exit status; `limits` replaces the default ones."""
     given = sys.argv[1:] if arguments is None else arguments
     options = parser(prog).parse_args(given)
     try:
-        commands = importlib.import_module("loadtest.commands").COMMANDS
-        return int(commands[options.command](options, f"{prog} {shlex.join(given)}"))
+        commands = importlib.import_module("loadtest.commands")
+        return int(commands.run_command(options, f"{prog} {shlex.join(given)}", limits))
     except (LoadTestError, ValueError, OSError) as error:
         print(f"loadtest: {error}", file=sys.stderr)
         return 2
@@ -68,10 +77,20 @@ def parser(prog: str = "python -m loadtest") -> argparse.ArgumentParser:
 
     _add_run(add("run", "measure every variant under load and write a report"))
     _add_report(add("report", "rebuild a report from the raw times of a run"))
-    _add_compare(add("compare", "say what changed between two reports, beyond noise"))
-    _add_recommend(add("recommend", "say which variant to deploy, on how many replicas"))
-    _add_scaling(add("simulate-scaling", "compare scaling on the queue with scaling on CPU"))
-    _add_watch(add("watch", "load a running server and watch it on Locust's own pages"))
+    _add_compare(add("compare", "compare two reports: what changed beyond noise"))
+    _add_recommend(
+        add(
+            "recommend",
+            "recommend which variant to deploy on how many replicas, and write Helm values",
+        )
+    )
+    _add_scaling(
+        add(
+            "simulate-scaling",
+            "simulate autoscaling: queue metrics against CPU, over a trace of traffic",
+        )
+    )
+    _add_watch(add("watch", "load a running server and watch it in Locust's web interface"))
     return whole
 
 
@@ -81,18 +100,20 @@ def _add_run(measure: argparse.ArgumentParser) -> None:
         nargs="?",
         type=Path,
         default=SCENARIOS / "default.toml",
-        help="a TOML file; default: default.toml of this package",
+        help="a TOML file; default: default.toml in this package",
     )
     source = measure.add_mutually_exclusive_group()
     source.add_argument(
         "--registry",
         type=Path,
         default=REGISTRY,
-        help="folder of families; default: the sentiment family of this package",
+        help="folder of families to serve; default: the one in this package",
     )
-    source.add_argument("--url", type=_url, help="a running server, instead of starting some")
+    source.add_argument(
+        "--url", type=_url, help="measure this running server instead of starting servers"
+    )
     measure.add_argument(
-        "--out", type=Path, default=REPORTS, help="where reports go; default: %(default)s"
+        "--out", type=Path, default=REPORTS, help="folder for reports; default: %(default)s"
     )
     measure.add_argument("--variant", nargs="+", help="measure only these variants")
 
@@ -103,35 +124,43 @@ def _add_report(report: argparse.ArgumentParser) -> None:
 
 def _add_compare(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("before", type=Path, help="a folder that `run` made")
-    compare.add_argument("after", type=Path, help="another one, with the same loads")
+    compare.add_argument(
+        "after", type=Path, help="a folder that `run` made later, with the same loads"
+    )
 
 
-def _add_recommend(wish: argparse.ArgumentParser) -> None:
-    wish.add_argument(
+def _add_recommend(recommend: argparse.ArgumentParser) -> None:
+    recommend.add_argument(
         "folder", nargs="?", type=Path, help="a folder that `run` made; default: the newest"
     )
-    wish.add_argument(
-        "--slo-p99-ms", type=_positive, required=True, help="99th percentile to stay below, in ms"
+    recommend.add_argument(
+        "--slo-p99-ms", type=_positive, required=True, help="highest p99 latency, in ms"
     )
-    wish.add_argument(
-        "--min-accuracy", type=_share, required=True, help="least accuracy, as a fraction"
+    recommend.add_argument(
+        "--min-accuracy", type=_share, required=True, help="lowest accuracy, from 0 to 1"
     )
-    wish.add_argument("--rps", type=_positive, required=True, help="requests a second, in all")
-    wish.add_argument(
+    recommend.add_argument(
+        "--rps", type=_positive, required=True, help="requests per second, over all replicas"
+    )
+    recommend.add_argument(
         "--headroom",
         type=_share,
         default=0.2,
-        help="fraction of the capacity to leave free; default: %(default)s",
+        help="share of each replica's capacity to leave free; default: %(default)s",
     )
-    wish.add_argument("--cost-per-hour", type=_positive, help="price of one replica")
-    wish.add_argument(
+    recommend.add_argument(
+        "--cost-per-hour", type=_positive, help="cost of one replica per hour, in any currency"
+    )
+    recommend.add_argument(
         "--values",
         type=Path,
         default=Path("values.recommended.yaml"),
-        help="where the chart's values go; default: %(default)s",
+        help="file for the Helm values; default: %(default)s",
     )
-    wish.add_argument(
-        "--check", action="store_true", help="run one replica as recommended and compare"
+    recommend.add_argument(
+        "--check",
+        action="store_true",
+        help="measure one replica at the recommended rate and compare it with the prediction",
     )
 
 
@@ -141,65 +170,75 @@ def _add_scaling(scaling: argparse.ArgumentParser) -> None:
     scaling.add_argument(
         "--trace",
         type=Path,
-        help="a CSV file of seconds,requests_per_s; default: the flash crowd of this package",
+        help="CSV file of seconds,requests_per_s; default: the flash crowd in this package",
     )
-    scaling.add_argument("--peak-rps", type=_positive, help="scale the trace to this peak")
-    scaling.add_argument("--slo-p99-ms", type=_positive, help="default: the report's")
+    scaling.add_argument(
+        "--peak-rps", type=_positive, help="scale the trace to this peak, in requests per second"
+    )
+    scaling.add_argument(
+        "--slo-p99-ms", type=_positive, help="highest p99 latency, in ms; default: the report's"
+    )
     scaling.add_argument(
         "--headroom",
         type=_share,
         default=0.2,
-        help="fraction of the capacity to leave free; default: %(default)s",
+        help="share of each replica's capacity to leave free; default: %(default)s",
     )
     scaling.add_argument(
-        "--min-replicas", type=int, default=2, help="fewest replicas; default: %(default)s"
+        "--min-replicas",
+        type=int,
+        default=2,
+        help="lower bound of the autoscaler; default: %(default)s",
     )
     scaling.add_argument(
-        "--max-replicas", type=int, default=30, help="most replicas; default: %(default)s"
+        "--max-replicas",
+        type=int,
+        default=30,
+        help="upper bound of the autoscaler; default: %(default)s",
     )
     scaling.add_argument(
         "--schedule-s",
         type=_positive,
         default=10.0,
-        help="seconds until a pod's server begins to start; default: %(default)s",
+        help="seconds to schedule a pod, before its server starts; default: %(default)s",
     )
     scaling.add_argument(
-        "--target-queue-seconds", type=_positive, help="default: what `recommend` would write"
+        "--target-queue-seconds", type=_positive, help="default: as `recommend` computes it"
     )
     scaling.add_argument(
-        "--target-requests-in-flight", type=_positive, help="default: what `recommend` would write"
+        "--target-requests-in-flight", type=_positive, help="default: as `recommend` computes it"
     )
     scaling.add_argument(
         "--target-cpu",
         type=_positive,
         default=0.7,
-        help="fraction of the requested CPU; default: %(default)s",
+        help="share of the requested CPU; default: %(default)s",
     )
 
 
 def _add_watch(watch: argparse.ArgumentParser) -> None:
-    watch.add_argument("url", type=_url, help="the running server")
-    watch.add_argument("--model", required=True, help="the family to ask")
-    watch.add_argument("--variant", required=True, help="the variant to ask")
+    watch.add_argument("url", type=_url, help="address of the running server")
+    watch.add_argument("--model", required=True, help="the family to load")
+    watch.add_argument("--variant", required=True, help="the variant to load, or auto")
 
 
 def _url(word: str) -> str:
     if not word.startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError(f"{word} is no http:// or https:// address")
+        raise argparse.ArgumentTypeError(f"{word} is not an http:// or https:// address")
     return word
 
 
 def _positive(word: str) -> float:
     number = float(word)
     if not 0.0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{word} is not above zero")
+        raise argparse.ArgumentTypeError(f"{word} must be above 0")
     return number
 
 
 def _share(word: str) -> float:
     number = float(word)
     if not 0.0 <= number < 1.0:
-        raise argparse.ArgumentTypeError(f"{word} is not from 0 to below 1")
+        raise argparse.ArgumentTypeError(f"{word} must be at least 0 and below 1")
     return number
 
 

@@ -1,4 +1,4 @@
-"""What each command of the load test does and prints, and its exit status."""
+"""The commands: what each one does and prints, and its exit status."""
 
 import argparse
 import importlib.util
@@ -6,13 +6,13 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
 from loadtest.analysis.compare import compare
-from loadtest.analysis.replica_curve import Targets, measured, targets
+from loadtest.analysis.replica_curve import ScalingTargets, replica_curve, scaling_targets
+from loadtest.analysis.summary import THRESHOLDS, Thresholds
 from loadtest.measure.run import run
 from loadtest.measure.server import LoadTestError
 from loadtest.measure.subprocesses import exit_on_sigterm
@@ -21,17 +21,51 @@ from loadtest.report.build import read_report, rebuild
 from loadtest.report.markdown import table
 from loadtest.samples import Phase
 from loadtest.scenario import read_scenario
-from loadtest.sizing.autoscaling import TRACES, Setting, play, read_trace, signals
-from loadtest.sizing.autoscaling_plot import picture, scaling_in_words
-from loadtest.sizing.recommend import Wish, in_words, recommend, write_values
-from loadtest.sizing.verify import check
+from loadtest.sizing.autoscaling import (
+    TRACES,
+    SimulationConfig,
+    read_trace,
+    scaling_signals,
+    simulate,
+)
+from loadtest.sizing.autoscaling_plot import autoscaling_plot, autoscaling_table
+from loadtest.sizing.helm_values import upgrade_command, write_values
+from loadtest.sizing.recommend import Requirements, recommend, recommendation_text
+from loadtest.sizing.verify import PLAN, VerificationPlan, verify
 
 _TRACE = TRACES / "flash-crowd.csv"
 _LOCUSTFILE = Path(__file__).parent / "measure" / "locustfile.py"
-_NEEDED = "locust"
+_LOCUST = "locust"
 
 
-def _run(options: argparse.Namespace, command: str) -> int:
+@dataclass(frozen=True)
+class Limits:
+    """When figures are refused, and how a recommendation is verified."""
+
+    thresholds: Thresholds = THRESHOLDS
+    plan: VerificationPlan = PLAN
+
+
+def run_command(options: argparse.Namespace, command: str, limits: Limits | None = None) -> int:
+    """Run the command that was parsed and return its exit status; `command` is its whole line."""
+    limits = limits or Limits()
+    match options.command:
+        case "run":
+            return _run(options, command, limits)
+        case "report":
+            return _report(options.folder, options.prog, limits)
+        case "compare":
+            return _compare(options)
+        case "recommend":
+            return _recommend(options, command, limits)
+        case "simulate-scaling":
+            return _simulate_scaling(options)
+        case "watch":
+            return _watch(options)
+    raise AssertionError(f"{options.command} has no implementation: this is a bug")
+
+
+def _run(options: argparse.Namespace, command: str, limits: Limits) -> int:
     _check_locust()
     exit_on_sigterm()
     scenario = read_scenario(options.scenario)
@@ -45,31 +79,27 @@ def _run(options: argparse.Namespace, command: str) -> int:
         url=options.url.rstrip("/") if options.url else None,
         wanted=options.variant,
     )
-    return _tell(folder, options.prog)
+    return _report(folder, options.prog, limits)
 
 
-def _report(options: argparse.Namespace, _command: str) -> int:
-    return _tell(options.folder, options.prog)
-
-
-def _tell(folder: Path, prog: str) -> int:
-    print("\n" + rebuild(folder))
-    print(f"Next: open {folder / 'report.html'}, and ask what to deploy:")
+def _report(folder: Path, prog: str, limits: Limits) -> int:
+    print("\n" + rebuild(folder, limits.thresholds))
+    print(f"Next: open {folder / 'report.html'}, and find out what to deploy:")
     print(f"  {prog} recommend --slo-p99-ms 50 --min-accuracy 0.85 --rps 200")
     report = read_report(folder)
-    without = [
+    invalid = [
         f"{variant['variant']}, {name}"
         for variant in report["variants"]
         for name, load in variant["loads"].items()
         if not any(not each["refusals"] for each in load["rounds"])
     ]
-    if without:
-        print(f"Refused in every round: {'; '.join(without)}", file=sys.stderr)
+    if invalid:
+        print(f"Every round was refused: {'; '.join(invalid)}", file=sys.stderr)
         return 3
     return 0
 
 
-def _compare(options: argparse.Namespace, _command: str) -> int:
+def _compare(options: argparse.Namespace) -> int:
     changes = compare(read_report(options.before), read_report(options.after))
     head = ["variant", "load", "figure", "before", "after", "ratio", "p (Holm)", "verdict"]
     rows = [
@@ -80,7 +110,9 @@ def _compare(options: argparse.Namespace, _command: str) -> int:
         for change in changes
     ]  # fmt: skip
     if not rows:
-        raise LoadTestError("the two reports have no load of a variant in common")
+        raise LoadTestError(
+            "the reports have no load of a variant in common: compare runs of one scenario"
+        )
     print(table(head, rows))
     worse = sum(change.verdict == "worse" for change in changes)
     better = sum(change.verdict == "better" for change in changes)
@@ -88,48 +120,49 @@ def _compare(options: argparse.Namespace, _command: str) -> int:
     return 1 if worse else 0
 
 
-def _recommend(options: argparse.Namespace, command: str) -> int:
+def _recommend(options: argparse.Namespace, command: str, limits: Limits) -> int:
     folder = options.folder or _newest(options)
     report = read_report(folder)
-    wish = Wish(
+    requirements = Requirements(
         options.slo_p99_ms,
         options.min_accuracy,
         options.rps,
         options.headroom,
         options.cost_per_hour,
     )
-    found = recommend(report, wish)
-    print(f"From {folder}, one replica being {report['machine']['cores']} cores of this machine.")
-    print(in_words(found))
-    if found.choice is None:
+    found = recommend(report, requirements)
+    print(f"From {folder}. One replica has {report['machine']['cores']} cores of this machine.")
+    print(recommendation_text(found))
+    if found.chosen is None:
         return 1
-    (folder / "recommendation.json").write_text(json.dumps(asdict(found), indent=2) + "\n")
+    (folder / "recommendation.json").write_text(json.dumps(found.as_json(), indent=2) + "\n")
     write_values(found, report["machine"]["cores"], command, options.values)
-    print(f"Next: helm upgrade --install sizewise helm -f {options.values}")
+    print("Next, apply the values; the other values of the release stay as they are:")
+    print(f"  {upgrade_command(options.values)}")
     if options.check:
         _check_locust()
         exit_on_sigterm()
-        print(f"Checking: one replica at {found.choice.rate_rps:.1f} requests/s ...", flush=True)
-        checked = check(folder, report, found.choice)
-        print(checked.in_words())
-        return 0 if checked.holds else 1
+        print(f"Measuring one replica at {found.chosen.rate_rps:.1f} requests/s ...", flush=True)
+        verified = verify(folder, report, found.chosen, limits.plan, limits.thresholds)
+        print(verified.as_text())
+        return 0 if verified.holds else 1
     return 0
 
 
-def _simulate_scaling(options: argparse.Namespace, _command: str) -> int:
+def _simulate_scaling(options: argparse.Namespace) -> int:
     report = read_report(options.folder)
     variant = next((v for v in report["variants"] if v["variant"] == options.variant), None)
     if variant is None:
-        there = ", ".join(each["variant"] for each in report["variants"])
-        raise LoadTestError(f"{options.folder} has no variant {options.variant}; there is {there}")
+        known = ", ".join(each["variant"] for each in report["variants"])
+        raise LoadTestError(f"{options.folder} has no variant {options.variant}, only {known}")
     slo_ms = options.slo_p99_ms or report["scenario"]["slo_p99_ms"]
-    curve, found = measured(variant), targets(variant, slo_ms, options.headroom)
+    curve, found = replica_curve(variant), scaling_targets(variant, slo_ms, options.headroom)
     if curve is None or found is None:
         raise LoadTestError(
-            f"{options.variant} has no curve within a p99 of {slo_ms:g} ms: measure a closed load "
-            "and open ones, or allow more"
+            f"{options.variant} has no open load with a p99 of at most {slo_ms:g} ms: measure a "
+            "closed load and slower open ones, or raise --slo-p99-ms"
         )
-    found = Targets(
+    found = ScalingTargets(
         found.rate_rps,
         options.target_queue_seconds or found.queue_s,
         options.target_requests_in_flight or found.in_flight,
@@ -137,7 +170,7 @@ def _simulate_scaling(options: argparse.Namespace, _command: str) -> int:
     rates = read_trace(options.trace or _TRACE, options.peak_rps)
     smallest, largest = options.min_replicas, options.max_replicas
     ready_s = variant["ready_s"]["value"] if variant["ready_s"] else 0.0
-    setting = Setting(
+    config = SimulationConfig(
         curve=curve,
         slo_s=slo_ms / 1e3,
         smallest=smallest,
@@ -145,28 +178,28 @@ def _simulate_scaling(options: argparse.Namespace, _command: str) -> int:
         first=min(largest, max(smallest, math.ceil(rates[0] / found.rate_rps))),
         start_s=options.schedule_s + ready_s,
     )
-    compared = signals(found, curve, options.target_cpu)
-    played = {name: play(rates, setting, signal) for name, signal in compared.items()}
-    print(scaling_in_words(options.variant, setting, found, compared, played))
+    compared = scaling_signals(found, curve, options.target_cpu)
+    played = {name: simulate(rates, config, signal) for name, signal in compared.items()}
+    print(autoscaling_table(options.variant, config, found, compared, played))
     path = options.folder / f"scaling.{options.variant}.png"
     title = f"{options.variant}: which signal to scale on"
-    picture(title, dict(islice(played.items(), 2)), slo_ms, found.rate_rps, largest).savefig(
-        path, dpi=120
-    )
-    print(f"Next: open {path}, and scale on {next(iter(compared))}:")
+    autoscaling_plot(
+        title, dict(islice(played.items(), 2)), slo_ms, found.rate_rps, largest
+    ).savefig(path, dpi=120)
+    print(f"Next: open {path}. To scale on {next(iter(compared))}:")
     print(f"  {options.prog} recommend writes the targets; add --set autoscaling.enabled=true")
     return 0
 
 
-def _watch(options: argparse.Namespace, _command: str) -> int:
-    """Locust's own pages for a person who wants to watch; replaces this process."""
+def _watch(options: argparse.Namespace) -> int:
+    """Replace this process by Locust with its web interface."""
     _check_locust()
     phase = Phase(
         model=options.model, variant=options.variant, load="watch", round=0, kind="closed", users=1,
         arrivals="poisson", rate_rps=0.0, trace=None, texts_per_request=1, deadline_ms=None,
         warmup_s=0.0, measured_s=86_400.0, seed=0,
     )  # fmt: skip
-    os.execv(  # noqa: S606 - Locust takes over, with this one's terminal
+    os.execv(  # noqa: S606 - Locust takes over the terminal
         sys.executable,
         [
             sys.executable, "-m", "locust", "--locustfile", str(_LOCUSTFILE), "--host", options.url,
@@ -177,23 +210,13 @@ def _watch(options: argparse.Namespace, _command: str) -> int:
 
 def _newest(options: argparse.Namespace) -> Path:
     reports: Path = options.reports
-    made = sorted(path.parent for path in reports.glob("*/report.json"))
-    if not made:
-        raise LoadTestError(f"{reports} holds no report: {options.prog} run makes one")
-    return made[-1]
+    folders = sorted(path.parent for path in reports.glob("*/report.json"))
+    if not folders:
+        raise LoadTestError(f"{reports} has no report: {options.prog} run makes one")
+    return folders[-1]
 
 
 def _check_locust() -> None:
-    """Raise before anything is started or written; Locust is only imported by subprocesses."""
-    if importlib.util.find_spec(_NEEDED) is None:
-        raise ModuleNotFoundError(f"No module named {_NEEDED!r}", name=_NEEDED)
-
-
-COMMANDS: dict[str, Callable[[argparse.Namespace, str], int]] = {
-    "run": _run,
-    "report": _report,
-    "compare": _compare,
-    "recommend": _recommend,
-    "simulate-scaling": _simulate_scaling,
-    "watch": _watch,
-}
+    """Raise early if Locust is missing, because only subprocesses import it."""
+    if importlib.util.find_spec(_LOCUST) is None:
+        raise ModuleNotFoundError(f"No module named {_LOCUST!r}", name=_LOCUST)

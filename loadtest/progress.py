@@ -20,7 +20,7 @@ def progress(total: int, units: str) -> "tqdm[Any]":
 
 
 class _Lines:
-    """A stream on which what would overwrite a line begins a new one."""
+    """A stream that writes each text as a line of its own, never over the last one."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

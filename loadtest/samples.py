@@ -1,7 +1,4 @@
-"""The raw times of one phase: its columns, and its Parquet files.
-
-It does not know who measured them or what is computed from them.
-"""
+"""The raw times of one phase: their columns and Parquet files."""
 
 import json
 import re
@@ -15,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-NO_ANSWER = 0  # the status of a request that got none: refused, cut off or timed out
+NO_ANSWER = 0  # the status of a request without an answer: refused, cut off or timed out
 SERVER_STEPS = ("tokenize", "queue", "engine")
 
 _FLOATS = ("intended_s", "start_s", "end_s", *(f"{step}_ms" for step in SERVER_STEPS))
@@ -29,9 +26,9 @@ _STEP = re.compile(r"([\w-]+)\s*;[^,]*?dur\s*=\s*([0-9.]+)")
 
 @dataclass(frozen=True)
 class Phase:
-    """One load on one variant in one round. A closed phase uses `users`, an open one `rate_rps`.
+    """One load on one variant in one round.
 
-    A ramp's rate grows up to `rate_rps`; a trace has its own times.
+    A closed phase uses `users`, an open one `rate_rps`: a ramp rises to it, a trace ignores it.
     """
 
     model: str
@@ -51,25 +48,25 @@ class Phase:
 
     @property
     def total_s(self) -> float:
-        """Warm-up and measured time together, in seconds."""
+        """Warm-up plus measured time, in seconds."""
         return self.warmup_s + self.measured_s
 
     @property
     def name(self) -> str:
-        """What its files are called."""
+        """The name of the phase's files."""
         return f"{self.model}.{self.variant}.{self.load}.{self.round}"
 
 
 @dataclass(frozen=True)
-class Client:
-    """How busy the client was: its own limits are not to be taken for the server's."""
+class ClientLoad:
+    """How busy the client was, so that its limits are not taken for the server's."""
 
     loop_lag_p99_s: float
-    cpu_share: float  # CPU seconds of one process a wall second; its one thread can't pass 1.0
+    cpu_share: float  # CPU seconds per second of one process; its one thread cannot exceed 1.0
 
 
 @dataclass(frozen=True)
-class Row:
+class RequestSample:
     """One request; times in seconds since the phase began."""
 
     intended_s: float
@@ -79,7 +76,7 @@ class Row:
     response_bytes: int
     server_ms: dict[str, float]
     degraded: list[str] = field(default_factory=list)
-    """Who answered, for each text of a cascade that was answered degraded."""
+    """For each text that a cascade answered degraded, the variant that answered it."""
 
 
 @dataclass(frozen=True)
@@ -87,63 +84,67 @@ class Samples:
     """All requests of one phase: each array has shape (requests,)."""
 
     phase: Phase
-    client: Client
+    client: ClientLoad
     intended_s: NDArray[np.float64]
     start_s: NDArray[np.float64]
     end_s: NDArray[np.float64]
     status: NDArray[np.int16]
-    server_ms: dict[str, NDArray[np.float64]]  # NaN where the server said nothing
-    degraded: NDArray[np.object_]  # names, or None where no text was
+    server_ms: dict[str, NDArray[np.float64]]  # NaN if the server did not say
+    degraded: NDArray[np.object_]  # lists of variants, or None
 
     @property
     def latency_ms(self) -> NDArray[np.float64]:
-        """From the intended start, so that a late client or a full queue is not forgiven."""
+        """Latency from the intended start, so that a late client or a full queue counts."""
         return (self.end_s - self.intended_s) * 1e3
 
 
 def server_timing_ms(header: str) -> dict[str, float]:
-    """The durations in a `Server-Timing` header, in milliseconds (W3C Server Timing)."""
+    """Parse the durations in a `Server-Timing` header, in milliseconds (W3C Server Timing)."""
     return {name: float(duration) for name, duration in _STEP.findall(header)}
 
 
-def write_samples(path: Path, rows: Sequence[Row], phase: Phase, client: Client) -> None:
-    """Writes one phase as Parquet; the phase and the client go into the file's metadata."""
+def write_samples(
+    path: Path, samples: Sequence[RequestSample], phase: Phase, client: ClientLoad
+) -> None:
+    """Write one phase as Parquet, with the phase and the client in the file's metadata."""
     columns: dict[str, list[Any]] = {
-        name: [getattr(row, name) for row in rows]
+        name: [getattr(sample, name) for sample in samples]
         for name in ("intended_s", "start_s", "end_s", "status", "response_bytes")
     }
     for step in SERVER_STEPS:
-        columns[f"{step}_ms"] = [row.server_ms.get(step) for row in rows]
-    columns["degraded"] = [row.degraded or None for row in rows]
-    columns["variant"] = [phase.variant] * len(rows)
-    columns["phase"] = [phase.name] * len(rows)
+        columns[f"{step}_ms"] = [sample.server_ms.get(step) for sample in samples]
+    columns["degraded"] = [sample.degraded or None for sample in samples]
+    columns["variant"] = [phase.variant] * len(samples)
+    columns["phase"] = [phase.name] * len(samples)
     about = json.dumps({"phase": asdict(phase), "client": asdict(client)})
     table = pa.table(columns, schema=_COLUMNS.with_metadata({"sizewise": about}))
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path)
+    unfinished = path.with_name(f"{path.name}.part")
+    pq.write_table(table, unfinished)
+    unfinished.rename(path)  # so that a reader finds all of it or nothing
 
 
 def read_samples(paths: Sequence[Path]) -> Samples:
-    """One phase from what its processes wrote by write_samples; of the clients, the busiest.
+    """Read one phase from the files of its processes; the client is the busiest of them.
 
-    Raises ValueError when a file is not one of ours.
+    Raise ValueError if a file was not written by write_samples.
     """
     tables = [pq.read_table(path) for path in paths]
-    said = []
+    metadata = []
     for path, table in zip(paths, tables, strict=True):
         about = (table.schema.metadata or {}).get(b"sizewise")
         if about is None:
-            raise ValueError(f"{path} is not a file of raw times: run python -m loadtest run again")
-        said.append(json.loads(about))
-    tables.append(_COLUMNS.empty_table())  # older files know of no degraded texts
+            raise ValueError(f"{path} has no raw times: measure again with python -m loadtest run")
+        metadata.append(json.loads(about))
+    tables.append(_COLUMNS.empty_table())  # files from before cascades lack `degraded`
     table = pa.concat_tables(
         [each.replace_schema_metadata() for each in tables], promote_options="default"
     )
     columns = {name: table[name].to_numpy() for name in table.column_names if name != "phase"}
-    clients = [Client(**each["client"]) for each in said]
+    clients = [ClientLoad(**each["client"]) for each in metadata]
     return Samples(
-        phase=Phase(**said[0]["phase"]),
-        client=Client(
+        phase=Phase(**metadata[0]["phase"]),
+        client=ClientLoad(
             loop_lag_p99_s=max(client.loop_lag_p99_s for client in clients),
             cpu_share=max(client.cpu_share for client in clients),
         ),

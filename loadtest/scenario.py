@@ -1,7 +1,4 @@
-"""A scenario: one TOML file that says what is sent, how, how often and for how long.
-
-It does not know servers, variants or clocks.
-"""
+"""A scenario: a TOML file that says what is sent, how, how often and for how long."""
 
 import tomllib
 from pathlib import Path
@@ -10,62 +7,80 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 SCENARIOS = Path(__file__).with_name("scenarios")
-_STRICT = ConfigDict(frozen=True, extra="forbid")
+_STRICT = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Load(BaseModel):
-    """One load on a variant. Closed: `users` who each wait for their answer. Open: arrivals."""
+    """One load on a variant.
+
+    In a closed load, `users` each wait for their answer before they send again. In an open load,
+    requests arrive independently of the answers, by one of `rate_rps`, `share` and `trace`.
+    """
 
     model_config = _STRICT
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+    """Name of the load in the report."""
     kind: Literal["closed", "open"]
+    """`closed` if users wait for their answers, `open` if requests arrive independently."""
     users: int | None = Field(None, ge=1, le=10_000)
+    """Closed: number of users."""
     arrivals: Literal["poisson", "constant", "ramp", "trace"] = "poisson"
+    """Open: the arrival process."""
     rate_rps: float | None = Field(None, gt=0, le=1e6)
+    """Open: requests per second; a ramp rises to it."""
     share: float | None = Field(None, gt=0, le=100)
-    """Of the variant's own throughput under the first closed load; a ramp goes up to it."""
+    """Open: the rate as a share of the variant's own throughput under the first closed load."""
     trace: Path | None = None
-    """Arrival times in seconds, one a line."""
+    """Open: a file of arrival times in seconds, one per line; relative to the scenario."""
     texts_per_request: int = Field(1, ge=1, le=1024)
+    """Texts in each request."""
     measured_s: float | None = Field(None, gt=0, le=86_400)
+    """Measured seconds in each round; default: the scenario's."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.kind == "closed":
             if self.users is None or (self.rate_rps, self.share, self.trace) != (None,) * 3:
-                raise ValueError("a closed load has users, and neither rate, share nor trace")
+                raise ValueError("a closed load needs users, and no rate_rps, share or trace")
         elif self.users is not None:
-            raise ValueError("an open load has no users: they do not wait for one another")
+            raise ValueError('an open load has no users: remove users, or set kind = "closed"')
         elif sum(each is not None for each in (self.rate_rps, self.share, self.trace)) != 1:
-            raise ValueError("an open load has one of rate_rps, share and trace")
+            raise ValueError("an open load needs exactly one of rate_rps, share and trace")
         if (self.arrivals == "trace") != (self.trace is not None):
-            raise ValueError('arrivals = "trace" and trace = "FILE" go together')
+            raise ValueError('arrivals = "trace" needs trace = "FILE", and the other way round')
         return self
 
 
 class Scenario(BaseModel):
-    """Every variant gets every load in each round; times in seconds and milliseconds as named."""
+    """What is measured: in each round, every variant under every load."""
 
     model_config = _STRICT
 
     texts: Path | None = None
-    """One text a line; seeded texts when left out."""
+    """A file of texts, one per line, relative to the scenario; default: generated texts."""
     rounds: int = Field(5, ge=1, le=1000)
+    """Number of rounds; the report's intervals come from their differences."""
     warmup_s: float = Field(1.5, ge=0, le=3600)
+    """Seconds of load before each measurement, which do not count."""
     measured_s: float = Field(6.0, gt=0, le=86_400)
+    """Measured seconds of each load in each round."""
     deadline_ms: int | None = Field(None, ge=1)
+    """Deadline of each request, in ms; default: the server's."""
     slo_p99_ms: float = Field(50.0, gt=0)
+    """The SLO: the highest allowed p99 latency, in ms."""
     seed: int = Field(0, ge=0)
+    """Seed of the texts and the arrivals."""
     processes: int = Field(1, ge=1, le=256)
-    """Locust processes that send; more than one where one cannot send enough."""
+    """Locust processes that send; use more if one cannot send enough."""
     floor: bool = True
-    """Also measure a model without inference: what HTTP alone takes."""
+    """Also measure a null model: the time of everything but inference."""
     loads: list[Load] = Field(min_length=1)
+    """The loads, in order."""
 
     @property
     def brownout_ms(self) -> int:
-        """The wait from which on a server under brownout degrades: half of the SLO."""
+        """The wait above which the server degrades in the brownout measurement: half the SLO."""
         return max(1, round(self.slo_p99_ms / 2))
 
     @field_validator("loads")
@@ -73,32 +88,38 @@ class Scenario(BaseModel):
     def _usable(cls, loads: list[Load]) -> list[Load]:
         names = [load.name for load in loads]
         if len(set(names)) < len(names):
-            raise ValueError(f"two loads have one name: {names}")
+            raise ValueError(f"each load needs a name of its own, got {', '.join(names)}")
         for number, load in enumerate(loads):
             before = any(each.kind == "closed" for each in loads[:number])
             if load.share is not None and not before:
-                raise ValueError(f"{load.name} has a share: put a closed load before it")
+                raise ValueError(
+                    f"{load.name} has a share of a closed load's throughput: put a closed load "
+                    "before it"
+                )
         return loads
 
 
 def read_scenario(path: Path) -> Scenario:
-    """Raises ValueError naming the file, the field, what is wrong and what was given."""
+    """Read a scenario file; paths in it are relative to its folder.
+
+    Raise ValueError that names the file, the field, the problem and the value.
+    """
     try:
         with path.open("rb") as file:
-            asked = tomllib.load(file)
+            content = tomllib.load(file)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {error}; {SCENARIOS} has examples") from error
     try:
-        scenario = Scenario.model_validate(asked)
+        scenario = Scenario.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the scenario"
         raise ValueError(f"{path}: {where}: {first['msg']} (got {first['input']!r})") from error
-    return _placed(scenario, path.parent)
+    return _resolve_paths(scenario, path.parent)
 
 
-def _placed(scenario: Scenario, folder: Path) -> Scenario:
-    """The same with its files' paths taken from the scenario's own folder."""
+def _resolve_paths(scenario: Scenario, folder: Path) -> Scenario:
+    """Resolve the scenario's file paths against its folder."""
     loads = [
         load.model_copy(update={"trace": folder / load.trace}) if load.trace else load
         for load in scenario.loads

@@ -30,6 +30,7 @@ SizewiseError
     └── BundleError                       a bundle or a registry is broken
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -132,25 +133,25 @@ class MethodNotAllowed(ClientError):
 
 
 class BodyTimeout(ClientError):
-    """The body did not arrive in time."""
+    """The body did not arrive within `SIZEWISE_BODY_TIMEOUT_MS`."""
 
     status, code, title = 408, "body_timeout", "The body arrived too slowly"
 
 
 class BodyTooLarge(ClientError):
-    """The body has more bytes than the limit."""
+    """The body has more bytes than `SIZEWISE_MAX_BODY_BYTES`."""
 
     status, code, title = 413, "body_too_large", "The body is too large"
 
 
 class TooManyTexts(ClientError):
-    """The request has more texts than the limit."""
+    """The request has more texts than `SIZEWISE_MAX_TEXTS`."""
 
     status, code, title = 413, "too_many_texts", "Too many texts in one request"
 
 
 class UnsupportedMediaType(ClientError):
-    """The Content-Type is not application/json."""
+    """The body is not `application/json`, or it is compressed."""
 
     status, code, title = 415, "unsupported_media_type", "Only application/json is understood"
 
@@ -162,7 +163,7 @@ class InvalidField(ClientError):
 
 
 class TextTooLong(ClientError):
-    """A text exceeds the length limit of the model or of the server."""
+    """A text has too many characters, or too many tokens without `truncate`."""
 
     status, code, title = 422, "text_too_long", "A text is too long"
 
@@ -172,19 +173,19 @@ class CapacityError(ServedError):
 
 
 class Overloaded(CapacityError):
-    """The queue is full."""
+    """The server or the caller's queue is full, or the queue is too long for the deadline."""
 
     status, code, title = 429, "overloaded", "The server is overloaded"
 
 
 class RateLimited(CapacityError):
-    """The caller has used up its own limit."""
+    """The caller has reached its own limit."""
 
     status, code, title = 429, "rate_limited", "The caller's limit is reached"
 
 
 class NotReady(CapacityError):
-    """The models are still being loaded."""
+    """The models are being loaded, or an engine has died."""
 
     status, code, title = 503, "not_ready", "The server is loading its models"
 
@@ -196,7 +197,10 @@ class Draining(CapacityError):
 
 
 class DeadlineMissed(CapacityError):
-    """The answer would miss the deadline, so the work was not started."""
+    """The work takes longer than the deadline allows, or the deadline passed in the queue.
+
+    The work was not started.
+    """
 
     status, code, title = 504, "deadline_missed", "The deadline would be missed"
 
@@ -211,6 +215,14 @@ class EngineFailed(InternalError):
     """The inference engine raised, returned an invalid result or did not return."""
 
     status, code, title = 500, "engine_failed", "The inference engine failed"
+
+
+def served_errors(base: type[ServedError] = ServedError) -> Iterator[type[ServedError]]:
+    """Yield every error that a client can get."""
+    for error in base.__subclasses__():
+        if "code" in vars(error):
+            yield error
+        yield from served_errors(error)
 
 
 class StartError(SizewiseError):

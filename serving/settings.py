@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from textwrap import wrap
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -84,7 +84,10 @@ class Settings(BaseModel):
         description="Key that the admin API requires as `Authorization: Bearer <key>`.",
     )
     api_key: SecretStr | None = Field(
-        None, min_length=8, description="When set, `/v1/*` wants `Authorization: Bearer <key>`."
+        None,
+        min_length=8,
+        description="When set, every request that uses or describes a model needs `Authorization: "
+        "Bearer <key>`, in every protocol; health checks, `/metrics` and `/docs` do not.",
     )
     callers: Path | None = Field(
         None,
@@ -107,13 +110,15 @@ class Settings(BaseModel):
         1024,
         ge=1,
         le=1_000_000,
-        description="Maximum number of requests in progress; more get 429.",
+        description="Maximum number of requests in progress (in each HTTP process, where there are "
+        "several); more get 429.",
     )
     max_queue_texts: int = Field(
         2048,
         ge=1,
         le=1_000_000,
-        description="Maximum number of queued texts of one caller for one variant; more get 429.",
+        description="Maximum number of queued texts for one variant, for each caller and urgency; "
+        "more are degraded or get 429.",
     )
     memory_bytes: int = Field(
         0,
@@ -175,7 +180,8 @@ class Settings(BaseModel):
         5_000,
         ge=100,
         le=3_600_000,
-        description="Interval between scans of the registry for new or changed bundles, in ms.",
+        description="Interval between scans for changes in the registry and in the callers file, "
+        "in ms.",
     )
     trace_endpoint: str = Field(
         "",
@@ -233,13 +239,13 @@ def settings_table() -> str:
     for name, field in Settings.model_fields.items():
         bounds = {type(rule).__name__: rule for rule in field.metadata}
         choices = " \\| ".join(
-            getattr(field.annotation, "__args__", ()) if name == "device" else ()
+            get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
         )
         span = choices or " to ".join(
             f"{getattr(bounds[kind], kind.lower()):,}" for kind in ("Ge", "Le") if kind in bounds
         )
         default = "models/registry" if name == "registry" else field.default
-        shown = "" if default in (None, ()) else f"`{default}`"
+        shown = "" if default in (None, (), "") else f"`{default}`"
         rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {span} | {field.description} |")
     return "\n".join(rows)
 
@@ -264,7 +270,7 @@ def _sentences(error: ValidationError, flags: Mapping[str, str]) -> Iterator[str
         field = str(item["loc"][0])
         name = f"--{field}" if field in flags else PREFIX + field.upper()
         if item["type"] == "extra_forbidden":
-            yield f"{name} is not a setting: README.md lists them"
+            yield f"{name} is not a setting: docs/reference/settings.md lists them"
         else:
             got = "" if name.endswith("_KEY") else f" (got {item['input']!r})"
             yield f"{name}: {item['msg']}{got}"

@@ -4,10 +4,26 @@ import warnings
 import pytest
 
 from tests.support.bundles import write_registry
-from tests.support.processes import SETTINGS, serving
+from tests.support.processes import ROOT, SETTINGS, serving
+from tests.support.slow import is_slow
 
 # Importing OpenVINO is half of a start; what `auto` chooses is tested for itself.
 SETTINGS["engine"] = "onnxruntime"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark what is slow; keep a file's tests on one worker, and all that share the teacher.
+
+    The load test's slow tests measure load, so that nothing may run beside them.
+    """
+    for item in items:
+        if is_slow(item):
+            item.add_marker("slow")
+            if item.path.is_relative_to(ROOT / "tests" / "loadtest"):
+                item.add_marker("alone")
+        group = "tone" if "tone" in item.fixturenames else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-{{/* How the families come into a pod: each in /registry/FAMILY, read-only for the server. */}}
+{{/* How the families get into a pod: each at /registry/FAMILY, read-only for the server. */}}
 
 {{- define "sizewise.modelContainers" -}}
 {{- range $number, $model := .Values.models }}
@@ -11,7 +11,7 @@
   {{- else }}
   {{- include "sizewise.image" (list $ $.Values.fetch.image "-fetch") | nindent 2 }}
   {{- $words := list "python" "-m" "serving" "fetch" $model.url "--to" (printf "/registry/%s" $model.family) }}
-  {{- /* Of several families none need have all the variants: then all are fetched. */}}
+  {{- /* A family need not have every variant, so with several families all variants are fetched. */}}
   {{- if and $.Values.variants (eq (len $.Values.models) 1) }}
   {{- $words = append $words (join "," $.Values.variants | printf "--variants=%s") }}
   {{- end }}
@@ -34,7 +34,7 @@
 {{- end }}
 {{- end }}
 
-{{/* Mounted family by family, for a claim cannot be mounted inside a volume that is read-only. */}}
+{{/* Each family is a mount of its own, because a claim cannot be mounted inside a read-only volume. */}}
 {{- define "sizewise.modelMounts" -}}
 {{- range $number, $model := .Values.models }}
 - mountPath: /registry/{{ $model.family }}
@@ -64,7 +64,7 @@
 {{- end }}
 {{- if .Values.fetch.nodeCache.enabled }}
 - name: cache
-  # It must be there: made by kubelet it would be root's.
+  # It must exist: if kubelet created it, root would own it.
   hostPath: {path: {{ .Values.fetch.nodeCache.hostPath }}, type: Directory}
 {{- end }}
 {{- end }}

@@ -1,19 +1,19 @@
 {{/* Names, labels and images. */}}
 
-{{/* At most 40 characters: what Deployments and Jobs add to it shall fit. */}}
+{{/* At most 40 characters, which leaves room for the suffixes of Deployments and Jobs. */}}
 {{- define "sizewise.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- $both := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
 {{- default $both .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end }}
 
-{{/* What the release's objects have in common, and its pods of every kind. */}}
+{{/* The labels that all objects and pods of the release share. */}}
 {{- define "sizewise.instanceLabels" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* The pods that serve, and no others. */}}
+{{/* Select the pods that serve, and no others. */}}
 {{- define "sizewise.selectorLabels" -}}
 {{ include "sizewise.instanceLabels" . }}
 app.kubernetes.io/component: server
@@ -40,7 +40,7 @@ image: {{ printf "%s%s" (default $root.Values.image.repository $image.repository
 imagePullPolicy: {{ $image.pullPolicy }}
 {{- end }}
 
-{{/* Any container here: no rights, nothing to write but its volumes. */}}
+{{/* For every container: no privileges, nothing writable but its volumes. */}}
 {{- define "sizewise.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -60,7 +60,7 @@ seccompProfile: {type: RuntimeDefault}
   valueFrom: {secretKeyRef: {name: {{ .Values.apiKey.existingSecret }}, key: {{ .Values.apiKey.key }}}}
 {{- end }}
 
-{{/* The server's environment; settings are whole numbers or words. */}}
+{{/* The server's environment; settings are integers or strings. */}}
 {{- define "sizewise.env" -}}
 {{- range $name, $value := .Values.settings }}
 - name: SIZEWISE_{{ upper $name }}

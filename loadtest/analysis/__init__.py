@@ -1,4 +1,5 @@
-"""Analysis: the arithmetic of a report. Pure.
+"""Analysis: the arithmetic of a report, free of files and HTTP.
 
-Start reading at summary.py, statistics.py and capacity.py.
+Raw times become summaries with intervals, curves of latency against load, a capacity, a Pareto
+frontier and power laws. Start reading at summary.py, statistics.py and capacity.py.
 """

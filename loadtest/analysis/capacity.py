@@ -7,8 +7,8 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Point:
-    """One measured open load: what was offered, and the p99 that it had."""
+class LoadPoint:
+    """One measured open load: its offered rate and its p99."""
 
     rate_rps: float
     p99_ms: float
@@ -16,18 +16,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Capacity:
-    """The rate up to which a p99 holds; `measured_out` when no measured load exceeded it."""
+    """The highest rate that keeps the p99; `measured_out` if every measured load kept it."""
 
     rate_rps: float
     measured_out: bool
 
 
-def capacity(points: Sequence[Point], slo_ms: float) -> Capacity | None:
-    """The highest rate at which the p99 stays within `slo_ms`; None when no point does.
+def capacity(points: Sequence[LoadPoint], slo_ms: float) -> Capacity | None:
+    """Return the highest rate at which the p99 stays within `slo_ms`; None if no point does.
 
-    Between points the logarithm of the p99 is taken as linear in the rate, after it was made to
-    grow with the rate (the running maximum: more load is not faster, so a dip is noise). Nothing
-    is said beyond the highest measured rate.
+    More load is never faster, so a dip is noise: take the running maximum of the p99 over the
+    rate, then interpolate its logarithm linearly. Never extrapolate beyond the highest rate.
     """
     ordered = sorted(points, key=lambda point: point.rate_rps)
     if not ordered:
@@ -45,13 +44,17 @@ def capacity(points: Sequence[Point], slo_ms: float) -> Capacity | None:
     return Capacity(float(rate_rps), measured_out=False)
 
 
-def predicted_p99_ms(points: Sequence[Point], rate_rps: float) -> float:
-    """The p99 at a rate, by the same curve as `capacity`; constant below the lowest point.
+def predicted_p99_ms(points: Sequence[LoadPoint], rate_rps: float) -> float:
+    """Return the p99 at a rate on the curve that `capacity` uses; constant below the lowest point.
 
-    Raises ValueError beyond the highest measured rate or without a point.
+    Raise ValueError beyond the highest measured rate or without a point.
     """
     ordered = sorted(points, key=lambda point: point.rate_rps)
     if not ordered or rate_rps > ordered[-1].rate_rps * (1.0 + 1e-9):
-        raise ValueError(f"nothing was measured at {rate_rps:.1f} requests/s")
+        highest_rps = ordered[-1].rate_rps if ordered else 0.0
+        raise ValueError(
+            f"no p99 is known at {rate_rps:.1f} requests/s: loads were measured up to "
+            f"{highest_rps:.1f}"
+        )
     logs = np.maximum.accumulate(np.log([point.p99_ms for point in ordered]))
     return float(np.exp(np.interp(rate_rps, [point.rate_rps for point in ordered], logs)))

@@ -1,25 +1,22 @@
-"""A family's cascade as choices beside its variants: how it is asked, and its accuracy. Pure.
-
-It does not know how anything is measured, nor how a server decides who answers.
-"""
+"""The choices that a family offers: each variant alone, its cascade, its cascade in brownout."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 AUTO = "auto"
-"""The cascade, undegraded."""
+"""The cascade, never degraded."""
 BROWNOUT = "brownout"
-"""The cascade where texts that would wait too long are answered by cheaper variants."""
+"""The cascade where cheaper variants answer the texts that would wait too long."""
 SPLIT = "test"
-"""The evaluation that a variant is judged by."""
+"""The evaluation whose accuracy counts."""
 
 
 def choices(model: dict[str, Any], brownout_ms: int | None) -> Iterator[dict[str, Any]]:
-    """A family's variants as the server lists them, then its cascade, also under brownout.
+    """Yield a family's variants as the server lists them, then its cascade, then its brownout.
 
-    `stages` are the variants that answer, and stand behind the sums in `bytes` and `parameters`.
-    Without `brownout_ms`, the wait from which on a server degrades, there is no brownout.
+    `stages` are the variants that answer; `bytes` and `parameters` are sums over them.
+    `brownout_ms` is the wait above which the server degrades; without it brownout is left out.
     """
     single: dict[str, Any] = {"brownout_ms": None}
     yield from (each | single | {"stages": [each["variant"]]} for each in model["variants"])
@@ -43,32 +40,31 @@ def choices(model: dict[str, Any], brownout_ms: int | None) -> Iterator[dict[str
         yield whole | {"variant": BROWNOUT, "brownout_ms": brownout_ms}
 
 
-def asked(choice: str) -> dict[str, Any]:
-    """What a request says to be answered by a choice; degraded is an answer of another one."""
+def request_fields(choice: str) -> dict[str, Any]:
+    """Return the fields of a request for a choice; only brownout allows degraded answers."""
     degrading = choice == BROWNOUT
     return {"variant": AUTO if degrading else choice, "allow_degraded": degrading}
 
 
-def made_of(stages: Sequence[str], brownout_ms: int | None) -> str:
-    """In words, what a choice is that is no single variant; empty for a variant."""
+def cascade_description(stages: Sequence[str], brownout_ms: int | None) -> str:
+    """Describe a cascade by its stages; empty for a single variant."""
     if len(stages) == 1:
         return ""
-    degrading = "" if brownout_ms is None else f", brownout from {brownout_ms} ms of waiting"
+    degrading = "" if brownout_ms is None else f", brownout above a wait of {brownout_ms} ms"
     return f"cascade of {', '.join(stages)}{degrading}"
 
 
 def degraded_accuracy(model: dict[str, Any], degraded: Mapping[str, float]) -> dict[str, float]:
-    """The cascade's accuracy where these shares of the texts, by variant, were answered degraded.
+    """Return the cascade's accuracy, given the share of texts that each variant answered degraded.
 
-    Each text that a stage answered degraded should have gone on, so it loses on average
+    A text that a stage answered degraded should have escalated, so it loses on average
 
         (accuracy(whole) - accuracy(prefix that ends at the stage)) / reach(the next stage),
 
-    for that difference is made by the texts that go on, and a text that the threshold accepted is
-    not degraded. (A middle stage that stood in alone looks the same; its loss is overstated.) One
-    that the last stage alone or a variant outside the cascade answered loses accuracy(whole) -
-    accuracy(variant), the latter being 0 where it was never measured. The interval moves with the
-    value.
+    because only escalated texts make that difference, and a text above the threshold is never
+    degraded. (If a middle stage stood in alone, its loss is overstated: the report cannot tell.) A
+    text that the last stage alone or a variant outside the cascade answered loses accuracy(whole) -
+    accuracy(variant), where an unmeasured variant counts as 0. The interval shifts with the value.
     """
     stages = model["cascade"]["stages"]
     whole: dict[str, float] = stages[-1]["accuracy"]
@@ -77,9 +73,9 @@ def degraded_accuracy(model: dict[str, Any], degraded: Mapping[str, float]) -> d
         for each in model["variants"]
         if (evaluation := each["evaluations"].get(SPLIT))
     } | {
-        stage["variant"]: (whole["value"] - stage["accuracy"]["value"]) / onward["reach"]
-        for stage, onward in pairwise(stages)
-        if onward["reach"]
+        stage["variant"]: (whole["value"] - stage["accuracy"]["value"]) / following["reach"]
+        for stage, following in pairwise(stages)
+        if following["reach"]
     }
     loss = sum(share * lost.get(name, whole["value"]) for name, share in degraded.items())
     return {bound: value - loss for bound, value in whole.items()}

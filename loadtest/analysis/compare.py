@@ -1,7 +1,4 @@
-"""Two reports side by side: what changed beyond noise. Pure.
-
-It does not know how a report is made, nor which of two runs is the better idea.
-"""
+"""Compare two reports: which figures changed beyond noise."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-# Smaller changes are not worth anybody's time, however sure; two days on one machine differ so.
-WORTHWHILE_RATIO = 1.05
+# Two runs on different days on one machine differ by up to this much.
+SMALLEST_RATIO = 1.05
 _CONFIDENCE = 0.95
 _LOWER_IS_BETTER = {"p50, ms": True, "p99, ms": True, "achieved/s": False}
 _FIELDS = {"p50, ms": "p50_ms", "p99, ms": "p99_ms", "achieved/s": "achieved_rps"}
@@ -19,7 +16,7 @@ _FIELDS = {"p50, ms": "p50_ms", "p99, ms": "p99_ms", "achieved/s": "achieved_rps
 
 @dataclass(frozen=True)
 class Change:
-    """One figure under one load: `ratio` is B to A, `p_value` that chance alone did as much."""
+    """One figure under one load: `ratio` is after / before, `p_value` is Holm-adjusted."""
 
     variant: str
     load: str
@@ -33,12 +30,12 @@ class Change:
 
 
 def compare(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
-    """Every figure that both reports have, with a verdict.
+    """Return every figure that both reports have, with a verdict.
 
-    Rounds are the sample: Welch's t-test on the logarithms of each round's figure, and Holm's
-    correction over all figures (Holm 1979), so that one of many is not worse by chance. A change
-    counts when it is significant at 5 % in all and at least 5 % large. Closed loads are judged by
-    throughput, open ones by latency.
+    The sample is the rounds: Welch's t-test on the logarithm of each round's figure, with Holm's
+    correction over all figures (Holm 1979), so that testing many figures raises no false alarm. A
+    change counts if it is significant at 5 % overall and at least 5 % in size. Closed loads are
+    judged by throughput, open loads by latency.
     """
     found = list(_pairs(before, after))
     order = np.argsort([p_value for *_, p_value in found])
@@ -73,13 +70,13 @@ def _pairs(
 
 
 def _rounds(load: dict[str, Any], figure: str) -> np.ndarray:
-    """The logarithm of a figure in every round that counts."""
+    """Return the logarithm of a figure in every round that was not refused."""
     field = _FIELDS[figure]
     return np.log([each[field] for each in load["rounds"] if not each["refusals"] and each[field]])
 
 
 def _welch(a: np.ndarray, b: np.ndarray) -> float:
-    """Two-sided p-value of Welch's t-test, also where all values are equal (scipy then warns)."""
+    """Return the two-sided p-value of Welch's t-test; unlike scipy's, also for equal values."""
     own = np.array([a.var(ddof=1) / a.size, b.var(ddof=1) / b.size])
     if (total := own.sum()) < 1e-18:
         return float(np.isclose(a.mean(), b.mean()))
@@ -88,6 +85,6 @@ def _welch(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _verdict(figure: str, ratio: float, p_value: float) -> str:
-    if p_value > 1.0 - _CONFIDENCE or 1 / WORTHWHILE_RATIO < ratio < WORTHWHILE_RATIO:
+    if p_value > 1.0 - _CONFIDENCE or 1 / SMALLEST_RATIO < ratio < SMALLEST_RATIO:
         return "none"
     return "worse" if (ratio > 1.0) == _LOWER_IS_BETTER[figure] else "better"

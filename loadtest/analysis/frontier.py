@@ -1,12 +1,12 @@
-"""The Pareto frontier of candidates."""
+"""The Pareto frontier of accuracy, latency and size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One variant as a choice: more accuracy, less latency and fewer bytes are better."""
+class ParetoPoint:
+    """One variant: more accuracy, less latency and fewer bytes are better."""
 
     name: str
     accuracy: float
@@ -14,14 +14,14 @@ class Candidate:
     bytes: int
 
 
-def pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates that no other dominates, in the order given.
+def pareto(points: Sequence[ParetoPoint]) -> list[ParetoPoint]:
+    """Return the points that no other point dominates, in the order given.
 
-    One dominates another when it is nowhere worse and somewhere better.
+    One point dominates another if it is nowhere worse and somewhere better.
     """
-    return [one for one in candidates if not any(_dominates(other, one) for other in candidates)]
+    return [one for one in points if not any(_dominates(other, one) for other in points)]
 
 
-def _dominates(one: Candidate, other: Candidate) -> bool:
-    costs, others = ((-choice.accuracy, choice.latency_ms, choice.bytes) for choice in (one, other))
+def _dominates(one: ParetoPoint, other: ParetoPoint) -> bool:
+    costs, others = ((-point.accuracy, point.latency_ms, point.bytes) for point in (one, other))
     return costs != others and all(a <= b for a, b in zip(costs, others, strict=True))

@@ -1,7 +1,4 @@
-"""Latency and cost against model size: t0 + c * size^beta, with intervals, or why not. Pure.
-
-It does not know what the sizes and times are of.
-"""
+"""Power laws of time against model size: t0 + c * size^beta, with intervals and doubts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,17 +12,17 @@ from loadtest.analysis.statistics import Estimate
 Floats = NDArray[np.float64]
 
 _BETAS = np.round(np.arange(0.02, 3.001, 0.02), 2)
-_FEWEST_POINTS = 5
+_MIN_POINTS = 5
 _RESAMPLES = 1000
-_MOST_SCATTER = 0.25  # points further than this from a curve are not on it
+_MAX_SCATTER = 0.25  # beyond it the points do not follow the curve
 
 
 @dataclass(frozen=True)
-class Law:
-    """t = t0 + c * (size / unit)^beta, `unit` being the geometric mean of the sizes.
+class PowerLaw:
+    """t = t0 + c * (size / unit)^beta, where `unit` is the geometric mean of the sizes.
 
-    `doubts` say why it does not hold, in words; it holds when there are none. `scatter` is the
-    root mean square of the points' relative distances from the curve.
+    `doubts` lists the reasons why the law does not hold; it holds if the list is empty. `scatter`
+    is the root mean square of the points' relative distances from the curve.
     """
 
     points: int
@@ -37,24 +34,24 @@ class Law:
     doubts: list[str]
 
     def at(self, sizes: Floats) -> Floats:
-        """The curve at these sizes."""
+        """Evaluate the curve at these sizes."""
         return self.t0.value + self.c.value * (sizes / self.unit) ** self.beta.value
 
 
-def fit_law(sizes: Sequence[float], times: Sequence[float], seed: int = 0) -> Law | None:
-    """The best curve by relative least squares, with t0 and c not negative; None under 5 points.
+def fit_power_law(sizes: Sequence[float], times: Sequence[float], seed: int = 0) -> PowerLaw | None:
+    """Fit the best curve by relative least squares, with t0, c >= 0; None below 5 points.
 
-    For every beta of a grid t0 and c follow in closed form; the best beta wins. Intervals are
-    percentiles of 1,000 refits to the curve with its own relative residuals drawn anew, inflated
-    for the three parameters (Davison and Hinkley, Bootstrap Methods, 1997, section 6.2.3).
-    A law is doubted when its beta is not determined, when a constant explains the points as well
-    (F-test, 5 %), or when the points scatter by more than a quarter around it.
-    Raises ValueError when a size or time is not positive.
+    For each beta on a grid, t0 and c have a closed form; the best beta wins. The intervals are
+    percentiles of 1,000 refits to the curve with its relative residuals resampled, inflated for
+    the three parameters (Davison and Hinkley, Bootstrap Methods, 1997, section 6.2.3).
+    A law is doubted if its beta is undetermined, if a constant fits the points as well (F-test,
+    5 %), or if the points scatter by more than a quarter around the curve.
+    Raise ValueError if a size or time is not positive.
     """
     x, y = np.asarray(sizes, np.float64), np.asarray(times, np.float64)
     if not (np.all(x > 0) and np.all(y > 0)):
-        raise ValueError("sizes and times are positive")
-    if x.size < _FEWEST_POINTS:
+        raise ValueError("sizes and times must be positive")
+    if x.size < _MIN_POINTS:
         return None
     unit = float(np.exp(np.log(x).mean()))
     bases = (x / unit) ** _BETAS[:, None]
@@ -69,14 +66,14 @@ def fit_law(sizes: Sequence[float], times: Sequence[float], seed: int = 0) -> La
         estimates.append(Estimate(float(own[0]), low, high))
     scatter = float(np.sqrt(rss[0] / x.size))
     doubts = _doubts(estimates[2], scatter, float(rss[0]), y)
-    return Law(int(x.size), unit, estimates[0], estimates[1], estimates[2], scatter, doubts)
+    return PowerLaw(int(x.size), unit, estimates[0], estimates[1], estimates[2], scatter, doubts)
 
 
 def _best(bases: Floats, times: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """t0, c, beta and the relative residual sum of squares, each of shape (samples,).
+    """Return t0, c, beta and the relative residual sum of squares, each of shape (samples,).
 
     `bases` has shape (betas, points), `times` (samples, points). With weights 1/t the model is
-    linear for a given beta; a negative t0 or c is set to zero and the other fitted alone.
+    linear for a given beta; a negative t0 or c is set to zero and the other is fitted alone.
     """
     w = 1.0 / times[:, None, :]
     b = bases[None, :, :] * w
@@ -97,10 +94,10 @@ def _best(bases: Floats, times: Floats) -> tuple[Floats, Floats, Floats, Floats]
 
 def _doubts(beta: Estimate, scatter: float, rss: float, times: Floats) -> list[str]:
     doubts = []
-    assert beta.low is not None, "a bootstrap has bounds"
-    assert beta.high is not None, "a bootstrap has bounds"
+    assert beta.low is not None, "a bootstrap interval always has bounds"
+    assert beta.high is not None, "a bootstrap interval always has bounds"
     if beta.low <= _BETAS[0] or beta.high >= _BETAS[-1]:
-        doubts.append(f"beta is not determined: {beta.low:.2f} to {beta.high:.2f}")
+        doubts.append(f"beta is undetermined: {beta.low:.2f} to {beta.high:.2f}")
     weights = 1.0 / times
     constant = weights.sum() / (weights**2).sum()
     constant_rss = float(((1.0 - constant * weights) ** 2).sum())
@@ -108,7 +105,7 @@ def _doubts(beta: Estimate, scatter: float, rss: float, times: Floats) -> list[s
     if rss > 0:
         f = (constant_rss - rss) / 2.0 / (rss / freedom)
         if stats.f.sf(f, 2, freedom) > 0.05:
-            doubts.append("a constant explains the points as well")
-    if scatter > _MOST_SCATTER:
-        doubts.append(f"the points scatter by {scatter:.0%} around it")
+            doubts.append("a constant fits the points as well")
+    if scatter > _MAX_SCATTER:
+        doubts.append(f"the points scatter by {scatter:.0%} around the curve")
     return doubts

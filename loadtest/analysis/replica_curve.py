@@ -1,7 +1,4 @@
-"""One replica as measured, at any rate up to its saturation, and what an autoscaler keeps it at.
-
-It does not know how the figures were measured nor how anything is scaled. Pure.
-"""
+"""The measured behaviour of one replica at any rate, and the autoscaling targets from it."""
 
 import math
 from bisect import bisect_right
@@ -12,31 +9,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.analysis.capacity import Point, capacity
+from loadtest.analysis.capacity import LoadPoint, capacity
 from loadtest.analysis.summary import QUANTILES
 
-# An HPA counts in thousandths, so of a queue time in whole milliseconds: below ten of them a step
-# is larger than its tolerance of a tenth.
-LEAST_QUEUE_S = 0.01
+# An HPA counts in thousandths, so a queue time in whole milliseconds: below ten of them one step
+# exceeds its tolerance of a tenth.
+MIN_QUEUE_S = 0.01
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One replica as measured: rows of what holds at each rate, up to its saturation."""
+class ReplicaCurve:
+    """What was measured of one replica at each rate, up to its saturation."""
 
     rates_rps: tuple[float, ...]
-    """Ascending; the last is what it did under the closed load."""
+    """Ascending; the last is the throughput under the closed load."""
     logs: NDArray[np.float64]
-    """Shape (rates, 2 + quantiles): seconds in the queue, in the server, and latencies."""
+    """Logarithms, shape (rates, 2 + quantiles): seconds in the queue, in the server, latencies."""
     quantiles: tuple[float, ...]
 
     @property
     def saturated_rps(self) -> float:
-        """What it serves at most."""
+        """The highest rate that the replica serves."""
         return self.rates_rps[-1]
 
     def at(self, rate_rps: float) -> NDArray[np.float64]:
-        """The row at a rate: between measured ones linear in the logarithm, constant below."""
+        """Interpolate the row of `logs` at a rate; constant below the lowest measured rate."""
         rate_rps = min(max(rate_rps, self.rates_rps[0]), self.saturated_rps)
         above = min(max(1, bisect_right(self.rates_rps, rate_rps)), len(self.rates_rps) - 1)
         left, right = self.rates_rps[above - 1], self.rates_rps[above]
@@ -45,25 +42,25 @@ class Curve:
         return row
 
     def queue_s(self, rate_rps: float) -> float:
-        """Mean wait of a request for its batch."""
+        """Return the mean wait of a request for its batch."""
         return math.exp(self.at(rate_rps)[0])
 
     def in_flight(self, rate_rps: float) -> float:
-        """Requests that wait or run: Little's law, rate times mean time in the server."""
+        """Return the requests that wait or run: by Little's law, rate x mean time in the server."""
         return rate_rps * math.exp(self.at(rate_rps)[1])
 
 
 @dataclass(frozen=True)
-class Targets:
-    """What an HPA shall keep a replica at."""
+class ScalingTargets:
+    """What an autoscaler holds each replica at: targets for its two metrics, at `rate_rps`."""
 
     rate_rps: float
     queue_s: float
     in_flight: float
 
 
-def measured(variant: dict[str, Any]) -> Curve | None:
-    """A report's variant as a curve; None without a closed load, an open one or queue times."""
+def replica_curve(variant: dict[str, Any]) -> ReplicaCurve | None:
+    """Build the curve of a variant; None without a closed load, an open one or queue times."""
     rates = {point["rate_rps"] for point in variant["curve"]}
     loads = list(variant["loads"].values())
     closed = next((load for load in loads if load["kind"] == "closed"), None)
@@ -82,7 +79,7 @@ def measured(variant: dict[str, Any]) -> Curve | None:
     ]
     ms = [_row_ms(rows[rate], names) for rate in sorted(rows)]
     logs = np.log(np.maximum(np.asarray(ms) / 1e3, 1e-6))
-    return Curve(
+    return ReplicaCurve(
         rates_rps=tuple(sorted(rows)),
         logs=np.maximum.accumulate(logs),  # more load is not faster: a dip is noise
         quantiles=tuple(QUANTILES[name] for name in names),
@@ -95,20 +92,22 @@ def _row_ms(load: dict[str, Any], names: Sequence[str]) -> list[float]:
     return [mean_ms["queue"], in_server_ms, *(load["latency_ms"][name]["value"] for name in names)]
 
 
-def targets(variant: dict[str, Any], slo_ms: float, headroom: float) -> Targets | None:
-    """The targets that keep a variant's p99 within the SLO; None where it has none.
+def scaling_targets(
+    variant: dict[str, Any], slo_ms: float, headroom: float
+) -> ScalingTargets | None:
+    """Return the targets that keep a variant's p99 within the SLO; None if it has no capacity.
 
-    Requests in flight steer: their target is what they are at the capacity less the headroom. Queue
-    time, which is flat and below an HPA's resolution until a replica is nearly full, is the alarm:
-    its target is what it is at the capacity itself, at least LEAST_QUEUE_S.
+    Requests in flight do the scaling: their target is their number at the capacity less the
+    headroom. Queue time stays flat, below an HPA's resolution, until a replica is nearly full, so
+    it is the alarm: its target is its value at the full capacity, at least MIN_QUEUE_S.
     """
-    points = [Point(**point) for point in variant["curve"]]
-    found, curve = capacity(points, slo_ms), measured(variant)
+    points = [LoadPoint(**point) for point in variant["curve"]]
+    found, curve = capacity(points, slo_ms), replica_curve(variant)
     if found is None or curve is None:
         return None
     rate_rps = found.rate_rps * (1.0 - headroom)
-    return Targets(
+    return ScalingTargets(
         rate_rps=rate_rps,
-        queue_s=max(LEAST_QUEUE_S, curve.queue_s(found.rate_rps)),
+        queue_s=max(MIN_QUEUE_S, curve.queue_s(found.rate_rps)),
         in_flight=curve.in_flight(rate_rps),
     )

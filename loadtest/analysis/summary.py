@@ -1,7 +1,4 @@
-"""The figures of phases and of the rounds of a load, and whether they may be believed. Pure.
-
-It does not know files, HTTP or how the figures are shown.
-"""
+"""The figures of each phase and load, and the reasons to refuse them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,19 +13,31 @@ from loadtest.samples import NO_ANSWER, SERVER_STEPS, Samples
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 
-# A phase is refused when the client adds this share of the p99, or this many milliseconds where
-# the p99 is too short for a busy client to hold.
-LATENESS_SHARE, LATENESS_FLOOR_MS = 0.2, 5.0
-CLIENT_CPU_SHARE = 0.9
-ACHIEVED_SHARE = 0.95
-# A round's throughput against the median of the rounds; and the median latency of a phase's
-# second half against its first, in all rounds alike (one round alone may differ by chance).
-ROUNDS_RATIO, HALVES_RATIO = 1.5, 1.25
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When a phase's figures are refused."""
+
+    lateness_share: float = 0.2
+    """Largest share of the p99 that the client may add to it."""
+    lateness_ms: float = 5.0
+    """Lateness that is always allowed: a busy client cannot hold a share of a very short p99."""
+    client_cpu_share: float = 0.9
+    """Largest share of its core that the client may use."""
+    achieved_share: float = 0.95
+    """Smallest share of the offered rate that the server must answer or refuse in time."""
+    rounds_ratio: float = 1.5
+    """Largest ratio of a round's throughput to the median round's, either way."""
+    halves_ratio: float = 1.25
+    """Largest ratio of the median latencies of a phase's halves, over all rounds together."""
+
+
+THRESHOLDS = Thresholds()
 
 
 @dataclass(frozen=True)
-class Summary:
-    """One phase in figures. Latencies count the answered (200) requests of the measured time."""
+class PhaseSummary:
+    """The figures of one phase; latencies are those of measured requests answered with 200."""
 
     round: int
     requests: int
@@ -40,7 +49,7 @@ class Summary:
     p99_ms: float | None
     split_median_ms: dict[str, float | None]
     halves_ratio: float | None
-    """Median latency of the second half of the answers to that of the first."""
+    """Median latency of the second half of the answers / that of the first."""
     lateness_p99_ms: float
     loop_lag_p99_ms: float
     client_cpu_share: float
@@ -49,16 +58,16 @@ class Summary:
 
 @dataclass(frozen=True)
 class LoadSummary:
-    """All rounds of one load on one variant; intervals are of 95 % and count rounds, not requests.
+    """The figures of one load on one variant, over its rounds; intervals are 95 % over rounds.
 
-    A refused round is in no figure but `refusals`.
+    A refused round counts in no figure; `refusals` says why.
     """
 
     kind: str
     users: int
     arrivals: str
     texts_per_request: int
-    rounds: list[Summary]
+    rounds: list[PhaseSummary]
     refusals: list[str]
     status: dict[str, int]
     offered_rps: Estimate | None
@@ -67,17 +76,17 @@ class LoadSummary:
     latency_ms: dict[str, Estimate]
     split_median_ms: dict[str, float | None]
     split_mean_ms: dict[str, float | None]
-    """Of the server's steps alone: means are what an autoscaler sees."""
+    """Of the server's steps only: an autoscaler sees means."""
     degraded: dict[str, float]
-    """Share of the texts that each variant answered where a cascade would have asked on."""
+    """Share of the texts that each variant answered in place of the intended one."""
 
 
-def summarise(samples: Samples, slo_ms: float) -> Summary:
-    """The measured part of a phase (its warm-up left out) in figures.
+def summarise(samples: Samples, slo_ms: float, thresholds: Thresholds = THRESHOLDS) -> PhaseSummary:
+    """Summarise the measured part of a phase, without its warm-up.
 
-    A request belongs to the measured time by its intended start, whenever its answer came, so
-    that a backlog is counted in full. The achieved rate counts the answers that came within it,
-    goodput those of them that took at most `slo_ms`.
+    A request counts if its intended start is in the measured time, even if its answer came later,
+    so that a backlog counts in full. The achieved rate counts the answers that came within the
+    measured time; goodput counts those of them that took at most `slo_ms`.
     """
     phase = samples.phase
     counted = counted_requests(samples)
@@ -89,7 +98,7 @@ def summarise(samples: Samples, slo_ms: float) -> Summary:
     lateness_ms = (samples.start_s - samples.intended_s)[measured] * 1e3
     requests = int(measured.sum())
     statuses = Counter(samples.status[measured].tolist())
-    figures = Summary(
+    figures = PhaseSummary(
         round=phase.round,
         requests=requests,
         status={str(code): statuses[code] for code in sorted(statuses)},
@@ -104,24 +113,26 @@ def summarise(samples: Samples, slo_ms: float) -> Summary:
         loop_lag_p99_ms=samples.client.loop_lag_p99_s * 1e3,
         client_cpu_share=samples.client.cpu_share,
     )
-    figures.refusals.extend(_client_refusals(figures))
-    if phase.arrivals != "ramp":  # a ramp means to outrun the server
-        figures.refusals.extend(_server_refusals(figures, phase.measured_s))
+    figures.refusals.extend(_client_refusals(figures, thresholds))
+    if phase.arrivals != "ramp":  # a ramp exceeds the server's capacity on purpose
+        figures.refusals.extend(_server_refusals(figures, phase.measured_s, thresholds))
     return figures
 
 
 def counted_requests(samples: Samples) -> NDArray[np.bool_]:
-    """Which requests' latencies count: due in the measured time, and answered."""
+    """Mark the requests whose latencies count: due in the measured time, answered with 200."""
     counted: NDArray[np.bool_] = np.logical_and(
         samples.intended_s >= samples.phase.warmup_s, samples.status == 200
     )
     return counted
 
 
-def combine(rounds: Sequence[Samples], slo_ms: float) -> LoadSummary:
-    """One load's rounds in figures."""
-    summaries = [summarise(samples, slo_ms) for samples in rounds]
-    _refuse_drifted_rounds(summaries)
+def combine(
+    rounds: Sequence[Samples], slo_ms: float, thresholds: Thresholds = THRESHOLDS
+) -> LoadSummary:
+    """Summarise the rounds of one load."""
+    summaries = [summarise(samples, slo_ms, thresholds) for samples in rounds]
+    _refuse_drifted_rounds(summaries, thresholds)
     kept = [
         (samples, summary)
         for samples, summary in zip(rounds, summaries, strict=True)
@@ -164,11 +175,11 @@ def combine(rounds: Sequence[Samples], slo_ms: float) -> LoadSummary:
 
 
 def _degraded(rounds: Sequence[Samples]) -> dict[str, float]:
-    told = [samples.degraded[counted_requests(samples)] for samples in rounds]
+    counted = [samples.degraded[counted_requests(samples)] for samples in rounds]
     answered = sum(
-        each.size * of.phase.texts_per_request for each, of in zip(told, rounds, strict=True)
+        each.size * of.phase.texts_per_request for each, of in zip(counted, rounds, strict=True)
     )
-    names = chain.from_iterable(names for each in told for names in each if names is not None)
+    names = chain.from_iterable(names for each in counted for names in each if names is not None)
     return {name: texts / answered for name, texts in sorted(Counter(names).items())}
 
 
@@ -177,32 +188,32 @@ def _quantile(values: NDArray[np.float64], q: float) -> float | None:
 
 
 def _median(figures: Sequence[float | None]) -> float | None:
-    told = [figure for figure in figures if figure is not None]
-    return float(np.median(told)) if told else None
+    known = [figure for figure in figures if figure is not None]
+    return float(np.median(known)) if known else None
 
 
 def _mean(rounds: Sequence[NDArray[np.float64]]) -> float | None:
-    told = [values[~np.isnan(values)] for values in rounds]
-    return float(np.mean(np.concatenate(told))) if sum(each.size for each in told) else None
+    known = [values[~np.isnan(values)] for values in rounds]
+    return float(np.mean(np.concatenate(known))) if sum(each.size for each in known) else None
 
 
 def _split_median_ms(samples: Samples, counted: NDArray[np.bool_]) -> dict[str, float | None]:
-    """Medians of the server's steps and of the rest: HTTP, the network and the client."""
+    """Return the medians of the server's steps and of the rest: HTTP, network and client."""
     steps = {name: samples.server_ms[name][counted] for name in SERVER_STEPS}
     steps["rest"] = samples.latency_ms[counted] - sum(steps.values())
-    told = {name: values[~np.isnan(values)] for name, values in steps.items()}
-    return {name: float(np.median(ms)) if ms.size else None for name, ms in told.items()}
+    known = {name: values[~np.isnan(values)] for name, values in steps.items()}
+    return {name: float(np.median(ms)) if ms.size else None for name, ms in known.items()}
 
 
-def _client_refusals(figures: Summary) -> list[str]:
-    """Why the client and not the server was measured, a sentence each, with the remedy."""
+def _client_refusals(figures: PhaseSummary, thresholds: Thresholds) -> list[str]:
+    """Say why the figures show the client's limits and not the server's, with the remedy."""
     if figures.p99_ms is None:
-        return ["No request was answered with 200: see the log files beside the report."]
+        return ["No request was answered with 200: see the report's logs folder."]
     refusals = []
-    limit_ms = max(LATENESS_FLOOR_MS, LATENESS_SHARE * figures.p99_ms)
+    limit_ms = max(thresholds.lateness_ms, thresholds.lateness_share * figures.p99_ms)
     if figures.lateness_p99_ms > limit_ms:
         refusals.append(
-            f"The client sent late: p99 lateness {figures.lateness_p99_ms:.1f} ms, limit "
+            f"The client sent requests late: p99 lateness {figures.lateness_p99_ms:.1f} ms, limit "
             f"{limit_ms:.1f} ms. Lower the rate or give the client its own cores."
         )
     if figures.loop_lag_p99_ms > limit_ms:
@@ -210,26 +221,29 @@ def _client_refusals(figures: Summary) -> list[str]:
             f"The client's event loop lagged: p99 {figures.loop_lag_p99_ms:.1f} ms, limit "
             f"{limit_ms:.1f} ms. Give the client its own cores."
         )
-    if figures.client_cpu_share > CLIENT_CPU_SHARE:
+    if figures.client_cpu_share > thresholds.client_cpu_share:
         refusals.append(
-            f"The client used {figures.client_cpu_share:.0%} of its one core, so it may be the "
-            "bottleneck. Raise processes in the scenario, or lower its users and rates."
+            f"The client used {figures.client_cpu_share:.0%} of its core, limit "
+            f"{thresholds.client_cpu_share:.0%}, so it may be the bottleneck. Raise `processes` in "
+            "the scenario, or lower its users and rates."
         )
     return refusals
 
 
-def _server_refusals(figures: Summary, measured_s: float) -> list[str]:
-    """Why a phase is not one steady state: requests without an answer, or a growing queue."""
+def _server_refusals(figures: PhaseSummary, measured_s: float, thresholds: Thresholds) -> list[str]:
+    """Say why a phase has no steady state: requests without an answer, or a growing queue."""
     refusals = []
     if unanswered := figures.status.get(str(NO_ANSWER), 0):
         refusals.append(
-            f"{unanswered} requests got no answer at all: see the server's log beside the report."
+            f"{unanswered} requests got no answer at all: see the server's log in the report's "
+            "logs folder."
         )
     refused = figures.requests - figures.status.get("200", 0) - unanswered
-    if figures.achieved_rps + refused / measured_s < ACHIEVED_SHARE * figures.offered_rps:
+    handled_rps = figures.achieved_rps + refused / measured_s
+    if handled_rps < thresholds.achieved_share * figures.offered_rps:
         refusals.append(
-            f"Achieved {figures.achieved_rps:.1f} of {figures.offered_rps:.1f} requests/s offered, "
-            "and the server did not say so: its queue grew for as long as the phase lasted. "
+            f"The server answered {figures.achieved_rps:.1f} of {figures.offered_rps:.1f} offered "
+            "requests/s and did not refuse the rest, so its queue grew throughout the phase. "
             "Lower the rate."
         )
     return refusals
@@ -242,8 +256,11 @@ def _halves_ratio(latency_ms: NDArray[np.float64]) -> float | None:
     return float(np.median(second) / np.median(first))
 
 
-def _refuse_drifted_rounds(summaries: Sequence[Summary]) -> None:
-    """Adds a refusal to rounds far from the others, and to all that drift in the same way."""
+def _refuse_drifted_rounds(summaries: Sequence[PhaseSummary], thresholds: Thresholds) -> None:
+    """Refuse rounds far from the others, and all rounds if they drift in the same direction.
+
+    One round alone may drift by chance.
+    """
     kept = [summary for summary in summaries if not summary.refusals]
     if len(kept) < 3:
         return
@@ -251,14 +268,16 @@ def _refuse_drifted_rounds(summaries: Sequence[Summary]) -> None:
     ratios = [np.log(summary.halves_ratio) for summary in kept if summary.halves_ratio]
     trend = mean(ratios)
     for summary in kept:
-        if not middle / ROUNDS_RATIO < summary.achieved_rps < middle * ROUNDS_RATIO:
+        ratio = thresholds.rounds_ratio
+        if not middle / ratio < summary.achieved_rps < middle * ratio:
             summary.refusals.append(
-                f"The run drifted: {summary.achieved_rps:.1f} requests/s where the rounds' median "
-                f"is {middle:.1f}. Still the machine and run again."
+                f"The run drifted: {summary.achieved_rps:.1f} requests/s, while the median round "
+                f"had {middle:.1f}. Stop other work on the machine and run again."
             )
-        if trend and max(trend.low or 0.0, -(trend.high or 0.0)) > np.log(HALVES_RATIO):
+        drift = max(trend.low or 0.0, -(trend.high or 0.0)) if trend else 0.0
+        if trend and drift > np.log(thresholds.halves_ratio):
             summary.refusals.append(
-                f"The phases drifted: the median latency of their second halves is "
-                f"{np.exp(trend.value):.2f} times that of the first. Lengthen the warm-up or lower "
-                "the rate."
+                f"The phases drifted: the median latency in their second halves is "
+                f"{np.exp(trend.value):.2f} times that in their first halves. Lengthen the warm-up "
+                "or lower the rate."
             )

@@ -1,7 +1,4 @@
-"""What the figures of a report belong to: the machine and the versions on it.
-
-It does not know what was measured.
-"""
+"""The environment of a measurement: processor, cores, system and package versions."""
 
 import os
 import platform
@@ -23,8 +20,8 @@ _PACKAGES = (
 )
 
 
-def machine() -> dict[str, object]:
-    """The processor, the cores this process may use, and the installed versions."""
+def environment() -> dict[str, object]:
+    """Describe the processor, the cores that this process may use, and the installed versions."""
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),

@@ -1,7 +1,6 @@
-"""What Locust runs: one phase of load, closed or open, that keeps every request's raw times.
+"""The Locust file: send one phase of load, closed or open, and keep each request's raw times.
 
-It does not know which phases there are nor what is made of the times; run.py says and
-summary.py does. Without --phase it is what `python -m loadtest watch` shows in Locust's own pages.
+run.py starts it headless; `python -m loadtest watch` shows it in Locust's web interface.
 """
 
 import json
@@ -22,7 +21,7 @@ from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 from numpy.typing import NDArray
 
-from loadtest.analysis.cascade_choices import AUTO, BROWNOUT, asked
+from loadtest.analysis.cascade_choices import AUTO, BROWNOUT, request_fields
 from loadtest.measure.workload import (
     constant_arrivals_s,
     poisson_arrivals_s,
@@ -31,64 +30,71 @@ from loadtest.measure.workload import (
     seeded_texts,
     texts_from,
 )
-from loadtest.samples import NO_ANSWER, Client, Phase, Row, server_timing_ms, write_samples
+from loadtest.samples import (
+    NO_ANSWER,
+    ClientLoad,
+    Phase,
+    RequestSample,
+    server_timing_ms,
+    write_samples,
+)
 
 DISTINCT_TEXTS = 500
 ANSWER_TIMEOUT_S = 30.0
-MAX_IN_FLIGHT = 1000  # above it an open phase sends late, which the report then says
+MAX_IN_FLIGHT = 1000  # beyond it an open phase sends late, which shows in its lateness
 LAG_PROBE_S = 0.01
 HEADERS = {
     "Content-Type": "application/json",
     "Accept-Encoding": "identity",
-    "Cache-Control": "no-cache",  # the model is measured, not what is known already
+    "Cache-Control": "no-cache",  # measure the model, not the cache of results
 }
 if api_key := os.environ.get("SIZEWISE_API_KEY"):
     HEADERS["Authorization"] = f"Bearer {api_key}"
 
 
 class Recording:
-    """The phase under way: what to send, what came of it, and how busy this client was."""
+    """The running phase: what to send, the times of what was sent, and how busy this client is."""
 
     def __init__(self, phase: Phase, texts: list[str], share: int, shares: int) -> None:
-        """Makes all request bodies beforehand, so that no time under load goes into it.
+        """Prepare all request bodies before the load starts.
 
-        This process sends each `shares`th arrival of an open phase, from number `share` on.
+        In an open phase, this process sends every `shares`th arrival, starting at number `share`.
         """
         self.phase = phase
         self.bodies: Iterator[str] = cycle(_bodies(phase, texts))
         self.arrivals_s = arrivals_s(phase)[share::shares] if phase.kind == "open" else None
-        self.rows: list[Row] = []
+        self.samples: list[RequestSample] = []
         self.users_left = -(-(phase.users - share) // shares)
         self._lags_s = [0.0]
         self._origin_s = time.perf_counter()
         self._origin_cpu_s = time.process_time()
 
     def now_s(self) -> float:
-        """Seconds since the phase began."""
+        """Return the seconds since the phase began."""
         return time.perf_counter() - self._origin_s
 
     def watch_loop(self) -> None:
-        """Notes for ever how much later than asked for this process wakes up."""
+        """Record, until the process ends, by how much each sleep overruns."""
         while True:
             due_s = self.now_s() + LAG_PROBE_S
             gevent.sleep(LAG_PROBE_S)
             self._lags_s.append(self.now_s() - due_s)
 
     def degraded(self, status: int, answer: bytes) -> list[str]:
-        """Who answered, for each text of a cascade that was answered degraded."""
+        """Return, for each text that a cascade answered degraded, the variant that answered it."""
         if status != 200 or self.phase.variant not in (AUTO, BROWNOUT):
             return []
         return [each["variant"] for each in json.loads(answer)["results"] if each["degraded"]]
 
-    def client(self) -> Client:
-        """How busy this client has been so far."""
+    def client(self) -> ClientLoad:
+        """Report how busy this client has been so far."""
         cpu_s = time.process_time() - self._origin_cpu_s
         lag_s = float(np.quantile(self._lags_s, 0.99))
-        return Client(loop_lag_p99_s=lag_s, cpu_share=cpu_s / self.now_s())
+        return ClientLoad(loop_lag_p99_s=lag_s, cpu_share=cpu_s / self.now_s())
 
 
 def arrivals_s(phase: Phase) -> NDArray[np.float64]:
-    """When an open phase's requests are due, in seconds from its beginning, ascending."""
+    """Return when the requests of an open phase are due: ascending seconds from its beginning."""
     if phase.trace is not None:
         return recorded_arrivals_s(Path(phase.trace), phase.total_s)
     if phase.arrivals == "constant":
@@ -99,19 +105,21 @@ def arrivals_s(phase: Phase) -> NDArray[np.float64]:
 
 
 def _bodies(phase: Phase, texts: list[str]) -> list[str]:
-    # A long text shall cost, not fail.
-    request: dict[str, Any] = {"model": phase.model, "truncate": True} | asked(phase.variant)
+    # A text that is too long must be truncated and cost time, not fail.
+    request: dict[str, Any] = {"model": phase.model, "truncate": True} | request_fields(
+        phase.variant
+    )
     if phase.deadline_ms is not None:
         request["deadline_ms"] = phase.deadline_ms
-    size, turn = phase.texts_per_request, cycle(texts)
+    size, endless = phase.texts_per_request, cycle(texts)
     return [
-        json.dumps({"texts": list(islice(turn, size))} | request)
+        json.dumps({"texts": list(islice(endless, size))} | request)
         for _ in range(-(-len(texts) // size))
     ]
 
 
 class ClassifyUser(FastHttpUser):
-    """A user that keeps raw times; the last one to finish ends the run."""
+    """A user that records raw times; the last one to finish ends the run."""
 
     abstract = True
     network_timeout = ANSWER_TIMEOUT_S
@@ -121,7 +129,7 @@ class ClassifyUser(FastHttpUser):
     recording: ClassVar[Recording]
 
     def classify(self, intended_s: float) -> None:
-        """Sends one request and keeps its times, also when there is no answer."""
+        """Send one request and record its times, even if there is no answer."""
         recording = self.recording
         status, answer, server_ms = NO_ANSWER, b"", dict[str, float]()
         start_s = recording.now_s()
@@ -135,12 +143,12 @@ class ClassifyUser(FastHttpUser):
         finally:
             end_s = recording.now_s()
             degraded = recording.degraded(status, answer)
-            recording.rows.append(
-                Row(intended_s, start_s, end_s, status, len(answer), server_ms, degraded)
+            recording.samples.append(
+                RequestSample(intended_s, start_s, end_s, status, len(answer), server_ms, degraded)
             )
 
     def on_stop(self) -> None:
-        """Ends the run with the last user, where no master does."""
+        """End the run with the last user, unless a master does."""
         self.recording.users_left -= 1
         runner = self.environment.runner
         if self.recording.users_left == 0 and runner and not isinstance(runner, WorkerRunner):
@@ -148,11 +156,11 @@ class ClassifyUser(FastHttpUser):
 
 
 class ClosedUser(ClassifyUser):
-    """Sends the next request as soon as the last is answered."""
+    """A user that sends its next request as soon as the last is answered."""
 
     @task
     def next_request(self) -> None:
-        """One request, until the phase's time is over."""
+        """Send one request, or stop if the phase is over."""
         now_s = self.recording.now_s()
         if now_s >= self.recording.phase.total_s:
             raise StopUser
@@ -160,11 +168,11 @@ class ClosedUser(ClassifyUser):
 
 
 class OpenUser(ClassifyUser):
-    """Sends at times fixed beforehand, however long the answers take."""
+    """A user that sends at predetermined times, however long the answers take."""
 
     @task
     def all_arrivals(self) -> None:
-        """Every arrival in a greenlet of its own; waits for the last answer."""
+        """Send every arrival in a greenlet of its own and wait for the last answer."""
         recording = self.recording
         assert recording.arrivals_s is not None, "a closed phase got an open user: this is a bug"
         in_flight = Pool(MAX_IN_FLIGHT)
@@ -176,15 +184,17 @@ class OpenUser(ClassifyUser):
 
 
 def add_arguments(parser: LocustArgumentParser) -> None:
-    """What run.py tells this process, in types that a master can send its workers."""
-    parser.add_argument("--phase", type=json.loads, required=True, help="samples.Phase, as JSON")
-    parser.add_argument("--samples", help="Parquet file to write; none when left out")
-    parser.add_argument("--texts", help="texts to send, one a line")
-    parser.add_argument("--shares", type=int, default=1, help="processes that send")
+    """Add the options from run.py, of types that a master can send to its workers."""
+    parser.add_argument("--phase", type=json.loads, required=True, help="a samples.Phase as JSON")
+    parser.add_argument("--samples", help="Parquet file to write; default: none")
+    parser.add_argument(
+        "--texts", help="file of texts to send, one per line; default: generated texts"
+    )
+    parser.add_argument("--shares", type=int, default=1, help="number of processes that send")
 
 
 def begin(environment: Environment, **_: Any) -> None:
-    """Starts the clock of the phase."""
+    """Start the clock of the phase."""
     if isinstance(environment.runner, MasterRunner):
         return
     options = environment.parsed_options
@@ -200,7 +210,7 @@ def begin(environment: Environment, **_: Any) -> None:
 
 
 def finish(environment: Environment, **_: Any) -> None:
-    """Writes the raw times."""
+    """Write the raw times."""
     if isinstance(environment.runner, MasterRunner):
         return
     options = environment.parsed_options
@@ -210,7 +220,7 @@ def finish(environment: Environment, **_: Any) -> None:
     recording = ClassifyUser.recording
     path = Path(options.samples)
     path = path.with_name(f"{path.stem}.{_share(environment)}{path.suffix}")
-    write_samples(path, recording.rows, recording.phase, recording.client())
+    write_samples(path, recording.samples, recording.phase, recording.client())
 
 
 def _share(environment: Environment) -> int:
@@ -218,7 +228,7 @@ def _share(environment: Environment) -> int:
     return runner.worker_index if isinstance(runner, WorkerRunner) else 0
 
 
-hooks: Any = events  # Locust leaves add_listener without types
+hooks: Any = events  # add_listener has no type hints
 hooks.init_command_line_parser.add_listener(add_arguments)
 hooks.test_start.add_listener(begin)
 hooks.test_stop.add_listener(finish)

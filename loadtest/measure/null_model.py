@@ -1,7 +1,4 @@
-"""A bundle without inference, to measure what HTTP, tokenization and batching take alone.
-
-It does not know how bundles are made (`python -m models import` does) nor what is measured.
-"""
+"""The null model: a bundle without inference, to measure the time of everything else."""
 
 import json
 import shutil
@@ -15,13 +12,13 @@ from onnx import TensorProto, helper
 
 from loadtest.measure.server import LoadTestError
 
-FLOOR = ("floor", "no-inference")
+NULL_MODEL = ("floor", "no-inference")
 
 
-def write_floor(bundle: Path, registry: Path) -> None:
-    """Publishes into `registry` a bundle with another one's tokenizer whose logits are all zero.
+def publish_null_model(bundle: Path, registry: Path) -> None:
+    """Publish into `registry` a bundle whose logits are all zero, with the tokenizer of `bundle`.
 
-    Raises LoadTestError when that bundle has no tokenizer or the import fails.
+    Raise LoadTestError if `bundle` has no tokenizer or the import fails.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -30,20 +27,20 @@ def write_floor(bundle: Path, registry: Path) -> None:
             shutil.copyfile(bundle / "config.json", folder / "config.json")
             labels = len(json.loads((folder / "config.json").read_text())["id2label"])
         except (OSError, ValueError, KeyError) as error:
-            raise LoadTestError(f"{bundle} is no bundle: {error!r}") from error
+            raise LoadTestError(f"{bundle} is not a bundle: {error!r}") from error
         onnx.save(_graph(labels), folder / "model.onnx")
-        model, variant = FLOOR
+        model, variant = NULL_MODEL
         command = [
             sys.executable, "-m", "models", "import", str(folder),
             "--family", model, "--variant", variant, "--registry", str(registry),
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode:
-        raise LoadTestError(f"the floor's bundle was not made: {done.stderr.strip()}")
+        raise LoadTestError(f"the null model was not imported: {done.stderr.strip()}")
 
 
 def _graph(labels: int) -> onnx.ModelProto:
-    """A packed graph (its inputs are those of our bundles) -> zeros of shape (texts, labels)."""
+    """Build a graph with a packed bundle's inputs that returns zeros of shape (texts, labels)."""
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "tokens"])
         for name in ("input_ids", "text_ids", "position_ids")
@@ -57,5 +54,5 @@ def _graph(labels: int) -> onnx.ModelProto:
         helper.make_node("Concat", ["texts", "labels"], ["shape"], axis=0),
         helper.make_node("ConstantOfShape", ["shape"], ["logits"], value=zero),
     ]
-    graph = helper.make_graph(nodes, "floor", inputs, [logits], [columns])
+    graph = helper.make_graph(nodes, "null_model", inputs, [logits], [columns])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -1,10 +1,8 @@
-"""The measurement: which variants, which loads, in which order, on which server.
-
-It does not know how a request is sent (locustfile.py) nor how figures are made (summary.py).
-"""
+"""The measurement: every choice under every load, in interleaved rounds, on servers of its own."""
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -12,27 +10,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from loadtest.analysis.cascade_choices import asked, choices
+from loadtest.analysis.cascade_choices import choices, request_fields
 from loadtest.analysis.summary import summarise
-from loadtest.measure.environment import machine
-from loadtest.measure.null_model import FLOOR, write_floor
-from loadtest.measure.server import LoadTestError, Server, ask, served
-from loadtest.measure.subprocesses import child, last_words
+from loadtest.measure.environment import environment
+from loadtest.measure.null_model import NULL_MODEL, publish_null_model
+from loadtest.measure.server import LoadTestError, Server, request_json, running_server
+from loadtest.measure.subprocesses import last_lines, python_subprocess
 from loadtest.progress import progress
 from loadtest.samples import Phase, Samples, read_samples
 from loadtest.scenario import Load, Scenario
 
 SCHEMA_VERSION = 2
-END_BOUND_S = 90.0  # beyond a phase's own time: starting Locust, and its longest wait
-_STOP_S = 35  # Locust's own wait for the last answers, where a master ends the run
+END_TIMEOUT_S = 90.0  # beyond a phase's own time, to start Locust and wait for the last answers
+_POLL_S = 0.05
+_STOP_S = 35  # how long Locust waits for the last answers if a master ends the run
 
-# What a family's folder holds beside its variants, for the server of a cascade.
+# The files in a family's folder that a server needs for the cascade.
 _CASCADE_FILES = ("cascade.json", "policy.json")
 
 
 @dataclass(frozen=True)
-class Target:
-    """One choice of a family: a variant alone, or a cascade of several `stages`."""
+class Choice:
+    """One choice that a family offers: a variant alone, or a cascade of several `stages`."""
 
     model: str
     variant: str
@@ -41,32 +40,32 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What its files are called."""
+        """The name of its files."""
         return f"{self.model}.{self.variant}"
 
 
 @dataclass
-class Run:
-    """One measurement: what was asked and what is known so far; `folder` holds its raw times."""
+class Measurement:
+    """A running measurement; `folder` holds its raw times, `about` the contents of run.json."""
 
     folder: Path
     scenario: Scenario
     registry: Path | None
     url: str | None
     about: dict[str, Any]
-    saturated_rps: dict[Target, float] = field(default_factory=dict)
+    saturated_rps: dict[Choice, float] = field(default_factory=dict)
 
-    def keep(self) -> None:
-        """Writes run.json, so that a run that breaks off has its report too."""
+    def save(self) -> None:
+        """Write run.json, so that an interrupted run can be reported too."""
         (self.folder / "run.json").write_text(json.dumps(self.about, indent=2) + "\n")
 
-    def server(self, target: Target) -> AbstractContextManager[Server]:
-        """The server that was given, or one of its own for this choice alone."""
+    def server(self, choice: Choice) -> AbstractContextManager[Server]:
+        """Return the given server, or start one for this choice alone."""
         if self.url is not None:
             return nullcontext(Server(self.url))
-        settings = {"SIZEWISE_BROWNOUT_MS": str(target.brownout_ms)} if target.brownout_ms else {}
-        log = self.folder / "logs" / f"server-{target.name}.log"
-        return served(self.folder / "registries" / target.name, log, settings)
+        settings = {"SIZEWISE_BROWNOUT_MS": str(choice.brownout_ms)} if choice.brownout_ms else {}
+        log = self.folder / "logs" / f"server-{choice.name}.log"
+        return running_server(self.folder / "registries" / choice.name, log, settings)
 
 
 def run(
@@ -78,132 +77,140 @@ def run(
     url: str | None = None,
     wanted: list[str] | None = None,
 ) -> Path:
-    """Measures each variant under each load in each round and returns the folder of raw times.
+    """Measure each choice under each load in each round, and return the folder of raw times.
 
-    So is a family's cascade. With a registry every one gets servers of its own, also one under
-    brownout for the cascade; with a URL that server is driven.
-    The folder holds run.json (what was asked, where, and the server's own list of variants),
+    The choices are the variants and the cascades. With a registry, each runs on servers of its
+    own, and cascades are measured under brownout too; with a URL, that server gets the load.
+    The folder holds run.json (the command, the environment and the server's list of variants),
     samples/*.parquet and logs/.
-    Raises LoadTestError when nothing can be measured, with the remedy.
+    Raise LoadTestError with the remedy if nothing can be measured.
     """
     started = datetime.now(UTC)
     folder = out / started.strftime("%Y%m%dT%H%M%SZ")
     folder.mkdir(parents=True)
-    print(f"Raw times go to {folder}; should the run break off: python -m loadtest report {folder}")
-    first = served(registry, folder / "logs" / "server.log") if registry else nullcontext(None)
+    print(
+        f"Raw times are written to {folder}. If the run is interrupted, report what it has with\n"
+        f"  python -m loadtest report {folder}"
+    )
+    first = (
+        running_server(registry, folder / "logs" / "server.log") if registry else nullcontext(None)
+    )
     with first as server:
-        listed = ask(f"{server.url if server else url}/v1/models")["models"]
+        listed = request_json(f"{server.url if server else url}/v1/models")["models"]
     about = {
         "schema_version": SCHEMA_VERSION,
         "started_utc": started.isoformat(timespec="seconds"),
         "command": command,
-        "machine": machine(),
+        "machine": environment(),
         "url": url,
         "scenario": scenario.model_dump(mode="json"),
         "models": listed,
         "servers": [],
     }
-    this = Run(folder, scenario, registry, url, about)
-    this.keep()
+    measurement = Measurement(folder, scenario, registry, url, about)
+    measurement.save()
     brownout_ms = scenario.brownout_ms if registry else None
-    targets = list(_targets(listed, brownout_ms, wanted))
+    chosen = list(_choices(listed, brownout_ms, wanted))
     if registry is not None:
-        _lay_out(this, targets)
-        targets += [Target(*FLOOR, stages=FLOOR[1:])] if scenario.floor else []
-    _rounds(this, targets)
+        _link_registries(measurement, chosen)
+        chosen += [Choice(*NULL_MODEL, stages=NULL_MODEL[1:])] if scenario.floor else []
+    _run_rounds(measurement, chosen)
     return folder
 
 
-def _targets(
+def _choices(
     models: list[dict[str, Any]], brownout_ms: int | None, wanted: list[str] | None
-) -> Iterator[Target]:
-    """Every choice that was asked for; all of them by default."""
+) -> Iterator[Choice]:
+    """Yield the choices that are ready, or only those of `wanted` variants."""
     ready = []
     for model in models:
         for each in choices(model, brownout_ms):
-            target = Target(
+            choice = Choice(
                 model["model"], each["variant"], tuple(each["stages"]), each["brownout_ms"]
             )
             if each["state"] == "ready":
-                ready.append(target)
+                ready.append(choice)
             else:
-                print(f"{target.model}/{target.variant}: left out, its state is {each['state']}")
-    names = {target.variant for target in ready}
+                print(f"{choice.model}/{choice.variant} is skipped: its state is {each['state']}")
+    names = {choice.variant for choice in ready}
     if missing := set(wanted or ()) - names:
         raise LoadTestError(
-            f"--variant {', '.join(sorted(missing))}: not served; "
-            f"there is {', '.join(sorted(names))}"
+            f"--variant {', '.join(sorted(missing))}: not available; the server offers "
+            f"{', '.join(sorted(names))}"
         )
-    yield from (target for target in ready if not wanted or target.variant in wanted)
+    yield from (choice for choice in ready if not wanted or choice.variant in wanted)
 
 
-def _lay_out(this: Run, targets: list[Target]) -> None:
-    """A registry of its own for every choice, so that each is measured alone, and the floor's."""
-    assert this.registry is not None, "without a registry there is nothing to lay out"
-    registries = this.folder / "registries"
-    for target in targets:
-        source, family = this.registry / target.model, registries / target.name / target.model
+def _link_registries(measurement: Measurement, chosen: list[Choice]) -> None:
+    """Link a registry for each choice, so that it is measured alone, and add the null model's."""
+    assert measurement.registry is not None, "only a registry can be linked"
+    registries = measurement.folder / "registries"
+    for choice in chosen:
+        source = measurement.registry / choice.model
+        family = registries / choice.name / choice.model
         family.mkdir(parents=True)
-        files = _CASCADE_FILES if len(target.stages) > 1 else ()
-        for name in (*target.stages, *files):
+        files = _CASCADE_FILES if len(choice.stages) > 1 else ()
+        for name in (*choice.stages, *files):
             if (source / name).exists():
                 (family / name).symlink_to((source / name).resolve())
-    if this.scenario.floor:
-        first = targets[0]
-        write_floor(this.registry / first.model / first.stages[0], registries / ".".join(FLOOR))
+    if measurement.scenario.floor:
+        first = chosen[0]
+        bundle = measurement.registry / first.model / first.stages[0]
+        publish_null_model(bundle, registries / ".".join(NULL_MODEL))
 
 
-def _rounds(this: Run, targets: list[Target]) -> None:
-    """Every round begins with another choice, so that a drift of the machine hits all alike."""
-    loads = this.scenario.loads
-    total = this.scenario.rounds * len(targets) * len(loads)
+def _run_rounds(measurement: Measurement, chosen: list[Choice]) -> None:
+    """Start each round with another choice, so that a drift of the machine affects all alike."""
+    loads = measurement.scenario.loads
+    total = measurement.scenario.rounds * len(chosen) * len(loads)
     with progress(total, "phases") as bar:
-        for number in range(this.scenario.rounds):
-            turn = number % len(targets)
-            for target in targets[turn:] + targets[:turn]:
-                with this.server(target) as server:
-                    _check_who_answers(server.url, target)
+        for number in range(measurement.scenario.rounds):
+            start = number % len(chosen)
+            for choice in chosen[start:] + chosen[:start]:
+                with measurement.server(choice) as server:
+                    check_stages(server.url, choice)
                     for load in loads:
-                        bar.set_postfix_str(f"{target.variant}, {load.name}, round {number + 1}")
-                        _measure(this, target, load, number, server.url)
+                        bar.set_postfix_str(f"{choice.variant}, {load.name}, round {number + 1}")
+                        _run_load(measurement, choice, load, number, server.url)
                         bar.update()
-                    this.about["servers"].append(
+                    measurement.about["servers"].append(
                         {
-                            "model": target.model,
-                            "variant": target.variant,
+                            "model": choice.model,
+                            "variant": choice.variant,
                             "round": number,
                             "ready_s": server.ready_s,
                             "peak_bytes": server.peak_bytes(),
                         }
                     )
-                    this.keep()
+                    measurement.save()
 
 
-def _check_who_answers(url: str, target: Target) -> None:
-    request = {"texts": ["Good."], "model": target.model} | asked(target.variant)
-    answering = ask(f"{url}/v1/classify", request)["results"][0]["variant"]
-    if answering not in target.stages:
+def check_stages(url: str, choice: Choice) -> None:
+    """Raise LoadTestError if another variant answers, or if the server refuses the cascade."""
+    request = {"texts": ["Good."], "model": choice.model} | request_fields(choice.variant)
+    answering = request_json(f"{url}/v1/classify", request)["results"][0]["variant"]
+    if answering not in choice.stages:
         raise LoadTestError(
-            f"{target.variant} was asked and {answering} answered: this is a server's bug"
+            f"{answering} answered a request for {choice.variant}: this is a bug of the server"
         )
-    if len(target.stages) > 1:
-        models = ask(f"{url}/v1/models")["models"]
-        if not any(each["model"] == target.model and each["cascade"] for each in models):
-            raise LoadTestError(f"{target.model}'s cascade is refused: see the server's log")
+    if len(choice.stages) > 1:
+        models = request_json(f"{url}/v1/models")["models"]
+        if not any(each["model"] == choice.model and each["cascade"] for each in models):
+            raise LoadTestError(f"the server refuses the cascade of {choice.model}: see its log")
 
 
-def _measure(this: Run, target: Target, load: Load, number: int, url: str) -> None:
-    """One phase. The first closed load of the first round sets the rates that are shares."""
-    scenario = this.scenario
+def _run_load(measurement: Measurement, choice: Choice, load: Load, number: int, url: str) -> None:
+    """Run one phase; the first closed load of the first round sets the rates given as shares."""
+    scenario = measurement.scenario
     phase = Phase(
-        model=target.model,
-        variant=target.variant,
+        model=choice.model,
+        variant=choice.variant,
         load=load.name,
         round=number,
         kind=load.kind,
         users=load.users or 1,
         arrivals=load.arrivals,
-        rate_rps=load.rate_rps or (load.share or 0.0) * this.saturated_rps.get(target, 0.0),
+        rate_rps=load.rate_rps or (load.share or 0.0) * measurement.saturated_rps.get(choice, 0.0),
         trace=str(load.trace) if load.trace else None,
         texts_per_request=load.texts_per_request,
         deadline_ms=scenario.deadline_ms,
@@ -211,39 +218,53 @@ def _measure(this: Run, target: Target, load: Load, number: int, url: str) -> No
         measured_s=load.measured_s or scenario.measured_s,
         seed=scenario.seed + number,
     )
-    samples = run_phase(phase, url, this.folder, scenario)
-    if load.kind == "closed" and target not in this.saturated_rps:
+    samples = run_phase(phase, url, measurement.folder, scenario)
+    if load.kind == "closed" and choice not in measurement.saturated_rps:
         achieved_rps = summarise(samples, scenario.slo_p99_ms).achieved_rps
         if achieved_rps <= 0.0:
             raise LoadTestError(
-                f"{target.variant} answered nothing in {load.name}, so no rate follows from it: "
-                f"read {this.folder / 'logs'}"
+                f"{choice.variant} answered nothing under the load {load.name}, so rates given as "
+                f"shares of it are unknown: see {measurement.folder / 'logs'}"
             )
-        this.saturated_rps[target] = achieved_rps
+        measurement.saturated_rps[choice] = achieved_rps
 
 
 def run_phase(phase: Phase, url: str, folder: Path, scenario: Scenario) -> Samples:
-    """Runs one phase in Locust processes of its own (gevent patches all it can reach).
+    """Run one phase in Locust processes of its own, because gevent patches its whole process.
 
-    Leaves samples/<phase>.*.parquet, a file a process, and Locust's log in the folder.
-    Raises LoadTestError when Locust fails or does not end in time.
+    Write samples/<phase>.*.parquet, one file per process, and Locust's log into the folder.
+    Raise LoadTestError if Locust fails or does not end in time.
     """
     log = folder / "logs" / f"locust-{phase.name}.log"
-    with child(_locust_arguments(phase, url, folder, scenario), log) as locust:
+    with python_subprocess(_locust_arguments(phase, url, folder, scenario), log) as locust:
         try:
-            status = locust.wait(phase.total_s + END_BOUND_S)
+            status = locust.wait(phase.total_s + END_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             raise LoadTestError(
-                f"Locust was still running {END_BOUND_S:g} s after its time: see {log}"
+                f"Locust was still running {END_TIMEOUT_S:g} s after the phase's end: see {log}"
             ) from error
-    files = sample_files(folder, phase.name)
-    if status or len(files) != scenario.processes:
-        raise LoadTestError(f"Locust ended with status {status}: {last_words(log)}; see {log}")
+    if status:
+        raise LoadTestError(f"Locust ended with status {status}: {last_lines(log)}; see {log}")
+    files = wait_for_files(folder, phase.name, scenario.processes)
+    if len(files) < scenario.processes:
+        raise LoadTestError(
+            f"{len(files)} of {scenario.processes} Locust processes wrote their times: see {log}"
+        )
     return read_samples(files)
 
 
+def wait_for_files(folder: Path, phase_name: str, count: int) -> list[Path]:
+    """Return a phase's files; wait for them, because Locust's master may end before its workers."""
+    deadline_s = time.monotonic() + _STOP_S
+    while len(files := sample_files(folder, phase_name)) < count:
+        if time.monotonic() > deadline_s:
+            break
+        time.sleep(_POLL_S)
+    return files
+
+
 def sample_files(folder: Path, phase_name: str) -> list[Path]:
-    """The files of raw times of one phase."""
+    """List the files of raw times of one phase."""
     return sorted((folder / "samples").glob(f"{phase_name}.*.parquet"))
 
 
@@ -267,6 +288,6 @@ def _locust_arguments(phase: Phase, url: str, folder: Path, scenario: Scenario) 
             "--run-time": f"{phase.total_s + 1:.0f}s",
             "--stop-timeout": str(_STOP_S),
         }
-    given = [word for option in options.items() for word in option]
+    words = [word for option in options.items() for word in option]
     user = "ClosedUser" if phase.kind == "closed" else "OpenUser"
-    return ["-m", "locust", "--headless", "--only-summary", *given, user]
+    return ["-m", "locust", "--headless", "--only-summary", *words, user]

@@ -1,7 +1,4 @@
-"""A server of our own for the time of a measurement: start, ask, stop.
-
-It does not know what it is started for, nor the server's code: a subprocess and HTTP only.
-"""
+"""Start and stop a server for a measurement, and query it over HTTP."""
 
 import json
 import os
@@ -16,28 +13,28 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from loadtest.measure.subprocesses import child, last_words
+from loadtest.measure.subprocesses import last_lines, python_subprocess
 
-READY_BOUND_S = 180.0
+READY_TIMEOUT_S = 180.0
 _POLL_S = 0.05
 
 _direct = build_opener(ProxyHandler({}))
 
 
 class LoadTestError(Exception):
-    """The measurement can't go on; the message is one sentence with the remedy."""
+    """The measurement cannot continue; the message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answers; `ready_s` and `pid` are known of one that was started here."""
+    """A ready server; `ready_s` and `pid` are None if it was not started here."""
 
     url: str
     ready_s: float | None = None
     pid: int | None = None
 
     def peak_bytes(self) -> int | None:
-        """The most memory its process has held so far (VmHWM), in bytes."""
+        """Return the peak memory of its process so far (VmHWM), in bytes."""
         if self.pid is None:
             return None
         status = Path(f"/proc/{self.pid}/status").read_text()
@@ -46,13 +43,13 @@ class Server:
 
 
 @contextmanager
-def served(
+def running_server(
     registry: Path, log: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
-    """Starts `python -m serving` on a registry, waits until it is ready, stops it at the end.
+    """Start `python -m serving` on a registry, wait until it is ready, and stop it on exit.
 
-    `settings` are environment variables; its output is added to `log`.
-    Raises LoadTestError when it ends early or is not ready within READY_BOUND_S.
+    `settings` are environment variables; its output is appended to `log`.
+    Raise LoadTestError if it ends early or is not ready within READY_TIMEOUT_S.
     """
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
@@ -64,30 +61,30 @@ def served(
         "SIZEWISE_REGISTRY": str(registry),
     }
     started_s = time.monotonic()
-    with child(["-m", "serving"], log, environment) as process:
+    with python_subprocess(["-m", "serving"], log, environment) as process:
         _wait_until_ready(process, url, log)
         yield Server(url, time.monotonic() - started_s, process.pid)
 
 
-def ask(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The JSON answer to a GET, or to a POST when there is a body.
+def request_json(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the JSON answer to a GET, or to a POST if there is a body.
 
-    Raises LoadTestError with what the server said when it is not 200.
+    Raise LoadTestError with the server's own words if the status is not 200.
     """
     data = json.dumps(body).encode() if body is not None else None
     headers = {"Content-Type": "application/json"}
     if api_key := os.environ.get("SIZEWISE_API_KEY"):
         headers["Authorization"] = f"Bearer {api_key}"
-    request = Request(url, data=data, headers=headers)  # noqa: S310 - __main__ lets only http(s) in
+    request = Request(url, data=data, headers=headers)  # noqa: S310 - __main__ accepts only http(s)
     try:
         with _direct.open(request, timeout=30.0) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
     except HTTPError as error:
-        said = error.read(500).decode(errors="replace")
-        raise LoadTestError(f"{url} answered {error.code}: {said}") from error
+        answered = error.read(500).decode(errors="replace")
+        raise LoadTestError(f"{url} answered {error.code}: {answered}") from error
     except (URLError, OSError, ValueError) as error:
-        raise LoadTestError(f"{url}: {error}; see the server's log") from error
+        raise LoadTestError(f"{url} gave no answer: {error}; see the server's log") from error
 
 
 def _free_port() -> int:
@@ -98,14 +95,14 @@ def _free_port() -> int:
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline_s = time.monotonic() + READY_BOUND_S
+    deadline_s = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline_s:
         if process.poll() is not None:
             status = process.returncode
-            raise LoadTestError(f"The server ended with status {status}: {last_words(log)}")
+            raise LoadTestError(f"the server ended with status {status}: {last_lines(log)}")
         try:
             with _direct.open(f"{url}/health/ready", timeout=5.0):
                 return
         except OSError:
             time.sleep(_POLL_S)
-    raise LoadTestError(f"The server was not ready after {READY_BOUND_S:.0f} s: see {log}")
+    raise LoadTestError(f"the server was not ready after {READY_TIMEOUT_S:.0f} s: see {log}")

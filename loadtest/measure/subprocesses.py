@@ -1,7 +1,4 @@
-"""The programs that a measurement starts: each ends when the measurement does.
-
-It does not know which programs they are.
-"""
+"""Subprocesses that end when the measurement does."""
 
 import os
 import signal
@@ -11,16 +8,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-STOP_BOUND_S = 45.0
+STOP_TIMEOUT_S = 45.0
 
 
 @contextmanager
-def child(
+def python_subprocess(
     arguments: list[str], log: Path, environment: Mapping[str, str] = os.environ
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs Python with these arguments; its output is added to `log`.
+    """Run Python with these arguments and append its output to `log`.
 
-    On leaving it gets SIGTERM if it still runs, and SIGKILL after STOP_BOUND_S.
+    On exit, send SIGTERM if it still runs, then SIGKILL after STOP_TIMEOUT_S.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     process = None
@@ -39,34 +36,37 @@ def child(
                 _stop(process)
 
 
-def last_words(log: Path) -> str:
-    """The last three lines of a log, on one line."""
+def last_lines(log: Path) -> str:
+    """Return the last three lines of a log, joined into one."""
     return " / ".join(log.read_text(errors="replace").splitlines()[-3:])
 
 
 def exit_on_sigterm() -> None:
-    """Makes SIGTERM unwind this process, so that no child outlives it."""
+    """Make SIGTERM unwind this process, so that no subprocess outlives it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 @contextmanager
 def _sigterm_deferred() -> Iterator[None]:
-    """Holds SIGTERM back: while Popen runs, the child exists before anyone can stop it."""
-    held: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _: held.append(number))
+    """Defer SIGTERM during Popen, when a subprocess may run that nobody could stop yet."""
+    deferred: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: deferred.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-        for number in held:
+        for number in deferred:
             signal.raise_signal(number)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(STOP_BOUND_S)
+        process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        print(f"{process.args!r} still ran {STOP_BOUND_S:g} s after SIGTERM: killed.", flush=True)
+        print(
+            f"{process.args!r} did not stop within {STOP_TIMEOUT_S:g} s of SIGTERM: killed.",
+            flush=True,
+        )
         process.kill()
         process.wait()

@@ -1,15 +1,12 @@
-"""What is sent and when: seeded texts of realistic length, and seeded arrival times.
-
-It does not know the server, HTTP or the clock.
-"""
+"""The workload: generated texts of realistic length, and arrival times, both from seeds."""
 
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Word counts are log-normal. Together with punctuation and the two special tokens these make a
-# mean of about 27 tokens with a long tail, as in rated movie and product sentences.
+# Word counts are log-normal. With punctuation and the two special tokens, texts have about 27
+# tokens on average and a long tail, like sentences of movie and product reviews.
 MEDIAN_WORDS = 17.0
 SIGMA = 0.68
 MIN_WORDS, MAX_WORDS = 3, 160
@@ -41,9 +38,9 @@ _CLAUSES = tuple(
 
 
 def seeded_texts(count: int, seed: int) -> list[str]:
-    """`count` made-up opinions, the same for the same seed. No third-party text is in them.
+    """Generate `count` opinions, the same for the same seed; none contains third-party text.
 
-    Raises ValueError when count is below one.
+    Raise ValueError if count is below 1.
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
@@ -54,7 +51,7 @@ def seeded_texts(count: int, seed: int) -> list[str]:
 
 
 def _opinion(words: int, random: np.random.Generator) -> str:
-    """Clauses joined to sentences until there are exactly `words` words."""
+    """Join clauses to sentences until there are exactly `words` words."""
     out: list[str] = []
     ends_sentence = True
     while len(out) < words:
@@ -70,22 +67,24 @@ def _opinion(words: int, random: np.random.Generator) -> str:
 
 
 def texts_from(path: Path) -> list[str]:
-    """The user's own texts, one a line in UTF-8; blank lines are dropped.
+    """Read texts from a UTF-8 file, one per line; skip blank lines.
 
-    Raises ValueError when the file can't be read as such or holds no text.
+    Raise ValueError if the file cannot be read or has no text.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"--texts {path}: {error}; give a UTF-8 file, one text a line") from error
+        raise ValueError(
+            f"texts = {path}: {error}; give a UTF-8 file with one text per line"
+        ) from error
     texts = [line.strip() for line in lines if line.strip()]
     if not texts:
-        raise ValueError(f"--texts {path} holds no text: give one text a line")
+        raise ValueError(f"texts = {path} has no text: write one text per line")
     return texts
 
 
 def poisson_arrivals_s(rate_rps: float, duration_s: float, seed: int) -> NDArray[np.float64]:
-    """Arrival times of a Poisson process on [0, duration_s), ascending, in seconds.
+    """Draw the arrival times of a Poisson process on [0, duration_s), ascending, in seconds.
 
     Given their number, the arrivals of a Poisson process are sorted uniform draws (Ross,
     Stochastic Processes, 2nd ed., theorem 2.3.1).
@@ -95,14 +94,14 @@ def poisson_arrivals_s(rate_rps: float, duration_s: float, seed: int) -> NDArray
 
 
 def constant_arrivals_s(rate_rps: float, duration_s: float) -> NDArray[np.float64]:
-    """Arrival times on [0, duration_s) at equal distances, in seconds."""
+    """Return arrival times on [0, duration_s) at equal intervals, in seconds."""
     return np.arange(0.0, duration_s, 1.0 / rate_rps)
 
 
 def ramp_arrivals_s(rate_rps: float, duration_s: float, seed: int) -> NDArray[np.float64]:
-    """Poisson arrivals on [0, duration_s) whose rate grows linearly from 0 to `rate_rps`.
+    """Draw Poisson arrivals on [0, duration_s) whose rate rises linearly from 0 to `rate_rps`.
 
-    Sorted draws again, now from the density that is proportional to the rate.
+    They are sorted draws from a density proportional to the rate.
     """
     random = np.random.default_rng(seed)
     draws = random.uniform(0.0, 1.0, random.poisson(rate_rps * duration_s / 2.0))
@@ -111,16 +110,16 @@ def ramp_arrivals_s(rate_rps: float, duration_s: float, seed: int) -> NDArray[np
 
 
 def recorded_arrivals_s(path: Path, duration_s: float) -> NDArray[np.float64]:
-    """Arrival times from a file, one a line in seconds, counted from the first, before duration_s.
+    """Read arrival times in seconds, one per line; count from the first, up to `duration_s`.
 
-    Raises ValueError when the file can't be read as such or holds none.
+    Raise ValueError if the file cannot be read or has no time.
     """
     try:
         times_s = np.sort(np.loadtxt(path, dtype=np.float64, ndmin=1))
     except (OSError, ValueError) as error:
-        raise ValueError(f"trace {path}: {error}; give one time in seconds a line") from error
+        raise ValueError(f"trace = {path}: {error}; give one time in seconds per line") from error
     if not times_s.size or not np.isfinite(times_s).all():
-        raise ValueError(f"trace {path} holds no finite time: give one in seconds a line")
+        raise ValueError(f"trace = {path}: times must be finite; give one in seconds per line")
     since_first_s = times_s - times_s[0]
     inside: NDArray[np.float64] = since_first_s[since_first_s < duration_s]
     return inside

@@ -1,4 +1,4 @@
-"""The report: raw times to report.json, Markdown, HTML and plots.
+"""Reports: raw times in, report.json, report.md, report.html and plots out.
 
-Start reading at build.py.
+A report can be rebuilt from its raw times at any time. Start reading at build.py and markdown.py.
 """

@@ -1,32 +1,30 @@
-"""The report: raw times and run.json to report.json, report.md, report.html and its pictures.
-
-It does not know how the times were measured.
-"""
+"""Build a report from raw times: report.json, report.md, report.html and plots."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from loadtest.analysis.capacity import Point, capacity
+from loadtest.analysis.capacity import LoadPoint, capacity
 from loadtest.analysis.cascade_choices import SPLIT, choices, degraded_accuracy
-from loadtest.analysis.frontier import Candidate, pareto
-from loadtest.analysis.power_law import fit_law
+from loadtest.analysis.frontier import ParetoPoint, pareto
+from loadtest.analysis.power_law import fit_power_law
 from loadtest.analysis.statistics import mean_of_rates
-from loadtest.analysis.summary import LoadSummary, combine
-from loadtest.measure.null_model import FLOOR
+from loadtest.analysis.summary import THRESHOLDS, LoadSummary, Thresholds, combine
+from loadtest.measure.null_model import NULL_MODEL
 from loadtest.measure.run import SCHEMA_VERSION, sample_files
 from loadtest.measure.server import LoadTestError
-from loadtest.report.html_page import page
+from loadtest.report.html_page import html_page
 from loadtest.report.markdown import markdown
-from loadtest.report.plots import pictures
+from loadtest.report.plots import plots
 from loadtest.samples import read_samples
 from loadtest.scenario import Scenario
 
-REPORT_VERSION = 4  # of report.json; that of the raw times is run.py's
+REPORT_VERSION = 4  # of report.json; run.py has that of the raw times
 _REFERENCE_SHARE = 0.5
 _SIZES = ("parameters", "bytes")
 _DESCRIPTION = (
@@ -34,29 +32,29 @@ _DESCRIPTION = (
 )  # fmt: skip
 
 
-def rebuild(folder: Path) -> str:
-    """Writes report.json, report.md, report.html and PNGs into a folder that `run` filled.
+def rebuild(folder: Path, thresholds: Thresholds = THRESHOLDS) -> str:
+    """Write report.json, report.md, report.html and PNG files into the folder of a run.
 
-    Returns the text of report.md. Raises LoadTestError when the folder holds no run.
+    Return the text of report.md. Raise LoadTestError if the folder has no run.
     """
-    report = build(folder)
+    report = build(folder, thresholds)
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    drawn = pictures(report)
+    drawn = plots(report)
     for name, figure in drawn.items():
         figure.savefig(folder / f"{name}.png", dpi=120)
     text = markdown(report)
     (folder / "report.md").write_text(text)
-    (folder / "report.html").write_text(page(report, drawn))
+    (folder / "report.html").write_text(html_page(report, drawn))
     return text
 
 
 def read_report(folder: Path) -> dict[str, Any]:
-    """The report.json of a folder that `run` filled. Raises LoadTestError when it is not there."""
+    """Read a run's report.json. Raise LoadTestError if there is none of this version."""
     try:
         report: dict[str, Any] = json.loads((folder / "report.json").read_text())
     except (OSError, ValueError) as error:
         raise LoadTestError(
-            f"{folder} holds no report.json: python -m loadtest report {folder} makes it of a run"
+            f"{folder} has no report.json: python -m loadtest report {folder} makes it from a run"
         ) from error
     if (version := report.get("schema_version")) != REPORT_VERSION:
         raise LoadTestError(
@@ -66,38 +64,43 @@ def read_report(folder: Path) -> dict[str, Any]:
     return report
 
 
-def build(folder: Path) -> dict[str, Any]:
-    """The contents of report.json. Raises LoadTestError when the folder holds no run."""
+def build(folder: Path, thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
+    """Compute the contents of report.json. Raise LoadTestError if the folder has no run."""
     try:
         about: dict[str, Any] = json.loads((folder / "run.json").read_text())
     except (OSError, ValueError) as error:
-        raise LoadTestError(f"{folder} holds no run.json: name a folder that `run` made") from error
+        raise LoadTestError(f"{folder} has no run.json: name a folder that `run` made") from error
     if about["schema_version"] != SCHEMA_VERSION:
-        raise LoadTestError(f"{folder} is of another version of this program: measure again")
+        raise LoadTestError(
+            f"{folder / 'run.json'} has schema version {about['schema_version']}, not "
+            f"{SCHEMA_VERSION}: measure again"
+        )
     scenario = Scenario.model_validate(about["scenario"])
     servers = about.pop("servers")
     brownout_ms = None if about["url"] else scenario.brownout_ms
+    read = partial(_read_load, folder, scenario, thresholds)
     measured = [
-        _variant(folder, scenario, servers, model, choice)
+        _variant(read, scenario, servers, model, choice)
         for model in about.pop("models")
         for choice in choices(model, brownout_ms)
     ]
     measured = [variant for variant in measured if variant["loads"]]
     if not measured:
-        raise LoadTestError(f"{folder / 'samples'} holds no raw times: run python -m loadtest run")
+        raise LoadTestError(
+            f"{folder / 'samples'} has no raw times: measure again with python -m loadtest run"
+        )
     reference = _reference(scenario)
     for model in {variant["model"] for variant in measured}:
         family = [variant for variant in measured if variant["model"] == model]
         best = _frontier(family, reference)
         for variant in family:
             variant["on_frontier"] = variant["variant"] in best
-    floor = dict(zip(("model", "variant"), FLOOR, strict=True))
     return about | {
         "schema_version": REPORT_VERSION,
         "reference_load": reference,
         "variants": measured,
-        "floor": _loads(folder, scenario, *floor.values()),
-        "laws": [asdict(law) | label for law, label in _laws(measured, reference)],
+        "floor": _loads(read, scenario, *NULL_MODEL),
+        "laws": [asdict(law) | label for law, label in _power_laws(measured, reference)],
         "refused": [
             f"{variant['model']}/{variant['variant']}, {name}, {reason}"
             for variant in measured
@@ -108,26 +111,27 @@ def build(folder: Path) -> dict[str, Any]:
 
 
 def _variant(
-    folder: Path,
+    read: Callable[[str], LoadSummary | None],
     scenario: Scenario,
     servers: list[dict[str, Any]],
     model: dict[str, Any],
     listed: dict[str, Any],
 ) -> dict[str, Any]:
-    """One choice as the server describes it, with the figures of its loads.
+    """Describe one choice as the server does, with the figures of its loads.
 
-    Of accuracies that differ by load, which brownout makes, its own is the lowest of its curve.
+    Under brownout the accuracy differs by load; the choice's own is the lowest on its curve.
     """
     name = listed["variant"]
     own = [each for each in servers if (each["model"], each["variant"]) == (model["model"], name)]
     ready_s = [each["ready_s"] for each in own if each["ready_s"] is not None]
     peak_bytes = [each["peak_bytes"] for each in own if each["peak_bytes"] is not None]
-    loads = _loads(folder, scenario, model["model"], name)
+    loads = _loads(read, scenario, model["model"], name)
     for load in loads.values():
         load["accuracy"] = _accuracy(model, listed, load)
     opened = [load for load in loads.values() if _is_on_curve(load)]
     points = [
-        Point(load["offered_rps"]["value"], load["latency_ms"]["p99"]["value"]) for load in opened
+        LoadPoint(load["offered_rps"]["value"], load["latency_ms"]["p99"]["value"])
+        for load in opened
     ]
     within = capacity(points, scenario.slo_p99_ms)
     ready = mean_of_rates(ready_s)
@@ -144,27 +148,31 @@ def _variant(
     }
 
 
-def _loads(folder: Path, scenario: Scenario, model: str, variant: str) -> dict[str, Any]:
+def _loads(
+    read: Callable[[str], LoadSummary | None], scenario: Scenario, model: str, variant: str
+) -> dict[str, Any]:
     return {
         load.name: asdict(summary)
         for load in scenario.loads
-        if (summary := _load(folder, scenario, f"{model}.{variant}.{load.name}"))
+        if (summary := read(f"{model}.{variant}.{load.name}"))
     }
 
 
-def _load(folder: Path, scenario: Scenario, name: str) -> LoadSummary | None:
+def _read_load(
+    folder: Path, scenario: Scenario, thresholds: Thresholds, name: str
+) -> LoadSummary | None:
     rounds = [
         read_samples(files)
         for number in range(scenario.rounds)
         if (files := sample_files(folder, f"{name}.{number}"))
     ]
-    return combine(rounds, scenario.slo_p99_ms) if rounds else None
+    return combine(rounds, scenario.slo_p99_ms, thresholds) if rounds else None
 
 
 def _accuracy(
     model: dict[str, Any], listed: dict[str, Any], load: dict[str, Any]
 ) -> dict[str, float] | None:
-    """A choice's under a load; None where it was never measured."""
+    """Return a choice's accuracy under a load; None if it was never evaluated."""
     if listed["brownout_ms"] is None:
         accuracy: dict[str, float] | None = listed["evaluations"].get(SPLIT, {}).get("accuracy")
         return accuracy
@@ -172,17 +180,17 @@ def _accuracy(
 
 
 def _is_on_curve(load: dict[str, Any]) -> bool:
-    """Of the latency-throughput curve is every open load of constant rate that was not refused."""
+    """Tell whether a load is a point of the latency-throughput curve: open, steady, not refused."""
     return bool(load["kind"] == "open" and load["arrivals"] != "ramp" and load["latency_ms"])
 
 
 def _lowest(accuracies: list[dict[str, float] | None]) -> dict[str, float] | None:
-    told = [each for each in accuracies if each]
-    return min(told, key=lambda each: each["value"], default=None)
+    known = [each for each in accuracies if each]
+    return min(known, key=lambda each: each["value"], default=None)
 
 
 def _reference(scenario: Scenario) -> str | None:
-    """The open load that variants are compared by: the one nearest to half the saturation."""
+    """Return the open load to compare variants by: the one nearest to half the saturation."""
     opened = [load for load in scenario.loads if load.kind == "open" and load.arrivals != "ramp"]
     if not opened:
         return None
@@ -191,9 +199,9 @@ def _reference(scenario: Scenario) -> str | None:
 
 
 def _frontier(variants: list[dict[str, Any]], reference: str | None) -> list[str]:
-    """Names of one family's variants that no other beats in accuracy, p99 and bytes."""
-    candidates = [
-        Candidate(
+    """Return the names of one family's variants on the frontier of accuracy, p99 and bytes."""
+    points = [
+        ParetoPoint(
             name=variant["variant"],
             accuracy=variant["accuracy"]["value"],
             latency_ms=load["latency_ms"]["p99"]["value"],
@@ -202,22 +210,22 @@ def _frontier(variants: list[dict[str, Any]], reference: str | None) -> list[str
         for variant in variants
         if variant["accuracy"] and (load := variant["loads"].get(reference)) and load["latency_ms"]
     ]
-    return [candidate.name for candidate in pareto(candidates)]
+    return [point.name for point in pareto(points)]
 
 
-def _laws(variants: list[dict[str, Any]], reference: str | None) -> Iterator[tuple[Any, Any]]:
-    """Engine time, latency and cost against size, over all variants and for each precision.
+def _power_laws(variants: list[dict[str, Any]], reference: str | None) -> Iterator[tuple[Any, Any]]:
+    """Fit engine time, latency and cost against size, over all variants and by precision.
 
-    A cascade is no single size.
+    Leave cascades out: they have no single size.
     """
     variants = [variant for variant in variants if len(variant["stages"]) == 1]
-    what = {
+    times = {
         "engine, ms": lambda variant: _median_ms(variant, reference, "engine"),
         "end to end, ms": lambda variant: _p50_ms(variant, reference),
         "ms of the machine a text, saturated": _machine_ms,
     }
     precisions = sorted({variant["precision"] for variant in variants})
-    for time, of in what.items():
+    for time, of in times.items():
         for size in _SIZES:
             for precision in (None, *precisions):
                 chosen = [
@@ -225,8 +233,8 @@ def _laws(variants: list[dict[str, Any]], reference: str | None) -> Iterator[tup
                     for variant in variants
                     if precision in (None, variant["precision"])
                 ]
-                known = [(bytes_, ms) for bytes_, ms in chosen if ms]
-                law = fit_law([each for each, _ in known], [ms for _, ms in known])
+                known = [(each, ms) for each, ms in chosen if ms]
+                law = fit_power_law([each for each, _ in known], [ms for _, ms in known])
                 if law:
                     yield law, {"time": time, "size": size, "precision": precision or "all"}
 
@@ -242,7 +250,7 @@ def _p50_ms(variant: dict[str, Any], load: str | None) -> float | None:
 
 
 def _machine_ms(variant: dict[str, Any]) -> float | None:
-    """Milliseconds of the whole machine for a text, by the first closed load's throughput."""
+    """Return the whole machine's milliseconds per text, by the first closed load's throughput."""
     closed = (load for load in variant["loads"].values() if load["kind"] == "closed")
     first = next(closed, None)
     if not first or not first["achieved_rps"]:

@@ -1,27 +1,33 @@
-"""A report in words and tables, as Markdown.
-
-It does not know raw times or files: it shows what the report holds.
-"""
+"""A report as Markdown: sentences and tables, which the HTML page uses too."""
 
 from typing import Any
 
-from loadtest.analysis.cascade_choices import made_of
+from loadtest.analysis.cascade_choices import cascade_description
 
 STEPS = ("tokenize", "queue", "engine", "rest")
-CASCADES = """A cascade is no single variant: its parameters and bytes are those of all its stages,
-and no fit against size counts it. Under brownout cheaper variants answer texts that would wait too
-long; its accuracy is the lowest that it has under an open load."""
+BOUNDS = "A question mark stands for a bound that needs more rounds."
+VARIANTS = """p50, p99 and p99.9 are latencies under the load {load}. A variant is on the frontier
+if no other variant of its family is at least as good in accuracy, p99 and bytes, and better in
+one."""
+CASCADES = """The parameters and bytes of a cascade are sums over its stages, and fits against size
+leave it out. Under brownout, cheaper variants answer the texts that would wait too long; its
+accuracy is the lowest under any open load."""
+LOADS = """Rates are requests per second; in SLO counts those answered within it. tokenize, queue
+and engine are medians of the server's steps; rest is HTTP, network and client. A closed load
+measures throughput: its latency hides queueing, because users wait before they send again. "no
+inference" is the null model: the same server, but nothing to compute."""
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The whole report.md."""
+    """Render the whole report.md."""
     machine, scenario = report["machine"], report["scenario"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     where = (
-        f"The server is {report['url']}; the client ran here."
+        f"The server is {report['url']}; the client ran on this machine."
         if report["url"]
-        else "Client and server share the machine."
+        else "Client and server share this machine."
     )
+    laws = power_laws(report)
     return f"""# Latency, throughput and accuracy against model size
 
 {headline(report)}
@@ -36,57 +42,58 @@ Python {machine["python"]}, {versions}.
 
 {table(*variant_table(report))}
 
-Brackets hold 95 % intervals over {scenario["rounds"]} rounds. Latency is that of
-{report["reference_load"]}, from the intended start. On the frontier: no other variant of the family
-is as good in accuracy, p99 and bytes and better in one of them.
+Brackets are 95 % confidence intervals over {scenario["rounds"]} rounds. Latency is measured
+from the intended start of each request, so it includes waiting. {BOUNDS}
+{VARIANTS.format(load=report["reference_load"])}
 {CASCADES}
 
 ## Loads
 
 {table(*load_table(report))}
 
-Steps are medians; rest is HTTP, the network and the client. A closed load shows throughput; its
-latency hides queueing.
+{LOADS}
 
-## Latency and cost against size
+## Time against size
 
-{table(*law_table(report)) if report["laws"] else "Fewer than five variants: no curve was fitted."}
+{laws if isinstance(laws, str) else table(*laws)}
 
-## Refused
+## Excluded phases
 
-{refused(report)}
+{refusals(report)}
 """
 
 
 def headline(report: dict[str, Any]) -> str:
-    """In a sentence: the most accurate variant within the SLO, and the fastest."""
+    """Name the most accurate variant within the SLO and the fastest, in one sentence."""
     slo_ms = report["scenario"]["slo_p99_ms"]
     within = [v for v in report["variants"] if v["within_slo"] and v["accuracy"]]
     if not within:
-        return f"No variant kept its p99 within {slo_ms:g} ms under any measured open load."
+        return f"No variant kept a p99 of at most {slo_ms:g} ms under any measured open load."
     best = max(within, key=lambda variant: variant["accuracy"]["value"])
     fastest = max(within, key=lambda variant: variant["within_slo"]["rate_rps"])
 
-    def said(variant: dict[str, Any]) -> str:
+    def described(variant: dict[str, Any]) -> str:
         more = "at least " if variant["within_slo"]["measured_out"] else ""
-        made = _made_of(variant)
+        cascade = _cascade(variant)
         return (
-            f"{name_of(variant)} ({made and f'{made}; '}accuracy "
-            f"{variant['accuracy']['value']:.3f}) answers {more}"
+            f"{name_of(variant)} ({cascade and f'{cascade}; '}accuracy "
+            f"{variant['accuracy']['value']:.3f}) handles {more}"
             f"{variant['within_slo']['rate_rps']:.0f} requests/s"
         )
 
-    sentence = f"With a p99 of at most {slo_ms:g} ms a replica of {said(best)}"
+    sentence = f"With a p99 of at most {slo_ms:g} ms, one replica of {described(best)}"
     if fastest is best:
-        return f"{sentence}; no variant is faster."
-    return f"{sentence}; the fastest, {said(fastest)}."
+        return (
+            f"{sentence}; it is both the most accurate and the fastest variant within this limit."
+        )
+    return f"{sentence}; the fastest variant, {described(fastest)}."
 
 
 def variant_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: one a variant."""
+    """Return the head and one row per variant."""
     head = [
         "model/variant", "precision", "engine", "parameters", "MB", "accuracy",
-        "saturated requests/s", "in bulk, texts/s", "requests/s within the SLO",
+        "saturated requests/s", "bulk, texts/s", "requests/s within the SLO",
         "p50, ms", "p99, ms", "p99.9, ms", "peak MB", "ready, s", "frontier",
     ]  # fmt: skip
     return head, [_variant_row(variant, report["reference_load"]) for variant in report["variants"]]
@@ -99,7 +106,7 @@ def _variant_row(variant: dict[str, Any], reference: str | None) -> list[str]:
     within = variant["within_slo"]
     return [
         name_of(variant),
-        _made_of(variant) or variant["precision"],
+        _cascade(variant) or variant["precision"],
         variant["engine"] or "",
         f"{variant['parameters']:,}",
         f"{variant['bytes'] / 1e6:.1f}",
@@ -115,7 +122,7 @@ def _variant_row(variant: dict[str, Any], reference: str | None) -> list[str]:
 
 
 def load_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: one a load of a variant, those of the floor last."""
+    """Return the head and one row per load of each variant, the null model's last."""
     head = [
         "model/variant", "load", "offered/s", "achieved/s", "in SLO/s", "by status",
         "degraded", "accuracy",
@@ -147,8 +154,10 @@ def _load_row(variant: str, name: str, load: dict[str, Any]) -> list[str]:
     ]
 
 
-def law_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: one a fitted curve t0 + c * (size / unit)^beta."""
+def power_laws(report: dict[str, Any]) -> tuple[list[str], list[list[str]]] | str:
+    """Return the head and one row per fitted t0 + c * (size / unit)^beta, or why there is none."""
+    if not report["laws"]:
+        return "No curve was fitted: a fit needs at least five variants."
     head = ["time", "against", "precision", "points", "t0", "c", "unit", "beta", "verdict"]
     return head, [
         [
@@ -160,29 +169,29 @@ def law_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
             estimate(law["c"], ".2f"),
             f"{law['unit']:,.0f}",
             estimate(law["beta"], ".2f"),
-            "; ".join(law["doubts"]) or f"a power law, points within {law['scatter']:.0%}",
+            "; ".join(law["doubts"]) or f"power law; the points scatter by {law['scatter']:.0%}",
         ]
         for law in report["laws"]
     ]
 
 
-def refused(report: dict[str, Any]) -> str:
-    """What was measured but may not be believed, a line each."""
+def refusals(report: dict[str, Any]) -> str:
+    """List the refused phases with the reasons, one per line."""
     lines = [f"- {reason}" for reason in report["refused"]]
-    return "\n".join(lines) or "Nothing: the client kept its schedule and the machine its pace."
+    return "\n".join(lines) or "None: every phase was valid."
 
 
-def _made_of(variant: dict[str, Any]) -> str:
-    return made_of(variant["stages"], variant["brownout_ms"])
+def _cascade(variant: dict[str, Any]) -> str:
+    return cascade_description(variant["stages"], variant["brownout_ms"])
 
 
 def name_of(variant: dict[str, Any]) -> str:
-    """model/variant."""
+    """Return model/variant."""
     return f"{variant['model']}/{variant['variant']}"
 
 
 def estimate(found: dict[str, float | None] | None, form: str, times: float = 1.0) -> str:
-    """`0.870 [0.855, 0.884]`; a question mark stands for a bound that the sample can't give."""
+    """Format as `0.870 [0.855, 0.884]`; `?` stands for a bound that is unknown."""
     if found is None or found["value"] is None:
         return "unknown"
     bounds = (found["low"], found["high"])
@@ -191,7 +200,7 @@ def estimate(found: dict[str, float | None] | None, form: str, times: float = 1.
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table whose columns line up, so that it reads well when printed too."""
+    """Render a Markdown table with aligned columns, which is readable on a terminal too."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = [head, ["-" * width for width in widths], *rows]
     return "\n".join(

@@ -1,7 +1,4 @@
-"""The pictures of a report: frontier, latency against throughput, against size, and its parts.
-
-It does not know raw times: it draws what the report holds.
-"""
+"""The plots of a report: frontier, latency against throughput and size, and latency's parts."""
 
 from typing import Any
 
@@ -11,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from loadtest.analysis.power_law import Law
+from loadtest.analysis.power_law import PowerLaw
 from loadtest.analysis.statistics import Estimate
 from loadtest.report.markdown import STEPS
 
@@ -19,8 +16,8 @@ _LAW_TIME = "engine, ms"
 _SINGLE, _CASCADE = "o", "D"
 
 
-def pictures(report: dict[str, Any]) -> dict[str, Figure]:
-    """Each picture by its name; those without data are left out."""
+def plots(report: dict[str, Any]) -> dict[str, Figure]:
+    """Draw each plot, by name; leave out plots without data."""
     drawn = {
         "frontier": _frontier(report),
         "latency_throughput": _curves(report),
@@ -45,7 +42,7 @@ def _marker(variant: dict[str, Any]) -> str:
 
 
 def _frontier(report: dict[str, Any]) -> Figure | None:
-    """Accuracy over p99, an area a megabyte; the frontier is joined."""
+    """Plot accuracy over p99, with areas by bytes and the frontier as a line."""
     shown = [
         (variant, load["latency_ms"]["p99"])
         for variant in report["variants"]
@@ -77,7 +74,7 @@ def _frontier(report: dict[str, Any]) -> Figure | None:
         xscale="log",
         xlabel=f"p99 under {report['reference_load']}, ms",
         ylabel="accuracy",
-        title="Accuracy against latency (dotted: the frontier; area: bytes; diamond: a cascade)",
+        title="Accuracy against latency (dotted: frontier; area: bytes; diamond: cascade)",
     )
     p99s = [p99["value"] for _, p99 in shown]
     axes.set_xlim(min(p99s) / 1.5, max(p99s) * 1.5)
@@ -86,7 +83,7 @@ def _frontier(report: dict[str, Any]) -> Figure | None:
 
 
 def _curves(report: dict[str, Any]) -> Figure | None:
-    """p99 over the offered rate, a line a variant, and the SLO."""
+    """Plot p99 over the offered rate, one line per variant, and the SLO."""
     shown = [variant for variant in report["variants"] if variant["curve"]]
     if not shown:
         return None
@@ -102,7 +99,7 @@ def _curves(report: dict[str, Any]) -> Figure | None:
                   fontsize=8, xycoords=("axes fraction", "data"))  # fmt: skip
     axes.set(
         yscale="log", xlabel="requests/s offered to one replica", ylabel="p99, ms",
-        title="Latency against throughput, open arrivals",
+        title="Latency against throughput, open loads",
     )  # fmt: skip
     axes.set_xlim(left=0)
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -113,7 +110,7 @@ def _curves(report: dict[str, Any]) -> Figure | None:
 
 
 def _sizes(report: dict[str, Any]) -> Figure | None:
-    """Engine time over parameters, with the curve of each precision that has one."""
+    """Plot engine time over parameters, with the power law of each precision."""
     load = report["reference_load"]
     shown = [
         (variant, found["split_median_ms"]["engine"])
@@ -138,8 +135,8 @@ def _sizes(report: dict[str, Any]) -> Figure | None:
             ):  # fmt: skip
                 counts = [v["parameters"] for v, _ in own]
                 sizes = np.geomspace(min(counts), max(counts), 50)
-                label = f"{precision}: {_in_words(law)}"
-                axes.plot(sizes, _law(law).at(sizes), "--", color=colour, label=label)
+                label = f"{precision}: {_formula(law)}"
+                axes.plot(sizes, _power_law(law).at(sizes), "--", color=colour, label=label)
     axes.set(
         xscale="log", yscale="log", xlabel="parameters", ylabel=f"engine time under {load}, ms",
         title="Time in the engine against size",
@@ -151,20 +148,20 @@ def _sizes(report: dict[str, Any]) -> Figure | None:
 
 
 def _split(report: dict[str, Any]) -> Figure | None:
-    """Where a request's median milliseconds go, a bar a variant, the floor first."""
+    """Plot the parts of the median latency, one bar per variant, the null model first."""
     load = report["reference_load"]
     shown = [("no inference", report["floor"].get(load))]
     shown += [(variant["variant"], variant["loads"].get(load)) for variant in report["variants"]]
-    told = [(name, found["split_median_ms"]) for name, found in shown if found]
-    told = [(name, split) for name, split in told if all(split[s] is not None for s in STEPS)]
-    if not told:
+    known = [(name, found["split_median_ms"]) for name, found in shown if found]
+    known = [(name, split) for name, split in known if all(split[s] is not None for s in STEPS)]
+    if not known:
         return None
-    figure, axes = _figure(height=1.5 + 0.3 * len(told))
-    left = np.zeros(len(told))
+    figure, axes = _figure(height=1.5 + 0.3 * len(known))
+    left = np.zeros(len(known))
     for step in STEPS:
-        widths = np.array([split[step] for _, split in told])
+        widths = np.array([split[step] for _, split in known])
         label = "HTTP, network, client" if step == "rest" else step
-        axes.barh([name for name, _ in told], widths, left=left, label=label)
+        axes.barh([name for name, _ in known], widths, left=left, label=label)
         left += widths
     axes.invert_yaxis()
     axes.set(xlabel=f"median ms under {load}", title="Where a request's time goes")
@@ -172,12 +169,12 @@ def _split(report: dict[str, Any]) -> Figure | None:
     return figure
 
 
-def _law(law: dict[str, Any]) -> Law:
+def _power_law(law: dict[str, Any]) -> PowerLaw:
     estimates = {name: Estimate(**law[name]) for name in ("t0", "c", "beta")}
-    return Law(law["points"], law["unit"], **estimates, scatter=law["scatter"], doubts=[])
+    return PowerLaw(law["points"], law["unit"], **estimates, scatter=law["scatter"], doubts=[])
 
 
-def _in_words(law: dict[str, Any]) -> str:
+def _formula(law: dict[str, Any]) -> str:
     if law["doubts"]:
         return "no power law"
     t0, c, beta = (law[name]["value"] for name in ("t0", "c", "beta"))
@@ -186,7 +183,7 @@ def _in_words(law: dict[str, Any]) -> str:
 
 def _below(found: dict[str, float | None]) -> float:
     value = found["value"]
-    assert value is not None, "an estimate without a value is not drawn"
+    assert value is not None, "only estimates with a value are drawn"
     low = found["low"]
     return 0.0 if low is None else max(0.0, min(value - low, 0.99 * value))
 

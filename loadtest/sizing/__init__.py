@@ -1,4 +1,5 @@
-"""Sizing: which variant on how many replicas, and which signal to scale on.
+"""Sizing: which variant to deploy on how many replicas, and which metrics to scale on.
 
-Start reading at recommend.py and autoscaling.py.
+Recommendations come from measured curves; verify.py measures whether they hold. Start reading at
+recommend.py and autoscaling.py.
 """

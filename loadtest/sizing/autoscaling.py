@@ -1,9 +1,9 @@
-"""What autoscaling would do: an arrival-rate trace played through measured replicas and the HPA.
+"""Simulate autoscaling: a trace of arrival rates over measured replicas and the HPA.
 
-It does not know Kubernetes, HTTP or the clock. A pure, deterministic fluid model in steps of a
-second: a balancer gives each ready replica an equal share; a replica below its measured saturation
-behaves as measured at that rate; what comes beyond waits, is served at the saturated rate, and is
-refused where the server's limits are reached. Replicas that became ready together stay alike.
+A deterministic fluid model in steps of a second: a balancer gives each ready replica an equal
+share; below its saturation a replica behaves as measured at that rate; what exceeds the saturation
+waits, is served at the saturated rate, and is refused at the server's limits. Replicas that became
+ready together are simulated as one cohort.
 """
 
 import csv
@@ -16,32 +16,32 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.analysis.replica_curve import Curve, Targets
+from loadtest.analysis.replica_curve import ReplicaCurve, ScalingTargets
 from loadtest.sizing.hpa import SYNC_S, Autoscaler, Behaviour, proposal
 
 TRACES = Path(__file__).parents[1] / "traces"
 WINDOW_S = 60  # over which the metrics are averaged: rate(...[1m])
-# The server's own defaults: SIZEWISE_MAX_REQUESTS and SIZEWISE_DEFAULT_DEADLINE_MS.
-MOST_REQUESTS, DEADLINE_S = 1024, 10.0
+# The server's defaults: SIZEWISE_MAX_REQUESTS and SIZEWISE_DEFAULT_DEADLINE_MS.
+MAX_REQUESTS, DEADLINE_S = 1024, 10.0
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What is the same whichever signal scales."""
+class SimulationConfig:
+    """What stays the same for every scaling signal."""
 
-    curve: Curve
+    curve: ReplicaCurve
     slo_s: float
     smallest: int
     largest: int
     first: int
     start_s: float
-    """From the HPA's decision to ready: scheduling and the server's own start."""
+    """From the HPA's decision to a ready replica: scheduling and the server's start."""
     behaviour: Behaviour = field(default_factory=Behaviour)
 
 
 @dataclass
 class Cohort:
-    """Replicas that became ready together, with one's backlog and its last seconds' metrics."""
+    """Replicas that became ready together; backlog and metrics are those of one of them."""
 
     count: int
     backlog: float = 0.0
@@ -49,48 +49,48 @@ class Cohort:
 
 
 @dataclass(frozen=True)
-class Second:
-    """One second of the simulation; requests are of all replicas together."""
+class SimulatedSecond:
+    """One second of the simulation, with the requests of all replicas together."""
 
     offered: float
     served: float
     refused: float
     missed: float
-    """Of those offered, how many were refused or slower than the SLO."""
+    """The offered requests that were refused or slower than the SLO."""
     queue_s: float
     ready: int
     replicas: int
 
 
 @dataclass(frozen=True)
-class Played:
-    """A trace to its end; `backlog` is what still waited then."""
+class Simulation:
+    """A simulated trace; `backlog` is what still waited at its end."""
 
-    seconds: list[Second]
+    seconds: list[SimulatedSecond]
     backlog: float
 
-    def total(self, of: Callable[[Second], float]) -> float:
-        """A figure summed over the seconds."""
+    def total(self, of: Callable[[SimulatedSecond], float]) -> float:
+        """Sum a figure over the seconds."""
         return math.fsum(of(second) for second in self.seconds)
 
     @property
     def missed_share(self) -> float:
-        """Of all requests, those refused or slower than the SLO."""
+        """The share of all requests that were refused or slower than the SLO."""
         return self.total(lambda s: s.missed) / max(self.total(lambda s: s.offered), 1e-9)
 
     @property
     def refused_share(self) -> float:
-        """Of all requests, those refused because a replica was full."""
+        """The share of all requests that were refused because a replica was full."""
         return self.total(lambda s: s.refused) / max(self.total(lambda s: s.offered), 1e-9)
 
     @property
     def replica_hours(self) -> float:
-        """What is paid for, starting replicas included."""
+        """The replica-hours to pay for, with starting replicas."""
         return self.total(lambda s: s.replicas) / 3600.0
 
     @property
-    def most_replicas(self) -> int:
-        """The largest number at a time."""
+    def peak_replicas(self) -> int:
+        """The highest number of replicas at a time."""
         return max(second.replicas for second in self.seconds)
 
 
@@ -101,15 +101,17 @@ METRICS: dict[str, Callable[[Sequence[dict[str, float]]], float]] = {
     "requests in flight": lambda seconds: sum(s["in_flight"] for s in seconds) / len(seconds),
     "CPU": lambda seconds: sum(s["busy"] for s in seconds) / len(seconds),
 }
-"""A pod's metric over its last seconds. CPU is the share of its request, taken as the share of the
-saturated rate; a server that spins, or is more efficient in larger batches, shows more."""
+"""A pod's metric over its last seconds. CPU utilization is modelled as the share of the saturated
+rate; a server that spins, or gains efficiency in larger batches, shows more."""
 
 
-def signals(found: Targets, curve: Curve, cpu: float) -> dict[str, dict[str, float]]:
-    """The signals to compare by name, each its metrics with their targets; ours first, CPU next.
+def scaling_signals(
+    found: ScalingTargets, curve: ReplicaCurve, cpu: float
+) -> dict[str, dict[str, float]]:
+    """Return the signals to compare by name, with their metrics and targets: the chart's, then CPU.
 
-    The last one is CPU at the share that loads a replica as ours do: what a measured curve makes of
-    CPU, instead of a habit.
+    The last signal is CPU with the target that loads a replica as the chart's signals do: a
+    measured CPU target instead of a conventional one.
     """
     queue, in_flight = {"queue time": found.queue_s}, {"requests in flight": found.in_flight}
     same = found.rate_rps / curve.saturated_rps
@@ -122,10 +124,12 @@ def signals(found: Targets, curve: Curve, cpu: float) -> dict[str, dict[str, flo
     }
 
 
-def play(rates_rps: Sequence[float], setting: Setting, signal: dict[str, float]) -> Played:
-    """One rate a second, scaled by one HPA on the metrics of `signal`, each with its target."""
-    autoscaler = Autoscaler(setting.smallest, setting.largest, setting.behaviour)
-    cohorts = [Cohort(setting.first)]
+def simulate(
+    rates_rps: Sequence[float], config: SimulationConfig, signal: dict[str, float]
+) -> Simulation:
+    """Simulate one rate per second, scaled by an HPA on the metrics and targets of `signal`."""
+    autoscaler = Autoscaler(config.smallest, config.largest, config.behaviour)
+    cohorts = [Cohort(config.first)]
     starting: list[tuple[float, int]] = []
     seconds = []
     for now_s, offered in enumerate(rates_rps):
@@ -134,23 +138,23 @@ def play(rates_rps: Sequence[float], setting: Setting, signal: dict[str, float])
         ready, pending = _count(cohorts), sum(count for _, count in starting)
         drained = 0.0
         if now_s and now_s % SYNC_S == 0:
-            told = [cohort for cohort in cohorts if cohort.seconds]
-            asked = [
+            reporting = [cohort for cohort in cohorts if cohort.seconds]
+            proposals = [
                 proposal(
-                    [METRICS[name](each.seconds) for each in told for _ in range(each.count)],
-                    pending + ready - _count(told),
+                    [METRICS[name](each.seconds) for each in reporting for _ in range(each.count)],
+                    pending + ready - _count(reporting),
                     target,
                 )
                 for name, target in signal.items()
             ]
-            change = autoscaler.replicas(now_s, ready + pending, asked) - ready - pending
+            change = autoscaler.replicas(now_s, ready + pending, proposals) - ready - pending
             if change > 0:
-                starting.append((now_s + setting.start_s, change))
+                starting.append((now_s + config.start_s, change))
             else:
                 drained = _remove(-change, cohorts, starting)
             ready, pending = _count(cohorts), sum(count for _, count in starting)
-        seconds.append(_second(offered, cohorts, setting, drained, ready + pending))
-    return Played(seconds, sum(cohort.count * cohort.backlog for cohort in cohorts))
+        seconds.append(_second(offered, cohorts, config, drained, ready + pending))
+    return Simulation(seconds, sum(cohort.count * cohort.backlog for cohort in cohorts))
 
 
 def _count(cohorts: Sequence[Cohort]) -> int:
@@ -158,7 +162,7 @@ def _count(cohorts: Sequence[Cohort]) -> int:
 
 
 def _remove(count: int, cohorts: list[Cohort], starting: list[tuple[float, int]]) -> float:
-    """Takes the youngest replicas away; returns the backlog that they serve as they drain."""
+    """Remove the youngest replicas; return the backlog that they serve while they drain."""
     while count and starting:
         ready_s, last = starting.pop()
         if last > count:
@@ -177,22 +181,26 @@ def _remove(count: int, cohorts: list[Cohort], starting: list[tuple[float, int]]
 
 
 def _second(
-    offered: float, cohorts: Sequence[Cohort], setting: Setting, drained: float, replicas: int
-) -> Second:
-    """Advances every cohort by one second at its share of what is offered."""
-    curve, ready = setting.curve, _count(cohorts)
+    offered: float,
+    cohorts: Sequence[Cohort],
+    config: SimulationConfig,
+    drained: float,
+    replicas: int,
+) -> SimulatedSecond:
+    """Advance every cohort by one second at its share of the offered rate."""
+    curve, ready = config.curve, _count(cohorts)
     arrived = offered / ready
     served = refused = missed = waited_s = 0.0
-    room = min(MOST_REQUESTS, curve.saturated_rps * DEADLINE_S)
+    room = min(MAX_REQUESTS, curve.saturated_rps * DEADLINE_S)
     for cohort in cohorts:
         done = min(cohort.backlog + arrived, curve.saturated_rps)
         left = cohort.backlog + arrived - done
-        turned_away = min(max(0.0, left - room), arrived)
-        delay_s = (cohort.backlog + left - turned_away) / 2.0 / curve.saturated_rps
+        rejected = min(max(0.0, left - room), arrived)
+        delay_s = (cohort.backlog + left - rejected) / 2.0 / curve.saturated_rps
         row = curve.at(done)
         queue_s = math.exp(row[0]) + delay_s
-        late = _share_over(setting.slo_s - delay_s, row[2:], curve.quantiles)
-        cohort.backlog = left - turned_away
+        late = _share_over(config.slo_s - delay_s, row[2:], curve.quantiles)
+        cohort.backlog = left - rejected
         cohort.seconds.append(
             {
                 "arrived": arrived,
@@ -202,38 +210,40 @@ def _second(
             }
         )
         served += cohort.count * done
-        refused += cohort.count * turned_away
-        missed += cohort.count * (turned_away + (arrived - turned_away) * late)
+        refused += cohort.count * rejected
+        missed += cohort.count * (rejected + (arrived - rejected) * late)
         waited_s += cohort.count * arrived * queue_s
-    return Second(
+    return SimulatedSecond(
         offered, served + drained, refused, missed, waited_s / max(offered, 1e-9), ready, replicas
     )
 
 
 def _share_over(limit_s: float, logs: NDArray[np.float64], quantiles: Sequence[float]) -> float:
-    """The share slower than a limit, by measured quantiles; none beyond the last is known."""
+    """Return the share slower than a limit; beyond the last measured quantile it is taken as 0."""
     if limit_s <= 0.0:
         return 1.0
     return 1.0 - float(np.interp(math.log(limit_s), logs, quantiles, left=0.0, right=1.0))
 
 
 def read_trace(path: Path, peak_rps: float | None = None) -> list[float]:
-    """A rate for every second of a CSV file of `seconds,requests_per_s`, linear between its rows.
+    """Read a CSV file of `seconds,requests_per_s` as a rate per second, linear between rows.
 
-    With `peak_rps` the whole trace is scaled to that peak. Raises ValueError when the file is not
-    such a trace, saying where.
+    With `peak_rps`, scale the whole trace to that peak. Raise ValueError if the file is not such a
+    trace.
     """
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
     if not rows or rows[0] != ["seconds", "requests_per_s"]:
-        raise ValueError(f"trace {path} does not begin with the line seconds,requests_per_s")
+        raise ValueError(f"trace {path} must begin with the line seconds,requests_per_s")
     try:
         times_s, rates_rps = (
             np.asarray(column, np.float64) for column in zip(*rows[1:], strict=True)
         )
     except ValueError as error:
-        raise ValueError(f"trace {path}: {error}; a row is a time in s and a rate") from error
+        raise ValueError(
+            f"trace {path}: {error}; each row needs a time in seconds and a rate"
+        ) from error
     if len(times_s) < 2 or (np.diff(times_s) <= 0).any() or not (rates_rps >= 0).all():
-        raise ValueError(f"trace {path}: times must ascend and rates be at least 0")
+        raise ValueError(f"trace {path}: times must ascend, and rates must be at least 0")
     seconds = np.interp(np.arange(times_s[0], times_s[-1]), times_s, rates_rps)
     return list(seconds * (peak_rps / seconds.max()) if peak_rps else seconds)

@@ -1,7 +1,4 @@
-"""The picture and the table of a scaling simulation: one trace under several signals.
-
-It does not know how anything was simulated.
-"""
+"""The plot and the table of an autoscaling simulation: one trace under several signals."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,23 +7,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from loadtest.analysis.replica_curve import Targets
+from loadtest.analysis.replica_curve import ScalingTargets
 from loadtest.report.markdown import table
-from loadtest.sizing.autoscaling import Played, Second, Setting
+from loadtest.sizing.autoscaling import SimulatedSecond, Simulation, SimulationConfig
 
 _COLOURS = ("C0", "C1")
 _BIN_S = 60
 
 
-def scaling_in_words(
+def autoscaling_table(
     variant: str,
-    setting: Setting,
-    found: Targets,
+    config: SimulationConfig,
+    found: ScalingTargets,
     compared: dict[str, dict[str, float]],
-    played: dict[str, Played],
+    played: dict[str, Simulation],
 ) -> str:
-    """The signals with what they missed and cost, and what the model leaves out."""
-    head = ["signal", "targets", "SLO missed", "refused", "replica-hours", "largest"]
+    """Tabulate what each signal missed and cost, and say what the model leaves out."""
+    head = ["signal", "targets", "SLO missed", "refused", "replica-hours", "peak replicas"]
     rows = [
         [
             name,
@@ -34,22 +31,23 @@ def scaling_in_words(
             f"{each.missed_share:.2%}",
             f"{each.refused_share:.2%}",
             f"{each.replica_hours:.1f}",
-            str(each.most_replicas),
+            str(each.peak_replicas),
         ]
         for name, each in played.items()
     ]
-    return f"""{variant}, {setting.smallest} to {setting.largest} replicas, ready \
-{setting.start_s:.0f} s after the decision; one takes {found.rate_rps:.0f} requests/s within a p99 \
-of {setting.slo_s * 1e3:g} ms and saturates at {setting.curve.saturated_rps:.0f}.
+    return f"""{variant}, {config.smallest} to {config.largest} replicas, ready \
+{config.start_s:.0f} s after the decision. The targets are for {found.rate_rps:.0f} requests/s per \
+replica with a p99 of at most {config.slo_s * 1e3:g} ms; a replica saturates at \
+{config.curve.saturated_rps:.0f}.
 {table(head, rows)}
-Not in the model: CPU that spinning or small batches use beyond the share of the saturated rate,
-texts that differ in length from those measured, and a balancer that is not even."""
+The model leaves out: CPU time of spinning or of small batches, texts whose lengths differ from
+those measured, and an uneven balancer."""
 
 
-def picture(
-    title: str, played: dict[str, Played], slo_ms: float, replica_rps: float, largest: int
+def autoscaling_plot(
+    title: str, played: dict[str, Simulation], slo_ms: float, replica_rps: float, largest: int
 ) -> Figure:
-    """Two signals over one trace; `replica_rps` is what a replica is meant to take."""
+    """Plot two signals over one trace; `replica_rps` is the intended rate per replica."""
     figure = Figure(figsize=(10.0, 9.5), layout="constrained")
     rates, replicas, queue, missed = figure.subplots(4, sharex=True)
     figure.suptitle(title, fontsize=13, fontweight="bold")
@@ -62,7 +60,7 @@ def picture(
     for (name, each), colour in zip(played.items(), _COLOURS, strict=True):
         share = (f"{name}: {each.missed_share:.2%} of requests missed the SLO, "
                  f"{each.replica_hours:.1f} replica-hours")  # fmt: skip
-        # Every second: a mean would hide how steep the steps are.
+        # Plot every second: means would flatten the steps.
         every = np.arange(len(each.seconds)) / 60.0
         replicas.plot(every, [second.ready for second in each.seconds], color=colour, label=name)
         queue.plot(minutes, _queue_ms(each.seconds), color=colour)
@@ -84,7 +82,7 @@ def _finish(replicas: Axes, queue: Axes, missed: Axes, slo_ms: float, largest: i
     queue.set(yscale="log", ylabel="mean queue time, ms")
     queue.yaxis.set_major_formatter("{x:g}")
     missed.axhline(1.0, ls="--", color="grey", lw=1)
-    missed.annotate("1 %: what a p99 allows", (0, 1.0), xycoords=("axes fraction", "data"),
+    missed.annotate("1 %: the most that a p99 allows", (0, 1.0), xycoords=("axes fraction", "data"),
                     xytext=(4, 3), textcoords="offset points", fontsize=8)  # fmt: skip
     missed.set(
         yscale="symlog", ylim=(0, 110), ylabel="requests slower than\nthe SLO or refused, %",
@@ -95,22 +93,26 @@ def _finish(replicas: Axes, queue: Axes, missed: Axes, slo_ms: float, largest: i
     missed.margins(x=0)
 
 
-def _means(seconds: Sequence[Second], of: Callable[[Second], float]) -> NDArray[np.float64]:
-    """A figure's mean over each minute."""
+def _means(
+    seconds: Sequence[SimulatedSecond], of: Callable[[SimulatedSecond], float]
+) -> NDArray[np.float64]:
+    """Return a figure's mean over each minute."""
     values = np.array([of(second) for second in seconds])
     starts = np.arange(0, values.size, _BIN_S)
     sums: NDArray[np.float64] = np.add.reduceat(values, starts)
     return sums / np.diff([*starts, values.size])
 
 
-def _weighted(seconds: Sequence[Second], of: Callable[[Second], float]) -> NDArray[np.float64]:
+def _weighted(
+    seconds: Sequence[SimulatedSecond], of: Callable[[SimulatedSecond], float]
+) -> NDArray[np.float64]:
     offered = _means(seconds, lambda second: second.offered)
     return _means(seconds, of) / np.maximum(offered, 1e-9)
 
 
-def _queue_ms(seconds: Sequence[Second]) -> NDArray[np.float64]:
+def _queue_ms(seconds: Sequence[SimulatedSecond]) -> NDArray[np.float64]:
     return _weighted(seconds, lambda second: second.offered * second.queue_s * 1e3)
 
 
-def _missed_percent(seconds: Sequence[Second]) -> NDArray[np.float64]:
+def _missed_percent(seconds: Sequence[SimulatedSecond]) -> NDArray[np.float64]:
     return _weighted(seconds, lambda second: second.missed * 100.0)

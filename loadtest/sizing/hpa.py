@@ -1,8 +1,8 @@
-"""The HorizontalPodAutoscaler's published algorithm (autoscaling/v2). Pure: time is an argument.
+"""The HorizontalPodAutoscaler's published algorithm (autoscaling/v2), with time as an argument.
 
-It does not know what its metrics mean nor when a pod becomes ready. From the Kubernetes
-documentation, "Horizontal Pod Autoscaling": *Algorithm details* (the ratio, its tolerance, pods
-not yet ready, several metrics), *Scaling policies*, *Stabilization window*, *Default behavior*.
+From the Kubernetes documentation, "Horizontal Pod Autoscaling": *Algorithm details* (the ratio,
+its tolerance, pods that are not ready, several metrics), *Scaling policies*, *Stabilization
+window*, *Default behavior*.
 """
 
 import math
@@ -16,14 +16,14 @@ TOLERANCE = 0.1
 
 @dataclass(frozen=True)
 class Policy:
-    """How many replicas may come or go within `period_s`: so many pods, or so many percent."""
+    """How many pods, or what percentage of them, may be added or removed within `period_s`."""
 
     kind: Literal["Pods", "Percent"]
     value: int
     period_s: float
 
     def limit(self, start: int, sign: int) -> int:
-        """The furthest from `start` replicas; a percentage is rounded to the larger change."""
+        """Return the limit from `start` replicas; round a percentage to the larger change."""
         if self.kind == "Pods":
             return start + sign * self.value
         return start + sign * -(-start * self.value // 100)
@@ -31,11 +31,11 @@ class Policy:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """The field `behavior` of an HPA, of several policies the widest; defaults are our chart's.
+    """The field `behavior` of an HPA; of several policies the widest applies.
 
-    Kubernetes's own default for scaling down, all at once, never settles here: requests in flight
-    fall faster than the load on a replica, so that too many replicas ask for too few. A tenth a
-    minute meets the right number on its way down.
+    The defaults are the chart's. Kubernetes' own default removes all surplus pods at once and never
+    settles here: requests in flight fall faster than the load per replica, so the HPA overshoots. A
+    tenth per minute passes through the right number on the way down.
     """
 
     up: tuple[Policy, ...] = (Policy("Percent", 100, 30.0), Policy("Pods", 4, 30.0))
@@ -45,10 +45,10 @@ class Behaviour:
 
 
 def proposal(per_pod: Sequence[float], starting: int, target: float) -> int:
-    """The replicas that one metric asks for; `per_pod` are the ready pods' values, at least one.
+    """Return the replicas by one metric; `per_pod` are the ready pods' values, at least one.
 
-    `starting` pods are left out, but count as idle where the others ask for more. Values and target
-    are whole thousandths, rounded up, as the controller has them (`Quantity.MilliValue`).
+    `starting` pods count as idle when scaling up and not at all otherwise. Values and target are
+    rounded up to whole thousandths, as the controller does (`Quantity.MilliValue`).
     """
     thousandths = [_thousandths(value) for value in per_pod]
     current = len(per_pod) + starting
@@ -67,7 +67,7 @@ def _thousandths(value: float) -> int:
 
 @dataclass
 class Autoscaler:
-    """One HPA with its memory: what it recommended, and how it scaled."""
+    """One HPA with its history of recommendations and scaling."""
 
     smallest: int
     largest: int
@@ -76,7 +76,7 @@ class Autoscaler:
     scaled: list[tuple[float, int]] = field(default_factory=list)
 
     def replicas(self, now_s: float, current: int, proposals: Sequence[int]) -> int:
-        """The replicas from `now_s` on, which it remembers as done."""
+        """Return the replicas from `now_s` on, and record the change as done."""
         wanted = self._stable(now_s, current, max(proposals))
         rules = self.behaviour
         if wanted > current:
@@ -89,7 +89,7 @@ class Autoscaler:
         return wanted
 
     def _stable(self, now_s: float, current: int, recommended: int) -> int:
-        """At most the highest, at least the lowest recommendation of the windows."""
+        """Keep `current` within the recommendations of the stabilization windows."""
         rules = self.behaviour
         least = min([recommended, *self._since(now_s - rules.up_window_s)])
         most = max([recommended, *self._since(now_s - rules.down_window_s)])
@@ -102,7 +102,7 @@ class Autoscaler:
     def _limits(
         self, now_s: float, current: int, policies: Sequence[Policy], sign: int
     ) -> list[int]:
-        """How far each policy lets go, counted from the replicas at its period's start."""
+        """Return each policy's limit, counted from the replicas at the start of its period."""
         limits = []
         for policy in policies:
             recent = sum(change for at_s, change in self.scaled if now_s - at_s < policy.period_s)

@@ -1,30 +1,23 @@
-"""Which variant to deploy on how many replicas, from a report's curves. Pure but for one file.
+"""Recommend which variant to deploy on how many replicas, from a report's curves.
 
-It does not know how the curves were measured. The model of capacity: a balancer that picks
-replicas at random gives each a Poisson share of Poisson arrivals, so N replicas at rate R behave
-each as one does at R / N (Kingman, Poisson Processes, 1993, colouring theorem).
+The capacity model: a balancer that picks replicas at random gives each a Poisson share of Poisson
+arrivals, so each of N replicas at rate R behaves like one replica at R / N (Kingman, Poisson
+Processes, 1993, colouring theorem).
 """
 
-import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from loadtest.analysis.capacity import Point, capacity, predicted_p99_ms
-from loadtest.analysis.cascade_choices import asked, made_of
-from loadtest.analysis.replica_curve import Targets, targets
-
-_MIB = 1 << 20
-_MEMORY_HEADROOM = 1.25
-_FEWEST = 2  # one may fail; but never more than the wish needs
-_FLASH_CROWD = 3  # times the traffic that was asked for: the bound of what autoscaling may cost
+from loadtest.analysis.capacity import LoadPoint, capacity, predicted_p99_ms
+from loadtest.analysis.cascade_choices import cascade_description
+from loadtest.analysis.replica_curve import ScalingTargets, scaling_targets
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is asked for; `headroom` is the share of a replica's capacity that is left free."""
+class Requirements:
+    """What a deployment must meet; `headroom` is the share of a replica's capacity left free."""
 
     slo_p99_ms: float
     min_accuracy: float
@@ -34,90 +27,106 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One variant, or a cascade, that meets a wish, with what it takes."""
+class Deployment:
+    """A variant or a cascade on enough replicas to meet the latency and the rate required."""
 
     model: str
     variant: str
     stages: list[str]
-    """The variants to serve: itself alone, or those of a cascade."""
+    """The variants to serve: the variant itself, or the stages of the cascade."""
     brownout_ms: int | None
     accuracy: float
     accuracy_low: float | None
     replicas: int
     replicas_if_slow: int | None
-    """By the upper ends of the p99s' intervals; None when even then nothing holds."""
+    """Replicas at the upper bounds of the p99s' intervals; None if no number is enough."""
     rate_rps: float
     p99_ms: float
     peak_bytes: int | None
     cost_per_hour: float | None
     cost_per_million: float | None
-    targets: Targets | None
-    """What autoscaling keeps a replica at; None where the server told no queue times."""
+    targets: ScalingTargets | None
+    """What autoscaling holds each replica at; None if the server reported no queue times."""
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The cheapest choice and its neighbours; `choice` is None when nothing meets the wish."""
+    """The cheapest deployment and its neighbours; `chosen` is None if none meets requirements."""
 
-    wish: Wish
-    choice: Choice | None
-    cheaper: Choice | None
-    better: Choice | None
-    binds: list[str]
-    otherwise: list[str]
-    """What would meet the wish, when nothing does."""
+    requirements: Requirements
+    chosen: Deployment | None
+    cheaper: Deployment | None
+    better: Deployment | None
+    constraints: list[str]
+    """Which requirements the number of replicas comes from."""
+    alternatives: list[str]
+    """Which requirements could be met, if these cannot."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the contents of recommendation.json."""
+        fields = asdict(self)
+        return {
+            "wish": fields["requirements"],
+            "choice": fields["chosen"],
+            "cheaper": fields["cheaper"],
+            "better": fields["better"],
+            "binds": fields["constraints"],
+            "otherwise": fields["alternatives"],
+        }
 
 
-def recommend(report: dict[str, Any], wish: Wish) -> Recommendation:
-    """The choice with the fewest replicas; of equals the most accurate, then the smallest."""
-    everyone = [
-        choice
+def recommend(report: dict[str, Any], requirements: Requirements) -> Recommendation:
+    """Choose the fewest replicas; among equals the most accurate, then the smallest."""
+    deployments = [
+        deployment
         for variant in report["variants"]
-        if variant["accuracy"] and (choice := _choice(variant, wish))
+        if variant["accuracy"] and (deployment := _deployment(variant, requirements))
     ]
-    everyone.sort(key=lambda choice: (choice.replicas, -choice.accuracy, choice.peak_bytes or 0))
-    fitting = [choice for choice in everyone if choice.accuracy >= wish.min_accuracy]
-    if not fitting:
-        return Recommendation(wish, None, None, None, [], _otherwise(report, wish, everyone))
-    chosen = fitting[0]
-    cheaper = [choice for choice in everyone if choice.replicas < chosen.replicas]
-    better = [choice for choice in everyone if choice.accuracy > chosen.accuracy]
+    deployments.sort(key=lambda each: (each.replicas, -each.accuracy, each.peak_bytes or 0))
+    accurate = [each for each in deployments if each.accuracy >= requirements.min_accuracy]
+    if not accurate:
+        alternatives = _alternatives(report, requirements, deployments)
+        return Recommendation(requirements, None, None, None, [], alternatives)
+    chosen = accurate[0]
+    cheaper = [each for each in deployments if each.replicas < chosen.replicas]
+    better = [each for each in deployments if each.accuracy > chosen.accuracy]
     return Recommendation(
-        wish=wish,
-        choice=chosen,
-        cheaper=max(cheaper, key=lambda choice: choice.accuracy, default=None),
+        requirements=requirements,
+        chosen=chosen,
+        cheaper=max(cheaper, key=lambda each: each.accuracy, default=None),
         better=better[0] if better else None,
-        binds=_binds(report, wish, chosen, cheaper),
-        otherwise=[],
+        constraints=_constraints(report, requirements, chosen, cheaper),
+        alternatives=[],
     )
 
 
-def _points(variant: dict[str, Any], p99_of: Callable[[dict[str, Any]], float]) -> list[Point]:
+def _points(variant: dict[str, Any], p99_of: Callable[[dict[str, Any]], float]) -> list[LoadPoint]:
     rates = {point["rate_rps"] for point in variant["curve"]}
     return [
-        Point(load["offered_rps"]["value"], p99_of(load["latency_ms"]["p99"]))
+        LoadPoint(load["offered_rps"]["value"], p99_of(load["latency_ms"]["p99"]))
         for load in variant["loads"].values()
         if load["offered_rps"] and load["offered_rps"]["value"] in rates
     ]
 
 
-def _replicas(points: list[Point], wish: Wish) -> int | None:
-    found = capacity(points, wish.slo_p99_ms)
+def _replicas(points: list[LoadPoint], requirements: Requirements) -> int | None:
+    found = capacity(points, requirements.slo_p99_ms)
     if found is None:
         return None
-    return max(1, math.ceil(wish.rps / (found.rate_rps * (1.0 - wish.headroom)) - 1e-9))
+    usable_rps = found.rate_rps * (1.0 - requirements.headroom)
+    return max(1, math.ceil(requirements.rps / usable_rps - 1e-9))
 
 
-def _choice(variant: dict[str, Any], wish: Wish) -> Choice | None:
+def _deployment(variant: dict[str, Any], requirements: Requirements) -> Deployment | None:
     points = _points(variant, lambda p99: p99["value"])
-    replicas = _replicas(points, wish)
+    replicas = _replicas(points, requirements)
     if replicas is None:
         return None
     slow = _points(variant, lambda p99: p99["value"] if p99["high"] is None else p99["high"])
-    rate_rps = wish.rps / replicas
-    cost = None if wish.cost_per_hour is None else replicas * wish.cost_per_hour
-    return Choice(
+    rate_rps = requirements.rps / replicas
+    hourly = requirements.cost_per_hour
+    cost = None if hourly is None else replicas * hourly
+    return Deployment(
         model=variant["model"],
         variant=variant["variant"],
         stages=variant["stages"],
@@ -125,150 +134,127 @@ def _choice(variant: dict[str, Any], wish: Wish) -> Choice | None:
         accuracy=variant["accuracy"]["value"],
         accuracy_low=variant["accuracy"]["low"],
         replicas=replicas,
-        replicas_if_slow=_replicas(slow, wish),
+        replicas_if_slow=_replicas(slow, requirements),
         rate_rps=rate_rps,
         p99_ms=predicted_p99_ms(points, rate_rps),
         peak_bytes=variant["peak_bytes"],
         cost_per_hour=cost,
-        cost_per_million=None if cost is None else cost / (wish.rps * 3600) * 1e6,
-        targets=targets(variant, wish.slo_p99_ms, wish.headroom),
+        cost_per_million=None if cost is None else cost / (requirements.rps * 3600) * 1e6,
+        targets=scaling_targets(variant, requirements.slo_p99_ms, requirements.headroom),
     )
 
 
-def _binds(report: dict[str, Any], wish: Wish, chosen: Choice, cheaper: list[Choice]) -> list[str]:
-    binds = []
+def _constraints(
+    report: dict[str, Any],
+    requirements: Requirements,
+    chosen: Deployment,
+    cheaper: list[Deployment],
+) -> list[str]:
+    constraints = []
     if cheaper:
-        binds.append("accuracy: a less accurate variant needs fewer replicas")
-    relaxed = Wish(2 * wish.slo_p99_ms, wish.min_accuracy, wish.rps, wish.headroom)
-    own = next(
-        v
-        for v in report["variants"]
-        if (v["model"], v["variant"]) == (chosen.model, chosen.variant)
+        constraints.append("accuracy: a less accurate variant would need fewer replicas")
+    relaxed = Requirements(
+        2 * requirements.slo_p99_ms,
+        requirements.min_accuracy,
+        requirements.rps,
+        requirements.headroom,
     )
-    looser = _choice(own, relaxed)
-    if looser and looser.replicas < chosen.replicas:
-        binds.append(f"latency: at twice the p99 {looser.replicas} replicas do")
+    variant = next(
+        each
+        for each in report["variants"]
+        if (each["model"], each["variant"]) == (chosen.model, chosen.variant)
+    )
+    slower = _deployment(variant, relaxed)
+    if slower and slower.replicas < chosen.replicas:
+        constraints.append(f"latency: twice the p99 would need {_replica_count(slower.replicas)}")
     if chosen.replicas > 1:
-        binds.append(f"throughput: one replica takes {chosen.rate_rps:.0f} requests/s of it")
-    return binds or ["nothing: one replica has room to spare"]
+        constraints.append(
+            f"throughput: each replica handles {chosen.rate_rps:.0f} of the "
+            f"{requirements.rps:g} requests/s"
+        )
+    return constraints or ["nothing: one replica has capacity to spare"]
 
 
-def _otherwise(report: dict[str, Any], wish: Wish, everyone: list[Choice]) -> list[str]:
-    """What the wish would have to be."""
-    ways = []
-    if everyone:
-        best = max(everyone, key=lambda choice: choice.accuracy)
-        ways.append(
-            f"an accuracy of {best.accuracy:.3f} instead of {wish.min_accuracy:g}: {best.variant} "
-            f"on {best.replicas} replicas"
+def _alternatives(
+    report: dict[str, Any], requirements: Requirements, deployments: list[Deployment]
+) -> list[str]:
+    alternatives = []
+    if deployments:
+        best = max(deployments, key=lambda each: each.accuracy)
+        alternatives.append(
+            f"an accuracy of {best.accuracy:.3f} instead of {requirements.min_accuracy:g}: "
+            f"{best.variant} on {_replica_count(best.replicas)}"
         )
     accurate = [
         (min(point["p99_ms"] for point in variant["curve"]), variant["variant"])
         for variant in report["variants"]
         if variant["curve"]
         and variant["accuracy"]
-        and variant["accuracy"]["value"] >= wish.min_accuracy
+        and variant["accuracy"]["value"] >= requirements.min_accuracy
     ]
     if accurate:
         p99_ms, name = min(accurate)
-        ways.append(f"a p99 of {p99_ms:.1f} ms instead of {wish.slo_p99_ms:g}: {name} at low load")
-    return ways or ["a more accurate family: no variant has that accuracy"]
+        alternatives.append(
+            f"a p99 of {p99_ms:.1f} ms instead of {requirements.slo_p99_ms:g} ms: {name} at low "
+            "load"
+        )
+    return alternatives or ["a more accurate family: no variant here reaches that accuracy"]
 
 
-def in_words(found: Recommendation) -> str:
-    """The recommendation for a person, a few lines."""
-    wish, chosen = found.wish, found.choice
-    asked = (
-        f"{wish.rps:g} requests/s, p99 within {wish.slo_p99_ms:g} ms, accuracy at least "
-        f"{wish.min_accuracy:g}"
+def recommendation_text(found: Recommendation) -> str:
+    """Explain the recommendation in a few lines."""
+    requirements, chosen = found.requirements, found.chosen
+    required = (
+        f"{requirements.rps:g} requests/s, p99 at most {requirements.slo_p99_ms:g} ms, accuracy at "
+        f"least {requirements.min_accuracy:g}"
     )
     if chosen is None:
-        ways = "\n".join(f"  - {way}" for way in found.otherwise)
-        return f"Nothing measured meets {asked}. What would:\n{ways}"
+        alternatives = "\n".join(f"  - {each}" for each in found.alternatives)
+        return f"No measured variant meets {required}. What would help:\n{alternatives}"
     lines = [
-        f"{asked}:",
-        f"  deploy {_said(chosen)}",
-        f"  predicted p99 {chosen.p99_ms:.1f} ms at {chosen.rate_rps:.0f} requests/s a replica",
-        f"  how sure: {_how_sure(found)}",
-        *(f"  binds: {bind}" for bind in found.binds),
+        f"For {required}:",
+        f"  deploy {_summary(chosen)}",
+        f"  predicted p99: {chosen.p99_ms:.1f} ms at {chosen.rate_rps:.0f} requests/s per replica",
+        f"  certainty: {_certainty(found, chosen)}",
+        *(f"  limited by {each}" for each in found.constraints),
     ]
     if found.cheaper:
-        lines.append(f"  cheaper: {_said(found.cheaper)}")
+        lines.append(f"  cheaper, but not accurate enough: {_summary(found.cheaper)}")
     if found.better:
-        lines.append(f"  more accurate: {_said(found.better)}")
+        lines.append(f"  more accurate: {_summary(found.better)}")
     return "\n".join(lines)
 
 
-def _said(choice: Choice) -> str:
+def _replica_count(replicas: int) -> str:
+    return f"{replicas} replica{'s' if replicas > 1 else ''}"
+
+
+def _summary(deployment: Deployment) -> str:
     cost = (
         ""
-        if choice.cost_per_hour is None
-        else f", {choice.cost_per_hour:g} an hour, {choice.cost_per_million:.3g} a million requests"
+        if deployment.cost_per_hour is None
+        else f", cost {deployment.cost_per_hour:g} per hour and "
+        f"{deployment.cost_per_million:.3g} per million requests"
     )
-    made = made_of(choice.stages, choice.brownout_ms)
+    cascade = cascade_description(deployment.stages, deployment.brownout_ms)
     return (
-        f"{choice.model}/{choice.variant}{made and f' ({made})'} on {choice.replicas} replicas, "
-        f"accuracy {choice.accuracy:.3f}{cost}"
+        f"{deployment.model}/{deployment.variant}{cascade and f' ({cascade})'} on "
+        f"{_replica_count(deployment.replicas)}, accuracy {deployment.accuracy:.3f}{cost}"
     )
 
 
-def _how_sure(found: Recommendation) -> str:
-    chosen = found.choice
-    assert chosen is not None, "nothing was chosen"
+def _certainty(found: Recommendation, chosen: Deployment) -> str:
     low = chosen.accuracy_low
     accuracy = (
-        f"its accuracy's interval reaches down to {low:.3f}"
-        if low is not None and low < found.wish.min_accuracy
-        else "its accuracy's whole interval is enough"
+        f"the accuracy's interval reaches down to {low:.3f}"
+        if low is not None and low < found.requirements.min_accuracy
+        else "the accuracy's whole interval is high enough"
     )
     if chosen.replicas_if_slow == chosen.replicas:
-        return f"the upper ends of the p99s' intervals give as many replicas; {accuracy}"
+        return f"as many are enough at the upper bounds of the p99s; {accuracy}"
     if chosen.replicas_if_slow is None:
-        return f"by the upper ends of the p99s' intervals the p99 would not hold; {accuracy}"
+        return f"at the upper bounds of the p99s no number of replicas is enough; {accuracy}"
     return (
-        f"the upper ends of the p99s' intervals ask for {chosen.replicas_if_slow} replicas; "
-        f"{accuracy}"
+        f"at the upper bounds of the p99s, {_replica_count(chosen.replicas_if_slow)} would be "
+        f"needed; {accuracy}"
     )
-
-
-def write_values(found: Recommendation, cores: int, command: str, path: Path) -> None:
-    """The Helm values of the choice, as YAML. Raises ValueError when nothing was chosen."""
-    chosen = found.choice
-    if chosen is None:
-        raise ValueError("nothing meets the wish, so there are no values to write")
-    memory = math.ceil((chosen.peak_bytes or 0) * _MEMORY_HEADROOM / _MIB)
-    limit = f'\n  limits: {{memory: "{memory}Mi"}}' if memory else ""
-    request = f', memory: "{memory}Mi"' if memory else ""
-    path.write_text(
-        f"""# {command}
-# {chosen.model}/{chosen.variant}
-# Predicted: p99 {chosen.p99_ms:.1f} ms at {chosen.rate_rps:.1f} requests/s a replica.
-replicaCount: {chosen.replicas}
-{_variant_lines(chosen)}
-resources:
-  requests: {{cpu: "{cores}"{request}}}{limit}
-autoscaling:
-  minReplicas: {min(_FEWEST, chosen.replicas)}
-  maxReplicas: {_FLASH_CROWD * chosen.replicas}
-{_target_lines(chosen.targets)}"""
-    )
-
-
-def _variant_lines(chosen: Choice) -> str:
-    served = f"variants: [{', '.join(chosen.stages)}]"
-    if len(chosen.stages) == 1:
-        return served
-    callers = json.dumps(asked(chosen.variant))
-    served = f"# For the cascade.json in the family's folder. Callers ask: {callers}\n{served}"
-    if chosen.brownout_ms is None:
-        return served
-    return f"{served}\nsettings: {{brownout_ms: {chosen.brownout_ms}}}"
-
-
-def _target_lines(found: Targets | None) -> str:
-    if found is None:
-        return "  # No targets: they need a closed load, an open one and the server's queue times\n"
-    return f"""  # Queue time at a replica's capacity, requests in flight at {found.rate_rps:.1f}/s
-  targetQueueSeconds: {found.queue_s:.3f}
-  targetRequestsInFlight: {max(found.in_flight, 0.01):.2f}
-"""

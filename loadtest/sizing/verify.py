@@ -1,41 +1,49 @@
-"""Checks a recommendation by running it: predicted against measured.
-
-It does not know how the prediction was made.
-"""
+"""Verify a recommendation by measuring one replica of it: predicted against measured."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loadtest.analysis.summary import THRESHOLDS, Thresholds
 from loadtest.measure.run import run
 from loadtest.measure.server import LoadTestError
 from loadtest.report.build import build
 from loadtest.scenario import Load, Scenario
-from loadtest.sizing.recommend import Choice
+from loadtest.sizing.recommend import Deployment
 
-GOAL = 0.2  # largest error of a prediction that holds
 _LOAD = "recommended"
-_ROUNDS = 3
-_MEASURED_S = 15.0
 
 
 @dataclass(frozen=True)
-class Checked:
-    """One replica at its share of the traffic."""
+class VerificationPlan:
+    """How long to measure, and the largest relative error of a prediction that holds."""
+
+    rounds: int = 3
+    measured_s: float = 15.0
+    max_error: float = 0.2
+
+
+PLAN = VerificationPlan()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The predicted and the measured figures of one replica at its share of the traffic."""
 
     predicted_p99_ms: float
     p99_ms: float
     predicted_rps: float
     achieved_rps: float
+    max_error: float
 
     @property
     def holds(self) -> bool:
-        """Whether p99 and throughput are within 20 % of the prediction, or better."""
-        slower = self.p99_ms <= (1.0 + GOAL) * self.predicted_p99_ms
-        return slower and self.achieved_rps >= (1.0 - GOAL) * self.predicted_rps
+        """Whether p99 and throughput are within the largest error of the prediction, or better."""
+        fast = self.p99_ms <= (1.0 + self.max_error) * self.predicted_p99_ms
+        return fast and self.achieved_rps >= (1.0 - self.max_error) * self.predicted_rps
 
-    def in_words(self) -> str:
-        """Predicted, measured and the errors."""
+    def as_text(self) -> str:
+        """Report predictions, measurements and errors in one line."""
         p99_error = self.p99_ms / self.predicted_p99_ms - 1.0
         rps_error = self.achieved_rps / self.predicted_rps - 1.0
         return (
@@ -45,36 +53,42 @@ class Checked:
         )
 
 
-def check(folder: Path, report: dict[str, Any], choice: Choice) -> Checked:
-    """Runs one replica of the choice at its rate, three times for 15 s.
+def verify(
+    folder: Path,
+    report: dict[str, Any],
+    chosen: Deployment,
+    plan: VerificationPlan = PLAN,
+    thresholds: Thresholds = THRESHOLDS,
+) -> Verification:
+    """Measure one replica of the chosen deployment at its rate.
 
-    Raises LoadTestError when every round was refused.
+    Raise LoadTestError if every round was refused.
     """
     scenario = Scenario.model_validate(
         report["scenario"]
         | {
-            "rounds": _ROUNDS,
-            "measured_s": _MEASURED_S,
+            "rounds": plan.rounds,
+            "measured_s": plan.measured_s,
             "floor": False,
-            "loads": [Load(name=_LOAD, kind="open", rate_rps=choice.rate_rps)],
+            "loads": [Load(name=_LOAD, kind="open", rate_rps=chosen.rate_rps)],
         }
     )
-    made = run(
+    registry = folder / "registries" / f"{chosen.model}.{chosen.variant}"
+    measured = run(
         scenario,
         folder / "checks",
         report["command"],
-        registry=None
-        if report["url"]
-        else folder / "registries" / f"{choice.model}.{choice.variant}",
+        registry=None if report["url"] else registry,
         url=report["url"],
-        wanted=[choice.variant],
+        wanted=[chosen.variant],
     )
-    load = build(made)["variants"][0]["loads"][_LOAD]
+    load = build(measured, thresholds)["variants"][0]["loads"][_LOAD]
     if not load["latency_ms"]:
-        raise LoadTestError(f"the check was refused: {'; '.join(load['refusals'])}")
-    return Checked(
-        predicted_p99_ms=choice.p99_ms,
+        raise LoadTestError(f"every round of the check was refused: {'; '.join(load['refusals'])}")
+    return Verification(
+        predicted_p99_ms=chosen.p99_ms,
         p99_ms=load["latency_ms"]["p99"]["value"],
-        predicted_rps=choice.rate_rps,
+        predicted_rps=chosen.rate_rps,
         achieved_rps=load["achieved_rps"]["value"],
+        max_error=plan.max_error,
     )

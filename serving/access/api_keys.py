@@ -21,18 +21,27 @@ _KEY_BYTES = 32
 
 
 class Entry(BaseModel):
-    """One caller in the file."""
+    """One caller."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
 
     key_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of the key; the key itself is kept nowhere."""
     texts_per_s: Annotated[float, Field(gt=0)] | None = None
+    """Average texts a second; a larger request is accepted and paid off afterwards."""
     max_requests: Annotated[int, Field(ge=1)] | None = None
+    """Maximum number of requests at a time; without it half of `SIZEWISE_MAX_REQUESTS`."""
     urgency: Annotated[int, Field(ge=0, le=7)] = 3
+    """Urgency of its requests (RFC 9218), and the most that they may ask for.
+
+    3 is usual and 7 background; each level has twice the share of the next.
+    """
 
 
 class CallersFile(RootModel[dict[Name, Entry]]):
-    """The file: callers by name."""
+    """The callers, by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,53 +35,71 @@ Datatype = Literal[
 
 
 class BundleFile(Frozen):
-    """Size and content hash of one file of the bundle."""
+    """One file of the bundle."""
 
     sha256: Sha256
+    """Hash of its content."""
     bytes: int
+    """Its size."""
 
 
 class TensorInput(Frozen):
-    """One input of a model that reads tensors; `shape` excludes the batch dimension."""
+    """One input of a model that reads no text."""
 
     name: Annotated[str, Field(min_length=1)]
+    """Name of the graph's input."""
     datatype: Datatype
+    """Type of its numbers, as the Open Inference Protocol V2 names it."""
     shape: list[Annotated[int, Field(ge=1)]]
+    """Shape of one row, without the batch."""
 
 
 class Manifest(Frozen):
-    """manifest.json: what the classifier is. Settings say how to run it.
-
-    A classifier reads a text, with `pairs` a pair of texts, or with `tensors` rows of numbers;
-    then it has no tokenizer and `max_length` is 1.
-
-    `version` is the content hash of everything that decides an answer (files, labels, problem type,
-    length limit, padding, temperature, pairs, tensors). Logits are divided by `temperature`
-    before they become probabilities. The logits of other engines may differ from those of ONNX
-    Runtime by `logit_tolerance`. `parent` is the variant that this one was made from, `recipe`
-    the content of its recipe, and `build_seconds` the duration of each stage.
-    """
+    """What the classifier is. How to run it is not said here but in the settings."""
 
     format_version: Literal[1] = FORMAT_VERSION
+    """Version of this format."""
     family: Name
+    """The family's name."""
     variant: Name
+    """The variant's name."""
     version: str
+    """Content hash of everything that decides an answer.
+
+    That is: files, labels, problem type, length limit, padding, temperature, pairs and tensors.
+    """
     labels: Annotated[list[str], Field(min_length=1)]
+    """The labels, in the order of the graph's outputs."""
     problem_type: Literal["single_label", "multi_label"]
+    """Whether a text has exactly one label, or any number of them."""
     max_length: Annotated[int, Field(ge=1, le=8192)]
+    """Longest input in tokens, special ones included; 1 for a model of tensors."""
     pad_token_id: Annotated[int, Field(ge=0)]
+    """Token that fills up shorter texts."""
     pairs: bool = False
+    """Whether the model reads two texts at a time."""
     tensors: list[TensorInput] = Field(default=[])
+    """Inputs of a model that reads rows of numbers; it has no tokenizer."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Logits are divided by this before they become probabilities."""
     logit_tolerance: Annotated[float, Field(gt=0)] = 0.1
+    """How far another engine's logits may differ from ONNX Runtime's."""
     precision: Precision
+    """The number format of the weights."""
     parameters: Annotated[int, Field(ge=0)]
+    """Number of parameters."""
     bytes: int
+    """Size of all files."""
     files: dict[str, BundleFile]
+    """The bundle's files."""
     recipe: dict[str, Any] = Field(default={})
+    """Content of the recipe that made it."""
     parent: Name | None = None
+    """Variant that it was made from."""
     evaluations: dict[str, Evaluation] = Field(default={})
+    """What it scored, by split."""
     build_seconds: dict[str, float] = Field(default={})
+    """Time that each stage took."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Manifest":

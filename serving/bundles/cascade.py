@@ -17,18 +17,23 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Temperature(Frozen):
-    """Confidence of the logits divided by `temperature` (Guo et al. 2017)."""
+    """Confidence is that of logits divided by a temperature (Guo et al. 2017)."""
 
     kind: Literal["temperature"] = "temperature"
+    """Which calibration this is."""
     temperature: Annotated[float, Field(gt=0)]
+    """The divisor."""
 
 
 class Isotonic(Frozen):
-    """Isotonic regression: from `confidences[i]` up, the share `right[i]` of answers is right."""
+    """Isotonic regression: confidence is a step function of the raw confidence."""
 
     kind: Literal["isotonic"] = "isotonic"
+    """Which calibration this is."""
     confidences: Annotated[list[Share], Field(min_length=1)]
+    """Raw confidences at which the steps begin, ascending."""
     right: list[Share]
+    """Share of right answers from each of them on, ascending."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Isotonic":
@@ -39,19 +44,20 @@ class Isotonic(Frozen):
 
 
 class Stage(Frozen):
-    """One variant of a cascade.
-
-    Its answer is final if its calibrated confidence reaches `threshold`; that of the last stage
-    always is. `reach` is the expected share of texts that get here, `accuracy` that of a cascade
-    ending here, on the test split.
-    """
+    """One variant of a cascade."""
 
     variant: Name
+    """The variant's name."""
     version: str
+    """The version that was calibrated."""
     calibration: Annotated[Temperature | Isotonic, Field(discriminator="kind")] | None = None
+    """How its confidence is computed; the last stage needs none."""
     threshold: Share | None = None
+    """Its answer counts from this confidence on; the last stage's always does."""
     reach: Share
+    """Expected share of all texts that reach this stage."""
     accuracy: Estimate
+    """Accuracy of the cascade if it ended here, on the test split."""
 
     def sure(self, logits: Sequence[float], *, multi_label: bool) -> bool:
         """Whether the answer to one text is final."""
@@ -61,67 +67,88 @@ class Stage(Frozen):
 
 
 class Reference(Frozen):
-    """The variant that the guarantee compares with."""
+    """The variant that the cascade is compared with."""
 
     variant: Name
+    """The variant's name."""
     version: str
+    """Its version."""
 
 
 class Target(Frozen):
-    """The guarantee: with probability `confidence` the expected loss is at most `max_loss`.
-
-    For `agreement`, loss is the share of texts answered differently from the reference; for
-    `accuracy`, the accuracy of the reference minus that of the cascade. With `each_label` the
-    bound holds for the texts of each label: the true label, or for agreement the reference's.
-    """
+    """What is guaranteed: with probability `confidence` the expected loss is at most `max_loss`."""
 
     loss: Literal["accuracy", "agreement"]
+    """What is lost.
+
+    `agreement`: the share of texts with another answer than the reference's. `accuracy`: the
+    reference's accuracy minus the cascade's.
+    """
     each_label: bool = False
+    """Whether it holds for the texts of each label.
+
+    That is the true label, or for `agreement` the reference's.
+    """
     max_loss: Annotated[float, Field(gt=0, lt=1)]
+    """The largest expected loss, as a fraction."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    """Probability that the guarantee holds, over the draw of the calibration texts."""
 
 
 class Expected(Frozen):
-    """Cost and latency of the cascade and of the reference, on the calibrating machine.
-
-    `cost_s` is in core seconds per text in full batches; quantiles are those of single texts.
-    """
+    """Cost and latency of the cascade and of the reference alone, where it was calibrated."""
 
     cost_s: Annotated[float, Field(gt=0)]
+    """Core seconds per text, in full batches."""
     p50_ms: Annotated[float, Field(gt=0)]
+    """Median latency of a single text, in ms."""
     p99_ms: Annotated[float, Field(gt=0)]
+    """99th percentile of it."""
     reference_cost_s: Annotated[float, Field(gt=0)]
+    """The reference's core seconds per text."""
     reference_p50_ms: Annotated[float, Field(gt=0)]
+    """The reference's median."""
     reference_p99_ms: Annotated[float, Field(gt=0)]
+    """The reference's 99th percentile."""
     machine: str
+    """The machine that was measured."""
 
 
 class Cascade(Frozen):
-    """cascade.json.
-
-    `loss` was observed on `n` texts; `bound` is its upper bound at the target's confidence. With
-    `each_label` both are those of the worst label. `disagreement` with the reference and
-    `escalation`, the share that the first stage passes on, come from the same texts, with 95 %
-    intervals. `versus` compares with the reference on the test split. Texts ran in batches of
-    `batch_texts`. The hashes identify the texts that ordered, tested and judged the candidates.
-    """
+    """Which variants answer in turn, how confident each must be, and what is guaranteed."""
 
     format_version: Literal[1] = 1
+    """Version of this format."""
     family: Name
+    """The family's name."""
     stages: Annotated[list[Stage], Field(min_length=2)]
+    """The variants, in the order in which they answer."""
     reference: Reference
+    """The variant that the loss is measured against."""
     target: Target
+    """What is guaranteed."""
     loss: float
+    """Loss on the calibration texts; with `each_label` the worst label's."""
     bound: float
+    """Upper bound of the expected loss, at the target's confidence."""
     n: Annotated[int, Field(gt=0)]
+    """Calibration texts that the bound is from."""
     disagreement: Estimate
+    """Share of the calibration texts with another answer than the reference's."""
     escalation: Estimate
+    """Share of the calibration texts that the first stage escalates."""
     versus: Paired | None = None
+    """The cascade against the reference, on the test split."""
     expected: Expected
+    """What it costs."""
     batch_texts: Annotated[int, Field(ge=1)]
+    """Texts in a batch when the variants were measured."""
     ordered_sha256: Sha256
+    """Hash of the texts that put the candidates in order."""
     tested_sha256: Sha256
+    """Hash of the calibration texts, which tested them."""
     judged_sha256: Sha256 | None = None
+    """Hash of the texts that judged the chosen one."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Cascade":

@@ -11,8 +11,11 @@ class Estimate(Frozen):
     """A measured figure with its 95 % interval."""
 
     value: float
+    """The figure."""
     low: float
+    """Lower end of the interval."""
     high: float
+    """Upper end of the interval."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Estimate":
@@ -22,60 +25,77 @@ class Estimate(Frozen):
 
 
 class LabelScore(Frozen):
-    """Precision, recall and F1 of one label; `texts` is how many texts have it."""
+    """How well one label is found."""
 
     precision: float
+    """Of the texts that were given this label, the share that have it."""
     recall: float
+    """Of the texts that have this label, the share that were given it."""
     f1: float
+    """Harmonic mean of the two."""
     texts: int
+    """Texts that have this label."""
 
 
 class Paired(Frozen):
-    """This variant compared with another on the same texts: McNemar's exact test (1947).
-
-    `better` counts texts that only this variant gets right, `worse` those that only the other
-    does; `difference` is this variant's accuracy minus the other's.
-    """
+    """This variant against another on the same texts: McNemar's exact test (1947)."""
 
     better: int
+    """Texts that only this variant gets right."""
     worse: int
+    """Texts that only the other gets right."""
     p_value: float
+    """Probability of so large a difference if both were equally good."""
     difference: Estimate
+    """This variant's accuracy minus the other's."""
 
 
 class Band(Frozen):
-    """The accuracy on texts of `shortest` to `longest` tokens."""
+    """The accuracy on texts of similar length."""
 
     shortest: int
+    """Shortest length, in tokens."""
     longest: int
+    """Longest length, in tokens."""
     n: int
+    """Texts."""
     accuracy: Estimate
+    """Share of these texts that are right."""
 
 
 class Evaluation(Frozen):
-    """The scores of a bundle on one split of `n` texts.
+    """What a bundle scored on one split.
 
-    A text counts as right if its label is, or with multi_label if all its labels are; `accuracy`,
-    `agreement` (with the teacher) and `batch_flips` (answers that change with the rest of the
-    batch and its padding) are shares of texts. Calibration error, Brier score (1950) and negative
-    log-likelihood (nats per text) are those of the tempered probabilities, `uncalibrated_error`
-    that of the raw ones. `confusion[i][j]` counts texts of label i answered with j, for
-    single_label only. `versus` compares with the teacher and the parent, by name.
-    `texts_per_second` was measured offline, on all cores of the evaluating machine.
+    A text is right when its label is, or with multi_label when all its labels are.
     """
 
     split_sha256: Sha256
+    """Hash of the split."""
     n: Annotated[int, Field(gt=0)]
+    """Texts in the split."""
     accuracy: Estimate
+    """Share of the texts that are right."""
     macro_f1: Estimate
+    """Mean over the labels of F1."""
     expected_calibration_error: Estimate
+    """Mean distance between confidence and accuracy, after temperature scaling."""
     uncalibrated_error: float | None = None
+    """The same before temperature scaling."""
     brier: Estimate | None = None
+    """Brier score (1950), after temperature scaling."""
     negative_log_likelihood: Estimate | None = None
+    """Nats per text, after temperature scaling."""
     labels: dict[str, LabelScore] = Field(default={})
+    """The scores by label."""
     confusion: list[list[int]] | None = None
+    """`confusion[i][j]` counts texts of label i that were given label j; single_label only."""
     lengths: list[Band] = Field(default=[])
+    """The accuracy by length."""
     agreement: Estimate | None = None
+    """Share of the texts with the teacher's answer."""
     batch_flips: Estimate | None = None
+    """Share of the texts whose answer changes with the rest of the batch."""
     versus: dict[str, Paired] = Field(default={})
+    """Comparisons with the teacher and the parent, by their names."""
     texts_per_second: float | None = None
+    """Offline throughput, on all cores of the machine that evaluated."""

@@ -11,49 +11,55 @@ from serving.bundles.cascade import Cascade
 from serving.bundles.files import Name
 from serving.errors import BundleError
 
-_Version = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="As in the manifest.")]
+_Version = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
 
 
 class Canary(_Strict):
     """A version that answers a share of the requests."""
 
     version: _Version
-    weight: Annotated[float, Field(ge=0, le=1, description="Share of requests.")]
+    """The version, as in its manifest."""
+    weight: Annotated[float, Field(ge=0, le=1)]
+    """Share of the requests that it answers."""
 
 
 class Shadow(_Strict):
-    """A version whose answers to a share of the requests are compared and never returned."""
+    """A version whose answers are compared and never returned."""
 
     version: _Version
-    share: Annotated[float, Field(gt=0, le=1, description="Share of requests.")] = 1.0
+    """The version, as in its manifest."""
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the requests that it answers too."""
 
 
 class VariantTraffic(_Strict):
-    """One variant: the live version (that of `<variant>/` by default), a canary and a shadow."""
+    """Which versions of one variant answer."""
 
     version: _Version | None = None
+    """The version that answers, as in its manifest; without it the one in `<variant>/`."""
     canary: Canary | None = None
+    """A version to try on a share of the requests."""
     shadow: Shadow | None = None
+    """A version to compare."""
 
 
 class Traffic(RootModel[dict[Name, VariantTraffic]]):
-    """A family's traffic.json, by variant; other variants serve the version in `<variant>/`."""
+    """The traffic of a family's variants; one that is not named serves what is in `<variant>/`."""
 
 
 class Policy(_Strict):
-    """A family's policy.json."""
+    """What a family's answers may become under overload, and how its cascade is watched."""
 
-    min_accuracy: Annotated[
-        float, Field(ge=0, le=1, description="No variant under it stands in under overload.")
-    ] = 0.0
-    sample_share: Annotated[
-        float,
-        Field(ge=0, le=1, description="Share of a cascade's texts that its reference answers too."),
-    ] = 0.0
+    min_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Under overload, no variant below this accuracy stands in for `auto`."""
+    sample_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of a cascade's texts that its reference answers too, to watch the guarantee."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Select the engine of a bundle: the configured one, or the fastest that agrees."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,7 +16,7 @@ from serving.inference.inputs import DATATYPES, Item, Row
 from serving.inference.ort_engine import OrtEngine
 from serving.inference.single_text_engine import SingleTextEngine
 from serving.inference.tokenizer import Tokenizer
-from serving.inference.warmup import single_text_speedup, warm_up
+from serving.inference.warmup import Clock, single_text_speedup, warm_up
 
 EngineName = Literal["onnxruntime", "openvino"]
 MakeEngine = Callable[[Bundle, Resources], Engine]
@@ -64,6 +65,7 @@ def choose(
     max_batch_tokens: int,
     beside_traffic: bool = False,
     engines: Mapping[EngineName, MakeEngine] = ENGINES,
+    clock: Clock = time.perf_counter,
 ) -> Chosen:
     """Load and warm up the requested engine, with batches of at most `max_batch_tokens`.
 
@@ -79,12 +81,16 @@ def choose(
     def load(name: EngineName, reason: str) -> Chosen:
         engine = engines[name](bundle, resources)
         lane = warm_up(
-            engine, bundle.manifest.max_length, max_batch_tokens, beside_traffic=beside_traffic
+            engine,
+            bundle.manifest.max_length,
+            max_batch_tokens,
+            beside_traffic=beside_traffic,
+            clock=clock,
         )
         return Chosen(name, engine, lane, reason)
 
     if requested != "auto":
-        return _widened(load(requested, "requested"), bundle, resources, engines)
+        return _widened(load(requested, "requested"), bundle, resources, engines, clock)
     first = reference(bundle)
     best = load(first, "the only engine that reads it")
     probes = _texts(tokenizer) if tokenizer else _rows(bundle.manifest.tensors)
@@ -107,7 +113,7 @@ def choose(
             reasons.append(f"{said} from {best.name}")
             best = other
     best = replace(best, reason="; ".join(reasons) or best.reason)
-    return _widened(best, bundle, resources, engines)
+    return _widened(best, bundle, resources, engines, clock)
 
 
 def _widened(
@@ -115,13 +121,14 @@ def _widened(
     bundle: Bundle,
     resources: Resources,
     engines: Mapping[EngineName, MakeEngine],
+    clock: Clock,
 ) -> Chosen:
     """Add a second copy for single texts if it is faster."""
     if resources.device != "cpu" or resources.threads == 1:
         return chosen
     wide = engines[chosen.name](bundle, replace(resources, slots=1))
     typical = min(_TYPICAL_TOKENS, bundle.manifest.max_length)
-    speedup = single_text_speedup(chosen.engine, wide, typical)
+    speedup = single_text_speedup(chosen.engine, wide, typical, clock)
     if speedup < _WORTHWHILE_SPEEDUP:
         return chosen
     reason = f"{chosen.reason}; a single text gets all cores, {speedup:.2f} times as fast"

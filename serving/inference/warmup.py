@@ -4,7 +4,7 @@ import os
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 
@@ -37,10 +37,16 @@ _ENOUGH_SHARE = 0.95
 _LOW_PRIORITY = 10
 
 Batch = Sequence[Item]
+Clock = Callable[[], float]
 
 
 def warm_up(
-    engine: Engine, max_length: int, max_batch_tokens: int, *, beside_traffic: bool = False
+    engine: Engine,
+    max_length: int,
+    max_batch_tokens: int,
+    *,
+    beside_traffic: bool = False,
+    clock: Clock = time.perf_counter,
 ) -> Lane:
     """Run the engine on growing batches in all slots, and fit its cost.
 
@@ -64,14 +70,14 @@ def warm_up(
         at_a_time, "warm-up", initializer=_yield_cores if beside_traffic else None
     ) as threads:
         long = [
-            _Shape(engine, threads, at_a_time, [[engine.example(length)]])
+            _Shape(engine, threads, at_a_time, clock, [[engine.example(length)]])
             for length in _LONG_LENGTHS
             if length <= max_length
         ]
         sizes: list[tuple[int, _Shape]] = []
         best, tokens = 0.0, _FEWEST_TOKENS
         while tokens <= max(max_batch_tokens, _GROWTH * _FEWEST_TOKENS):
-            shape = _Shape(engine, threads, at_a_time, batches(tokens))
+            shape = _Shape(engine, threads, at_a_time, clock, batches(tokens))
             shape.begin()
             rate, seconds = max(shape.run() for _ in range(_MIXED_BATCHES))
             sizes.append((tokens, shape))
@@ -84,12 +90,11 @@ def warm_up(
         for shape in long:
             shape.begin()
             shape.run()
-        shapes = [shape for _, shape in sizes] + long
-        until_s = time.perf_counter() + _ENOUGH_S
+        until_s = clock() + _ENOUGH_S
         for number in range(_PASSES):
-            if number >= _FEWEST_PASSES and time.perf_counter() > until_s:
+            if number >= _FEWEST_PASSES and clock() > until_s:
                 break
-            for shape in shapes:
+            for shape in [shape for _, shape in sizes] + long:
                 shape.run()
     fastest = max((shape for _, shape in sizes), key=_Shape.rate)
     budget = next(tokens for tokens, shape in sizes if shape.share_of(fastest) >= _ENOUGH_SHARE)
@@ -110,11 +115,13 @@ class _Shape:
         engine: Engine,
         threads: ThreadPoolExecutor,
         at_a_time: int,
+        clock: Clock,
         batches: Sequence[Batch],
     ) -> None:
         self._engine = engine
         self._threads = threads
         self._at_a_time = at_a_time
+        self._clock = clock
         self._batches = batches
         self._turns = cycle(batches)
         self._samples: list[Sample] = []
@@ -130,9 +137,9 @@ class _Shape:
     def run(self) -> tuple[float, float]:
         """Run a batch in each slot; return tokens per second and slot, and the seconds."""
         batch = next(self._turns)
-        started_s = time.perf_counter()
+        started_s = self._clock()
         list(self._threads.map(self._engine.run, [batch] * self._at_a_time))
-        seconds = time.perf_counter() - started_s
+        seconds = self._clock() - started_s
         lengths = [item.length for item in batch]
         layout = lay_out(lengths, packed=self._engine.packed)
         self._samples.append(Sample(layout.rows, layout.tokens, seconds))
@@ -167,17 +174,19 @@ def _mixed(engine: Engine, budget_tokens: int, max_length: int) -> Iterator[Batc
         yield batch
 
 
-def single_text_speedup(many: Engine, one: Engine, length: int) -> float:
+def single_text_speedup(
+    many: Engine, one: Engine, length: int, clock: Clock = time.perf_counter
+) -> float:
     """The speed-up of `one` over `many` for a single text of `length` tokens.
 
     The ratio of median run times, measured in turns with nothing else running.
     """
     batch = [many.example(length)]
     times: tuple[list[float], list[float]] = [], []
-    began_s = time.perf_counter()
-    while len(times[0]) < _SINGLE_REPEATS and time.perf_counter() - began_s < _SINGLE_ENOUGH_S:
+    began_s = clock()
+    while len(times[0]) < _SINGLE_REPEATS and clock() - began_s < _SINGLE_ENOUGH_S:
         for engine, seen_s in zip((many, one), times, strict=True):
-            started_s = time.perf_counter()
+            started_s = clock()
             engine.run(batch)
-            seen_s.append(time.perf_counter() - started_s)
+            seen_s.append(clock() - started_s)
     return statistics.median(times[0]) / statistics.median(times[1])

@@ -72,105 +72,154 @@ class ClassifyRequest(BaseModel):
         return self
 
 
-class TextResult(BaseModel):
-    """The answer for one text, in the order of the request's texts.
+class _Described(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
-    `label` is the likeliest. `labels` are all that hold: `label` alone, or for a multi-label model
-    every one of probability 0.5 or more, which may be none.
-    """
+
+class TextResult(_Described):
+    """The answer for one text, in the order of the request's texts."""
 
     label: str
+    """The likeliest label."""
     labels: list[str]
+    """All labels that hold.
+
+    That is `label` alone, or for a multi-label model each one of probability 0.5 or more.
+    """
     score: float
+    """The probability of `label`."""
     scores: dict[str, float]
+    """The probability of each label."""
     variant: str
+    """The variant that answered."""
     version: str
+    """Its version."""
     truncated: bool
+    """Whether the text was cut at the model's length."""
     degraded: bool
+    """Whether overload made a smaller variant answer, or a cascade end earlier."""
 
 
-class Usage(BaseModel):
-    """What the request cost: texts, and tokens that went through the model."""
+class Usage(_Described):
+    """What the request cost."""
 
     texts: int
+    """Texts answered."""
     tokens: int
+    """Tokens that went through the model."""
 
 
-class ClassifyResponse(BaseModel):
-    """One result per text."""
+class ClassifyResponse(_Described):
+    """One result for each text."""
 
     model: str
+    """The family that answered."""
     results: list[TextResult]
+    """The answers, in the order of the request's texts."""
     usage: Usage
+    """Texts and tokens of the whole request."""
 
 
-class VariantInfo(BaseModel):
-    """One variant of a family: what it is, what it scored, which versions are tried beside.
-
-    `text_ms` is the slot time of a text of 32 tokens in full batches, measured on this machine;
-    `cost` the same in parts of the family's costliest variant.
-    """
+class VariantInfo(_Described):
+    """One variant of a family: what it is, what it scored, which versions are tried."""
 
     variant: str
+    """The variant's name."""
     version: str
+    """The version that answers."""
     precision: str
+    """The number format of its weights."""
     parameters: int
+    """Number of parameters."""
     bytes: int
+    """Size of its bundle."""
     labels: list[str]
+    """Its labels, in order."""
     problem_type: str
+    """`single_label` or `multi_label`."""
     max_length: int
+    """Longest input in tokens."""
     pairs: bool
+    """Whether it reads two texts at a time."""
     tensors: list[TensorInput]
+    """Inputs of a model that reads rows of numbers."""
     parent: str | None
+    """Variant that it was made from."""
     evaluations: dict[str, Evaluation]
+    """What it scored, by split."""
     engine: str
+    """Engine that runs it."""
     engine_reason: str
+    """Why that engine."""
     max_batch_tokens: int
+    """Largest batch, in padded tokens, as measured at warm-up."""
     text_ms: float
+    """Slot time of a text of 32 tokens in full batches, measured on this machine, in ms."""
     cost: float
+    """`text_ms` as a part of that of the family's costliest variant."""
     canary: str | None
+    """Version of the canary."""
     canary_weight: float
+    """Share of the requests that the canary answers."""
     shadow: str | None
+    """Version of the shadow."""
     state: Literal["ready"]
+    """Every variant that is listed is ready."""
 
 
-class ModelInfo(BaseModel):
+class ModelInfo(_Described):
     """One family."""
 
     model: str
+    """The family's name."""
     default_variant: str
+    """The variant that answers `auto` where there is no cascade."""
     variants: list[VariantInfo]
+    """Its variants."""
     cascade: Cascade | None
+    """Its cascade.json."""
     policy: Policy
+    """Its policy.json."""
 
 
-class ModelsResponse(BaseModel):
-    """All families that this server answers for; by path, what it cannot serve and why.
-
-    A family that is `resting` is loaded when it is asked; one that is `unloaded`, by an operator.
-    """
+class ModelsResponse(_Described):
+    """All families of this server."""
 
     models: list[ModelInfo]
+    """Families that are served."""
     resting: list[str]
+    """Families that are loaded when they are requested (`SIZEWISE_MEMORY_BYTES`)."""
     unloaded: list[str]
+    """Families that an operator has unloaded."""
     refused: dict[str, str]
+    """What in the registry cannot be served and why, by path."""
 
 
-class Health(BaseModel):
+class Health(_Described):
     """State of the server."""
 
     status: Literal["live", "ready"]
+    """`live` from `/health/live`, `ready` from `/health/ready`."""
 
 
-class Problem(BaseModel):
-    """An error, as RFC 9457 describes it; `field`, `limit` and `value` name what to change."""
+class Problem(_Described):
+    """An error, as RFC 9457 describes it."""
 
     type: str = "about:blank"
+    """Always `about:blank`; `code` tells errors apart."""
     title: str
+    """The error in a few words, the same for each `code`."""
     status: int
+    """The HTTP status."""
     detail: str
+    """What happened, and what to do."""
     code: str
+    """The error's name."""
     request_id: str
+    """The request's id, also in `X-Request-Id`."""
     field: str | None = None
+    """The part of the request that is at fault."""
     limit: Any = None
+    """What it may be."""
     value: Any = None
+    """What was sent."""

@@ -30,10 +30,10 @@ from serving.protocols.problem import error_headers, whole_response
 from serving.runtime.service import Service
 
 VERSION = "0.1.0"
-_APIS = (native.API, open_inference.API, tei.API, huggingface.API, infinity_vllm.API)
+APIS = (native.API, open_inference.API, tei.API, huggingface.API, infinity_vllm.API)
 _ENDPOINTS: dict[object, tuple[str, Api]] = {
     route.endpoint: (route.path, api)
-    for api in _APIS
+    for api in APIS
     for route in api.router.routes
     if isinstance(route, APIRoute)
 }
@@ -81,7 +81,7 @@ def create_app(
             Exception: _bug,
         },
     )
-    for api in _APIS:
+    for api in APIS:
         rest.include_router(api.router)
     return App(rest, service, request_log)
 

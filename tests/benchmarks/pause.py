@@ -17,7 +17,7 @@ from threading import Timer
 import numpy as np
 
 from loadtest.measure.run import run_phase
-from loadtest.measure.server import served
+from loadtest.measure.server import running_server
 from loadtest.samples import Phase
 from loadtest.scenario import Load, Scenario
 from tests.support.processes import ROOT
@@ -53,7 +53,7 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        with served(arguments.registry, folder / "log") as server:
+        with running_server(arguments.registry, folder / "log") as server:
             opened = paused(server, folder, phase("open", 1))
             closed = paused(server, folder, phase("closed", 4))
     ended_s = opened.end_s[np.argmax(opened.latency_ms)]

@@ -4,6 +4,7 @@ server's settings and the simulated autoscaler. No cluster takes part.
 
 import re
 import subprocess
+from pathlib import Path
 
 import kubernetes_validate
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
 
+from loadtest.sizing.helm_values import upgrade_command
 from loadtest.sizing.hpa import Behaviour
 from serving.settings import read_settings
 from tests.support.helm import (
@@ -242,6 +244,20 @@ def test_the_notes_name_the_release(path):
     assert f"kubectl -n models rollout status deployment/{name}" in notes
     assert ("Authorization: Bearer" in notes) == ("apiKey" in path.read_text())
     assert "<no value>" not in notes
+
+
+@both_helms
+def test_recommend_and_the_notes_upgrade_without_losing_what_the_release_has_set(version):
+    installed = helm("4", "install", "shop", CHART, "--dry-run=client", "--namespace", "models")
+    notes = installed.stdout.partition("NOTES:")[2]
+
+    (upgrade,) = re.findall(r"helm upgrade \S+ (.*)", notes)
+    recommended = upgrade_command(Path("values.recommended.yaml"))
+    assert upgrade == "CHART -n models --reset-then-reuse-values -f values.recommended.yaml"
+    assert recommended.split()[2:] == (
+        upgrade.replace("CHART", "sizewise ./helm").replace("models", "NAMESPACE").split()
+    )
+    assert "--reset-then-reuse-values" in helm(version, "upgrade", "--help").stdout
 
 
 def test_the_chart_packs_without_its_test_values(tmp_path):

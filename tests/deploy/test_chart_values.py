@@ -6,7 +6,8 @@ import re
 import pytest
 import yaml
 
-from loadtest.sizing.recommend import Wish, recommend, write_values
+from loadtest.sizing.helm_values import write_values
+from loadtest.sizing.recommend import Requirements, recommend
 from serving.settings import Settings
 from tests.support.helm import CHART, objects, only, template
 from tests.support.reports import report
@@ -51,43 +52,50 @@ BAD = [
      "autoscaling.targetQueueSeconds: Invalid type. Expected: [number,null], given: string",
      "at '/autoscaling/targetQueueSeconds': got string, want null or number"),
     ({"device": "gpu"},
-     'device is gpu: set resources.limits."nvidia.com/gpu" to the number of GPUs of a pod', None),
+     'device is gpu: set resources.limits."nvidia.com/gpu" to the number of GPUs for each pod',
+     None),
     ({"resources": {"limits": {"nvidia.com/gpu": 1}}},
-     "resources.limits has nvidia.com/gpu and device is cpu: set device to gpu", None),
+     ("resources.limits has nvidia.com/gpu, but device is cpu: set device to gpu, or remove the "
+     "limit"), None),
     ({"autoscaling": {"enabled": True, "targetQueueSeconds": None, "targetRequestsInFlight": None}},
-     ("autoscaling is enabled without a metric: set autoscaling.targetQueueSeconds or "
-     "autoscaling.targetRequestsInFlight, python -m loadtest recommend writes both"), None),
+     ("autoscaling is enabled without a target: set autoscaling.targetQueueSeconds, "
+     "autoscaling.targetRequestsInFlight or both; python -m loadtest recommend computes them"),
+     None),
     ({"autoscaling": {"enabled": True, "minReplicas": 0}},
-     "autoscaling.minReplicas is 0: an HPA cannot wake a pod, set autoscaling.kind to keda", None),
+     ("autoscaling.minReplicas is 0, but an HPA cannot scale up from zero: set autoscaling.kind to "
+     "keda, or minReplicas to 1 or more"), None),
     ({"autoscaling": {"enabled": True, "minReplicas": 11}},
-     "autoscaling.minReplicas is 11, above autoscaling.maxReplicas, 10", None),
+     "autoscaling.minReplicas is 11, which exceeds autoscaling.maxReplicas, 10", None),
     ({"autoscaling": {"enabled": True, "kind": "keda"}},
-     "autoscaling.kind is keda: set autoscaling.keda.serverAddress to Prometheus", None),
+     "autoscaling.kind is keda: set autoscaling.keda.serverAddress to the address of Prometheus",
+     None),
     ({"autoscaling": {"enabled": True, "kind": "keda", "minReplicas": 0,
                       "keda": {"serverAddress": "http://prometheus:9090"}}},
-     ("autoscaling.minReplicas is 0: without pods nobody measures the queue, set "
-     "autoscaling.keda.activationQuery to the demand that your ingress sees"), None),
+     ("autoscaling.minReplicas is 0, and without pods there are no metrics: set "
+     "autoscaling.keda.activationQuery to the traffic that your ingress measures"), None),
     ({"ingress": {"enabled": True, "hosts": ["a.example.com"]},
       "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}},
-     "ingress and httpRoute are both enabled: enable the one that your cluster has", None),
-    ({"ingress": {"enabled": True}}, "ingress is enabled: name its hosts in ingress.hosts", None),
+     "ingress and httpRoute are both enabled: enable only the one that your cluster supports",
+     None),
+    ({"ingress": {"enabled": True}},
+     "ingress is enabled without a host: list the host names in ingress.hosts", None),
     ({"httpRoute": {"enabled": True}},
-     "httpRoute is enabled: name its gateway in httpRoute.parentRefs", None),
+     "httpRoute is enabled without a gateway: list it in httpRoute.parentRefs", None),
     ({"models": [{"family": "topics"}]},
-     "models[0] (topics) has no source: give exactly one of image, pvc and url", None),
+     "models[0] (topics) has no source: set exactly one of image, pvc and url", None),
     ({"models": [{"family": "topics", "url": "s3://a/topics", "pvc": {"claimName": "a"}}]},
-     "models[0] (topics) has pvc and url: give exactly one of image, pvc and url", None),
+     "models[0] (topics) has pvc and url: set exactly one of image, pvc and url", None),
     ({"models": [{"family": "topics", "url": "s3://a/topics"},
                  {"family": "topics", "url": "s3://b/topics"}]},
-     "models[1]: the family topics is there twice", None),
+     "models[1]: the family topics is listed twice", None),
     ({"networkPolicy": {"enabled": True}, "models": [{"family": "topics", "url": "s3://a/topics"}]},
-     ("networkPolicy is enabled and lets nothing out: name what models by url and tracing must "
-     "reach in networkPolicy.egress"), None),
+     ("networkPolicy is enabled and allows no outgoing traffic: allow what models with a url, or "
+     "tracing, must reach in networkPolicy.egress"), None),
     ({"tracing": {"enabled": True}},
-     "tracing is enabled: set tracing.endpoint to the collector's address", None),
+     "tracing is enabled without a collector: set tracing.endpoint to its address", None),
     ({"settings": {"drain_ms": 25000}},
-     ("terminationGracePeriodSeconds is 30: it must be longer than settings.shutdown_delay_ms and "
-     "settings.drain_ms together, 30000 ms"), None),
+     ("terminationGracePeriodSeconds is 30: it must exceed the sum of "
+     "settings.shutdown_delay_ms and settings.drain_ms, which is 30000 ms"), None),
 ]  # fmt: skip
 
 
@@ -146,7 +154,7 @@ def test_every_value_says_what_it_is():
 def test_a_recommended_brownout_reaches_the_server_with_all_stages_of_the_cascade(tmp_path):
     told = report()
     told["variants"][1] |= {"variant": "brownout", "stages": ["tiny", "small"], "brownout_ms": 25}
-    write_values(recommend(told, Wish(20.0, 0.85, 2000.0)), 2, "", tmp_path / "values.yaml")
+    write_values(recommend(told, Requirements(20.0, 0.85, 2000.0)), 2, "", tmp_path / "values.yaml")
     values = yaml.safe_load((tmp_path / "values.yaml").read_text())
     (server,) = only(objects(values), "Deployment")["spec"]["template"]["spec"]["containers"]
     given = {each["name"]: each.get("value") for each in server["env"]}
@@ -156,7 +164,7 @@ def test_a_recommended_brownout_reaches_the_server_with_all_stages_of_the_cascad
 
 
 def test_a_recommendation_is_a_file_of_values(tmp_path):
-    found = recommend(report(), Wish(20.0, 0.85, 2000.0))
+    found = recommend(report(), Requirements(20.0, 0.85, 2000.0))
     write_values(found, 2, "python -m loadtest recommend", tmp_path / "values.recommended.yaml")
     values = yaml.safe_load((tmp_path / "values.recommended.yaml").read_text())
     kept = yaml.safe_load((CHART / "ci" / "recommended-values.yaml").read_text())
@@ -165,7 +173,7 @@ def test_a_recommendation_is_a_file_of_values(tmp_path):
         key: sorted(value) if isinstance(value, dict) else type(value)
         for key, value in kept.items()}  # fmt: skip
 
-    assert only(objects(values), "Deployment")["spec"]["replicas"] == found.choice.replicas
+    assert only(objects(values), "Deployment")["spec"]["replicas"] == found.chosen.replicas
     values["autoscaling"]["enabled"] = True
     scaled = only(objects(values), "HorizontalPodAutoscaler")["spec"]
     targets = {each["pods"]["metric"]["name"]: each["pods"]["target"]["averageValue"]

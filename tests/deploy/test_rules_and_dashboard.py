@@ -11,14 +11,15 @@ import pytest
 import yaml
 
 from serving.bundles.registry import read_registry
+from serving.errors import served_errors
 from tests.support.bundles import write_registry
 from tests.support.cascades import write_cascade
 from tests.support.processes import ROOT, serving
 from tests.support.prometheus import JOB, LABELS, RULES, load, prometheus, promtool
-from tests.support.served_errors import served_errors
 
 UNIT_TESTS = ROOT / "tests" / "deploy" / "rules_test.yaml"
-GUIDE = (ROOT / "docs" / "operations.md").read_text()
+DASHBOARD_PAGE = ROOT / "docs" / "operations" / "dashboard.md"
+ALERT_PAGES = ROOT / "docs" / "operations" / "alerts"
 DASHBOARD = json.loads((ROOT / "helm" / "dashboard.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 RULE_LIST = [
@@ -189,14 +190,25 @@ def test_every_alert_is_seen_to_fire_and_not_to_fire():
     assert {case["alertname"] for case in cases if not case["exp_alerts"]} == set(ALERTS)
 
 
-def test_every_alert_has_its_section_in_the_guide_and_every_section_its_alert():
-    sections = re.findall(r"^### Alert: (\w+)$", GUIDE, re.MULTILINE)
+def test_every_alert_has_its_page_and_every_page_its_alert():
+    pages = {path.stem: path.read_text() for path in ALERT_PAGES.glob("*.md")}
+    index = pages.pop("index")
 
-    assert sections == list(ALERTS)
+    assert set(pages) == set(ALERTS)
     for name, rule in ALERTS.items():
-        assert rule["annotations"]["runbook"] == f"docs/operations.md#alert-{name.lower()}"
+        severity = rule["labels"]["severity"]
+        assert severity in {"page", "ticket"}
+        assert pages[name].startswith(f"# {name}\n\n**{severity.capitalize()}.** ")
+        assert f"\n| [{name}]({name}.md) | {severity} | " in index
+        assert rule["annotations"]["runbook"] == f"docs/operations/alerts/{name}.md"
         assert set(rule["annotations"]) == {"summary", "description", "runbook"}
-        assert rule["labels"]["severity"] in {"page", "ticket"}
+
+
+def test_the_dashboards_page_names_panels_that_are_there():
+    rows = re.findall(r"^\| \*(.+?)\*", DASHBOARD_PAGE.read_text(), re.MULTILINE)
+
+    assert len(rows) > 8
+    assert set(rows) <= {panel["title"] for panel in PANELS}
 
 
 def test_every_panel_says_what_it_means_in_which_unit():

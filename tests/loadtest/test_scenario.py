@@ -1,4 +1,4 @@
-"""Scenarios as users write them. It does not know servers."""
+"""Scenarios as users write them."""
 
 import pytest
 
@@ -39,15 +39,15 @@ def test_files_are_looked_for_beside_the_scenario(tmp_path):
         ("rouns = 3\n" + CLOSED, "rouns"),
         ("loads = []", "loads"),
         ("not toml", "own.toml"),
-        (load(name="a", kind="closed"), "has users"),
-        (load(name="a", kind="closed", users=2, share=0.5), "has users"),
+        (load(name="a", kind="closed"), "needs users"),
+        (load(name="a", kind="closed", users=2, share=0.5), "needs users"),
         (load(name="a", kind="open", users=2, rate_rps=5.0), "has no users"),
-        (load(name="a", kind="open"), "one of rate_rps, share and trace"),
-        (load(name="a", kind="open", rate_rps=5.0, share=0.5), "one of rate_rps"),
-        (load(name="a", kind="open", rate_rps=5.0, arrivals="trace"), "go together"),
-        (load(name="a", kind="open", share=0.5), "closed load before it"),
+        (load(name="a", kind="open"), "exactly one of rate_rps, share and trace"),
+        (load(name="a", kind="open", rate_rps=5.0, share=0.5), "exactly one of rate_rps"),
+        (load(name="a", kind="open", rate_rps=5.0, arrivals="trace"), "the other way round"),
+        (load(name="a", kind="open", share=0.5), "put a closed load before it"),
         (load(name="A b", kind="closed", users=2), "name"),
-        (CLOSED + CLOSED, "two loads have one name"),
+        (CLOSED + CLOSED, "each load needs a name of its own"),
         ("measured_s = inf\n" + CLOSED, "measured_s"),
     ],
 )

@@ -4,13 +4,11 @@ import ast
 import re
 import subprocess
 import sys
-from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PROGRAMS = ("serving", "models", "loadtest")
+from tests.project.imports import PROGRAMS, ROOT, SOURCES, circle, imports, module_graph
+
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 60
 VAGUE_NAMES = {
@@ -90,28 +88,6 @@ WITHOUT_A_CLOCK = {
 }  # fmt: skip
 
 
-def module_of(path):
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-
-
-SOURCES = {
-    module_of(path): path for program in PROGRAMS for path in sorted((ROOT / program).rglob("*.py"))
-}
-
-
-def imports(source):
-    """Every module that a source imports, as deep as the name tells."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, "relative imports hide where a name comes from"
-            yield node.module
-            for alias in node.names:
-                if f"{node.module}.{alias.name}" in SOURCES:
-                    yield f"{node.module}.{alias.name}"
-
-
 def faults(module, source):
     """What a module imports and may not, in words."""
     program, package = (*module.split("."), "")[:2]
@@ -155,25 +131,6 @@ def public(node):
                 yield from public(child)
 
 
-def circle(graph):
-    """A circle of a graph as a list of nodes, its first also last; None where there is none."""
-    done, path = set(), []
-
-    def walk(node):
-        if node in path:
-            return [*path[path.index(node) :], node]
-        if node in done:
-            return None
-        path.append(node)
-        for follower in sorted(graph.get(node, ())):
-            if found := walk(follower):
-                return found
-        done.add(path.pop())
-        return None
-
-    return next(filter(None, map(walk, graph)), None)
-
-
 def test_the_table_names_exactly_the_packages_that_exist():
     for program, packages in PACKAGES.items():
         found = {path.parent.name for path in (ROOT / program).glob("*/__init__.py")}
@@ -205,12 +162,7 @@ def test_no_other_module_loads_a_stage_by_its_name():
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    graph = {
-        module: {name for name in imports(path.read_text()) if name in SOURCES} - {module}
-        for module, path in SOURCES.items()
-    }
-
-    assert circle(graph) is None
+    assert circle(module_graph()) is None
 
 
 @pytest.mark.parametrize("module", sorted(PURE))
@@ -271,12 +223,6 @@ def test_serving_starts_without_torch_models_or_loadtest():
     assert not set(loaded) & {"torch", "transformers", "models", "loadtest", "scipy", "locust"}
 
 
-def test_no_test_imports_another():
-    for path in (ROOT / "tests").rglob("*.py"):
-        for module in imports(path.read_text()):
-            assert ".test_" not in module, f"{path.name} imports {module}"
-
-
 def test_no_file_names_this_or_another_machine():
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -314,10 +260,3 @@ def test_no_file_names_this_or_another_machine():
 )
 def test_a_wrong_import_is_found(module, source):
     assert list(faults(module, source)) != []
-
-
-def test_a_circle_is_found():
-    around = circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": set()})
-
-    assert around[0] == around[-1]
-    assert all(b in {"a": "b", "b": "c", "c": "a"}[a] for a, b in pairwise(around))

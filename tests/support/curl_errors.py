@@ -1,4 +1,4 @@
-"""Writes what a curl user sees for each error into docs/protocols.md.
+"""Writes what a curl user sees for each error into docs/reference/protocols.md.
 
 `python -m tests.support.curl_errors`
 
@@ -15,7 +15,7 @@ from tests.support.api_keys import write_callers
 from tests.support.bundles import write_registry
 from tests.support.processes import ROOT, serving
 
-PAGE = ROOT / "docs" / "protocols.md"
+PAGE = ROOT / "docs" / "reference" / "protocols.md"
 HEADING = "## Errors, as curl prints them"
 # How each protocol sends texts, and a question to a model that is not there.
 PROTOCOLS = {
@@ -90,8 +90,8 @@ def told():
         lines = [
             HEADING,
             "",
-            "`...` differs from run to run. What no row shows, such as 503 and 504, has the same",
-            "form. Over gRPC, V2 says the same sentence with a status of its own.",
+            "`...` differs from run to run. Errors that no row shows, such as 503 and 504, have",
+            "the same form. Over gRPC, V2 sends the same sentence with a gRPC status.",
         ]
         with serving(registry, callers=folder / "callers", variants="tiny") as server:
             for name, (path, sent, nobody) in PROTOCOLS.items():

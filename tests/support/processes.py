@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parents[2]
+FIRST_PORT, LAST_PORT = 12_000, 32_000
 SETTINGS: dict[str, object] = {}
 """What every server gets unless a test says otherwise."""
 # Lets the same text be work each time that it is sent.
@@ -41,10 +42,28 @@ class Running:
         return self.process.wait(30)
 
 
+def _ports():
+    """Ports of this test worker, none twice: below those that the kernel gives to clients."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = (LAST_PORT - FIRST_PORT) // workers
+    first = FIRST_PORT + worker * share
+    begin = os.getpid() * 97 % share  # two runs on one machine seldom meet
+    while True:
+        for offset in range(share):
+            yield first + (begin + offset) % share
+
+
+_PORTS = _ports()
+
+
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    for port in _PORTS:
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable")
 
 
 def clean_environ():

@@ -9,15 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.__main__ import main
-from loadtest.analysis.cascade_choices import asked, choices, degraded_accuracy, made_of
+from loadtest.analysis.cascade_choices import (
+    cascade_description,
+    choices,
+    degraded_accuracy,
+    request_fields,
+)
 from loadtest.measure.run import SCHEMA_VERSION
-from loadtest.measure.server import served
+from loadtest.measure.server import running_server
 from loadtest.report.build import build, read_report
-from loadtest.samples import Client, Phase, Row, write_samples
+from loadtest.samples import ClientLoad, Phase, RequestSample, write_samples
 from loadtest.scenario import Load, Scenario
 from serving.bundles.registry import read_registry
 from tests.support.bundles import evaluation, write_registry
 from tests.support.cascades import cascade_of, write_cascade
+from tests.support.limits import NO_LIMITS
 
 VERSIONS = {"small": "1a", "medium": "2b", "large": "3c"}
 ACCURACIES = {"small": 0.80, "medium": 0.86, "large": 0.90}
@@ -66,10 +72,10 @@ def test_a_family_without_a_cascade_has_its_variants_and_a_foreign_server_no_bro
 
 
 def test_only_under_brownout_may_an_answer_be_degraded():
-    assert asked("small") == {"variant": "small", "allow_degraded": False}
-    assert asked("auto") == {"variant": "auto", "allow_degraded": False}
-    assert asked("brownout") == {"variant": "auto", "allow_degraded": True}
-    assert made_of(["small"], None) == ""
+    assert request_fields("small") == {"variant": "small", "allow_degraded": False}
+    assert request_fields("auto") == {"variant": "auto", "allow_degraded": False}
+    assert request_fields("brownout") == {"variant": "auto", "allow_degraded": True}
+    assert cascade_description(["small"], None) == ""
 
 
 @pytest.mark.parametrize(
@@ -98,7 +104,9 @@ def rows(degraded=None, status=200):
     """Ten seconds of a request each 20 ms, every second of them degraded."""
     times_s = np.arange(0.0, 10.0, 0.02).tolist()
     return [
-        Row(at_s, at_s, at_s + 0.01, status, 9, {}, [degraded] if degraded and number % 2 else [])
+        RequestSample(
+            at_s, at_s, at_s + 0.01, status, 9, {}, [degraded] if degraded and number % 2 else []
+        )
         for number, at_s in enumerate(times_s)
     ]
 
@@ -116,7 +124,7 @@ def test_under_brownout_each_load_has_its_accuracy_and_the_choice_that_of_its_wo
         phase = Phase("tone", "brownout", name, 0, "closed" if name == "closed" else "open", 1,
                       "constant", 50.0, None, 1, None, 0.0, 10.0, 0)  # fmt: skip
         path = tmp_path / "samples" / f"{phase.name}.0.parquet"
-        write_samples(path, sending, phase, Client(0.0, 0.1))
+        write_samples(path, sending, phase, ClientLoad(0.0, 0.1))
     about = {
         "schema_version": SCHEMA_VERSION, "scenario": scenario.model_dump(mode="json"),
         "servers": [], "url": None, "models": [model_of()],
@@ -142,11 +150,7 @@ def registry(tmp_path_factory):
 
 
 @pytest.fixture
-def scenario(tmp_path, monkeypatch):
-    """Of phases so short on a busy machine nothing is refused: not the figures are of interest."""
-    monkeypatch.setattr("loadtest.analysis.summary.LATENESS_FLOOR_MS", 1e6)
-    monkeypatch.setattr("loadtest.analysis.summary.ACHIEVED_SHARE", 0.0)
-    monkeypatch.setattr("loadtest.analysis.summary.CLIENT_CPU_SHARE", 9.0)
+def scenario(tmp_path):
     (tmp_path / "short.toml").write_text(SCENARIO)
     return str(tmp_path / "short.toml")
 
@@ -156,7 +160,7 @@ def test_a_cascade_and_its_brownout_are_measured_on_own_servers_and_recommended(
 ):
     out = tmp_path / "reports"
     options = ["--registry", str(registry), "--out", str(out), "--variant", "auto", "brownout"]
-    assert main(["run", scenario, *options]) == 0
+    assert main(["run", scenario, *options], limits=NO_LIMITS) == 0
     (folder,) = out.iterdir()
     report = read_report(folder)
     auto, brownout = report["variants"]
@@ -168,10 +172,10 @@ def test_a_cascade_and_its_brownout_are_measured_on_own_servers_and_recommended(
     assert brownout["accuracy"] == brownout["loads"]["open"]["accuracy"]
     assert not report["laws"]
     text = (folder / "report.md").read_text()
-    assert "cascade of tiny, wide, brownout from 500 ms of waiting" in text
+    assert "cascade of tiny, wide, brownout above a wait of 500 ms" in text
     values = tmp_path / "values.yaml"
-    wish = ["--slo-p99-ms", "30000", "--min-accuracy", "0.1", "--rps", "1"]
-    assert main(["recommend", str(folder), *wish, "--values", str(values)]) == 0
+    required = ["--slo-p99-ms", "30000", "--min-accuracy", "0.1", "--rps", "1"]
+    assert main(["recommend", str(folder), *required, "--values", str(values)]) == 0
     assert "(cascade of tiny, wide" in capsys.readouterr().out
     assert yaml.safe_load(values.read_text())["variants"] == ["tiny", "wide"]
 
@@ -179,7 +183,7 @@ def test_a_cascade_and_its_brownout_are_measured_on_own_servers_and_recommended(
 def test_a_running_server_has_its_cascade_as_a_choice_and_no_brownout(
     registry, scenario, tmp_path, capsys
 ):
-    with served(registry, tmp_path / "server.log") as server:
+    with running_server(registry, tmp_path / "server.log") as server:
         options = ["--url", server.url, "--out", str(tmp_path), "--variant", "brownout"]
         assert main(["run", scenario, *options]) == 2
-    assert "brownout: not served; there is auto, tiny, wide" in capsys.readouterr().err
+    assert "brownout: not available; the server offers auto, tiny, wide" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What a comparison of two reports says. It does not know how reports are made."""
+"""What a comparison of two reports finds."""
 
 import numpy as np
 import pytest

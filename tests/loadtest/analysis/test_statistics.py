@@ -1,12 +1,12 @@
-"""Intervals over rounds, capacity and the Pareto frontier. It does not know HTTP or files."""
+"""Intervals over rounds, capacity and the Pareto frontier."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest.analysis.capacity import Point, capacity, predicted_p99_ms
-from loadtest.analysis.frontier import Candidate, pareto
+from loadtest.analysis.capacity import LoadPoint, capacity, predicted_p99_ms
+from loadtest.analysis.frontier import ParetoPoint, pareto
 from loadtest.analysis.statistics import Estimate, mean, mean_of_rates, quantile_of_rounds
 
 rounds = st.lists(
@@ -16,14 +16,14 @@ rounds = st.lists(
 )
 quantiles = st.floats(0.001, 0.999)
 curves = st.lists(
-    st.builds(Point, rate_rps=st.floats(1.0, 1e4), p99_ms=st.floats(0.1, 1e5)),
+    st.builds(LoadPoint, rate_rps=st.floats(1.0, 1e4), p99_ms=st.floats(0.1, 1e5)),
     min_size=1,
     max_size=8,
     unique_by=lambda point: point.rate_rps,
 )
 candidates = st.lists(
     st.builds(
-        Candidate,
+        ParetoPoint,
         name=st.text(max_size=3),
         accuracy=st.sampled_from([0.7, 0.8, 0.9]),
         latency_ms=st.sampled_from([1.0, 2.0, 3.0]),
@@ -73,6 +73,7 @@ def queued(random, arrivals, load):
     return waits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("q", [0.5, 0.99])
 def test_ninety_five_percent_intervals_hold_the_truth_93_to_97_times_in_a_hundred(q):
     """Of dependent waiting times: an M/M/1 queue's sojourn is exponential with rate 1 - load."""
@@ -119,7 +120,7 @@ def test_capacity_grows_with_the_slo_and_never_leaves_what_was_measured(points, 
 
 
 def test_capacity_lies_between_the_points_around_the_slo():
-    points = [Point(100.0, 10.0), Point(200.0, 20.0), Point(300.0, 80.0)]
+    points = [LoadPoint(100.0, 10.0), LoadPoint(200.0, 20.0), LoadPoint(300.0, 80.0)]
     found = capacity(points, 40.0)
     assert found.rate_rps == pytest.approx(250.0)
     assert not found.measured_out
@@ -129,11 +130,11 @@ def test_capacity_lies_between_the_points_around_the_slo():
 
 
 def test_nothing_is_predicted_beyond_what_was_measured():
-    with pytest.raises(ValueError, match="nothing was measured"):
-        predicted_p99_ms([Point(100.0, 10.0)], 101.0)
+    with pytest.raises(ValueError, match="no p99 is known"):
+        predicted_p99_ms([LoadPoint(100.0, 10.0)], 101.0)
 
 
-def dominates(one: Candidate, other: Candidate) -> bool:
+def dominates(one: ParetoPoint, other: ParetoPoint) -> bool:
     better = [
         one.accuracy - other.accuracy,
         other.latency_ms - one.latency_ms,
@@ -142,6 +143,7 @@ def dominates(one: Candidate, other: Candidate) -> bool:
     return min(better) >= 0 and max(better) > 0
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(candidates)
 def test_the_frontier_holds_exactly_what_nothing_dominates(choices):

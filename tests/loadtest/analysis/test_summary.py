@@ -1,4 +1,4 @@
-"""What the figures of a load say of its raw times. It does not know HTTP or Locust."""
+"""The figures of a load from its raw times, and when they are refused."""
 
 import dataclasses
 
@@ -8,9 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from loadtest.analysis.summary import combine, summarise
-from loadtest.samples import Client, Phase, Row, read_samples, server_timing_ms, write_samples
+from loadtest.samples import (
+    ClientLoad,
+    Phase,
+    RequestSample,
+    read_samples,
+    server_timing_ms,
+    write_samples,
+)
 
-IDLE = Client(loop_lag_p99_s=0.0, cpu_share=0.1)
+IDLE = ClientLoad(loop_lag_p99_s=0.0, cpu_share=0.1)
 STEPS = {"tokenize": 0.5, "queue": 1.0, "engine": 6.0}
 PHASE = Phase(
     model="tone", variant="tiny", load="open", round=0, kind="open", users=1, arrivals="constant",
@@ -30,13 +37,13 @@ def summary_of(tmp_path, rows, client=IDLE, slo_ms=50.0):
 
 def steady(latency_s=0.01, lateness_s=0.0, status=200):
     return [
-        Row(at, at + lateness_s, at + latency_s, status, 100, STEPS)
+        RequestSample(at, at + lateness_s, at + latency_s, status, 100, STEPS)
         for at in np.arange(0.0, 12.0, 0.02).tolist()
     ]
 
 
 def test_raw_times_survive_the_file_unrounded(tmp_path):
-    row = Row(2.123456789012, 2.2, 2.3456789012345, 200, 77, {"engine": 1.23456789})
+    row = RequestSample(2.123456789012, 2.2, 2.3456789012345, 200, 77, {"engine": 1.23456789})
     write_samples(tmp_path / "deep" / "rows.parquet", [row], PHASE, IDLE)
     found = read_samples([tmp_path / "deep" / "rows.parquet"])
     assert (found.phase, found.client) == (PHASE, IDLE)
@@ -47,11 +54,11 @@ def test_raw_times_survive_the_file_unrounded(tmp_path):
 
 
 def test_the_files_of_several_processes_are_one_phase_with_the_busiest_client(tmp_path):
-    for number, client in enumerate([IDLE, Client(0.3, 0.5)]):
+    for number, client in enumerate([IDLE, ClientLoad(0.3, 0.5)]):
         write_samples(tmp_path / f"{number}.parquet", steady(), PHASE, client)
     found = read_samples([tmp_path / "0.parquet", tmp_path / "1.parquet"])
     assert found.status.size == 2 * len(steady())
-    assert found.client == Client(0.3, 0.5)
+    assert found.client == ClientLoad(0.3, 0.5)
 
 
 def test_a_steady_phase_has_its_rate_latency_and_split_and_is_not_refused(tmp_path):
@@ -66,12 +73,15 @@ def test_a_steady_phase_has_its_rate_latency_and_split_and_is_not_refused(tmp_pa
 
 
 def test_the_warm_up_is_left_out(tmp_path):
-    slow_start = [Row(at, at, at + 1.0, 500, 0, {}) for at in (0.1, 0.5, 1.99)]
+    slow_start = [RequestSample(at, at, at + 1.0, 500, 0, {}) for at in (0.1, 0.5, 1.99)]
     assert summary_of(tmp_path, slow_start + steady()).status == {"200": 500}
 
 
 def test_goodput_counts_what_came_within_the_slo(tmp_path):
-    slow = [Row(row.intended_s, row.start_s, row.end_s + 0.1, 200, 9, {}) for row in steady()[::2]]
+    slow = [
+        RequestSample(row.intended_s, row.start_s, row.end_s + 0.1, 200, 9, {})
+        for row in steady()[::2]
+    ]
     found = summary_of(tmp_path, slow + steady()[1::2])
     assert found.achieved_rps == pytest.approx(50.0, rel=0.02)
     assert found.goodput_rps == pytest.approx(25.0, rel=0.02)
@@ -81,21 +91,23 @@ def test_latency_counts_from_the_intended_start_and_a_late_client_is_refused(tmp
     found = summary_of(tmp_path, steady(latency_s=0.05, lateness_s=0.04))
     assert found.p50_ms == pytest.approx(50.0)
     assert found.lateness_p99_ms == pytest.approx(40.0)
-    assert any("sent late" in reason for reason in found.refusals)
+    assert any("sent requests late" in reason for reason in found.refusals)
 
 
 def test_a_backlog_answered_after_the_end_is_counted_in_full_and_refused(tmp_path):
-    rows = [Row(at, at, 2.0 * at, 200, 9, {}) for at in np.arange(0.0, 12.0, 0.02).tolist()]
+    rows = [
+        RequestSample(at, at, 2.0 * at, 200, 9, {}) for at in np.arange(0.0, 12.0, 0.02).tolist()
+    ]
     found = summary_of(tmp_path, rows)
     assert found.p99_ms > 11_000.0
     assert found.achieved_rps < 0.6 * found.offered_rps
-    assert any("Achieved" in reason for reason in found.refusals)
+    assert any("its queue grew" in reason for reason in found.refusals)
 
 
 def test_a_server_that_says_that_it_is_full_is_believed_and_one_that_hangs_up_is_not(tmp_path):
-    told = steady() + [Row(5.0, 5.0, 5.001, 429, 9, {})] * 300
+    told = steady() + [RequestSample(5.0, 5.0, 5.001, 429, 9, {})] * 300
     assert summary_of(tmp_path, told).refusals == []
-    found = summary_of(tmp_path, [*told, Row(5.0, 5.0, 35.0, 0, 0, {})])
+    found = summary_of(tmp_path, [*told, RequestSample(5.0, 5.0, 35.0, 0, 0, {})])
     assert found.status == {"0": 1, "200": 500, "429": 300}
     assert found.p99_ms == pytest.approx(10.0)
     assert any(reason.startswith("1 requests got no answer") for reason in found.refusals)
@@ -110,7 +122,7 @@ def test_a_phase_without_a_good_answer_has_no_percentile_and_says_so(tmp_path, r
 
 
 @pytest.mark.parametrize(
-    ("client", "word"), [(Client(0.2, 0.1), "event loop"), (Client(0.0, 0.97), "core")]
+    ("client", "word"), [(ClientLoad(0.2, 0.1), "event loop"), (ClientLoad(0.0, 0.97), "core")]
 )
 def test_a_busy_client_is_refused(tmp_path, client, word):
     assert any(word in reason for reason in summary_of(tmp_path, steady(), client).refusals)
@@ -119,7 +131,7 @@ def test_a_busy_client_is_refused(tmp_path, client, word):
 def test_rounds_are_combined_and_a_refused_one_counts_nowhere(tmp_path):
     rounds = [samples_of(tmp_path, steady(latency_s), round=n)
               for n, latency_s in enumerate((0.01, 0.02, 0.03))]  # fmt: skip
-    rounds.append(samples_of(tmp_path, steady(latency_s=0.04), Client(0.0, 0.99), round=3))
+    rounds.append(samples_of(tmp_path, steady(latency_s=0.04), ClientLoad(0.0, 0.99), round=3))
     found = combine(rounds, 50.0)
     assert found.latency_ms["p50"].value == pytest.approx(20.0)
     assert found.latency_ms["p99.9"].value == pytest.approx(30.0)
@@ -158,12 +170,16 @@ def test_a_round_far_from_the_others_is_refused(tmp_path):
     rounds = [samples_of(tmp_path, steady(), round=n) for n in range(4)]
     rounds.append(samples_of(tmp_path, steady()[::3], round=4))
     (reason,) = combine(rounds, 50.0).refusals
-    assert reason.startswith("round 5: The run drifted: 16.6 requests/s where")
+    assert reason.startswith(
+        "round 5: The run drifted: 16.6 requests/s, while the median round had 50.0"
+    )
 
 
 def test_phases_that_all_slow_down_are_refused_and_a_single_one_is_not(tmp_path):
     slowing = [
-        Row(row.intended_s, row.start_s, row.start_s + 0.01 + 0.002 * row.start_s, 200, 9, STEPS)
+        RequestSample(
+            row.intended_s, row.start_s, row.start_s + 0.01 + 0.002 * row.start_s, 200, 9, STEPS
+        )
         for row in steady()
     ]
     alike = [samples_of(tmp_path, slowing, round=n) for n in range(3)]

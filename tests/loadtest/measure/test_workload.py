@@ -1,4 +1,4 @@
-"""Texts and arrival times. It does not know HTTP."""
+"""Generated and given texts, and arrival times."""
 
 import numpy as np
 import pytest

@@ -8,22 +8,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtest.__main__ import main
-from loadtest.analysis.replica_curve import measured, targets
-from loadtest.sizing.autoscaling import TRACES, Setting, play, read_trace, signals
+from loadtest.analysis.replica_curve import replica_curve, scaling_targets
+from loadtest.sizing.autoscaling import (
+    TRACES,
+    SimulationConfig,
+    read_trace,
+    scaling_signals,
+    simulate,
+)
 from loadtest.sizing.hpa import Autoscaler, Behaviour, Policy, proposal
 from tests.support.reports import variant
 
-CURVE = measured(variant("small", 0.86, 800.0, 4.0))
-FOUND = targets(variant("small", 0.86, 800.0, 4.0), 20.0, 0.2)
+CURVE = replica_curve(variant("small", 0.86, 800.0, 4.0))
+FOUND = scaling_targets(variant("small", 0.86, 800.0, 4.0), 20.0, 0.2)
 KUBERNETES = Behaviour(
     up=(Policy("Percent", 100, 15.0), Policy("Pods", 4, 15.0)),
     down=(Policy("Percent", 100, 15.0),),
 )
-SIGNALS = signals(FOUND, CURVE, 0.7)
+SIGNALS = scaling_signals(FOUND, CURVE, 0.7)
 
 
 def setting(first=2, largest=30):
-    return Setting(CURVE, slo_s=0.02, smallest=2, largest=largest, first=first, start_s=13.0)
+    return SimulationConfig(
+        CURVE, slo_s=0.02, smallest=2, largest=largest, first=first, start_s=13.0
+    )
 
 
 def test_the_documentations_examples_of_the_ratio():
@@ -79,7 +87,7 @@ def test_the_replicas_stay_between_the_smallest_and_the_largest(proposals, small
 )
 def test_every_request_is_served_refused_or_still_waits(steps, name):
     rates = [rate for rate in steps for _ in range(40)]
-    played = play(rates, setting(), SIGNALS[name])
+    played = simulate(rates, setting(), SIGNALS[name])
     served = played.total(lambda second: second.served)
     refused = played.total(lambda second: second.refused)
     assert served + refused + played.backlog == pytest.approx(math.fsum(rates), abs=1e-3)
@@ -88,19 +96,19 @@ def test_every_request_is_served_refused_or_still_waits(steps, name):
 
 def test_a_steady_load_is_kept_at_the_target():
     rates = [10 * FOUND.rate_rps] * 1800
-    played = play(rates, setting(first=4), SIGNALS["queue time + in flight"])
+    played = simulate(rates, setting(first=4), SIGNALS["queue time + in flight"])
     settled = played.seconds[-300:]
     assert {second.ready for second in settled} <= set(range(9, 12))
     assert sum(second.missed for second in settled) / sum(s.offered for s in settled) <= 0.01
 
     default = replace(setting(first=4), behaviour=KUBERNETES)
-    swings = play(rates, default, SIGNALS["queue time + in flight"]).seconds[-900:]
+    swings = simulate(rates, default, SIGNALS["queue time + in flight"]).seconds[-900:]
     assert max(s.ready for s in swings) > 2 * min(s.ready for s in swings), "why the chart differs"
 
 
 def test_a_habitual_cpu_target_misses_more_than_ours_in_a_flash_crowd():
     rates = read_trace(TRACES / "flash-crowd.csv", peak_rps=15 * FOUND.rate_rps)
-    ours, cpu = (play(rates, setting(3), SIGNALS[name]).missed_share
+    ours, cpu = (simulate(rates, setting(3), SIGNALS[name]).missed_share
                  for name in ("queue time + in flight", "CPU at 70%"))  # fmt: skip
     assert ours < cpu / 2
 
@@ -108,7 +116,7 @@ def test_a_habitual_cpu_target_misses_more_than_ours_in_a_flash_crowd():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a,b\n", "does not begin with the line"),
+        ("a,b\n", "must begin with the line"),
         ("seconds,requests_per_s\n0,1\n", "times must ascend"),
         ("seconds,requests_per_s\n0,1\n0,2\n", "times must ascend"),
         ("seconds,requests_per_s\n0,1\n1,-2\n", "at least 0"),
@@ -124,4 +132,4 @@ def test_a_broken_trace_is_named(tmp_path, text, says):
 
 def test_no_report_is_one_sentence_and_status_2(tmp_path, capsys):
     assert main(["simulate-scaling", str(tmp_path), "--variant", "small"]) == 2
-    assert "holds no report.json" in capsys.readouterr().err
+    assert "has no report.json" in capsys.readouterr().err

@@ -1,18 +1,20 @@
-"""What is recommended from known curves. It does not know how curves are measured."""
+"""What is recommended from known curves, as text and as Helm values."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest.analysis.replica_curve import LEAST_QUEUE_S
-from loadtest.sizing.recommend import Wish, in_words, recommend, write_values
+from loadtest.analysis.replica_curve import MIN_QUEUE_S
+from loadtest.sizing.helm_values import write_values
+from loadtest.sizing.recommend import Requirements, recommend, recommendation_text
 from tests.support import reports
 from tests.support.reports import report
 
-wishes = st.builds(
-    Wish,
+requirement_sets = st.builds(
+    Requirements,
     slo_p99_ms=st.floats(1.0, 200.0),
     min_accuracy=st.floats(0.7, 0.95),
     rps=st.floats(1.0, 10_000.0),
@@ -21,65 +23,67 @@ wishes = st.builds(
 
 
 def test_the_variant_that_needs_the_fewest_replicas_is_taken():
-    found = recommend(report(), Wish(20.0, 0.85, 2000.0))
+    found = recommend(report(), Requirements(20.0, 0.85, 2000.0))
     # small: p99 4, 8, 16, 32 ms at 160, 320, 480, 640/s: 20 ms at 531.5/s, less a fifth 425/s.
-    assert (found.choice.variant, found.choice.replicas) == ("small", 5)
-    assert found.choice.rate_rps == pytest.approx(400.0)
-    assert found.choice.p99_ms == pytest.approx(8.0 * 2**0.5)
+    assert (found.chosen.variant, found.chosen.replicas) == ("small", 5)
+    assert found.chosen.rate_rps == pytest.approx(400.0)
+    assert found.chosen.p99_ms == pytest.approx(8.0 * 2**0.5)
     assert (found.cheaper.variant, found.cheaper.replicas) == ("tiny", 2)
     assert found.better.variant == "large"
-    assert any(bind.startswith("accuracy") for bind in found.binds)
+    assert any(each.startswith("accuracy") for each in found.constraints)
 
 
 def test_of_equally_many_replicas_the_more_accurate_is_taken():
-    assert recommend(report(), Wish(100.0, 0.7, 10.0)).choice.variant == "large"
+    assert recommend(report(), Requirements(100.0, 0.7, 10.0)).chosen.variant == "large"
 
 
 @settings(deadline=None)
-@given(wishes)
-def test_a_choice_is_accurate_enough_and_its_p99_is_within_the_slo(wish):
-    found = recommend(report(), wish)
-    if found.choice:
-        assert found.choice.accuracy >= wish.min_accuracy
-        assert found.choice.p99_ms <= wish.slo_p99_ms * (1 + 1e-6)
-        assert found.choice.rate_rps * found.choice.replicas == pytest.approx(wish.rps)
+@given(requirement_sets)
+def test_a_choice_is_accurate_enough_and_its_p99_is_within_the_slo(requirements):
+    found = recommend(report(), requirements)
+    if found.chosen:
+        assert found.chosen.accuracy >= requirements.min_accuracy
+        assert found.chosen.p99_ms <= requirements.slo_p99_ms * (1 + 1e-6)
+        assert found.chosen.rate_rps * found.chosen.replicas == pytest.approx(requirements.rps)
     else:
-        assert found.otherwise
-        assert "Nothing measured meets" in in_words(found)
+        assert found.alternatives
+        assert "No measured variant meets" in recommendation_text(found)
 
 
 @settings(deadline=None)
-@given(wishes, st.floats(1.0, 3.0))
-def test_more_traffic_never_needs_fewer_replicas_nor_a_looser_slo_more(wish, times):
-    found = recommend(report(), wish)
-    more = recommend(report(), Wish(wish.slo_p99_ms, wish.min_accuracy, wish.rps * times,
-                                    wish.headroom))  # fmt: skip
-    looser = recommend(report(), Wish(wish.slo_p99_ms * times, wish.min_accuracy, wish.rps,
-                                      wish.headroom))  # fmt: skip
-    if found.choice:
-        assert more.choice.replicas >= found.choice.replicas >= looser.choice.replicas
+@given(requirement_sets, st.floats(1.0, 3.0))
+def test_more_traffic_never_needs_fewer_replicas_nor_a_looser_slo_more(requirements, times):
+    found = recommend(report(), requirements)
+    more = recommend(report(), replace(requirements, rps=requirements.rps * times))
+    looser = recommend(report(), replace(requirements, slo_p99_ms=requirements.slo_p99_ms * times))
+    if found.chosen:
+        assert more.chosen.replicas >= found.chosen.replicas >= looser.chosen.replicas
 
 
-def test_when_nothing_meets_the_wish_what_would_is_said():
-    said = in_words(recommend(report(), Wish(5.0, 0.88, 100.0)))
+def test_when_nothing_meets_the_requirements_the_text_says_what_would_help():
+    said = recommendation_text(recommend(report(), Requirements(5.0, 0.88, 100.0)))
     assert "an accuracy of 0.860 instead of 0.88: small" in said
-    assert "a p99 of 10.0 ms instead of 5: large" in said
-    assert "more accurate family" in in_words(recommend(report(), Wish(0.1, 0.99, 100.0)))
+    assert "a p99 of 10.0 ms instead of 5 ms: large" in said
+    assert "more accurate family" in recommendation_text(
+        recommend(report(), Requirements(0.1, 0.99, 100.0))
+    )
 
 
 def test_cost_and_certainty_are_in_words():
-    said = in_words(recommend(report(), Wish(20.0, 0.855, 2000.0, cost_per_hour=0.5)))
-    assert "5 replicas, accuracy 0.860, 2.5 an hour, 0.347 a million requests" in said
+    said = recommendation_text(
+        recommend(report(), Requirements(20.0, 0.855, 2000.0, cost_per_hour=0.5))
+    )
+    assert "5 replicas, accuracy 0.860, cost 2.5 per hour and 0.347 per million requests" in said
     assert "interval reaches down to 0.851" in said
 
 
 def test_the_values_of_the_chart_are_written(tmp_path):
     path = tmp_path / "values.yaml"
-    write_values(recommend(report(), Wish(20.0, 0.85, 2000.0)), 2, "the command", path)
+    write_values(recommend(report(), Requirements(20.0, 0.85, 2000.0)), 2, "the command", path)
     assert path.read_text().splitlines() == [
         "# the command",
         "# tone/small",
-        "# Predicted: p99 11.3 ms at 400.0 requests/s a replica.",
+        "# Predicted: p99 11.3 ms at 400.0 requests/s per replica.",
         "replicaCount: 5",
         "variants: [small]",
         "resources:",
@@ -93,7 +97,7 @@ def test_the_values_of_the_chart_are_written(tmp_path):
         "  targetRequestsInFlight: 1.88",
     ]
     with pytest.raises(ValueError, match="no values"):
-        write_values(recommend(report(), Wish(0.1, 0.99, 1.0)), 2, "", path)
+        write_values(recommend(report(), Requirements(0.1, 0.99, 1.0)), 2, "", path)
 
 
 @pytest.mark.parametrize(
@@ -113,9 +117,9 @@ def test_a_cascade_is_a_choice_that_serves_all_its_stages(tmp_path, name, browno
         reports.variant(name, 0.89, 1000.0, 4.0)
         | {"stages": ["tiny", "large"], "brownout_ms": brownout_ms}
     )
-    found = recommend(told, Wish(20.0, 0.88, 2000.0))
-    assert found.choice.variant == name
-    assert f"deploy tone/{name} (cascade of tiny, large" in in_words(found)
+    found = recommend(told, Requirements(20.0, 0.88, 2000.0))
+    assert found.chosen.variant == name
+    assert f"deploy tone/{name} (cascade of tiny, large" in recommendation_text(found)
     write_values(found, 2, "the command", tmp_path / "values.yaml")
     written = (tmp_path / "values.yaml").read_text().splitlines()[4:7]
     assert written[0].endswith(lines[0])
@@ -123,7 +127,9 @@ def test_a_cascade_is_a_choice_that_serves_all_its_stages(tmp_path, name, browno
 
 
 def test_the_targets_are_those_of_the_capacity_whatever_the_traffic_asked_for():
-    few, many = (recommend(report(), Wish(20.0, 0.85, rps)).choice.targets for rps in (300, 9000))
+    few, many = (
+        recommend(report(), Requirements(20.0, 0.85, rps)).chosen.targets for rps in (300, 9000)
+    )
     # Queue and engine together are 0.35 of the p99, which is 4 * 2^(rate / 160 - 1) ms.
     rate_rps = 0.8 * 160 * (1 + math.log2(20 / 4))
     assert few == many
@@ -131,12 +137,14 @@ def test_the_targets_are_those_of_the_capacity_whatever_the_traffic_asked_for():
     assert few.in_flight == pytest.approx(rate_rps * 0.35 * 4e-3 * 2 ** (rate_rps / 160 - 1))
 
 
-@pytest.mark.parametrize(("times", "queue_s"), [(1, LEAST_QUEUE_S), (10, 0.02)])
+@pytest.mark.parametrize(("times", "queue_s"), [(1, MIN_QUEUE_S), (10, 0.02)])
 def test_the_queue_target_is_that_of_the_capacity_but_never_too_small_for_an_hpa(times, queue_s):
     told = report()
     for load in told["variants"][1]["loads"].values():
         load["split_mean_ms"]["queue"] *= times
-    found = recommend(told, Wish(20.0, 0.85, 2000.0)).choice  # the queue is a tenth of the p99
+    found = recommend(
+        told, Requirements(20.0, 0.85, 2000.0)
+    ).chosen  # the queue is a tenth of the p99
     assert found.targets.queue_s == pytest.approx(queue_s)
 
 
@@ -146,6 +154,6 @@ def test_without_queue_times_the_values_have_no_targets_and_say_why(tmp_path):
         for load in variant["loads"].values():
             load["split_mean_ms"] = dict.fromkeys(load["split_mean_ms"])
     path = tmp_path / "values.yaml"
-    write_values(recommend(told, Wish(20.0, 0.85, 2000.0)), 2, "the command", path)
+    write_values(recommend(told, Requirements(20.0, 0.85, 2000.0)), 2, "the command", path)
     assert "# No targets: they need" in path.read_text()
     assert "  target" not in path.read_text()

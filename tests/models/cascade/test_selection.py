@@ -2,6 +2,7 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -116,6 +117,7 @@ def test_only_the_eligible_variants_are_used():
     assert {candidate.variants for candidate in found.sequence} == {(0, 1)}
 
 
+@pytest.mark.slow
 def test_the_guarantee_holds_over_many_draws():
     pool, generator = answers(3000, 5), np.random.default_rng(0)
     asked = problem(max_loss=0.04)

@@ -108,6 +108,7 @@ def test_mcnemar_counts_every_way_the_discordant_texts_could_have_fallen(pair):
     assert found.difference.value == pytest.approx((found.better - found.worse) / len(mine))
 
 
+@pytest.mark.slow
 @given(hits)
 def test_a_paired_comparison_is_the_mirror_of_itself(pair):
     forth, back = paired(*pair), paired(*reversed(pair))

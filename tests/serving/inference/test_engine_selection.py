@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from serving.bundles.bundle import read_bundle
@@ -10,13 +8,16 @@ from serving.inference.openvino_engine import OpenVinoEngine
 from serving.inference.ort_engine import OrtEngine
 from serving.inference.tokenizer import Tokenizer
 from tests.support.bundles import encoded, write_bundle
+from tests.support.fake_clock import FakeClock
 
 RESOURCES = Resources("cpu", threads=1)
+# Each run takes a tick, whatever the machine does, and what an engine adds.
+CLOCK = FakeClock(tick_s=1e-4)
 
 
 class Slow(OrtEngine):
     def run(self, batch):
-        time.sleep(0.002)
+        CLOCK.advance(0.002)
         return super().run(batch)
 
 
@@ -26,7 +27,7 @@ class FasterWide(OrtEngine):
         self._seconds = 0.004 / (resources.threads // self.slots)
 
     def run(self, batch):
-        time.sleep(self._seconds)
+        CLOCK.advance(self._seconds)
         return super().run(batch)
 
 
@@ -48,7 +49,9 @@ def bundle(tmp_path):
 
 def chosen(bundle, asked="auto", resources=RESOURCES, **engines):
     tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
-    return choose(bundle, tokenizer, asked, resources, max_batch_tokens=64, engines=engines)
+    return choose(
+        bundle, tokenizer, asked, resources, max_batch_tokens=64, engines=engines, clock=CLOCK
+    )
 
 
 def test_auto_takes_the_faster_engine_that_agrees(bundle):

@@ -1,17 +1,11 @@
 """`python -m serving classify`, a real process each time, on the tiny family."""
 
-import csv
-import io
 import itertools
 import json
 import math
 import os
-import random
-import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,100 +15,10 @@ from hypothesis import strategies as st
 
 from serving.bundles.bundle import read_bundle
 from serving.bundles.registry import publish
-from serving.errors import StartError
-from serving.offline import job as offline_job
 from serving.offline.bulk_classifier import batches_of
-from serving.offline.job import Job
-from serving.offline.tables import CHUNK_ROWS
-from serving.settings import Settings
 from tests.support.bundles import write_bundle
-from tests.support.processes import ROOT, clean_environ, serving
-
-ADDED = ["label", "labels", "score", "scores", "variant", "version", "truncated", "error"]
-TEXTS = [
-    "good film",
-    'a "great" plot, really\nwith a second line',
-    "awful — ужасно 悪い 🙁",
-    "",
-    None,
-    "bad " * 40,
-    "\ttab, comma; and 'quotes'\r\n",
-]
-ENDINGS = [".csv", ".jsonl", ".parquet"]
-
-
-def begin(source, output, registry, *more, **settings):
-    names = {f"SIZEWISE_{name.upper()}": str(value) for name, value in settings.items()}
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "serving", "classify", "--input", str(source)),
-            *("--output", str(output), "--registry", str(registry), *more),
-        ],
-        cwd=ROOT, env=clean_environ() | names, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True,
-    )  # fmt: skip
-
-
-def classify(*arguments, **settings):
-    """The exit status, and what was said."""
-    process = begin(*arguments, **settings)
-    said = process.communicate(timeout=100)[0]
-    assert "Traceback" not in said, said
-    return process.returncode, said
-
-
-def wait_for_a_part(process, output):
-    """One more than there is: a process takes longer to begin than this to count."""
-
-    def parts():
-        return len(list(output.parent.glob(f"{output.name}.parts/*.part")))
-
-    before = parts()
-    while parts() == before:
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.005)
-
-
-def write(path, rows):
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    else:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, list(rows[0]))
-            table.writeheader()
-            table.writerows(rows)
-    return path
-
-
-def read(path):
-    if path.suffix == ".parquet":
-        return pq.read_table(path).to_pylist()
-    if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text().splitlines()]
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def opinions(count):
-    words, draw = ["good", "bad", "great", "awful", "film", "plot"], random.Random(7)
-    return [
-        {"id": number, "text": " ".join(draw.choices(words, k=draw.randint(0, 25)))}
-        for number in range(count)
-    ]
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory, tiny_registry):
-    """Files of six chunks, and what an unbroken run makes of them."""
-    folder = tmp_path_factory.mktemp("many")
-    rows = opinions(6 * CHUNK_ROWS - 77)
-    for ending in ENDINGS:
-        write(folder / f"in{ending}", rows)
-    status, said = classify(folder / "in.jsonl", folder / "unbroken.jsonl", tiny_registry)
-    assert status == 0, said
-    return folder
+from tests.support.offline_jobs import ADDED, ENDINGS, TEXTS, classify, read, write
+from tests.support.processes import ROOT, serving
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -224,152 +128,6 @@ def test_every_kind_of_parquet_string_is_read_and_written_as_it_was(tmp_path, ti
     assert found.column_names == ["text", "when", *ADDED]
     assert found.select(["text", "when"]).equals(pq.read_table(source))
     assert found["label"].to_pylist() == ["positive", None, "negative"]
-
-
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_killed_and_run_again_nothing_is_lost_or_repeated(tmp_path, tiny_registry, many, ending):
-    source, output = many / f"in{ending}", tmp_path / f"out{ending}"
-    parts = tmp_path / f"out{ending}.parts"
-    kept = []
-    for _ in range(2):
-        process = begin(source, output, tiny_registry, threads=1)
-        wait_for_a_part(process, output)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kept.append({part.name: part.stat().st_mtime_ns for part in parts.glob("*.part")})
-    assert not output.exists()
-    assert kept[0].items() <= kept[1].items(), "a finished part was made again"
-    assert len(kept[1]) < 6, "it was killed too late to show anything"
-
-    status, said = classify(source, output, tiny_registry)
-
-    assert status == 0, said
-    assert "of them by a run before" in said
-    assert not parts.exists()
-    if ending == ".jsonl":
-        assert output.read_bytes() == (many / "unbroken.jsonl").read_bytes()
-        return
-    found, unbroken = read(output), read(many / "unbroken.jsonl")
-    assert [int(row["id"]) for row in found] == list(range(len(unbroken)))
-    for name in ("label", "score", "error"):
-        assert [str(row[name] or "") for row in found] == [str(row[name] or "") for row in unbroken]
-
-
-def test_a_signal_ends_it_promptly_and_says_how_to_go_on(tmp_path, tiny_registry, many):
-    output = tmp_path / "out.jsonl"
-    for number in (signal.SIGINT, signal.SIGTERM):
-        process = begin(many / "in.jsonl", output, tiny_registry, threads=1)
-        wait_for_a_part(process, output)
-        process.send_signal(number)
-        said = process.communicate(timeout=20)[0]
-
-        assert process.returncode == 128 + number, said
-        assert "Stopped. Run the same command again" in said
-        assert "Traceback" not in said
-    assert classify(many / "in.jsonl", output, tiny_registry)[0] == 0
-    assert output.read_bytes() == (many / "unbroken.jsonl").read_bytes()
-
-
-@pytest.fixture
-def stopped(tmp_path, tiny_registry, many):
-    """(input, output, registry) of a job that was killed, all to be spoilt."""
-    registry = shutil.copytree(tiny_registry, tmp_path / "registry")
-    source = shutil.copyfile(many / "in.jsonl", tmp_path / "in.jsonl")
-    output = tmp_path / "out.jsonl"
-    process = begin(source, output, registry, threads=1)
-    wait_for_a_part(process, output)
-    held = classify(source, output, registry)
-    assert held[0] == 2
-    assert "another job writes" in held[1]
-    process.kill()
-    process.communicate()
-    return source, output, registry
-
-
-def test_what_has_changed_is_refused_until_it_is_begun_anew(tmp_path, stopped):
-    source, output, registry = stopped
-
-    truncating = classify(*stopped, "--truncate")
-    write_bundle(tmp_path / "new", variant="wide", scale=-2.5, ballast_bytes=1000)
-    publish(tmp_path / "new", registry)
-    republished = classify(*stopped)
-    source.write_text('{"text": "good"}\n')
-    replaced = classify(*stopped)
-    anew = classify(*stopped, "--restart")
-
-    assert [status for status, _ in (truncating, republished, replaced, anew)] == [2, 2, 2, 0]
-    assert "begun with another --truncate: go back to that, or begin anew" in truncating[1]
-    assert "begun with another version:" in republished[1]
-    assert "begun with another input and version:" in replaced[1]
-    assert [row["label"] for row in read(output)] == ["negative"]
-    again = classify(*stopped)
-    assert again[0] == 2
-    assert "is there already: use --restart to replace it" in again[1]
-
-
-BROKEN = {
-    "no.txt": ("good", "ends in none of .csv, .jsonl, .parquet"),
-    "column.csv": ("body,id\ngood,1\n", "has no column 'text' but ['body', 'id']: name one with"),
-    "taken.csv": ("text,label\ngood,1\n", "has a column 'label' already: use --prefix"),
-    "twice.csv": ("text,a,a\ngood,1,2\n", "names a column twice"),
-    "fields.csv": ("text,id\ngood,1\ngood, bad,2\n", "line 3 has 3 fields and the header 2"),
-    "quote.csv": ('text,id\n"good,1\n', "after line 2: unexpected end of data"),
-    "empty.csv": ("", "has no column 'text' but []"),
-    "latin.csv": (b"text\nsch\xf6n\n", "'utf-8' codec can't decode byte 0xf6"),
-    "line.jsonl": ('{"text": "a"}\n\n{"text": }\n', "line 3 is not JSON: expected value at column"),
-    "latin.jsonl": (b'{"text": "sch\xf6n"}\n', "line 1 is not JSON"),
-    "surrogate.jsonl": ('{"text": "\\ud800"}\n', "line 1 is not JSON"),
-    "list.jsonl": ('["good"]\n', "line 1 is not a JSON object"),
-    "number.jsonl": ('{"text": "a"}\n{"text": 5}\n', "line 2: text is 5, not a string: quote it"),
-    "missing.jsonl": ('{"text": "a"}\n{"t": "a"}\n', "line 2 has no column 'text' but ['t']"),
-    "garbage.parquet": ("PAR1", "cannot be read as Parquet"),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_file_that_cannot_be_read_is_one_sentence_and_leaves_nothing(
-    tmp_path, tiny_registry, name
-):
-    content, sentence = BROKEN[name]
-    source, output = tmp_path / name, tmp_path / f"out{(tmp_path / name).suffix}"
-    source.write_bytes(content if isinstance(content, bytes) else content.encode())
-
-    job = Job(source, output, "text", None, None, "auto", truncate=False, prefix="")
-    with pytest.raises(StartError) as raised:
-        offline_job.classify(job, Settings(registry=tiny_registry), io.StringIO())
-
-    assert sentence in raised.value.detail
-    assert "\n" not in raised.value.detail
-    assert list(tmp_path.iterdir()) == [source]
-
-
-def test_numbers_in_a_parquet_column_are_refused(tmp_path, tiny_registry):
-    source = write(tmp_path / "in.parquet", [{"text": 5}])
-
-    status, said = classify(source, tmp_path / "out.parquet", tiny_registry)
-
-    assert status == 2
-    assert "text holds int64, not strings: cast it" in said
-
-
-@pytest.mark.parametrize(
-    ("output", "more", "sentence"),
-    [
-        ("in.csv", [], "is the input: name another output"),
-        ("out.jsonl", [], "must end in .csv, like the input"),
-        ("no/out.csv", [], "no is not a folder: make it first"),
-        ("out.csv", ["--model", "mood"], "name one of the models tone with --model"),
-        ("out.csv", ["--variant", "huge"], "there is no variant 'huge': name one of"),
-    ],
-)
-def test_what_cannot_be_asked_for_is_one_sentence(tmp_path, tiny_registry, output, more, sentence):
-    source = write(tmp_path / "in.csv", [{"text": "good"}])
-
-    status, said = classify(source, tmp_path / output, tiny_registry, *more)
-
-    assert status == 2
-    assert sentence in said
-    assert list(tmp_path.iterdir()) == [source]
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(["", ""], 1), (["", "good"], 0), ([], 0)])

@@ -1,9 +1,7 @@
 import asyncio
 import json
 import re
-import shutil
 import socket
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +11,7 @@ import pytest
 from serving.settings import Settings
 from tests.support.hostile_requests import hostile_requests
 from tests.support.metric_values import total
-from tests.support.processes import FRESH, free_port, serving
+from tests.support.processes import FRESH, serving
 
 PROBLEM = "application/problem+json"
 
@@ -240,116 +238,6 @@ def test_every_answer_under_concurrent_load_belongs_to_its_own_text(server):
     asyncio.run(everyone())
 
 
-SLOW = {
-    "program": "tests.support.slow_serving",
-    "environ": {"SLOW_BATCH_S": "0.05"},
-    "max_batch_tokens": 64,
-    "max_queue_texts": 64,
-    "max_texts": 64,
-}
-
-
-def burst(server, count, **options):
-    async def send():
-        async with httpx.AsyncClient(base_url=server.url, timeout=30, headers=FRESH) as http:
-            body = {"texts": ["good film"] * 64, **options}
-            return await asyncio.gather(
-                *(http.post("/v1/classify", json=body) for _ in range(count))
-            )
-
-    return asyncio.run(send())
-
-
-def test_overload_is_429_with_a_time_to_retry_and_what_fits_is_answered(tiny_registry):
-    with serving(tiny_registry, **SLOW) as server:
-        responses = burst(server, 20, variant="wide")
-        page = server.metrics()
-
-    refused = [r for r in responses if r.status_code == 429]
-    answered = [r for r in responses if r.status_code == 200]
-    assert len(refused) + len(answered) == 20
-    assert refused
-    assert answered
-    assert all(int(r.headers["Retry-After"]) >= 1 for r in refused)
-    assert {r.json()["code"] for r in refused} == {"overloaded"}
-    assert total(page, "sizewise_rejected_total", reason="overloaded") == len(refused)
-    assert total(page, "sizewise_texts_total") == 64 * len(answered)
-    assert total(page, "sizewise_queue_texts") == 0
-
-
-def test_more_requests_than_the_limit_are_refused_before_their_body_is_read(tiny_registry):
-    slow = SLOW | {"max_queue_texts": 2000, "max_requests": 2}
-    with serving(tiny_registry, **slow) as server:
-        responses = burst(server, 20, variant="wide")
-
-    refused = [r for r in responses if r.status_code == 429]
-    assert len([r for r in responses if r.status_code == 200]) == 20 - len(refused)
-    assert {r.json()["limit"] for r in refused} == {2}
-
-
-def head_of(connection):
-    said = b""
-    while b"\r\n\r\n" not in said:
-        received = connection.recv(65_536)
-        assert received, f"the connection ended after {said!r}"
-        said += received
-    return said
-
-
-@pytest.mark.parametrize("closing", [False, True])
-def test_a_refusal_comes_before_the_body_and_leaves_the_connection_usable(tiny_registry, closing):
-    slow = SLOW | {"max_queue_texts": 2000, "max_texts": 1000, "max_requests": 1}
-    with serving(tiny_registry, **slow) as server, ThreadPoolExecutor(1) as other:
-        body = {"texts": ["good film"] * 1000}  # takes a second
-        first = other.submit(server.classify, body, headers=FRESH)
-        time.sleep(0.2)
-        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
-        with socket.create_connection(address, timeout=5) as connection:
-            more = b"Connection: close\r\n" if closing else b""
-            connection.sendall(
-                b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\n"
-                b"Content-Type: application/json\r\nContent-Length: 20\r\n" + more + b"\r\n{"
-            )
-            refused = head_of(connection)
-            assert refused.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
-            assert b"retry-after: " in refused
-            assert b"x-request-id: mine\r\n" in refused
-            assert b'"limit":1' in refused
-            if closing:
-                assert b"connection: close" in refused
-                assert connection.recv(100) == b""
-            else:
-                connection.sendall(b" " * 19 + b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-                assert head_of(connection).startswith(b"HTTP/1.1 200")
-        assert first.result().status_code == 200
-        page = server.metrics()
-
-    assert total(page, "sizewise_rejected_total", reason="overloaded") == 1
-    assert total(page, "sizewise_requests_total", endpoint="/v1/classify", code="429") == 1
-
-
-def test_auto_goes_to_a_smaller_variant_before_it_refuses(tiny_registry):
-    with serving(tiny_registry, **SLOW) as server:
-        results = [
-            result
-            for response in burst(server, 20)
-            if response.status_code == 200
-            for result in response.json()["results"]
-        ]
-        pinned = [
-            result
-            for response in burst(server, 20, allow_degraded=False)
-            if response.status_code == 200
-            for result in response.json()["results"]
-        ]
-        page = server.metrics()
-
-    degraded = [result for result in results if result["degraded"]]
-    assert {result["variant"] for result in degraded} == {"tiny"}
-    assert total(page, "sizewise_degraded_total", variant="tiny") == len(degraded)
-    assert {result["variant"] for result in pinned} == {"wide"}
-
-
 def test_an_api_key_guards_the_models_and_not_the_probes(tiny_registry):
     with serving(tiny_registry, api_key="correct-horse") as server:
         without = server.classify({"texts": ["good"]})
@@ -368,22 +256,6 @@ def test_an_api_key_guards_the_models_and_not_the_probes(tiny_registry):
     assert [r.status_code for r in open_paths] == [200, 200, 200]
 
 
-def test_a_body_that_does_not_arrive_is_given_up_in_time(tiny_registry):
-    with serving(tiny_registry, body_timeout_ms=200) as server:
-        host, port = server.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
-            connection.sendall(
-                b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                b'Content-Length: 100\r\n\r\n{"texts"'
-            )
-            answer = b""
-            while not answer.endswith(b"}") and (part := connection.recv(65536)):
-                answer += part
-
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b"body_timeout" in answer
-
-
 def test_a_client_that_leaves_is_recorded_and_the_others_are_answered(server):
     host, port = server.url.removeprefix("http://").split(":")
     body = json.dumps({"texts": ["good film " * 14] * 256}).encode()
@@ -398,113 +270,3 @@ def test_a_client_that_leaves_is_recorded_and_the_others_are_answered(server):
     assert server.classify({"texts": ["good"]}).status_code == 200
     assert total(server.metrics(), "sizewise_queue_texts") == 0
     assert total(server.metrics(), "sizewise_requests_total", code="500") == 0
-
-
-@pytest.mark.parametrize("http_processes", [0, 2])
-def test_sigterm_under_load_answers_all_that_was_accepted_and_exits_with_0(
-    tiny_registry, http_processes
-):
-    settings = {"shutdown_delay_ms": 3000, "http_processes": http_processes}
-    with serving(tiny_registry, **settings) as server:
-        answered, lost = [], []
-
-        def client(number):
-            with httpx.Client(base_url=server.url, timeout=30) as http:
-                for turn in range(100_000):
-                    try:
-                        answered.append(
-                            http.post(
-                                "/v1/classify",
-                                json={"texts": ["good film"] * (1 + number % 3)},
-                                headers={"X-Request-Id": f"{number}-{turn}"},
-                            )
-                        )
-                    except httpx.ConnectError:
-                        return
-                    except httpx.TransportError as error:
-                        lost.append((f"{number}-{turn}", repr(error)))
-                        return
-
-        threads = [threading.Thread(target=client, args=(n,)) for n in range(8)]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.5)
-        server.process.terminate()
-        not_ready = httpx.get(f"{server.url}/health/ready")
-        while not_ready.status_code == 200:
-            not_ready = httpx.get(f"{server.url}/health/ready")
-        status = server.process.wait(20)
-        for thread in threads:
-            thread.join(30)
-        lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
-
-    accepted = {line["request_id"] for line in lines if line.get("path") == "/v1/classify"}
-    assert status == 0
-    assert (not_ready.status_code, not_ready.json()["code"]) == (503, "draining")
-    assert len(answered) > 50
-    assert {response.status_code for response in answered} == {200}
-    assert accepted == {response.headers["X-Request-Id"] for response in answered}
-    assert lost == []
-
-
-def test_before_the_models_are_loaded_the_server_is_live_and_not_ready(tiny_registry):
-    slow = {"program": "tests.support.slow_serving", "environ": {"SLOW_LOAD_S": "2"}}
-    with serving(tiny_registry, wait_ready=False, **slow) as server:
-        for _ in range(200):
-            try:
-                live = httpx.get(f"{server.url}/health/live")
-                break
-            except httpx.TransportError:
-                time.sleep(0.05)
-        ready = httpx.get(f"{server.url}/health/ready")
-        early = server.classify({"texts": ["good"]})
-
-    assert live.status_code == 200
-    assert (ready.status_code, early.status_code) == (503, 503)
-    assert early.json()["code"] == "not_ready"
-    assert early.headers["Retry-After"] == "1"
-
-
-@pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        ({"SIZEWISE_REGISTRY": "/nowhere"}, "SIZEWISE_REGISTRY"),
-        ({"SIZEWISE_PROT": "80"}, "SIZEWISE_PROT is not a setting"),
-        ({"SIZEWISE_DEVICE": "cuda"}, "SIZEWISE_DEVICE"),
-    ],
-)
-def test_a_server_that_cannot_start_says_why_in_one_sentence_and_exits_with_2(
-    tiny_registry, settings, named
-):
-    with serving(tiny_registry, wait_ready=False, environ=settings) as server:
-        status = server.process.wait(30)
-        last = server.log().splitlines()[-1]
-
-    assert status == 2
-    assert last.startswith("sizewise cannot start: ")
-    assert named in last
-
-
-def test_a_port_that_is_taken_is_named(tiny_registry):
-    with socket.socket() as taken:
-        port = free_port()
-        taken.bind(("127.0.0.1", port))
-        taken.listen()
-        with serving(tiny_registry, wait_ready=False, port=port) as server:
-            status = server.process.wait(30)
-            log = server.log()
-
-    assert status == 2
-    assert "SIZEWISE_PORT" in log
-
-
-def test_altered_bundles_are_refused_at_the_start(tiny_registry, tmp_path):
-    shutil.copytree(tiny_registry, tmp_path / "registry")
-    for model in (tmp_path / "registry").rglob("model.onnx"):
-        model.write_bytes(model.read_bytes() + b"x")
-    with serving(tmp_path / "registry", wait_ready=False) as server:
-        status = server.process.wait(30)
-        log = server.log()
-
-    assert status == 2
-    assert "model.onnx does not match its manifest" in log
