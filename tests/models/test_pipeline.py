@@ -19,7 +19,6 @@ from models.graphs.fusion import fuse
 from models.pipeline import Pipeline
 from models.recipe import STAGES, RecipeError, in_parent_order, lineage
 from models.runners import RUNNERS
-from models.source_hashes import ROOT
 from models.stages import quantize
 from models.stages.export import largest_difference
 from serving.bundles.bundle import (
@@ -35,7 +34,8 @@ from serving.bundles.registry import publish, read_registry
 from serving.inference.engine import Resources
 from serving.inference.ort_engine import OrtEngine
 from serving.inference.tokenizer import Tokenizer
-from tests.support.quantizers import zeroed
+from tests.support.sources import copy_sources
+from tests.support.stage_doubles import broken, same_again, zeroed
 from tests.support.tiny_models import write_sources
 from tests.support.tiny_recipes import QUANTISED, TEACHER, write_recipes
 
@@ -204,11 +204,8 @@ def test_a_changed_recipe_runs_only_what_it_changes(built, tmp_path, variant, ch
 
 
 def test_a_changed_tool_runs_every_stage_that_uses_it_again_and_no_other(built, tmp_path):
-    for program in ("models", "serving"):
-        ignored = shutil.ignore_patterns("registry", "*.pyc")
-        shutil.copytree(ROOT / program, tmp_path / "code" / program, ignore=ignored)
-    pipeline, recipes = built.copied_to(tmp_path, **dict.fromkeys(STAGES, _same_again))
-    pipeline = replace(pipeline, root=tmp_path / "code")
+    pipeline, recipes = built.copied_to(tmp_path, **dict.fromkeys(STAGES, same_again))
+    pipeline = replace(pipeline, root=copy_sources(tmp_path / "code"))
     assert make_all(pipeline, recipes) == []
     tool = tmp_path / "code" / "models" / "training" / "architecture.py"
 
@@ -229,7 +226,7 @@ def test_a_damaged_output_is_made_again_and_the_rest_stays(built, tmp_path):
 
 
 def test_a_stage_that_fails_leaves_its_old_output_whole(built, tmp_path):
-    pipeline, recipes = built.copied_to(tmp_path, quantize=_broken)
+    pipeline, recipes = built.copied_to(tmp_path, quantize=broken)
     (recipes / "student-int8.toml").write_text(QUANTISED.replace("0.1", "0.3"))
     stamp = pipeline.build / "tone" / "student-int8" / "quantize" / "stamp.json"
     before = stamp.read_text()
@@ -293,14 +290,3 @@ def test_a_published_bundle_holds_the_contract_s_files_and_nothing_else(family):
         names = {path.name for path in bundle.folder.iterdir()}
         assert names == {MODEL_NAME, TOKENIZER_NAME, CONFIG_NAME, CARD_NAME, MANIFEST_NAME}
         assert read_bundle(bundle.folder).manifest.evaluations.keys() == {"validation", "test"}
-
-
-def _broken(_job):
-    raise RuntimeError("on purpose")
-
-
-def _same_again(job):
-    """Make what the stage has made before."""
-    before = job.output.with_name(job.output.name.removeprefix("."))
-    ignored = shutil.ignore_patterns("stamp.json")
-    shutil.copytree(before, job.output, dirs_exist_ok=True, ignore=ignored)

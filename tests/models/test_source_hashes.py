@@ -1,11 +1,10 @@
 """Which stages a changed module makes stale: those that run it, and no others."""
 
-import shutil
-
 import pytest
 
 from models.recipe import STAGES
 from models.source_hashes import ROOT, source_hashes
+from tests.support.sources import copy_sources
 
 DISTILLING = {"distill", "prune", "sparsify"}
 TRAINING = {"train"} | DISTILLING
@@ -38,12 +37,7 @@ STALE = {
 
 @pytest.fixture
 def copied(tmp_path):
-    """A copy of the programs' sources, to change."""
-    for program in ("models", "serving"):
-        shutil.copytree(
-            ROOT / program, tmp_path / program, ignore=shutil.ignore_patterns("registry", "*.pyc")
-        )
-    return tmp_path
+    return copy_sources(tmp_path)
 
 
 def hashes(root):

@@ -23,7 +23,7 @@ from serving.inference.engine import Resources
 from serving.inference.engine_selection import choose
 from serving.inference.ort_engine import OrtEngine
 from serving.inference.tokenizer import Tokenizer
-from tests.support.quantizers import zeroed
+from tests.support.stage_doubles import zeroed
 from tests.support.tiny_teacher import HEAD
 
 QUANTIZE = '[quantize]\nscheme = "{scheme}"\nmax_accuracy_drop = {drop}\n'

@@ -1,4 +1,6 @@
-"""A quantizer that loses everything, for a stage that must refuse its result."""
+"""Stages and a quantizer that stand in for real ones."""
+
+import shutil
 
 import numpy as np
 import onnx
@@ -12,3 +14,13 @@ def zeroed(_scheme, source, output, _kept, **_options):
             zeros = np.zeros(tuple(tensor.dims), dtype=np.float32)
             tensor.CopyFrom(onnx.numpy_helper.from_array(zeros, tensor.name))
     onnx.save(model, output)
+
+
+def broken(_job):
+    raise RuntimeError("on purpose")
+
+
+def same_again(job):
+    """Make what the stage has made before."""
+    before = job.output.with_name(job.output.name.removeprefix("."))
+    shutil.copytree(before, job.output, dirs_exist_ok=True)
