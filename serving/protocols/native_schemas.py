@@ -68,7 +68,7 @@ class ClassifyRequest(BaseModel):
     @model_validator(mode="after")
     def _name_or_requirements(self) -> "ClassifyRequest":
         if self.variant != "auto" and (self.min_accuracy, self.max_cost) != (None, None):
-            raise ValueError("name a variant, or ask by min_accuracy and max_cost")
+            raise ValueError("name a variant, or give min_accuracy or max_cost, not both")
         return self
 
 
