@@ -33,7 +33,7 @@ _STAGES = {
     "prune": "remove heads, feed-forward units and layers, and train the rest",
     "sparsify": "set the smallest weights to zero, and train the rest",
     "export": "export the weights to an ONNX graph with the same logits",
-    "quantize": "quantise the graph's weights, within the recipe's loss of accuracy",
+    "quantize": "quantize the graph's weights, within the recipe's loss of accuracy",
     "evaluate": "score the bundle on held-out texts, with the engine of the server",
     "package": "finish the bundle and publish it",
 }

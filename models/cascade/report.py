@@ -44,7 +44,7 @@ Escalated: {percent(cascade.escalation)}; labels other than {reference}'s: \
 {percent(cascade.disagreement)}.
 Test split, {len(found.texts[2].texts):,} texts: accuracy {percent(cascade.stages[-1].accuracy)}, \
 {reference} {percent(proportion(alone))}. {comparison(reference, cascade.versus)}
-Cost: {1000 * expected.cost_s:.2f} core ms a text, {reference} \
+Cost: {1000 * expected.cost_s:.2f} core ms per text, {reference} \
 {1000 * expected.reference_cost_s:.2f}: {expected.reference_cost_s / expected.cost_s:.2f} times \
 the throughput.
 Latency without load: p50 {expected.p50_ms:.1f} ms ({reference} {expected.reference_p50_ms:.1f}), \
@@ -98,7 +98,7 @@ def draw(cascade: Cascade, found: Observations, selection: Selection, path: Path
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(EngFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("core ms a text in full batches")
+    axes.set_xlabel("core ms per text in full batches")
     axes.set_ylabel("accuracy on the test split, %")
     axes.set_title(
         f"{cascade.family}: loss of {cascade.target.loss} at most {cascade.target.max_loss:.2%}"

@@ -246,6 +246,21 @@ def test_the_notes_name_the_release(path):
     assert "<no value>" not in notes
 
 
+@pytest.mark.parametrize(
+    ("value", "is_open"),
+    [
+        ("tests.enabled=true", True),
+        ("apiKey.existingSecret=s", False),
+        ("callers.existingSecret=s", False),
+    ],
+)
+def test_the_notes_warn_of_a_release_without_any_key(value, is_open):
+    done = helm("4", "install", "shop", CHART, "--dry-run=client", "--set", value)
+
+    assert done.returncode == 0, done.stderr
+    assert ("Anyone who can reach the Service" in done.stdout) == is_open
+
+
 @both_helms
 def test_recommend_and_the_notes_upgrade_without_losing_what_the_release_has_set(version):
     installed = helm("4", "install", "shop", CHART, "--dry-run=client", "--namespace", "models")
