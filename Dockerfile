@@ -46,14 +46,16 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise
 # What serving ONNX on a CPU never opens: OpenVINO's GPU and NPU plugins with their kernels, its
-# readers of other formats and C++ headers, and ONNX Runtime's tools for making models.
+# readers of other formats and C++ headers, ONNX Runtime's tools for making models and its C library
+# (the Python module has the runtime linked into it), and NumPy's own tests.
 WORKDIR /opt/sizewise/lib/python3/site-packages
 RUN rm -r openvino/include openvino/cmake openvino/tools openvino/libs/cache.json \
        openvino/libs/libopenvino_intel_gpu_plugin.so openvino/libs/libopenvino_intel_npu_plugin.so \
        openvino/libs/libopenvino_*tensorflow*_frontend.so* \
        openvino/libs/libopenvino_pytorch_frontend.so* openvino/libs/libopenvino_paddle_frontend.so* \
        openvino/libs/libopenvino_gguf_frontend.so* openvino/libs/libopenvino_jax_frontend.so* \
-       onnxruntime/transformers onnxruntime/tools onnxruntime/quantization onnxruntime/datasets
+       onnxruntime/transformers onnxruntime/tools onnxruntime/quantization onnxruntime/datasets \
+       onnxruntime/capi/libonnxruntime.so.* numpy/tests numpy/*/tests
 
 # --- The package alone: the small layer that a release changes -----------------------------------
 FROM builder AS package

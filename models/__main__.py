@@ -1,7 +1,7 @@
 """`python -m models`: make variants from recipes, report on a family, import other bundles.
 
-The parsers are light, so that `--help` needs no optional package; what a command runs is imported
-when it is called.
+The exit status is 0, or 2 with one sentence on stderr. What a command runs is imported when it is
+called, so that `--help` needs no optional package.
 """
 
 import argparse
@@ -14,8 +14,9 @@ from pathlib import Path
 
 from models.data.downloads import fetch
 from models.data.sources import fetched
-from models.pipeline import Workshop
+from models.pipeline import Pipeline
 from models.recipe import RECIPES, STAGES, RecipeError, in_parent_order, lineage
+from models.runners import RUNNERS
 from serving.bundles.registry import publish
 from serving.errors import BundleError
 
@@ -25,15 +26,15 @@ REPORTS = Path("reports")
 BUILT_REGISTRY = BUILD / "registry"
 _STAGES = {
     "all": "run every stage that is not up to date, and publish the bundles",
-    "data": "label the texts and split them",
+    "data": "read the tables of texts and divide them into splits",
     "train": "fine-tune a base model: the teacher",
-    "adopt": "take a fine-tuned model as the teacher, as it is",
+    "adopt": "use a fine-tuned model as the teacher",
     "distill": "train a smaller student to answer like its teacher",
     "prune": "remove heads, feed-forward units and layers, and train the rest",
     "sparsify": "set the smallest weights to zero, and train the rest",
-    "export": "export the weights to an ONNX graph that answers the same",
-    "quantize": "quantise the graph's weights, within the recipe's loss of accuracy",
-    "evaluate": "measure the bundle on held-out texts, as a server would answer",
+    "export": "export the weights to an ONNX graph with the same logits",
+    "quantize": "quantize the graph's weights, within the recipe's loss of accuracy",
+    "evaluate": "score the bundle on held-out texts, with the engine of the server",
     "package": "finish the bundle and publish it",
 }
 _PROGRAMS = ("models", "serving")
@@ -83,10 +84,10 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
 
 
 def make(command: str, recipe: Path, registry: Path) -> None:
-    """Run one stage of a recipe, or all of it and its ancestors; or of a folder's recipes.
+    """Run one stage of a recipe, or all stages of it and its ancestors; or of a folder's recipes.
 
-    What is up to date is skipped, so a build that was killed goes on where it was. Raises
-    RecipeError or BundleError when a stage refuses.
+    Stages that are up to date are skipped, so a build that was killed continues where it stopped.
+    Raises RecipeError or BundleError when a stage refuses.
     """
     if importlib.util.find_spec(_NEEDED) is None:
         # Before anything is downloaded for a stage that cannot run.
@@ -104,19 +105,19 @@ def make(command: str, recipe: Path, registry: Path) -> None:
         if command in ("all", stage)
     ]
     wanted = {name for ancestors, stage in steps for name in fetched(ancestors[-1], stage)}
-    workshop = Workshop(BUILD, fetch(BUILD / "cache", wanted))
+    pipeline = Pipeline(BUILD, fetch(BUILD / "cache", wanted), RUNNERS)
     for done, (ancestors, stage) in enumerate(steps):
         left = [
-            workshop.expected_seconds(ancestors[-1], stage) for ancestors, stage in steps[done:]
+            pipeline.expected_seconds(ancestors[-1], stage) for ancestors, stage in steps[done:]
         ]
-        workshop.make(ancestors, stage, f" ({done + 1} of {len(steps)}, {_time_left(left)} left)")
+        pipeline.make(ancestors, stage, f" ({done + 1} of {len(steps)}, {_time_left(left)} left)")
         if stage == "package":
-            bundle = publish(workshop.folder(ancestors[-1], "package"), registry)
+            bundle = publish(pipeline.folder(ancestors[-1], "package"), registry)
             print(f"Published {bundle.folder}, version {bundle.manifest.version}")
 
 
 def _time_left(seconds: Sequence[float | None]) -> str:
-    """A sum, or a lower bound when some are not known."""
+    """The sum in words; a lower bound if some are not known."""
     known = sum(each for each in seconds if each is not None)
     bound = "more than" if None in seconds else "about"
     return f"{bound} {known / 60:.0f} min" if known >= 60 else f"{bound} {known:.0f} s"
@@ -135,14 +136,15 @@ def _import(options: argparse.Namespace) -> None:
 
 def _cascade(options: argparse.Namespace) -> None:
     cascade = importlib.import_module("models.cascade.build")
-    target = cascade.target(
+    wanted = importlib.import_module("models.cascade.options")
+    target = wanted.parse_target(
         loss=options.loss,
         each_label=options.each_label,
         max_loss=options.max_loss,
         confidence=options.confidence,
     )
     variants = [name.strip() for name in options.variants.split(",") if name.strip()]
-    order = cascade.Order(
+    request = wanted.CascadeOptions(
         options.family,
         options.registry,
         BUILD,
@@ -152,9 +154,9 @@ def _cascade(options: argparse.Namespace) -> None:
         options.engine,
     )
     if options.resplit:
-        cascade.resplit(order, options.resplit)
+        cascade.check_coverage(request, options.resplit)
     else:
-        cascade.run(order, options.output / options.family)
+        cascade.run(request, options.output / options.family)
 
 
 def _next_command(options: argparse.Namespace, prog: str) -> str:
@@ -164,7 +166,7 @@ def _next_command(options: argparse.Namespace, prog: str) -> str:
     if prog.startswith("sizewise"):
         serve = f"sizewise serve --registry {options.registry}"
     if options.command == "cascade":
-        return f'{serve}, then ask with "variant": "auto"'
+        return f'{serve}, then classify with "variant": "auto"'
     if options.command in ("all", "package", "import", "report"):
         return serve
     return f"{prog} all {options.recipe}"

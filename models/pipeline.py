@@ -1,100 +1,56 @@
-"""Runs stages: each writes its own folder, whole or not at all, and only when something changed.
+"""Runs a recipe's stages, each only when something it depends on has changed.
 
-It does not know what a stage does; that is in the module of the stage's name.
+The pipeline is handed what runs a stage (see runners.py) and imports none itself.
 """
 
 import hashlib
-import importlib
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.data.sources import Place, locations, place
+from models.data.sources import Source, locations, resolve
+from models.job import Job, Runner
 from models.recipe import Recipe, RecipeError, Stage
+from models.source_hashes import ROOT, source_hashes
 from serving.bundles.bundle import file_sha256
 
 _STAMP_NAME = "stamp.json"
 _READS: dict[Stage, tuple[str, ...]] = {
-    "data": ("sources",),
-    "train": ("sources", "data"),
-    "adopt": ("sources", "data"),
-    "distill": ("data", "teacher"),
-    "prune": ("data", "teacher"),
-    "sparsify": ("data", "teacher"),
+    "data": ("downloads",),
+    "train": ("downloads", "data"),
+    "adopt": ("downloads", "data"),
+    "distill": ("data", "parent_weights"),
+    "prune": ("data", "parent_weights"),
+    "sparsify": ("data", "parent_weights"),
     "export": ("data", "weights"),
-    "quantize": ("data", "parent", "teacher"),
-    "evaluate": ("data", "bundle", "teacher_answers", "parent_answers"),
-    "package": ("bundle", "evaluate"),
-}
-_ALSO_RUNS: dict[Stage, tuple[str, ...]] = {
-    "data": ("data/labels", "data/labelled", "data/splits", "data/readers"),
-    "train": ("training/loop", "training/pretrained"),
-    "adopt": ("training/pretrained",),
-    "distill": (
-        "training/architecture",
-        "training/augmentation",
-        "training/loop",
-        "training/knowledge_distillation",
-        "training/vocabulary",
-    ),
-    "prune": ("training/architecture", "training/loop", "training/knowledge_distillation"),
-    "sparsify": ("training/architecture", "training/loop", "training/knowledge_distillation"),
-    "quantize": (
-        "training/architecture",
-        "evaluation/predictions",
-        "stages/export",
-        "graphs/nncf_int8",
-        "graphs/packing",
-        "graphs/quantizers",
-        "graphs/sensitivity",
-    ),
-    "evaluate": ("evaluation/predictions", "evaluation/statistics", "evaluation/temperature"),
-    "export": ("graphs/packing", "graphs/trace"),
-    "package": ("reports/model_card",),
+    "quantize": ("data", "parent_bundle", "parent_weights"),
+    "evaluate": ("data", "bundle", "teacher_evaluation", "parent_evaluation"),
+    "package": ("bundle", "evaluation"),
 }
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a stage is given: its recipe, the folders it reads and the folder it fills.
-
-    `lineage` has the recipe's ancestors and itself, the teacher first. `inputs` maps the name
-    of an input (see Workshop.inputs) to its folder; `seconds` has the times of the stages before.
-    """
-
-    lineage: tuple[Recipe, ...]
-    inputs: dict[str, Path]
-    output: Path
-    seconds: dict[str, float]
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe that is being made."""
-        return self.lineage[-1]
-
-    @property
-    def root(self) -> Recipe:
-        """The teacher's recipe, which also says what the data is."""
-        return self.lineage[0]
-
-
-@dataclass(frozen=True)
-class Workshop:
+class Pipeline:
     """The build folder: `<family>/<variant>/<stage>/`, each with a stamp of what it was made from.
 
-    `sources` is what fetch.py fetched.
+    `downloads` is the folder that models.data.downloads fills. `runners` has what runs each stage,
+    and `root` is the folder of the programs whose code the stamps hash.
     """
 
     build: Path
-    sources: Path
+    downloads: Path
+    runners: Mapping[Stage, Runner]
+    root: Path = ROOT
 
     def make(self, lineage: tuple[Recipe, ...], stage: Stage, progress: str = "") -> bool:
-        """Run one stage unless its stamp is current; whether it ran. `progress` is only printed.
+        """Run a stage unless its stamp is current; return whether it ran.
 
-        Raises RecipeError when an input has not been made.
+        The stage's folder is replaced whole or not at all. `progress` is printed after the stage's
+        name. Raises RecipeError when an input has not been made.
         """
         recipe = lineage[-1]
         output = self.folder(recipe, stage)
@@ -107,13 +63,11 @@ class Workshop:
         staged = output.with_name(f".{stage}")
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
-        started = time.perf_counter()
-        importlib.import_module(f"models.stages.{stage}").run(
-            Job(lineage, inputs, staged, self._seconds(recipe, stage))
-        )
+        started_s = time.perf_counter()
+        self.runners[stage](Job(lineage, inputs, staged, self._seconds(recipe, stage)))
         stamp = {
             "key": key,
-            "seconds": round(time.perf_counter() - started, 1),
+            "seconds": round(time.perf_counter() - started_s, 1),
             "outputs": _hashes(staged),
         }
         (staged / _STAMP_NAME).write_text(json.dumps(stamp, indent=2))
@@ -122,33 +76,34 @@ class Workshop:
         return True
 
     def folder(self, recipe: Recipe, stage: Stage) -> Path:
-        """Where a stage of a variant leaves its files."""
+        """Return the folder where a variant's stage leaves its files."""
         return self.build / recipe.family / recipe.variant / stage
 
     def inputs(self, lineage: tuple[Recipe, ...], stage: Stage) -> dict[str, Path]:
-        """The folders that a stage reads, by name."""
+        """Return the folders that a stage reads, by name."""
         recipe, root = lineage[-1], lineage[0]
         folders = {
-            "sources": self.sources,
+            "downloads": self.downloads,
             "data": self.folder(root, "data"),
             "bundle": self.folder(recipe, "quantize" if recipe.quantize else "export"),
-            "evaluate": self.folder(recipe, "evaluate"),
+            "evaluation": self.folder(recipe, "evaluate"),
         }
         if recipe.weights_stage:
             folders["weights"] = self.folder(recipe, recipe.weights_stage)
         if recipe.parent:
             parent = lineage[-2]
             if parent.weights_stage:
-                folders["teacher"] = self.folder(parent, parent.weights_stage)
-            folders["parent"] = self.folder(parent, "quantize" if parent.quantize else "export")
-            folders["parent_answers"] = self.folder(parent, "evaluate")
-            folders["teacher_answers"] = self.folder(root, "evaluate")
+                folders["parent_weights"] = self.folder(parent, parent.weights_stage)
+            graph: Stage = "quantize" if parent.quantize else "export"
+            folders["parent_bundle"] = self.folder(parent, graph)
+            folders["parent_evaluation"] = self.folder(parent, "evaluate")
+            folders["teacher_evaluation"] = self.folder(root, "evaluate")
         return {name: folders[name] for name in _READS[stage] if name in folders}
 
     def expected_seconds(self, recipe: Recipe, stage: Stage) -> float | None:
-        """How long a stage takes by its last run, or by that of other variants' stage.
+        """Estimate a stage's duration by its last run, or by the same stage of other variants.
 
-        None when no variant of the family has come so far.
+        None when no variant of the family has run it yet.
         """
         own = _read_stamp(self.folder(recipe, stage))
         if own:
@@ -158,17 +113,19 @@ class Workshop:
         return sum(seconds) / len(seconds) if seconds else None
 
     def _seconds(self, recipe: Recipe, stage: Stage) -> dict[str, float]:
-        """How long each stage before this one took when it last ran."""
+        """The last duration of each stage before this one."""
         earlier = recipe.stages[: recipe.stages.index(stage)]
         stamps = {name: _read_stamp(self.folder(recipe, name)) for name in earlier}
         return {name: float(stamp["seconds"]) for name, stamp in stamps.items() if stamp}
 
     def _key(self, lineage: tuple[Recipe, ...], stage: Stage, inputs: dict[str, Path]) -> str:
-        for name, folder in inputs.items():
-            if name != "sources" and not folder.is_dir():
+        """A hash of everything that the stage's result depends on."""
+        made = {name: folder for name, folder in inputs.items() if name != "downloads"}
+        for name, folder in made.items():
+            if not folder.is_dir():
                 raise RecipeError(
-                    f"{lineage[-1].variant}: {stage} needs {name} from {folder}, which is not "
-                    f"there: run `python -m models all {lineage[-1].folder}`"
+                    f"{lineage[-1].variant}: {stage} needs {name} from {folder}, which does not "
+                    f"exist: run `python -m models all {lineage[-1].folder}`"
                 )
         recipe, root = lineage[-1], lineage[0]
         section = recipe if stage == "package" else getattr(recipe, stage, None)
@@ -176,31 +133,23 @@ class Workshop:
             "family": recipe.family,
             "max_length": root.max_length,
             "section": section.model_dump() if section else None,
-            "inputs": {
-                name: _hashes(folder) for name, folder in inputs.items() if name != "sources"
-            },
-            "places": [
-                _place_hashes(place(name, recipe, self.sources))
+            "inputs": {name: _hashes(folder) for name, folder in made.items()},
+            "locations": [
+                _source_hashes(resolve(name, recipe, self.downloads))
                 for name in locations(recipe, stage)
             ],
-            "sources": [
-                _source_sha256(name) for name in (f"stages/{stage}", *_ALSO_RUNS.get(stage, ()))
-            ],
+            "code": source_hashes(f"models.stages.{stage}", self.root),
         }
         return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
-def _source_sha256(module: str) -> str:
-    return file_sha256(Path(__file__).parent / f"{module}.py")
-
-
-def _place_hashes(found: Place) -> dict[str, str]:
-    """What lies at a place; of the hub only the name is known here."""
-    if found.path is None:
-        return {found.name: str(found.split)}
-    if found.path.is_dir():
-        return _hashes(found.path)
-    return {found.path.name: file_sha256(found.path)}
+def _source_hashes(source: Source) -> dict[str, str]:
+    """Hash the files of a source; a source on the hub counts by its name alone."""
+    if source.path is None:
+        return {source.name: str(source.split)}
+    if source.path.is_dir():
+        return _hashes(source.path)
+    return {source.path.name: file_sha256(source.path)}
 
 
 def _read_stamp(output: Path) -> dict[str, Any]:

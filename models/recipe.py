@@ -1,7 +1,4 @@
-"""A recipe: one TOML file that says how one variant is made.
-
-It does not know how a stage does its work, nor which stages are already done.
-"""
+"""A recipe: one TOML file that describes how one variant is made."""
 
 import tomllib
 from pathlib import Path
@@ -41,24 +38,24 @@ _WEIGHTS: tuple[Stage, ...] = ("train", "adopt", "distill", "prune", "sparsify")
 
 
 class RecipeError(Exception):
-    """A recipe is wrong or asks for something impossible; the message names the remedy."""
+    """A recipe is wrong or cannot be followed; the message says what to do."""
 
 
 class Recipe(Section):
-    """One variant: a teacher, a parent's weights changed, or a parent's graph quantized.
+    """One variant: a teacher, a model made from its parent's weights, or a quantised graph.
 
-    A teacher has the sections data and train, or data and adopt, and no parent. Every other variant
-    has a parent and one of distill, prune, sparsify and quantize.
+    A teacher has the sections data and train, or data and adopt, and no parent. Every other
+    variant has a parent and one of distill, prune, sparsify and quantize.
     """
 
     variant: str
-    """The file's name."""
+    """The file's name without `.toml`."""
     family: str
     """Family that the variant belongs to."""
     folder: Path = Field(exclude=True)
-    """Where the recipe lies."""
+    """Folder of the recipe."""
     parent: str | None = None
-    """Variant that it is made from; its recipe lies beside this one."""
+    """Variant that it is made from, whose recipe is in the same folder."""
     data: DataSection | None = None
     """The texts and labels."""
     train: TrainSection | None = None
@@ -66,17 +63,17 @@ class Recipe(Section):
     adopt: AdoptSection | None = None
     """Use a fine-tuned classifier."""
     distill: DistillSection | None = None
-    """Make a smaller student."""
+    """Train a smaller student."""
     prune: PruneSection | None = None
     """Remove heads, units and layers."""
     sparsify: SparsifySection | None = None
     """Set weights to zero."""
     export: ExportSection | None = None
-    """How closely the graph must follow torch."""
+    """How closely the graph must match torch."""
     quantize: QuantizeSection | None = None
     """Use a smaller number format."""
     evaluate: EvaluateSection | None = None
-    """The accuracy below which it is not published."""
+    """The accuracy below which the variant is not published."""
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> "Recipe":
@@ -90,20 +87,20 @@ class Recipe(Section):
         if present - optional not in allowed:
             having = "without" if self.parent is None else "with"
             wanted = " or ".join(" and ".join(sorted(kind)) for kind in allowed)
-            raise ValueError(f"a recipe {having} parent has the sections {wanted}")
+            raise ValueError(f"a recipe {having} a parent has the sections {wanted}")
         if self.quantize and self.export:
-            raise ValueError("quantize takes its parent's graph: leave export out")
+            raise ValueError("quantize starts from the parent's graph: remove the section export")
         return self
 
     @property
     def max_length(self) -> int | None:
-        """The longest input in tokens, special ones included; only the teacher says it."""
+        """The longest input in tokens, special tokens included; None for all but a teacher."""
         root = self.train or self.adopt
         return root.max_length if root else None
 
     @property
     def weights_stage(self) -> Stage | None:
-        """The stage that leaves the weights; None when the variant has none of its own."""
+        """The stage that writes the weights; None if the variant has none of its own."""
         return next((stage for stage in _WEIGHTS if getattr(self, stage) is not None), None)
 
     @property
@@ -116,9 +113,9 @@ class Recipe(Section):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Parse a recipe; its variant is the file's name.
+    """Parse a recipe; the variant is the file's name without `.toml`.
 
-    Raises RecipeError naming the file and the key when it is missing, unknown or out of range.
+    Raises RecipeError naming the file and the key that is missing, unknown or out of range.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -129,28 +126,28 @@ def read_recipe(path: Path) -> Recipe:
         message = first["msg"].removeprefix("Value error, ")
         raise RecipeError(f"{path}: {key}: {message}") from error
     except (OSError, ValueError, TypeError) as error:
-        raise RecipeError(f"{path} is not a readable recipe: {error}") from error
+        raise RecipeError(f"{path} cannot be read as a recipe: {error}") from error
 
 
 def lineage(path: Path) -> list[Recipe]:
-    """The recipe with its ancestors, the root (the teacher) first.
+    """Return the recipe after its ancestors, the root (the teacher) first.
 
-    Parents are looked up beside the file. Raises RecipeError on a circle or a missing parent.
+    Parents are in the same folder. Raises RecipeError on a circle or a missing parent.
     """
     recipes = [read_recipe(path)]
     while (parent := recipes[0].parent) is not None:
         if any(recipe.variant == parent for recipe in recipes):
-            raise RecipeError(f"{path}: parent {parent} descends from itself: break the circle")
+            raise RecipeError(f"{path}: parent {parent} is its own ancestor: name another parent")
         recipes.insert(0, read_recipe(path.with_name(f"{parent}.toml")))
     return recipes
 
 
 def in_parent_order(folder: Path) -> list[Path]:
-    """All recipes of a folder, every parent before its children.
+    """Return all recipes of a folder, every parent before its children.
 
     Raises RecipeError when one is wrong or there is none.
     """
     paths = sorted(folder.glob("*.toml"))
     if not paths:
-        raise RecipeError(f"{folder} holds no recipe: name one on the command line")
+        raise RecipeError(f"{folder} contains no recipe (*.toml): name another folder or a recipe")
     return sorted(paths, key=lambda path: (len(lineage(path)), path.stem))

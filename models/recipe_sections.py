@@ -13,7 +13,7 @@ Scheme = Literal["int8-dynamic", "int8-static", "int8-openvino", "int4", "fp16"]
 Location = Annotated[str, Field(min_length=1)]
 """A path, relative to the recipe's folder; `fetched:NAME`; or `hub:OWNER/NAME`.
 
-`NAME` is something that data/downloads.py provides; a data set may end in `#CONFIG` and `:SPLIT`.
+`NAME` is something that data/downloads.py downloads; a data set may end in `#CONFIG` and `:SPLIT`.
 """
 
 
@@ -26,9 +26,10 @@ class Section(BaseModel):
 class DataSection(Section):
     """Where the labelled texts are, what their columns are called, and how they are split.
 
-    A location is a path relative to the recipe's folder, `fetched:NAME` for what ships with the
-    project, or `hub:OWNER/NAME` with an optional `#CONFIG` and `:SPLIT`. A number in the label
-    column that has no `bins` counts through `labels`, from 0, unless these are numbers themselves.
+    A location is a path relative to the recipe's folder, `fetched:NAME` for what the command
+    downloads, or `hub:OWNER/NAME` with an optional `#CONFIG` and `:SPLIT`. A number in the label
+    column is an index into `labels`, from 0, unless there are `bins` or the labels are numbers
+    themselves.
     """
 
     files: Annotated[tuple[Location, ...], Field(min_length=1)]
@@ -36,7 +37,7 @@ class DataSection(Section):
     splits: dict[Literal["validation", "calibration", "test"], tuple[Location, ...]] = {}
     """Splits that are read from tables of their own instead: split -> locations."""
     unlabelled: tuple[Location, ...] = ()
-    """Texts without labels; students learn the teacher's answers to them."""
+    """Tables of texts without labels; students learn the teacher's outputs on them."""
     text: str = "text"
     """Column of the text."""
     label: str = "label"
@@ -46,38 +47,40 @@ class DataSection(Section):
     problem_type: ProblemType = "single_label"
     """Whether a text has exactly one label, or any number of them."""
     separator: str | None = None
-    """With multi_label: what stands between the names when the cell is one string."""
+    """What separates the names in a multi_label cell that is one string."""
     bins: dict[str, tuple[float, float]] | None = None
     """For a numeric label column: label -> [from, to].
 
-    Where two touch, the edge belongs to the upper one; a row in no bin is a text without a label.
+    An edge that two bins share belongs to the upper one; a row in no bin is a text without a label.
     """
     labels: tuple[str, ...] | None = None
-    """The labels in their order; by default that of the bins, else sorted."""
+    """The labels in order; by default in the order of the bins, or sorted."""
     seed: str = "0"
     """Salt of the hash that assigns a text to a split."""
     validation_share: Share = 0.08
-    """Share of the texts for validation."""
+    """Share of `files` by which epochs and number formats are chosen."""
     calibration_share: Share = 0.08
-    """Share of the texts for calibration."""
+    """Share of `files` by which probabilities and cascades are calibrated."""
     test_share: Share = 0.16
-    """Share of the texts for the test."""
+    """Share of `files` on which scores are reported, and nothing else."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "DataSection":
         everything = [*self.files, *(name for files in self.splits.values() for name in files)]
         for name in (*everything, *self.unlabelled):
             if (*everything, *self.unlabelled).count(name) > 1:
-                raise ValueError(f"{name} is named twice: a text may be in one split only")
+                raise ValueError(f"{name} is listed twice: a text may be in one split only")
         if self.validation_share + self.calibration_share + self.test_share >= 1:
             raise ValueError("the shares leave nothing to train on: make them smaller")
         single = self.problem_type == "single_label"
         if single and self.separator is not None:
-            raise ValueError('separator is for problem_type = "multi_label"')
+            raise ValueError(
+                'separator needs problem_type = "multi_label": set that or remove separator'
+            )
         if self.labels is not None and (len(set(self.labels)) < len(self.labels)):
-            raise ValueError("labels has a name twice: name each label once")
+            raise ValueError("labels lists a name twice: list each label once")
         if self.labels is not None and len(self.labels) < 1 + single:
-            raise ValueError("labels has too few names to tell apart: name each label")
+            raise ValueError("labels lists too few names for a choice: list every label")
         if self.bins is not None:
             _check_bins(self.bins, single)
         return self
@@ -85,7 +88,7 @@ class DataSection(Section):
 
 def _check_bins(bins: dict[str, tuple[float, float]], single: bool) -> None:
     if not single or len(bins) < 2:
-        raise ValueError('bins: give two or more, with problem_type = "single_label"')
+        raise ValueError('bins: list two or more, with problem_type = "single_label"')
     ordered = sorted(bins, key=lambda name: bins[name])
     for name in ordered:
         low, high = bins[name]
@@ -93,37 +96,39 @@ def _check_bins(bins: dict[str, tuple[float, float]], single: bool) -> None:
             raise ValueError(f"bins: {name} is [{low}, {high}]: write the smaller number first")
     for lower, upper in pairwise(ordered):
         if bins[lower][1] > bins[upper][0]:
-            raise ValueError(f"bins: {lower} and {upper} overlap: they may share an edge at most")
+            raise ValueError(f"bins: {lower} and {upper} overlap: let them share an edge at most")
 
 
-class _Training(Section):
+class TrainingSection(Section):
+    """The keys of every section that trains."""
+
     seed: int = 0
     """Seed of everything random in the training."""
     epochs: Annotated[int, Field(gt=0)]
-    """Passes over the training texts."""
+    """Passes over the training texts; validation picks the best."""
     learning_rate: Annotated[float, Field(gt=0)]
-    """Peak learning rate."""
+    """Peak learning rate; it falls linearly to 0."""
     batch_texts: Annotated[int, Field(gt=0)] = 32
     """Texts in a training batch."""
 
 
-class TrainSection(_Training):
-    """Fine-tuning of a base model, in full or through low-rank adapters that are merged after."""
+class TrainSection(TrainingSection):
+    """Fine-tuning of a base model, in full or with low-rank adapters that are merged afterwards."""
 
     base: Location
     """The base model."""
     max_length: Annotated[int, Field(ge=3, le=8192)]
     """Longest input in tokens, special ones included; longer texts are refused or cut."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the target that is spread over all labels."""
+    """Probability taken from the true label and spread over all labels."""
     class_weights: Literal["none", "balanced"] = "none"
-    """`balanced` weighs rare labels more."""
+    """`balanced` makes rare labels count as much as frequent ones."""
     lora_rank: Annotated[int, Field(gt=0)] | None = None
     """Rank of low-rank adapters; without it all weights are trained."""
 
 
 class AdoptSection(Section):
-    """A fine-tuned `*ForSequenceClassification` folder, used as the teacher as it is."""
+    """A fine-tuned `*ForSequenceClassification` model, used as the teacher without training."""
 
     folder: Location
     """The classifier's folder."""
@@ -131,8 +136,8 @@ class AdoptSection(Section):
     """Longest input in tokens, special ones included; longer texts are refused or cut."""
 
 
-class DistillSection(_Training):
-    """A student made of some of its teacher's layers, and perhaps fewer words and less width."""
+class DistillSection(TrainingSection):
+    """A student with some of its teacher's layers, optionally narrower and with fewer words."""
 
     layers: Annotated[tuple[int, ...], Field(min_length=1)]
     """The teacher's layers that the student starts from, counted from 0."""
@@ -143,17 +148,17 @@ class DistillSection(_Training):
     vocabulary_words: Annotated[int, Field(gt=0)] | None = None
     """Maximum size of the trimmed vocabulary; without it nothing is trimmed."""
     augmented_copies: Annotated[int, Field(ge=0)] = 0
-    """Altered copies of each text, answered by the teacher."""
+    """Altered copies of each text, which the teacher labels."""
     temperature: Annotated[float, Field(gt=0)]
-    """Temperature of the teacher's probabilities that the student learns."""
+    """Temperature that softens the teacher's probabilities, which the student learns."""
     hidden_weight: Annotated[float, Field(ge=0)]
-    """Weight of the loss that matches the teacher's layers."""
+    """Weight of the loss that matches the teacher's hidden states."""
     label_weight: Annotated[float, Field(ge=0)]
     """Weight of the loss on the true labels."""
 
 
-class PruneSection(_Training):
-    """Heads, feed-forward units and layers of the parent removed, then trained to answer as it."""
+class PruneSection(TrainingSection):
+    """The parent without some heads, feed-forward units and layers, trained to match it."""
 
     keep_heads: KeptShare = 1.0
     """Share of each layer's attention heads to keep."""
@@ -162,20 +167,20 @@ class PruneSection(_Training):
     keep_layers: KeptShare = 1.0
     """Share of the layers to keep."""
     temperature: Annotated[float, Field(gt=0)] = 2.0
-    """Temperature of the parent's probabilities that are learned."""
+    """Temperature that softens the parent's probabilities, which are learned."""
 
 
-class SparsifySection(_Training):
-    """The smallest weights of the parent set to zero, then trained to answer as it."""
+class SparsifySection(TrainingSection):
+    """The parent with its smallest weights set to zero, trained to match it."""
 
     sparsity: Share
-    """Share of the weights that become zero."""
+    """Share of the weights in the layers' matrices to set to zero."""
     temperature: Annotated[float, Field(gt=0)] = 2.0
-    """Temperature of the parent's probabilities that are learned."""
+    """Temperature that softens the parent's probabilities, which are learned."""
 
 
 class ExportSection(Section):
-    """The ONNX graph and how closely it must follow torch."""
+    """The ONNX graph, and how closely it must match torch."""
 
     tolerance: Annotated[float, Field(gt=0)] = 1e-4
     """Largest difference of a logit between the graph and torch."""
@@ -184,18 +189,18 @@ class ExportSection(Section):
 class QuantizeSection(Section):
     """A smaller number format for the parent's weights, embeddings included.
 
-    When it costs more than `max_accuracy_drop` on validation, the most sensitive operators keep
-    the parent's format, as few as needed.
+    If accuracy on validation drops by more than `max_accuracy_drop`, the most sensitive operators
+    keep the parent's format, as few as needed.
     """
 
     scheme: Scheme = "int8-dynamic"
     """The number format."""
     max_accuracy_drop: Annotated[float, Field(ge=0)]
-    """Largest loss of accuracy on the validation split, as a fraction."""
+    """Largest drop of accuracy on the validation split, as a fraction."""
 
 
 class EvaluateSection(Section):
-    """The floor: a variant below it is not published."""
+    """The least accuracy at which a variant is published."""
 
     min_accuracy: Annotated[float, Field(ge=0, le=1)]
     """Lowest accuracy on the test split, as a fraction."""

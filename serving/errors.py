@@ -212,7 +212,7 @@ class InternalError(ServedError):
 
 
 class EngineFailed(InternalError):
-    """The inference engine raised, returned an invalid result or did not return."""
+    """The inference engine raised an error, returned an invalid result or did not return."""
 
     status, code, title = 500, "engine_failed", "The inference engine failed"
 

@@ -143,15 +143,15 @@ class Settings(BaseModel):
     default_deadline_ms: int = Field(
         10_000, ge=1, le=600_000, description="Deadline of requests that set none, in ms."
     )
+    max_deadline_ms: int = Field(
+        60_000, ge=1, le=600_000, description="Maximum deadline that a request may set, in ms."
+    )
     brownout_ms: int = Field(
         250,
         ge=0,
         le=600_000,
         description="Predicted queue time above which smaller variants answer for `auto`, in ms; "
         "0 disables brownout.",
-    )
-    max_deadline_ms: int = Field(
-        60_000, ge=1, le=600_000, description="Maximum deadline that a request may set, in ms."
     )
     body_timeout_ms: int = Field(
         10_000, ge=10, le=600_000, description="Maximum time to receive a request body, in ms."
@@ -166,8 +166,8 @@ class Settings(BaseModel):
         500,
         ge=0,
         le=600_000,
-        description="Time between SIGTERM, which makes the server unready, and the closing of the "
-        "listener, in ms.",
+        description="Time between SIGTERM, which makes the server not ready, and the closing of "
+        "the listener, in ms.",
     )
     drain_ms: int = Field(
         15_000,
@@ -175,7 +175,6 @@ class Settings(BaseModel):
         le=600_000,
         description="Maximum time to answer accepted requests after the listener closes, in ms.",
     )
-
     scan_ms: int = Field(
         5_000,
         ge=100,

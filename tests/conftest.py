@@ -1,4 +1,5 @@
 import importlib
+import os
 import warnings
 
 import pytest
@@ -7,6 +8,8 @@ from tests.support.bundles import write_registry
 from tests.support.processes import ROOT, SETTINGS, serving
 from tests.support.slow import is_slow
 
+# PyTorch's threads spin while they wait for each other: beside another worker they hold its cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Importing OpenVINO is half of a start; what `auto` chooses is tested for itself.
 SETTINGS["engine"] = "onnxruntime"
 

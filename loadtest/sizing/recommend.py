@@ -198,6 +198,8 @@ def _alternatives(
             f"a p99 of {p99_ms:.1f} ms instead of {requirements.slo_p99_ms:g} ms: {name} at low "
             "load"
         )
+    if not any(variant["accuracy"] for variant in report["variants"]):
+        return ["scores: no variant here has a measured accuracy; imported variants have none"]
     return alternatives or ["a more accurate family: no variant here reaches that accuracy"]
 
 

@@ -1,4 +1,5 @@
-"""Cascades: variants in a row with a guarantee on what the row loses.
+"""Cascades: variants in order, each passing on the texts it is unsure about.
 
-Start reading at build.py, candidates.py and risk_control.py.
+With the chosen confidence, the cascade loses no more against the largest variant than the target
+allows. Start reading at build.py, selection.py and risk_control.py.
 """

@@ -1,22 +1,20 @@
-"""`python -m models cascade FAMILY`: variants asked in turn, with a guarantee, as cascade.json.
-
-It does not know how candidates are made and tested (chains.py, guarantee.py).
-"""
+"""`python -m models cascade FAMILY`: selects a cascade of variants and writes cascade.json."""
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-from pydantic import ValidationError
 
-from models.cascade import coverage_check, report
-from models.cascade.candidates import Chain, Judged, Problem, Selection, judged, select
-from models.cascade.costs import machine
-from models.cascade.observations import BATCH_TEXTS, Asked, ask
+from models.cascade import report
+from models.cascade.costs import Measure, machine, measured
+from models.cascade.coverage_check import coverage_table
+from models.cascade.observations import BATCH_TEXTS, Observations, observe
+from models.cascade.options import CascadeOptions
 from models.cascade.risk_control import p_value, texts_needed, upper_bound
+from models.cascade.scored_texts import Candidate, Problem, ScoredTexts, scored
+from models.cascade.selection import Selection, select
 from models.evaluation.statistics import paired, proportion
 from models.recipe import RecipeError
 from serving.bundles.bundle import Manifest
@@ -30,84 +28,41 @@ from serving.bundles.cascade import (
     check_cascade,
 )
 from serving.bundles.registry import sync
-from serving.inference.engine_selection import EngineName
 
 
-@dataclass(frozen=True)
-class Order:
-    """What was asked for: a family of a registry, its texts in a build folder, and the target.
-
-    `variants` are those that may be used, all when empty; `recalibrate` is a table of texts to
-    order and test by; `engine` is what runs the variants, `auto` what serving would choose here.
-    """
-
-    family: str
-    registry: Path
-    build: Path
-    target: Target
-    variants: Sequence[str] = ()
-    recalibrate: Path | None = None
-    engine: EngineName | Literal["auto"] = "auto"
-
-    def ask(self) -> Asked:
-        """The family's variants with their answers and costs; raises as models.asked.ask."""
-        return ask(
-            self.family,
-            self.registry,
-            self.build,
-            self.target,
-            variants=self.variants,
-            recalibrate=self.recalibrate,
-            engine=self.engine,
-        )
-
-
-def target(**fields: Any) -> Target:
-    """What is to be guaranteed.
-
-    Raises RecipeError naming the option when one is out of range.
-    """
-    try:
-        return Target(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = str(first["loc"][0]).replace("_", "-")
-        raise RecipeError(f"--{option} {first['input']}: {first['msg']}") from error
-
-
-def run(order: Order, output: Path) -> None:
-    """Write `cascade.json` beside the family's variants, and a picture into `output`.
+def run(options: CascadeOptions, output: Path, measure: Measure = measured) -> None:
+    """Write `cascade.json` into the family's folder and a picture into `output`; print a report.
 
     Raises RecipeError when there is no such cascade, or texts or variants are missing.
     """
-    found = order.ask()
-    selection, cascade = chosen(found, order.target)
-    path = write(cascade, order.registry / order.family, found.manifests)
-    print(report.words(cascade, found, selection))
+    found = observe(options, measure)
+    selection, cascade = choose_cascade(found, options.target)
+    path = write(cascade, options.registry / options.family, found.manifests)
+    print(report.summary(cascade, found, selection))
     output.mkdir(parents=True, exist_ok=True)
     picture = output / report.PICTURE_NAME
     report.draw(cascade, found, selection, picture)
     print(f"Wrote {path} and {picture}")
 
 
-def resplit(order: Order, times: int) -> None:
-    """Print how often the guarantee is broken in so many re-splits, and what it costs.
+def check_coverage(options: CascadeOptions, times: int, measure: Measure = measured) -> None:
+    """Print how often the target is missed in `times` re-splits, and what is saved.
 
-    Raises as `run`.
+    Raises as `run` does.
     """
     if times < 1:
-        raise RecipeError(f"--resplit {times}: a positive number is needed")
-    found = order.ask()
-    print(coverage_check.report(found.answers, found.problem(order.target), times))
+        raise RecipeError(f"--resplit {times}: choose a positive number")
+    found = observe(options, measure)
+    print(coverage_table(found.logits, found.problem(options.target), times))
 
 
-def chosen(found: Asked, target: Target) -> tuple[Selection, Cascade]:
-    """The cheapest cascade with the guarantee, judged once on the test split.
+def choose_cascade(found: Observations, target: Target) -> tuple[Selection, Cascade]:
+    """Select the cheapest cascade that meets the target, and judge it once on the test split.
 
     Raises RecipeError when there is none: too few texts, or none that costs less.
     """
     problem = found.problem(target)
-    selection = select(*found.answers[:2], problem)
+    selection = select(*found.logits[:2], problem)
     reference = found.manifests[problem.reference]
     if selection.chosen is None:
         raise RecipeError(refusal(selection, problem, reference))
@@ -117,7 +72,7 @@ def chosen(found: Asked, target: Target) -> tuple[Selection, Cascade]:
 
 
 def write(cascade: Cascade, family: Path, manifests: Sequence[Manifest]) -> Path:
-    """Put `cascade.json` into the family's folder, whole or not at all."""
+    """Write `cascade.json` into the family's folder, whole or not at all."""
     check_cascade(cascade, {manifest.variant: manifest for manifest in manifests})
     text = cascade.model_dump_json(indent=2) + "\n"
     staged = family / f".{CASCADE_NAME}.{os.getpid()}"
@@ -129,7 +84,7 @@ def write(cascade: Cascade, family: Path, manifests: Sequence[Manifest]) -> Path
 
 
 def refusal(selection: Selection, problem: Problem, reference: Manifest) -> str:
-    """Why there is no cascade, and how many texts there would have to be."""
+    """Explain why no candidate passed, and how many texts it would take."""
     if not selection.sequence:
         return _no_cheaper(reference)
     target, texts = problem.target, selection.tested
@@ -137,36 +92,38 @@ def refusal(selection: Selection, problem: Problem, reference: Manifest) -> str:
     p_values = [p_value(losses, group[None], target) for group in texts.groups]
     worst = int(np.argmax(p_values))
     group = losses[texts.groups[worst]]
-    whose = f" labelled {reference.labels[worst]}" if target.each_label else ""
+    labelled = f" labelled {reference.labels[worst]}" if target.each_label else ""
     fewest = texts_needed(np.zeros(1), target)
     about = "" if target.loss == "agreement" else "about "
-    said = (
-        f"n = {group.size:,} texts{whose} cannot show a loss of at most {target.max_loss:.2%} at "
-        f"{target.confidence:.0%}: with no loss at all it takes {about}{fewest or 0:,}"
+    reason = (
+        f"n = {group.size:,} texts{labelled} cannot show a loss of at most {target.max_loss:.2%} "
+        f"at {target.confidence:.0%}: even without any loss it takes {about}{fewest or 0:,} texts"
     )
     if group.size:
         needed = texts_needed(group, target)
-        number = f"about {needed:,}" if needed else "no number of texts would do"
-        said += f"; at the loss seen of the safest candidate, {group.mean():.2%}, {number}"
-    return f"{said}: hold out more texts for calibration, or raise --max-loss"
+        number = f"it takes about {needed:,}" if needed else "no number of texts is enough"
+        reason += f"; at the safest candidate's observed loss, {group.mean():.2%}, {number}"
+    return f"{reason}: hold out more texts for calibration, or raise --max-loss"
 
 
 def _no_cheaper(reference: Manifest) -> str:
     return (
         f"no cascade of these variants costs less than {reference.variant} alone: "
-        "serve that, or make smaller variants"
+        f"serve {reference.variant}, or make smaller variants"
     )
 
 
-def _described(found: Asked, selection: Selection, chain: Chain, problem: Problem) -> Cascade:
-    """The cascade as it is written: expected from the tested texts, judged by the test split."""
+def _described(
+    found: Observations, selection: Selection, candidate: Candidate, problem: Problem
+) -> Cascade:
+    """Describe a candidate: expected values from the tested texts, accuracy from the test split."""
     reference = found.manifests[problem.reference]
-    tested, reached = selection.tested, selection.tested.reached(chain)
-    losses = tested.lost(chain)
+    tested, reached = selection.tested, selection.tested.reached(candidate)
+    losses = tested.lost(candidate)
     agreement = replace(problem, target=problem.target.model_copy(update={"loss": "agreement"}))
-    same = judged(found.answers[1], selection.calibrations, agreement)
+    same = scored(found.logits[1], selection.calibrations, agreement)
     hits = found.hits(selection, problem)
-    ordered, tests, judging = found.texts
+    ordered, tests, judged = found.texts
     return Cascade(
         family=reference.family,
         stages=[
@@ -176,36 +133,38 @@ def _described(found: Asked, selection: Selection, chain: Chain, problem: Proble
                 calibration=None if threshold is None else selection.calibrations[variant],
                 threshold=threshold,
                 reach=float(reached[at].mean()),
-                accuracy=proportion(hits(chain.until(at))),
+                accuracy=proportion(hits(candidate.until(at))),
             )
             for at, (variant, threshold) in enumerate(
-                zip(chain.variants, (*chain.thresholds, None), strict=True)
+                zip(candidate.variants, (*candidate.thresholds, None), strict=True)
             )
         ],
         reference=Reference(variant=reference.variant, version=reference.version),
         target=problem.target,
-        loss=tested.worst(chain),
+        loss=tested.worst(candidate),
         bound=upper_bound(losses, tested.groups, problem.target),
         n=len(losses),
-        disagreement=proportion(same.lost(chain) > 0),
+        disagreement=proportion(same.lost(candidate) > 0),
         escalation=proportion(reached[1]),
-        versus=paired(hits(chain), hits(Chain((problem.reference,), ()))),
-        expected=_expected(found, chain, tested, problem),
+        versus=paired(hits(candidate), hits(Candidate((problem.reference,), ()))),
+        expected=_expected(found, candidate, tested, problem),
         batch_texts=BATCH_TEXTS,
         ordered_sha256=ordered.sha256,
         tested_sha256=tests.sha256,
-        judged_sha256=judging.sha256,
+        judged_sha256=judged.sha256,
     )
 
 
-def _expected(found: Asked, chain: Chain, tested: Judged, problem: Problem) -> Expected:
-    """A text's latency is the sum over the stages that it visits, none of which it waits for."""
-    alone_ms = 1000 * found.costs.alone_s
-    visited = tested.reached(chain)[:, : alone_ms.shape[1]]
-    own = np.quantile((visited * alone_ms[list(chain.variants)]).sum(axis=0), (0.5, 0.99))
-    other = np.quantile(alone_ms[problem.reference], (0.5, 0.99))
+def _expected(
+    found: Observations, candidate: Candidate, tested: ScoredTexts, problem: Problem
+) -> Expected:
+    """Cost and latency without queueing: a text's latency is the sum over its stages."""
+    latencies_ms = 1000 * found.costs.latencies_s
+    visited = tested.reached(candidate)[:, : latencies_ms.shape[1]]
+    own = np.quantile((visited * latencies_ms[list(candidate.variants)]).sum(axis=0), (0.5, 0.99))
+    other = np.quantile(latencies_ms[problem.reference], (0.5, 0.99))
     return Expected(
-        cost_s=tested.cost(chain, problem.costs),
+        cost_s=tested.cost(candidate, problem.costs),
         p50_ms=own[0],
         p99_ms=own[1],
         reference_cost_s=problem.costs[problem.reference],

@@ -1,13 +1,10 @@
-"""Scores that say how probably an answer is right: by temperature or isotonic regression. Pure.
-
-It does not know what right is measured against, nor what the scores decide.
-"""
+"""Calibrates confidence: scores that estimate the probability of being right. Pure."""
 
 import numpy as np
 from scipy import optimize
 
 from models.evaluation.predictions import predicted, probabilities
-from models.evaluation.statistics import Flags, Floats, right
+from models.evaluation.statistics import Flags, Floats, correct
 from models.evaluation.temperature import fitted_temperature
 from models.recipe_sections import ProblemType
 from serving.bundles.cascade import Isotonic, Temperature
@@ -19,12 +16,12 @@ _STEPS = 200
 def calibrated(
     logits: Floats, standard: Flags, problem_type: ProblemType
 ) -> Temperature | Isotonic:
-    """Whichever has the lower Brier score (1950) out of sample, in five-fold cross-validation.
+    """Fit a temperature or an isotonic regression, whichever has the lower Brier score (1950).
 
-    `logits` and `standard`, the answers that are right, are of shape (texts, labels), in an order
-    that says nothing about the texts.
+    The score is out of sample, by five-fold cross-validation. `logits` and `standard`, the labels
+    that count as right, have the shape (texts, labels); the texts must be in random order.
     """
-    hits = right(standard, predicted(logits, problem_type))
+    hits = correct(standard, predicted(logits, problem_type))
     fold = np.arange(len(hits)) % _FOLDS
     losses = {}
     for fitted in (_temperature, _isotonic):
@@ -39,7 +36,7 @@ def calibrated(
 def scores(
     logits: Floats, calibration: Temperature | Isotonic | None, problem_type: ProblemType
 ) -> Floats:
-    """serving.cascade.confidence of many texts: `logits` (texts, labels) to scores (texts,)."""
+    """Compute serving.bundles.cascade.confidence for many texts: (texts, labels) to (texts,)."""
     temperature = calibration.temperature if isinstance(calibration, Temperature) else 1.0
     shares = probabilities(logits, problem_type, temperature)
     if problem_type == "multi_label":
@@ -59,12 +56,12 @@ def _temperature(logits: Floats, standard: Flags, problem_type: ProblemType) -> 
 def _isotonic(logits: Floats, standard: Flags, problem_type: ProblemType) -> Isotonic:
     """Centred isotonic regression (Oron and Flournoy 2017): lines between the blocks' centres.
 
-    Blocks alone would tie most texts. One more right answer below all others and a wrong one above
-    keep the ends from certainty.
+    Blocks alone would give most texts equal scores. A right prediction added below all others and
+    a wrong one above keep the ends away from certainty.
     """
     raw = scores(logits, None, problem_type)
     order = np.argsort(raw, kind="stable")
-    hits = right(standard, predicted(logits, problem_type))[order].astype(np.float64)
+    hits = correct(standard, predicted(logits, problem_type))[order].astype(np.float64)
     fitted = optimize.isotonic_regression(np.concatenate([[1.0], hits, [0.0]])).x[1:-1]
     levels, block, sizes = np.unique(fitted, return_inverse=True, return_counts=True)
     centres = np.bincount(block, weights=raw[order]) / sizes

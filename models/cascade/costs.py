@@ -1,20 +1,17 @@
-"""What variants cost on this machine: core seconds in full batches, and seconds of a lone text.
+"""Measures variants on this machine: core seconds a text in full batches, and latency alone."""
 
-It does not know what they answer.
-"""
-
-import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from models.evaluation.predictions import Answerer
+from models.evaluation.predictions import Predictor
 from models.evaluation.statistics import Floats
 from models.progress import progress
+from serving.inference.cpu import usable_cores
 
 _ROUNDS = 3
 _SINGLE_TEXTS = 200
@@ -23,16 +20,23 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class Costs:
-    """`batched_s` are core seconds a text, of shape (variants,); `alone_s` (variants, texts)."""
+    """Core seconds a text in full batches, (variants,), and seconds of single texts.
+
+    `latencies_s` has the shape (variants, texts).
+    """
 
     batched_s: Floats
-    alone_s: Floats
+    latencies_s: Floats
 
 
-def measured(loaded: Mapping[str, Answerer], texts: Sequence[str]) -> Costs:
-    """Of each variant, in interleaved rounds of which the median counts; of 200 texts alone.
+Measure = Callable[[Mapping[str, Predictor], Sequence[str]], Costs]
+"""Measures loaded variants on texts."""
 
-    Each round begins with another variant, so that a drift of the machine hits all alike.
+
+def measured(loaded: Mapping[str, Predictor], texts: Sequence[str]) -> Costs:
+    """Measure each variant: the median of three interleaved rounds, and up to 200 single texts.
+
+    Each round starts with another variant, so that a drift of the machine affects all alike.
     """
     names, rounds = list(loaded), []
     with progress(total=(_ROUNDS + 1) * len(names), does="cost", units="measurements") as bar:
@@ -42,27 +46,22 @@ def measured(loaded: Mapping[str, Answerer], texts: Sequence[str]) -> Costs:
                 spent[name] = _batched_s(loaded[name], texts)
                 bar.update()
             rounds.append([spent[name] for name in names])
-        alone = []
-        for answerer in loaded.values():
-            alone.append(answerer.alone_s(texts[:_SINGLE_TEXTS]))
+        latencies = []
+        for predictor in loaded.values():
+            latencies.append(predictor.latencies_s(texts[:_SINGLE_TEXTS]))
             bar.update()
-    return Costs(np.median(rounds, axis=0), np.stack(alone))
+    return Costs(np.median(rounds, axis=0), np.stack(latencies))
 
 
 def machine() -> str:
-    """The processor and the cores that this process may use."""
+    """Name the processor and the number of cores that this process may use."""
     lines = _CPUINFO.read_text().splitlines() if _CPUINFO.is_file() else []
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{next(models, platform.machine())}, {cores()} cores"
+    return f"{next(models, platform.machine())}, {usable_cores()} cores"
 
 
-def _batched_s(answerer: Answerer, texts: Sequence[str]) -> float:
-    """Cores in use over texts per second: who else uses the cores takes from both alike."""
+def _batched_s(predictor: Predictor, texts: Sequence[str]) -> float:
+    """Cores in use divided by texts per second: other processes lower both alike."""
     started_s, used_s = time.perf_counter(), time.process_time()
-    rate = answerer.texts_per_second(texts)
+    rate = predictor.texts_per_second(texts)
     return (time.process_time() - used_s) / (time.perf_counter() - started_s) / rate
-
-
-def cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0))

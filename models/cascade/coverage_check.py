@@ -1,27 +1,26 @@
-"""Whether the guarantee holds, and what it costs: the selection made anew on many re-splits.
-
-It does not know what is asked or how it is timed; it is given answers and costs.
-"""
+"""Coverage check: how often a selection misses its target, repeated on many re-splits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from models.cascade.candidates import Answers, Candidates, Problem, judged, select
+from models.cascade.candidates import Candidates
+from models.cascade.scored_texts import LabelledLogits, Problem, scored
+from models.cascade.selection import select
 from models.evaluation.statistics import Indices, proportion
 from models.progress import progress
-from models.reports.model_card import percent, table
+from models.reports.markdown import percent, table
 
 _SEED = 0
 
 
 @dataclass(frozen=True)
 class Resplit:
-    """One selection, judged by texts that it has not seen.
+    """One selection, judged on texts that it has not seen.
 
-    `loss` is the worst group's, None when no cascade was found; `saved` is the share of the
-    reference's cost, `hindsight` that of the cheapest candidate within the target.
+    `loss` is the worst group's, None if no cascade was found. `saved` is the share of the
+    reference's cost that it saves, `hindsight` what the cheapest candidate within the target saves.
     """
 
     loss: float | None
@@ -29,17 +28,19 @@ class Resplit:
     hindsight: float
 
 
-def pooled(answers: Sequence[Answers]) -> Answers:
-    """All texts together."""
+def pooled(answers: Sequence[LabelledLogits]) -> LabelledLogits:
+    """Join the texts."""
     truth = np.concatenate([part.truth for part in answers])
-    return Answers(truth, np.concatenate([part.logits for part in answers], axis=1))
+    return LabelledLogits(truth, np.concatenate([part.logits for part in answers], axis=1))
 
 
-def resplit(pool: Answers, problem: Problem, parts: tuple[Indices, Indices, Indices]) -> Resplit:
-    """Select by the first two parts of the pool and judge by the third."""
+def resplit(
+    pool: LabelledLogits, problem: Problem, parts: tuple[Indices, Indices, Indices]
+) -> Resplit:
+    """Select on the first two parts of the pool and judge on the third."""
     ordered, tested, judging = (pool.of(part) for part in parts)
     selection = select(ordered, tested, problem)
-    texts = judged(judging, selection.calibrations, problem)
+    texts = scored(judging, selection.calibrations, problem)
     alone = problem.costs[problem.reference]
     hindsight = 1 - Candidates(texts, problem, selection.grid).least_cost() / alone
     if selection.chosen is None:
@@ -48,14 +49,14 @@ def resplit(pool: Answers, problem: Problem, parts: tuple[Indices, Indices, Indi
     return Resplit(texts.worst(selection.chosen), saved, hindsight)
 
 
-def report(answers: Sequence[Answers], problem: Problem, times: int) -> str:
-    """A table of re-splits into parts of the original sizes, in two ways.
+def coverage_table(texts: Sequence[LabelledLogits], problem: Problem, times: int) -> str:
+    """Re-split the texts into parts of the original sizes, in two ways; tabulate the results.
 
-    Drawn without replacement, each is judged by the rest of the texts, whose loss scatters by
-    itself; drawn with replacement, by the pool, whose loss is then the expected one exactly.
+    Parts drawn without replacement are judged on the rest of the texts, whose loss scatters; parts
+    drawn with replacement are judged on all texts, whose loss is exactly the expected one.
     """
-    pool, generator = pooled(answers), np.random.default_rng(_SEED)
-    sizes = [len(part.truth) for part in answers]
+    pool, generator = pooled(texts), np.random.default_rng(_SEED)
+    sizes = [len(part.truth) for part in texts]
     everything = np.arange(sum(sizes))
     rows = []
     for way, judge in (("without", "the rest"), ("with", "all texts")):
@@ -67,16 +68,16 @@ def report(answers: Sequence[Answers], problem: Problem, times: int) -> str:
             first, second, rest = np.split(order, np.cumsum(sizes)[:-1])
             third = rest if way == "without" else everything
             found.append(resplit(pool, problem, (first, second, third)))
-        rows.append((f"{way} replacement, judged by {judge}", *_figures(found, problem)))
+        rows.append((f"{way} replacement, judged on {judge}", *_figures(found, problem)))
     target = problem.target
-    allowed = f"over the target, % (at most {100 * (1 - target.confidence):.0f})"
+    allowed = f"target missed, % (at most {100 * (1 - target.confidence):.0f})"
     header = (
         "drawn",
-        "with a cascade, %",
+        "cascade found, %",
         allowed,
         "mean loss, %",
         "cost saved, %",
-        "saved in hindsight, %",
+        "saved with hindsight, %",
     )
     return (
         f"{times} re-splits, loss of {target.loss} at most {target.max_loss:.2%} "

@@ -1,7 +1,4 @@
-"""A cascade in words and as a picture, beside its reference and what hindsight would save.
-
-It does not know how it was chosen.
-"""
+"""Reports a cascade in words and as a picture, compared with its reference and with hindsight."""
 
 from pathlib import Path
 
@@ -9,17 +6,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from models.cascade.candidates import Candidates, Chain, Selection, judged
-from models.cascade.observations import Asked
+from models.cascade.candidates import Candidates
+from models.cascade.observations import Observations
+from models.cascade.scored_texts import Candidate, scored
+from models.cascade.selection import Selection
 from models.evaluation.statistics import proportion
-from models.reports.model_card import in_words, percent, table
+from models.reports.markdown import comparison, percent, table
 from serving.bundles.cascade import Cascade
 
 PICTURE_NAME = "cascade.png"
 
 
-def words(cascade: Cascade, found: Asked, selection: Selection) -> str:
-    """The report that the command prints."""
+def summary(cascade: Cascade, found: Observations, selection: Selection) -> str:
+    """Write the report that the command prints."""
     target, expected, reference = cascade.target, cascade.expected, cascade.reference.variant
     stages = [
         (
@@ -32,54 +31,56 @@ def words(cascade: Cascade, found: Asked, selection: Selection) -> str:
         for stage in cascade.stages
     ]
     alone = found.hits(selection, found.problem(target))(_reference(found, cascade))
-    whose = " for each label" if target.each_label else ""
-    slower = "worse" if expected.p99_ms > expected.reference_p99_ms else "no worse"
+    each = " for each label" if target.each_label else ""
+    slower = "higher" if expected.p99_ms > expected.reference_p99_ms else "not higher"
     assert cascade.versus is not None
-    header = ("variant", "threshold", "calibration", "asked, %", "accuracy to here, %")
+    header = ("variant", "threshold", "calibration", "texts reached, %", "accuracy up to here, %")
     return f"""{cascade.family}: loss of {target.loss} against {reference} at most \
-{target.max_loss:.2%}{whose}, with {target.confidence:.0%} confidence
+{target.max_loss:.2%}{each}, with {target.confidence:.0%} confidence
 
 {table(header, stages)}
-Guarantee: loss {cascade.loss:.2%}, bound {cascade.bound:.2%} on {cascade.n:,} texts; handed on \
-{percent(cascade.escalation)}, other answers than {reference} {percent(cascade.disagreement)}.
+Guarantee: loss {cascade.loss:.2%}, upper bound {cascade.bound:.2%}, on {cascade.n:,} texts. \
+Escalated: {percent(cascade.escalation)}; labels other than {reference}'s: \
+{percent(cascade.disagreement)}.
 Test split, {len(found.texts[2].texts):,} texts: accuracy {percent(cascade.stages[-1].accuracy)}, \
-{reference} {percent(proportion(alone))}. {in_words(reference, cascade.versus)}
-Cost: {1000 * expected.cost_s:.2f} ms of a core a text, {reference} \
-{1000 * expected.reference_cost_s:.2f}: {expected.reference_cost_s / expected.cost_s:.2f} times as \
-many texts.
-A text alone: p50 {expected.p50_ms:.1f} ms ({reference} {expected.reference_p50_ms:.1f}), \
-p99 {expected.p99_ms:.1f} ms ({expected.reference_p99_ms:.1f}): the p99 is {slower}.
+{reference} {percent(proportion(alone))}. {comparison(reference, cascade.versus)}
+Cost: {1000 * expected.cost_s:.2f} core ms per text, {reference} \
+{1000 * expected.reference_cost_s:.2f}: {expected.reference_cost_s / expected.cost_s:.2f} times \
+the throughput.
+Latency without load: p50 {expected.p50_ms:.1f} ms ({reference} {expected.reference_p50_ms:.1f}), \
+p99 {expected.p99_ms:.1f} ms ({expected.reference_p99_ms:.1f}), so the p99 is {slower}.
 {_hindsight(cascade, found, selection)}"""
 
 
-def _hindsight(cascade: Cascade, found: Asked, selection: Selection) -> str:
-    """What could have been had with the test split known: the guarantee's price."""
+def _hindsight(cascade: Cascade, found: Observations, selection: Selection) -> str:
+    """What the best candidate for the test split would save: the price of the guarantee."""
     problem = found.problem(cascade.target)
-    texts = judged(found.answers[2], selection.calibrations, problem)
+    texts = scored(found.logits[2], selection.calibrations, problem)
     least = Candidates(texts, problem, selection.grid).least_cost()
     alone = problem.costs[problem.reference]
     assert selection.chosen is not None
     own = texts.cost(selection.chosen, problem.costs)
     return (
-        f"On the test split it loses {texts.worst(selection.chosen):.2%} and saves "
+        f"On the test split the cascade loses {texts.worst(selection.chosen):.2%} and saves "
         f"{1 - own / alone:.1%} of the cost; thresholds chosen with hindsight would save "
         f"{1 - least / alone:.1%}."
     )
 
 
-def draw(cascade: Cascade, found: Asked, selection: Selection, path: Path) -> None:
+def draw(cascade: Cascade, found: Observations, selection: Selection, path: Path) -> None:
     """Write a PNG of accuracy against cost on the test split.
 
-    It has the variants alone with 95 % intervals, the candidates that were ordered, the cascade.
+    It shows the single variants with 95 % intervals, the candidates in the order of testing, and
+    the chosen cascade.
     """
     problem = found.problem(cascade.target)
     hits = found.hits(selection, problem)
-    texts = judged(found.answers[2], selection.calibrations, problem)
+    texts = scored(found.logits[2], selection.calibrations, problem)
     assert selection.chosen is not None
     figure = Figure(figsize=(8.0, 4.8), layout="constrained")
     axes = figure.subplots()
     for number, manifest in enumerate(found.manifests):
-        accuracy = proportion(hits(Chain((number,), ())))
+        accuracy = proportion(hits(Candidate((number,), ())))
         value, cost_ms = 100 * accuracy.value, 1000 * problem.costs[number]
         bars = [[value - 100 * accuracy.low], [100 * accuracy.high - value]]
         axes.errorbar(cost_ms, value, yerr=bars, fmt="o", color="C0", markersize=5, linewidth=0.8)
@@ -87,8 +88,8 @@ def draw(cascade: Cascade, found: Asked, selection: Selection, path: Path) -> No
             manifest.variant, (cost_ms, value), (4, 4), textcoords="offset points", fontsize=8
         )
     points = {
-        chain: (1000 * texts.cost(chain, problem.costs), 100 * np.mean(hits(chain)))
-        for chain in selection.sequence
+        candidate: (1000 * texts.cost(candidate, problem.costs), 100 * np.mean(hits(candidate)))
+        for candidate in selection.sequence
     }
     axes.plot(*zip(*points.values(), strict=True), ".-", color="C2", label="candidates")
     own = points[selection.chosen]
@@ -97,7 +98,7 @@ def draw(cascade: Cascade, found: Asked, selection: Selection, path: Path) -> No
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(EngFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("core ms a text in full batches")
+    axes.set_xlabel("core ms per text in full batches")
     axes.set_ylabel("accuracy on the test split, %")
     axes.set_title(
         f"{cascade.family}: loss of {cascade.target.loss} at most {cascade.target.max_loss:.2%}"
@@ -107,5 +108,5 @@ def draw(cascade: Cascade, found: Asked, selection: Selection, path: Path) -> No
     figure.savefig(path, dpi=110)
 
 
-def _reference(found: Asked, cascade: Cascade) -> Chain:
-    return Chain((found.problem(cascade.target).reference,), ())
+def _reference(found: Observations, cascade: Cascade) -> Candidate:
+    return Candidate((found.problem(cascade.target).reference,), ())

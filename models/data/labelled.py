@@ -1,4 +1,4 @@
-"""Labelled splits and unlabelled texts as files: read, written, as matrices."""
+"""The data folder: labelled splits and unlabelled texts, read and written."""
 
 import json
 from collections.abc import Sequence
@@ -12,14 +12,12 @@ import numpy.typing as npt
 from models.recipe_sections import ProblemType, Split
 
 UNLABELLED = "unlabelled"
-
-
 LABELS_NAME = "data.json"
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """A text with the indices of its labels in LabelSet.names, ascending."""
+class LabelledText:
+    """A text and its labels as indices into LabelSet.names, ascending."""
 
     text: str
     labels: tuple[int, ...]
@@ -27,41 +25,41 @@ class Labelled:
 
 @dataclass(frozen=True)
 class LabelSet:
-    """What a text can be: exactly one of `names` (single_label) or any of them (multi_label)."""
+    """The labels: a text has exactly one (single_label) or any number (multi_label)."""
 
     names: tuple[str, ...]
     problem_type: ProblemType
 
 
 def read_labels(folder: Path) -> LabelSet:
-    """The labels of a data folder, in the order of their indices."""
+    """Read the labels of a data folder."""
     about = json.loads((folder / LABELS_NAME).read_text(encoding="ascii"))
     return LabelSet(tuple(about["labels"]), about["problem_type"])
 
 
-def read_split(folder: Path, split: Split) -> list[Labelled]:
-    """The labelled texts of one split, in file order."""
+def read_split(folder: Path, split: Split) -> list[LabelledText]:
+    """Read the labelled texts of a split, in file order."""
     rows = read_lines(split_path(folder, split))
-    return [Labelled(row["text"], tuple(row["labels"])) for row in rows]
+    return [LabelledText(row["text"], tuple(row["labels"])) for row in rows]
 
 
 def read_unlabelled(folder: Path) -> list[str]:
-    """The unlabelled texts, in file order."""
+    """Read the unlabelled texts, in file order."""
     return [row["text"] for row in read_lines(folder / f"{UNLABELLED}.jsonl")]
 
 
 def split_path(folder: Path, split: Split) -> Path:
-    """The file whose sha256 names the split."""
+    """Return a split's file; its sha256 identifies the split in a manifest."""
     return folder / f"{split}.jsonl"
 
 
-def targets(rows: Sequence[Labelled], labels: LabelSet) -> npt.NDArray[np.bool_]:
-    """Which labels each text has, of shape (texts, labels)."""
-    return flags([row.labels for row in rows], len(labels.names))
+def label_matrix(rows: Sequence[LabelledText], labels: LabelSet) -> npt.NDArray[np.bool_]:
+    """Return which labels each text has, of shape (texts, labels)."""
+    return indicator_matrix([row.labels for row in rows], len(labels.names))
 
 
-def flags(indices: Sequence[Sequence[int]], labels: int) -> npt.NDArray[np.bool_]:
-    """Lists of label indices as a matrix of shape (texts, labels)."""
+def indicator_matrix(indices: Sequence[Sequence[int]], labels: int) -> npt.NDArray[np.bool_]:
+    """Turn lists of label indices into a matrix of shape (texts, labels)."""
     matrix = np.zeros((len(indices), labels), dtype=np.bool_)
     for number, row in enumerate(indices):
         matrix[number, list(row)] = True

@@ -1,7 +1,4 @@
-"""What a label cell says: one name, several names, or a number that falls into a bin.
-
-It does not know which names the other rows have.
-"""
+"""Parses a label cell: one name, several names, or a number that falls into a bin."""
 
 import math
 from typing import Any
@@ -11,9 +8,9 @@ from models.recipe_sections import DataSection
 
 
 def names_in(cell: Any, section: DataSection, where: str) -> tuple[str, ...] | None:
-    """The label names of a cell, sorted; None when its number falls into no bin.
+    """Return the label names in a cell, sorted; None if its number falls into no bin.
 
-    Raises RecipeError naming `where` when the cell says no label.
+    Raises RecipeError naming `where` when the cell has no usable label.
     """
     if section.bins is not None:
         return _binned(cell, section.bins, where)
@@ -26,17 +23,16 @@ def names_in(cell: Any, section: DataSection, where: str) -> tuple[str, ...] | N
     if isinstance(cell, str):
         if section.separator is None:
             raise RecipeError(
-                f"{where}: the labels are one string: say in [data] which `separator` is "
-                "between them"
+                f"{where}: the labels are one string: set the `separator` between them in [data]"
             )
         cell = [part.strip() for part in cell.split(section.separator) if part.strip()]
     if not isinstance(cell, list | tuple):
-        raise RecipeError(f"{where}: the labels {cell!r} are no list: write a list of names")
+        raise RecipeError(f"{where}: the labels {cell!r} are not a list: write a list of names")
     return tuple(sorted({_name(each, section, where) for each in cell}))
 
 
 def _name(cell: Any, section: DataSection, where: str) -> str:
-    """A label's name; a number counts through the recipe's `labels` unless these are numbers."""
+    """A label's name; a number is an index into the recipe's `labels` unless these are numbers."""
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
     if isinstance(cell, bool):
@@ -64,7 +60,7 @@ def _binned(cell: Any, bins: dict[str, tuple[float, float]], where: str) -> tupl
         number = math.nan
     if math.isnan(number):
         raise RecipeError(
-            f"{where}: {cell!r} is no number, so it falls into no bin: correct or delete the row"
+            f"{where}: {cell!r} is not a number, so it has no bin: correct or delete the row"
         )
     of_number = [name for name, (low, high) in bins.items() if low <= number <= high]
     return (max(of_number, key=lambda name: bins[name]),) if of_number else None

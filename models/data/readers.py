@@ -1,7 +1,4 @@
-"""Reads a table of texts (TSV, CSV, JSON Lines, Parquet or a `datasets` data set) row by row.
-
-It does not know what its columns mean; every refusal names the file, the line and the remedy.
-"""
+"""Reads a table of texts (TSV, CSV, JSON Lines, Parquet or a `datasets` data set) row by row."""
 
 import codecs
 import csv
@@ -12,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.data.sources import Place
+from models.data.sources import Source
 from models.recipe import RecipeError
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -20,40 +17,50 @@ _DEFAULT_SPLIT = "train"
 
 
 @dataclass(frozen=True)
-class Row:
-    """The cells of one row by column name; `where` names it to the user."""
+class TableRow:
+    """One row's cells by column name; `where` tells the user which row it is."""
 
     where: str
     cells: Mapping[str, Any]
 
 
-def read_rows(place: Place, columns: Sequence[str]) -> Iterator[Row]:
-    """The rows of a table, each with at least `columns`, in order.
+def read_rows(source: Source, columns: Sequence[str]) -> Iterator[TableRow]:
+    """Yield the rows of a table in order, each with at least `columns`.
 
-    Raises RecipeError when the table is missing, unreadable, empty or has no such column.
+    Raises RecipeError naming file, line and remedy when the table is missing, unreadable or empty,
+    or lacks a column.
     """
-    if place.path is None or place.path.is_dir():
-        rows = _read_data_set(place, columns)
+    if source.path is None or source.path.is_dir():
+        rows = _read_data_set(source, columns)
     else:
-        reader = _READERS.get(place.path.suffix.lower())
+        reader = _READERS.get(source.path.suffix.lower())
         if reader is None:
             raise RecipeError(
-                f"{place.path} is no table that can be read: save it as one of "
+                f"{source.path} is not a table of a known format: save it as one of "
                 f"{', '.join(_READERS)}"
             )
-        rows = reader(place.path, columns)
+        rows = reader(source.path, columns)
     count = 0
     for row in rows:
         count += 1
         yield row
     if not count:
-        raise RecipeError(f"{place} holds no row: add texts or take it out of the recipe")
+        raise RecipeError(f"{source} has no rows: add texts or remove it from the recipe")
+
+
+def text_in(cell: Any, where: str) -> str:
+    """Return a cell's text, stripped. Raises RecipeError naming `where` if there is none."""
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
+        raise RecipeError(f"{where}: empty text: fill it in or delete the row")
+    if not isinstance(cell, str):
+        raise RecipeError(f"{where}: {cell!r} is not a text: put it in quotes or delete the row")
+    return cell.strip()
 
 
 def _read_text(path: Path) -> str:
     content = path.read_bytes()
     if not content.strip():
-        raise RecipeError(f"{path} is empty: add texts or take it out of the recipe")
+        raise RecipeError(f"{path} is empty: add texts or remove it from the recipe")
     if content.startswith(_UTF_16) or b"\0" in content:
         raise RecipeError(f"{path} is binary or UTF-16: save it as UTF-8")
     try:
@@ -66,21 +73,23 @@ def _read_text(path: Path) -> str:
         ) from error
 
 
-def _read_tsv(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """Tab-separated as IANA registers it: no quoting, no tab or line break in a cell."""
+def _read_tsv(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
+    """TSV as registered with IANA: no quoting, no tab or line break in a cell."""
     lines = csv.reader(
         io.StringIO(_read_text(path), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE
     )
-    return _read_separated(path, columns, lines, "a cell holds a tab: save the file as CSV")
+    return _read_separated(path, columns, lines, "a cell contains a tab: save the file as CSV")
 
 
-def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """As RFC 4180 says: a quoted cell may hold commas, doubled quotes and line breaks."""
+def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
+    """CSV by RFC 4180: a quoted cell may contain commas, doubled quotes and line breaks."""
     lines = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
-    return _read_separated(path, columns, lines, "put quotes around a cell that holds a comma")
+    return _read_separated(path, columns, lines, "put quotes around cells that contain a comma")
 
 
-def _read_separated(path: Path, columns: Sequence[str], lines: Any, remedy: str) -> Iterator[Row]:
+def _read_separated(
+    path: Path, columns: Sequence[str], lines: Any, remedy: str
+) -> Iterator[TableRow]:
     header: list[str] | None = None
     line = 1
     try:
@@ -94,11 +103,11 @@ def _read_separated(path: Path, columns: Sequence[str], lines: Any, remedy: str)
             elif len(cells) != len(header):
                 cut = "the row is cut short: complete or delete it"
                 raise RecipeError(
-                    f"{where}: {len(cells)} cells where the header has {len(header)}: "
+                    f"{where}: {len(cells)} cells, but the header has {len(header)}: "
                     f"{remedy if len(cells) > len(header) else cut}"
                 )
             else:
-                yield Row(where, dict(zip(header, cells, strict=True)))
+                yield TableRow(where, dict(zip(header, cells, strict=True)))
     except csv.Error as error:
         raise RecipeError(
             f"{path}, line {line}: {error}: check the quotes from this line on"
@@ -112,12 +121,12 @@ def _check_columns(path: object, wanted: Sequence[str], header: Sequence[str]) -
     for name in wanted:
         if name not in header:
             raise RecipeError(
-                f"{path} has no column {name!r} but {', '.join(map(repr, header))}: "
-                "say in [data] which is `text` and which is `label`"
+                f"{path} has no column {name!r}, only {', '.join(map(repr, header))}: name the "
+                "columns in [data] with `text` and `label`"
             )
 
 
-def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
     for number, line in enumerate(_read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
@@ -127,18 +136,18 @@ def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         except json.JSONDecodeError as error:
             raise RecipeError(
                 f"{where} is not JSON ({error.msg} at character {error.pos + 1}): "
-                "write each object whole, on a line of its own"
+                "write each object completely on one line"
             ) from error
         if not isinstance(cells, dict):
             raise RecipeError(
-                f"{where} is no JSON object: write one a line, such as "
+                f"{where} is not a JSON object: write one on each line, such as "
                 '{"text": "...", "label": "..."}'
             )
         _check_columns(where, columns, list(cells))
-        yield Row(where, cells)
+        yield TableRow(where, cells)
 
 
-def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
     import pyarrow as pa  # noqa: PLC0415 (only a user's own data may need it)
     from pyarrow import parquet  # noqa: PLC0415
 
@@ -149,35 +158,35 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         for batch in file.iter_batches(columns=list(columns)):
             for cells in batch.to_pylist():
                 number += 1
-                yield Row(f"{path}, row {number}", cells)
+                yield TableRow(f"{path}, row {number}", cells)
     except (OSError, pa.ArrowException) as error:
         raise RecipeError(f"{path} is not a Parquet file ({error}): write it again") from error
 
 
-def _read_data_set(place: Place, columns: Sequence[str]) -> Iterator[Row]:
-    """A folder that `datasets` saved or can load, or a data set of the hub."""
+def _read_data_set(source: Source, columns: Sequence[str]) -> Iterator[TableRow]:
+    """A folder that `datasets` saved or can load, or a data set on the hub."""
     import datasets  # noqa: PLC0415 (slow to import, and only a user's own data may need it)
 
-    split = place.split or _DEFAULT_SPLIT
+    split = source.split or _DEFAULT_SPLIT
     try:
-        if place.path and any(place.path.glob("dataset_*.json")):
-            loaded = datasets.load_from_disk(place.name)
+        if source.path and any(source.path.glob("dataset_*.json")):
+            loaded = datasets.load_from_disk(source.name)
             data = loaded[split] if isinstance(loaded, datasets.DatasetDict) else loaded
         else:
-            data = datasets.load_dataset(place.name, place.config, split=split)
+            data = datasets.load_dataset(source.name, source.config, split=split)
     except Exception as error:  # datasets raises many bare types
         raise RecipeError(
-            f"{place}: datasets cannot load split {split!r}: {error}: check the name, the "
+            f"{source}: datasets cannot load the split {split!r}: {error}: check the name, "
             "`#CONFIG` and `:SPLIT` after it, and the network"
         ) from error
-    _check_columns(place, columns, data.column_names)
+    _check_columns(source, columns, data.column_names)
     for number, cells in enumerate(data.select_columns(list(columns)), start=1):
         named = {name: _named(cell, data.features[name]) for name, cell in cells.items()}
-        yield Row(f"{place}, {split}, row {number}", named)
+        yield TableRow(f"{source}, {split}, row {number}", named)
 
 
 def _named(cell: Any, feature: Any) -> Any:
-    """The name of a ClassLabel's number, the names of a list of them."""
+    """The name of a ClassLabel's number; of a list, all names."""
     inner = getattr(feature, "feature", None)
     if inner is not None and isinstance(cell, list):
         return [_named(each, inner) for each in cell]
@@ -185,7 +194,7 @@ def _named(cell: Any, feature: Any) -> Any:
     return feature.int2str(cell) if is_known else cell
 
 
-_READERS: dict[str, Callable[[Path, Sequence[str]], Iterator[Row]]] = {
+_READERS: dict[str, Callable[[Path, Sequence[str]], Iterator[TableRow]]] = {
     ".tsv": _read_tsv,
     ".csv": _read_csv,
     ".jsonl": _read_json_lines,

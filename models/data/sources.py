@@ -1,7 +1,4 @@
-"""Where a recipe's `location` is: a path, what fetch.py provides, or the Hugging Face hub.
-
-It does not know what is read from there, nor how it is downloaded.
-"""
+"""Resolves a recipe's locations: paths, `fetched:` names and names on the Hugging Face hub."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +11,8 @@ _HUB = "hub:"
 
 
 @dataclass(frozen=True)
-class Place:
-    """A file or folder (`path`), or a `hub` name; a data set also has a `config` and a `split`."""
+class Source:
+    """A file or folder (`path`), or a `hub` name; a data set may have a `config` and a `split`."""
 
     path: Path | None
     hub: str | None = None
@@ -23,28 +20,28 @@ class Place:
     split: str | None = None
 
     def __str__(self) -> str:
-        """What the user calls it."""
+        """Return the name that the user knows it by."""
         if self.path:
             return str(self.path)
         return f"{_HUB}{self.hub}" + (f"#{self.config}" if self.config else "")
 
     @property
     def name(self) -> str:
-        """What `from_pretrained` and `load_dataset` take."""
+        """The argument for `from_pretrained` and `load_dataset`."""
         return str(self.path or self.hub)
 
 
-def place(location: str, recipe: Recipe, sources: Path) -> Place:
-    """Where `location` of `recipe` is; `sources` is what fetch.py fetched.
+def resolve(location: str, recipe: Recipe, downloads: Path) -> Source:
+    """Find a recipe's location; `downloads` is the folder of the `fetched:` names.
 
-    Raises RecipeError when a path is not there.
+    Raises RecipeError when a path does not exist.
     """
     if location.startswith(_HUB):
         rest, _, split = location.removeprefix(_HUB).partition(":")
         hub, _, config = rest.partition("#")
-        return Place(None, hub, config or None, split or None)
+        return Source(None, hub, config or None, split or None)
     if location.startswith(FETCHED):
-        path, split = sources / location.removeprefix(FETCHED), ""
+        path, split = downloads / location.removeprefix(FETCHED), ""
     else:
         path, split = recipe.folder / location, ""
         if not path.exists() and ":" in path.name:
@@ -52,14 +49,14 @@ def place(location: str, recipe: Recipe, sources: Path) -> Place:
             path = recipe.folder / name
     if not path.exists():
         raise RecipeError(
-            f"{path} is not there: correct `{location}` in the recipe {recipe.variant} "
-            "(a path is relative to the recipe's folder)"
+            f"{path} does not exist: correct `{location}` in the recipe {recipe.variant} "
+            "(paths are relative to the recipe's folder)"
         )
-    return Place(path, split=split or None)
+    return Source(path, split=split or None)
 
 
 def locations(recipe: Recipe, stage: Stage) -> Iterator[str]:
-    """What a stage of a recipe reads from outside the build folder."""
+    """Yield the locations that a stage of a recipe reads."""
     if stage == "data" and recipe.data:
         yield from recipe.data.files
         for files in recipe.data.splits.values():
@@ -72,7 +69,7 @@ def locations(recipe: Recipe, stage: Stage) -> Iterator[str]:
 
 
 def fetched(recipe: Recipe, stage: Stage) -> set[str]:
-    """The names that fetch.py must provide for a stage of a recipe."""
+    """Return the `fetched:` names that a stage of a recipe needs."""
     return {
         location.removeprefix(FETCHED)
         for location in locations(recipe, stage)

@@ -1,7 +1,4 @@
-"""Divides texts into splits, so that no text and no group of texts is in two of them.
-
-It does not know where the texts come from, nor what their labels mean.
-"""
+"""Divides texts into splits, so that no text and no group of texts is in two of them."""
 
 import hashlib
 import unicodedata
@@ -14,15 +11,16 @@ from models.recipe_sections import DataSection, Split
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 _HASH_RANGE = 2**256
-# A text of two split files stays in the first of these.
+# A text in the files of two splits goes to the first of these.
 _STRICTEST: tuple[Split, ...] = ("test", "calibration", "validation", "train")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One text of a table. No `names`: unlabelled; no `group`: not for labelling at all.
+    """One text of a table, with its label names.
 
-    `split` is that of its file, None when a hash of the group decides.
+    `names` is None if the text is unlabelled, `group` if its table is. `split` is the split of its
+    file; None if a hash of the group decides.
     """
 
     text: str
@@ -35,12 +33,12 @@ class Entry:
 def divide(
     entries: Iterable[Entry], section: DataSection
 ) -> tuple[dict[Split, list[Entry]], list[str]]:
-    """Labelled splits and unlabelled text.
+    """Divide the texts into labelled splits and unlabelled texts.
 
-    Equal texts (after `normalised`) count once, in the split that is held out most strictly, and
-    not at all when their labels differ. Unlabelled are the texts in no bin that belong to no
-    held-out group, and those of no group, unless a split has the same text.
-    Raises RecipeError when a group is in the files of two splits.
+    Equal texts (after `normalised`) count once, in the most strictly held-out split, and not at
+    all if their labels differ. Texts without a label become unlabelled texts unless their group is
+    held out or a split has the same text. Raises RecipeError when a group is in the files of two
+    splits.
     """
     kept: dict[str, list[Entry]] = {}
     first: dict[str, Entry] = {}
@@ -50,8 +48,8 @@ def divide(
             other = first.setdefault(entry.group, entry)
             if other.split != entry.split:
                 raise RecipeError(
-                    f"{entry.where}: the group {entry.group!r} is also at {other.where}, in a file "
-                    "of another split: keep all its rows in one file"
+                    f"{entry.where}: the group {entry.group!r} is also at {other.where}, in the "
+                    "file of another split: keep all rows of a group in one file"
                 )
     kept.pop("", None)
     splits: dict[Split, list[Entry]] = {split: [] for split in SPLITS}
@@ -69,9 +67,9 @@ def divide(
         elif all(not entry.group or _split_of(entry, section) == "train" for entry in same):
             unlabelled.append(same[0].text)
     if contradictory:
-        print(f"{contradictory} texts have different labels in different rows: left out")
+        print(f"left out {contradictory} texts with different labels in different rows")
     if repeated:
-        print(f"{repeated} texts are in the files of two splits: kept in the one held out")
+        print(f"kept {repeated} texts in the held-out one of the two splits with the same text")
     return splits, unlabelled
 
 
@@ -80,9 +78,9 @@ def _split_of(entry: Entry, section: DataSection) -> Split:
 
 
 def assigned(group: str, section: DataSection) -> Split:
-    """The split of a group, by a seeded hash: the same in every run and for every order.
+    """Assign a group to a split by a seeded hash, in any order and run the same.
 
-    A split that has files of its own gets none.
+    A split with files of its own gets no group.
     """
     digest = hashlib.sha256(f"{section.seed} {group}".encode()).hexdigest()
     position = int(digest, 16) / _HASH_RANGE
@@ -101,10 +99,10 @@ def assigned(group: str, section: DataSection) -> Split:
 
 
 def normalised(text: str) -> str:
-    """What makes two texts the same: their letters and digits, NFKC, case folded.
+    """Reduce a text to what makes it equal to another: its letters and digits, NFKC, case folded.
 
-    Marks count as letters, as Indic vowel signs are marks. A text of symbols alone, such as an
-    emoji, is its symbols; one of punctuation alone is nothing.
+    Marks count as letters, because Indic vowel signs are marks. A text of symbols alone, such as
+    an emoji, becomes its symbols; a text of punctuation alone becomes empty.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     spaced = "".join(

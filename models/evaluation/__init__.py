@@ -1,4 +1,4 @@
 """Evaluation: a bundle's predictions by serving's own engine, and statistics on them.
 
-Every figure has a 95 % interval. Start reading at predictions.py and statistics.py.
+Every score has a 95 % interval. Start reading at predictions.py, figures.py and statistics.py.
 """

@@ -1,7 +1,4 @@
-"""Figures with their 95 % intervals, from truth and answers of shape (texts, labels). Pure.
-
-It does not know where the answers come from.
-"""
+"""Scores with their 95 % intervals, from truth and predictions of shape (texts, labels). Pure."""
 
 from collections.abc import Callable
 
@@ -23,12 +20,12 @@ _SMALLEST_PROBABILITY = 1e-12
 
 
 def proportion(hits: Flags) -> Estimate:
-    """The share of true values, with the exact interval of Clopper and Pearson (1934).
+    """Return the share of true values, with Clopper and Pearson's exact interval (1934).
 
-    Raises ValueError when there is none to count.
+    Raises ValueError when there are no values.
     """
     if not hits.size:
-        raise ValueError("no proportion of nothing: the split is empty")
+        raise ValueError("no values to count: the split is empty")
     result = stats.binomtest(int(hits.sum()), hits.size)
     interval = result.proportion_ci(_CONFIDENCE, method="exact")
     return Estimate(
@@ -39,10 +36,10 @@ def proportion(hits: Flags) -> Estimate:
 def bootstrapped(
     figure: Callable[[Indices], float], texts: int, resamples: int = _RESAMPLES
 ) -> Estimate:
-    """`figure(indices of the texts)` with the percentile interval of the bootstrap (Efron 1979).
+    """Return `figure(indices of all texts)` with its bootstrap percentile interval (Efron 1979).
 
-    Seeded; widened where needed so that it holds the figure itself, which a biased figure such
-    as a calibration error may fall short of.
+    The bootstrap is seeded. If the figure is biased, as calibration errors are, its value may lie
+    outside the percentiles; the interval is then extended to the value.
     """
     generator = np.random.default_rng(_SEED)
     drawn = [figure(generator.integers(0, texts, texts)) for _ in range(resamples)]
@@ -52,13 +49,13 @@ def bootstrapped(
     return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
-def right(truth: Flags, answers: Flags) -> Flags:
-    """Whether all labels of a text are as in truth, of shape (texts,)."""
-    return np.asarray((truth == answers).all(axis=1))
+def correct(truth: Flags, predictions: Flags) -> Flags:
+    """Return whether all of a text's labels are right, of shape (texts,)."""
+    return np.asarray((truth == predictions).all(axis=1))
 
 
 def paired(mine: Flags, other: Flags) -> Paired:
-    """Compare which texts two variants get right; both of shape (texts,), the same texts."""
+    """Compare which of the same texts two variants get right; both of shape (texts,)."""
     better, worse = int((mine & ~other).sum()), int((~mine & other).sum())
     discordant = better + worse
     p_value = float(stats.binomtest(better, discordant).pvalue) if discordant else 1.0
@@ -67,10 +64,10 @@ def paired(mine: Flags, other: Flags) -> Paired:
     return Paired(better=better, worse=worse, p_value=p_value, difference=difference)
 
 
-def label_scores(truth: Flags, answers: Flags, names: list[str]) -> dict[str, LabelScore]:
-    """Precision, recall and F1 of each label; a ratio of nothing to nothing counts as 1."""
-    hits = (truth & answers).sum(axis=0)
-    claimed, existing = answers.sum(axis=0), truth.sum(axis=0)
+def label_scores(truth: Flags, predictions: Flags, names: list[str]) -> dict[str, LabelScore]:
+    """Compute each label's precision, recall and F1; 0 / 0 counts as 1."""
+    hits = (truth & predictions).sum(axis=0)
+    claimed, existing = predictions.sum(axis=0), truth.sum(axis=0)
     return {
         name: LabelScore(
             precision=_ratio(hits[i], claimed[i]),
@@ -82,18 +79,18 @@ def label_scores(truth: Flags, answers: Flags, names: list[str]) -> dict[str, La
     }
 
 
-def macro_f1(truth: Flags, answers: Flags) -> float:
-    """The mean over the labels of F1; a label that no text has or gets counts as 1."""
-    hits = (truth & answers).sum(axis=0)
-    sizes = truth.sum(axis=0) + answers.sum(axis=0)
+def macro_f1(truth: Flags, predictions: Flags) -> float:
+    """Compute the mean F1 of the labels; a label that no text has or gets counts as 1."""
+    hits = (truth & predictions).sum(axis=0)
+    sizes = truth.sum(axis=0) + predictions.sum(axis=0)
     return float(np.where(sizes > 0, 2 * hits / np.maximum(sizes, 1), 1.0).mean())
 
 
 def calibration_error(truth: Flags, probabilities: Floats, *, single_label: bool) -> float:
-    """The mean distance of confidence from accuracy, in 15 equal bins (Guo et al. 2017).
+    """Compute the expected calibration error in 15 equal bins (Guo et al. 2017).
 
-    Confidence is a text's largest probability; without `single_label` every label of every text
-    counts, with the probability of what is answered, yes or no.
+    Confidence is a text's largest probability. Without `single_label` every label of every text
+    counts, with the probability of the prediction, yes or no.
     """
     if single_label:
         confidence = probabilities.max(axis=1)
@@ -107,14 +104,14 @@ def calibration_error(truth: Flags, probabilities: Floats, *, single_label: bool
 
 
 def brier_scores(truth: Flags, probabilities: Floats) -> Floats:
-    """The squared distance of probabilities from truth (Brier 1950), of shape (texts,)."""
+    """Compute the squared distance of probabilities from truth (Brier 1950), of shape (texts,)."""
     return np.asarray(((probabilities - truth) ** 2).sum(axis=1))
 
 
 def log_losses(truth: Flags, probabilities: Floats, *, single_label: bool) -> Floats:
-    """The negative log-likelihood in nats, of shape (texts,).
+    """Compute the negative log-likelihood in nats, of shape (texts,).
 
-    Of the true label; without `single_label`, of every label's yes or no.
+    It is that of the true label; without `single_label`, of every label's yes or no.
     """
     tiny = _SMALLEST_PROBABILITY
     yes = -np.log(np.clip(probabilities, tiny, 1.0))

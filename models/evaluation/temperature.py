@@ -1,7 +1,4 @@
-"""Temperature scaling: one number that makes probabilities mean what they say. Pure.
-
-It does not know where the logits come from.
-"""
+"""Temperature scaling: one number that calibrates a model's probabilities. Pure."""
 
 import math
 
@@ -16,9 +13,10 @@ _LOWEST, _HIGHEST = 0.05, 20.0
 
 
 def fitted_temperature(logits: Floats, truth: Flags, problem_type: ProblemType) -> float:
-    """The temperature with the least negative log-likelihood (Guo et al. 2017), 0.05 to 20.
+    """Find the temperature, 0.05 to 20, with the least negative log-likelihood (Guo et al. 2017).
 
-    `logits` and `truth` are of shape (texts, labels). Never worse than 1 on these texts.
+    `logits` and `truth` have the shape (texts, labels). The result is never worse than 1 on these
+    texts.
     """
     single_label = problem_type == "single_label"
 

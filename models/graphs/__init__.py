@@ -1,4 +1,4 @@
-"""Graphs: ONNX graphs traced, packed, quantized and imported.
+"""Graphs: tools that trace, fuse, pack and quantise ONNX graphs, and import foreign ones.
 
-Start reading at trace.py, packing.py and quantizers.py.
+None of them trains or judges a model. Start reading at trace.py, fusion.py and quantizers.py.
 """

@@ -1,12 +1,10 @@
-"""Makes a bundle of an exported Hugging Face classifier, or of any ONNX graph of numbers.
-
-Without torch. It does not know how the model was made or how well it does.
-"""
+"""Imports an exported Hugging Face classifier or a graph of numbers as a bundle, without torch."""
 
 import json
 import math
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +39,24 @@ _DATATYPES: dict[int, Datatype] = {
     onnx.TensorProto.FLOAT: "FP32",
     onnx.TensorProto.DOUBLE: "FP64",
 }
-_MODEL_PLACES = (MODEL_NAME, f"onnx/{MODEL_NAME}")
+_PRECISIONS: dict[int, Precision] = {
+    onnx.TensorProto.FLOAT: "fp32",
+    onnx.TensorProto.DOUBLE: "fp32",  # the widest that a manifest can name
+    onnx.TensorProto.FLOAT16: "fp16",
+    onnx.TensorProto.BFLOAT16: "bf16",
+    onnx.TensorProto.INT8: "int8",
+    onnx.TensorProto.UINT8: "int8",
+    onnx.TensorProto.INT4: "int4",
+    onnx.TensorProto.UINT4: "int4",
+}
+# Shapes, indices and flags.
+_NOT_WEIGHTS = {
+    onnx.TensorProto.INT32,
+    onnx.TensorProto.INT64,
+    onnx.TensorProto.BOOL,
+    onnx.TensorProto.STRING,
+}
+_MODEL_PATHS = (MODEL_NAME, f"onnx/{MODEL_NAME}")
 
 
 def import_folder(
@@ -49,12 +64,12 @@ def import_folder(
 ) -> Bundle:
     """Publish `folder` (model.onnx or onnx/model.onnx, tokenizer.json, config.json) as a bundle.
 
-    `pairs` says that it reads two texts at a time.
+    `pairs` says that the model reads two texts at a time.
     Raises BundleError naming the file that is missing or unusable.
     """
-    model = next((p for name in _MODEL_PLACES if (p := folder / name).is_file()), None)
+    model = next((p for name in _MODEL_PATHS if (p := folder / name).is_file()), None)
     if model is None:
-        raise BundleError(f"{folder} has no {' or '.join(_MODEL_PLACES)}: export the model to ONNX")
+        raise BundleError(f"{folder} has no {' or '.join(_MODEL_PATHS)}: export the model to ONNX")
     try:
         config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
         labels = [config["id2label"][str(index)] for index in range(len(config["id2label"]))]
@@ -81,7 +96,7 @@ def import_folder(
             max_length=_max_length(config, tokenizer),
             pairs=pairs,
             pad_token_id=config.get("pad_token_id") or 0,
-            precision=_precision(graph),
+            precision=_precision(model, graph),
             parameters=_parameters(graph),
         )
         return publish(staged, registry)
@@ -90,7 +105,7 @@ def import_folder(
 def import_graph(
     model: Path, family: str, variant: str, registry: Path, labels: Sequence[str]
 ) -> Bundle:
-    """Publish an ONNX graph whose inputs are numbers, a row each, and whose first output is logits.
+    """Publish an ONNX graph that reads rows of numbers and whose first output is logits.
 
     Raises BundleError naming what is wrong with the graph.
     """
@@ -102,7 +117,7 @@ def import_graph(
     if len(shape) != 2 or shape[1] not in {0, len(labels)}:
         raise BundleError(
             f"{model}: {logits.name} has the shape {shape}, not [batch, {len(labels)}]: "
-            "export logits, one a label"
+            "export one logit for each label"
         )
     with tempfile.TemporaryDirectory() as scratch:
         staged = Path(scratch)
@@ -118,7 +133,7 @@ def import_graph(
             max_length=1,
             tensors=inputs,
             pad_token_id=0,
-            precision=_precision(graph),
+            precision=_precision(model, graph),
             parameters=_parameters(graph),
         )
         return publish(staged, registry)
@@ -131,7 +146,7 @@ def _tensor(model: Path, given: Any) -> TensorInput:
     if batch is None or batch.dim_value or not all(sizes) or kind is None:
         raise BundleError(
             f"{model}: {given.name} is not numbers of the shape [batch, fixed sizes]: "
-            "export it with a dynamic first dimension and no other"
+            "export it with a dynamic first dimension and all others fixed"
         )
     return TensorInput(name=given.name, datatype=kind, shape=sizes)
 
@@ -160,18 +175,16 @@ def _max_length(config: dict[str, Any], tokenizer: dict[str, Any]) -> int:
     return min(longest, int((tokenizer.get("truncation") or {}).get("max_length", longest)))
 
 
-def _precision(graph: Any) -> Precision:
-    """By the type that most of the weights have."""
-    weights: dict[int, int] = {}
+def _precision(model: Path, graph: Any) -> Precision:
+    """The number format of most of the weights; fp32 when there are none."""
+    counts: Counter[int] = Counter()
     for tensor in graph.initializer:
-        size = math.prod(tensor.dims)
-        weights[tensor.data_type] = weights.get(tensor.data_type, 0) + size
-    kinds: dict[int, Precision] = {
-        onnx.TensorProto.FLOAT16: "fp16",
-        onnx.TensorProto.BFLOAT16: "bf16",
-        onnx.TensorProto.INT8: "int8",
-        onnx.TensorProto.UINT8: "int8",
-        onnx.TensorProto.INT4: "int4",
-        onnx.TensorProto.UINT4: "int4",
-    }
-    return kinds.get(max(weights, key=weights.__getitem__, default=0), "fp32")
+        if tensor.data_type not in _NOT_WEIGHTS:
+            counts[tensor.data_type] += math.prod(tensor.dims)
+    kind = next((kind for kind, _ in counts.most_common(1)), onnx.TensorProto.FLOAT)
+    if kind not in _PRECISIONS:
+        raise BundleError(
+            f"{model} stores its weights as {onnx.TensorProto.DataType.Name(kind)}: export them "
+            f"as one of {', '.join(sorted(set(_PRECISIONS.values())))}"
+        )
+    return _PRECISIONS[kind]

@@ -1,7 +1,6 @@
-"""int8 weights and activations in OpenVINO's own format, by NNCF, within an allowed loss.
+"""Quantises weights and activations to int8 with NNCF, in OpenVINO's own format.
 
-It does not know how the parent was made. Only OpenVINO reads the result, and there it is the
-fastest format on processors with VNNI.
+Only OpenVINO reads the result; on processors with VNNI it is the fastest format.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,34 +11,35 @@ import numpy as np
 import openvino
 
 from models.evaluation.predictions import predicted
-from models.evaluation.statistics import Flags, right
+from models.evaluation.statistics import Flags, correct
 from models.recipe_sections import ProblemType
 from serving.inference.signature import Feed
 
-Truth = tuple[Feed, Flags]
-"""One text, and which labels it has, of shape (labels,)."""
+LabelledFeed = tuple[Feed, Flags]
+"""One text as the graph's inputs, and its labels, of shape (labels,)."""
 
 
 def write(
     source: Path,
-    target: Path,
+    output: Path,
     calibration: Sequence[Feed],
-    validation: Sequence[Truth],
+    validation: Sequence[LabelledFeed],
     *,
     problem_type: ProblemType,
     max_accuracy_drop: float,
 ) -> None:
-    """Write the ONNX graph `source` as `target`, an .xml with its .bin beside it.
+    """Write the ONNX graph `source` as `output`, an .xml file with a .bin file next to it.
 
-    Ranges of activations are what `calibration` shows, after outliers have been moved into the
-    weights (SmoothQuant, Xiao et al. 2023). While it loses more than `max_accuracy_drop` on
-    `validation`, the operator that matters most is given back its format (NNCF's accuracy control).
+    Outliers of activations are moved into the weights first (SmoothQuant, Xiao et al. 2023); the
+    activations' ranges are those seen on `calibration`. While the accuracy on `validation` drops
+    by more than `max_accuracy_drop`, the most sensitive operator is reverted (NNCF's accuracy
+    control).
     """
 
-    def accuracy(model: openvino.CompiledModel, texts: Iterable[Truth]) -> float:
+    def accuracy(model: openvino.CompiledModel, texts: Iterable[LabelledFeed]) -> float:
         feeds, truth = zip(*texts, strict=True)
         logits = np.concatenate([model(feed)[0] for feed in feeds])
-        return float(right(np.stack(truth), predicted(logits, problem_type)).mean())
+        return float(correct(np.stack(truth), predicted(logits, problem_type)).mean())
 
     quantised = nncf.quantize_with_accuracy_control(
         openvino.Core().read_model(source),
@@ -52,4 +52,4 @@ def write(
         subset_size=len(calibration),
         model_type=nncf.ModelType.TRANSFORMER,
     )
-    openvino.save_model(quantised, target, compress_to_fp16=False)
+    openvino.save_model(quantised, output, compress_to_fp16=False)

@@ -1,6 +1,6 @@
-"""Rewrites a traced graph from one padded text a row to several texts a row (serving/engine.py).
+"""Rewrites a fused graph, before it is quantised, to read several texts a row without padding.
 
-It does not know how weights are stored: it is done before they are quantised.
+serving/inference/packing.py lays texts out in such rows.
 """
 
 from typing import Any
@@ -10,7 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.transformers.onnx_model import OnnxModel
 from transformers import PretrainedConfig
 
-# What the optimiser fuses whole, and whether positions are numbered from the padding's id on.
+# The architectures that the optimiser fuses completely, and whether they number positions from
+# the padding token's id on.
 PACKABLE = {
     "bert": False,
     "distilbert": False,
@@ -22,11 +23,12 @@ PACKABLE = {
 
 
 def pack(model: OnnxModel, config: PretrainedConfig) -> None:
-    """Let a fused graph of a PACKABLE architecture read packed rows instead of padded texts.
+    """Make a fused graph of a PACKABLE architecture read packed rows instead of padded texts.
 
-    A text attends to itself alone, because the mask is where `text_ids` are equal; its positions
-    are `position_ids`; the head reads its `first_tokens`. So an answer does not depend on what
-    shares the row (Krell et al. 2021, "Efficient sequence packing without cross-contamination").
+    Attention is masked to equal `text_ids`, so each text attends to itself alone; positions come
+    from `position_ids`, and the classifier reads the `first_tokens`. A text's logits therefore do
+    not depend on the others in its row (Krell et al. 2021, "Efficient sequence packing without
+    cross-contamination").
     """
     graph = model.model.graph
     (counted,) = (node for node in graph.node if node.op_type == "ReduceSum")

@@ -1,11 +1,9 @@
-"""Number formats for a graph's weights: int8 dynamic and static, int4, fp16.
-
-It does not know which operators are better left alone (`kept` names them), nor what a text is.
-"""
+"""Quantizers: write an ONNX graph with its weights in another number format."""
 
 import logging
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Literal, assert_never
 
 import onnx
 from onnxruntime.quantization import (
@@ -17,21 +15,17 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
-from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
-from onnxruntime.transformers import optimizer
-from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.onnx_model import OnnxModel
-from transformers import PretrainedConfig
 
-from models.graphs.packing import PACKABLE, pack
-from models.recipe_sections import Scheme
-from models.training.architecture import head_size, kept_heads
 from serving.inference.signature import Feed
 
-# What each scheme quantises: operators with weights. The first two keep fused attention, the
-# others need its matrices as operators of their own.
-OPERATORS: dict[Scheme, tuple[str, ...]] = {
+OnnxScheme = Literal["int8-dynamic", "int8-static", "int4", "fp16"]
+"""The recipe's schemes whose result is an ONNX graph; int8-openvino has nncf_int8.py."""
+
+# The operators with weights that each scheme quantises. int8-dynamic and fp16 keep attention
+# fused; the others need its matrices as operators of their own.
+OPERATORS: dict[OnnxScheme, tuple[str, ...]] = {
     "int8-dynamic": ("Attention", "Gather", "MatMul"),
     "fp16": ("Attention", "Gather", "Gemm", "MatMul"),
     "int8-static": ("Gather", "MatMul"),
@@ -40,30 +34,8 @@ OPERATORS: dict[Scheme, tuple[str, ...]] = {
 _INT4_BLOCKS = {"MatMul": 64, "Gather": 128}
 
 
-def split_attention(plain: Path, config: PretrainedConfig, target: Path) -> None:
-    """Optimise and pack a traced graph, but leave the matrices of attention apart."""
-    options = FusionOptions("bert")
-    options.use_multi_head_attention = True
-    options.enable_embed_layer_norm = False
-    heads = kept_heads(config)
-    optimised = optimizer.optimize_model(
-        str(plain),
-        model_type="bert",
-        num_heads=heads,
-        hidden_size=heads * head_size(config),
-        optimization_options=options,
-        opt_level=0,
-    )
-    if config.model_type in PACKABLE:
-        pack(optimised, config)
-    graph = ONNXModel(optimised.model)
-    graph.replace_gemm_with_matmul()
-    graph.clean_initializers()
-    optimised.save_model_to_file(str(target))
-
-
-def operators(graph: Path, scheme: Scheme) -> list[str]:
-    """The names of the operators that the scheme quantises: those with weights of their own."""
+def operators(graph: Path, scheme: OnnxScheme) -> list[str]:
+    """Name the operators that the scheme quantises: those with weights of their own."""
     model = onnx.load(graph, load_external_data=False).graph
     weights = {tensor.name for tensor in model.initializer if len(tensor.dims) == 2}
     return [
@@ -73,34 +45,37 @@ def operators(graph: Path, scheme: Scheme) -> list[str]:
     ]
 
 
-def quantised(
-    scheme: Scheme,
+def quantize_graph(
+    scheme: OnnxScheme,
     source: Path,
-    target: Path,
+    output: Path,
     kept: Collection[str] = (),
     calibration: Iterable[Feed] = (),
 ) -> None:
-    """Write `source` with the weights of its operators in another format, but for those `kept`.
+    """Write `source` with its operators' weights quantised, except the operators `kept`.
 
-    Only int8-static looks at `calibration`, batches of real texts.
+    Only int8-static uses `calibration`, batches of real texts.
     """
-    if scheme == "int8-dynamic":
-        _int8_dynamic(source, target, kept)
-    elif scheme == "int8-static":
-        _int8_static(source, target, kept, calibration)
-    elif scheme == "int4":
-        _int4(source, target, kept)
-    else:
-        _fp16(source, target, kept)
+    match scheme:
+        case "int8-dynamic":
+            _int8_dynamic(source, output, kept)
+        case "int8-static":
+            _int8_static(source, output, kept, calibration)
+        case "int4":
+            _int4(source, output, kept)
+        case "fp16":
+            _fp16(source, output, kept)
+        case _:
+            assert_never(scheme)
 
 
-def _int8_dynamic(source: Path, target: Path, kept: Collection[str]) -> None:
+def _int8_dynamic(source: Path, output: Path, kept: Collection[str]) -> None:
     """One scale a channel; activations are quantised when the graph runs."""
-    # Its warning, to pre-process first, is meant for graphs that are not fused yet.
+    # It warns to pre-process the graph first, which is meant for graphs that are not fused yet.
     logging.getLogger().setLevel(logging.ERROR)
     quantize_dynamic(
         source,
-        target,
+        output,
         op_types_to_quantize=list(OPERATORS["int8-dynamic"]),
         nodes_to_exclude=list(kept),
         per_channel=True,
@@ -115,22 +90,22 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]
         self._feeds: Iterator[Feed] = iter(feeds)
 
     def get_next(self) -> Feed | None:
-        """The next batch; None at the end."""
+        """Return the next batch, or None at the end."""
         return next(self._feeds, None)
 
 
 def _int8_static(
-    source: Path, target: Path, kept: Collection[str], calibration: Iterable[Feed]
+    source: Path, output: Path, kept: Collection[str], calibration: Iterable[Feed]
 ) -> None:
-    """One scale a channel; the range of each activation is what `calibration` shows."""
+    """One scale a channel; each activation's range is the one seen on `calibration`."""
     logging.getLogger().setLevel(logging.ERROR)
-    # Without the types of what the fused operators answer, activations stay fp32 unnoticed.
+    # Without the types of the fused operators' outputs, activations silently stay fp32.
     typed = SymbolicShapeInference.infer_shapes(
         onnx.load(source), auto_merge=True, guess_output_rank=True
     )
     quantize_static(
         typed,
-        target,
+        output,
         _Batches(calibration),
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=list(OPERATORS["int8-static"]),
@@ -143,7 +118,7 @@ def _int8_static(
     )
 
 
-def _int4(source: Path, target: Path, kept: Collection[str]) -> None:
+def _int4(source: Path, output: Path, kept: Collection[str]) -> None:
     """Blocks of weights with a scale each, rounded to nearest; activations stay fp32."""
     model = onnx.load(source)
     for kind, axis in (("MatMul", 0), ("Gather", 1)):
@@ -158,11 +133,11 @@ def _int4(source: Path, target: Path, kept: Collection[str]) -> None:
         )
         quantizer.process()
         model = quantizer.model.model
-    onnx.save(model, target)
+    onnx.save(model, output)
 
 
-def _fp16(source: Path, target: Path, kept: Collection[str]) -> None:
-    """Half precision, inputs and outputs as before; on a CPU it is cast back for each operator."""
+def _fp16(source: Path, output: Path, kept: Collection[str]) -> None:
+    """Half precision with fp32 inputs and outputs; a CPU casts it back at each operator."""
     model = OnnxModel(onnx.load(source))
     model.convert_float_to_float16(keep_io_types=True, node_block_list=list(kept))
-    model.save_model_to_file(str(target))
+    model.save_model_to_file(str(output))

@@ -1,4 +1,4 @@
-"""Trace a torch classifier into an ONNX graph."""
+"""Traces a torch classifier into an ONNX graph."""
 
 import inspect
 import warnings
@@ -14,7 +14,7 @@ _OPSET = 17
 
 
 class _Graph(torch.nn.Module):
-    """Logits from ids and mask alone: every text is one segment."""
+    """A classifier that reads ids and mask alone: every text is one segment."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class _Graph(torch.nn.Module):
         self.has_segments = "token_type_ids" in inspect.signature(model.forward).parameters
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Logits (texts, labels) from two (texts, tokens)."""
+        """Compute logits (texts, labels) from ids and mask, both (texts, tokens)."""
         segments = {"token_type_ids": torch.zeros_like(input_ids)} if self.has_segments else {}
         output = self.model(input_ids=input_ids, attention_mask=attention_mask, **segments)
         logits: torch.Tensor = output.logits
@@ -30,7 +30,7 @@ class _Graph(torch.nn.Module):
 
 
 def trace(model: PreTrainedModel, path: Path) -> None:
-    """Write the plain graph of a classifier: logits from `input_ids` and `attention_mask`.
+    """Write a classifier's graph, from `input_ids` and `attention_mask` to `logits`.
 
     Raises RecipeError when torch cannot express it in ONNX.
     """
@@ -52,6 +52,6 @@ def trace(model: PreTrainedModel, path: Path) -> None:
             )
     except Exception as error:  # torch.onnx raises many bare types
         raise RecipeError(
-            f"torch cannot export {type(model).__name__} to ONNX: {error}: adopt a model of "
+            f"torch cannot export {type(model).__name__} to ONNX: {error}: use a model of "
             f"another architecture, such as {', '.join(PACKABLE)}"
         ) from error

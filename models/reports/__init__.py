@@ -1,4 +1,5 @@
-"""Reports: the model card, the family's table, and the power law of error against size.
+"""Reports: a variant's model card, and a family's error against its size.
 
-Start reading at family_report.py.
+They say what published manifests say, and nothing else. Start reading at family_report.py and
+model_card.py.
 """

@@ -1,7 +1,4 @@
-"""`python -m models report FAMILY`: a family's figures as a table, and its error against its size.
-
-It does not know how a variant was made; it reads published bundles only.
-"""
+"""`python -m models report FAMILY`: a family's scores as a table, and its error against size."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +7,7 @@ from itertools import product
 from pathlib import Path
 
 from models.recipe import RecipeError
-from models.reports.model_card import percent, table
+from models.reports.markdown import percent, table
 from models.reports.power_law import Point, fitted
 from models.reports.scaling_plot import Panel, draw
 from serving.bundles.bundle import Manifest
@@ -28,18 +25,18 @@ _VALUES = ("error", "loss")
 def run(family: str, registry: Path, output: Path) -> None:
     """Print the table and write `scaling.png` and `scaling.json` into `output`.
 
-    Raises RecipeError when the family is not there or fewer than three variants were evaluated.
+    Raises RecipeError when the family does not exist or has fewer than three evaluated variants.
     """
     families = read_registry(registry)
     if family not in families:
-        raise RecipeError(f"{registry} has no family {family}: there are {', '.join(families)}")
+        raise RecipeError(f"{registry} has no family {family}: choose from {', '.join(families)}")
     manifests = sorted(
         (b.manifest for b in families[family] if b.manifest.judged),
         key=lambda manifest: -manifest.bytes,
     )
     if len(manifests) < 3:
         raise RecipeError(
-            f"{family} has {len(manifests)} evaluated variants in {registry}, and a curve needs "
+            f"{family} has {len(manifests)} evaluated variants in {registry}, but a curve needs "
             "three: run `python -m models all`"
         )
     panels = []
@@ -49,7 +46,7 @@ def run(family: str, registry: Path, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     print(markdown(manifests))
     for panel in panels:
-        print(_said(panel))
+        print(_sentence(panel))
     draw(
         f"{family}: error (share of texts) and loss (nats a text) on the test split, "
         "with 95 % intervals",
@@ -68,16 +65,16 @@ def run(family: str, registry: Path, output: Path) -> None:
         ],
     }
     (output / FIGURES_NAME).write_text(json.dumps(figures, indent=2))
-    print(f"Written: {output / PICTURE_NAME}, {output / FIGURES_NAME}")
+    print(f"Wrote {output / PICTURE_NAME} and {output / FIGURES_NAME}")
 
 
 def markdown(manifests: Sequence[Manifest]) -> str:
-    """One row a variant: what it is and what it scored on the test split."""
+    """Format a table with a row for each variant: what it is, and its scores on the test split."""
     header = (
         "variant", "precision", "parameters", "bytes", "times smaller", "accuracy, %",
-        "macro-F1, %", "calibration error, %", "same answer as the teacher, %",
-        "against the teacher",
-        "answers that change in a batch, %", "offline texts/s", "build, s",
+        "macro-F1, %", "calibration error, %", "agreement with the teacher, %",
+        "accuracy against the teacher's, points",
+        "predictions that change in a padded batch, %", "offline texts/s", "build, s",
     )  # fmt: skip
     largest = max(manifest.bytes for manifest in manifests)
     rows = []
@@ -117,7 +114,9 @@ def _point(manifest: Manifest, size: str, value: str) -> Point:
     assert found is not None
     estimate = found.accuracy if value == "error" else found.negative_log_likelihood
     if estimate is None:
-        raise RecipeError(f"{manifest.variant} was evaluated without its loss: build it again")
+        raise RecipeError(
+            f"{manifest.variant} has no negative log-likelihood in its evaluation: build it again"
+        )
     spread = (estimate.high - estimate.low) / _STANDARD_ERRORS_PER_INTERVAL
     return Point(
         size=float(getattr(manifest, size)),
@@ -126,12 +125,14 @@ def _point(manifest: Manifest, size: str, value: str) -> Point:
     )
 
 
-def _said(panel: Panel) -> str:
+def _sentence(panel: Panel) -> str:
     size, value, fit, law = panel.size, panel.value, panel.fit, panel.fit.law
     ranges = ", ".join(f"{k} {low:.3g} to {high:.3g}" for k, (low, high) in fit.intervals.items())
     law_text = (
         f"{value} = {law.a:.4f} + {law.c:.4f} * ({size} / {law.reference:.3g})^-{law.alpha:.3f}"
     )
     if fit.doubts:
-        return f"{value} against {size}: no power law. {'; '.join(fit.doubts)}. (Best: {law_text})"
+        return (
+            f"{value} against {size}: no power law. {'; '.join(fit.doubts)}. Best fit: {law_text}"
+        )
     return f"{value} against {size}: {law_text} (95 %: {ranges})"

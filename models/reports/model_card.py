@@ -1,21 +1,16 @@
-"""The model card: a manifest in plain words, as Markdown with Hugging Face's front matter.
+"""The model card: a manifest in plain words, as Markdown with Hugging Face's front matter."""
 
-It does not know anything that the manifest does not say.
-"""
-
-from collections.abc import Iterable, Sequence
-
+from models.reports.markdown import comparison, percent, table
 from serving.bundles.bundle import Manifest
-from serving.bundles.evaluation import Estimate, Evaluation, Paired
+from serving.bundles.evaluation import Evaluation
 
-_SIGNIFICANT = 0.05
 _FRONT = """---
 library_name: onnx
 pipeline_tag: text-classification
 tags: [onnx, sizewise, {precision}]
 ---
 """
-_SERVE = """## Serve it
+_SERVE = """## Serving
 
 ```
 SIZEWISE_REGISTRY=REGISTRY python -m serving
@@ -26,7 +21,7 @@ curl -s http://127.0.0.1:8000/v1/classify -H 'Content-Type: application/json' \\
 
 
 def card(manifest: Manifest) -> str:
-    """The card of one variant; without evaluations it says that nothing is known."""
+    """Write a variant's card; it warns if the variant has not been evaluated."""
     parts = [
         _FRONT.format(precision=manifest.precision),
         f"# {manifest.family}/{manifest.variant}\n",
@@ -43,41 +38,16 @@ def card(manifest: Manifest) -> str:
             _comparisons(evaluation),
         ]
     else:
-        parts.append("It has not been evaluated: measure it before you trust it.\n")
+        parts.append("This variant has not been evaluated: measure it before you rely on it.\n")
     parts += [_limits(manifest, evaluation), _SERVE.format(**manifest.model_dump())]
     return "\n".join(part for part in parts if part)
 
 
-def percent(estimate: Estimate, unit: str = " %") -> str:
-    """A fraction with its interval, as `87.4 % (85.9 to 88.9)`."""
-    value, low, high = (f"{100 * x:.1f}" for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value}{unit} ({low} to {high})"
-
-
-def in_words(name: str, pair: Paired) -> str:
-    """What McNemar's test says of this variant beside another, as a sentence."""
-    points = [100 * x for x in (pair.difference.value, pair.difference.low, pair.difference.high)]
-    detail = (
-        f"{points[0]:+.2f} points ({points[1]:+.2f} to {points[2]:+.2f}), p = {pair.p_value:.2g}; "
-        f"{pair.better} texts only this one gets right, {pair.worse} only {name}"
-    )
-    if pair.p_value >= _SIGNIFICANT:
-        return f"No significant difference from {name}: {detail}."
-    verdict = "Better" if pair.difference.value > 0 else "Worse"
-    return f"{verdict} than {name}: {detail}."
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; the first column is on the left, the others on the right."""
-    rule = ["---", *("--:" for _ in header[1:])]
-    lines = [header, rule, *rows]
-    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
-
-
 def _what(manifest: Manifest) -> str:
-    kind = "one" if manifest.problem_type == "single_label" else "any number"
+    kind = "exactly one" if manifest.problem_type == "single_label" else "any number"
     return (
-        f"A text classifier that gives a text {kind} of: {', '.join(manifest.labels)}.\n\n"
+        f"A text classifier: each text gets {kind} of the labels {', '.join(manifest.labels)}."
+        "\n\n"
         + table(
             ("", ""),
             [
@@ -93,14 +63,14 @@ def _what(manifest: Manifest) -> str:
 
 
 def _how(manifest: Manifest) -> str:
-    made = f"from `{manifest.parent}`" if manifest.parent else "from a base model"
+    origin = f"`{manifest.parent}`" if manifest.parent else "a base model"
     stages = [
         f"- {stage}: " + ", ".join(f"{key} {value}" for key, value in section.items())
         for stage, section in manifest.recipe.items()
         if isinstance(section, dict) and section
     ]
     seconds = sum(manifest.build_seconds.values())
-    return f"## How it was made\n\nMade {made} in {seconds:.0f} s.\n\n" + "".join(
+    return f"## Training and compression\n\nMade from {origin} in {seconds:.0f} s.\n\n" + "".join(
         f"{stage}\n" for stage in stages
     )
 
@@ -119,17 +89,19 @@ def _scores(evaluation: Evaluation) -> str:
             interval = f"({estimate.low:.3f} to {estimate.high:.3f})"
             rows.append((name, f"{estimate.value:.3f} {interval}"))
     if evaluation.agreement:
-        rows.append(("same answer as the teacher", percent(evaluation.agreement)))
+        rows.append(("agreement with the teacher", percent(evaluation.agreement)))
     if evaluation.batch_flips:
         flips = percent(evaluation.batch_flips)
-        rows.append(("answers that change with batch-mates and padding", flips))
+        rows.append(("predictions that change in a padded batch", flips))
     if evaluation.texts_per_second:
         rows.append(
-            ("texts per second, offline, where it was built", f"{evaluation.texts_per_second:.0f}")
+            (
+                "texts per second, offline, on the build machine",
+                f"{evaluation.texts_per_second:.0f}",
+            )
         )
-    return (
-        f"## What it scores\n\nOn {evaluation.n:,} held-out texts, with 95 % intervals:\n\n"
-        + table(("figure", "value"), rows)
+    return f"## Evaluation\n\nOn {evaluation.n:,} held-out texts, with 95 % intervals:\n\n" + table(
+        ("metric", "value"), rows
     )
 
 
@@ -147,7 +119,7 @@ def _confusion(manifest: Manifest, evaluation: Evaluation) -> str:
     rows = [
         (name, *counts) for name, counts in zip(manifest.labels, evaluation.confusion, strict=True)
     ]
-    return table(("truth \\ answer", *manifest.labels), rows)
+    return table(("true \\ predicted", *manifest.labels), rows)
 
 
 def _lengths(evaluation: Evaluation) -> str:
@@ -161,18 +133,18 @@ def _lengths(evaluation: Evaluation) -> str:
 def _comparisons(evaluation: Evaluation) -> str:
     if not evaluation.versus:
         return ""
-    lines = [f"- {in_words(name, pair)}\n" for name, pair in evaluation.versus.items()]
-    return "Paired on the same texts (McNemar's exact test):\n\n" + "".join(lines)
+    lines = [f"- {comparison(name, pair)}\n" for name, pair in evaluation.versus.items()]
+    return "Compared on the same texts (McNemar's exact test):\n\n" + "".join(lines)
 
 
 def _limits(manifest: Manifest, evaluation: Evaluation | None) -> str:
     lines = [
-        "It was scored on texts like those that it was trained on; on others expect less.",
-        f"Texts of over {manifest.max_length} tokens are refused, or cut when asked to.",
+        "The test texts resemble the training texts; expect lower scores on other texts.",
+        f"Texts of more than {manifest.max_length} tokens are rejected, or truncated on request.",
     ]
     if evaluation and evaluation.batch_flips and evaluation.batch_flips.value > 0:
         lines.append(
-            "An answer near the border may change with the texts beside it and with padding: "
-            f"{percent(evaluation.batch_flips)} did."
+            "Predictions close to the decision boundary may depend on the other texts in a padded "
+            f"batch: {percent(evaluation.batch_flips)} did."
         )
     return "## Limits\n\n" + "".join(f"- {line}\n" for line in lines)

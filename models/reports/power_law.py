@@ -1,7 +1,4 @@
-"""The power law of a family: error against size, fitted with intervals. Pure.
-
-It does not know what the sizes are sizes of, nor how a curve is drawn.
-"""
+"""Fits a power law of error or loss against size, with intervals. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -32,7 +29,7 @@ class Point:
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """value = a + c * (size / reference)^-alpha; `reference` is the points' geometric mean size."""
+    """value = a + c * (size / reference)^-alpha; `reference` is the geometric mean of the sizes."""
 
     a: float
     c: float
@@ -40,16 +37,16 @@ class PowerLaw:
     reference: float
 
     def at(self, sizes: Floats) -> Floats:
-        """Predicted values, of the same shape."""
+        """Predict the values at `sizes`."""
         return np.asarray(self.a + self.c * (sizes / self.reference) ** -self.alpha)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The best power law, its bootstrap draws, 95 % intervals, and why not to believe it.
+    """The best power law, its bootstrap draws, 95 % intervals, and reasons to doubt it.
 
     `aicc` has Akaike's corrected criterion of "power law", "line" (in the size's logarithm) and
-    "constant"; less is better, and it is empty when there are too few points to tell.
+    "constant"; lower is better. It is empty when there are too few points to compare them.
     `doubts` is empty when the points support the law.
     """
 
@@ -60,7 +57,7 @@ class Fit:
     doubts: tuple[str, ...]
 
     def band(self, sizes: Floats) -> tuple[Floats, Floats]:
-        """The 95 % band of the curve at `sizes`, by the bootstrap."""
+        """Return the lower and upper edge of the curve's 95 % bootstrap band at `sizes`."""
         curves = np.stack([draw.at(sizes) for draw in self.draws])
         tail = (1 - _CONFIDENCE) / 2
         low, high = np.quantile(curves, (tail, 1 - tail), axis=0)
@@ -68,11 +65,11 @@ class Fit:
 
 
 def fitted(points: Sequence[Point]) -> Fit:
-    """Weighted least squares with a >= 0, c >= 0, 0.01 <= alpha <= 5; parametric bootstrap.
+    """Fit by weighted least squares with a >= 0, c >= 0, 0.01 <= alpha <= 5; parametric bootstrap.
 
     The points support a power law when there are at least five sizes, alpha's interval lies within
-    its range, and its AICc (Hurvich and Tsai 1989) is lower by 2 than that of a constant and no
-    higher than that of a line in the size's logarithm.
+    its range, and the law's AICc (Hurvich and Tsai 1989) is at least 2 lower than a constant's and
+    no higher than that of a line in the size's logarithm.
     Raises ValueError with fewer than three points.
     """
     if len(points) < 3:
@@ -80,7 +77,7 @@ def fitted(points: Sequence[Point]) -> Fit:
     sizes, values, errors = _columns(points)
     law = nearest(points)
     expected = law.at(sizes)
-    # The spread that measurement alone explains, or more where the points scatter more.
+    # The measurements' own spread, widened if the points scatter more than it explains.
     scatter = math.sqrt(_chi_square(expected, values, errors) / max(1, len(points) - 3))
     spread = errors * max(1.0, scatter)
     noise = np.random.default_rng(_SEED).normal(size=(_RESAMPLES, len(points)))
@@ -106,7 +103,7 @@ def fitted(points: Sequence[Point]) -> Fit:
 
 
 def nearest(points: Sequence[Point]) -> PowerLaw:
-    """The law of the least weighted squares, its alpha to four digits."""
+    """Return the law with the least weighted squares, its alpha to four digits."""
     sizes, values, errors = _columns(points)
     (rough,) = _best(sizes, values[None], errors, _ALPHAS)
     near = np.clip(rough.alpha * _REFINEMENT, _ALPHAS[0], _ALPHAS[-1])
@@ -137,7 +134,7 @@ def _best(sizes: Floats, values: Floats, errors: Floats, alphas: Floats) -> list
     a = mean_value - c * mean_power
     c = np.where(a < 0, np.maximum(0.0, mean_product / mean_square), c)
     a = np.maximum(0.0, a)
-    # The weighted squared residuals, less the mean square of the values, which no law changes.
+    # The weighted squared residuals, without the values' mean square, which no law changes.
     cost = (
         a**2
         + c**2 * mean_square
@@ -161,18 +158,18 @@ def _polynomial(sizes: Floats, values: Floats, errors: Floats, degree: int) -> F
 def _doubts(sizes: int, alpha: tuple[float, float], aicc: dict[str, float]) -> list[str]:
     doubts = []
     if sizes < _FEWEST_SIZES:
-        doubts.append(f"{sizes} sizes cannot tell a power law: at least {_FEWEST_SIZES} can")
+        doubts.append(f"{sizes} sizes are too few for a power law, which needs {_FEWEST_SIZES}")
     if alpha[0] <= _ALPHAS[0] or alpha[1] >= _ALPHAS[-1]:
         doubts.append(f"alpha is not determined: 95 % interval {alpha[0]:.2f} to {alpha[1]:.2f}")
     if aicc:
         law, constant, line = (aicc[name] for name in ("power law", "constant", "line"))
         if constant - law < _WORTHWHILE_AICC:
             doubts.append(
-                f"a constant explains the points as well (AICc {constant:.1f}, the law {law:.1f})"
+                f"a constant fits the points as well (AICc {constant:.1f}, the law {law:.1f})"
             )
         if line < law:
             doubts.append(
-                f"a line in log(size) explains them better (AICc {line:.1f}, the law {law:.1f})"
+                f"a line in log(size) fits them better (AICc {line:.1f}, the law {law:.1f})"
             )
     return doubts
 

@@ -1,7 +1,4 @@
-"""The scaling picture: error and loss against parameters and bytes, with the fitted curves.
-
-It does not know how a curve is fitted, nor what a variant is beside its name and precision.
-"""
+"""Plots a family's error and loss against parameters and bytes, with the fitted power laws."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +6,13 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 from scipy import optimize
 
-from models.reports.power_law import Fit, Point
-
-Floats = npt.NDArray[np.float64]
+from models.reports.power_law import Fit, Floats, Point
 
 _CURVE_POINTS = 200
 _MARKER_GAP = 0.012
@@ -29,7 +23,7 @@ _COLOURS = {"fp32": "C0", "fp16": "C2", "bf16": "C5", "int8": "C1", "int4": "C3"
 
 @dataclass(frozen=True)
 class Panel:
-    """One curve: what is on its axes, and a point for each variant."""
+    """One plot: the names of its axes, a point for each variant, and the fitted curve."""
 
     size: str
     value: str
@@ -38,7 +32,10 @@ class Panel:
 
 
 def draw(title: str, variants: Mapping[str, str], panels: Sequence[Panel], path: Path) -> None:
-    """Write a PNG of four panels, two a row; `variants` are name -> precision, as in `points`."""
+    """Write a PNG of four panels, two a row.
+
+    `variants` maps each name to its precision, in the order of the panels' points.
+    """
     mpl.use("Agg")
     figure, grid = plt.subplots(2, 2, figsize=(15, 11), sharey="row")
     for axes, panel in zip(grid.flat, panels, strict=True):
@@ -56,9 +53,9 @@ def draw(title: str, variants: Mapping[str, str], panels: Sequence[Panel], path:
 
 
 def spread(wanted: Floats, gap: float) -> Floats:
-    """Positions in [0, 1] at least `gap` apart, in the order of `wanted`, as near as can be.
+    """Move positions in [0, 1] at least `gap` apart, each as little as possible.
 
-    `wanted` are sorted positions in [0, 1]. When all do not fit, they are evenly apart.
+    `wanted` are the positions, ascending. If there is not enough room, they are spread evenly.
     """
     gap = min(gap, 1 / max(1, len(wanted) - 1))
     steps = gap * np.arange(len(wanted))
@@ -106,13 +103,13 @@ def _from_left(named: tuple[tuple[str, str], Point]) -> tuple[float, float]:
 
 
 def _draw_curve(axes: Axes, fit: Fit, sizes: Floats) -> str:
-    """Draw the curve with its band; its formula, to be written beside it."""
+    """Draw the curve with its band; return its formula."""
     low, high = fit.band(sizes)
     law = fit.law
-    said = f"{law.a:.3f} + {law.c:.3f} (size / {law.reference:.2g})$^{{-{law.alpha:.2f}}}$"
+    formula = f"{law.a:.3f} + {law.c:.3f} (size / {law.reference:.2g})$^{{-{law.alpha:.2f}}}$"
     if fit.doubts:
-        said = f"no power law; best {said}"
+        formula = f"no power law; best fit {formula}"
     style = "--" if fit.doubts else "-"
     axes.plot(sizes, law.at(sizes), style, color="black", linewidth=1)
     axes.fill_between(sizes, low, high, color="black", alpha=0.08)
-    return said
+    return formula

@@ -1,5 +1,5 @@
-"""Stages: one file a stage of the pipeline, each with `run(job)`.
+"""Stages: the steps of a recipe, a file for each, with `run(job)` in it.
 
-Only the pipeline runs a stage, and no stage imports another.
-Start reading at data.py and train.py.
+A stage reads its job's inputs and fills its output folder. No module imports a stage: the pipeline
+is handed them by name (models.runners). Start reading at data.py, train.py and export.py.
 """

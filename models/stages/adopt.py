@@ -1,13 +1,10 @@
-"""Takes a fine-tuned `*ForSequenceClassification` folder as the teacher, as it is.
-
-It does not know how the model was trained, nor what will be made from it.
-"""
+"""The stage `adopt`: uses a fine-tuned `*ForSequenceClassification` model as the teacher."""
 
 from transformers import AutoModelForSequenceClassification
 
 from models.data.labelled import read_labels
-from models.data.sources import place
-from models.pipeline import Job
+from models.data.sources import resolve
+from models.job import Job
 from models.recipe import RecipeError
 from models.training.pretrained import check_length, config_of, copy_tokenizer, labels_of
 
@@ -15,31 +12,33 @@ from models.training.pretrained import check_length, config_of, copy_tokenizer, 
 def run(job: Job) -> None:
     """Write the model as a Hugging Face folder with safetensors and tokenizer.json.
 
-    Raises RecipeError when it is no trained classifier of the data's labels.
+    Raises RecipeError when it is not a trained classifier of the data's labels.
     """
     section = job.recipe.adopt
     assert section is not None
-    found = place(section.folder, job.recipe, job.inputs["sources"])
+    found = resolve(section.folder, job.recipe, job.inputs["downloads"])
     config = config_of(found)
     labels = read_labels(job.inputs["data"])
-    assert labels_of(found) == labels.names, "this is a bug: data.py orders the labels as these"
+    assert labels_of(found) == labels.names, (
+        "this is a bug: the stage data uses the model's label order"
+    )
     if config.problem_type == "regression" or (
         config.problem_type is not None
         and config.problem_type != f"{labels.problem_type}_classification"
     ):
         raise RecipeError(
-            f"{found} answers {config.problem_type}, the data is {labels.problem_type}: "
+            f"{found} is for {config.problem_type}, the data for {labels.problem_type}: "
             "set `problem_type` in [data]"
         )
     check_length(config, section.max_length, found)
     copy_tokenizer(found, job.output)
-    model, report = AutoModelForSequenceClassification.from_pretrained(
+    model, loading = AutoModelForSequenceClassification.from_pretrained(
         found.name, output_loading_info=True, problem_type=f"{labels.problem_type}_classification"
     )
-    if report["missing_keys"]:
+    if loading["missing_keys"]:
         raise RecipeError(
-            f"{found} has no trained {min(report['missing_keys'])}: fine-tune it first, with "
+            f"{found} has no trained {min(loading['missing_keys'])}: fine-tune it first, with "
             "`base` in [train] instead of [adopt]"
         )
     model.save_pretrained(job.output)
-    print(f"Adopted {type(model).__name__} with the labels {', '.join(labels.names)}")
+    print(f"adopted {type(model).__name__} with the labels {', '.join(labels.names)}")

@@ -1,35 +1,31 @@
-"""Tables of texts to labelled splits and unlabelled text, and the reading of these.
-
-It does not know how a table is stored, nor what is trained on its texts.
-"""
+"""The stage `data`: turns tables of texts into labelled splits and unlabelled texts."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
 from models.data.labelled import (
     LABELS_NAME,
     UNLABELLED,
-    Labelled,
+    LabelledText,
     LabelSet,
+    label_matrix,
     split_path,
-    targets,
     write_lines,
 )
 from models.data.labels import names_in
-from models.data.readers import read_rows
-from models.data.sources import Place, place
+from models.data.readers import read_rows, text_in
+from models.data.sources import Source, resolve
 from models.data.splits import SPLITS, Entry, divide, normalised
-from models.pipeline import Job
+from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import DataSection, Split
 
 
 def run(job: Job) -> None:
-    """Write one `<split>.jsonl` a split, `unlabelled.jsonl` and the labels, `data.json`.
+    """Write `<split>.jsonl` for each split, `unlabelled.jsonl`, and the labels as `data.json`.
 
-    Raises RecipeError naming the file, the line and the remedy when a table is of no use.
+    Raises RecipeError naming file, line and remedy when a table cannot be used.
     """
     section = job.root.data
     assert section is not None
@@ -41,13 +37,14 @@ def run(job: Job) -> None:
     counts = {}
     for split, entries in splits.items():
         rows = [
-            Labelled(e.text, tuple(sorted(index[name] for name in e.names or ()))) for e in entries
+            LabelledText(e.text, tuple(sorted(index[name] for name in e.names or ())))
+            for e in entries
         ]
         write_lines(split_path(job.output, split), [asdict(row) for row in rows])
-        per_label = targets(rows, labels).sum(axis=0).tolist()
+        per_label = label_matrix(rows, labels).sum(axis=0).tolist()
         counts[split] = dict(zip(names, per_label, strict=True))
-        told = ", ".join(f"{count} {name}" for name, count in counts[split].items())
-        print(f"{split}: {len(rows)} texts ({told})")
+        shares = ", ".join(f"{count} {name}" for name, count in counts[split].items())
+        print(f"{split}: {len(rows)} texts ({shares})")
     write_lines(job.output / f"{UNLABELLED}.jsonl", [{"text": text} for text in unlabelled])
     print(f"{UNLABELLED}: {len(unlabelled)} texts")
     about = {"labels": names, "problem_type": section.problem_type, "counts": counts}
@@ -55,34 +52,30 @@ def run(job: Job) -> None:
 
 
 def read_entries(job: Job) -> Iterator[Entry]:
-    """Every text that the recipe names, checked; those of `unlabelled` have no group."""
+    """Yield every text of the recipe's tables; those of `unlabelled` have no group."""
     section = job.root.data
     assert section is not None
     files: list[tuple[str, Split | None]] = [(name, None) for name in section.files]
     files += [(name, split) for split, names in section.splits.items() for name in names]
     for name, split in files:
-        yield from _labelled(place(name, job.root, job.inputs["sources"]), section, split)
+        yield from _labelled(resolve(name, job.root, job.inputs["downloads"]), section, split)
     for name in section.unlabelled:
-        found = place(name, job.root, job.inputs["sources"])
+        found = resolve(name, job.root, job.inputs["downloads"])
         for row in read_rows(found, [section.text]):
-            yield Entry(_text(row.cells[section.text], row.where), None, None, where=row.where)
+            yield Entry(text_in(row.cells[section.text], row.where), None, None, where=row.where)
 
 
-def _labelled(found: Place, section: DataSection, split: Split | None) -> Iterator[Entry]:
+def _labelled(found: Source, section: DataSection, split: Split | None) -> Iterator[Entry]:
     columns = [section.text, section.label, *([section.group] if section.group else ())]
     for row in read_rows(found, columns):
-        text = _text(row.cells[section.text], row.where)
+        text = text_in(row.cells[section.text], row.where)
         names = names_in(row.cells[section.label], section, row.where)
         group = str(row.cells[section.group] or "") if section.group else normalised(text)
         if section.group and not group.strip():
-            raise RecipeError(f"{row.where}: {section.group!r} is empty: name the group")
+            raise RecipeError(
+                f"{row.where}: empty {section.group!r}: fill in the group or delete the row"
+            )
         yield Entry(text, names, group, split, row.where)
-
-
-def _text(cell: Any, where: str) -> str:
-    if not isinstance(cell, str) or not cell.strip():
-        raise RecipeError(f"{where}: the text {cell!r} says nothing: write one or delete the row")
-    return cell.strip()
 
 
 def _adopted(job: Job) -> tuple[str, ...] | None:
@@ -90,29 +83,29 @@ def _adopted(job: Job) -> tuple[str, ...] | None:
         return None
     from models.training.pretrained import labels_of  # noqa: PLC0415 (the only reason to import transformers)
 
-    return labels_of(place(job.root.adopt.folder, job.root, job.inputs["sources"]))
+    return labels_of(resolve(job.root.adopt.folder, job.root, job.inputs["downloads"]))
 
 
 def _label_names(
     splits: dict[Split, list[Entry]], section: DataSection, adopted: tuple[str, ...] | None
 ) -> tuple[str, ...]:
-    """In the adopted model's order, the recipe's, the bins' or else sorted."""
-    said_at = {
+    """In the order of the adopted model, of the recipe, of the bins, or sorted."""
+    first_at = {
         name: entry.where
         for entries in splits.values()
         for entry in reversed(entries)
         for name in entry.names or ()
     }
-    names = section.labels or tuple(section.bins or sorted(said_at))
+    names = section.labels or tuple(section.bins or sorted(first_at))
     owner = "`labels` in [data]"
     if adopted is not None:
         if set(names) != set(adopted):
             raise RecipeError(
-                f"the adopted model answers {', '.join(adopted)}, but the texts are labelled "
+                f"the adopted model's labels are {', '.join(adopted)}, but the texts' are "
                 f"{', '.join(names)}: make `id2label` in its config.json and the labels agree"
             )
         names, owner = adopted, "the adopted model's labels"
-    for name, where in said_at.items():
+    for name, where in first_at.items():
         if name not in names:
             raise RecipeError(
                 f"{where}: {name!r} is not one of {owner} ({', '.join(names)}): correct the row "
@@ -122,28 +115,28 @@ def _label_names(
 
 
 def _check_splits(splits: dict[Split, list[Entry]], labels: LabelSet, files: str) -> None:
-    """Every label must be learnt, and every split large enough to show each."""
+    """Raise RecipeError unless training has every label and every split enough texts."""
     names = labels.names
     if len(names) < 1 + (labels.problem_type == "single_label"):
         only = f"every text is labelled {names[0]!r}" if names else "no text has a label"
         raise RecipeError(f"{files}: {only}: add texts of another label or correct `label`")
-    learnt = {name for entry in splits["train"] for name in entry.names or ()}
+    trained = {name for entry in splits["train"] for name in entry.names or ()}
     for split in SPLITS:
         for entry in splits[split]:
             for name in entry.names or ():
-                if name not in learnt:
+                if name not in trained:
                     raise RecipeError(
-                        f"{entry.where}: the label {name!r} is in {split}, but no training text "
-                        "has it: add training texts of it or delete it"
+                        f"{entry.where}: the label {name!r} occurs in {split}, but not in train: "
+                        "add training texts with it or delete the row"
                     )
     for name in names:
-        if name not in learnt:
+        if name not in trained:
             raise RecipeError(
-                f"{files}: no text is labelled {name!r}: add some or take the label out"
+                f"{files}: no text is labelled {name!r}: add some or remove the label"
             )
     for split in SPLITS:
         if len(splits[split]) < len(names):
             raise RecipeError(
                 f"{files}: {len(splits[split])} texts for {split}, fewer than the {len(names)} "
-                "labels: add texts, raise its share or name a file for it in [data]"
+                "labels: add texts, raise the split's share or give it a file in [data]"
             )

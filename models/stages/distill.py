@@ -1,10 +1,7 @@
-"""Distils a student from its teacher: fewer layers, less width, fewer words, the same answers.
-
-It does not know how the teacher was trained or how the student is exported.
-"""
+"""The stage `distill`: trains a student, smaller than its teacher, to match its outputs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +10,13 @@ from torch.nn import functional
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from models.data.labelled import LabelSet, read_labels, read_split, read_unlabelled, targets
-from models.pipeline import Job
+from models.data.labelled import LabelSet, label_matrix, read_labels, read_split, read_unlabelled
+from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import DistillSection
 from models.training.architecture import (
     KNOWN,
-    Axis,
+    AxisValues,
     check_known,
     head_size,
     importance,
@@ -27,20 +24,21 @@ from models.training.architecture import (
     kept_heads,
     load_classifier,
     most_important,
+    most_important_in_layers,
     resized,
-    rows_of_heads,
     sliced,
 )
 from models.training.augmentation import augmented
 from models.training.knowledge_distillation import (
-    Answers,
-    answers,
+    TeacherOutputs,
     first_tokens,
     label_losses,
     soft_loss,
+    teacher_outputs,
 )
-from models.training.loop import Loss, Pace, accuracy, fit, label_loss, use_all_cores
+from models.training.loop import Ids, Loss, fit, label_loss, token_ids, use_all_cores
 from models.training.position_limit import longest_input
+from models.training.validation import validation
 from models.training.vocabulary import cost, trimmed, words_to_keep
 from serving.bundles.bundle import TOKENIZER_NAME
 from serving.inference.tokenizer import Tokenizer
@@ -49,42 +47,37 @@ VOCABULARY_NAME = "vocabulary.json"
 
 
 def run(job: Job) -> None:
-    """Write the student as a Hugging Face folder; the epoch is chosen on validation.
+    """Write the student as a Hugging Face folder; validation picks the epoch.
 
-    When words are left out, `vocabulary.json` says what that costs. Raises RecipeError when the
-    recipe names a layer, a width or a vocabulary that the teacher cannot give.
+    If the vocabulary is trimmed, `vocabulary.json` says what that costs. Raises RecipeError when
+    the teacher does not have the recipe's layers, width, units or vocabulary.
     """
     section = job.recipe.distill
-    max_length = job.root.max_length
     assert section is not None
-    assert max_length is not None
     use_all_cores(section.seed)
-    labels = read_labels(job.inputs["data"])
-    train, validation = (read_split(job.inputs["data"], name) for name in ("train", "validation"))
-    tokenizer_path = job.inputs["teacher"] / TOKENIZER_NAME
-    teacher = load_classifier(job.inputs["teacher"])
+    data = job.inputs["data"]
+    labels, rows = read_labels(data), read_split(data, "train")
+    tokenizer_path = job.inputs["parent_weights"] / TOKENIZER_NAME
+    teacher = load_classifier(job.inputs["parent_weights"])
     check_sizes(teacher.config, section)
-    texts = [row.text for row in train] + read_unlabelled(job.inputs["data"])
+    texts = [row.text for row in rows] + read_unlabelled(data)
     texts += augmented(texts, section.augmented_copies, section.seed, mask_word(tokenizer_path))
-    whole = Tokenizer(tokenizer_path, max_length)
-    encodings = [encoding.ids for encoding in whole.encode(texts)]
-    taught = answers(teacher, encodings, section.layers)
-    truth = torch.from_numpy(targets(train, labels))
+    encodings = token_ids(Tokenizer(tokenizer_path, job.max_length), texts)
+    taught = teacher_outputs(teacher, encodings, section.layers)
 
-    keep = _vocabulary(job, encodings[: len(train)])
+    words = _write_tokenizer(job, encodings[: len(rows)])
     losses = label_losses(teacher, job)
-    student, width = shrunk(teacher, section, keep, max_length, losses)
-    tokenizer = Tokenizer(job.output / TOKENIZER_NAME, max_length)
-    held_out = [e.ids for e in tokenizer.encode([row.text for row in validation])]
-    wanted = targets(validation, labels)
-    # It lives in the student only while that is trained, so that it is trained too.
+    student, width = shrunk(teacher, section, words, job.max_length, losses)
+    tokenizer = Tokenizer(job.output / TOKENIZER_NAME, job.max_length)
+    # A module of the student while that is trained, so that the optimiser sees its weights.
     student.projection = _projection(width, teacher.config.hidden_size)
+    truth = torch.from_numpy(label_matrix(rows, labels))
     fit(
         student,
-        [e.ids for e in tokenizer.encode(texts)],
+        token_ids(tokenizer, texts),
         _loss(section, labels, taught, truth, student.projection),
-        Pace(section.seed, section.epochs, section.learning_rate, section.batch_texts),
-        lambda: accuracy(student, held_out, wanted, labels.problem_type),
+        section,
+        validation(student, tokenizer, data),
     )
     del student.projection
     student.save_pretrained(job.output)
@@ -97,15 +90,15 @@ def shrunk(
     max_length: int,
     losses: Iterator[torch.Tensor],
 ) -> tuple[PreTrainedModel, torch.Tensor]:
-    """The untrained student, and which of the teacher's hidden dimensions it has.
+    """Create the untrained student; also return which of the teacher's hidden dimensions it has.
 
-    It has the section's layers, the embeddings of `words` (all when None), positions for
-    `max_length` tokens and, where width or feed-forward are narrower, the teacher's most
-    important dimensions, heads and units by `losses`.
+    It has the section's layers, the embeddings of `words` (all if None), positions for
+    `max_length` tokens and, if the section makes it narrower, the teacher's most important
+    dimensions, heads and units by `losses`.
     """
     config = teacher.config
     width = torch.arange(config.hidden_size)
-    kept: dict[tuple[Axis, int | None], torch.Tensor] = {}
+    kept: AxisValues = {}
     sizes: dict[str, int] = {"layers": len(section.layers)}
     if words is not None:
         kept["words", None] = torch.tensor(words)
@@ -117,10 +110,7 @@ def shrunk(
         if section.width:
             width = kept["width", None] = most_important(scores["width", None], section.width)
             sizes |= {"width": section.width, "heads": heads}
-        for layer in section.layers:
-            best = most_important(scores["heads", layer], heads)
-            kept["heads", layer] = rows_of_heads(best, head_size(config))
-            kept["units", layer] = most_important(scores["units", layer], units)
+        kept |= most_important_in_layers(scores, config, section.layers, heads, units)
         sizes["intermediate"] = units
     unused = longest_input(config.to_dict()) - max_length
     positions = getattr(config, "max_position_embeddings", 0) - unused
@@ -131,16 +121,16 @@ def shrunk(
 
 
 def mask_word(tokenizer_path: Path) -> str | None:
-    """The tokenizer's word for a masked one; None when it has none."""
+    """Return the tokenizer's mask token; None if it has none."""
     special = json.loads(tokenizer_path.read_text(encoding="utf-8"))["added_tokens"]
     return next((token["content"] for token in special if "mask" in token["content"].lower()), None)
 
 
-def _vocabulary(job: Job, encodings: list[list[int]]) -> list[int] | None:
-    """Write the student's tokenizer.json; the teacher's words that it has, None for all."""
+def _write_tokenizer(job: Job, encodings: Sequence[Ids]) -> list[int] | None:
+    """Write the student's tokenizer.json; return the ids of the words it keeps, None for all."""
     assert job.recipe.distill is not None
     limit = job.recipe.distill.vocabulary_words
-    source = job.inputs["teacher"] / TOKENIZER_NAME
+    source = job.inputs["parent_weights"] / TOKENIZER_NAME
     target = job.output / TOKENIZER_NAME
     if limit is None:
         target.write_bytes(source.read_bytes())
@@ -160,17 +150,17 @@ def _vocabulary(job: Job, encodings: list[list[int]]) -> list[int] | None:
     ):
         if texts:
             about[name] = cost(whole, cut, texts)
-            print(f"{len(keep)} words, on {name} text: {about[name]}")
+            print(f"vocabulary of {len(keep)} words on {name} texts: {about[name]}")
     (job.output / VOCABULARY_NAME).write_text(json.dumps(about, indent=2), encoding="ascii")
     return keep
 
 
 def check_sizes(config: PretrainedConfig, section: DistillSection) -> None:
-    """Raise RecipeError when a teacher of this config has no such layers, width or units."""
+    """Raise RecipeError when the teacher does not have the section's layers, width or units."""
     if not set(section.layers) <= set(range(config.num_hidden_layers)):
         raise RecipeError(
-            f"layers: {list(section.layers)} are not all in the teacher, which has "
-            f"{config.num_hidden_layers}: name some of 0 to {config.num_hidden_layers - 1}"
+            f"layers: the teacher does not have all of {list(section.layers)}: choose from 0 to "
+            f"{config.num_hidden_layers - 1}"
         )
     if not (section.width or section.intermediate):
         return
@@ -179,18 +169,21 @@ def check_sizes(config: PretrainedConfig, section: DistillSection) -> None:
     width = section.width or config.hidden_size
     if width > config.hidden_size or width % size:
         raise RecipeError(
-            f"width {width} is not a multiple of the teacher's head size {size} "
-            f"up to its own width {config.hidden_size}: choose one"
+            f"width {width}: choose a multiple of the teacher's head size {size}, at most its "
+            f"width {config.hidden_size}"
         )
     if (section.intermediate or 0) > intermediate_size(config):
         raise RecipeError(
-            f"intermediate {section.intermediate} is more than the teacher's "
-            f"{intermediate_size(config)}: make it smaller"
+            f"intermediate {section.intermediate}: choose at most the teacher's "
+            f"{intermediate_size(config)}"
         )
 
 
 def _projection(width: torch.Tensor, teacher_width: int) -> torch.nn.Module:
-    """From the student's hidden dimensions to the teacher's, at first the ones it took over."""
+    """A learnt map from the student's hidden dimensions to the teacher's.
+
+    It starts by mapping each dimension to the one that it was taken from.
+    """
     if len(width) == teacher_width:
         return torch.nn.Identity()
     projection = torch.nn.Linear(len(width), teacher_width, bias=False)
@@ -202,15 +195,15 @@ def _projection(width: torch.Tensor, teacher_width: int) -> torch.nn.Module:
 def _loss(
     section: DistillSection,
     labels: LabelSet,
-    taught: Answers,
+    taught: TeacherOutputs,
     truth: torch.Tensor,
     projection: torch.nn.Module,
 ) -> Loss:
-    """Soft targets, labels where there are any, and alike first tokens.
+    """The loss of soft targets, of labels where a text has them, and of the first token's states.
 
-    After each layer the first token's state is drawn to the teacher's, through a learnt
-    projection when the widths differ, as TinyBERT does (Jiao et al. 2020) for all tokens: here
-    the two may cut rare words into different pieces.
+    After each layer the first token's state is pulled to the teacher's, through `projection`.
+    TinyBERT (Jiao et al. 2020) does so for all tokens; here student and teacher may split rare
+    words into different pieces.
     """
     soft = soft_loss(labels.problem_type, section.temperature)
     hard = label_loss(labels.problem_type)

@@ -1,163 +1,68 @@
-"""Scores a bundle on held-out splits, the way that serving would answer.
+"""The stage `evaluate`: scores a bundle on held-out splits, run as serving would run it."""
 
-It does not know how the bundle was made.
-"""
-
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
-
-from models.data.labelled import LabelSet, flags, read_labels, read_split, split_path, targets
-from models.evaluation.predictions import Answerer, predicted, probabilities
-from models.evaluation.statistics import (
-    Flags,
-    Floats,
-    bootstrapped,
-    brier_scores,
-    calibration_error,
-    label_scores,
-    log_losses,
-    macro_f1,
-    paired,
-    proportion,
-    right,
-)
+from models.data.labelled import LabelSet, label_matrix, read_labels, read_split, split_path
+from models.evaluation.figures import SplitPredictions, figures
+from models.evaluation.predictions import Predictor, predicted
+from models.evaluation.results import Results, read_predictions, write_results
+from models.evaluation.statistics import Flags
 from models.evaluation.temperature import fitted_temperature
-from models.pipeline import Job
+from models.job import Job
 from models.recipe_sections import Split
 from serving.bundles.bundle import file_sha256, read_bundle
-from serving.bundles.evaluation import Band, Evaluation
+from serving.bundles.evaluation import Evaluation
 
-EVALUATIONS_NAME = "evaluations.json"
-ANSWERS_NAME = "answers.json"
 _SPLITS: tuple[Split, ...] = ("validation", "test")
 _PADDED_BATCH_TEXTS = 16
-_BANDS = 4
-
-
-@dataclass(frozen=True)
-class Answered:
-    """A split's texts with their truth and a bundle's logits, each text in a batch of its own.
-
-    `truth` and `logits` are of shape (texts, labels); `together` are the answers in padded batches.
-    """
-
-    texts: list[str]
-    truth: Flags
-    logits: Floats
-    together: Flags
-    lengths: Sequence[int]
 
 
 def run(job: Job) -> None:
-    """Write `evaluations.json`, {temperature, splits}, and `answers.json`, split -> label indices.
+    """Write the bundle's temperature, its evaluations and its predictions.
 
-    The temperature is fitted on the calibration split. Agreement is with the teacher's answers;
-    the paired tests are against the teacher and the parent.
+    The temperature is fitted on the calibration split. Agreement is with the teacher; the paired
+    tests are against the teacher and the parent.
     """
-    labels = read_labels(job.inputs["data"])
-    answerer = Answerer(read_bundle(job.inputs["bundle"]))
-    rows = read_split(job.inputs["data"], "calibration")
+    data = job.inputs["data"]
+    labels = read_labels(data)
+    predictor = Predictor(read_bundle(job.inputs["bundle"]))
+    rows = read_split(data, "calibration")
     temperature = fitted_temperature(
-        answerer.logits([row.text for row in rows]), targets(rows, labels), labels.problem_type
+        predictor.logits([row.text for row in rows]),
+        label_matrix(rows, labels),
+        labels.problem_type,
     )
     print(f"temperature {temperature:.3f}")
-    evaluations, answers = {}, {}
+    evaluations: dict[str, Evaluation] = {}
+    predictions: dict[Split, Flags] = {}
     for split in _SPLITS:
-        rows = read_split(job.inputs["data"], split)
+        rows = read_split(data, split)
         texts = [row.text for row in rows]
-        answered = Answered(
-            texts,
-            targets(rows, labels),
-            answerer.logits(texts),
-            predicted(answerer.logits(texts, _PADDED_BATCH_TEXTS), labels.problem_type),
-            answerer.lengths(texts).tolist(),
+        found = SplitPredictions(
+            label_matrix(rows, labels),
+            predictor.logits(texts),
+            predicted(predictor.logits(texts, _PADDED_BATCH_TEXTS), labels.problem_type),
+            predictor.lengths(texts).tolist(),
         )
-        fields = figures(answered, labels, temperature, _others(job, split, labels))
-        evaluation = Evaluation(
-            split_sha256=file_sha256(split_path(job.inputs["data"], split)),
-            texts_per_second=answerer.texts_per_second(texts),
-            **fields,
+        fields = figures(found, labels, temperature, _others(job, split, labels))
+        evaluations[split] = Evaluation.model_validate(
+            fields
+            | {
+                "split_sha256": file_sha256(split_path(data, split)),
+                "texts_per_second": predictor.texts_per_second(texts),
+            }
         )
-        evaluations[split] = evaluation.model_dump()
-        answers[split] = [
-            np.flatnonzero(row).tolist() for row in predicted(answered.logits, labels.problem_type)
-        ]
-        accuracy = evaluation.accuracy
+        predictions[split] = predicted(found.logits, labels.problem_type)
+        accuracy = evaluations[split].accuracy
         print(f"{split}: accuracy {accuracy.value:.4f} [{accuracy.low:.4f}, {accuracy.high:.4f}]")
-    scored = {"temperature": temperature, "splits": evaluations}
-    (job.output / EVALUATIONS_NAME).write_text(json.dumps(scored, indent=2))
-    (job.output / ANSWERS_NAME).write_text(json.dumps(answers))
-
-
-def figures(
-    answered: Answered, labels: LabelSet, temperature: float, others: Mapping[str, Flags]
-) -> dict[str, object]:
-    """The fields of Evaluation that follow from the answers alone.
-
-    `others` are the answers of other variants to the same texts, the teacher's first.
-    """
-    truth, kind = answered.truth, labels.problem_type
-    single = kind == "single_label"
-    answers = predicted(answered.logits, kind)
-    raw = probabilities(answered.logits, kind, 1.0)
-    tempered = probabilities(answered.logits, kind, temperature)
-    hits, texts = right(truth, answers), len(truth)
-    brier = brier_scores(truth, tempered)
-    losses = log_losses(truth, tempered, single_label=single)
-    confusion = truth.T.astype(np.int64) @ answers.astype(np.int64)
-    return {
-        "n": texts,
-        "accuracy": proportion(hits),
-        "macro_f1": bootstrapped(lambda at: macro_f1(truth[at], answers[at]), texts),
-        "expected_calibration_error": bootstrapped(
-            lambda at: calibration_error(truth[at], tempered[at], single_label=single), texts
-        ),
-        "uncalibrated_error": calibration_error(truth, raw, single_label=single),
-        "brier": bootstrapped(lambda at: float(brier[at].mean()), texts),
-        "negative_log_likelihood": bootstrapped(lambda at: float(losses[at].mean()), texts),
-        "labels": label_scores(truth, answers, list(labels.names)),
-        "confusion": confusion.tolist() if single else None,
-        "lengths": bands(answered.lengths, hits),
-        "agreement": next((proportion(right(o, answers)) for o in others.values()), None),
-        "batch_flips": proportion(~right(answers, answered.together)),
-        "versus": {name: paired(hits, right(truth, other)) for name, other in others.items()},
-    }
-
-
-def bands(lengths: Sequence[int], hits: Flags) -> list[Band]:
-    """The accuracy in at most four bands of like many texts, from the shortest texts on.
-
-    Texts of equal length are in the same band.
-    """
-    tokens = np.asarray(lengths)
-    edges = np.unique(np.quantile(tokens, np.linspace(0, 1, _BANDS + 1), method="inverted_cdf"))
-    low = edges[0] - 1
-    found = []
-    for high in edges[1:] if len(edges) > 1 else edges:
-        inside = (tokens > low) & (tokens <= high)
-        found.append(
-            Band(
-                shortest=int(tokens[inside].min()),
-                longest=int(tokens[inside].max()),
-                n=int(inside.sum()),
-                accuracy=proportion(hits[inside]),
-            )
-        )
-        low = high
-    return found
+    write_results(job.output, Results(temperature, evaluations), predictions)
 
 
 def _others(job: Job, split: Split, labels: LabelSet) -> dict[str, Flags]:
-    """What the teacher and the parent answered, by variant."""
-    named = {job.root.variant: "teacher_answers"}
+    """The predictions of the teacher and of the parent, by variant."""
+    inputs = {job.root.variant: "teacher_evaluation"}
     if len(job.lineage) > 1:
-        named[job.lineage[-2].variant] = "parent_answers"
-    found = {}
-    for variant, name in named.items():
-        if name in job.inputs:
-            answers = json.loads((job.inputs[name] / ANSWERS_NAME).read_text())[split]
-            found[variant] = flags(answers, len(labels.names))
-    return found
+        inputs[job.lineage[-2].variant] = "parent_evaluation"
+    return {
+        variant: read_predictions(job.inputs[name], split, len(labels.names))
+        for variant, name in inputs.items()
+        if name in job.inputs
+    }

@@ -1,43 +1,38 @@
-"""Finishes a bundle: what it scores and how it was made into its manifest, and its card.
+"""The stage `package`: adds scores, recipe, build times and model card to a bundle."""
 
-It does not know where the registry is; the command puts the finished folder there.
-"""
-
-import json
 import shutil
 
-from models.pipeline import Job
+from models.evaluation.results import read_results
+from models.job import Job
 from models.recipe import RecipeError
 from models.reports.model_card import card
-from models.stages.evaluate import EVALUATIONS_NAME
 from serving.bundles.bundle import CARD_NAME, JUDGED_SPLIT, read_bundle, write_manifest
-from serving.bundles.evaluation import Evaluation
 
 
 def run(job: Job) -> None:
-    """Write the bundle with evaluations, temperature, recipe, build times and card.
+    """Write the finished bundle, ready to be published into a registry.
 
-    Raises RecipeError when the variant is less accurate than the recipe's floor.
+    Raises RecipeError when the variant is less accurate than the recipe's `min_accuracy`.
     """
     made = read_bundle(job.inputs["bundle"])
-    scored = json.loads((job.inputs["evaluate"] / EVALUATIONS_NAME).read_text())
-    evaluations = {split: Evaluation(**score) for split, score in scored["splits"].items()}
+    results = read_results(job.inputs["evaluation"])
     floor = job.recipe.evaluate
-    accuracy = evaluations[JUDGED_SPLIT].accuracy.value
+    accuracy = results.evaluations[JUDGED_SPLIT].accuracy.value
     if floor and accuracy < floor.min_accuracy:
         raise RecipeError(
             f"{job.recipe.variant}: accuracy {accuracy:.4f} on the {JUDGED_SPLIT} split is "
-            f"{floor.min_accuracy - accuracy:.4f} under min_accuracy {floor.min_accuracy}, so it "
-            "is not published: train longer, make it larger or lower the floor"
+            f"{floor.min_accuracy - accuracy:.4f} below min_accuracy {floor.min_accuracy}, so the "
+            "variant is not published: train longer, make it larger or lower min_accuracy"
         )
     for name in made.manifest.files:
         shutil.copyfile(made.folder / name, job.output / name)
     fields = made.manifest.model_dump(exclude={"version", "bytes", "files"}) | {
         "recipe": job.recipe.model_dump(mode="json", exclude_none=True),
-        "evaluations": evaluations,
-        "temperature": scored["temperature"],
+        "evaluations": results.evaluations,
+        "temperature": results.temperature,
         "build_seconds": job.seconds,
     }
     manifest = write_manifest(job.output, **fields)
     (job.output / CARD_NAME).write_text(card(manifest), encoding="utf-8")
+    # Again, because the card is one of the manifest's files.
     write_manifest(job.output, **fields)

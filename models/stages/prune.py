@@ -1,6 +1,6 @@
-"""Prunes heads, feed-forward units and layers out of a parent's weights, then trains the rest.
+"""The stage `prune`: removes a parent's heads, feed-forward units and layers, then trains the rest.
 
-It does not know how the parent was made. What is pruned is gone: fewer bytes and less to compute.
+What is pruned is gone from the weights: fewer bytes and less to compute.
 """
 
 from collections.abc import Iterator
@@ -8,40 +8,38 @@ from collections.abc import Iterator
 import torch
 from transformers import PreTrainedModel
 
-from models.pipeline import Job
+from models.job import Job
 from models.recipe_sections import PruneSection
 from models.training.architecture import (
-    Axis,
     check_known,
-    head_size,
     importance,
     intermediate_size,
     kept_heads,
     load_classifier,
     most_important,
+    most_important_in_layers,
     resized,
-    rows_of_heads,
     sliced,
 )
 from models.training.knowledge_distillation import label_losses, recover
 from models.training.loop import use_all_cores
 
-# Matrix kernels and blocks of quantised weights work on this many columns at a time.
+# Matrix kernels and blocks of quantised weights process this many columns at a time.
 _UNITS_STEP = 32
 
 
 def run(job: Job) -> None:
-    """Write the pruned classifier as a Hugging Face folder; `anatomy.load_classifier` reads it.
+    """Write the pruned classifier as a folder that architecture.load_classifier reads.
 
-    Raises RecipeError when the parent's architecture is not known.
+    Raises RecipeError when the parent's architecture is not supported.
     """
     section = job.recipe.prune
     assert section is not None
     use_all_cores(section.seed)
-    parent = load_classifier(job.inputs["teacher"])
+    parent = load_classifier(job.inputs["parent_weights"])
     student = pruned(parent, section, label_losses(parent, job))
     before, after = (sum(p.numel() for p in it.parameters()) for it in (parent, student))
-    print(f"{after} of {before} parameters are left")
+    print(f"{after:,} of {before:,} parameters are left")
     recover(student, parent, job, section)
     student.save_pretrained(job.output)
 
@@ -49,11 +47,11 @@ def run(job: Job) -> None:
 def pruned(
     parent: PreTrainedModel, section: PruneSection, losses: Iterator[torch.Tensor]
 ) -> PreTrainedModel:
-    """What is left of the parent: of every kept layer the heads and units that matter most.
+    """Create the pruned model from the parent's most important layers, heads and units.
 
-    `losses` are the parent's on some texts; anatomy.importance turns them into scores. A layer's
-    score is the sum of its heads' and units'. Each layer keeps the same number of both, the
-    units in steps of 32, and no layer, head or unit share falls to none.
+    `losses` are the parent's on some texts, from which architecture.importance computes scores; a
+    layer's score is the sum of its heads' and units'. Every kept layer keeps the same number of
+    heads and of units, the units in steps of 32, and at least one of each.
     """
     config = parent.config
     check_known(config, "prune")
@@ -69,11 +67,7 @@ def pruned(
         ]
     )
     layers = tuple(most_important(of_layers, count).tolist())
-    kept: dict[tuple[Axis, int | None], torch.Tensor] = {}
-    for layer in layers:
-        best = most_important(scores["heads", layer], heads)
-        kept["heads", layer] = rows_of_heads(best, head_size(config))
-        kept["units", layer] = most_important(scores["units", layer], units)
-    print(f"Of each of the layers {list(layers)}: {heads} heads and {units} feed-forward units")
+    kept = most_important_in_layers(scores, config, layers, heads, units)
+    print(f"kept of each of the layers {list(layers)}: {heads} heads, {units} feed-forward units")
     sizes = {"layers": count, "heads": heads, "intermediate": units}
     return sliced(parent, resized(config, **sizes), layers, kept)

@@ -1,25 +1,28 @@
-"""Quantises a bundle's weights; what costs more accuracy than the recipe allows is left alone.
+"""The stage `quantize`: writes a bundle's weights in a smaller number format.
 
-It does not know how the parent was made, nor what a number format does to a graph.
+Operators whose quantisation costs more accuracy than the recipe allows keep the parent's format.
 """
 
 import json
 import shutil
 import tempfile
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol, assert_never
 
 import onnx
 
-from models.data.labelled import Labelled, read_labels, read_split, targets
-from models.evaluation.predictions import Answerer, predicted
-from models.evaluation.statistics import right
+from models.data.labelled import LabelSet, label_matrix, read_labels, read_split
+from models.evaluation.predictions import Predictor, predicted
+from models.evaluation.statistics import Flags, correct
 from models.graphs import nncf_int8
-from models.graphs.quantizers import operators, quantised, split_attention
-from models.graphs.sensitivity import most_sensitive_first
+from models.graphs.fusion import fuse_with_split_attention
+from models.graphs.quantizers import OnnxScheme, operators, quantize_graph
+from models.graphs.sensitivity import by_sensitivity
 from models.graphs.trace import trace
-from models.pipeline import Job
+from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import QuantizeSection, Scheme
 from models.training.architecture import load_classifier
@@ -37,152 +40,182 @@ from serving.inference.signature import Feed, read_signature
 from serving.inference.tokenizer import Tokenizer
 
 KEPT_KEY = "sizewise.kept_operators"
+PRECISIONS: dict[Scheme, Precision] = {
+    "int8-dynamic": "int8",
+    "int8-static": "int8",
+    "int8-openvino": "int8",
+    "int4": "int4",
+    "fp16": "fp16",
+}
+"""The number format in which a scheme stores most of the weights."""
 _CALIBRATION_TEXTS = 300
 _SENSITIVITY_TEXTS = 128
 _LARGEST_KEPT_SHARE = 0.5
+_Write = Callable[[Path, Collection[str]], None]
 
 
-def run(job: Job) -> None:
-    """Write the quantised bundle, without evaluations.
+class Quantizer(Protocol):
+    """Writes a graph in another number format, as quantizers.quantize_graph does."""
 
-    The operators that keep the parent's format are named in the graph's metadata, as JSON under
-    `sizewise.kept_operators`. Raises RecipeError when half of them would have to and it is still
-    worse than the parent by more than `max_accuracy_drop` on validation.
+    def __call__(
+        self,
+        scheme: OnnxScheme,
+        source: Path,
+        output: Path,
+        kept: Collection[str],
+        calibration: list[Feed],
+    ) -> None:
+        """Write `source` as `output`, except for the operators `kept`."""
+
+
+@dataclass(frozen=True)
+class _AccuracyLimit:
+    """How much accuracy the recipe lets a number format cost, measured on the validation split."""
+
+    variant: str
+    section: QuantizeSection
+    texts: list[str]
+    truth: Flags
+    labels: LabelSet
+
+    def accuracy(self, bundle: Bundle) -> float:
+        found = predicted(Predictor(bundle).logits(self.texts), self.labels.problem_type)
+        return float(correct(self.truth, found).mean())
+
+    def allows(self, drop: float) -> bool:
+        return drop <= self.section.max_accuracy_drop
+
+    def refusal(self, drop: float, despite: str) -> RecipeError:
+        return RecipeError(
+            f"{self.variant}: quantize: {self.section.scheme} loses {drop:.4f} of accuracy on "
+            f"validation, more than max_accuracy_drop {self.section.max_accuracy_drop}, {despite}: "
+            "distil longer, allow more or choose another scheme"
+        )
+
+
+def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
+    """Write the quantised bundle, not yet evaluated.
+
+    The graph's metadata names the operators that keep the parent's format, as JSON under
+    `sizewise.kept_operators`. Raises RecipeError when the accuracy on validation drops by more
+    than `max_accuracy_drop` even if half of the operators keep it.
     """
     section = job.recipe.quantize
     assert section is not None
-    parent = read_bundle(job.inputs["parent"])
+    parent = read_bundle(job.inputs["parent_bundle"])
     for name in (CONFIG_NAME, TOKENIZER_NAME):
         shutil.copyfile(parent.folder / name, job.output / name)
-    tokenizer = Tokenizer(parent.tokenizer_path, parent.manifest.max_length)
-    with tempfile.TemporaryDirectory() as scratch:
-        source = _source(job, parent, Path(scratch))
-        inputs = [node.name for node in onnx.load(source).graph.input]
-        signature = read_signature(parent, inputs, ["logits"])
-
-        def feeds(rows: list[Labelled]) -> list[Feed]:
-            encodings = tokenizer.encode([row.text for row in rows])
-            return [signature.feed([encoding]) for encoding in encodings]
-
-        calibration = feeds(read_split(job.inputs["data"], "calibration")[:_CALIBRATION_TEXTS])
-        kept: list[str] = []
-        if section.scheme == "int8-openvino":
-            _openvino(job, parent, calibration, feeds)
-        else:
-            write = partial(_write, section, source, calibration)
-            kept = _kept(job, parent, operators(source, section.scheme), write)
+    labels, rows = read_labels(job.inputs["data"]), read_split(job.inputs["data"], "validation")
+    limit = _AccuracyLimit(
+        job.recipe.variant,
+        section,
+        [row.text for row in rows],
+        label_matrix(rows, labels),
+        labels,
+    )
+    calibration = read_split(job.inputs["data"], "calibration")[:_CALIBRATION_TEXTS]
+    texts = [row.text for row in calibration]
+    kept: list[str] = []
+    if section.scheme == "int8-openvino":
+        _openvino(parent, job.output, texts, limit)
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            source = _source(job, parent, section.scheme, Path(scratch))
+            feeds = _feeds(parent, source, texts)
+            write = _writer(partial(quantizer, section.scheme, source, calibration=feeds))
+            names = operators(source, section.scheme)
+            kept = _quantize_within(limit, parent, job.output, names, write)
     manifest = write_manifest(
         job.output,
         **parent.manifest.model_dump(exclude={"version", "bytes", "files"})
         | {
             "variant": job.recipe.variant,
             "parent": job.recipe.parent,
-            "precision": precision(section),
+            "precision": PRECISIONS[section.scheme],
         },
     )
-    print(f"{manifest.bytes} bytes instead of {parent.manifest.bytes}")
+    print(f"{manifest.bytes:,} bytes; the parent has {parent.manifest.bytes:,}")
     if kept:
-        print(f"In the parent's format: {', '.join(kept)}")
+        print(f"operators in the parent's format: {', '.join(kept)}")
 
 
-def _openvino(
-    job: Job,
-    parent: Bundle,
-    calibration: list[Feed],
-    feeds: Callable[[list[Labelled]], list[Feed]],
-) -> None:
-    """Write OpenVINO's format, which controls the loss itself; raise RecipeError if it cannot."""
-    section = job.recipe.quantize
-    assert section is not None
-    labels = read_labels(job.inputs["data"])
-    rows = read_split(job.inputs["data"], "validation")
-    truth = targets(rows, labels)
+def _feeds(parent: Bundle, graph: Path, texts: list[str]) -> list[Feed]:
+    """Each text as the inputs of the graph."""
+    tokenizer = Tokenizer(parent.tokenizer_path, parent.manifest.max_length)
+    inputs = [node.name for node in onnx.load(graph).graph.input]
+    signature = read_signature(parent, inputs, ["logits"])
+    return [signature.feed([encoding]) for encoding in tokenizer.encode(texts)]
+
+
+def _openvino(parent: Bundle, output: Path, calibration: list[str], limit: _AccuracyLimit) -> None:
+    """Write OpenVINO's format; NNCF itself looks for the operators to keep."""
+    feeds = partial(_feeds, parent, parent.model_path)
     nncf_int8.write(
         parent.model_path,
-        job.output / OPENVINO_NAMES[0],
-        calibration,
-        list(zip(feeds(rows), truth, strict=True)),
-        problem_type=labels.problem_type,
-        max_accuracy_drop=section.max_accuracy_drop,
+        output / OPENVINO_NAMES[0],
+        feeds(calibration),
+        list(zip(feeds(limit.texts), limit.truth, strict=True)),
+        problem_type=limit.labels.problem_type,
+        max_accuracy_drop=limit.section.max_accuracy_drop,
     )
-    texts = [row.text for row in rows]
-    before, after = (
-        float(right(truth, predicted(Answerer(b).logits(texts), labels.problem_type)).mean())
-        for b in (parent, Bundle(job.output, parent.manifest))
-    )
-    print(f"validation: accuracy {before:.4f}, {after:.4f}")
-    if before - after > section.max_accuracy_drop:
-        raise _too_lossy(job, before - after, "whatever operators were kept")
+    before, after = limit.accuracy(parent), limit.accuracy(Bundle(output, parent.manifest))
+    print(f"validation: accuracy {before:.4f}, quantised {after:.4f}")
+    if not limit.allows(before - after):
+        raise limit.refusal(before - after, "whatever operators keep their format")
 
 
-def precision(section: QuantizeSection) -> Precision:
-    """What most of the weights are stored as."""
-    kinds: dict[Scheme, Precision] = {"int4": "int4", "fp16": "fp16"}
-    return kinds.get(section.scheme, "int8")
-
-
-def _kept(job: Job, parent: Bundle, names: list[str], write: partial[None]) -> list[str]:
-    """Write the graph; the operators that had to keep the parent's format, as few as possible."""
-    section = job.recipe.quantize
-    assert section is not None
-    labels = read_labels(job.inputs["data"])
-    rows = read_split(job.inputs["data"], "validation")
-    truth = targets(rows, labels)
-    texts = [row.text for row in rows]
-
-    def accuracy(bundle: Bundle) -> float:
-        answers = predicted(Answerer(bundle).logits(texts), labels.problem_type)
-        return float(right(truth, answers).mean())
-
-    before = accuracy(parent)
-    output = Bundle(job.output, parent.manifest)
+def _quantize_within(
+    limit: _AccuracyLimit,
+    parent: Bundle,
+    output: Path,
+    names: list[str],
+    write: _Write,
+) -> list[str]:
+    """Write the graph, as few operators as needed in the parent's format; return their names."""
+    before = limit.accuracy(parent)
+    quantised = Bundle(output, parent.manifest)
     ranking: list[str] = []
     for count in range(int(_LARGEST_KEPT_SHARE * len(names)) + 1):
         if count == 1:
-            ranking = most_sensitive_first(names, write, parent, texts[:_SENSITIVITY_TEXTS])
-        write(output.model_path, ranking[:count])
-        after = accuracy(output)
-        print(f"validation: accuracy {before:.4f}, {after:.4f} with {count} of {len(names)} kept")
-        if before - after <= section.max_accuracy_drop:
+            ranking = by_sensitivity(names, write, parent, limit.texts[:_SENSITIVITY_TEXTS])
+        write(quantised.model_path, ranking[:count])
+        after = limit.accuracy(quantised)
+        print(
+            f"validation: accuracy {before:.4f}, quantised {after:.4f} with {count} of "
+            f"{len(names)} operators kept"
+        )
+        if limit.allows(before - after):
             return ranking[:count]
-    raise _too_lossy(job, before - after, f"even with {count} of {len(names)} operators kept")
+    raise limit.refusal(before - after, f"even with {count} of {len(names)} operators kept")
 
 
-def _too_lossy(job: Job, loss: float, however: str) -> RecipeError:
-    section = job.recipe.quantize
-    assert section is not None
-    return RecipeError(
-        f"{job.recipe.variant}: quantize: {section.scheme} loses {loss:.4f} of accuracy on "
-        f"validation, more than max_accuracy_drop {section.max_accuracy_drop}, {however}: distil "
-        "longer, allow more or take another scheme"
-    )
+def _writer(quantize: _Write) -> _Write:
+    """`quantize`, which also names the operators `kept` in the graph's metadata."""
+
+    def write(output: Path, kept: Collection[str]) -> None:
+        quantize(output, kept)
+        model = onnx.load(output)
+        onnx.helper.set_model_props(model, {KEPT_KEY: json.dumps(list(kept))})
+        onnx.save(model, output)
+
+    return write
 
 
-def _write(
-    section: QuantizeSection,
-    source: Path,
-    calibration: list[Feed],
-    target: Path,
-    kept: Collection[str],
-) -> None:
-    quantised(section.scheme, source, target, kept, calibration)
-    model = onnx.load(target)
-    onnx.helper.set_model_props(model, {KEPT_KEY: json.dumps(list(kept))})
-    onnx.save(model, target)
-
-
-def _source(job: Job, parent: Bundle, scratch: Path) -> Path:
+def _source(job: Job, parent: Bundle, scheme: OnnxScheme, scratch: Path) -> Path:
     """The graph to quantise: the parent's, or one of its weights with attention split up."""
-    assert job.recipe.quantize is not None
-    if job.recipe.quantize.scheme in ("int8-dynamic", "int8-openvino", "fp16"):
-        return parent.model_path
-    weights = job.inputs.get("teacher")
+    match scheme:
+        case "int8-dynamic" | "fp16":
+            return parent.model_path
+        case "int8-static" | "int4":
+            weights = job.inputs.get("parent_weights")
+        case _:
+            assert_never(scheme)
     if weights is None:
         raise RecipeError(
-            f"{job.recipe.variant}: quantize: {job.recipe.parent} is quantised already: "
-            "take the variant with its weights as the parent"
+            f"{job.recipe.variant}: quantize: {job.recipe.parent} is already quantised: "
+            "make the variant that has its weights the parent"
         )
     model = load_classifier(weights, attn_implementation="eager")
     trace(model, scratch / "plain.onnx")
-    split_attention(scratch / "plain.onnx", model.config, scratch / MODEL_NAME)
+    fuse_with_split_attention(scratch / "plain.onnx", model.config, scratch / MODEL_NAME)
     return scratch / MODEL_NAME

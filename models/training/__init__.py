@@ -1,4 +1,5 @@
-"""Training: architectures, the training loop, and knowledge distillation, in PyTorch.
+"""Training: the training loop, knowledge distillation and model surgery, in PyTorch.
 
-Start reading at loop.py and knowledge_distillation.py.
+Stages decide what to train; these tools know no stage. Start reading at loop.py,
+knowledge_distillation.py and architecture.py.
 """

@@ -1,11 +1,8 @@
-"""Which axis of which weight belongs to a word, a head, a feed-forward unit or the width.
-
-It does not know what is kept along an axis, nor how the kept part is trained.
-"""
+"""Model surgery: which axis of a weight is words, heads, units or width, and slices of these."""
 
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +18,8 @@ from transformers import (
 from models.recipe import RecipeError
 
 Axis = Literal["words", "positions", "width", "heads", "units"]
-# What a slice keeps: (axis, layer) -> indices; the layer is None for words, positions and width.
-Kept = Mapping[tuple[Axis, int | None], torch.Tensor]
+AxisValues = dict[tuple[Axis, int | None], torch.Tensor]
+"""A tensor for each (axis, layer); the layer is None for words, positions and width."""
 
 WEIGHTS_NAME = "model.safetensors"
 KNOWN = ("bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta")
@@ -41,7 +38,7 @@ _AXES: tuple[tuple[str, tuple[Axis | None, Axis | None]], ...] = (
 
 
 def axes(name: str, config: PretrainedConfig) -> tuple[Axis | None, ...]:
-    """What the axes of the weight or bias `name` belong to; an axis of nothing is None."""
+    """Return what each axis of the weight or bias `name` stands for; None for none of Axis."""
     found: tuple[Axis | None, Axis | None] = next(
         (where for pattern, where in _AXES if re.search(pattern, name)), ("width", "width")
     )
@@ -52,32 +49,32 @@ def axes(name: str, config: PretrainedConfig) -> tuple[Axis | None, ...]:
 
 
 def layer_of(name: str) -> int | None:
-    """The layer that a weight belongs to; None outside of the layers."""
+    """Return the layer that a weight belongs to; None outside the layers."""
     found = _LAYER.search(name)
     return int(found[1]) if found else None
 
 
 def check_known(config: PretrainedConfig, key: str) -> None:
-    """Raise RecipeError when heads, units or width of such a model cannot be told apart."""
+    """Raise RecipeError when the axes of this architecture's weights are not known."""
     if config.model_type not in KNOWN:
         raise RecipeError(
-            f"{key}: the weights of {config.model_type} are not known here, those of "
-            f"{', '.join(KNOWN)} are: leave it out or take a teacher of these"
+            f"{key}: {config.model_type} is not supported: remove it or use a teacher of one of "
+            f"{', '.join(KNOWN)}"
         )
 
 
 def head_size(config: PretrainedConfig) -> int:
-    """The width of one attention head."""
+    """Return the width of one attention head."""
     return int(config.hidden_size // config.num_attention_heads)
 
 
 def kept_heads(config: PretrainedConfig) -> int:
-    """The attention heads that each layer has left."""
+    """Return the number of attention heads that each layer has left."""
     return int(getattr(config, "kept_heads", config.num_attention_heads))
 
 
 def intermediate_size(config: PretrainedConfig) -> int:
-    """The feed-forward units of a layer."""
+    """Return the number of feed-forward units of a layer."""
     return int(getattr(config, _intermediate_key(config)))
 
 
@@ -91,7 +88,7 @@ def resized(
     words: int | None = None,
     positions: int | None = None,
 ) -> PretrainedConfig:
-    """A copy of the config with other sizes; what is None stays. The size of a head stays too."""
+    """Copy the config with other sizes; a size that is None and the head size stay."""
     result = copy.deepcopy(config)
     if width is not None and width != config.hidden_size:
         if _embedding_width(config) == config.hidden_size and hasattr(config, "embedding_size"):
@@ -112,7 +109,7 @@ def resized(
 
 
 def empty_classifier(config: PretrainedConfig, **options: Any) -> PreTrainedModel:
-    """A classifier of the config's sizes, untrained, with `kept_heads` heads in each layer."""
+    """Create an untrained classifier of the config's sizes, `kept_heads` heads a layer."""
     model: PreTrainedModel = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]
         config, **options
     )
@@ -128,7 +125,7 @@ def empty_classifier(config: PretrainedConfig, **options: Any) -> PreTrainedMode
 
 
 def load_classifier(folder: Path, **options: Any) -> PreTrainedModel:
-    """The classifier of a weights folder, pruned heads included, ready to answer."""
+    """Load a folder of weights, with pruned heads or without, ready for inference."""
     config = AutoConfig.from_pretrained(folder)
     if hasattr(config, "kept_heads"):
         model = empty_classifier(config, **options)
@@ -140,11 +137,13 @@ def load_classifier(folder: Path, **options: Any) -> PreTrainedModel:
 
 
 def sliced(
-    model: PreTrainedModel, config: PretrainedConfig, layers: tuple[int, ...], kept: Kept
+    model: PreTrainedModel, config: PretrainedConfig, layers: tuple[int, ...], kept: AxisValues
 ) -> PreTrainedModel:
-    """A classifier of `config`'s sizes with the given layers of `model` and what `kept` names.
+    """Create a classifier of `config`'s sizes from the weights of `model`.
 
-    `kept` counts layers as `model` does. Raises RecipeError when `model` has no such layer.
+    It has the given layers, and along each axis in `kept` the given indices; an axis that `kept`
+    does not have stays whole. Layers are numbered as in `model`. Raises RecipeError when `model`
+    has no such layer.
     """
     source = model.state_dict()
     student = empty_classifier(config)
@@ -154,7 +153,7 @@ def sliced(
         layer = None if own is None else layers[own]
         old = name if layer is None else _LAYER.sub(_renumbered(layer), name, count=1)
         if old not in source:
-            raise RecipeError(f"layers: there is no {old} in the teacher: name layers that it has")
+            raise RecipeError(f"layers: the teacher has no {old}: list layers that it has")
         value = source[old]
         for number, axis in enumerate(axes(name, config)[: value.dim()]):
             per_layer = layer if axis in ("heads", "units") else None
@@ -165,19 +164,17 @@ def sliced(
     return student
 
 
-def importance(
-    model: PreTrainedModel, losses: Iterable[torch.Tensor]
-) -> dict[tuple[Axis, int | None], torch.Tensor]:
-    """How much the loss would change without a head, a feed-forward unit or a hidden dimension.
+def importance(model: PreTrainedModel, losses: Iterable[torch.Tensor]) -> AxisValues:
+    """Estimate how much the loss depends on each head, feed-forward unit and hidden dimension.
 
-    First-order Taylor over groups of weights (Molchanov et al. 2019; for heads Michel et al.
-    2019): the square of the sum of weight times gradient, added up over `losses`.
+    It is the first-order Taylor criterion for groups of weights (Molchanov et al. 2019; for heads
+    Michel et al. 2019): the square of the sum of weight times gradient, summed over `losses`.
     """
-    scores: dict[tuple[Axis, int | None], torch.Tensor] = {}
+    scores: AxisValues = {}
     for loss in losses:
         model.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        change: dict[tuple[Axis, int | None], torch.Tensor] = {}
+        change: AxisValues = {}
         for name, weight in model.named_parameters():
             assert weight.grad is not None, f"this is a bug: the loss does not depend on {name}"
             product = (weight * weight.grad).detach()
@@ -197,13 +194,22 @@ def importance(
 
 
 def most_important(scores: torch.Tensor, count: int) -> torch.Tensor:
-    """The indices of the `count` largest scores, ascending."""
+    """Return the indices of the `count` largest scores, ascending."""
     return scores.topk(count).indices.sort().values
 
 
-def rows_of_heads(heads: torch.Tensor, size: int) -> torch.Tensor:
-    """The rows of a query, key or value matrix that belong to the heads."""
-    return (heads[:, None] * size + torch.arange(size)).flatten()
+def most_important_in_layers(
+    scores: AxisValues, config: PretrainedConfig, layers: Iterable[int], heads: int, units: int
+) -> AxisValues:
+    """Return the most important heads and units of each layer, as `sliced` keeps them."""
+    size = head_size(config)
+    kept: AxisValues = {}
+    for layer in layers:
+        best = most_important(scores["heads", layer], heads)
+        # The rows of the query, key and value matrices that belong to these heads.
+        kept["heads", layer] = (best[:, None] * size + torch.arange(size)).flatten()
+        kept["units", layer] = most_important(scores["units", layer], units)
+    return kept
 
 
 def _renumbered(layer: int) -> Any:

@@ -1,6 +1,6 @@
-"""Altered copies of texts, for a teacher to answer: words masked or dropped, spans exchanged.
+"""Augmentation: altered copies of texts, for a teacher to label.
 
-It does not know what the copies are labelled; most mean something else than their originals.
+Most copies mean something else than their originals, so the originals' labels do not apply.
 """
 
 import random
@@ -12,12 +12,12 @@ _EXCHANGED_TEXTS_SHARE = 0.5
 
 
 def augmented(texts: Sequence[str], copies: int, seed: int, mask: str | None) -> list[str]:
-    """`copies` altered copies of every text, copy by copy in the order of the texts.
+    """Return `copies` altered copies of every text: a copy of each, then another of each.
 
-    Of half the copies a span of words is exchanged for one of another text; then a tenth of the
-    words is masked with the word `mask`, if there is one, and a tenth is dropped, but never all.
-    After Tang et al. 2019, "Distilling task-specific knowledge from BERT into simple neural
-    networks". Words are what whitespace parts.
+    In half of the copies a span of words is replaced by a span of another text. Then a tenth of
+    the words is replaced by the word `mask`, unless that is None, and a tenth is dropped, but
+    never all (Tang et al. 2019, "Distilling task-specific knowledge from BERT into simple neural
+    networks"). Words are separated by whitespace.
     """
     chosen = random.Random(seed)  # noqa: S311 (copies, not secrets)
     words = [text.split() for text in texts]
@@ -47,6 +47,6 @@ def _altered(
 
 
 def _span(words: list[str], chosen: random.Random) -> tuple[int, int]:
-    """A part of at least one word."""
+    """Start and end of a random part of at least one word."""
     start = chosen.randrange(len(words))
     return start, chosen.randint(start + 1, len(words))

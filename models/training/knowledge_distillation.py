@@ -1,7 +1,4 @@
-"""What a teacher answers to texts, and how a student learns to answer alike.
-
-It does not know how the student was made: by fewer layers, pruned heads or zeroed weights.
-"""
+"""Knowledge distillation: a teacher's outputs on texts, and a student trained to match them."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +9,12 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from models.data.labelled import read_labels, read_split, read_unlabelled, targets
-from models.pipeline import Job
+from models.data.labelled import label_matrix, read_labels, read_split, read_unlabelled
+from models.job import Job
 from models.progress import progress
 from models.recipe_sections import ProblemType, PruneSection, SparsifySection
-from models.training.loop import Ids, Pace, accuracy, fit, label_loss, padded, similar_lengths
+from models.training.loop import Ids, fit, label_loss, padded, similar_lengths, token_ids
+from models.training.validation import validation
 from serving.bundles.bundle import TOKENIZER_NAME
 from serving.inference.tokenizer import Tokenizer
 
@@ -25,36 +23,36 @@ _SCORED_TEXTS = 1024
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Logits (texts, labels) and the first token's states after some layers.
+class TeacherOutputs:
+    """A teacher's logits (texts, labels) and its first token's states after some layers.
 
-    `hidden` is of shape (texts, layers, width), in half precision: many texts are answered.
+    `hidden` has the shape (texts, layers, width), in half precision to save memory.
     """
 
     logits: torch.Tensor
     hidden: torch.Tensor
 
 
-def answers(
+def teacher_outputs(
     teacher: PreTrainedModel, encodings: Sequence[Ids], layers: tuple[int, ...] = ()
-) -> Answers:
-    """What the teacher answers, in batches of similar length."""
+) -> TeacherOutputs:
+    """Run the teacher on all texts, in batches of similar length."""
     config = teacher.config
     logits = torch.empty(len(encodings), len(config.id2label or {}))
     hidden = torch.empty(len(encodings), len(layers), config.hidden_size, dtype=torch.half)
     batches = similar_lengths([len(ids) for ids in encodings], _BATCH_TEXTS, seed=0)
     with torch.no_grad():
-        for batch in progress(batches, does="the teacher answers", units="batches"):
+        for batch in progress(batches, does="teacher", units="batches"):
             inputs = padded([encodings[i] for i in batch])
             output = teacher(**inputs, output_hidden_states=bool(layers))
             logits[batch] = output.logits
             if layers:
                 hidden[batch] = first_tokens(output, layers).half()
-    return Answers(logits, hidden)
+    return TeacherOutputs(logits, hidden)
 
 
 def first_tokens(output: SequenceClassifierOutput, layers: Sequence[int]) -> torch.Tensor:
-    """The first token's states after the layers: (texts, layers, width)."""
+    """Return the first token's states after the layers, of shape (texts, layers, width)."""
     states = output.hidden_states
     assert states is not None
     return torch.stack([states[layer + 1][:, 0] for layer in layers], dim=1)
@@ -63,9 +61,9 @@ def first_tokens(output: SequenceClassifierOutput, layers: Sequence[int]) -> tor
 def soft_loss(
     problem_type: ProblemType, temperature: float
 ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The loss of logits against a teacher's logits, both (texts, labels) (Hinton et al. 2015).
+    """Return the loss of logits against a teacher's, both (texts, labels) (Hinton et al. 2015).
 
-    The divergence of the softened distributions; with multi_label, of each label's own.
+    It is the divergence of the softened distributions; with multi_label, of each label's own.
     """
 
     def one(logits: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
@@ -86,14 +84,13 @@ def soft_loss(
 
 
 def label_losses(teacher: PreTrainedModel, job: Job) -> Iterator[torch.Tensor]:
-    """The teacher's own loss on some of the labelled training texts, batch by batch."""
-    assert job.root.max_length is not None
+    """Yield the teacher's loss on batches of up to 1,024 labelled training texts."""
     labels = read_labels(job.inputs["data"])
     loss = label_loss(labels.problem_type)
     rows = read_split(job.inputs["data"], "train")[:_SCORED_TEXTS]
-    tokenizer = Tokenizer(job.inputs["teacher"] / TOKENIZER_NAME, job.root.max_length)
-    encodings = [encoding.ids for encoding in tokenizer.encode([row.text for row in rows])]
-    truth = torch.from_numpy(targets(rows, labels))
+    tokenizer = Tokenizer(job.inputs["parent_weights"] / TOKENIZER_NAME, job.max_length)
+    encodings = token_ids(tokenizer, [row.text for row in rows])
+    truth = torch.from_numpy(label_matrix(rows, labels))
     for batch in similar_lengths([len(ids) for ids in encodings], _BATCH_TEXTS, seed=0):
         yield loss(teacher(**padded([encodings[i] for i in batch])).logits, truth[batch])
 
@@ -104,33 +101,21 @@ def recover(
     job: Job,
     section: PruneSection | SparsifySection,
 ) -> None:
-    """Train what is left of a parent to answer as it; the epoch is chosen on validation.
+    """Train a pruned or sparse student to match its parent; validation picks the epoch.
 
-    The parent's tokenizer, which it keeps, goes to the job's output.
+    Also copies the parent's tokenizer, which the student keeps, into the job's output.
     """
     data = job.inputs["data"]
-    max_length = job.root.max_length
-    assert max_length is not None
-    labels = read_labels(data)
     tokenizer_path = job.output / TOKENIZER_NAME
-    shutil.copyfile(job.inputs["teacher"] / TOKENIZER_NAME, tokenizer_path)
-    tokenizer = Tokenizer(tokenizer_path, max_length)
+    shutil.copyfile(job.inputs["parent_weights"] / TOKENIZER_NAME, tokenizer_path)
+    tokenizer = Tokenizer(tokenizer_path, job.max_length)
     texts = [row.text for row in read_split(data, "train")] + read_unlabelled(data)
-    encodings = [encoding.ids for encoding in tokenizer.encode(texts)]
-    validation = read_split(data, "validation")
-    held_out = [e.ids for e in tokenizer.encode([row.text for row in validation])]
-    wanted = targets(validation, labels)
-    taught = answers(parent, encodings).logits
-    soft = soft_loss(labels.problem_type, section.temperature)
+    encodings = token_ids(tokenizer, texts)
+    taught = teacher_outputs(parent, encodings).logits
+    soft = soft_loss(read_labels(data).problem_type, section.temperature)
 
     def loss(batch: list[int], output: SequenceClassifierOutput) -> torch.Tensor:
         assert output.logits is not None
         return soft(output.logits, taught[batch])
 
-    fit(
-        student,
-        encodings,
-        loss,
-        Pace(section.seed, section.epochs, section.learning_rate, section.batch_texts),
-        lambda: accuracy(student, held_out, wanted, labels.problem_type),
-    )
+    fit(student, encodings, loss, section, validation(student, tokenizer, data))

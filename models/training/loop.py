@@ -1,13 +1,8 @@
-"""The training loop: batches of similar length, AdamW, linear decay, the best epoch kept.
-
-It does not know what is learned: the loss is a function it is given.
-"""
+"""The training loop: batches of similar length, AdamW, linear decay, the best epoch kept."""
 
 import copy
-import os
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +12,9 @@ from transformers import get_linear_schedule_with_warmup
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from models.progress import progress
-from models.recipe_sections import ProblemType
+from models.recipe_sections import ProblemType, TrainingSection
+from serving.inference.cpu import usable_cores
+from serving.inference.tokenizer import Tokenizer
 
 Ids = Sequence[int]
 Loss = Callable[[list[int], SequenceClassifierOutput], torch.Tensor]
@@ -28,20 +25,15 @@ _WEIGHT_DECAY = 0.01
 _LARGEST_GRADIENT = 1.0
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How long and how fast to learn."""
-
-    seed: int
-    epochs: int
-    learning_rate: float
-    batch_texts: int
+def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:
+    """Return the token ids of each text."""
+    return [encoding.ids for encoding in tokenizer.encode(texts)]
 
 
 def similar_lengths(lengths: Sequence[int], batch_texts: int, seed: int) -> list[list[int]]:
-    """Indices 0..n-1 in shuffled batches whose members have nearly the same length.
+    """Return the indices of `lengths` in shuffled batches of nearly equal lengths.
 
-    Sorted within shuffled chunks of 20 batches, so that batches differ from epoch to epoch.
+    Indices are sorted within shuffled chunks of 20 batches, so each seed gives other batches.
     """
     shuffled = random.Random(seed)  # noqa: S311 (an order, not a secret)
     order = list(range(len(lengths)))
@@ -56,7 +48,7 @@ def similar_lengths(lengths: Sequence[int], batch_texts: int, seed: int) -> list
 
 
 def padded(encodings: Sequence[Ids]) -> dict[str, torch.Tensor]:
-    """`input_ids` and `attention_mask`, both of shape (texts, longest); 0 pads."""
+    """Return `input_ids`, padded with 0, and `attention_mask`, both of shape (texts, longest)."""
     rows = [torch.tensor(ids) for ids in encodings]
     ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     lengths = torch.tensor([len(row) for row in rows])
@@ -69,65 +61,67 @@ def padded(encodings: Sequence[Ids]) -> dict[str, torch.Tensor]:
 def accuracy(
     model: torch.nn.Module,
     encodings: Sequence[Ids],
-    targets: npt.NDArray[np.bool_],
+    truth: npt.NDArray[np.bool_],
     problem_type: ProblemType,
 ) -> float:
-    """The share of texts whose every label is right; targets are of shape (texts, labels).
+    """Return the share of texts whose labels are all correct; `truth` is (texts, labels).
 
-    The answer is the largest logit, or, for multi_label, every label of probability >= 0.5.
+    The prediction is the largest logit, or with multi_label every label of probability >= 0.5.
     """
     model.eval()
-    right = 0
+    hits = 0
     with torch.inference_mode():
         for batch in similar_lengths([len(ids) for ids in encodings], 32, seed=0):
             logits = model(**padded([encodings[i] for i in batch])).logits
             if problem_type == "multi_label":
-                answers = logits >= 0
+                found = logits >= 0
             else:
-                answers = functional.one_hot(logits.argmax(-1), logits.shape[-1]).bool()
-            right += int((answers == torch.from_numpy(targets[batch])).all(-1).sum())
-    return right / len(encodings)
+                found = functional.one_hot(logits.argmax(-1), logits.shape[-1]).bool()
+            hits += int((found == torch.from_numpy(truth[batch])).all(-1).sum())
+    return hits / len(encodings)
 
 
 def label_loss(
     problem_type: ProblemType, weights: torch.Tensor | None = None, smoothing: float = 0.0
 ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The loss of logits against boolean targets, both of shape (texts, labels).
+    """Return the loss of logits against boolean truth, both of shape (texts, labels).
 
-    Cross-entropy, with `weights` a class; or, for multi_label, the mean binary cross-entropy,
-    with `weights` for a label's presence. `smoothing` is the share taken from the true answer.
+    It is the cross-entropy with one of `weights` a class, or with multi_label the mean binary
+    cross-entropy with one of `weights` for each label that is present. `smoothing` is the
+    probability taken from the true label.
     """
     if problem_type == "single_label":
         one = torch.nn.CrossEntropyLoss(weights, label_smoothing=smoothing)
-        return lambda logits, targets: one(logits, targets.int().argmax(-1))
+        return lambda logits, truth: one(logits, truth.int().argmax(-1))
     each = torch.nn.BCEWithLogitsLoss(pos_weight=weights)
-    return lambda logits, targets: each(logits, targets * (1 - smoothing) + smoothing / 2)
+    return lambda logits, truth: each(logits, truth * (1 - smoothing) + smoothing / 2)
 
 
 def fit(
     model: torch.nn.Module,
     encodings: Sequence[Ids],
     loss: Loss,
-    pace: Pace,
+    section: TrainingSection,
     validate: Callable[[], float],
 ) -> None:
     """Minimise `loss(indices of the batch, output)` and leave the best epoch's weights in `model`.
 
-    `validate` scores the model after each epoch; larger is better. The output has hidden states.
+    `section` sets seed, epochs, learning rate and batch size. `validate` scores the model after
+    each epoch; larger is better. The output includes the hidden states.
     """
     lengths = [len(ids) for ids in encodings]
-    steps = pace.epochs * len(similar_lengths(lengths, pace.batch_texts, pace.seed))
+    steps = section.epochs * len(similar_lengths(lengths, section.batch_texts, section.seed))
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=pace.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
+        model.parameters(), lr=section.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
     )
     schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
         optimizer, int(_WARMUP_SHARE * steps), steps
     )
     best, weights = -1.0, model.state_dict()
     with progress(total=steps, does="training", units="batches") as bar:
-        for epoch in range(pace.epochs):
+        for epoch in range(section.epochs):
             model.train()
-            for batch in similar_lengths(lengths, pace.batch_texts, pace.seed + epoch):
+            for batch in similar_lengths(lengths, section.batch_texts, section.seed + epoch):
                 inputs = padded([encodings[i] for i in batch])
                 value = loss(batch, model(**inputs, output_hidden_states=True))
                 value.backward()  # type: ignore[no-untyped-call]
@@ -137,13 +131,13 @@ def fit(
                 optimizer.zero_grad()
                 bar.update()
             score = validate()
-            bar.write(f"epoch {epoch + 1} of {pace.epochs}: validation {score:.4f}")
+            bar.write(f"epoch {epoch + 1} of {section.epochs}: validation {score:.4f}")
             if score > best:
                 best, weights = score, copy.deepcopy(model.state_dict())
     model.load_state_dict(weights)
 
 
 def use_all_cores(seed: int) -> None:
-    """Let torch use every core of this process and repeat its random numbers."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    """Let torch use every core that this process may use, and seed its random numbers."""
+    torch.set_num_threads(usable_cores())
     torch.manual_seed(seed)

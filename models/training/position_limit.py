@@ -6,9 +6,9 @@ _LONGEST = 8192
 
 
 def longest_input(config: dict[str, Any]) -> int:
-    """The most tokens that a model's positions and the manifest allow, by its config.json.
+    """Return the most tokens that a config.json's positions and the manifest allow.
 
-    RoBERTa's kind numbers positions from pad id + 1, so that many fewer can be used.
+    RoBERTa and its kin number positions from pad id + 1 on, so they can use that many fewer.
     """
     positions = int(config.get("max_position_embeddings") or _LONGEST)
     if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):

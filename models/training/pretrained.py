@@ -1,10 +1,10 @@
-"""Read a pretrained classifier folder: its labels, its length limit, its tokenizer."""
+"""Reads what a pretrained model declares: its labels, its length limit and its tokenizer."""
 
 from pathlib import Path
 
 from transformers import AutoConfig, PretrainedConfig
 
-from models.data.sources import Place
+from models.data.sources import Source
 from models.recipe import RecipeError
 from models.training.position_limit import longest_input
 from serving.bundles.bundle import TOKENIZER_NAME
@@ -12,34 +12,34 @@ from serving.bundles.bundle import TOKENIZER_NAME
 _KIND = "ForSequenceClassification"
 
 
-def labels_of(found: Place) -> tuple[str, ...]:
-    """The labels of a fine-tuned model, in the order of its logits.
+def labels_of(found: Source) -> tuple[str, ...]:
+    """Return the labels of a fine-tuned model, in the order of its logits.
 
-    Raises RecipeError when the folder is no sequence classifier.
+    Raises RecipeError when the model is not a sequence classifier.
     """
     config = config_of(found)
-    kinds = config.architectures or ["nothing that it names"]
+    kinds = config.architectures or ["a model of no named architecture"]
     if not any(kind.endswith(_KIND) for kind in kinds):
         raise RecipeError(
-            f"{found} is {', '.join(kinds)}, no {_KIND}: fine-tune it first, with `base` in "
+            f"{found} is {', '.join(kinds)}, not {_KIND}: fine-tune it first, with `base` in "
             "[train] instead of [adopt]"
         )
     names = {int(index): name for index, name in (config.id2label or {}).items()}
     return tuple(names[index] for index in sorted(names))
 
 
-def check_length(config: PretrainedConfig, max_length: int, found: Place) -> None:
-    """Raise RecipeError when the model has no position for the last of `max_length` tokens."""
+def check_length(config: PretrainedConfig, max_length: int, found: Source) -> None:
+    """Raise RecipeError when the model cannot read `max_length` tokens."""
     longest = longest_input(config.to_dict())
     if max_length > longest:
         raise RecipeError(
             f"max_length {max_length} is more than the {longest} tokens that {found} can read: "
-            "make it smaller"
+            "make max_length smaller"
         )
 
 
-def copy_tokenizer(found: Place, folder: Path) -> None:
-    """Copy the tokenizer.json of a folder or of the hub. Raises RecipeError without one."""
+def copy_tokenizer(found: Source, folder: Path) -> None:
+    """Copy the tokenizer.json of a folder or of the hub. Raises RecipeError if there is none."""
     try:
         if found.path:
             path = found.path / TOKENIZER_NAME
@@ -55,10 +55,10 @@ def copy_tokenizer(found: Place, folder: Path) -> None:
         ) from error
 
 
-def config_of(found: Place) -> PretrainedConfig:
-    """The model's configuration. Raises RecipeError where transformers finds none."""
+def config_of(found: Source) -> PretrainedConfig:
+    """Return the model's configuration. Raises RecipeError if transformers finds none."""
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(found.name)
     except (OSError, ValueError) as error:
-        raise RecipeError(f"{found} is no model that transformers can load: {error}") from error
+        raise RecipeError(f"{found} is not a model that transformers can load: {error}") from error
     return config

@@ -1,7 +1,4 @@
-"""Trims a WordPiece vocabulary to the words that the texts use most.
-
-It does not know what model the words' embeddings belong to.
-"""
+"""Trims a WordPiece vocabulary to the words that the texts use most, and measures the cost."""
 
 import copy
 import json
@@ -18,18 +15,18 @@ _UNUSED = "[unused"
 def words_to_keep(
     tokenizer: dict[str, Any], texts: Iterable[Iterable[int]], limit: int
 ) -> list[int]:
-    """The ids of at most `limit` words, ascending: new id -> old id.
+    """Choose at most `limit` words to keep; return their ids, ascending (new id -> old id).
 
-    `tokenizer` is a parsed tokenizer.json, `texts` are token ids by it. Special tokens stay, and
-    so do the single characters of the words that the texts use, so that such a word can always be
-    cut into pieces. Then come the words used most, then all other characters, then the words of
-    the lowest ids (BERT's go by frequency). A character without room makes its words unknown;
+    `tokenizer` is a parsed tokenizer.json, `texts` are its token ids. Special tokens are kept, and
+    the single characters of all words that the texts use, so that such a word can always be split
+    into pieces. Then come the most used words, then all other characters, then the words with the
+    lowest ids (BERT's ids go by frequency). A character that does not fit makes its words unknown;
     `cost` counts these.
-    Raises ValueError when it is no WordPiece, or `limit` has no room for what must be kept.
+    Raises ValueError when the model is not WordPiece, or `limit` is too small for what is kept.
     """
     kind = tokenizer["model"]["type"]
     if kind != "WordPiece":
-        raise ValueError(f"only WordPiece vocabularies are trimmed, this is {kind}: leave it out")
+        raise ValueError(f"only WordPiece vocabularies can be trimmed, not {kind}: remove it")
     vocabulary: dict[str, int] = tokenizer["model"]["vocab"]
     special = {token["content"] for token in tokenizer["added_tokens"]}
     uses = Counter(index for ids in texts for index in ids)
@@ -40,7 +37,9 @@ def words_to_keep(
     must = {vocabulary[word] for word in special}
     must |= {vocabulary[word] for word, letters in plain.items() if letters in seen}
     if len(must) > limit:
-        raise ValueError(f"{len(must)} special tokens and characters do not fit into {limit} words")
+        raise ValueError(
+            f"{len(must)} special tokens and characters do not fit into {limit} words: allow more"
+        )
     others = sorted(
         (
             (-uses[index], len(plain[word]) > 1, index)
@@ -52,7 +51,7 @@ def words_to_keep(
 
 
 def trimmed(tokenizer: dict[str, Any], keep: list[int]) -> dict[str, Any]:
-    """A copy of a parsed tokenizer.json that has only the words `keep`, numbered in its order."""
+    """Copy a parsed tokenizer.json with only the words `keep`, numbered in that order."""
     result = copy.deepcopy(tokenizer)
     word_of = {index: word for word, index in tokenizer["model"]["vocab"].items()}
     vocabulary = {word_of[old]: new for new, old in enumerate(keep)}
@@ -71,10 +70,10 @@ def trimmed(tokenizer: dict[str, Any], keep: list[int]) -> dict[str, Any]:
 def cost(
     before: dict[str, Any], after: dict[str, Any], texts: Sequence[str]
 ) -> dict[str, float | int]:
-    """What trimming the parsed tokenizer.json `before` to `after` does to texts.
+    """Measure what trimming the parsed tokenizer.json `before` to `after` does to texts.
 
-    Tokens a text before and after, and the shares of words that are cut into more pieces and
-    that are unknown before and after. Words are the tokenizer's own.
+    Returns the tokens a text before and after, the share of words that are split into more pieces,
+    and the share of unknown words before and after. Words are the tokenizer's own.
     """
     unknown = before["model"]["unk_token"]
     uncut = {"truncation": None, "padding": None}

@@ -32,9 +32,9 @@ class Entry(BaseModel):
     texts_per_s: Annotated[float, Field(gt=0)] | None = None
     """Average texts a second; a larger request is accepted and paid off afterwards."""
     max_requests: Annotated[int, Field(ge=1)] | None = None
-    """Maximum number of requests at a time; without it half of `SIZEWISE_MAX_REQUESTS`."""
+    """Maximum number of requests at a time; default: half of `SIZEWISE_MAX_REQUESTS`."""
     urgency: Annotated[int, Field(ge=0, le=7)] = 3
-    """Urgency of its requests (RFC 9218), and the most that they may ask for.
+    """Urgency of its requests (RFC 9218), and the most urgent that they may ask for.
 
     3 is usual and 7 background; each level has twice the share of the next.
     """

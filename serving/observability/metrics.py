@@ -121,10 +121,10 @@ class Metrics:
         )
         self.version_texts = counter("version_texts", "Texts answered, by version.", _VERSION)
         self.shadow_texts = counter(
-            "shadow_texts", "Texts that a shadow has classified too.", _VERSION
+            "shadow_texts", "Texts that a shadow has also classified.", _VERSION
         )
         self.shadow_disagreements = counter(
-            "shadow_disagreements", "Texts to which the shadow gave other labels.", _VERSION
+            "shadow_disagreements", "Texts to which the shadow gave different labels.", _VERSION
         )
         self.refused_bundles = gauge(
             "refused_bundles", "Bundles in the registry that cannot be served.", ("model",)
@@ -149,7 +149,7 @@ class Metrics:
         )
         self.sampled_disagreements = counter(
             "sampled_disagreements",
-            "Sampled texts to which the reference gave other labels.",
+            "Sampled texts to which the reference gave different labels.",
             model,
         )
         self.disagreement_lower = gauge(

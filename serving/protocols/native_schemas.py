@@ -51,24 +51,24 @@ class ClassifyRequest(BaseModel):
         False, description="Cut a text that is too long for the model instead of refusing it."
     )
     deadline_ms: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Answer within this time or refuse before the work is begun."
+        None, description="Answer within this time, or refuse before the work starts."
     )
     allow_degraded: bool = Field(
         True, description="With `auto`: let smaller variants stand in under overload."
     )
     min_accuracy: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="With `auto`: the cheapest way that was measured to be so accurate."
+        None, description="With `auto`: the cheapest option of at least this measured accuracy."
     )
     max_cost: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="With `auto`: the most accurate way whose cost, in parts of the family's "
+        description="With `auto`: the most accurate option whose cost, as a share of the family's "
         "costliest variant, is at most this.",
     )
 
     @model_validator(mode="after")
     def _name_or_requirements(self) -> "ClassifyRequest":
         if self.variant != "auto" and (self.min_accuracy, self.max_cost) != (None, None):
-            raise ValueError("name a variant, or ask by min_accuracy and max_cost")
+            raise ValueError("name a variant, or give min_accuracy or max_cost, not both")
         return self
 
 
@@ -82,7 +82,7 @@ class TextResult(_Described):
     label: str
     """The likeliest label."""
     labels: list[str]
-    """All labels that hold.
+    """All labels that apply.
 
     That is `label` alone, or for a multi-label model each one of probability 0.5 or more.
     """
@@ -150,13 +150,13 @@ class VariantInfo(_Described):
     engine: str
     """Engine that runs it."""
     engine_reason: str
-    """Why that engine."""
+    """Why that engine was chosen."""
     max_batch_tokens: int
     """Largest batch, in padded tokens, as measured at warm-up."""
     text_ms: float
     """Slot time of a text of 32 tokens in full batches, measured on this machine, in ms."""
     cost: float
-    """`text_ms` as a part of that of the family's costliest variant."""
+    """`text_ms` as a share of that of the family's costliest variant."""
     canary: str | None
     """Version of the canary."""
     canary_weight: float

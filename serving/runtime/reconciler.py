@@ -63,7 +63,7 @@ class Reconciler:
             self._applied = await asyncio.to_thread(fingerprint, registries)
         found = await asyncio.to_thread(scan, registries, variants)
         if not found.bundles and found.refused:
-            raise BundleError(next(iter(found.refused.values())))
+            raise BundleError("; ".join(found.refused.values()))
         check_names(found, registries, variants)
         await self._serve(found)
 
@@ -157,7 +157,7 @@ class Reconciler:
                     used_bytes += its_bytes
             self.found = found
             if not families and not self.served.revision:
-                raise StartError(next(iter(refused.values())))
+                raise StartError("; ".join(refused.values()))
             await self._publish(
                 Deployments(
                     families,

@@ -246,14 +246,22 @@ def test_the_notes_name_the_release(path):
     assert "<no value>" not in notes
 
 
-@pytest.mark.parametrize("key", [None, "apiKey", "callers"])
-def test_the_notes_warn_where_no_key_is_required_and_send_one_where_it_is(key):
-    given = ["--set", f"{key}.existingSecret=keys"] if key else []
-    done = helm("4", "install", "shop", CHART, "--dry-run=client", "--namespace", "models", *given)
-    notes = done.stdout.partition("NOTES:")[2]
+@pytest.mark.parametrize(
+    ("value", "is_open"),
+    [
+        ("tests.enabled=true", True),
+        ("apiKey.existingSecret=s", False),
+        ("callers.existingSecret=s", False),
+    ],
+)
+def test_the_notes_warn_of_a_release_without_any_key_and_send_one_where_it_is_required(
+    value, is_open
+):
+    done = helm("4", "install", "shop", CHART, "--dry-run=client", "--set", value)
 
-    assert ("Everyone who can reach the Service can use it." in notes) == (key is None)
-    assert ("Authorization: Bearer" in notes) == (key is not None)
+    assert done.returncode == 0, done.stderr
+    assert ("Anyone who can reach the Service" in done.stdout) == is_open
+    assert ("Authorization: Bearer" in done.stdout) != is_open
 
 
 @both_helms

@@ -93,4 +93,4 @@ def test_a_stage_whose_input_is_missing_says_what_to_run(own, monkeypatch, capsy
 
     assert main(["train", "recipes"]) == 2
 
-    assert "which is not there: run `python -m models all recipes`" in capsys.readouterr().err
+    assert "which does not exist: run `python -m models all recipes`" in capsys.readouterr().err

@@ -3,7 +3,8 @@
 import json
 import shutil
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from models.data.labelled import read_split
-from models.pipeline import Workshop
-from models.recipe import RecipeError, in_parent_order, lineage
+from models.data.splits import normalised
+from models.graphs.fusion import fuse
+from models.pipeline import Pipeline
+from models.recipe import STAGES, RecipeError, in_parent_order, lineage
+from models.runners import RUNNERS
 from models.stages import quantize
-from models.stages.data import normalised
-from models.stages.export import fuse, largest_difference
+from models.stages.export import largest_difference
 from serving.bundles.bundle import (
     CARD_NAME,
     CONFIG_NAME,
@@ -31,6 +34,8 @@ from serving.bundles.registry import publish, read_registry
 from serving.inference.engine import Resources
 from serving.inference.ort_engine import OrtEngine
 from serving.inference.tokenizer import Tokenizer
+from tests.support.sources import copy_sources
+from tests.support.stage_doubles import broken, same_again, zeroed
 from tests.support.tiny_models import write_sources
 from tests.support.tiny_recipes import QUANTISED, TEACHER, write_recipes
 
@@ -44,27 +49,29 @@ ALL_STAGES = [
 
 @dataclass(frozen=True)
 class Built:
-    """A workshop with its recipes and what ran first."""
+    """A pipeline, its recipes, and the stages of the first build in order."""
 
-    workshop: Workshop
+    pipeline: Pipeline
     recipes: Path
     ran: list
 
     def folder_of(self, variant, stage):
-        return self.workshop.build / "tone" / variant / stage
+        return self.pipeline.build / "tone" / variant / stage
 
-    def copied_to(self, folder):
-        shutil.copytree(self.workshop.build, folder / "build")
+    def copied_to(self, folder, **runners):
+        """Copy the build and its recipes; stages in `runners` are run by these."""
+        shutil.copytree(self.pipeline.build, folder / "build")
         shutil.copytree(self.recipes, folder / "recipes")
-        return Workshop(folder / "build", self.workshop.sources), folder / "recipes"
+        pipeline = Pipeline(folder / "build", self.pipeline.downloads, RUNNERS | runners)
+        return pipeline, folder / "recipes"
 
 
-def make_all(workshop, recipes):
+def make_all(pipeline, recipes):
     ran = []
     for path in in_parent_order(recipes):
         ancestors = tuple(lineage(path))
         ran += [
-            (path.stem, stage) for stage in ancestors[-1].stages if workshop.make(ancestors, stage)
+            (path.stem, stage) for stage in ancestors[-1].stages if pipeline.make(ancestors, stage)
         ]
     return ran
 
@@ -81,8 +88,8 @@ def _libraries_may_warn():
 def built(tmp_path_factory):
     scratch = tmp_path_factory.mktemp("models")
     recipes = write_recipes(scratch / "recipes")
-    workshop = Workshop(scratch / "build", write_sources(scratch / "sources"))
-    return Built(workshop, recipes, make_all(workshop, recipes))
+    pipeline = Pipeline(scratch / "build", write_sources(scratch / "sources"), RUNNERS)
+    return Built(pipeline, recipes, make_all(pipeline, recipes))
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +171,7 @@ def test_the_embedding_table_is_int8(family):
 
 
 def test_a_second_run_skips_every_stage(built):
-    assert make_all(built.workshop, built.recipes) == []
+    assert make_all(built.pipeline, built.recipes) == []
 
 
 @pytest.mark.parametrize(
@@ -188,51 +195,62 @@ def test_a_second_run_skips_every_stage(built):
     ],
 )
 def test_a_changed_recipe_runs_only_what_it_changes(built, tmp_path, variant, change, expected):
-    workshop, recipes = built.copied_to(tmp_path)
+    pipeline, recipes = built.copied_to(tmp_path)
     recipe = recipes / f"{variant}.toml"
     assert change[0] in recipe.read_text()
     recipe.write_text(recipe.read_text().replace(*change))
 
-    assert make_all(workshop, recipes) == expected
+    assert make_all(pipeline, recipes) == expected
+
+
+def test_a_changed_tool_runs_every_stage_that_uses_it_again_and_no_other(built, tmp_path):
+    pipeline, recipes = built.copied_to(tmp_path, **dict.fromkeys(STAGES, same_again))
+    pipeline = replace(pipeline, root=copy_sources(tmp_path / "code"))
+    assert make_all(pipeline, recipes) == []
+    tool = tmp_path / "code" / "models" / "training" / "architecture.py"
+
+    tool.write_text(tool.read_text() + "\nADDED = 1\n")
+
+    using = {"distill", "export", "quantize"}
+    assert make_all(pipeline, recipes) == [step for step in ALL_STAGES if step[1] in using]
 
 
 def test_a_damaged_output_is_made_again_and_the_rest_stays(built, tmp_path):
-    workshop, recipes = built.copied_to(tmp_path)
-    model = workshop.build / "tone" / "student-int8" / "quantize" / "model.onnx"
+    pipeline, recipes = built.copied_to(tmp_path)
+    model = pipeline.build / "tone" / "student-int8" / "quantize" / "model.onnx"
     original = model.read_bytes()
     model.write_bytes(original[:-1])
 
-    assert make_all(workshop, recipes) == [("student-int8", "quantize")]
+    assert make_all(pipeline, recipes) == [("student-int8", "quantize")]
     assert model.read_bytes() == original
 
 
-def test_a_stage_that_fails_leaves_its_old_output_whole(built, tmp_path, monkeypatch):
-    workshop, recipes = built.copied_to(tmp_path)
+def test_a_stage_that_fails_leaves_its_old_output_whole(built, tmp_path):
+    pipeline, recipes = built.copied_to(tmp_path, quantize=broken)
     (recipes / "student-int8.toml").write_text(QUANTISED.replace("0.1", "0.3"))
-    monkeypatch.setattr(quantize, "quantised", _broken)
-    stamp = workshop.build / "tone" / "student-int8" / "quantize" / "stamp.json"
+    stamp = pipeline.build / "tone" / "student-int8" / "quantize" / "stamp.json"
     before = stamp.read_text()
 
     with pytest.raises(RuntimeError, match="on purpose"):
-        make_all(workshop, recipes)
+        make_all(pipeline, recipes)
 
     assert stamp.read_text() == before
 
 
 def test_a_missing_input_is_named_with_the_remedy(built, tmp_path):
-    workshop = Workshop(tmp_path / "empty", built.workshop.sources)
+    pipeline = Pipeline(tmp_path / "empty", built.pipeline.downloads, RUNNERS)
 
     with pytest.raises(RecipeError, match=r"train needs data .*`python -m models all .*recipes`"):
-        workshop.make(tuple(lineage(built.recipes / "teacher-fp32.toml")), "train")
+        pipeline.make(tuple(lineage(built.recipes / "teacher-fp32.toml")), "train")
 
 
 def test_export_refuses_a_graph_that_differs_from_torch(built, tmp_path):
-    workshop, recipes = built.copied_to(tmp_path)
+    pipeline, recipes = built.copied_to(tmp_path)
     strict = TEACHER.replace("tolerance = 1e-4", "tolerance = 1e-30")
     (recipes / "teacher-fp32.toml").write_text(strict)
 
     with pytest.raises(RecipeError, match="differ from torch's"):
-        workshop.make(tuple(lineage(recipes / "teacher-fp32.toml")), "export")
+        pipeline.make(tuple(lineage(recipes / "teacher-fp32.toml")), "export")
 
 
 def test_the_parity_check_sees_a_changed_weight(built, family):
@@ -258,13 +276,13 @@ def test_export_refuses_a_graph_that_was_not_fused(built, tmp_path, family):
         fuse(family["student-fp32"].model_path, config, tmp_path / "fused.onnx")
 
 
-def test_quantize_refuses_to_lose_more_than_the_recipe_allows(built, tmp_path, monkeypatch):
-    workshop, recipes = built.copied_to(tmp_path)
+def test_quantize_refuses_to_lose_more_than_the_recipe_allows(built, tmp_path):
+    zeroing = partial(quantize.run, quantizer=zeroed)
+    pipeline, recipes = built.copied_to(tmp_path, quantize=zeroing)
     (recipes / "student-int8.toml").write_text(QUANTISED.replace("0.1", "0.05"))
-    monkeypatch.setattr(quantize, "quantised", _zeroed)
 
     with pytest.raises(RecipeError, match=r"int8-dynamic loses 0\.\d+ of accuracy"):
-        make_all(workshop, recipes)
+        make_all(pipeline, recipes)
 
 
 def test_a_published_bundle_holds_the_contract_s_files_and_nothing_else(family):
@@ -272,17 +290,3 @@ def test_a_published_bundle_holds_the_contract_s_files_and_nothing_else(family):
         names = {path.name for path in bundle.folder.iterdir()}
         assert names == {MODEL_NAME, TOKENIZER_NAME, CONFIG_NAME, CARD_NAME, MANIFEST_NAME}
         assert read_bundle(bundle.folder).manifest.evaluations.keys() == {"validation", "test"}
-
-
-def _broken(*_arguments):
-    raise RuntimeError("on purpose")
-
-
-def _zeroed(_scheme, source, target, *_arguments):
-    """A graph that gives every text the same logits."""
-    model = onnx.load(source)
-    for tensor in model.graph.initializer:
-        if tensor.name.endswith("classifier.weight") or "classifier.weight" in tensor.name:
-            zeros = np.zeros(tuple(tensor.dims), dtype=np.float32)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(zeros, tensor.name))
-    onnx.save(model, target)

@@ -31,11 +31,11 @@ def test_the_variant_is_the_name_of_the_file(tmp_path):
         ("test_share = 0.2", "test_share = 0.7", "the shares leave nothing to train on"),
         ("[0.5, 4.0]", "[-1.0, 4.0]", "negative and positive overlap"),
         ("[0.5, 4.0]", "[4.0, 0.5]", "write the smaller number first"),
-        (", positive = [0.5, 4.0]", "", "give two or more"),
-        ('group = "group"', 'separator = "|"', "separator is for"),
-        ('group = "group"', 'labels = ["a", "a"]', "has a name twice"),
+        (", positive = [0.5, 4.0]", "", "list two or more"),
+        ('group = "group"', 'separator = "|"', "separator needs"),
+        ('group = "group"', 'labels = ["a", "a"]', "lists a name twice"),
         ('group = "group"', 'labels = ["a"]', "too few names"),
-        ("news.jsonl", "movies.jsonl", "named twice"),
+        ("news.jsonl", "movies.jsonl", "listed twice"),
     ],
 )
 def test_a_wrong_key_is_named(tmp_path, before, after, key):
@@ -53,7 +53,7 @@ def test_a_recipe_that_is_no_toml_is_refused(tmp_path):
     path = tmp_path / "teacher-fp32.toml"
     path.write_text("family = ")
 
-    with pytest.raises(RecipeError, match="not a readable recipe"):
+    with pytest.raises(RecipeError, match="cannot be read as a recipe"):
         read_recipe(path)
 
 
@@ -61,7 +61,7 @@ def test_a_student_without_a_parent_is_refused(tmp_path):
     path = tmp_path / "student-fp32.toml"
     path.write_text(STUDENT.replace('parent = "teacher-fp32"', ""))
 
-    with pytest.raises(RecipeError, match="without parent has the sections"):
+    with pytest.raises(RecipeError, match="without a parent has the sections"):
         read_recipe(path)
 
 
@@ -77,7 +77,7 @@ def test_a_circle_of_parents_is_refused(tmp_path):
     write_recipes(tmp_path)
     (tmp_path / "student-fp32.toml").write_text(STUDENT.replace("teacher-fp32", "student-fp32"))
 
-    with pytest.raises(RecipeError, match="descends from itself"):
+    with pytest.raises(RecipeError, match="is its own ancestor"):
         lineage(tmp_path / "student-fp32.toml")
 
 
@@ -101,5 +101,5 @@ def test_the_project_s_own_recipes_are_readable_and_parents_come_first():
 
 
 def test_a_folder_without_recipes_is_refused(tmp_path):
-    with pytest.raises(RecipeError, match="holds no recipe"):
+    with pytest.raises(RecipeError, match="contains no recipe"):
         in_parent_order(tmp_path)

@@ -50,11 +50,13 @@ PACKAGES = {
 # The modules at a program's root that packages may import.
 ROOT_MODULES = {
     "serving": {"settings", "errors", "extras", "logs"},
-    "models": {"recipe", "recipe_sections", "pipeline", "progress"},
+    "models": {"recipe", "recipe_sections", "job", "progress"},
     "loadtest": {"scenario", "samples", "progress"},
 }
 # The modules at a program's root that run its commands, and import what they need for that.
 COMMANDS = {"__main__", "commands"}
+# What no module imports: the pipeline is handed the stages (models/runners.py).
+STAGES = "models.stages."
 # What a program may import of another.
 OTHER_PROGRAMS = {
     "serving": {},
@@ -98,6 +100,9 @@ def faults(module, source):
                 yield f"{module} imports {imported}, whose home is {sorted(homes)}"
         if top not in PROGRAMS:
             continue
+        if f"{imported}.".startswith(STAGES):
+            yield f"{module} imports {imported}, which only runners.py loads"
+            continue
         if top != program:
             allowed = OTHER_PROGRAMS[program].get(top, set())
         elif is_package:
@@ -105,7 +110,7 @@ def faults(module, source):
         elif package in COMMANDS:
             continue
         else:
-            allowed = ROOT_MODULES[program] | {"data"}
+            allowed = ROOT_MODULES[program] | {"data", "source_hashes"}
         if part and part not in allowed:
             yield f"{module} imports {imported}"
 
@@ -144,6 +149,16 @@ def test_the_table_has_no_circle_and_each_package_imports_only_those_above_it():
 @pytest.mark.parametrize("module", SOURCES)
 def test_a_module_imports_only_what_its_package_may(module):
     assert list(faults(module, SOURCES[module].read_text())) == []
+
+
+def test_no_other_module_loads_a_stage_by_its_name():
+    loading = {
+        module
+        for module, path in SOURCES.items()
+        if module.startswith("models.") and "importlib" in imports(path.read_text())
+    }
+
+    assert loading <= {"models.__main__", "models.runners"}
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -232,6 +247,9 @@ def test_no_file_names_this_or_another_machine():
         ("serving.offline.job", "from serving.runtime import local"),
         ("serving.variants.family", "import models.recipe"),
         ("models.training.loop", "from models.stages.train import run"),
+        ("models.stages.package", "from models.stages import evaluate"),
+        ("models.pipeline", "from models.stages.data import run"),
+        ("models.stages.prune", "from models.pipeline import Pipeline"),
         ("models.graphs.trace", "from loadtest.scenario import Scenario"),
         ("models.evaluation.predictions", "from serving.protocols import native"),
         ("loadtest.analysis.summary", "from loadtest.report.build import build"),

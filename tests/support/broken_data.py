@@ -1,7 +1,4 @@
-"""Tables and recipes that no classifier can be made of, with the message that a user sees.
-
-It does not know how they are refused; test_models_broken_data.py runs each by the command.
-"""
+"""Tables and recipes that no classifier can be made of, with the message that a user sees."""
 
 import json
 from dataclasses import dataclass
@@ -37,20 +34,20 @@ TABLE = (
     Broken(
         "a file that is not there",
         {},
-        "reviews.csv is not there: correct `reviews.csv` in the recipe teacher (a "
-        "path is relative to the recipe's folder)",
+        "reviews.csv does not exist: correct `reviews.csv` in the recipe teacher "
+        "(paths are relative to the recipe's folder)",
     ),
-    _csv("an empty file", b"", "reviews.csv is empty: add texts or take it out of the recipe"),
+    _csv("an empty file", b"", "reviews.csv is empty: add texts or remove it from the recipe"),
     _csv(
         "a header and nothing else",
         HEADER,
-        "reviews.csv holds no row: add texts or take it out of the recipe",
+        "reviews.csv has no rows: add texts or remove it from the recipe",
     ),
     _csv(
         "no such column",
         b"review,stars\nfine,5\n",
-        "reviews.csv has no column 'text' but 'review', 'stars': say in [data] which "
-        "is `text` and which is `label`",
+        "reviews.csv has no column 'text', only 'review', 'stars': name the columns "
+        "in [data] with `text` and `label`",
     ),
     _csv(
         "two columns of one name",
@@ -60,8 +57,8 @@ TABLE = (
     _csv(
         "a row with a comma too many",
         HEADER + GOOD + b"good, but dear,good\n",
-        "reviews.csv, line 122: 3 cells where the header has 2: "
-        "put quotes around a cell that holds a comma",
+        "reviews.csv, line 122: 3 cells, but the header has 2: "
+        "put quotes around cells that contain a comma",
     ),
     _csv(
         "a quote that never ends",
@@ -81,7 +78,7 @@ TABLE = (
     _csv(
         "an empty text",
         HEADER + GOOD + b"  ,good\n",
-        "reviews.csv, line 122: the text '  ' says nothing: write one or delete the row",
+        "reviews.csv, line 122: empty text: fill it in or delete the row",
     ),
     _csv(
         "an empty label",
@@ -98,7 +95,7 @@ TABLE = (
         "too few texts",
         HEADER + GOOD[: GOOD.index(b"a fine day 3")],
         "reviews.csv: 0 texts for validation, fewer than the 2 labels: add texts, "
-        "raise its share or name a file for it in [data]",
+        "raise the split's share or give it a file in [data]",
     ),
     _csv(
         "a label that the recipe does not name",
@@ -110,20 +107,20 @@ TABLE = (
     _csv(
         "a label that no text has",
         HEADER + GOOD,
-        "reviews.csv: no text is labelled 'neutral': add some or take the label out",
+        "reviews.csv: no text is labelled 'neutral': add some or remove the label",
         'files = ["reviews.csv"]\nlabels = ["good", "bad", "neutral"]',
     ),
     Broken(
         "a label in the test file that training never saw",
         {"reviews.csv": HEADER + GOOD, "test.csv": HEADER + b"so so,neutral\nwell,good\nno,bad\n"},
-        "test.csv, line 2: the label 'neutral' is in test, but no training text has "
-        "it: add training texts of it or delete it",
+        "test.csv, line 2: the label 'neutral' occurs in test, but not in train: "
+        "add training texts with it or delete the row",
         'files = ["reviews.csv"]\nsplits = { test = ["test.csv"] }',
     ),
     _csv(
         "the same file to train and to test on",
         HEADER + GOOD,
-        "teacher.toml: data: reviews.csv is named twice: a text may be in one split only",
+        "teacher.toml: data: reviews.csv is listed twice: a text may be in one split only",
         'files = ["reviews.csv"]\nsplits = { test = ["reviews.csv"] }',
     ),
     Broken(
@@ -132,41 +129,40 @@ TABLE = (
             "reviews.csv": b"text,label,author\nfine,good,ann\nbad,bad,ben\n",
             "test.csv": b"text,label,author\nwell done,good,ann\n",
         },
-        "test.csv, line 2: the group 'ann' is also at reviews.csv, line 2, in a file "
-        "of another split: keep all its rows in one file",
+        "test.csv, line 2: the group 'ann' is also at reviews.csv, line 2, in the file "
+        "of another split: keep all rows of a group in one file",
         'files = ["reviews.csv"]\nsplits = { test = ["test.csv"] }\ngroup = "author"',
     ),
     _csv(
         "a rating that is no number",
         HEADER + b"fine,4.5\nwell,nan\n",
-        "reviews.csv, line 3: 'nan' is no number, so it falls into no bin: correct or"
-        " delete the row",
+        "reviews.csv, line 3: 'nan' is not a number, so it has no bin: correct or delete the row",
         'files = ["reviews.csv"]\nbins = { bad = [1, 3], good = [3, 5] }',
     ),
     _csv(
         "bins that overlap",
         HEADER + b"fine,4.5\n",
-        "teacher.toml: data: bins: bad and good overlap: they may share an edge at most",
+        "teacher.toml: data: bins: bad and good overlap: let them share an edge at most",
         'files = ["reviews.csv"]\nbins = { bad = [1, 3.5], good = [3, 5] }',
     ),
     Broken(
         "a line of JSON cut short",
         {"days.jsonl": MANY + b'{"text": "a day", \n'},
         "days.jsonl, line 121 is not JSON (Expecting property name enclosed in double"
-        " quotes at character 19): write each object whole, on a line of its own",
+        " quotes at character 19): write each object completely on one line",
         'files = ["days.jsonl"]\nlabel = "topics"\nproblem_type = "multi_label"',
     ),
     Broken(
         "a line of JSON without the label",
         {"days.jsonl": MANY + json_lines({"text": "a day"})},
-        "days.jsonl, line 121 has no column 'topics' but 'text': say in [data] which "
-        "is `text` and which is `label`",
+        "days.jsonl, line 121 has no column 'topics', only 'text': name the columns "
+        "in [data] with `text` and `label`",
         'files = ["days.jsonl"]\nlabel = "topics"\nproblem_type = "multi_label"',
     ),
     Broken(
         "a JSON array instead of lines",
         {"days.jsonl": b'[{"text": "a day", "topics": []}]\n'},
-        'days.jsonl, line 1 is no JSON object: write one a line, such as {"text": '
+        'days.jsonl, line 1 is not a JSON object: write one on each line, such as {"text": '
         '"...", "label": "..."}',
         'files = ["days.jsonl"]\nlabel = "topics"\nproblem_type = "multi_label"',
     ),
@@ -186,20 +182,20 @@ TABLE = (
     Broken(
         "labels in one string without a separator",
         {"days.csv": b"text,topics\na day,sun|rain\n"},
-        "days.csv, line 2: the labels are one string: say in [data] which `separator`"
-        " is between them",
+        "days.csv, line 2: the labels are one string: set the `separator` between them in [data]",
         'files = ["days.csv"]\nlabel = "topics"\nproblem_type = "multi_label"',
     ),
     Broken(
         "a text that is a number",
         {"days.jsonl": json_lines({"text": 5, "label": "good"})},
-        "days.jsonl, line 1: the text 5 says nothing: write one or delete the row",
+        "days.jsonl, line 1: 5 is not a text: put it in quotes or delete the row",
         'files = ["days.jsonl"]',
     ),
     Broken(
         "a spreadsheet",
         {"reviews.xlsx": b"PK\x03\x04"},
-        "reviews.xlsx is no table that can be read: save it as one of .tsv, .csv, .jsonl, .parquet",
+        "reviews.xlsx is not a table of a known format: save it as one of "
+        ".tsv, .csv, .jsonl, .parquet",
         'files = ["reviews.xlsx"]',
     ),
     Broken(
@@ -212,7 +208,7 @@ TABLE = (
     Broken(
         "an empty folder as a data set",
         {"days/.keep": b""},
-        "days: datasets cannot load split 'train'",
+        "days: datasets cannot load the split 'train'",
         'files = ["days"]',
     ),
     _csv(

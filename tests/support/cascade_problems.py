@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.cascade.candidates import Answers, Problem
+from models.cascade.scored_texts import LabelledLogits, Problem
 from serving.bundles.cascade import Target
 
 NOISE = (1.6, 0.8, 0.3)
@@ -11,12 +11,12 @@ COSTS = np.array([1.0, 3.0, 9.0])
 
 
 def answers(n, seed, noise=NOISE):
-    """Three variants that see the same signal, the cheaper the worse."""
+    """Texts and the logits of three variants: the cheaper the noisier."""
     generator = np.random.default_rng(seed)
     signal = 3 * generator.normal(size=n)
     truth = np.eye(2, dtype=bool)[(signal + 0.3 * generator.normal(size=n) > 0).astype(int)]
     margins = [signal + sigma * generator.normal(size=n) for sigma in noise]
-    return Answers(truth, np.stack([np.stack([-m, m], axis=1) for m in margins]))
+    return LabelledLogits(truth, np.stack([np.stack([-m, m], axis=1) for m in margins]))
 
 
 def problem(loss="agreement", max_loss=0.03, *, each_label=False):

@@ -47,7 +47,8 @@ def environment(folder: Path, wheel: Path, distributions: dict[str, Distribution
                 _copy(Path(its.locate_file(file)), site / file)
     python = folder / "bin" / "python"
     install = [sys.executable, "-m", "pip", "--python", python, "install", *QUIET, "--no-deps"]
-    subprocess.run([*install, "--no-index", wheel], check=True)
+    # An egg-info that `make docs` left in the checkout would count as installed.
+    subprocess.run([*install, "--no-index", "--ignore-installed", wheel], check=True)
     return python
 
 

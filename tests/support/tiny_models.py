@@ -19,7 +19,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,"
 
 
 def write_sources(folder: Path) -> Path:
-    """What fetch.py leaves: `base/` and `sentences/`."""
+    """Write what models.data.downloads would: `base/` and `sentences/`."""
     write_base(folder / "base")
     sentences = folder / "sentences"
     sentences.mkdir(parents=True)

@@ -1,16 +1,13 @@
-"""A trained tiny teacher, and a way to make variants of it.
+"""A trained tiny teacher, and a way to make variants of it."""
 
-It does not know how a variant is compressed; a test's recipe says that.
-"""
-
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models.data.labelled import read_labels, read_split, targets
-from models.pipeline import Workshop
+from models.pipeline import Pipeline
 from models.recipe import lineage
+from models.runners import RUNNERS
 from models.training.architecture import load_classifier
-from models.training.loop import accuracy
+from models.training.validation import validation
 from serving.inference.tokenizer import Tokenizer
 from tests.support.tiny_models import write_sources
 from tests.support.tiny_recipes import TEACHER
@@ -22,11 +19,11 @@ HEAD = 'family = "tone"\nparent = "{parent}"\n'
 class Tone:
     """The family `tone` in the making: teacher-fp32 has its data, its weights and its graph."""
 
-    workshop: Workshop
+    pipeline: Pipeline
     recipes: Path
 
     def folder(self, variant, stage):
-        return self.workshop.build / "tone" / variant / stage
+        return self.pipeline.build / "tone" / variant / stage
 
     @property
     def data(self):
@@ -36,28 +33,26 @@ class Tone:
     def teacher(self):
         return self.folder("teacher-fp32", "train")
 
-    def make(self, variant, section, stages, parent="teacher-fp32"):
-        """Run stages of a variant; the folder of the last one."""
+    def make(self, variant, section, stages, *, parent="teacher-fp32", runners=RUNNERS):
+        """Run stages of a variant; return the folder of the last one."""
         recipe = self.recipes / f"{variant}.toml"
         recipe.write_text(HEAD.format(parent=parent) + section)
+        pipeline = replace(self.pipeline, runners=runners)
         for stage in stages:
-            self.workshop.make(tuple(lineage(recipe)), stage)
+            pipeline.make(tuple(lineage(recipe)), stage)
         return self.folder(variant, stages[-1])
 
     def validated(self, folder):
         """The accuracy of weights on the validation split."""
-        labels = read_labels(self.data)
-        rows = read_split(self.data, "validation")
-        encoded = Tokenizer(folder / "tokenizer.json", 32).encode([row.text for row in rows])
-        ids = [encoding.ids for encoding in encoded]
-        return accuracy(load_classifier(folder), ids, targets(rows, labels), labels.problem_type)
+        tokenizer = Tokenizer(folder / "tokenizer.json", 32)
+        return validation(load_classifier(folder), tokenizer, self.data)()
 
 
 def train_teacher(folder):
     recipes = folder / "recipes"
     recipes.mkdir()
     (recipes / "teacher-fp32.toml").write_text(TEACHER)
-    workshop = Workshop(folder / "build", write_sources(folder / "sources"))
+    pipeline = Pipeline(folder / "build", write_sources(folder / "sources"), RUNNERS)
     for stage in ("data", "train", "export"):
-        workshop.make(tuple(lineage(recipes / "teacher-fp32.toml")), stage)
-    return Tone(workshop, recipes)
+        pipeline.make(tuple(lineage(recipes / "teacher-fp32.toml")), stage)
+    return Tone(pipeline, recipes)

@@ -85,7 +85,8 @@ class GrpcServer:
         await server.start()
         log("grpc", port=settings.grpc_port)
         try:
-            await server.wait_for_termination()
+            # Cancelling wait_for_termination() would cancel what stop() waits for.
+            await asyncio.Event().wait()
         finally:
             await server.stop(settings.drain_ms / 1e3)
 

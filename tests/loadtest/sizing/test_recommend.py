@@ -69,6 +69,14 @@ def test_when_nothing_meets_the_requirements_the_text_says_what_would_help():
     )
 
 
+def test_without_any_measured_accuracy_the_text_says_that_it_is_missing():
+    unscored = report()
+    for each in unscored["variants"]:
+        each["accuracy"] = None
+    said = recommendation_text(recommend(unscored, SizingRequirements(5.0, 0.8, 100.0)))
+    assert "no variant here has a measured accuracy" in said
+
+
 def test_cost_and_certainty_are_in_words():
     said = recommendation_text(
         recommend(report(), SizingRequirements(20.0, 0.855, 2000.0, cost_per_hour=0.5))

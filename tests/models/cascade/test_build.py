@@ -1,16 +1,18 @@
-"""The command on three tiny bundles: the smaller ones read only the first words of a text."""
+"""Cascades of three tiny bundles: the smaller ones read only the first words of a text."""
 
 import json
 import random
-import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models.__main__ import main
-from models.cascade import observations
+from models.cascade import build
 from models.cascade.costs import Costs, machine, measured
-from models.evaluation.predictions import Answerer
+from models.cascade.options import CascadeOptions, parse_target
+from models.evaluation.predictions import Predictor
+from models.recipe import RecipeError
 from serving.bundles.bundle import read_bundle
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.files import parse
@@ -33,7 +35,7 @@ def text_and_label(chosen):
 
 @pytest.fixture(scope="module")
 def tone(tmp_path_factory):
-    """A folder to run the command in: the registry and the held-out texts of `tone`."""
+    """A folder with the registry and the held-out texts of `tone`."""
     home = tmp_path_factory.mktemp("tone")
     for variant, max_length in READS.items():
         ballast = {"large": 3000, "medium": 2000, "small": 0}[variant]
@@ -52,20 +54,23 @@ def tone(tmp_path_factory):
     return home
 
 
-@pytest.fixture(autouse=True)
-def _at_home(tone, monkeypatch):
-    """Costs are fixed, because the tiny graphs' own are noise."""
-    monkeypatch.chdir(tone)
+def fixed(cost_s):
+    """Measures nothing, because the tiny graphs' own costs are noise."""
 
-    def fixed(loaded, texts):
-        costs = np.array([COST_S[name] for name in loaded])
+    def measure(loaded, texts):
+        costs = np.array([cost_s[name] for name in loaded])
         return Costs(costs, np.repeat(2 * costs[:, None], len(texts[:50]), axis=1))
 
-    monkeypatch.setattr(observations, "measured", fixed)
+    return measure
 
 
-def run(*options):
-    return main(["cascade", "tone", "--registry", "registry", *options])
+def options_for(tone, max_loss=0.05, loss="agreement", each_label=False, **fields):
+    target = parse_target(loss=loss, max_loss=max_loss, confidence=0.95, each_label=each_label)
+    return CascadeOptions("tone", tone / "registry", tone / "build", target, **fields)
+
+
+def run(tone, cost_s=COST_S, **fields):
+    build.run(options_for(tone, **fields), tone / "reports/tone", fixed(cost_s))
 
 
 def written(tone):
@@ -76,8 +81,8 @@ def written(tone):
     return cascade
 
 
-def test_the_file_holds_its_promise_on_the_test_split_and_says_what_to_do_next(tone, capsys):
-    assert run("--max-loss", "0.05") == 0
+def test_the_file_keeps_its_promise_and_the_report_and_picture_are_written(tone, capsys):
+    run(tone)
 
     told = capsys.readouterr().out
     cascade = written(tone)
@@ -96,68 +101,76 @@ def test_the_file_holds_its_promise_on_the_test_split_and_says_what_to_do_next(t
     )
     assert "pairs is left out" in told
     assert "with hindsight would save" in told
-    assert 'Next: SIZEWISE_REGISTRY=registry python -m serving, then ask with "variant"' in told
+    assert f"Wrote {tone}/registry/tone/cascade.json and {tone}/reports/tone/cascade.png" in told
     assert (tone / "reports/tone/cascade.png").stat().st_size > 10_000
     assert [path.name for path in (tone / "registry/tone").glob(".*")] == []
 
 
 def test_the_file_s_stages_answer_as_often_as_it_says(tone):
-    run("--max-loss", "0.05")
+    run(tone)
     cascade = written(tone)
     rows = (tone / "build/tone/large/data/calibration.jsonl").read_text().splitlines()
     texts = [json.loads(row)["text"] for row in rows]
     first = cascade.stages[0]
     bundle = read_bundle(tone / "registry/tone" / first.variant)
 
-    sure = [first.sure(row, multi_label=False) for row in Answerer(bundle).logits(texts).tolist()]
+    sure = [first.sure(row, multi_label=False) for row in Predictor(bundle).logits(texts).tolist()]
 
     assert 1 - np.mean(sure) == pytest.approx(cascade.stages[1].reach)
 
 
 @pytest.mark.parametrize(
-    ("options", "refusal"),
+    ("fields", "refusal"),
     [
         (
-            ["--max-loss", "0.001"],
-            r"n = 400 texts cannot show a loss of at most 0.10% at 95%: .* it takes 2,995; at the",
+            {"max_loss": 0.001},
+            r"n = 400 texts cannot show a loss of at most 0.10% at 95%: .* 2,995 texts; at the",
         ),
-        (["--max-loss", "1.5"], "--max-loss 1.5: "),
-        (["--variants", "small"], "has 1 variants that can be asked in turn"),
-        (["--variants", "huge"], "has no huge: there are"),
-        (["--recalibrate", "absent.csv"], "absent.csv"),
-        (["--resplit", "-1"], "--resplit -1: a positive number"),
+        ({"max_loss": 1.5}, "--max-loss 1.5: "),
+        ({"variants": ["small"]}, "has 1 variants that a cascade can use, and it needs two"),
+        ({"variants": ["huge"]}, "has no huge: choose from"),
+        ({"recalibrate": Path("absent.csv")}, "absent.csv does not exist"),
+        ({"cost_s": COST_S | {"large": 1e-4}}, "costs less than large alone: serve large"),
     ],
 )
-def test_what_cannot_be_done_is_refused_with_status_2(tone, capsys, options, refusal):
+def test_what_cannot_be_done_is_refused_and_the_file_stays(tone, fields, refusal):
+    run(tone)
     before = (tone / "registry/tone/cascade.json").read_bytes()
 
-    assert run(*options) == 2
+    with pytest.raises(RecipeError, match=refusal):
+        run(tone, **fields)
 
-    assert re.search(refusal, capsys.readouterr().err)
     assert (tone / "registry/tone/cascade.json").read_bytes() == before
 
 
-def test_a_cascade_that_costs_no_less_than_the_reference_is_refused(capsys, monkeypatch):
-    monkeypatch.setitem(COST_S, "large", 1e-4)
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        (["mood"], "has no family mood: choose from tone"),
+        (["tone", "--max-loss", "1.5"], "--max-loss 1.5: "),
+        (["tone", "--resplit", "-1"], "--resplit -1: choose a positive number"),
+    ],
+)
+def test_the_command_refuses_with_status_2_and_one_sentence(
+    tone, monkeypatch, capsys, options, refusal
+):
+    monkeypatch.chdir(tone)
 
-    assert run("--max-loss", "0.05") == 2
+    assert main(["cascade", *options, "--registry", "registry"]) == 2
 
-    assert "no cascade of these variants costs less than large alone" in capsys.readouterr().err
-
-
-def test_an_unknown_family_is_refused(capsys):
-    assert main(["cascade", "mood", "--registry", "registry"]) == 2
-
-    assert "has no family mood" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert refusal in told
+    assert len(told.splitlines()) == 1
 
 
 def test_it_is_recalibrated_from_labelled_traffic(tone):
     chosen = random.Random(1)
     rows = [text_and_label(chosen) for _ in range(2500)]
     lines = (json.dumps({"text": text, "label": LABELS[label]}) + "\n" for text, label in rows)
-    (tone / "traffic.jsonl").write_text("".join(lines))
+    path = tone / "traffic.jsonl"
+    path.write_text("".join(lines))
 
-    assert run("--loss", "accuracy", "--max-loss", "0.1", "--recalibrate", "traffic.jsonl") == 0
+    run(tone, max_loss=0.1, loss="accuracy", recalibrate=path)
 
     cascade = written(tone)
     assert cascade.target.loss == "accuracy"
@@ -165,24 +178,29 @@ def test_it_is_recalibrated_from_labelled_traffic(tone):
 
 
 def test_the_guarantee_may_be_for_each_label(tone):
-    assert run("--max-loss", "0.1", "--each-label") == 0
+    run(tone, max_loss=0.1, each_label=True)
 
     assert written(tone).target.each_label
 
 
 def test_named_variants_are_held_against_the_largest(tone):
-    assert run("--max-loss", "0.25", "--variants", "small,medium") == 0
+    run(tone, max_loss=0.25, variants=["small", "medium"])
 
     cascade = written(tone)
     assert [stage.variant for stage in cascade.stages] == ["small", "medium"]
     assert cascade.reference.variant == "large"
 
 
-def test_re_splits_are_reported_and_write_nothing(tone, capsys):
+def test_re_splits_are_reported_and_write_nothing(tone, monkeypatch, capsys):
+    run(tone)
     before = (tone / "registry/tone/cascade.json").read_bytes()
+    monkeypatch.chdir(tone)
 
-    assert run("--max-loss", "0.05", "--resplit", "3") == 0
+    status = main(
+        ["cascade", "tone", "--registry", "registry", "--max-loss", "0.05", "--resplit", "3"]
+    )
 
+    assert status == 0
     told = capsys.readouterr().out
     assert "3 re-splits, loss of agreement at most 5.00% at 95%" in told
     assert "Next: python -m models cascade tone --registry registry" in told
@@ -192,9 +210,9 @@ def test_re_splits_are_reported_and_write_nothing(tone, capsys):
 def test_costs_are_measured_in_batches_and_alone(tone):
     bundle = read_bundle(tone / "registry/tone/small")
 
-    costs = measured({"small": Answerer(bundle)}, ["good film", "awful plot"] * 20)
+    costs = measured({"small": Predictor(bundle)}, ["good film", "awful plot"] * 20)
 
     assert costs.batched_s.shape == (1,)
-    assert costs.alone_s.shape == (1, 40)
-    assert (costs.alone_s > 0).all()
+    assert costs.latencies_s.shape == (1, 40)
+    assert (costs.latencies_s > 0).all()
     assert "cores" in machine()

@@ -1,151 +1,32 @@
-import itertools
-from dataclasses import replace
-
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
-from models.cascade.candidates import Candidates, Chain, Problem, judged, select
-from serving.bundles.cascade import Stage
-from tests.support.cascade_problems import BIG, COSTS, answers, problem
-
-ESTIMATE = {"value": 0.9, "low": 0.8, "high": 1.0}
-
+from models.cascade.candidates import Candidates
+from models.cascade.scored_texts import Candidate, scored
+from models.cascade.selection import select
+from tests.support.cascade_problems import COSTS, answers, problem
 
 losses = st.sampled_from(["agreement", "accuracy"])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 99), losses, st.booleans(), st.randoms(use_true_random=False))
 def test_the_table_of_candidates_says_what_each_one_does(seed, loss, each_label, random):
     asked = problem(loss, each_label=each_label)
     found = select(answers(300, seed), answers(300, seed + 1), asked)
-    texts = judged(answers(300, seed + 2), found.calibrations, asked)
+    texts = scored(answers(300, seed + 2), found.calibrations, asked)
     candidates = Candidates(texts, asked, found.grid)
 
     for number in random.sample(range(len(candidates.cost)), 10):
-        chain = candidates.chain(number)
-        assert candidates.cost[number] == pytest.approx(texts.cost(chain, COSTS))
-        assert candidates.loss[number] == pytest.approx(texts.worst(chain))
-        assert list(chain.variants) == sorted(chain.variants)
+        candidate = candidates.candidate(number)
+        assert candidates.cost[number] == pytest.approx(texts.cost(candidate, COSTS))
+        assert candidates.loss[number] == pytest.approx(texts.worst(candidate))
+        assert list(candidate.variants) == sorted(candidate.variants)
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.integers(0, 99), losses)
-def test_the_sequence_gets_cheaper_and_riskier_and_costs_less_than_the_reference(seed, loss):
-    asked = problem(loss)
-    ordered = answers(300, seed)
-    found = select(ordered, answers(300, seed + 1), asked)
-    texts = judged(ordered, found.calibrations, asked)
+def test_a_candidate_that_ends_earlier_uses_no_other_variant():
+    candidate = Candidate((0, 1, 2), (0.9, 0.8))
 
-    costs = [texts.cost(chain, COSTS) for chain in found.sequence]
-
-    assert found.sequence
-    assert all(low <= high + 1e-9 for high, low in itertools.pairwise(costs))
-    assert costs[0] < COSTS[BIG]
-
-
-@settings(deadline=None, max_examples=10)
-@given(st.integers(0, 99), losses)
-def test_what_is_tested_does_not_change_the_order(seed, loss):
-    ordered = answers(300, seed)
-
-    one, other = (select(ordered, answers(300, seed + k), problem(loss)) for k in (1, 2))
-
-    assert one.sequence == other.sequence
-    assert one.calibrations == other.calibrations
-
-
-def test_a_laxer_target_is_met_by_a_cheaper_cascade():
-    costs = []
-    for max_loss in (0.01, 0.03, 0.1):
-        asked = problem(max_loss=max_loss)
-        found = select(answers(1500, 0), answers(1500, 1), asked)
-        texts = judged(answers(1500, 2), found.calibrations, asked)
-        costs.append(texts.cost(found.chosen, COSTS))
-        assert texts.worst(found.chosen) <= max_loss
-
-    assert costs[2] < costs[1] < costs[0] < COSTS[BIG]
-
-
-def test_each_label_is_harder_to_show_than_all_together():
-    together, each = (
-        select(answers(1500, 0), answers(1500, 1), problem(each_label=each_label))
-        for each_label in (False, True)
-    )
-
-    assert each.tested.groups.sum() == 1500
-    assert each.tested.cost(each.chosen, COSTS) >= together.tested.cost(together.chosen, COSTS)
-
-
-def test_too_few_texts_show_nothing():
-    assert select(answers(300, 0), answers(60, 1), problem()).chosen is None
-
-
-@settings(deadline=None, max_examples=10)
-@given(st.integers(0, 99), losses)
-def test_serving_hands_on_exactly_the_texts_that_were_tested_so(seed, loss):
-    tests = answers(1200, seed + 1)
-    found = select(answers(1200, seed), tests, problem(loss, 0.06))
-    chain = found.chosen
-    stages = [
-        Stage.model_validate_json(
-            Stage(
-                variant=f"v{variant}",
-                version="1",
-                calibration=found.calibrations[variant],
-                threshold=threshold,
-                reach=1.0,
-                accuracy=ESTIMATE,
-            ).model_dump_json()
-        )
-        for variant, threshold in zip(chain.variants, (*chain.thresholds, None), strict=True)
-    ]
-
-    for number, expected in enumerate(found.tested.answering(chain)):
-        answered = next(
-            variant
-            for variant, stage in zip(chain.variants, stages, strict=True)
-            if stage.sure(tests.logits[variant, number].tolist(), multi_label=False)
-        )
-        assert answered == expected
-
-
-def test_a_chain_that_ends_earlier_asks_nobody_else():
-    chain = Chain((0, 1, 2), (0.9, 0.8))
-
-    assert chain.until(0) == Chain((0,), ())
-    assert chain.until(1) == Chain((0, 1), (0.9,))
-
-
-def test_a_text_may_have_several_labels():
-    asked = Problem(problem(max_loss=0.1).target, "multi_label", BIG, COSTS, (0, 1, 2))
-
-    found = select(answers(800, 0), answers(800, 1), asked)
-
-    assert found.chosen is not None
-
-
-def test_only_the_variants_that_are_allowed_are_asked():
-    asked = replace(problem(max_loss=0.15), askable=(0, 1))
-
-    found = select(answers(800, 0), answers(800, 1), asked)
-
-    assert {chain.variants for chain in found.sequence} == {(0, 1)}
-
-
-@pytest.mark.slow
-def test_the_guarantee_holds_over_many_draws():
-    pool, generator = answers(3000, 5), np.random.default_rng(0)
-    asked = problem(max_loss=0.04)
-
-    over = 0
-    for _ in range(120):
-        ordered, tested = (pool.of(generator.integers(0, 3000, 300)) for _ in range(2))
-        found = select(ordered, tested, asked)
-        texts = judged(pool, found.calibrations, asked)
-        over += found.chosen is not None and texts.worst(found.chosen) > 0.04
-
-    assert stats.binomtest(over, 120, 0.05, alternative="greater").pvalue > 0.001
+    assert candidate.until(0) == Candidate((0,), ())
+    assert candidate.until(1) == Candidate((0, 1), (0.9,))

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -18,7 +18,7 @@ some_logits = arrays.arrays(
 
 
 def boaster(n, generator, certainty, share_right):
-    """Answers of two labels that are as sure as `certainty` and right so often, by margin."""
+    """Logits of two labels, as sure as `certainty`, and the truth: right so often, by margin."""
     margin = generator.normal(size=n) * certainty
     logits = np.stack([-margin, margin], axis=1)
     right = generator.random(n) < share_right(np.abs(margin))
@@ -26,7 +26,6 @@ def boaster(n, generator, certainty, share_right):
     return logits, np.eye(2, dtype=bool)[truth]
 
 
-@settings(deadline=None)
 @given(some_logits, st.sampled_from(KINDS), st.floats(0.1, 9), st.randoms(use_true_random=False))
 def test_scores_are_what_serving_computes(logits, kind, temperature, random):
     steps = sorted(random.random() for _ in range(5))
@@ -67,7 +66,6 @@ def test_steps_are_taken_where_no_temperature_fits_and_they_ascend_without_many_
     assert counts.max() < 100
 
 
-@settings(deadline=None)
 @given(some_logits, st.sampled_from(KINDS), st.integers(0, 9))
 def test_any_texts_can_be_calibrated(logits, kind, seed):
     truth = np.random.default_rng(seed).random(logits.shape) < 0.5

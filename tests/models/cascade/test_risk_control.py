@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -59,7 +59,6 @@ def test_the_bound_covers_the_expected_loss(target):
     assert stats.binomtest(missed, 1000, 0.05, alternative="greater").pvalue > 0.001
 
 
-@settings(deadline=None)
 @given(some_losses, st.sampled_from([agreement, accuracy]), st.floats(0.002, 0.9))
 def test_the_bound_is_within_the_target_where_the_test_passes(losses, target, max_loss):
     losses = np.abs(losses) if target is agreement else np.array(losses)
@@ -73,7 +72,6 @@ def test_the_bound_is_within_the_target_where_the_test_passes(losses, target, ma
     assert bound >= losses.mean() - 1e-9
 
 
-@settings(deadline=None)
 @given(some_losses, st.floats(0.01, 0.5), st.floats(0.01, 0.4))
 def test_a_laxer_target_is_no_harder_to_show(losses, max_loss, more):
     for target in (agreement, accuracy):

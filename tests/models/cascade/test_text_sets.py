@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from models.cascade.text_sets import data_folder, read_halves, read_held_out
+from models.cascade.text_sets import data_folder, read_halves, read_text_set
 from models.data.labelled import LabelSet
 from models.recipe import RecipeError
 from serving.bundles.bundle import file_sha256
@@ -45,7 +45,7 @@ def test_agreement_needs_no_label(tmp_path):
     ("row", "complaint"),
     [
         ({"text": "fine", "label": "odd"}, "line 2: 'odd' is not one of negative, positive"),
-        ({"text": " ", "label": "negative"}, "line 2: the text says nothing"),
+        ({"text": " ", "label": "negative"}, "line 2: empty text: fill it in"),
         ({"text": "fine"}, "no column 'label'"),
     ],
 )
@@ -63,7 +63,7 @@ def test_a_split_comes_in_an_order_that_says_nothing(tmp_path):
         tmp_path / "test.jsonl", [{"text": f"text {n:03}", "labels": [n % 2]} for n in range(99)]
     )
 
-    found = read_held_out(tmp_path, "test")
+    found = read_text_set(tmp_path, "test")
 
     assert found.texts != sorted(found.texts)
     assert found.truth[:, 1].tolist() == [int(text[5:]) % 2 == 1 for text in found.texts]

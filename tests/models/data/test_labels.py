@@ -53,7 +53,7 @@ def test_a_rating_falls_into_the_upper_of_two_bins_that_touch_or_into_none(ratin
 
 @pytest.mark.parametrize("cell", ["", "warm", None, float("nan"), True])
 def test_what_is_no_number_falls_into_no_bin(cell):
-    with pytest.raises(RecipeError, match="is no number"):
+    with pytest.raises(RecipeError, match="is not a number"):
         names_in(cell, section(bins=BINS), "")
 
 
@@ -64,5 +64,5 @@ def test_several_labels_are_a_list_or_a_separated_string():
     assert names_in(["sun", "rain"], several, "") == ("rain", "sun")
     assert names_in("", several, "") == ()
     assert names_in([], several, "") == ()
-    with pytest.raises(RecipeError, match="no list"):
+    with pytest.raises(RecipeError, match="not a list"):
         names_in(None, several, "")

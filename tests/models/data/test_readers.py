@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from models.data.readers import read_rows
-from models.data.sources import Place
+from models.data.sources import Source
 from models.recipe import RecipeError
 
 ROWS = [
@@ -19,7 +19,7 @@ ROWS = [
 
 
 def read(path, columns=("text", "label"), split=None):
-    return [dict(row.cells) for row in read_rows(Place(path, split=split), columns)]
+    return [dict(row.cells) for row in read_rows(Source(path, split=split), columns)]
 
 
 def test_tsv_has_no_quoting(tmp_path):
@@ -34,7 +34,7 @@ def test_csv_has_quoted_commas_quotes_and_line_breaks_and_lines_are_still_counte
     path = tmp_path / "reviews.csv"
     path.write_bytes(b'\xef\xbb\xbftext,label\r\n"one,\r\n""two""",good\r\n\r\nthree,bad\r\n')
 
-    first, second = read_rows(Place(path), ("text", "label"))
+    first, second = read_rows(Source(path), ("text", "label"))
 
     assert first.cells == {"text": 'one,\r\n"two"', "label": "good"}
     assert (first.where, second.where) == (f"{path}, line 2", f"{path}, line 5")
@@ -90,12 +90,12 @@ def test_a_folder_of_tables_is_read_as_a_data_set(tmp_path, monkeypatch):
 
 
 def test_a_split_that_a_data_set_lacks_is_refused(saved):
-    with pytest.raises(RecipeError, match="cannot load split 'dev'"):
+    with pytest.raises(RecipeError, match="cannot load the split 'dev'"):
         read(saved, ("text",), "dev")
 
 
 def test_a_column_that_a_data_set_lacks_is_refused(saved):
-    with pytest.raises(RecipeError, match="no column 'stars' but 'text', 'label', 'topics'"):
+    with pytest.raises(RecipeError, match="no column 'stars', only 'text', 'label', 'topics'"):
         read(saved, ("stars",))
 
 

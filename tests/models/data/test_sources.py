@@ -1,6 +1,6 @@
 import pytest
 
-from models.data.sources import Place, fetched, locations, place
+from models.data.sources import Source, fetched, locations, resolve
 from models.recipe import RecipeError, read_recipe
 from tests.support.tiny_recipes import TEACHER
 
@@ -14,15 +14,15 @@ def recipe(tmp_path):
 @pytest.mark.parametrize(
     ("location", "expected", "told"),
     [
-        ("hub:owner/name", Place(None, "owner/name"), "hub:owner/name"),
-        ("hub:name#de:test", Place(None, "name", "de", "test"), "hub:name#de"),
-        ("hub:owner/name:dev", Place(None, "owner/name", None, "dev"), "hub:owner/name"),
+        ("hub:owner/name", Source(None, "owner/name"), "hub:owner/name"),
+        ("hub:name#de:test", Source(None, "name", "de", "test"), "hub:name#de"),
+        ("hub:owner/name:dev", Source(None, "owner/name", None, "dev"), "hub:owner/name"),
     ],
 )
 def test_a_hub_name_may_have_a_configuration_and_a_split(
     recipe, tmp_path, location, expected, told
 ):
-    found = place(location, recipe, tmp_path)
+    found = resolve(location, recipe, tmp_path)
 
     assert found == expected
     assert str(found) == told
@@ -32,20 +32,22 @@ def test_a_hub_name_may_have_a_configuration_and_a_split(
 def test_a_path_is_relative_to_the_recipe_and_may_have_a_split(recipe, tmp_path):
     (tmp_path / "days").mkdir()
 
-    assert place("days", recipe, tmp_path / "sources") == Place(tmp_path / "days")
-    assert place("days:test", recipe, tmp_path / "sources").split == "test"
-    assert place(str(tmp_path / "days"), recipe, tmp_path) == Place(tmp_path / "days")
+    assert resolve("days", recipe, tmp_path / "sources") == Source(tmp_path / "days")
+    assert resolve("days:test", recipe, tmp_path / "sources").split == "test"
+    assert resolve(str(tmp_path / "days"), recipe, tmp_path) == Source(tmp_path / "days")
 
 
-def test_what_is_fetched_lies_in_the_sources(recipe, tmp_path):
+def test_a_fetched_name_is_found_in_the_downloads(recipe, tmp_path):
     (tmp_path / "sources" / "base").mkdir(parents=True)
 
-    assert place("fetched:base", recipe, tmp_path / "sources").path == tmp_path / "sources" / "base"
+    found = resolve("fetched:base", recipe, tmp_path / "sources")
+
+    assert found.path == tmp_path / "sources" / "base"
 
 
 def test_a_path_that_is_not_there_is_refused(recipe, tmp_path):
-    with pytest.raises(RecipeError, match=r"nights\.csv is not there: correct `nights\.csv`"):
-        place("nights.csv", recipe, tmp_path)
+    with pytest.raises(RecipeError, match=r"nights\.csv does not exist: correct `nights\.csv`"):
+        resolve("nights.csv", recipe, tmp_path)
 
 
 def test_each_stage_asks_for_its_own_sources_alone(recipe):

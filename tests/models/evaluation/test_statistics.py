@@ -2,7 +2,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
@@ -11,12 +11,12 @@ from models.evaluation.statistics import (
     bootstrapped,
     brier_scores,
     calibration_error,
+    correct,
     label_scores,
     log_losses,
     macro_f1,
     paired,
     proportion,
-    right,
 )
 
 flags = arrays.arrays(bool, arrays.array_shapes(min_dims=2, max_dims=2, max_side=20))
@@ -88,10 +88,9 @@ def test_a_text_is_right_when_all_its_labels_are(pair):
 
     expected = [list(a) == list(b) for a, b in zip(truth, answers, strict=True)]
 
-    assert right(truth, answers).tolist() == expected
+    assert correct(truth, answers).tolist() == expected
 
 
-@settings(deadline=None)
 @given(hits)
 def test_mcnemar_counts_every_way_the_discordant_texts_could_have_fallen(pair):
     mine, other = (column[:12] for column in pair)
@@ -110,7 +109,6 @@ def test_mcnemar_counts_every_way_the_discordant_texts_could_have_fallen(pair):
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(hits)
 def test_a_paired_comparison_is_the_mirror_of_itself(pair):
     forth, back = paired(*pair), paired(*reversed(pair))

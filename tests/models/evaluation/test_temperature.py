@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -23,7 +23,6 @@ def loss(logits, truth, temperature, kind):
     return log_losses(truth, tempered, single_label=kind == "single_label").mean()
 
 
-@settings(deadline=None)
 @given(cases, st.sampled_from(["single_label", "multi_label"]))
 def test_the_fitted_temperature_is_never_worse_than_none_and_changes_no_answer(case, kind):
     logits, labels = case

@@ -124,3 +124,13 @@ def test_a_multi_label_model_is_recognised(exported, tmp_path):
     bundle = import_folder(exported, "tone", "other", tmp_path / "registry")
 
     assert bundle.manifest.problem_type == "multi_label"
+
+
+def test_weights_in_a_format_that_no_manifest_names_are_refused(exported, tmp_path):
+    model = onnx.load(exported / "model.onnx")
+    for tensor in model.graph.initializer:
+        tensor.data_type = onnx.TensorProto.FLOAT8E4M3FN
+    (exported / "model.onnx").write_bytes(model.SerializeToString())
+
+    with pytest.raises(BundleError, match="stores its weights as FLOAT8E4M3FN: export them as"):
+        import_folder(exported, "tone", "other", tmp_path / "registry")

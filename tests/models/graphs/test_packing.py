@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.graphs.fusion import fuse
 from models.graphs.packing import PACKABLE
 from models.graphs.trace import trace
-from models.stages.export import fuse
 from models.training.architecture import load_classifier
 from models.training.loop import padded
 from serving.bundles.bundle import Bundle, Manifest
@@ -43,7 +43,7 @@ def test_texts_that_share_rows_are_answered_as_torch_answers_each_alone(packed, 
     able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     tolerance = 0.05 if make is OpenVinoEngine and "BF16" in able else 2e-5
 
-    @settings(deadline=None, max_examples=25)
+    @settings(max_examples=25)
     @given(TEXTS)
     def alike(texts):
         logits = torch.from_numpy(engine.run(encoded(*texts)))

@@ -6,7 +6,8 @@ import pytest
 from models.__main__ import main
 from models.recipe import RecipeError
 from models.reports.family_report import markdown, run
-from models.reports.model_card import card, in_words
+from models.reports.markdown import comparison
+from models.reports.model_card import card
 from serving.bundles.bundle import read_bundle, write_manifest
 from serving.bundles.evaluation import Estimate, Evaluation, Paired
 from serving.bundles.registry import publish
@@ -100,7 +101,7 @@ def test_the_table_has_every_variant_with_its_interval_and_its_paired_test(regis
 
 
 @pytest.mark.parametrize(
-    ("family", "said"), [("tune", "has no family tune: there are tone"), ("tone", "needs three")]
+    ("family", "said"), [("tune", "has no family tune: choose from tone"), ("tone", "needs three")]
 )
 def test_a_report_of_too_little_says_what_is_missing(tmp_path, family, said):
     write_bundle(tmp_path / "one")
@@ -116,13 +117,13 @@ def test_a_card_says_what_the_variant_is_what_it_scores_and_how_to_serve_it(regi
     assert text.startswith("---\nlibrary_name: onnx\n")
     for said in (
         "# tone/size-2",
-        "gives a text one of: negative, positive",
+        "exactly one of the labels negative, positive",
         "| temperature | 1.700 |",
         "before temperature scaling 8.0 %",
         "| negative | 900 | 100 |",
         "| 3 to 9 | 2000 |",
         "- Worse than size-64: -2.00 points (-3.00 to -1.00), p = 0.001",
-        "may change with the texts beside it and with padding: 1.0 % (0.5 to 1.5) did",
+        "may depend on the other texts in a padded batch: 1.0 % (0.5 to 1.5) did",
         "SIZEWISE_REGISTRY=REGISTRY python -m serving",
     ):
         assert said in text
@@ -132,7 +133,7 @@ def test_a_card_without_evaluations_says_that_nothing_is_known(tmp_path):
     write_bundle(tmp_path)
     unknown = read_bundle(tmp_path).manifest.model_copy(update={"evaluations": {}})
 
-    assert "It has not been evaluated" in card(unknown)
+    assert "This variant has not been evaluated" in card(unknown)
 
 
 @pytest.mark.parametrize(
@@ -144,4 +145,4 @@ def test_a_card_without_evaluations_says_that_nothing_is_known(tmp_path):
     ],
 )
 def test_a_paired_test_is_said_in_words(difference, p_value, said):
-    assert in_words("big", paired(difference, p_value)).startswith(said)
+    assert comparison("big", paired(difference, p_value)).startswith(said)

@@ -22,7 +22,7 @@ def law(a, c, alpha, sizes=SIZES):
     return a + c * (sizes / MIDDLE) ** -alpha
 
 
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(st.floats(0.02, 0.2), st.floats(0.3, 1.0))
 def test_a_power_law_is_recovered_within_its_intervals(a, alpha):
     fit = fitted(points(law(a, 0.08, alpha)))
@@ -34,7 +34,6 @@ def test_a_power_law_is_recovered_within_its_intervals(a, alpha):
     assert (low <= high).all()
 
 
-@settings(deadline=None)
 @given(st.floats(0, 0.2), st.floats(0.01, 0.2), st.floats(0.1, 1.5))
 def test_no_law_that_scipy_finds_is_nearer_to_the_points(a, c, alpha):
     measured = points(law(a, c, alpha), error=0.01)
@@ -50,7 +49,6 @@ def test_no_law_that_scipy_finds_is_nearer_to_the_points(a, c, alpha):
     assert mine <= 1.01 * 2 * best.cost + 1e-9
 
 
-@settings(deadline=None)
 @given(st.floats(1e-3, 1e3), st.floats(0.1, 10))
 def test_units_of_size_and_value_do_not_matter(size_unit, value_unit):
     measured = points(law(0.1, 0.05, 0.6))

@@ -9,8 +9,9 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from models.data.labelled import read_labels
-from models.pipeline import Workshop
+from models.pipeline import Pipeline
 from models.recipe import RecipeError, lineage
+from models.runners import RUNNERS
 from serving.bundles.bundle import read_bundle
 from serving.inference.engine import Resources
 from serving.inference.ort_engine import OrtEngine
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecat
 
 @pytest.fixture
 def made(tmp_path):
-    """Runs the stages of an adopting recipe; returns the workshop's folder of the variant."""
+    """Runs the stages of an adopting recipe; returns the variant's build folder."""
 
     def _made(stages=("data", "adopt", "export"), recipe=RECIPE, labels=LABELS):
         chosen = random.Random(0)
@@ -51,10 +52,10 @@ def made(tmp_path):
         ]
         (tmp_path / "days.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         (tmp_path / "teacher.toml").write_text(recipe)
-        workshop = Workshop(tmp_path / "build", tmp_path / "sources")
+        pipeline = Pipeline(tmp_path / "build", tmp_path / "downloads", RUNNERS)
         ancestors = tuple(lineage(tmp_path / "teacher.toml"))
         for stage in stages:
-            workshop.make(ancestors, stage)
+            pipeline.make(ancestors, stage)
         return tmp_path / "build" / "own" / "teacher"
 
     return _made
@@ -74,7 +75,7 @@ def test_an_adopted_classifier_is_served_as_torch_answers(made, tmp_path, archit
         with torch.no_grad():
             expected = model(torch.tensor([encoding.ids])).logits[0].numpy()
         assert np.abs(answer - expected).max() < 1e-4
-    known = "is not known to onnxruntime's optimiser" not in capsys.readouterr().out
+    known = "onnxruntime's optimiser does not know" not in capsys.readouterr().out
     assert known == ("deberta" not in architecture and architecture != "modernbert")
 
 
@@ -87,7 +88,7 @@ def test_the_data_s_labels_take_the_model_s_order(made, tmp_path):
 def test_a_model_of_other_labels_is_refused(made, tmp_path):
     write_classifier(tmp_path / "classifier", "bert", ("LABEL_0", "LABEL_1"))
 
-    with pytest.raises(RecipeError, match=r"answers LABEL_0, LABEL_1, but .* cold, mild, warm"):
+    with pytest.raises(RecipeError, match=r"labels are LABEL_0, LABEL_1, but .* cold, mild, warm"):
         made(stages=("data",))
 
 
@@ -95,7 +96,7 @@ def test_a_model_without_a_trained_head_is_refused(made, tmp_path):
     folder = write_classifier(tmp_path / "classifier", "bert", LABELS)
     AutoModelForSequenceClassification.from_pretrained(folder).bert.save_pretrained(folder)
 
-    with pytest.raises(RecipeError, match="BertModel, no ForSequenceClassification"):
+    with pytest.raises(RecipeError, match="BertModel, not ForSequenceClassification"):
         made(stages=("data",))
 
     _edit(folder / "config.json", {"architectures": ["BertForSequenceClassification"]})
@@ -107,7 +108,7 @@ def test_a_multi_label_model_of_single_label_data_is_refused(made, tmp_path):
     folder = write_classifier(tmp_path / "classifier", "bert", LABELS)
     _edit(folder / "config.json", {"problem_type": "multi_label_classification"})
 
-    with pytest.raises(RecipeError, match="answers multi_label_classification"):
+    with pytest.raises(RecipeError, match="is for multi_label_classification"):
         made(stages=("data", "adopt"))
 
 
@@ -129,7 +130,7 @@ def test_a_folder_without_tokenizer_json_is_refused_with_the_remedy(made, tmp_pa
 def test_a_folder_that_is_no_model_is_refused(made, tmp_path):
     (tmp_path / "classifier").mkdir()
 
-    with pytest.raises(RecipeError, match="no model that transformers can load"):
+    with pytest.raises(RecipeError, match="not a model that transformers can load"):
         made(stages=("data",))
 
 

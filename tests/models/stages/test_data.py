@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 
 from models.data.labelled import (
-    Labelled,
+    LabelledText,
     LabelSet,
+    label_matrix,
     read_labels,
     read_split,
     read_unlabelled,
-    targets,
 )
-from models.pipeline import Workshop
+from models.pipeline import Pipeline
 from models.recipe import RecipeError, lineage
+from models.runners import RUNNERS
 
 TRAIN = """
 [train]
@@ -31,8 +32,8 @@ def made(tmp_path):
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (tmp_path / file_name).write_text("".join(lines), encoding="utf-8")
         (tmp_path / "teacher.toml").write_text(f'family = "own"\n[data]\n{data}\n{TRAIN}')
-        workshop = Workshop(tmp_path / "build", tmp_path / "sources")
-        ran = workshop.make(tuple(lineage(tmp_path / "teacher.toml")), "data")
+        pipeline = Pipeline(tmp_path / "build", tmp_path / "downloads", RUNNERS)
+        ran = pipeline.make(tuple(lineage(tmp_path / "teacher.toml")), "data")
         return tmp_path / "build" / "own" / "teacher" / "data", ran
 
     return _made
@@ -67,9 +68,9 @@ def test_several_labels_or_none_belong_to_a_text(made):
 
 
 def test_targets_are_a_matrix_of_texts_and_labels():
-    rows = [Labelled("one", (0, 2)), Labelled("two", ()), Labelled("three", (1,))]
+    rows = [LabelledText("one", (0, 2)), LabelledText("two", ()), LabelledText("three", (1,))]
 
-    matrix = targets(rows, LabelSet(("a", "b", "c"), "multi_label"))
+    matrix = label_matrix(rows, LabelSet(("a", "b", "c"), "multi_label"))
 
     assert matrix.dtype == np.bool_
     assert matrix.tolist() == [[True, False, True], [False, False, False], [False, True, False]]
@@ -108,6 +109,6 @@ def test_a_label_that_only_a_held_out_text_has_is_refused(made):
     rows = [*rows_of("sun", "rain"), *({"text": f"x{n}", "label": f"odd {n}"} for n in range(9))]
 
     with pytest.raises(
-        RecipeError, match=r"line \d+: the label 'odd \d' is in .*, but no training"
+        RecipeError, match=r"line \d+: the label 'odd \d' occurs in .*, but not in train"
     ):
         made(rows, 'files = ["days.jsonl"]')

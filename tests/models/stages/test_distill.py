@@ -6,7 +6,7 @@ import torch
 from models.recipe import RecipeError
 from models.stages.distill import mask_word
 from models.training.architecture import head_size, load_classifier
-from models.training.knowledge_distillation import answers, soft_loss
+from models.training.knowledge_distillation import soft_loss, teacher_outputs
 
 DISTILL = """
 [distill]
@@ -66,9 +66,9 @@ def test_without_a_smaller_vocabulary_the_tokenizer_stays_as_it_is(tone):
     ("key", "message"),
     [
         ("vocabulary_words = 10", "vocabulary_words: .* do not fit into 10 words"),
-        ("width = 24", "width 24 is not a multiple of the teacher's head size 16"),
-        ("width = 64", "width 64 is not .* up to its own width 32"),
-        ("intermediate = 65", "intermediate 65 is more than the teacher's 64"),
+        ("width = 24", "width 24: choose a multiple of the teacher's head size 16"),
+        ("width = 64", "width 64: choose .* at most its width 32"),
+        ("intermediate = 65", "intermediate 65: choose at most the teacher's 64"),
     ],
 )
 def test_a_student_that_the_teacher_cannot_give_is_refused(tone, key, message):
@@ -77,7 +77,9 @@ def test_a_student_that_the_teacher_cannot_give_is_refused(tone, key, message):
 
 
 def test_a_layer_that_the_teacher_has_not_is_refused(tone):
-    with pytest.raises(RecipeError, match=r"layers: \[2\] are not all in the teacher"):
+    with pytest.raises(
+        RecipeError, match=r"layers: the teacher does not have all of \[2\]: choose from 0 to 1"
+    ):
         tone.make("refused", DISTILL.format(layers="[2]"), ["distill"])
 
 
@@ -109,10 +111,10 @@ def test_the_teacher_s_answers_are_in_the_order_of_the_texts(tone):
     teacher = load_classifier(tone.teacher)
     encodings = [[2, 8, 3], [2, 9, 10, 11, 3], [2, 12, 3]]
 
-    found = answers(teacher, encodings, (0, 1))
+    found = teacher_outputs(teacher, encodings, (0, 1))
 
     assert found.hidden.shape == (3, 2, 32)
     for row, ids in zip(found.logits, encodings, strict=True):
-        alone = answers(teacher, [ids])
+        alone = teacher_outputs(teacher, [ids])
         torch.testing.assert_close(row, alone.logits[0], atol=1e-5, rtol=1e-4)
         assert alone.hidden.shape == (1, 0, 32)

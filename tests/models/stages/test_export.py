@@ -6,7 +6,7 @@ import torch
 from transformers import BertConfig, FNetConfig, FNetForSequenceClassification
 
 from models.data.labelled import split_path
-from models.pipeline import Job
+from models.job import Job
 from models.recipe import RecipeError, read_recipe
 from models.stages.export import run
 from models.training.architecture import empty_classifier, resized

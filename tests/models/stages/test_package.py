@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from models.pipeline import Job
+from models.job import Job
 from models.recipe import RecipeError, read_recipe
 from models.stages import package
 from serving.bundles.bundle import read_bundle
@@ -30,11 +30,11 @@ def job(folder, floor):
     scored = {"temperature": 1.5, "splits": {"test": evaluation(0.87).model_dump()}}
     (folder / "scored" / "evaluations.json").write_text(json.dumps(scored))
     (folder / "done").mkdir()
-    inputs = {"bundle": folder / "made", "evaluate": folder / "scored"}
+    inputs = {"bundle": folder / "made", "evaluation": folder / "scored"}
     return Job((read_recipe(recipe_path),), inputs, folder / "done", {"train": 12.0})
 
 
-def test_a_published_bundle_has_its_scores_temperature_times_recipe_and_card(tmp_path):
+def test_a_packaged_bundle_has_its_scores_temperature_times_recipe_and_card(tmp_path):
     package.run(job(tmp_path, 0.87))
 
     manifest = read_bundle(tmp_path / "done").manifest
@@ -46,6 +46,6 @@ def test_a_published_bundle_has_its_scores_temperature_times_recipe_and_card(tmp
     assert f"`{manifest.version}`" in (tmp_path / "done" / "README.md").read_text()
 
 
-def test_a_variant_under_the_floor_is_not_published_and_the_message_says_by_how_much(tmp_path):
-    with pytest.raises(RecipeError, match=r"tiny: accuracy 0\.8700 .* is 0\.0100 under"):
+def test_a_variant_below_the_floor_is_not_packaged_and_the_message_says_by_how_much(tmp_path):
+    with pytest.raises(RecipeError, match=r"tiny: accuracy 0\.8700 .* is 0\.0100 below"):
         package.run(job(tmp_path, 0.88))

@@ -1,5 +1,7 @@
 import json
 import shutil
+from functools import partial
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -7,18 +9,21 @@ import openvino
 import pytest
 
 from models.data.labelled import read_split
-from models.evaluation.predictions import Answerer
-from models.graphs.quantizers import operators, quantised
-from models.graphs.sensitivity import most_sensitive_first
-from models.pipeline import Job
+from models.evaluation.predictions import Predictor
+from models.graphs.quantizers import operators, quantize_graph
+from models.graphs.sensitivity import by_sensitivity
+from models.job import Job
 from models.recipe import RecipeError, lineage
-from models.stages.quantize import KEPT_KEY, run
+from models.recipe_sections import Scheme
+from models.runners import RUNNERS
+from models.stages.quantize import KEPT_KEY, PRECISIONS, run
 from serving.bundles.bundle import read_bundle, verify
 from serving.errors import BundleError
 from serving.inference.engine import Resources
 from serving.inference.engine_selection import choose
 from serving.inference.ort_engine import OrtEngine
 from serving.inference.tokenizer import Tokenizer
+from tests.support.stage_doubles import zeroed
 from tests.support.tiny_teacher import HEAD
 
 QUANTIZE = '[quantize]\nscheme = "{scheme}"\nmax_accuracy_drop = {drop}\n'
@@ -39,6 +44,20 @@ def kept(bundle):
     return json.loads(metadata[KEPT_KEY])
 
 
+def test_every_scheme_of_a_recipe_has_a_number_format_and_a_test():
+    assert set(get_args(Scheme)) == set(PRECISIONS) == set(BOUNDS)
+
+
+@pytest.mark.parametrize("scheme", ["int3", "fp8", "int8-openvino"])
+def test_an_unknown_number_format_is_an_error_and_never_another_format(tone, tmp_path, scheme):
+    source = read_bundle(tone.folder("teacher-fp32", "export")).model_path
+
+    with pytest.raises(AssertionError, match=scheme):
+        quantize_graph(scheme, source, tmp_path / "model.onnx")
+
+    assert not (tmp_path / "model.onnx").exists()
+
+
 @pytest.mark.parametrize("scheme", BOUNDS)
 def test_a_quantised_graph_is_smaller_and_answers_nearly_as_its_parent(tone, scheme):
     folder = tone.make(f"q-{scheme}", QUANTIZE.format(scheme=scheme, drop=0.05), ["quantize"])
@@ -46,7 +65,7 @@ def test_a_quantised_graph_is_smaller_and_answers_nearly_as_its_parent(tone, sch
     bundle = read_bundle(folder)
 
     verify(bundle)
-    before, after = (Answerer(it).logits(texts(tone)) for it in (parent, bundle))
+    before, after = (Predictor(it).logits(texts(tone)) for it in (parent, bundle))
     assert np.abs(after - before).max() <= BOUNDS[scheme]
     assert bundle.manifest.precision == scheme.partition("-")[0]
     assert bundle.manifest.parent == "teacher-fp32"
@@ -145,9 +164,9 @@ def test_the_operator_that_moves_the_logits_most_is_found(tone, spoilt):
     bundle, guilty = spoilt
     names = operators(bundle.model_path, "int8-dynamic")
 
-    ranking = most_sensitive_first(
+    ranking = by_sensitivity(
         names,
-        lambda target, kept: quantised("int8-dynamic", bundle.model_path, target, kept),
+        lambda target, kept: quantize_graph("int8-dynamic", bundle.model_path, target, kept),
         bundle,
         texts(tone)[:16],
     )
@@ -165,31 +184,23 @@ def test_as_few_operators_as_needed_keep_the_parent_s_format(tone, spoilt, tmp_p
     output = tmp_path / "output"
     output.mkdir()
 
-    run(Job(ancestors, {"data": tone.data, "parent": bundle.folder}, output, {}))
+    run(Job(ancestors, {"data": tone.data, "parent_bundle": bundle.folder}, output, {}))
 
     assert kept(read_bundle(output)) == [guilty]
-    assert f"In the parent's format: {guilty}" in capsys.readouterr().out
+    assert f"operators in the parent's format: {guilty}" in capsys.readouterr().out
 
 
-def test_a_scheme_that_loses_too_much_all_the_same_is_refused(tone, monkeypatch):
-    monkeypatch.setattr("models.stages.quantize.quantised", _silenced)
+def test_a_scheme_that_loses_too_much_all_the_same_is_refused(tone):
+    zeroing = RUNNERS | {"quantize": partial(run, quantizer=zeroed)}
 
     with pytest.raises(RecipeError, match=r"int4 loses 0\.\d+ of accuracy .* even with \d+ of"):
-        tone.make("refused", QUANTIZE.format(scheme="int4", drop=0.01), ["quantize"])
+        tone.make(
+            "refused", QUANTIZE.format(scheme="int4", drop=0.01), ["quantize"], runners=zeroing
+        )
 
 
 def test_int4_of_a_quantised_parent_is_refused_with_the_remedy(tone):
     tone.make("q-fp16", QUANTIZE.format(scheme="fp16", drop=0.05), ["quantize"])
 
-    with pytest.raises(RecipeError, match="take the variant with its weights as the parent"):
+    with pytest.raises(RecipeError, match="make the variant that has its weights the parent"):
         tone.make("twice", QUANTIZE.format(scheme="int4", drop=0.05), ["quantize"], parent="q-fp16")
-
-
-def _silenced(_scheme, source, target, *_arguments):
-    """A graph that gives every text the same logits."""
-    model = onnx.load(source)
-    for tensor in model.graph.initializer:
-        if "classifier.weight" in tensor.name or tensor.name.startswith("onnx::MatMul"):
-            zeros = np.zeros(tuple(tensor.dims), dtype=np.float32)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(zeros, tensor.name))
-    onnx.save(model, target)

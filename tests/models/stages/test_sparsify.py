@@ -62,5 +62,5 @@ def test_a_model_without_layers_is_refused(made):
     model = load_classifier(made.teacher)
     model.bert.encoder.layer = torch.nn.ModuleList()
 
-    with pytest.raises(RecipeError, match="bert has no layers of matrices"):
+    with pytest.raises(RecipeError, match="bert has no layers with matrices"):
         masked(model, 0.5)

@@ -6,11 +6,12 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, DistilBertModel
 
-from models.data.labelled import read_labels, read_split, targets
-from models.pipeline import Workshop
+from models.pipeline import Pipeline
 from models.recipe import RecipeError, lineage
+from models.runners import RUNNERS
 from models.stages.train import class_weights
-from models.training.loop import accuracy, padded
+from models.training.loop import padded
+from models.training.validation import validation
 from serving.bundles.bundle import read_bundle
 from serving.inference.tokenizer import Tokenizer
 from tests.support.tiny_architectures import write_classifier
@@ -38,14 +39,14 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecat
 
 @pytest.fixture
 def made(tmp_path):
-    """Trains by a recipe on rows; returns the workshop's folder of the variant."""
+    """Trains by a recipe on rows; returns the variant's build folder."""
 
     def _made(rows, recipe, stages=("data", "train")):
         (tmp_path / "days.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         (tmp_path / "teacher.toml").write_text(recipe)
-        workshop = Workshop(tmp_path / "build", tmp_path / "sources")
+        pipeline = Pipeline(tmp_path / "build", tmp_path / "downloads", RUNNERS)
         for stage in stages:
-            workshop.make(tuple(lineage(tmp_path / "teacher.toml")), stage)
+            pipeline.make(tuple(lineage(tmp_path / "teacher.toml")), stage)
         return tmp_path / "build" / "own" / "teacher"
 
     return _made
@@ -62,10 +63,8 @@ def days(count=240, good=0.5):
 def validated(folder):
     """The accuracy of the trained folder on validation."""
     model = AutoModelForSequenceClassification.from_pretrained(folder / "train")
-    labels, rows = read_labels(folder / "data"), read_split(folder / "data", "validation")
-    encoded = Tokenizer(folder / "train" / "tokenizer.json", 32).encode([r.text for r in rows])
-    ids = [encoding.ids for encoding in encoded]
-    return accuracy(model, ids, targets(rows, labels), labels.problem_type), model
+    tokenizer = Tokenizer(folder / "train" / "tokenizer.json", 32)
+    return validation(model, tokenizer, folder / "data")(), model
 
 
 def test_several_labels_are_learnt_and_exported(made, tmp_path):
@@ -150,5 +149,5 @@ def test_a_base_that_is_no_model_is_refused(made, tmp_path):
     (tmp_path / "base").mkdir()
     rows = [{"text": text, "label": "ab"[n % 2]} for n, (text, _) in enumerate(days())]
 
-    with pytest.raises(RecipeError, match="base is no base model that transformers can load"):
+    with pytest.raises(RecipeError, match="base is not a base model that transformers can load"):
         made(rows, DATA + TRAIN)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from transformers import BertConfig
 
 from models.recipe import RecipeError
 from models.training.architecture import (
@@ -10,9 +11,8 @@ from models.training.architecture import (
     intermediate_size,
     layer_of,
     load_classifier,
-    most_important,
+    most_important_in_layers,
     resized,
-    rows_of_heads,
     sliced,
 )
 from models.training.loop import padded
@@ -74,12 +74,15 @@ def test_heads_and_units_of_no_effect_can_go_without_a_change(model, tmp_path):
     loss = torch.nn.functional.cross_entropy(model(**BATCH).logits, torch.tensor([0, 1]))
 
     scores = importance(model, [loss])
-    kept = {}
+    kept = most_important_in_layers(
+        scores,
+        model.config,
+        layers,
+        heads=model.config.num_attention_heads - 1,
+        units=units - len(idle_units),
+    )
     for layer in layers:
         assert not scores["heads", layer][0]
-        heads = most_important(scores["heads", layer], model.config.num_attention_heads - 1)
-        kept["heads", layer] = rows_of_heads(heads, size)
-        kept["units", layer] = most_important(scores["units", layer], units - len(idle_units))
         assert not set(kept["units", layer].tolist()) & set(idle_units.tolist())
     config = resized(
         model.config,
@@ -105,9 +108,15 @@ def test_a_narrower_model_has_heads_of_the_same_size(model):
 
 
 def test_a_layer_that_is_not_there_is_refused(model):
-    with pytest.raises(RecipeError, match="name layers that it has"):
+    with pytest.raises(RecipeError, match="list layers that it has"):
         sliced(model, resized(model.config, layers=1), (7,), {})
 
 
-def test_the_rows_of_heads_lie_together():
-    assert rows_of_heads(torch.tensor([0, 2]), 3).tolist() == [0, 1, 2, 6, 7, 8]
+def test_a_layer_keeps_the_rows_of_its_most_important_heads_together():
+    config = BertConfig(hidden_size=9, num_attention_heads=3)
+    scores = {("heads", 1): torch.tensor([5.0, 1.0, 3.0]), ("units", 1): torch.tensor([1.0, 2.0])}
+
+    kept = most_important_in_layers(scores, config, [1], heads=2, units=1)
+
+    assert kept["heads", 1].tolist() == [0, 1, 2, 6, 7, 8]
+    assert kept["units", 1].tolist() == [1]

@@ -1,13 +1,14 @@
 import contextlib
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
 
 from serving.protocols.open_inference.grpc_messages import message
+from tests.support.metric_values import total
 from tests.support.processes import FRESH, free_port, serving
+from tests.support.registries import wait_for
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 NO_CACHE = tuple((name.lower(), value) for name, value in FRESH.items())
@@ -93,9 +94,13 @@ def test_the_key_the_deadline_and_the_size_hold(tiny_registry):
     assert "correct-horse" not in said
 
 
+def in_flight(server):
+    return total(server.metrics(), "sizewise_requests_in_flight")
+
+
 def test_who_cancels_leaves_the_queue_and_what_was_accepted_is_answered_at_the_end(tiny_registry):
     port = free_port()
-    slow = {"SLOW_BATCH_S": "0.25"}
+    slow = {"SLOW_BATCH_S": "0.5"}
     with (
         serving(
             tiny_registry, program="tests.support.slow_serving", environ=slow, variants="tiny",
@@ -106,20 +111,20 @@ def test_who_cancels_leaves_the_queue_and_what_was_accepted_is_answered_at_the_e
     ):  # fmt: skip
         infer = call(opened)
         first = [infer.future(request(f"good {n}"), metadata=NO_CACHE) for n in range(2)]
-        time.sleep(0.05)
         leaving = [infer.future(request(f"film {n}"), metadata=NO_CACHE) for n in range(20)]
-        time.sleep(0.05)
+        wait_for(lambda: in_flight(server) == 22)
         for each in leaving:
             each.cancel()
-        time.sleep(0.05)
-        waiting = "sizewise_queue_texts{" + 'model="tone",variant="tiny"} 0.0' in server.metrics()
+        wait_for(lambda: in_flight(server) <= 2)
+        queued = total(server.metrics(), "sizewise_queue_texts")
+        before = [labels(each.result(30)) for each in first]
         kept = [infer.future(request(f"bad {n}"), metadata=NO_CACHE) for n in range(6)]
-        time.sleep(0.05)
+        wait_for(lambda: in_flight(server) == 6)
         status = stopping.submit(server.stop)
-        answered = [labels(each.result(10)) for each in first + kept]
+        answered = [labels(each.result(30)) for each in kept]
 
-    assert waiting
-    assert answered == [["positive"]] * 2 + [["negative"]] * 6
+    assert queued == 0
+    assert (before, answered) == ([["positive"]] * 2, [["negative"]] * 6)
     assert status.result() == 0
 
 

@@ -2,24 +2,24 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.data.labelled import LabelSet
-from models.stages.evaluate import Answered, bands, figures
+from models.evaluation.figures import SplitPredictions, bands, figures
 from serving.bundles.evaluation import Evaluation
 
 ONE = LabelSet(("bad", "good", "so-so"), "single_label")
 ANY = LabelSet(("fast", "cheap"), "multi_label")
 
 
-def answered(truth, logits, flipped=()):
+def predictions(truth, logits, flipped=()):
     truth, logits = np.array(truth, dtype=bool), np.array(logits, dtype=float)
-    together = logits >= 0
+    batched = logits >= 0
     if truth.shape[1] == 3:
-        together = np.eye(3, dtype=bool)[logits.argmax(axis=1)]
-    together[list(flipped)] = np.roll(together[list(flipped)], 1, axis=1)
-    return Answered(["text"] * len(truth), truth, logits, together, list(range(3, 3 + len(truth))))
+        batched = np.eye(3, dtype=bool)[logits.argmax(axis=1)]
+    batched[list(flipped)] = np.roll(batched[list(flipped)], 1, axis=1)
+    return SplitPredictions(truth, logits, batched, list(range(3, 3 + len(truth))))
 
 
 def evaluation(*arguments):
@@ -30,7 +30,7 @@ def test_one_label_a_text_gives_a_confusion_matrix_and_figures_that_agree_with_i
     truth = np.eye(3)[[0, 0, 0, 1, 1, 2]]
     logits = 4 * np.eye(3)[[0, 0, 1, 1, 1, 0]]
 
-    found = evaluation(answered(truth, logits, flipped=[5]), ONE, 1.0, {})
+    found = evaluation(predictions(truth, logits, flipped=[5]), ONE, 1.0, {})
 
     assert found.confusion == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
     assert found.accuracy.value == pytest.approx(4 / 6)
@@ -47,7 +47,7 @@ def test_with_several_labels_a_text_is_right_when_all_of_them_are():
     truth = [[1, 1], [1, 0], [0, 0], [0, 1]]
     logits = [[2, 3], [1, 1], [-1, -2], [-1, 2]]
 
-    found = evaluation(answered(truth, logits), ANY, 1.0, {})
+    found = evaluation(predictions(truth, logits), ANY, 1.0, {})
 
     assert found.accuracy.value == pytest.approx(3 / 4)
     assert found.confusion is None
@@ -57,7 +57,7 @@ def test_with_several_labels_a_text_is_right_when_all_of_them_are():
 
 def test_others_are_compared_on_the_same_texts_and_the_first_is_the_teacher():
     truth = np.eye(3)[[0, 1, 2, 0]]
-    mine = answered(truth, 3 * np.eye(3)[[0, 1, 2, 1]])
+    mine = predictions(truth, 3 * np.eye(3)[[0, 1, 2, 1]])
     teacher, parent = np.eye(3, dtype=bool)[[0, 1, 2, 0]], np.eye(3, dtype=bool)[[1, 1, 2, 1]]
 
     found = evaluation(mine, ONE, 1.0, {"teacher": teacher, "parent": parent})
@@ -69,7 +69,7 @@ def test_others_are_compared_on_the_same_texts_and_the_first_is_the_teacher():
 
 def test_a_temperature_changes_how_sure_the_answers_are_and_nothing_else():
     truth = np.eye(3)[[0, 1, 2, 0] * 5]
-    sure = answered(truth, 9 * np.eye(3)[[0, 1, 1, 1] * 5])
+    sure = predictions(truth, 9 * np.eye(3)[[0, 1, 1, 1] * 5])
 
     raw, tempered = evaluation(sure, ONE, 1.0, {}), evaluation(sure, ONE, 9.0, {})
 
@@ -79,7 +79,6 @@ def test_a_temperature_changes_how_sure_the_answers_are_and_nothing_else():
     assert tempered.negative_log_likelihood.value < raw.negative_log_likelihood.value
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1, max_size=60))
 def test_bands_of_length_hold_each_text_once_and_do_not_overlap(texts):
     lengths, hits = zip(*texts, strict=True)

@@ -1,0 +1,108 @@
+"""Texts with each variant's loss and confidence score, on which candidates are compared. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.cascade.confidence_calibration import scores
+from models.evaluation.predictions import predicted
+from models.evaluation.statistics import Flags, Floats, Indices, correct
+from models.recipe_sections import ProblemType
+from serving.bundles.cascade import Isotonic, Target, Temperature
+
+
+@dataclass(frozen=True)
+class LabelledLogits:
+    """The truth of some texts, (texts, labels), and logits, (variants, texts, labels)."""
+
+    truth: Flags
+    logits: Floats
+
+    def of(self, texts: Indices) -> "LabelledLogits":
+        """Return these texts alone, in this order."""
+        return LabelledLogits(self.truth[texts], self.logits[:, texts])
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The target, the variant to compare with, and each variant's cost a text, (variants,).
+
+    Variants are indices; `eligible` are those that a candidate may use.
+    """
+
+    target: Target
+    problem_type: ProblemType
+    reference: int
+    costs: Floats
+    eligible: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A possible cascade: variants in order, and the threshold of each but the last."""
+
+    variants: tuple[int, ...]
+    thresholds: tuple[float, ...]
+
+    def until(self, stage: int) -> "Candidate":
+        """Return the same candidate cut after a stage, counted from 0."""
+        return Candidate(self.variants[: stage + 1], self.thresholds[:stage])
+
+
+@dataclass(frozen=True)
+class ScoredTexts:
+    """Each variant's losses and scores on some texts, both of shape (variants, texts).
+
+    A loss is 1 where the reference is right and the variant wrong, and -1 the other way round; for
+    agreement the reference is always right. `groups`, (groups, texts), are all texts, or the texts
+    of each label.
+    """
+
+    losses: Floats
+    scores: Floats
+    groups: Flags
+
+    def reached(self, candidate: Candidate) -> Flags:
+        """Return which texts reach each stage, of shape (stages, texts)."""
+        left = np.ones((1, self.scores.shape[1]), dtype=np.bool_)
+        for variant, threshold in zip(candidate.variants, candidate.thresholds, strict=False):
+            left = np.vstack([left, left[-1] & (self.scores[variant] < threshold)])
+        return left
+
+    def answering(self, candidate: Candidate) -> Indices:
+        """Return the variant that answers each text, of shape (texts,)."""
+        return np.asarray(np.array(candidate.variants)[self.reached(candidate).sum(axis=0) - 1])
+
+    def lost(self, candidate: Candidate) -> Floats:
+        """Return the candidate's losses, of shape (texts,)."""
+        return np.asarray(self.losses[self.answering(candidate), np.arange(self.losses.shape[1])])
+
+    def worst(self, candidate: Candidate) -> float:
+        """Return the largest mean loss of a group; a group without texts has 0."""
+        lost = self.lost(candidate)
+        return max(float(lost[group].sum()) / max(1, int(group.sum())) for group in self.groups)
+
+    def cost(self, candidate: Candidate, costs: Floats) -> float:
+        """Return the mean cost a text, where `costs` are the variants'."""
+        return float(self.reached(candidate).mean(axis=1) @ costs[list(candidate.variants)])
+
+
+def standard(texts: LabelledLogits, problem: Problem) -> Flags:
+    """Return the labels that count as right: the truth, or for agreement the reference's."""
+    if problem.target.loss == "accuracy":
+        return texts.truth
+    return predicted(texts.logits[problem.reference], problem.problem_type)
+
+
+def scored(
+    texts: LabelledLogits, calibrations: Sequence[Temperature | Isotonic], problem: Problem
+) -> ScoredTexts:
+    """Compute every variant's losses, and its scores by its calibration."""
+    kind = problem.problem_type
+    labels = standard(texts, problem)
+    hits = np.stack([correct(labels, predicted(each, kind)) for each in texts.logits])
+    own = [scores(x, how, kind) for x, how in zip(texts.logits, calibrations, strict=True)]
+    everything = np.ones((1, len(labels)), dtype=np.bool_)
+    groups = labels.T if problem.target.each_label else everything
+    return ScoredTexts(hits[problem.reference] - hits.astype(np.float64), np.stack(own), groups)

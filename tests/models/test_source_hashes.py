@@ -1,0 +1,83 @@
+"""Which stages a changed module makes stale: those that run it, and no others."""
+
+import pytest
+
+from models.recipe import STAGES
+from models.source_hashes import ROOT, source_hashes
+from tests.support.sources import copy_sources
+
+DISTILLING = {"distill", "prune", "sparsify"}
+TRAINING = {"train"} | DISTILLING
+ANSWERING = {"quantize", "evaluate"}
+EVERY = set(STAGES)
+# Module -> the stages that run it, directly or through others.
+STALE = {
+    "models.data.readers": {"data"},
+    "models.data.labelled": EVERY,
+    "models.training.loop": TRAINING | {"export"},
+    "models.training.architecture": DISTILLING | {"export", "quantize"},
+    "models.training.pretrained": {"data", "train", "adopt"},
+    "models.training.knowledge_distillation": DISTILLING,
+    "models.training.vocabulary": {"distill"},
+    "models.graphs.packing": {"export", "quantize"},
+    "models.graphs.quantizers": {"quantize"},
+    "models.graphs.import_bundle": set(),
+    "models.evaluation.predictions": ANSWERING,
+    "models.evaluation.figures": {"evaluate"},
+    "models.evaluation.results": {"evaluate", "package"},
+    "models.reports.model_card": {"package"},
+    "models.cascade.build": set(),
+    "models.stages.prune": {"prune"},
+    "serving.inference.ort_engine": ANSWERING | {"export"},
+    "serving.inference.openvino_engine": ANSWERING,
+    "serving.inference.tokenizer": TRAINING | ANSWERING | {"export"},
+    "serving.server.app": set(),
+}
+
+
+@pytest.fixture
+def copied(tmp_path):
+    return copy_sources(tmp_path)
+
+
+def hashes(root):
+    return {stage: source_hashes(f"models.stages.{stage}", root) for stage in STAGES}
+
+
+@pytest.mark.parametrize("module", STALE)
+def test_a_changed_module_makes_exactly_the_stages_stale_that_run_it(copied, module):
+    before = hashes(copied)
+    path = copied.joinpath(*module.split(".")).with_suffix(".py")
+
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+
+    after = hashes(copied)
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == STALE[module]
+
+
+def test_comments_docstrings_and_layout_make_nothing_stale(copied):
+    before = hashes(copied)
+    path = copied / "models" / "recipe_sections.py"
+    source = path.read_text()
+    for old, new in (
+        ('"""The sections', '"""All sections'),
+        ('"""Column of the text."""', '"""The texts\' column."""'),
+        ("single = self", '# A comment.\n        "A docstring."\n\n        single = self'),
+    ):
+        assert source.count(old) == 1
+        source = source.replace(old, new)
+
+    path.write_text(source + "\n\n# The end.\n")
+
+    assert hashes(copied) == before
+
+
+def test_a_module_that_a_function_imports_counts_too():
+    assert "models.training.pretrained" in source_hashes("models.stages.data")
+
+
+def test_a_stage_runs_its_own_module_and_no_other_stage():
+    for stage, modules in hashes(ROOT).items():
+        stages = {name for name in modules if name.startswith("models.stages.")}
+
+        assert stages == {f"models.stages.{stage}"}
