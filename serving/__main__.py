@@ -135,7 +135,7 @@ def _add_serve(serve: argparse.ArgumentParser) -> None:
 
 
 def _add_registry_and_device(command: argparse.ArgumentParser) -> None:
-    """Add flags without a type: what is wrong with a value is said as of its variable."""
+    """Add flags without a type: the settings check their values and name the flag."""
     command.add_argument(
         "--registry",
         metavar="FOLDER",

@@ -76,8 +76,8 @@ class ServedError(SizewiseError):
     def sentence(self) -> str:
         """Return the content of problem+json as one string, for protocols that send a string."""
         parts = {"field": self.field, "limit": self.limit, "value": self.value}
-        said = ", ".join(f"{name}: {part}" for name, part in parts.items() if part is not None)
-        return f"{self.title}: {self.detail}" + (f" ({said})" if said else "")
+        details = ", ".join(f"{name}: {part}" for name, part in parts.items() if part is not None)
+        return f"{self.title}: {self.detail}" + (f" ({details})" if details else "")
 
     def rename(self, old: str, new: str) -> None:
         """Rename the field `old`, or an item of it, to what the protocol calls it."""

@@ -51,8 +51,12 @@ def admin_document() -> Document:
 def endpoints() -> str:
     """Return a table of every endpoint of every protocol."""
     rows = [
-        (code(f"{method.upper()} {path}"), _summary(said), "no" if path in NEED_NO_KEY else "yes")
-        for path, method, said in operations(document())
+        (
+            code(f"{method.upper()} {path}"),
+            _summary(operation),
+            "no" if path in NEED_NO_KEY else "yes",
+        )
+        for path, method, operation in operations(document())
     ]
     return table(("endpoint", "what it does", "needs a key"), rows)
 
@@ -63,8 +67,8 @@ def native() -> str:
     tables = Tables(found["components"]["schemas"], level=3, elsewhere=ELSEWHERE)
     request = tables.described(_json(found["paths"]["/v1/classify"]["post"]["requestBody"]))
     answers = [
-        _json(said["responses"]["200"])
-        for path, _, said in operations(found)
+        _json(operation["responses"]["200"])
+        for path, _, operation in operations(found)
         if path.startswith("/v1/")
     ]
     objects = tables.inside(*answers, {"$ref": "#/$defs/Problem"})
@@ -75,10 +79,10 @@ def admin() -> str:
     """Return the admin API: its endpoints and their objects."""
     found = admin_document()
     rows = [
-        (code(f"{method.upper()} {path}"), _summary(said))
-        for path, method, said in operations(found)
+        (code(f"{method.upper()} {path}"), _summary(operation))
+        for path, method, operation in operations(found)
     ]
-    answers = [_json(said["responses"]["200"]) for _, _, said in operations(found)]
+    answers = [_json(operation["responses"]["200"]) for _, _, operation in operations(found)]
     objects = Tables(found["components"]["schemas"], level=3, elsewhere=ELSEWHERE).inside(*answers)
     return f"{table(('endpoint', 'what it does'), rows)}\n\n{objects}"
 
@@ -92,15 +96,15 @@ def _with_definitions(found: Document) -> Document:
 def operations(found: Document) -> Iterator[tuple[str, str, Document]]:
     """Yield the path, the method and the description of every endpoint."""
     for path, methods in found["paths"].items():
-        for method, said in methods.items():
-            yield path, method, said
+        for method, operation in methods.items():
+            yield path, method, operation
 
 
-def _summary(said: Document) -> str:
-    text: str = said.get("description", said["summary"])
+def _summary(operation: Document) -> str:
+    text: str = operation.get("description", operation["summary"])
     return text.partition("\n\n")[0]
 
 
-def _json(said: Document) -> Document:
-    schema: Document = said["content"]["application/json"]["schema"]
+def _json(body: Document) -> Document:
+    schema: Document = body["content"]["application/json"]["schema"]
     return schema

@@ -55,7 +55,7 @@ class TensorInput(Frozen):
 
 
 class Manifest(Frozen):
-    """What the classifier is. How to run it is not said here but in the settings."""
+    """What the classifier is; how to run it is in the settings."""
 
     format_version: Literal[1] = FORMAT_VERSION
     """Version of this format."""

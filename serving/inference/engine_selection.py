@@ -106,11 +106,11 @@ def choose(
             reasons.append(f"{name} cannot: {error}")
             continue
         speedup = best.lane.share_s(typical) / other.lane.share_s(typical)
-        said = f"{speedup:.2f} times as fast, logits differ by up to {difference:.1e}"
+        comparison = f"{speedup:.2f} times as fast, logits differ by up to {difference:.1e}"
         if difference > bundle.manifest.logit_tolerance or speedup < _WORTHWHILE_SPEEDUP:
-            reasons.append(f"{name} would be {said}")
+            reasons.append(f"{name} would be {comparison}")
         else:
-            reasons.append(f"{said} from {best.name}")
+            reasons.append(f"{comparison} from {best.name}")
             best = other
     best = replace(best, reason="; ".join(reasons) or best.reason)
     return _widened(best, bundle, resources, engines, clock)

@@ -59,7 +59,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         work = [service.follow(ready), service.callers.watch(), *(each() for each in beside)]
-        tasks = [asyncio.create_task(_told(each, on_loaded)) for each in work]
+        tasks = [asyncio.create_task(_report_failure(each, on_loaded)) for each in work]
         yield
         for task in tasks:
             task.cancel()
@@ -86,7 +86,7 @@ def create_app(
     return App(rest, service, request_log)
 
 
-async def _told(
+async def _report_failure(
     work: Coroutine[Any, Any, None], on_failed: Callable[[BaseException | None], None]
 ) -> None:
     try:

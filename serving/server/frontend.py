@@ -15,11 +15,11 @@ from serving.server.http_server import Server, open_app
 from serving.settings import read_settings
 
 
-async def main(listener: socket.socket, link: socket.socket) -> int:
+async def main(listener: socket.socket, channel: socket.socket) -> int:
     """Serve; return exit status 0 after a drain, 1 if the engine process is gone."""
     settings, _ = read_settings(os.environ)
     configure_logs()
-    runtime = RemoteRuntime(await Channel.over(link))
+    runtime = RemoteRuntime(await Channel.over(channel))
     service = Service(settings, runtime)
     server = Server(open_app(service, on_loaded=lambda _error: None), settings, listener)
 

@@ -40,8 +40,8 @@ async def serve(
     stopping = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
-    fronts = [
-        asyncio.create_task(_front(settings, runtime, listener, stopping))
+    frontends = [
+        asyncio.create_task(_keep_frontend(settings, runtime, listener, stopping))
         for _ in range(settings.http_processes)
     ]
     beside = asyncio.create_task(admin.run_beside()) if admin else None
@@ -52,7 +52,7 @@ async def serve(
         if beside:
             beside.cancel()
         listener.close()
-        await asyncio.gather(*fronts)
+        await asyncio.gather(*frontends)
         runtime.close()
 
 
@@ -64,24 +64,24 @@ async def _until(
 ) -> None:
     """Load the models, report readiness, and return when asked to stop. Raises on failure."""
     loading = asyncio.create_task(reconciler.load())
-    told = asyncio.create_task(stopping.wait())
-    await asyncio.wait((loading, told), return_when=asyncio.FIRST_COMPLETED)
+    stop_wait = asyncio.create_task(stopping.wait())
+    await asyncio.wait((loading, stop_wait), return_when=asyncio.FIRST_COMPLETED)
     if not loading.done():
         loading.cancel()
         return
     loading.result()
     on_ready()
     watching = asyncio.create_task(reconciler.watch())
-    while not told.done():
+    while not stop_wait.done():
         if not runtime.alive:
             raise EngineFailed("an engine has died: see the log")
-        await asyncio.wait((told, watching), timeout=_ALIVE_EVERY_S)
+        await asyncio.wait((stop_wait, watching), timeout=_ALIVE_EVERY_S)
         if watching.done():
             watching.result()
     watching.cancel()
 
 
-async def _front(
+async def _keep_frontend(
     settings: Settings, runtime: LocalRuntime, listener: socket.socket, stopping: asyncio.Event
 ) -> None:
     """Run one HTTP process after another until the server stops."""
@@ -94,11 +94,11 @@ async def _front(
             start_new_session=True,  # a terminal's interrupt must reach only this process
         )  # fmt: skip
         theirs.close()
-        attending = asyncio.create_task(RuntimeServer(await Channel.over(ours), runtime).serve())
+        answering = asyncio.create_task(RuntimeServer(await Channel.over(ours), runtime).serve())
         ended = asyncio.create_task(process.wait())
-        told = asyncio.create_task(stopping.wait())
-        await asyncio.wait((ended, told), return_when=asyncio.FIRST_COMPLETED)
-        if told.done() and not ended.done():
+        stop_wait = asyncio.create_task(stopping.wait())
+        await asyncio.wait((ended, stop_wait), return_when=asyncio.FIRST_COMPLETED)
+        if stop_wait.done() and not ended.done():
             process.terminate()
             most_s = (settings.shutdown_delay_ms + settings.drain_ms) / 1e3 + _EXIT_S
             await asyncio.wait((ended,), timeout=most_s)
@@ -107,6 +107,6 @@ async def _front(
                 await ended
         else:
             log("an HTTP process has ended and is replaced", status=process.returncode)
-            await asyncio.wait((told,), timeout=_PAUSE_S)
-        told.cancel()
-        await attending
+            await asyncio.wait((stop_wait,), timeout=_PAUSE_S)
+        stop_wait.cancel()
+        await answering
