@@ -15,7 +15,8 @@ PYTHON = (sys.executable, "-P")
 
 def same_imports(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return an environment in which PYTHON looks for modules where this process does."""
-    return {**environment, "PYTHONPATH": os.pathsep.join(sys.path)}
+    first = filter(None, [environment.get("PYTHONPATH")])
+    return {**environment, "PYTHONPATH": os.pathsep.join([*first, *sys.path])}
 
 
 @contextmanager
