@@ -260,8 +260,12 @@ def _say(text: str) -> None:
 
 
 def _seconds(text: str) -> float:
-    if not 1 <= (value := float(text)) <= 86_400:
-        raise argparse.ArgumentTypeError("from 1 to 86,400")
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text} must be a number from 1 to 86,400")
     return value
 
 

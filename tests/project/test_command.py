@@ -103,6 +103,21 @@ def test_a_wrong_flag_is_one_sentence_that_names_it_and_status_2(cpu, tmp_path, 
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("fetch url --to folder --every-s often", "often must be a number from 1 to 86,400"),
+        ("loadtest recommend --slo-p99-ms fast", "fast must be a number above 0"),
+        ("loadtest recommend --min-accuracy nan", "nan must be a number from 0 to below 1"),
+    ],
+)
+def test_a_flag_that_takes_a_number_says_which_numbers(base, tmp_path, line, said):
+    done = run(base, line, tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr.endswith(f": {said}\n")
+
+
 def test_every_help_works_without_any_extra(base, tmp_path):
     done = subprocess.run(
         [base.with_name("python"), "-c", EVERY_HELP],
