@@ -36,9 +36,9 @@ loadtest: .venv-dev/installed
 bench: .venv-dev/installed
 	@$(DEV) -m tests.benchmarks.bench --device $(DEVICE)
 
-# A broken link or anchor fails. Material's notice is about its successor, and says nothing of the site.
+# A broken link or anchor fails; --quiet would hide it from --strict. Material's notice is about its successor, and says nothing of the site.
 docs: .venv-docs/installed
-	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict
 	@echo "The site is in build/site. To read it, run"
 	@echo "  python3 -m http.server --directory build/site --bind 127.0.0.1 8080"
 	@echo "and open http://127.0.0.1:8080"

@@ -229,17 +229,24 @@ def _url(word: str) -> str:
 
 
 def _positive(word: str) -> float:
-    number = float(word)
+    number = _number(word)
     if not 0.0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{word} must be above 0")
+        raise argparse.ArgumentTypeError(f"{word} must be a number above 0")
     return number
 
 
 def _share(word: str) -> float:
-    number = float(word)
+    number = _number(word)
     if not 0.0 <= number < 1.0:
-        raise argparse.ArgumentTypeError(f"{word} must be at least 0 and below 1")
+        raise argparse.ArgumentTypeError(f"{word} must be a number from 0 to below 1")
     return number
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return float("nan")
 
 
 if __name__ == "__main__":

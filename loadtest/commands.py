@@ -15,7 +15,7 @@ from loadtest.analysis.replica_curve import ScalingTargets, replica_curve, scali
 from loadtest.analysis.summary import THRESHOLDS, Thresholds
 from loadtest.measure.run import run
 from loadtest.measure.server import LoadTestError
-from loadtest.measure.subprocesses import exit_on_sigterm
+from loadtest.measure.subprocesses import PYTHON, exit_on_sigterm, same_imports
 from loadtest.measure.workload import texts_from
 from loadtest.report.build import read_report, rebuild
 from loadtest.report.markdown import table
@@ -199,12 +199,13 @@ def _watch(options: argparse.Namespace) -> int:
         arrivals="poisson", rate_rps=0.0, trace=None, texts_per_request=1, deadline_ms=None,
         warmup_s=0.0, measured_s=86_400.0, seed=0,
     )  # fmt: skip
-    os.execv(  # noqa: S606 - Locust takes over the terminal
+    os.execve(  # noqa: S606 - Locust takes over the terminal
         sys.executable,
         [
-            sys.executable, "-m", "locust", "--locustfile", str(_LOCUSTFILE), "--host", options.url,
+            *PYTHON, "-m", "locust", "--locustfile", str(_LOCUSTFILE), "--host", options.url,
             "--phase", json.dumps(asdict(phase)), "ClosedUser",
         ],
+        same_imports(),
     )  # fmt: skip
 
 

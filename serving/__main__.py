@@ -6,8 +6,10 @@ when it is called.
 
 import argparse
 import os
+import re
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -16,6 +18,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from serving.errors import EngineFailed, StartError
 from serving.extras import optional_packages
+from serving.interrupts import interruptible
 from serving.logs import configure_logs, log
 from serving.settings import PREFIX, read_settings, settings_list
 
@@ -90,9 +93,16 @@ def run(options: argparse.Namespace) -> int:
                 _key(options.name)
     except (StartError, EngineFailed) as error:
         verb = "start" if options.command == "serve" else options.command
-        _say(f"sizewise cannot {verb}: {error}")
+        _say(f"sizewise cannot {verb}: {_by_flag(str(error), _flags(options))}")
         return 2
     return 0
+
+
+def _by_flag(sentence: str, flags: Iterable[str]) -> str:
+    """Name a setting by the flag that gave it, instead of by its variable."""
+    for name in flags:
+        sentence = re.sub(rf"\b{PREFIX}{name.upper()}\b", f"--{name}", sentence)
+    return sentence
 
 
 def parser(prog: str = "python -m serving") -> argparse.ArgumentParser:
@@ -172,7 +182,8 @@ def _add_classify(classify: argparse.ArgumentParser) -> None:
 def _serve(options: argparse.Namespace) -> None:
     flags = _flags(options)
     settings, injected = read_settings(os.environ, flags)
-    from serving.server.launch import serve  # noqa: PLC0415
+    with interruptible():
+        from serving.server.launch import serve  # noqa: PLC0415
 
     # The HTTP processes read the environment that they inherit.
     os.environ.update({PREFIX + name.upper(): value for name, value in flags.items()})
@@ -199,7 +210,8 @@ def _fetch(options: argparse.Namespace) -> None:
 
 def _classify(options: argparse.Namespace) -> int:
     settings, _ = read_settings(os.environ, _flags(options))
-    from serving.offline.job import Job, Stopped, classify  # noqa: PLC0415
+    with interruptible():
+        from serving.offline.job import Job, Stopped, classify  # noqa: PLC0415
 
     stopped_by = 0
 
@@ -248,8 +260,12 @@ def _say(text: str) -> None:
 
 
 def _seconds(text: str) -> float:
-    if not 1 <= (value := float(text)) <= 86_400:
-        raise argparse.ArgumentTypeError("from 1 to 86,400")
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text} must be a number from 1 to 86,400")
     return value
 
 

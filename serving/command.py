@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from serving.interrupts import end_as_interrupted, interruptible
+
 _PROGRAMS = {
     "models": "train, compress and import models, and calibrate cascades",
     "loadtest": "measure a server, and recommend what to deploy",
@@ -36,8 +38,15 @@ shell completion:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit status."""
-    given = sys.argv[1:] if arguments is None else arguments
+    """Run one command and return its exit status; Ctrl-C ends it by that signal."""
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        end_as_interrupted()
+        raise
+
+
+def _run(given: list[str]) -> int:
     if given and given[0] in _PROGRAMS:
         status: int = _program(given[0]).main(given[1:], f"sizewise {given[0]}")
         return status
@@ -81,7 +90,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _program(name: str) -> Any:
-    return importlib.import_module(f"{name}.__main__")
+    with interruptible():
+        return importlib.import_module(f"{name}.__main__")
 
 
 def _completion(whole: argparse.ArgumentParser, shell: str) -> str:

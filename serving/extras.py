@@ -7,6 +7,7 @@ from serving.errors import StartError
 
 _EXTRAS = {
     "adlfs": "fetch",
+    "aiohttp": "fetch",
     "fsspec": "fetch",
     "gcsfs": "fetch",
     "google": "grpc",

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from loadtest.measure.server import LoadTestError
+from loadtest.measure.subprocesses import PYTHON, same_imports
 
 NULL_MODEL = ("floor", "no-inference")
 
@@ -31,10 +31,17 @@ def publish_null_model(bundle: Path, registry: Path) -> None:
         onnx.save(_graph(labels), folder / "model.onnx")
         model, variant = NULL_MODEL
         command = [
-            sys.executable, "-m", "models", "import", str(folder),
+            *PYTHON, "-m", "models", "import", str(folder),
             "--family", model, "--variant", variant, "--registry", str(registry),
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(
+            command,
+            env=same_imports(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
     if done.returncode:
         raise LoadTestError(f"the null model was not imported: {done.stderr.strip()}")
 

@@ -9,6 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 STOP_TIMEOUT_S = 45.0
+# With same_imports: a subprocess finds this process's modules, not those in the working folder.
+PYTHON = (sys.executable, "-P")
+
+
+def same_imports(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return an environment in which PYTHON looks for modules where this process does."""
+    first = filter(None, [environment.get("PYTHONPATH")])
+    return {**environment, "PYTHONPATH": os.pathsep.join([*first, *sys.path])}
 
 
 @contextmanager
@@ -25,8 +33,8 @@ def python_subprocess(
         try:
             with _sigterm_deferred():
                 process = subprocess.Popen(
-                    [sys.executable, *arguments],
-                    env=environment,
+                    [*PYTHON, *arguments],
+                    env=same_imports(environment),
                     stdout=output,
                     stderr=subprocess.STDOUT,
                 )

@@ -85,7 +85,7 @@ def _download(package: Package, cache: Path) -> Path:
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         flags = ("--no-deps", "--disable-pip-version-check", "--quiet", "--dest", str(cache))
-        command = (sys.executable, "-m", "pip", "download", *flags, *package.pip_flags)
+        command = (sys.executable, "-P", "-m", "pip", "download", *flags, *package.pip_flags)
         done = subprocess.run((*command, package.requirement), check=False)
         if done.returncode:
             raise RecipeError(

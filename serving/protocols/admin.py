@@ -6,6 +6,7 @@ from typing import Literal
 from fastapi import Depends, FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from serving.bundles.traffic import Traffic, VariantTraffic, bundles_of
@@ -21,7 +22,7 @@ from serving.errors import (
     UnknownModel,
 )
 from serving.logs import LOGGER, log
-from serving.observability.request_log import request_id
+from serving.observability.request_log import CLIENT_LEFT, request_id
 from serving.protocols.cancellation import Cancellation
 from serving.protocols.problem import error_headers, problem
 from serving.protocols.request_body import parse_body, read_body
@@ -196,6 +197,7 @@ def create_admin(settings: Settings, reconciler: Reconciler, runtime: LocalRunti
         exception_handlers={
             ServedError: _served_error,
             HTTPException: _http_exception,
+            ClientDisconnect: _client_left,
             Exception: _bug,
         },
     )
@@ -227,19 +229,25 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        refused: ServedError = MethodNotAllowed(
+        refused = MethodNotAllowed(
             f"{request.url.path} accepts {allowed}",
             field="method",
             limit=allowed,
             value=request.method,
         )
-    else:
-        refused = PathNotFound(
-            "see docs/reference/http-api.md for the admin API",
-            field="path",
-            value=request.url.path[:100],
-        )
-    return await _served_error(request, refused)
+        response = await _served_error(request, refused)
+        response.headers["Allow"] = allowed
+        return response
+    unknown = PathNotFound(
+        "see docs/reference/http-api.md for the admin API",
+        field="path",
+        value=request.url.path[:100],
+    )
+    return await _served_error(request, unknown)
+
+
+async def _client_left(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=CLIENT_LEFT)
 
 
 async def _bug(request: Request, error: Exception) -> Response:

@@ -50,21 +50,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_timer.cancel()
         super().on_headers_complete()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Refuse a request beyond the limits immediately; otherwise start uvicorn's task."""
-        own: App = self.config.app  # type: ignore[assignment]
-        # A client that gets a final response instead of `100 Continue` need not send its body.
-        closing = own.service.draining or self.expect_100_continue or not cycle.keep_alive
-        whole = own.refusal(cycle.scope, closing=closing)  # type: ignore[arg-type]
-        if whole is None:
-            super()._start_asgi_task(cycle, app)
-            return
-        cycle.response_complete = True
-        self.transport.write(whole)
-        if closing:
-            self.transport.close()
-        self.on_response_complete()
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer, and notify the request in progress."""
         self._head_timer.cancel()
@@ -104,6 +89,25 @@ class HttpProtocol(HttpToolsProtocol):
         )
 
 
+class InferenceProtocol(HttpProtocol):
+    """HTTP/1.1 in front of App, whose refusals need no task."""
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Refuse a request beyond the limits immediately; otherwise start uvicorn's task."""
+        own: App = self.config.app  # type: ignore[assignment]
+        # A client that gets a final response instead of `100 Continue` need not send its body.
+        closing = own.service.draining or self.expect_100_continue or not cycle.keep_alive
+        whole = own.refusal(cycle.scope, closing=closing)  # type: ignore[arg-type]
+        if whole is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle.response_complete = True
+        self.transport.write(whole)
+        if closing:
+            self.transport.close()
+        self.on_response_complete()
+
+
 class Server(uvicorn.Server):
     """On SIGTERM or SIGINT: become unready, wait, close the listener, drain.
 
@@ -116,7 +120,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http=HttpProtocol,
+                http=InferenceProtocol,
                 ws="none",
                 log_config=None,
                 access_log=False,
@@ -158,7 +162,15 @@ class BesideServer(uvicorn.Server):
 
     def __init__(self, app: AdminApp, listener: socket.socket) -> None:
         super().__init__(
-            uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False)
+            uvicorn.Config(
+                app,
+                http=HttpProtocol,
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+            )
         )
         self._listener = listener
 

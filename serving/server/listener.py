@@ -31,11 +31,11 @@ def open_listener(host: str, port: int, setting: str = "SIZEWISE_PORT") -> socke
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except OSError as error:
+    except (OSError, TypeError, UnicodeError) as error:  # the latter: of a name's encoding
         listener.close()
         raise StartError(
             f"SIZEWISE_HOST, {setting}: {host}:{port} cannot be bound "
-            f"({error.strerror}): choose another"
+            f"({getattr(error, 'strerror', error)}): choose another"
         ) from error
     listener.setblocking(False)
     return listener

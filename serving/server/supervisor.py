@@ -1,6 +1,7 @@
 """Start, replace and stop the HTTP processes in front of the engine process."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -88,8 +89,10 @@ async def _keep_frontend(
     while not stopping.is_set():
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "serving.server.frontend",
+            sys.executable, "-P", "-m", "serving.server.frontend",
             str(listener.fileno()), str(theirs.fileno()),
+            # This process's modules, not those that lie in the working folder.
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             pass_fds=(listener.fileno(), theirs.fileno()),
             start_new_session=True,  # a terminal's interrupt must reach only this process
         )  # fmt: skip

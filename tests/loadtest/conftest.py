@@ -1,5 +1,6 @@
 """A server of known behaviour for the load test: tests.support.stand_in_server."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -17,8 +18,9 @@ def stand_in(tmp_path, monkeypatch):
     package.mkdir()
     (package / "__init__.py").touch()
     shutil.copyfile(stand_in_server.__file__, package / "__main__.py")
-    monkeypatch.chdir(tmp_path)  # python -m looks here first
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(tmp_path)
+    # Nothing is imported from the working folder itself.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
 
 
 @pytest.fixture

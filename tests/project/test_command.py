@@ -1,7 +1,9 @@
 """The `sizewise` command as the wheel installs it: help, errors, flags and completion."""
 
 import shlex
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -55,21 +57,65 @@ def test_flags_beat_variables_also_in_the_http_processes(cpu, tmp_path, tiny_reg
         assert answer["model"] == "tone"
 
 
+def test_the_http_processes_import_nothing_that_lies_in_the_working_folder(cpu, tmp_path):
+    for name in ("random.py", "serving/__init__.py", "models/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('the wrong module')")
+
+    with served(cpu, tmp_path, "--device", "cpu", SIZEWISE_HTTP_PROCESSES="1") as server:
+        assert server.classify({"texts": ["An absolute delight."]}).status_code == 200
+        assert "the wrong module" not in server.log()
+
+
+@pytest.mark.parametrize("moment_s", [0.3, 0.6, 0.9])
+def test_ctrl_c_during_the_start_ends_it_without_a_traceback(cpu, tmp_path, moment_s):
+    with (tmp_path / "log").open("w") as log:
+        starting = subprocess.Popen(
+            [cpu, "serve", "--port", str(free_port())],
+            cwd=tmp_path, env=clean_environ(), stdout=log, stderr=log,
+        )  # fmt: skip
+        time.sleep(moment_s)
+        starting.send_signal(signal.SIGINT)
+
+        assert starting.wait(30) in {-signal.SIGINT, 0}
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         ("serve --port http", "sizewise cannot start: --port: "),
         ("serve --port 0", "sizewise cannot start: --port: "),
         ("serve --device tpu", "sizewise cannot start: --device: "),
+        ("serve --host nowhere.invalid", "sizewise cannot start: --host, SIZEWISE_PORT: nowhere"),
+        (b"serve --host \xff".decode(errors="surrogateescape"), "cannot start: --host, "),
+        ("classify --input a.csv --output b.csv --registry none", "cannot classify: --registry: "),
         ("classify --input a.csv --output b.csv --device tpu", "cannot classify: --device: "),
     ],
 )
 def test_a_wrong_flag_is_one_sentence_that_names_it_and_status_2(cpu, tmp_path, line, said):
+    (tmp_path / "a.csv").write_text("text\ngood\n")
+
     done = run(cpu, line, tmp_path)
 
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("fetch url --to folder --every-s often", "often must be a number from 1 to 86,400"),
+        ("loadtest recommend --slo-p99-ms fast", "fast must be a number above 0"),
+        ("loadtest recommend --min-accuracy nan", "nan must be a number from 0 to below 1"),
+    ],
+)
+def test_a_flag_that_takes_a_number_says_which_numbers(base, tmp_path, line, said):
+    done = run(base, line, tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr.endswith(f": {said}\n")
 
 
 def test_every_help_works_without_any_extra(base, tmp_path):

@@ -1,4 +1,4 @@
-"""Builds the documentation site as `make docs` does."""
+"""Builds the documentation site with the command of `make docs`."""
 
 import os
 import re
@@ -9,15 +9,16 @@ import sys
 from tests.support.processes import ROOT
 
 CONFIG = ROOT / "mkdocs.yml"
+MAKEFILE = ROOT / "Makefile"
 
 
 def build(site, config=CONFIG):
-    """(exit status, what MkDocs said) of a strict build into the folder `site`."""
+    """(exit status, what MkDocs said) of a build into the folder `site`."""
+    (command,) = re.findall(
+        r"^\t@.* \S+/python (-m mkdocs .*)$", MAKEFILE.read_text(), re.MULTILINE
+    )
     built = subprocess.run(
-        [
-            sys.executable, "-m", "mkdocs", "build", "--strict",
-            "--config-file", config, "--site-dir", site,
-        ],
+        [sys.executable, *command.split(), "--config-file", config, "--site-dir", site],
         cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -1,4 +1,6 @@
+import json
 import re
+import socket
 import time
 
 import httpx
@@ -151,6 +153,28 @@ def test_an_admin_request_keeps_its_id_or_gets_one(running):
     assert refused.json()["request_id"] == "deploy-17"
     assert re.fullmatch("[0-9a-f]{32}", made.headers["X-Request-Id"])
     assert '"event":"admin refused","request_id":"deploy-17"' in server.log()
+
+
+def test_the_admin_api_answers_malformed_http_as_a_problem_and_forgets_who_left(running):
+    server, admin = running
+    address = ("127.0.0.1", admin.base_url.port)
+    with socket.create_connection(address, 10) as broken:
+        broken.sendall(b"GARBAGE\r\n\r\n")
+        head, body = b"".join(iter(lambda: broken.recv(65_536), b"")).split(b"\r\n\r\n")
+    with socket.create_connection(address, 10) as leaving:
+        leaving.sendall(
+            b"PUT /admin/models/tone/traffic HTTP/1.1\r\nAuthorization: Bearer operators-only\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        )
+        time.sleep(0.3)
+    wrong = admin.post("/models")
+
+    problem = json.loads(body)
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert problem["code"] == "malformed_request"
+    assert f"x-request-id: {problem['request_id']}".encode() in head
+    assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET")
+    assert '"event":"bug"' not in server.log()
 
 
 def test_the_admin_api_wants_its_own_key_and_lies_on_its_own_port(running):
