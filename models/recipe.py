@@ -42,7 +42,7 @@ class RecipeError(Exception):
 
 
 class Recipe(Section):
-    """One variant: a teacher, a model made from its parent's weights, or a quantised graph.
+    """One variant: a teacher, a model made from its parent's weights, or a quantized graph.
 
     A teacher has the sections data and train, or data and adopt, and no parent. Every other
     variant has a parent and one of distill, prune, sparsify and quantize.

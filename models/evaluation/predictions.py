@@ -46,7 +46,7 @@ class Predictor:
         """Return the logits, of shape (texts, labels); long texts are truncated.
 
         Each batch has the next `batch_texts` texts, padded to the longest. With one text a batch
-        no prediction depends on another text, as it may in a dynamically quantised graph.
+        no prediction depends on another text, as it may in a dynamically quantized graph.
         """
         encodings = self._tokenizer.encode(texts)
         batches = [encodings[at : at + batch_texts] for at in range(0, len(encodings), batch_texts)]

@@ -1,4 +1,4 @@
-"""Graphs: tools that trace, fuse, pack and quantise ONNX graphs, and import foreign ones.
+"""Graphs: tools that trace, fuse, pack and quantize ONNX graphs, and import foreign ones.
 
 None of them trains or judges a model. Start reading at trace.py, fusion.py and quantizers.py.
 """

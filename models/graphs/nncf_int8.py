@@ -1,4 +1,4 @@
-"""Quantises weights and activations to int8 with NNCF, in OpenVINO's own format.
+"""Quantizes weights and activations to int8 with NNCF, in OpenVINO's own format.
 
 Only OpenVINO reads the result; on processors with VNNI it is the fastest format.
 """
@@ -41,7 +41,7 @@ def write(
         logits = np.concatenate([model(feed)[0] for feed in feeds])
         return float(correct(np.stack(truth), predicted(logits, problem_type)).mean())
 
-    quantised = nncf.quantize_with_accuracy_control(
+    quantized = nncf.quantize_with_accuracy_control(
         openvino.Core().read_model(source),
         calibration_dataset=nncf.Dataset(calibration),
         validation_dataset=nncf.Dataset(validation, lambda text: text[0]),
@@ -52,4 +52,4 @@ def write(
         subset_size=len(calibration),
         model_type=nncf.ModelType.TRANSFORMER,
     )
-    openvino.save_model(quantised, output, compress_to_fp16=False)
+    openvino.save_model(quantized, output, compress_to_fp16=False)

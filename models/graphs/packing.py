@@ -1,4 +1,4 @@
-"""Rewrites a fused graph, before it is quantised, to read several texts a row without padding.
+"""Rewrites a fused graph, before it is quantized, to read several texts a row without padding.
 
 serving/inference/packing.py lays texts out in such rows.
 """

@@ -23,7 +23,7 @@ from serving.inference.signature import Feed
 OnnxScheme = Literal["int8-dynamic", "int8-static", "int4", "fp16"]
 """The recipe's schemes whose result is an ONNX graph; int8-openvino has nncf_int8.py."""
 
-# The operators with weights that each scheme quantises. int8-dynamic and fp16 keep attention
+# The operators with weights that each scheme quantizes. int8-dynamic and fp16 keep attention
 # fused; the others need its matrices as operators of their own.
 OPERATORS: dict[OnnxScheme, tuple[str, ...]] = {
     "int8-dynamic": ("Attention", "Gather", "MatMul"),
@@ -35,7 +35,7 @@ _INT4_BLOCKS = {"MatMul": 64, "Gather": 128}
 
 
 def operators(graph: Path, scheme: OnnxScheme) -> list[str]:
-    """Name the operators that the scheme quantises: those with weights of their own."""
+    """Name the operators that the scheme quantizes: those with weights of their own."""
     model = onnx.load(graph, load_external_data=False).graph
     weights = {tensor.name for tensor in model.initializer if len(tensor.dims) == 2}
     return [
@@ -52,7 +52,7 @@ def quantize_graph(
     kept: Collection[str] = (),
     calibration: Iterable[Feed] = (),
 ) -> None:
-    """Write `source` with its operators' weights quantised, except the operators `kept`.
+    """Write `source` with its operators' weights quantized, except the operators `kept`.
 
     Only int8-static uses `calibration`, batches of real texts.
     """
@@ -70,7 +70,7 @@ def quantize_graph(
 
 
 def _int8_dynamic(source: Path, output: Path, kept: Collection[str]) -> None:
-    """One scale a channel; activations are quantised when the graph runs."""
+    """One scale a channel; activations are quantized when the graph runs."""
     # It warns to pre-process the graph first, which is meant for graphs that are not fused yet.
     logging.getLogger().setLevel(logging.ERROR)
     quantize_dynamic(

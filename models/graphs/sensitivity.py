@@ -1,4 +1,4 @@
-"""Ranks a graph's operators by how much quantising each one changes the logits."""
+"""Ranks a graph's operators by how much quantizing each one changes the logits."""
 
 import shutil
 import tempfile
@@ -12,13 +12,13 @@ from serving.bundles.bundle import TOKENIZER_NAME, Bundle
 
 def by_sensitivity(
     operators: Sequence[str],
-    quantise: Callable[[Path, Collection[str]], None],
+    quantize: Callable[[Path, Collection[str]], None],
     source: Bundle,
     texts: Sequence[str],
 ) -> list[str]:
-    """Sort the operators by how far quantising that one alone moves the logits, farthest first.
+    """Sort the operators by how far quantizing that one alone moves the logits, farthest first.
 
-    `quantise(output, kept)` writes the graph without quantising the operators `kept`. The distance
+    `quantize(output, kept)` writes the graph without quantizing the operators `kept`. The distance
     is the mean squared difference, over texts and labels, from the logits of the graph with all
     operators kept.
     """
@@ -26,9 +26,9 @@ def by_sensitivity(
     with tempfile.TemporaryDirectory() as scratch:
         trial = Bundle(Path(scratch), source.manifest)
         shutil.copyfile(source.tokenizer_path, trial.folder / TOKENIZER_NAME)
-        quantise(trial.model_path, operators)
+        quantize(trial.model_path, operators)
         expected = Predictor(trial).logits(texts)
         for name in progress(operators, does="sensitivity", units="operators"):
-            quantise(trial.model_path, [other for other in operators if other != name])
+            quantize(trial.model_path, [other for other in operators if other != name])
             moved[name] = float(((Predictor(trial).logits(texts) - expected) ** 2).mean())
     return sorted(operators, key=lambda name: -moved[name])

@@ -24,7 +24,7 @@ from models.training.architecture import (
 from models.training.knowledge_distillation import label_losses, recover
 from models.training.loop import use_all_cores
 
-# Matrix kernels and blocks of quantised weights process this many columns at a time.
+# Matrix kernels and blocks of quantized weights process this many columns at a time.
 _UNITS_STEP = 32
 
 

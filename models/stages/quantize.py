@@ -1,6 +1,6 @@
 """The stage `quantize`: writes a bundle's weights in a smaller number format.
 
-Operators whose quantisation costs more accuracy than the recipe allows keep the parent's format.
+Operators whose quantization costs more accuracy than the recipe allows keep the parent's format.
 """
 
 import json
@@ -94,7 +94,7 @@ class _AccuracyLimit:
 
 
 def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
-    """Write the quantised bundle, not yet evaluated.
+    """Write the quantized bundle, not yet evaluated.
 
     The graph's metadata names the operators that keep the parent's format, as JSON under
     `sizewise.kept_operators`. Raises RecipeError when the accuracy on validation drops by more
@@ -159,7 +159,7 @@ def _openvino(parent: Bundle, output: Path, calibration: list[str], limit: _Accu
         max_accuracy_drop=limit.section.max_accuracy_drop,
     )
     before, after = limit.accuracy(parent), limit.accuracy(Bundle(output, parent.manifest))
-    print(f"validation: accuracy {before:.4f}, quantised {after:.4f}")
+    print(f"validation: accuracy {before:.4f}, quantized {after:.4f}")
     if not limit.allows(before - after):
         raise limit.refusal(before - after, "whatever operators keep their format")
 
@@ -173,15 +173,15 @@ def _quantize_within(
 ) -> list[str]:
     """Write the graph, as few operators as needed in the parent's format; return their names."""
     before = limit.accuracy(parent)
-    quantised = Bundle(output, parent.manifest)
+    quantized = Bundle(output, parent.manifest)
     ranking: list[str] = []
     for count in range(int(_LARGEST_KEPT_SHARE * len(names)) + 1):
         if count == 1:
             ranking = by_sensitivity(names, write, parent, limit.texts[:_SENSITIVITY_TEXTS])
-        write(quantised.model_path, ranking[:count])
-        after = limit.accuracy(quantised)
+        write(quantized.model_path, ranking[:count])
+        after = limit.accuracy(quantized)
         print(
-            f"validation: accuracy {before:.4f}, quantised {after:.4f} with {count} of "
+            f"validation: accuracy {before:.4f}, quantized {after:.4f} with {count} of "
             f"{len(names)} operators kept"
         )
         if limit.allows(before - after):
@@ -202,7 +202,7 @@ def _writer(quantize: _Write) -> _Write:
 
 
 def _source(job: Job, parent: Bundle, scheme: OnnxScheme, scratch: Path) -> Path:
-    """The graph to quantise: the parent's, or one of its weights with attention split up."""
+    """The graph to quantize: the parent's, or one of its weights with attention split up."""
     match scheme:
         case "int8-dynamic" | "fp16":
             return parent.model_path
@@ -212,7 +212,7 @@ def _source(job: Job, parent: Bundle, scheme: OnnxScheme, scratch: Path) -> Path
             assert_never(scheme)
     if weights is None:
         raise RecipeError(
-            f"{job.recipe.variant}: quantize: {job.recipe.parent} is already quantised: "
+            f"{job.recipe.variant}: quantize: {job.recipe.parent} is already quantized: "
             "make the variant that has its weights the parent"
         )
     model = load_classifier(weights, attn_implementation="eager")

@@ -154,11 +154,11 @@ def test_the_manifest_says_what_was_made_and_how_well_it_does(built, family):
 
 
 def test_the_student_is_smaller_than_the_teacher_and_int8_smaller_than_fp32(family):
-    teacher, student, quantised = (family[variant].manifest for variant in VARIANTS)
+    teacher, student, quantized = (family[variant].manifest for variant in VARIANTS)
 
     assert student.parameters < teacher.parameters
-    assert quantised.parameters == student.parameters
-    assert quantised.files["model.onnx"].bytes < student.files["model.onnx"].bytes
+    assert quantized.parameters == student.parameters
+    assert quantized.files["model.onnx"].bytes < student.files["model.onnx"].bytes
     words = json.loads(family["student-fp32"].tokenizer_path.read_text())["model"]["vocab"]
     assert len(words) == 105
 

@@ -59,7 +59,7 @@ def test_an_unknown_number_format_is_an_error_and_never_another_format(tone, tmp
 
 
 @pytest.mark.parametrize("scheme", BOUNDS)
-def test_a_quantised_graph_is_smaller_and_answers_nearly_as_its_parent(tone, scheme):
+def test_a_quantized_graph_is_smaller_and_answers_nearly_as_its_parent(tone, scheme):
     folder = tone.make(f"q-{scheme}", QUANTIZE.format(scheme=scheme, drop=0.05), ["quantize"])
     parent = read_bundle(tone.folder("teacher-fp32", "export"))
     bundle = read_bundle(folder)
@@ -105,7 +105,7 @@ def test_openvinos_int8_multiplies_in_int8_and_only_openvino_reads_it(tone):
         ("fp16", onnx.TensorProto.FLOAT16),
     ],
 )
-def test_the_embedding_table_is_quantised_too(tone, scheme, kind):
+def test_the_embedding_table_is_quantized_too(tone, scheme, kind):
     folder = tone.make(f"q-{scheme}", QUANTIZE.format(scheme=scheme, drop=0.05), ["quantize"])
     graph = onnx.load(read_bundle(folder).model_path).graph
 
@@ -115,7 +115,7 @@ def test_the_embedding_table_is_quantised_too(tone, scheme, kind):
     assert onnx.TensorProto.FLOAT not in {t.data_type for t in tables if t.dims[1] == 32}
 
 
-def test_int8_static_quantises_what_goes_into_each_matrix_as_well(tone):
+def test_int8_static_quantizes_what_goes_into_each_matrix_as_well(tone):
     folder = tone.make(
         "q-int8-static", QUANTIZE.format(scheme="int8-static", drop=0.05), ["quantize"]
     )
@@ -199,7 +199,7 @@ def test_a_scheme_that_loses_too_much_all_the_same_is_refused(tone):
         )
 
 
-def test_int4_of_a_quantised_parent_is_refused_with_the_remedy(tone):
+def test_int4_of_a_quantized_parent_is_refused_with_the_remedy(tone):
     tone.make("q-fp16", QUANTIZE.format(scheme="fp16", drop=0.05), ["quantize"])
 
     with pytest.raises(RecipeError, match="make the variant that has its weights the parent"):
