@@ -5,8 +5,11 @@ import pty
 import subprocess
 import sys
 import termios
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.support.processes import ROOT
+
+_END = b"\0"
 
 
 def said(program: str, *, terminal: bool) -> str:
@@ -16,16 +19,19 @@ def said(program: str, *, terminal: bool) -> str:
         return subprocess.run(**command, stderr=subprocess.PIPE, check=True).stderr.decode()
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
-    with subprocess.Popen(**command, stderr=theirs) as process:
-        os.close(theirs)
-        read = b"".join(iter(lambda: _read(ours), b""))
+    read = bytearray()
+    with ThreadPoolExecutor(1) as reader, subprocess.Popen(**command, stderr=theirs) as process:
+        reading = reader.submit(_read_until_end, ours, read)
+        process.wait()
+        # Linux may drop what a closed terminal still holds, so this end stays open until it is read.
+        os.write(theirs, _END)
+        reading.result(timeout=10)
     os.close(ours)
+    os.close(theirs)
     assert process.returncode == 0, read
-    return read.decode()
+    return read.removesuffix(_END).decode()
 
 
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65_536)
-    except OSError:  # how Linux says that nobody writes any more
-        return b""
+def _read_until_end(terminal: int, read: bytearray) -> None:
+    while not read.endswith(_END):
+        read += os.read(terminal, 65_536)

@@ -65,7 +65,12 @@ def until(condition, seconds=15):
 
 
 def logged(server, request_id):
-    (line,) = (json.loads(line) for line in server.log().splitlines() if f'"{request_id}"' in line)
+    def lines():
+        """Those of the request; it is logged once its answer has gone."""
+        return [line for line in server.log().splitlines() if f'"{request_id}"' in line]
+
+    until(lines)
+    (line,) = map(json.loads, lines())
     return line
 
 
