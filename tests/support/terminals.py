@@ -23,7 +23,7 @@ def said(program: str, *, terminal: bool) -> str:
     with ThreadPoolExecutor(1) as reader, subprocess.Popen(**command, stderr=theirs) as process:
         reading = reader.submit(_read_until_end, ours, read)
         process.wait()
-        # Linux may drop what a closed terminal still holds, so this end stays open until it is read.
+        # Linux may drop what a closed terminal still holds: keep this end open until it is read.
         os.write(theirs, _END)
         reading.result(timeout=10)
     os.close(ours)

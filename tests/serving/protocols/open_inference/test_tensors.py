@@ -130,7 +130,12 @@ def test_an_image_classifier_answers_over_v2_as_in_torch(trained, tmp_path):
         ([1, 1, SIDE, SIDE], onnx.TensorProto.FLOAT, LABELS, "dynamic first dimension"),
         (["batch", 1, "height", SIDE], onnx.TensorProto.FLOAT, LABELS, "dynamic first dimension"),
         (["batch", 1, SIDE, SIDE], onnx.TensorProto.STRING, LABELS, "not numbers"),
-        (["batch", 1, SIDE, SIDE], onnx.TensorProto.FLOAT, LABELS[:2], "export one logit for each label"),
+        (
+            ["batch", 1, SIDE, SIDE],
+            onnx.TensorProto.FLOAT,
+            LABELS[:2],
+            "export one logit for each label",
+        ),
     ],
 )
 def test_a_graph_that_cannot_be_served_is_refused(  # noqa: PLR0917
