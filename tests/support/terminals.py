@@ -10,11 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.support.processes import ROOT
 
 _END = b"\0"
+# By models' main, which other tests call in this process.
+_SET_BY_MODELS = {"TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS"}
 
 
 def said(program: str, *, terminal: bool) -> str:
     """What a Python program writes to its standard error."""
-    command = {"args": [sys.executable, "-c", program], "cwd": ROOT}
+    environ = {name: value for name, value in os.environ.items() if name not in _SET_BY_MODELS}
+    command = {"args": [sys.executable, "-c", program], "cwd": ROOT, "env": environ}
     if not terminal:
         return subprocess.run(**command, stderr=subprocess.PIPE, check=True).stderr.decode()
     ours, theirs = pty.openpty()
