@@ -23,6 +23,7 @@ from serving.logs import configure_logs, log
 from serving.settings import PREFIX, read_settings, settings_list
 
 _FLAGS = ("registry", "host", "port", "device")
+_STOPPED = b"\nStopped. Run the same command again, without --restart, to continue.\n"
 _EPILOG = """\
 The default command is `serve`; its flags can be given without it.
 
@@ -211,16 +212,13 @@ def _fetch(options: argparse.Namespace) -> None:
 def _classify(options: argparse.Namespace) -> int:
     settings, _ = read_settings(os.environ, _flags(options))
     with interruptible():
-        from serving.offline.job import Job, Stopped, classify  # noqa: PLC0415
-
-    stopped_by = 0
+        from serving.offline.job import Job, classify  # noqa: PLC0415
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
-        nonlocal stopped_by
-        stopped_by = number
-        # A second one ends it at once.
-        signal.signal(number, signal.SIG_DFL)
-        raise Stopped
+        # Finished parts are whole on disk. An exception here could leave a lock of the standard
+        # library held, and the threads that wait for it would keep the process alive.
+        os.write(sys.stderr.fileno(), _STOPPED)
+        os._exit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
@@ -232,9 +230,6 @@ def _classify(options: argparse.Namespace) -> int:
         return int(not classify(job, settings, sys.stderr, restart=options.restart))
     except OSError as error:
         raise StartError(f"{error}: fix this and run the same command again") from error
-    except Stopped:
-        _say("\nStopped. Run the same command again, without --restart, to continue.")
-        return 128 + stopped_by
 
 
 def _key(name: str) -> None:

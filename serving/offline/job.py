@@ -61,10 +61,6 @@ class Job:
         return self.output.with_name(self.output.name + ".parts")
 
 
-class Stopped(BaseException):
-    """A signal ended the job; finished parts are kept. Like KeyboardInterrupt, not an Exception."""
-
-
 def classify(
     job: Job,
     settings: Settings,
