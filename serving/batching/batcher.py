@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
+from typing import cast
 
 from serving.batching.admission import check_texts, missed
-from serving.batching.coalescing import Coalescer, PendingRequest, PendingText
+from serving.batching.coalescing import Coalescer, PendingRequest, PendingText, Waiter
 from serving.batching.interface import InferenceResult
-from serving.batching.queue import Clock, QueuedText, Terms
+from serving.batching.queue import Clock, Terms
 from serving.batching.scheduler import Plan, Scheduler
 from serving.bundles.bundle import VariantKey
 from serving.errors import EngineFailed, ServedError
@@ -19,10 +21,11 @@ from serving.inference.engine import Engine, answers_of
 from serving.inference.inputs import Item
 
 _WATCHES_PER_TIMEOUT = 4
+_TICK_S = 0.01
 _BUSY_EVERY_S = 0.05
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BatchReport:
     """What one batch was; recorded once per batch, whichever requests its texts belong to."""
 
@@ -33,12 +36,25 @@ class BatchReport:
     engine_s: float
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)
 class _Run:
     """A plan that an engine thread is running."""
 
     plan: Plan
     started_s: float
+
+
+class _Results(asyncio.Future[list[InferenceResult]]):
+    """The results of a request; it calls `on_cancel` when its waiter is cancelled."""
+
+    on_cancel: Callable[[], None] | None = None
+
+    def cancel(self, msg: object = None) -> bool:
+        """See asyncio.Future."""
+        cancelled = super().cancel(msg)
+        if cancelled and self.on_cancel:
+            self.on_cancel()
+        return cancelled
 
 
 class Batcher:
@@ -74,6 +90,8 @@ class Batcher:
         self._coalescer = Coalescer(cache_texts)
         self._loop = asyncio.get_running_loop()
         self._waking = False
+        self._expiring: dict[int, set[PendingRequest]] = {}
+        """Requests in progress, by the tick of their deadline."""
         # The engine threads share these with the loop, under the lock.
         self._lock = Lock()
         self._scheduler = scheduler
@@ -114,57 +132,101 @@ class Batcher:
             runs = any(run.plan.variant == variant for run in self._runs)
             return runs or self._scheduler.queued_texts(variant) > 0
 
-    async def submit(
+    def submit(
         self, variant: VariantKey, items: Sequence[Item], terms: Terms
-    ) -> list[InferenceResult]:
+    ) -> asyncio.Future[list[InferenceResult]]:
         """See Submits."""
+        future = _Results(loop=self._loop)
+        request = self.enqueue(variant, items, terms, future)
+        future.on_cancel = partial(self.withdraw, request)
+        return future
+
+    def enqueue(
+        self, variant: VariantKey, items: Sequence[Item], terms: Terms, waiter: Waiter
+    ) -> PendingRequest:
+        """Queue all items or none, as `submit` does; `waiter` gets the results or the error."""
         now_s = self._clock()
-        request = PendingRequest(self._loop.create_future(), now_s, [None] * len(items))
+        request = PendingRequest(waiter, now_s)
         fresh = self._coalescer.collect(request, variant, items, reuse=terms.reuse)
         with self._lock:
             if fresh:
-                lengths = [text.item.length for text in fresh]
                 check_texts(
                     self._scheduler,
                     variant,
-                    lengths,
+                    [text.length for text in fresh],
                     terms,
                     now_s,
                     max_queue_texts=self._max_queue_texts,
                 )
-            for text in request.missing:
-                text.queued = self._place(text, variant, terms)
+                self._scheduler.add(variant, fresh, terms.flow, terms.start_tag_s)
+            if len(fresh) < len(request.texts):
+                for text in request.texts:
+                    self._scheduler.expedite(text, terms.flow)
         if len(fresh) < len(items):
-            cached = request.answered
-            self._on_reuse(variant, cached, len(items) - len(fresh) - cached)
+            shared = len(request.texts) - len(fresh)
+            self._on_reuse(variant, len(items) - len(request.texts), shared)
+        self.requests_in_flight += 1
         if not request.missing:
-            return request.complete()
-        self._coalescer.join(request)
-        if fresh and self._idle_threads and not self._waking:
+            self._complete(request)
+            return request
+        if terms.reuse:
+            self._coalescer.join(request)
+        if self._idle_threads and not self._waking:
             # At the end of this iteration of the loop, so that texts that arrived together are
             # batched together.
             self._waking = True
             self._loop.call_soon(self._wake)
-        timer = self._loop.call_later(terms.deadline_s - now_s, self._expire, request)
-        self.requests_in_flight += 1
-        try:
-            return await request.future
-        finally:
-            self.requests_in_flight -= 1
-            timer.cancel()
-            self._withdraw(request)
+        self._await_deadline(request, terms.deadline_s, now_s)
+        return request
 
-    def _place(self, text: PendingText, variant: VariantKey, terms: Terms) -> QueuedText:
-        if text.queued:
-            return self._scheduler.expedite(text.queued, terms.flow)
-        return self._scheduler.add(variant, text.item.length, text, terms.flow, terms.start_tag_s)
+    def withdraw(self, request: PendingRequest) -> None:
+        """End a request without an answer, and free what no other request needs."""
+        if request.waiter is None:
+            return
+        self._end(request)
+        with self._lock:
+            for text in self._coalescer.leave(request):
+                if self._scheduler.remove(text):
+                    self._coalescer.forget(text)
+
+    def _fail(self, request: PendingRequest, error: ServedError) -> None:
+        waiter = request.waiter
+        self.withdraw(request)
+        if waiter and not waiter.done():
+            waiter.set_exception(error)
+
+    def _complete(self, request: PendingRequest) -> None:
+        waiter = request.waiter
+        self._end(request)
+        if waiter and not waiter.done():
+            # None is missing.
+            waiter.set_result(request.results)  # type: ignore[arg-type]
+
+    def _end(self, request: PendingRequest) -> None:
+        request.waiter = None
+        request.expiring.discard(request)
+        self.requests_in_flight -= 1
 
     def _wake(self) -> None:
         self._waking = False
         with self._lock:
-            idle, self._idle_threads = self._idle_threads, 0
-        for _ in range(idle):
+            threads = min(self._idle_threads, self._scheduler.texts)
+            self._idle_threads -= threads
+        for _ in range(threads):
             self._wakes.put(True)
+
+    def _await_deadline(self, request: PendingRequest, deadline_s: float, now_s: float) -> None:
+        """Fail a request that is still queued at its deadline, up to one tick late.
+
+        A timer a tick costs less than a timer a request.
+        """
+        tick = int(deadline_s / _TICK_S) + 1
+        expiring = self._expiring.get(tick)
+        if expiring is None:
+            expiring = self._expiring[tick] = set()
+            self._loop.call_later(tick * _TICK_S - now_s, self._expire, tick)
+        expiring.add(request)
+        request.expiring = expiring
 
     def _work(self) -> None:
         """Run plans in an engine thread, and hand each outcome to the loop, until closed."""
@@ -176,7 +238,7 @@ class Batcher:
                 continue
             outcome: list[list[float] | EngineFailed] | Exception
             try:
-                items = [text.owner.item for text in run.plan.texts]
+                items = [text.item for text in cast("list[PendingText]", run.plan.texts)]
                 outcome = answers_of(self._engines[run.plan.variant], items)
             except Exception as error:  # noqa: BLE001  whatever an engine raises fails its batch
                 outcome = error
@@ -204,27 +266,36 @@ class Batcher:
         plan = run.plan
         if isinstance(outcome, Exception):
             failed = outcome if isinstance(outcome, ServedError) else EngineFailed(f"{outcome!r}")
-            self._fail(plan, failed)
+            self._fail_plan(plan, failed)
             return
         engine_s = ended_s - run.started_s
-        tokens = sum(text.length for text in plan.texts)
+        tokens = 0
+        for text in plan.texts:
+            tokens += text.length
         padding_tokens = plan.cells - tokens
         self._on_batch(BatchReport(plan.variant, len(plan.texts), tokens, padding_tokens, engine_s))
-        for queued, row in zip(plan.texts, outcome, strict=True):
-            text: PendingText = queued.owner
+        for text, row in zip(cast("list[PendingText]", plan.texts), outcome, strict=True):
             if isinstance(row, EngineFailed):
-                self._coalescer.forget(text)
-                text.fail(row)
+                self._fail_text(text, row)
                 continue
-            self._coalescer.finish(text, row)
-            for request in text.requests:
+            if text.cache_key:
+                self._coalescer.finish(text, row)
+            for request, position in text.places:
                 queue_s = max(0.0, run.started_s - request.submitted_s)
-                request.answer(text, InferenceResult(row, queue_s, engine_s, queued.order[0]))
+                result = InferenceResult(row, queue_s, engine_s, text.order[0])
+                request.results[position] = result
+                request.missing -= 1
+                if not request.missing:
+                    self._complete(request)
 
-    def _fail(self, plan: Plan, error: ServedError) -> None:
-        for queued in plan.texts:
-            self._coalescer.forget(queued.owner)
-            queued.owner.fail(error)
+    def _fail_plan(self, plan: Plan, error: ServedError) -> None:
+        for text in cast("list[PendingText]", plan.texts):
+            self._fail_text(text, error)
+
+    def _fail_text(self, text: PendingText, error: ServedError) -> None:
+        self._coalescer.forget(text)
+        for request, _ in list(text.places):
+            self._fail(request, error)
 
     def _watch(self) -> None:
         """Fail batches from which an engine does not return; look again later."""
@@ -233,26 +304,17 @@ class Batcher:
         for run in runs:
             if self._clock() - run.started_s > self._engine_timeout_s:
                 self.alive = False
-                self._fail(
+                self._fail_plan(
                     run.plan, EngineFailed(f"a batch ran for over {self._engine_timeout_s:g} s")
                 )
         self._watchdog = self._loop.call_later(
             self._engine_timeout_s / _WATCHES_PER_TIMEOUT, self._watch
         )
 
-    def _expire(self, request: PendingRequest) -> None:
-        late_s = self._clock() - request.submitted_s
-        with self._lock:
-            queued = any(
-                text.queued and self._scheduler.is_queued(text.queued) for text in request.missing
-            )
-        if queued and not request.future.done():
-            predicted_s = late_s + self._scheduler.backlog().total_s
-            request.future.set_exception(missed(late_s, predicted_s))
-
-    def _withdraw(self, request: PendingRequest) -> None:
-        """Remove from the queue what no other request needs."""
-        with self._lock:
-            for text in self._coalescer.leave(request):
-                if text.queued and self._scheduler.remove(text.queued):
-                    self._coalescer.forget(text)
+    def _expire(self, tick: int) -> None:
+        for request in self._expiring.pop(tick):
+            with self._lock:
+                queued = any(text.queued for text in request.texts)
+            if queued:
+                late_s = self._clock() - request.submitted_s
+                self._fail(request, missed(late_s, late_s + self._scheduler.backlog().total_s))

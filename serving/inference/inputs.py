@@ -51,10 +51,12 @@ class Encoding(NamedTuple):
         """Whether the text was truncated to the model's max_length."""
         return self.full_length > len(self.ids)
 
-    def digest(self) -> bytes:
-        """Return a 128-bit hash of everything that the engine reads."""
-        types = self.types if self.types and any(self.types) else ()
-        return _digest(array("q", self.ids).tobytes(), array("b", types).tobytes())
+    def key(self) -> bytes:
+        """Return what the engine reads, as bytes."""
+        if self.types and any(self.types):
+            # No id is negative, so no text without segments has the same key.
+            return array("i", (-1, *self.types, *self.ids)).tobytes()
+        return array("i", self.ids).tobytes()
 
 
 class Row(NamedTuple):
@@ -65,9 +67,13 @@ class Row(NamedTuple):
     length: int = 1
     truncated: bool = False
 
-    def digest(self) -> bytes:
+    def key(self) -> bytes:
         """Return a 128-bit hash of everything that the engine reads."""
-        return _digest(*(tensor.tobytes() for tensor in self.tensors))
+        digest = blake2b(digest_size=16)
+        for tensor in self.tensors:
+            digest.update(tensor.nbytes.to_bytes(8, "big"))
+            digest.update(tensor.tobytes())
+        return digest.digest()
 
 
 Item = Encoding | Row
@@ -76,11 +82,3 @@ Item = Encoding | Row
 def chars(text: Text) -> int:
     """Return the number of characters of a text or a pair."""
     return len(text) if isinstance(text, str) else sum(map(len, text))
-
-
-def _digest(*parts: bytes) -> bytes:
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.digest()

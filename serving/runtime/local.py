@@ -199,14 +199,14 @@ class LocalRuntime:
         )
         return chosen
 
-    async def submit(
+    def submit(
         self, variant: VariantKey, items: Sequence[Item], terms: Terms
-    ) -> list[InferenceResult]:
+    ) -> asyncio.Future[list[InferenceResult]]:
         """See Submits. Raises NotReady before `load` has returned."""
         self.used_s[variant[0]] = self._clock()
         if not self._batcher:
             raise not_ready("the models are being loaded")
-        return await self._batcher.submit(variant, items, terms)
+        return self._batcher.submit(variant, items, terms)
 
     async def enter(self, caller: Caller) -> None:
         """See LimitUse."""

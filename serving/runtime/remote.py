@@ -75,7 +75,12 @@ class RuntimeServer:
             return self._runtime.page(ready=arguments[0])
         if kind == "enter":
             return self._enter(arguments[0])
-        return self._runtime.submit(*arguments)
+        return self._submit(*arguments)
+
+    async def _submit(
+        self, variant: VariantKey, items: Sequence[Item], terms: Terms
+    ) -> list[InferenceResult]:
+        return await self._runtime.submit(variant, items, terms)
 
     async def _enter(self, caller: Caller) -> None:
         await self._runtime.enter(caller)
@@ -211,15 +216,14 @@ class RemoteRuntime:
                 self.tokenizers.pop(name, None)
                 del self.running[name]
 
-    async def submit(
+    def submit(
         self,
         variant: VariantKey,
         items: Sequence[Item],
         terms: Terms,
-    ) -> list[InferenceResult]:
+    ) -> asyncio.Future[list[InferenceResult]]:
         """See Submits; both processes share the machine's monotonic clock."""
-        results: list[InferenceResult] = await self._call("submit", variant, items, terms)
-        return results
+        return asyncio.ensure_future(self._call("submit", variant, items, terms))
 
     def wake(self, family: str) -> None:
         """See Runtime."""

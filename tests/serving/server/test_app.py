@@ -90,7 +90,7 @@ async def test_a_warm_request_takes_no_more_calls_than_its_budget(tmp_path):
             counting.clear()
 
     assert status == 200
-    assert calls["Scheduler.add"] == 2, "the texts were new"
+    assert calls["PendingText.__init__"] == 2, "the texts were new"
     assert calls["answers_of"] == 1, "the engine's thread is counted too"
     assert calls["lay_out"] <= 1, "the layout that predicted the batch's time feeds it too"
     assert calls.total() <= MOST_CALLS, calls.most_common()
