@@ -37,7 +37,7 @@ class Encoding(NamedTuple):
     text was truncated. `types` holds the segment (0 or 1) of each token of a pair; None means 0.
     """
 
-    ids: list[int]
+    ids: "list[int] | array[int]"
     full_length: int
     types: list[int] | None = None
 
