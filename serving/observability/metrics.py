@@ -19,7 +19,7 @@ from serving.batching.batcher import BatchReport
 from serving.bundles.bundle import Manifest, VariantKey
 from serving.bundles.cascade import Cascade
 from serving.observability.drift import Drift, lower_bound
-from serving.variants.family import FamilyAnswer
+from serving.variants.answers import FamilyAnswer
 
 # 0.25 ms to 10 s, about x1.6 apart.
 SECONDS = (

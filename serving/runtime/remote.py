@@ -22,7 +22,7 @@ from serving.inference.tokenizer import Tokenizer, open_tokenizer
 from serving.observability.recorder import Recorder
 from serving.runtime.interface import Running, Runtime
 from serving.runtime.ipc import Channel
-from serving.variants.family import FamilyAnswer
+from serving.variants.answers import FamilyAnswer
 
 _STATE_EVERY_S = 0.05
 _MOST_SILENCE_S = 10.0
