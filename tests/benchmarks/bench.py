@@ -7,12 +7,9 @@ something else used the machine.
 """
 
 import argparse
-import json
 import os
 import re
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +25,7 @@ from serving.inference.cpu import usable_cores
 from serving.inference.engine import Resources
 from serving.inference.engine_selection import choose
 from serving.inference.tokenizer import Tokenizer
+from tests.benchmarks import wrk
 from tests.benchmarks.bench_policies import (
     BUDGETS_TOKENS,
     POLICIES,
@@ -45,25 +43,6 @@ CUDA_LOADS = ((256, 1), (1024, 1))
 CUDA_BUDGETS_TOKENS = (4096, 16_384)
 MOST_CPU_OF_OTHERS = 0.1
 MOST_TOKENS = 32_768
-WRK_SCRIPT = """
-local bodies = {}
-for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
-local turn = 0
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-wrk.headers["Cache-Control"] = "no-cache"
-function request()
-  turn = turn % #bodies + 1
-  return wrk.format(nil, "/v1/classify", nil, bodies[turn])
-end
-function done(summary, latency, requests)
-  io.write(string.format(
-    '{"requests": %d, "seconds": %f, "bad": %d, "p50_ms": %f, "p99_ms": %f}\\n',
-    summary.requests, summary.duration / 1e6,
-    summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout,
-    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
-end
-"""
 
 
 def alone(bundle, folder):
@@ -82,20 +61,10 @@ def served(server, folder, variant, texts, load, seconds):  # noqa: PLR0917
         {"texts": texts[at : at + texts_a_request], "variant": variant, "truncate": True}
         for at in starts
     )
-    bodies_path, script_path = Path(folder) / "bodies", Path(folder) / "wrk.lua"
-    bodies_path.write_text("".join(json.dumps(body) + "\n" for body in bodies))
-    script_path.write_text(WRK_SCRIPT)
-    command = [
-        "wrk", "--threads", "1", "--connections", str(clients), "--duration", f"{seconds}s",
-        "--timeout", "30s", "--latency", "--script", str(script_path), server.url,
-    ]  # fmt: skip
     process = psutil.Process(server.process.pid)
     before, client_before = process.cpu_times(), os.times()
-    output = subprocess.run(
-        command, env={"BODIES": str(bodies_path)}, capture_output=True, text=True, check=True
-    ).stdout
+    found = wrk.run(server.url, folder, bodies, clients, seconds)
     after, client_after = process.cpu_times(), os.times()
-    found = json.loads(re.search(r"^\{.*\}$", output, re.MULTILINE).group())
     answered = found["requests"] * texts_a_request
     client_s = sum(client_after[2:4]) - sum(client_before[2:4])
     return found | {
@@ -253,8 +222,7 @@ def parse():
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of each measurement")
-    if not shutil.which("wrk"):
-        parser.exit(2, "wrk is missing: apt-get install wrk\n")
+    wrk.require(parser)
     return parser.parse_args()
 
 
