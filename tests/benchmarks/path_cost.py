@@ -129,7 +129,7 @@ def answers(process, url, body):
 
 
 def wait_until_idle(process):
-    """Wait for what still starts, as the second HTTP process may."""
+    """Wait until a server does nothing: its second HTTP process may start after the first."""
     until = time.monotonic() + START_S
     while time.monotonic() < until:
         before = sum(cpu_s(process).values())
