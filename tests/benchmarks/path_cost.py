@@ -28,7 +28,7 @@ from pathlib import Path
 
 import psutil
 
-from loadtest.measure.subprocesses import exit_on_sigterm
+from loadtest.measure.subprocesses import exit_on_sigterm, sigterm_deferred
 from loadtest.measure.workload import seeded_texts
 from tests.benchmarks import wrk
 from tests.benchmarks.bench import alone
@@ -98,11 +98,13 @@ def running(name, server, body):
     environ = clean_environ() | {"TOKENIZERS_PARALLELISM": "false", "SIZEWISE_PORT": str(port)}
     command = [part.replace("{port}", str(port)) for part in server.command]
     with tempfile.TemporaryFile() as errors:
-        process = psutil.Popen(
-            command, cwd=server.folder, env=environ | server.environ,
-            stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
-        )  # fmt: skip
+        process = None
         try:
+            with sigterm_deferred():
+                process = psutil.Popen(
+                    command, cwd=server.folder, env=environ | server.environ,
+                    stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
+                )  # fmt: skip
             url = f"http://127.0.0.1:{port}"
             if not answers(process, url, body):
                 errors.seek(0)
@@ -111,7 +113,8 @@ def running(name, server, body):
             wait_until_idle(process)
             yield process, url
         finally:
-            stop(process)
+            if process:
+                stop(process)
 
 
 def answers(process, url, body):
@@ -248,7 +251,7 @@ def main():
 
 
 def integers(text):
-    return [int(each) for each in text.split(",")]
+    return [int(each) for each in text.split(",") if each]
 
 
 def parse():
