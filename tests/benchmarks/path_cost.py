@@ -100,7 +100,7 @@ def running(name, server, body):
     with tempfile.TemporaryFile() as errors:
         process = None
         try:
-            with sigterm_deferred():
+            with sigterm_deferred(), named(name):
                 process = psutil.Popen(
                     command, cwd=server.folder, env=environ | server.environ,
                     stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
@@ -115,6 +115,15 @@ def running(name, server, body):
         finally:
             if process:
                 stop(process)
+
+
+@contextmanager
+def named(server):
+    """Exit with the server's name where its program cannot be run."""
+    try:
+        yield
+    except OSError as error:
+        sys.exit(f"{server} did not start: {error}")
 
 
 def answers(process, url, body):

@@ -75,8 +75,12 @@ def export(fp32, int8):
     from models.data.downloads import fetch  # noqa: PLC0415
     from models.graphs.quantizers import quantize_graph  # noqa: PLC0415
     from models.graphs.trace import trace  # noqa: PLC0415
+    from models.recipe import RecipeError  # noqa: PLC0415
 
-    base = fetch(ROOT / "build/cache", ["base"]) / "base"
+    try:
+        base = fetch(ROOT / "build/cache", ["base"]) / "base"
+    except RecipeError as error:
+        sys.exit(str(error))
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_pretrained(
         base, id2label={0: "negative", 1: "positive"}, attn_implementation="eager"

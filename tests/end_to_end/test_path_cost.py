@@ -15,7 +15,7 @@ import time
 import psutil
 import pytest
 
-from tests.benchmarks.path_cost import Server, servers, yardsticks
+from tests.benchmarks.path_cost import Server, running, servers, yardsticks
 from tests.support.processes import ROOT, clean_environ
 
 SHORT = ("--rounds", "1", "--seconds", "1", "--clients", "2")
@@ -144,6 +144,14 @@ def test_a_server_that_does_not_start_ends_it_with_what_the_server_said(environ)
 
     assert done.returncode == 1
     assert done.stderr == "broken did not start: sh -c 'echo no >&2': no\n"
+
+
+def test_a_program_that_is_missing_ends_it_with_one_sentence():
+    with (
+        pytest.raises(SystemExit, match=r"^broken did not start: .*'/no/program'$"),
+        running("broken", Server(["/no/program"]), b""),
+    ):
+        pytest.fail("it started")
 
 
 def test_no_server_outlives_it_when_it_is_stopped(environ):
