@@ -142,7 +142,6 @@ def read_requests(body: memoryview) -> Iterator[Request]:
     types = body[ids_end:]
     length_of = iter(lengths)
     start = typed = 0
-    new = tuple.__new__
     for number, variant, flow, reuse, count, deadline_s, tag_s in _REQUEST.iter_unpack(
         body[_REQUESTS.size : heads_end]
     ):
@@ -153,7 +152,7 @@ def read_requests(body: memoryview) -> Iterator[Request]:
             if length < 0:
                 its_types = list(types[typed : typed - length])
                 typed -= length
-            items.append(new(Encoding, (ids[start:stop], stop - start, its_types)))
+            items.append(Encoding(ids[start:stop], stop - start, its_types))
             start = stop
         yield number, variant, flow, items, reuse, deadline_s, None if isnan(tag_s) else tag_s
 

@@ -29,7 +29,7 @@ class Receiver(Protocol):
         """Return the frames that are to follow the messages of this turn."""
 
     def on_lost(self) -> None:
-        """Note that the other process has gone, or that this one has closed the channel."""
+        """Note that the other process has gone, or that the channel was aborted."""
 
 
 class Channel(asyncio.Protocol):
@@ -85,9 +85,10 @@ class Channel(asyncio.Protocol):
             self._transport.write(data)
 
     def close(self) -> None:
-        """Send what is outstanding, and close the socket."""
+        """Send what is outstanding, and close the socket; the receiver hears no more."""
         if self._flushing:
             self._flush()
+        self._receiver = None
         self._transport.close()
 
     def abort(self) -> None:
@@ -112,14 +113,15 @@ class Channel(asyncio.Protocol):
             self._early += frames
 
     def _handle(self, frames: Iterable[tuple[int, memoryview]]) -> None:
-        assert self._receiver
+        receiver = self._receiver
+        assert receiver
         for kind, body in frames:
             try:
                 if kind == MESSAGE:
-                    self._receiver.on_message(*pickle.loads(body))  # noqa: S301
+                    receiver.on_message(*pickle.loads(body))  # noqa: S301
                 else:
-                    self._receiver.on_frame(kind, body)
-            except Exception:
+                    receiver.on_frame(kind, body)
+            except Exception:  # noqa: BLE001  logged
                 LOGGER.exception("bug")
 
     def pause_writing(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import suppress
 from itertools import count
 from typing import Any, TypeVar, cast
 
@@ -14,43 +15,16 @@ from serving.bundles.traffic import Deployments
 from serving.errors import EngineFailed
 from serving.inference.inputs import Encoding, Item
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
-from serving.observability.recorder import Recorder
 from serving.runtime.frames import RequestFrame, read_answers, withdrawals
 from serving.runtime.interface import Running
 from serving.runtime.ipc import Channel
-from serving.variants.family import FamilyAnswer
+from serving.runtime.remote_recorder import RemoteRecorder
 
 _MOST_SILENCE_S = 10.0
+_CLOSE_S = 1.0
 _GONE = "the engine process is gone: send to another replica"
 _BEHIND = "the engine process does not read its requests: retry after the Retry-After delay"
 _Result = TypeVar("_Result")
-
-
-class RemoteRecorder:
-    """Records in the engine process."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-
-    def record_request(self, endpoint: str, model: str, status: int, seconds: float) -> None:
-        """See Recorder."""
-        self._channel.send("record", "record_request", endpoint, model, status, seconds)
-
-    def record_rejected(self, reason: str) -> None:
-        """See Recorder."""
-        self._channel.send("record", "record_rejected", reason)
-
-    def record_answer(self, answer: FamilyAnswer) -> None:
-        """See Recorder."""
-        self._channel.send("record", "record_answer", answer)
-
-    def record_shadow(self, variant: VariantKey, texts: int, disagreements: int) -> None:
-        """See Recorder."""
-        self._channel.send("record", "record_shadow", variant, texts, disagreements)
-
-    def record_sample(self, family: str, texts: int, disagreements: int) -> None:
-        """See Recorder."""
-        self._channel.send("record", "record_sample", family, texts, disagreements)
 
 
 class RemoteRuntime:
@@ -60,7 +34,7 @@ class RemoteRuntime:
     """
 
     def __init__(self, channel: Channel) -> None:
-        self.recorder: Recorder = RemoteRecorder(channel)
+        self.recorder = RemoteRecorder(channel)
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
         self.gone = asyncio.Event()
@@ -83,8 +57,12 @@ class RemoteRuntime:
         """See Receiver."""
         if kind == "state":
             self._alive, self._backlog = rest
+            if not self._channel.full:
+                self.recorder.flush()
             self._silence.cancel()
             self._silence = self._loop.call_later(_MOST_SILENCE_S, self._channel.abort)
+        elif kind == "flush":
+            self.recorder.answer_flush()
         elif kind == "deployments":
             self._newest, running = rest
             self.running |= running
@@ -223,7 +201,15 @@ class RemoteRuntime:
 
     def close(self) -> None:
         """See Runtime."""
+        self._silence.cancel()
+        if not self.gone.is_set():
+            self.recorder.flush()
         self._channel.close()
+
+    async def closed(self) -> None:
+        """Wait, after `close`, until everything is sent, for at most a second."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._channel.closed(), _CLOSE_S)
 
 
 class _Call(asyncio.Future[_Result]):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -13,9 +13,11 @@ from serving.batching.queue import Terms
 from serving.bundles.bundle import VariantKey
 from serving.errors import EngineFailed, ServedError
 from serving.inference.inputs import Item
+from serving.observability.counters import Sums
 from serving.runtime.frames import REQUESTS, AnswerFrame, read_requests, read_withdrawals
 from serving.runtime.ipc import Channel
 from serving.runtime.local import LocalRuntime
+from serving.runtime.remote_recorder import RemoteRecorders
 
 _STATE_EVERY_S = 0.05
 
@@ -46,9 +48,11 @@ class _Asker:
 class RuntimeServer:
     """Serves the runtime to one HTTP process. A request costs no task, future or pickled object."""
 
-    def __init__(self, channel: Channel, runtime: LocalRuntime) -> None:
+    def __init__(self, channel: Channel, runtime: LocalRuntime, recorders: RemoteRecorders) -> None:
+        """`recorders` are those of all HTTP processes."""
         self._channel = channel
         self._runtime = runtime
+        self._recorders = recorders
         self._askers: dict[int, _Asker] = {}
         self._answers = AnswerFrame()
         self._names: list[Any] = []
@@ -58,6 +62,19 @@ class RuntimeServer:
         """Requests in progress in the HTTP process whose caller has limits."""
         self._using = -1
         self._used = asyncio.Event()
+        self._handlers: dict[str, Callable[..., None]] = {
+            "name": self._names.append,
+            "submit": self._enqueue,
+            "enter": self._enter,
+            "charge": runtime.charge,
+            "leave": self._leave,
+            "wake": runtime.wake,
+            "page": self._open_page,
+            "using": self._use,
+            "sums": self._add_sums,
+            "flushed": self._note_flushed,
+        }
+        """By kind of message."""
         self._lost = asyncio.Event()
 
     async def serve(self) -> None:
@@ -73,6 +90,7 @@ class RuntimeServer:
     def on_lost(self) -> None:
         """See Receiver."""
         self._lost.set()
+        self._recorders.remove(self._channel)
         for number in list(self._askers):
             self._withdraw(number)
         for caller in self._entered.elements():
@@ -92,25 +110,17 @@ class RuntimeServer:
 
     def on_message(self, kind: str, *rest: Any) -> None:
         """See Receiver."""
-        if kind == "name":
-            self._names.append(rest[0])
-        elif kind == "record":
-            getattr(self._runtime.recorder, rest[0])(*rest[1:])
-        elif kind == "charge":
-            self._runtime.charge(*rest)
-        elif kind == "leave":
-            self._leave(*rest)
-        elif kind == "wake":
-            self._runtime.wake(*rest)
-        elif kind == "using":
-            self._using = rest[0]
-            self._used.set()
-        elif kind == "submit":
-            self._enqueue(*rest)
-        elif kind == "enter":
-            self._enter(*rest)
-        elif kind == "page":
-            self._pages[rest[0]] = asyncio.create_task(self._page(rest[0], ready=rest[1]))
+        self._handlers[kind](*rest)
+
+    def _use(self, revision: int) -> None:
+        self._using = revision
+        self._used.set()
+
+    def _add_sums(self, sums: Sums) -> None:
+        self._recorders.add(self._channel, sums)
+
+    def _note_flushed(self) -> None:
+        self._recorders.flushed(self._channel)
 
     def turn(self) -> Iterable[bytes]:
         """See Receiver."""
@@ -166,8 +176,13 @@ class RuntimeServer:
         self._entered[caller] -= 1
         self._runtime.leave(caller)
 
+    def _open_page(self, number: int, ready: bool) -> None:
+        self._pages[number] = asyncio.create_task(self._page(number, ready=ready))
+
     async def _page(self, number: int, *, ready: bool) -> None:
         try:
+            # Once every HTTP process has sent what it has counted.
+            await self._recorders.flush()
             self._channel.send("answer", number, await self._runtime.page(ready=ready))
         except Exception as error:  # noqa: BLE001  every request needs an answer
             self._send_error(number, error)
