@@ -9,7 +9,7 @@ on one machine, so numbers are in its byte order.
 
 import pickle
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from math import isnan, nan
 from struct import Struct
@@ -157,35 +157,32 @@ def read_requests(body: memoryview) -> Iterator[Request]:
         yield number, variant, flow, items, reuse, deadline_s, None if isnan(tag_s) else tag_s
 
 
-class AnswerFrame:
-    """Collects the answers of one turn of the loop."""
+Answer = tuple[int, Sequence[InferenceResult]]
+"""A request's number, and its results, which all have as many labels."""
 
-    def __init__(self) -> None:
-        self._heads: list[bytes] = []
-        self._values: list[array[float]] = []
 
-    def add(self, number: int, results: Sequence[InferenceResult]) -> None:
-        """Add the results of a request, all with as many labels, or raise and add nothing."""
-        labels = len(results[0].logits)
-        values: list[float] = []
-        for each in results:
-            tag_s = each.start_tag_s
-            values += (each.queue_s, each.engine_s, nan if tag_s is None else tag_s)
-            values += each.logits
-        if len(values) != len(results) * (_TIMES + labels):
-            raise ValueError("the texts of a request have different numbers of labels")
-        column = array("d", values)
-        self._heads.append(_ANSWER.pack(number, len(results), labels))
-        self._values.append(column)
-
-    def take(self) -> bytes:
-        """Write the frame and start the next; nothing if there is no answer."""
-        if not self._heads:
-            return b""
-        frame = _frame(ANSWERS, _COUNT.pack(len(self._heads)), *self._heads, *self._values)
-        self._heads.clear()
-        self._values.clear()
-        return frame
+def answer_frame(answers: Iterable[Answer]) -> tuple[bytes, list[tuple[int, Exception]]]:
+    """Write a frame of answers; return it with the numbers that it lacks, and why."""
+    refused: list[tuple[int, Exception]] = []
+    heads: list[bytes] = []
+    columns: list[array[float]] = []
+    for number, results in answers:
+        try:
+            labels = len(results[0].logits)
+            values: list[float] = []
+            for each in results:
+                tag_s = each.start_tag_s
+                values += (each.queue_s, each.engine_s, nan if tag_s is None else tag_s)
+                values += each.logits
+            if len(values) != len(results) * (_TIMES + labels):
+                raise ValueError("the texts of a request have different numbers of labels")
+            column = array("d", values)
+        except Exception as error:  # noqa: BLE001  one bad answer must not cost the others
+            refused.append((number, error))
+            continue
+        columns.append(column)
+        heads.append(_ANSWER.pack(number, len(results), labels))
+    return _frame(ANSWERS, _COUNT.pack(len(heads)), *heads, *columns), refused
 
 
 def read_answers(body: memoryview) -> Iterator[tuple[int, list[InferenceResult]]]:

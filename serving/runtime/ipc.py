@@ -6,7 +6,7 @@ So pickle is safe. What one turn of the loop sends is written at its end, in one
 import asyncio
 import pickle
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, cast
 
 from serving.logs import LOGGER
@@ -25,7 +25,7 @@ class Receiver(Protocol):
     def on_frame(self, kind: int, body: memoryview) -> None:
         """Handle a frame of another kind."""
 
-    def turn(self) -> Iterable[bytes]:
+    def turn(self) -> Sequence[bytes]:
         """Return the frames that are to follow the messages of this turn."""
 
     def on_lost(self) -> None:

@@ -1,7 +1,7 @@
 """The HTTP process's end of a channel: a runtime whose engines are in another process."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any, TypeVar, cast
@@ -80,7 +80,7 @@ class RemoteRuntime:
             if future := waiting.pop(number, None):
                 future.set_result(results)
 
-    def turn(self) -> Iterable[bytes]:
+    def turn(self) -> Sequence[bytes]:
         """See Receiver."""
         frames = [self._requests.take()]
         if self._withdrawn:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -14,7 +14,14 @@ from serving.bundles.bundle import VariantKey
 from serving.errors import EngineFailed, ServedError
 from serving.inference.inputs import Item
 from serving.observability.counters import Sums
-from serving.runtime.frames import REQUESTS, AnswerFrame, read_requests, read_withdrawals
+from serving.runtime.frames import (
+    REQUESTS,
+    Answer,
+    answer_frame,
+    message,
+    read_requests,
+    read_withdrawals,
+)
 from serving.runtime.ipc import Channel
 from serving.runtime.local import LocalRuntime
 from serving.runtime.remote_recorder import RemoteRecorders
@@ -25,20 +32,22 @@ _STATE_EVERY_S = 0.05
 class _Asker:
     """Waits for one request's results, on behalf of the HTTP process; see coalescing.Waiter."""
 
-    __slots__ = ("number", "request", "server")
+    __slots__ = ("number", "server")
 
     def __init__(self, server: "RuntimeServer", number: int) -> None:
         self.server = server
         self.number = number
-        self.request: PendingRequest | None = None
 
     def done(self) -> bool:
-        """Return False: a withdrawn request has no waiter any more."""
+        """Return False: a request that is withdrawn has no waiter any more."""
         return False
 
     def set_result(self, results: list[InferenceResult], /) -> None:
         """Answer in the frame of this turn."""
-        self.server.answer(self.number, results)
+        server = self.server
+        if not server.answers:
+            server.channel.flush_soon()
+        server.answers.append((self.number, results))
 
     def set_exception(self, error: ServedError, /) -> None:
         """Answer with an error."""
@@ -50,11 +59,13 @@ class RuntimeServer:
 
     def __init__(self, channel: Channel, runtime: LocalRuntime, recorders: RemoteRecorders) -> None:
         """`recorders` are those of all HTTP processes."""
-        self._channel = channel
+        self.channel = channel
         self._runtime = runtime
         self._recorders = recorders
-        self._askers: dict[int, _Asker] = {}
-        self._answers = AnswerFrame()
+        self.answers: list[Answer] = []
+        """Those of this turn."""
+        self._requests: dict[int, PendingRequest] = {}
+        """Those that may be withdrawn."""
         self._names: list[Any] = []
         """Variants and flows, by the number that the HTTP process gave them."""
         self._pages: dict[int, asyncio.Task[None]] = {}
@@ -82,7 +93,7 @@ class RuntimeServer:
         sending = [
             asyncio.create_task(work) for work in (self._send_state(), self._send_deployments())
         ]
-        self._channel.open(self)
+        self.channel.open(self)
         await self._lost.wait()
         for task in (*sending, *self._pages.values()):
             task.cancel()
@@ -90,8 +101,8 @@ class RuntimeServer:
     def on_lost(self) -> None:
         """See Receiver."""
         self._lost.set()
-        self._recorders.remove(self._channel)
-        for number in list(self._askers):
+        self._recorders.remove(self.channel)
+        for number in list(self._requests):
             self._withdraw(number)
         for caller in self._entered.elements():
             self._runtime.leave(caller)
@@ -117,49 +128,43 @@ class RuntimeServer:
         self._used.set()
 
     def _add_sums(self, sums: Sums) -> None:
-        self._recorders.add(self._channel, sums)
+        self._recorders.add(self.channel, sums)
 
     def _note_flushed(self) -> None:
-        self._recorders.flushed(self._channel)
+        self._recorders.flushed(self.channel)
 
-    def turn(self) -> Iterable[bytes]:
+    def turn(self) -> Sequence[bytes]:
         """See Receiver."""
-        return (self._answers.take(),)
+        if not self.answers:
+            return ()
+        for number, _ in self.answers:
+            self._requests.pop(number, None)
+        frame, refused = answer_frame(self.answers)
+        self.answers.clear()
+        return (frame, *(message("error", number, _served(error)) for number, error in refused))
 
     def _enqueue(
         self, number: int, variant: VariantKey, items: Sequence[Item], terms: Terms
     ) -> None:
-        asker = self._askers[number] = _Asker(self, number)
         try:
-            asker.request = self._runtime.enqueue(variant, items, terms, asker)
+            request = self._runtime.enqueue(variant, items, terms, _Asker(self, number))
         except Exception as error:  # noqa: BLE001  every request needs an answer
             self.refuse(number, error)
-
-    def answer(self, number: int, results: list[InferenceResult]) -> None:
-        """Answer a request at the end of this turn."""
-        if number not in self._askers:
-            return
-        try:
-            self._answers.add(number, results)
-        except Exception as error:  # noqa: BLE001  every request needs an answer
-            self.refuse(number, error)
-            return
-        del self._askers[number]
-        self._channel.flush_soon()
+        else:
+            if request.waiter:  # it has no answer yet
+                self._requests[number] = request
 
     def refuse(self, number: int, error: Exception) -> None:
         """Answer a request with an error, at the end of this turn."""
-        if self._askers.pop(number, None):
-            self._send_error(number, error)
+        self._requests.pop(number, None)
+        self._send_error(number, error)
 
     def _send_error(self, number: int, error: Exception) -> None:
-        served = error if isinstance(error, ServedError) else EngineFailed(f"{error!r}")
-        self._channel.send("error", number, served)
+        self.channel.send("error", number, _served(error))
 
     def _withdraw(self, number: int) -> None:
-        asker = self._askers.pop(number, None)
-        if asker and asker.request:
-            self._runtime.withdraw(asker.request)
+        if request := self._requests.pop(number, None):
+            self._runtime.withdraw(request)
         elif page := self._pages.get(number):
             page.cancel()
 
@@ -170,7 +175,7 @@ class RuntimeServer:
             self._send_error(number, error)
         else:
             self._entered[caller] += 1
-            self._channel.send("answer", number, None)
+            self.channel.send("answer", number, None)
 
     def _leave(self, caller: Caller) -> None:
         self._entered[caller] -= 1
@@ -183,7 +188,7 @@ class RuntimeServer:
         try:
             # Once every HTTP process has sent what it has counted.
             await self._recorders.flush()
-            self._channel.send("answer", number, await self._runtime.page(ready=ready))
+            self.channel.send("answer", number, await self._runtime.page(ready=ready))
         except Exception as error:  # noqa: BLE001  every request needs an answer
             self._send_error(number, error)
         finally:
@@ -192,14 +197,18 @@ class RuntimeServer:
     async def _send_state(self) -> None:
         runtime = self._runtime
         while True:
-            if not self._channel.full:
-                self._channel.send("state", runtime.alive, runtime.backlog())
+            if not self.channel.full:
+                self.channel.send("state", runtime.alive, runtime.backlog())
             await asyncio.sleep(_STATE_EVERY_S)
 
     async def _send_deployments(self) -> None:
         async with aclosing(self._runtime.follow()) as changes:
             async for deployments in changes:
-                self._channel.send("deployments", deployments, dict(self._runtime.running))
+                self.channel.send("deployments", deployments, dict(self._runtime.running))
                 while self._using < deployments.revision:
                     self._used.clear()
                     await self._used.wait()
+
+
+def _served(error: Exception) -> ServedError:
+    return error if isinstance(error, ServedError) else EngineFailed(f"{error!r}")
