@@ -55,7 +55,8 @@ class Channel(asyncio.Protocol):
         self._early: list[tuple[int, memoryview]] = []
         """What arrived before `open`."""
         self._loop = asyncio.get_running_loop()
-        self._flushing = False
+        self.flushing = False
+        """Whether this turn has something to send."""
         self._lost = asyncio.Event()
 
     def open(self, receiver: Receiver) -> None:
@@ -72,12 +73,12 @@ class Channel(asyncio.Protocol):
 
     def flush_soon(self) -> None:
         """Ask the receiver for its frames at the end of this turn."""
-        if not self._flushing:
-            self._flushing = True
+        if not self.flushing:
+            self.flushing = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._flushing = False
+        self.flushing = False
         frames = self._receiver.turn() if self._receiver else ()
         data = b"".join((*self._messages, *frames))
         self._messages.clear()
@@ -86,7 +87,7 @@ class Channel(asyncio.Protocol):
 
     def close(self) -> None:
         """Send what is outstanding, and close the socket; the receiver hears no more."""
-        if self._flushing:
+        if self.flushing:
             self._flush()
         self._receiver = None
         self._transport.close()

@@ -33,7 +33,7 @@ class RemoteRuntime:
     `gone` is set when the engine process has died or has been silent for ten seconds.
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, most_silence_s: float = _MOST_SILENCE_S) -> None:
         self.recorder = RemoteRecorder(channel)
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
@@ -50,7 +50,8 @@ class RemoteRuntime:
         self._names: dict[VariantKey | Flow, int] = {}
         """The numbers of variants and flows that the engine process knows."""
         self._loop = asyncio.get_running_loop()
-        self._silence = self._loop.call_later(_MOST_SILENCE_S, channel.abort)
+        self._most_silence_s = most_silence_s
+        self._silence = self._loop.call_later(most_silence_s, channel.abort)
         channel.open(self)
 
     def on_message(self, kind: str, *rest: Any) -> None:
@@ -60,7 +61,7 @@ class RemoteRuntime:
             if not self._channel.full:
                 self.recorder.flush()
             self._silence.cancel()
-            self._silence = self._loop.call_later(_MOST_SILENCE_S, self._channel.abort)
+            self._silence = self._loop.call_later(self._most_silence_s, self._channel.abort)
         elif kind == "flush":
             self.recorder.answer_flush()
         elif kind == "deployments":

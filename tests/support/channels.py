@@ -1,6 +1,20 @@
-"""Ends of channels whose messages a test reads."""
+"""Two ends of a channel in one process, and what reads one of them."""
 
 import asyncio
+import socket
+from contextlib import asynccontextmanager
+
+from serving.runtime.ipc import Channel
+
+
+@asynccontextmanager
+async def channel_pair():
+    """Both ends of a channel; they are closed in the end."""
+    ends = [await Channel.over(each) for each in socket.socketpair()]
+    yield ends
+    for end in ends:
+        end.abort()
+        await end.closed()
 
 
 class Inbox:
