@@ -61,7 +61,8 @@ def sizewise(checkout, python, registry, http_processes):
         # Before it had a sleeping engine: this one, over that checkout's modules.
         command = [python, "-P", str(ROOT / SLEEPING)]
     environ = {
-        "PYTHONPATH": str(checkout),
+        # What this process has on its path may hold the packages, as on a host without pip.
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(checkout), os.environ.get("PYTHONPATH")])),
         "SIZEWISE_REGISTRY": str(registry),
         "SIZEWISE_HTTP_PROCESSES": str(http_processes),
     }
