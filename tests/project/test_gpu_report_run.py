@@ -192,24 +192,44 @@ def test_a_missing_package_is_found_by_importing_what_needs_it(monkeypatch):
     }
 
 
-def test_an_onnxruntime_without_the_provider_is_told_from_one_that_cannot_load_it(monkeypatch):
+def test_an_onnxruntime_that_is_built_without_cuda_is_named():
     assert needs.missing_provider("cpu") is None
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("onnxruntime is built for CUDA")
     assert "is built without CUDAExecutionProvider" in needs.missing_provider("cuda")
 
-    session = onnxruntime.InferenceSession
+
+def test_libraries_that_cuda_lacks_are_named_and_a_session_on_the_cpu_does_not_pass(monkeypatch):
+    session, said = onnxruntime.InferenceSession, []
 
     def fallen_back(graph, providers):
         assert providers == ["CUDAExecutionProvider"]
-        os.write(2, b"Failed to load library libonnxruntime_providers_cuda.so with error: "
-                    b"libcudnn.so.9: cannot open shared object file: No such file\n")  # fmt: skip
+        os.write(2, "".join(said).encode())
         return session(graph, providers=["CPUExecutionProvider"])
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
     monkeypatch.setattr(onnxruntime, "InferenceSession", fallen_back)
-    assert needs.missing_provider("cuda").startswith("libcudnn.so.9 cannot be loaded: ")
+    monkeypatch.setattr(needs, "_CUDNN", "libno-such.so.9")
+    assert needs.missing_provider("cuda").startswith("libno-such.so.9 cannot be loaded: ")
+
+    said[:] = ["with error: libcublas.so.13: cannot open shared object file: No such file"]
+    assert needs.missing_provider("cuda").startswith("libcublas.so.13, libno-such.so.9 cannot ")
+
+    said[:] = ["CUDA failure 100: no CUDA-capable device is detected"]
+    monkeypatch.setattr(needs, "_CUDNN", "libc.so.6")
+    assert needs.missing_provider("cuda") == (
+        "a session asked for CUDAExecutionProvider runs on CPUExecutionProvider: " + said[0]
+    )
+
+
+def test_cudas_libraries_are_found_on_the_path_and_not_beside_onnxruntime(tmp_path, monkeypatch):
+    (tmp_path / "nvidia" / "cu13" / "lib").mkdir(parents=True)
+    (tmp_path / "nvidia" / "cudnn" / "include").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert str(tmp_path / "nvidia" / "cu13" / "lib") in needs.library_folders()
+    assert not any(folder.endswith("include") for folder in needs.library_folders())
 
 
 @pytest.fixture

@@ -71,8 +71,11 @@ class _Graph:
         first = self._node("GatherND", [hidden, "first_tokens"], "first")
         width = self._shape.width
         pooled = self._node("Tanh", [self._gemm(first, "pooler", width, width)], "pooled")
-        logits = self._gemm(pooled, "classifier", labels, width)
-        self._node("Cast", [logits], "logits", to=TensorProto.FLOAT)
+        if self._tensor == TensorProto.FLOAT:
+            self._gemm(pooled, "logits", labels, width)
+        else:
+            half = self._gemm(pooled, "half_logits", labels, width)
+            self._node("Cast", [half], "logits", to=TensorProto.FLOAT)
         shapes = {
             "input_ids": ["rows", "tokens"], "text_ids": ["rows", "tokens"],
             "position_ids": ["rows", "tokens"], "first_tokens": ["texts", 2],

@@ -7,6 +7,7 @@ all of it short.
 """
 
 import argparse
+import os
 import resource
 import shlex
 import shutil
@@ -20,6 +21,7 @@ from loadtest.measure.environment import environment
 from loadtest.measure.subprocesses import exit_on_sigterm
 from tests.benchmarks.gpu_report import parts
 from tests.benchmarks.gpu_report.busy import gpu
+from tests.benchmarks.gpu_report.needs import library_folders
 from tests.benchmarks.gpu_report.report import Other, Report, left_out
 from tests.benchmarks.gpu_report.run import ROOT, run
 
@@ -34,6 +36,9 @@ def main():
     began_s = time.monotonic()
     out, logs = arguments.out, arguments.out / "logs"
     _allow_files(max(arguments.clients))
+    if arguments.device == "cuda":
+        folders = filter(None, [os.environ.get("LD_LIBRARY_PATH"), *library_folders()])
+        os.environ["LD_LIBRARY_PATH"] = os.pathsep.join(folders)
     needs = run(parts.needs(arguments.device), 60, logs)
     if needs.state != "done":
         told = (logs / "needs.out").read_text().strip() or needs.reason

@@ -6,12 +6,15 @@ packages can be out of date, and runs a graph in a session.
 """
 
 import argparse
+import ctypes
 import importlib
+import importlib.util
 import json
 import os
 import re
 import sys
 import tempfile
+from pathlib import Path
 
 from tests.support.cuda import missing_device
 
@@ -23,6 +26,7 @@ MODULES = (
     *("tests.benchmarks.path_cost", "tests.benchmarks.reference_server", "tests.conftest"),
     *("httptools", "uvloop", "pytest", "pytest_asyncio", "pytest_timeout"),
 )
+_CUDNN = "libcudnn.so.9"
 _LIBRARY = re.compile(r"\b(lib[\w.-]+\.so[\d.]*): cannot open shared object")
 
 
@@ -62,17 +66,47 @@ def missing_provider(device):
     with told:
         if device == "cuda":
             onnxruntime.preload_dlls()
-        session = onnxruntime.InferenceSession(_graph(), providers=[wanted])
-        found = session.get_providers()[0]
         rows = np.arange(6, dtype=np.float32).reshape(2, 3)
-        right = found == wanted and np.allclose(session.run(None, {"x": rows})[0], rows @ rows.T)
-    if right:
+        try:
+            session = onnxruntime.InferenceSession(_graph(), providers=[wanted])
+            product = session.run(None, {"x": rows})[0]
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises many bare types
+            found, right = f"nothing: {error}", False
+        else:
+            found, right = session.get_providers()[0], np.allclose(product, rows @ rows.T)
+    runs = found == wanted and right
+    libraries = set() if runs else set(_LIBRARY.findall(told.text))
+    if device == "cuda" and not _loads(_CUDNN):
+        libraries.add(_CUDNN)
+    if libraries:
+        return (
+            f"{', '.join(sorted(libraries))} cannot be loaded: install "
+            "onnxruntime-gpu[cuda,cudnn] with its extras, or add the folders to LD_LIBRARY_PATH"
+        )
+    if runs:
         return None
-    if libraries := sorted(set(_LIBRARY.findall(told.text))):
-        names = ", ".join(libraries)
-        return f"{names} cannot be loaded: install onnxruntime-gpu[cuda,cudnn] with its extras"
-    last = " ".join(told.text.split())[-300:]
-    return f"a session asked for {wanted} runs on {found}: {last or 'onnxruntime gives no reason'}"
+    reason = " ".join(told.text.split())[-300:] or "onnxruntime gives no reason"
+    if found == wanted:
+        return f"a session on {wanted} computes a wrong product: {reason}"
+    return f"a session asked for {wanted} runs on {' '.join(found.split())}: {reason}"
+
+
+def _loads(library):
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def library_folders():
+    """The CUDA libraries of NVIDIA's packages, wherever on the path these are.
+
+    onnxruntime looks for them beside itself, which fails where it was unpacked into a folder.
+    """
+    spec = importlib.util.find_spec("nvidia")
+    places = spec.submodule_search_locations if spec else ()
+    return [str(folder) for place in places for folder in sorted(Path(place).glob("*/lib"))]
 
 
 def _graph():
@@ -91,22 +125,29 @@ def _graph():
 
 
 class _Told:
-    """What is written to standard error meanwhile, by libraries too."""
+    """What is written to standard output and error meanwhile, by libraries too."""
 
     def __enter__(self):
-        sys.stderr.flush()
-        self._kept = os.dup(2)
+        self._flush()
+        self._kept = [os.dup(number) for number in (1, 2)]
         self._file = tempfile.TemporaryFile()
-        os.dup2(self._file.fileno(), 2)
+        for number in (1, 2):
+            os.dup2(self._file.fileno(), number)
         return self
 
     def __exit__(self, *_):
-        sys.stderr.flush()
-        os.dup2(self._kept, 2)
-        os.close(self._kept)
+        self._flush()
+        for number, kept in enumerate(self._kept, 1):
+            os.dup2(kept, number)
+            os.close(kept)
         self._file.seek(0)
         self.text = self._file.read().decode(errors="replace")
         self._file.close()
+
+    @staticmethod
+    def _flush():
+        sys.stdout.flush()
+        sys.stderr.flush()
 
 
 def main():
