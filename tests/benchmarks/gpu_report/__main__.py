@@ -23,7 +23,7 @@ from tests.benchmarks.gpu_report import parts
 from tests.benchmarks.gpu_report.busy import gpu
 from tests.benchmarks.gpu_report.needs import library_folders
 from tests.benchmarks.gpu_report.report import Other, Report, left_out
-from tests.benchmarks.gpu_report.run import ROOT, run
+from tests.benchmarks.gpu_report.run import run
 
 PAGE_S = 15
 FILES_A_CLIENT = 4
@@ -51,7 +51,7 @@ def main():
     if teacher.state != "done":
         print(f"gpu_report: no teacher: {teacher.reason}", file=sys.stderr)
         return 2
-    subject = subject_of(arguments, teacher.result, with_wrk)
+    subject = subject_of(arguments, teacher.result)
     report = Report(out / "report.json", subject, about(needs.result))
     if not arguments.restart:
         try:
@@ -71,7 +71,7 @@ def main():
     return conclude(report.content, out, logs)
 
 
-def subject_of(arguments, teacher, with_wrk):
+def subject_of(arguments, teacher):
     """What the figures are of; parts of another subject are never kept beside them."""
     halves = {precision: each["version"] for precision, each in teacher.items()}
     return {
@@ -84,7 +84,6 @@ def subject_of(arguments, teacher, with_wrk):
         },
         "clients": arguments.clients,
         "http_processes": arguments.http_processes,
-        "load": "wrk" if with_wrk else "tests/support/closed_loop.py",
     }  # fmt: skip
 
 
@@ -103,7 +102,7 @@ def about(versions):
 def commit():
     command = ["git", "describe", "--always", "--dirty"]
     try:
-        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        told = subprocess.run(command, cwd=parts.ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return told.stdout.strip()
@@ -154,10 +153,10 @@ def parse():
     parser.add_argument("--clients", type=integers, default=[32, 256, 1024], metavar="N,N")
     parser.add_argument("--http-processes", type=integers, default=[0, 2, 4, 8], metavar="N,N")
     parser.add_argument("--minutes", type=float, default=9, help="for all of it (default: 9)")
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "gpu-report")
+    parser.add_argument("--out", type=Path, default=parts.ROOT / "build" / "gpu-report")
     parser.add_argument("--restart", action="store_true", help="measure what is done again")
     arguments = parser.parse_args()
-    built = ROOT / "build" / "registry"
+    built = parts.ROOT / "build" / "registry"
     if arguments.registry is None and arguments.device == "cuda" and built.is_dir():
         arguments.registry = built
     arguments.shape = "minilm" if arguments.device == "cuda" else "tiny"

@@ -1,8 +1,4 @@
-"""The tests that need a CUDA device, and what came of each; the last line is JSON.
-
-Only the files that hold such a test are collected: the others need packages that a GPU host need
-not have.
-"""
+"""The tests that need a CUDA device, and what came of each; the last line is JSON."""
 
 import json
 import subprocess
@@ -12,17 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from loadtest.measure.subprocesses import exit_on_sigterm
-from tests.support.processes import ROOT
-
-MARK = "pytest.mark.gpu"
-
-
-def files():
-    return sorted(
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "tests").rglob("test_*.py")
-        if MARK in path.read_text()
-    )
+from tests.benchmarks.gpu_report.parts import ROOT, gpu_test_files
 
 
 def outcomes(report):
@@ -46,7 +32,7 @@ def main():
         report = Path(folder) / "report.xml"
         command = [
             sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider",
-            f"--junit-xml={report}", *files(),
+            f"--junit-xml={report}", *map(str, gpu_test_files()),
         ]  # fmt: skip
         status = subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False).returncode
         if not report.is_file():

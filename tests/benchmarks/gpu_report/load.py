@@ -35,6 +35,7 @@ def offer(url, folder, texts, variant, count, seconds):  # noqa: PLR0917
     answered = found["requests"] - found["bad"]
     cores = cpu_s / found["seconds"]
     return {
+        "load": generator(),
         "texts_per_s": answered / found["seconds"],
         "answered": answered,
         "bad": found["bad"],

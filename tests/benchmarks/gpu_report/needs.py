@@ -14,8 +14,10 @@ import os
 import re
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
+from tests.benchmarks.gpu_report.parts import ROOT, gpu_test_files
 from tests.support.cuda import missing_device
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -24,7 +26,8 @@ MODULES = (
     *("serving.__main__", "serving.server.launch", "serving.server.frontend"),
     *(f"tests.benchmarks.gpu_report.{name}" for name in ("ceiling", "page", "served", "teacher")),
     *("tests.benchmarks.path_cost", "tests.benchmarks.reference_server", "tests.conftest"),
-    *("httptools", "uvloop", "pytest", "pytest_asyncio", "pytest_timeout"),
+    *("pytest", "pytest_asyncio", "pytest_timeout"),
+    *(".".join(path.with_suffix("").parts) for path in gpu_test_files()),
 )
 _CUDNN = "libcudnn.so.9"
 _LIBRARY = re.compile(r"\b(lib[\w.-]+\.so[\d.]*): cannot open shared object")
@@ -34,14 +37,23 @@ def missing(device):
     """One sentence, or None where nothing is missing."""
     if device == "cuda" and (lacks := missing_device()):
         return lacks
-    if packages := missing_packages():
+    if packages := missing_packages((*declared(), *MODULES)):
         names = ", ".join(sorted(packages))
         return f"Python packages are missing: {names}: {INSTALL}"
     return missing_provider(device)
 
 
+def declared():
+    """The modules of the server's own dependencies, all of which are named like their package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return [name.replace("-", "_") for name in project["dependencies"]]
+
+
 def missing_packages(modules=MODULES):
-    """The packages without which one of the modules cannot be imported."""
+    """The packages without which one of the modules cannot be imported.
+
+    What these need in turn comes to light once they are there.
+    """
     found = set()
     for module in modules:
         try:

@@ -19,6 +19,7 @@ from tests.benchmarks.gpu_report.tables import (
     ceiling,
     ceiling_table,
     headline,
+    loads,
     path_table,
     served,
     served_table,
@@ -76,7 +77,8 @@ def page(content):
 <p><small>{about["started_utc"]}, commit {html.escape(str(subject["commit"]))}, {html.escape(on)},
 {html.escape(machine["cpu"])}, {machine["cores"]} cores. The teacher:
 {html.escape(subject["teacher"]["origin"])}, {subject["teacher"]["parameters"]:,} parameters.
-Load from {html.escape(subject["load"])}. {html.escape(busy_sentence(content))}</small></p>
+Load from {html.escape(" and ".join(sorted(loads(content))) or "nothing yet")}.
+{html.escape(busy_sentence(content))}</small></p>
 <h2>Not measured</h2><div class="excluded">{excluded}</div>
 <h2>Served, {SERVED}</h2>
 {figures}

@@ -4,7 +4,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).parents[3]
 PROGRAM = "tests.benchmarks.gpu_report"
+GPU_MARK = "pytest.mark.gpu"
 PRECISIONS = ("fp32", "fp16")
 SERVED = "fp16"
 
@@ -63,6 +65,15 @@ def ceiling_name(precision, device):
 
 def served_name(processes):
     return f"served with {processes} HTTP processes"
+
+
+def gpu_test_files():
+    """The files that hold a test of CUDA; a GPU host need not have what the others import."""
+    return [
+        path.relative_to(ROOT)
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        if GPU_MARK in path.read_text()
+    ]
 
 
 def listed(numbers):

@@ -11,7 +11,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+from tests.benchmarks.gpu_report.parts import ROOT
+
 END_S = 10
 POLL_S = 0.1
 LINE_EVERY_S = 15

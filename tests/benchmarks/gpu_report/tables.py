@@ -35,6 +35,16 @@ def served(content):
     return found
 
 
+def loads(content):
+    """What has made the load."""
+    return {
+        each["load"]
+        for processes in content["subject"]["http_processes"]
+        for rounds in result(content, served_name(processes)).values()
+        for each in rounds
+    }
+
+
 def served_table(content):
     head = [
         "clients", "HTTP processes", "texts/s", "of the ceiling", "p50, ms", "p99, ms",
