@@ -1,28 +1,32 @@
-"""Runs the scheduler's plans on engine threads and answers each request."""
+"""Queues the texts of requests, and answers each request from what the engine threads return."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from queue import SimpleQueue
-from threading import Lock, Thread
+from functools import partial
+from operator import attrgetter
+from threading import Lock
+from typing import cast
 
 from serving.batching.admission import check_texts, missed
-from serving.batching.coalescing import Coalescer, PendingRequest, PendingText
+from serving.batching.coalescing import Coalescer, PendingRequest, PendingText, Waiter
+from serving.batching.deadlines import Deadlines
+from serving.batching.engine_threads import EngineThreads, Outcome, Run
 from serving.batching.interface import InferenceResult
-from serving.batching.queue import Clock, QueuedText, Terms
+from serving.batching.queue import Clock, Terms
 from serving.batching.scheduler import Plan, Scheduler
 from serving.bundles.bundle import VariantKey
 from serving.errors import EngineFailed, ServedError
 from serving.inference.cost_model import Lane
-from serving.inference.engine import Engine, answers_of
+from serving.inference.engine import Engine
 from serving.inference.inputs import Item
 
+_length = attrgetter("length")
 _WATCHES_PER_TIMEOUT = 4
 _BUSY_EVERY_S = 0.05
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BatchReport:
     """What one batch was; recorded once per batch, whichever requests its texts belong to."""
 
@@ -33,21 +37,26 @@ class BatchReport:
     engine_s: float
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Run:
-    """A plan that an engine thread is running."""
+class _Results(asyncio.Future[list[InferenceResult]]):
+    """The results of a request; it calls `on_cancel` when its waiter is cancelled."""
 
-    plan: Plan
-    started_s: float
+    on_cancel: Callable[[], None] | None = None
+
+    def cancel(self, msg: object = None) -> bool:
+        """See asyncio.Future."""
+        cancelled = super().cancel(msg)
+        if cancelled and self.on_cancel:
+            self.on_cancel()
+        return cancelled
 
 
 class Batcher:
     """One queue and `slots` engine threads for all variants of the process.
 
-    Lives on one event loop: call every public method there. An engine thread takes its next plan
-    itself, so no slot waits for the loop. `alive` becomes false when an engine does not return
-    within `engine_timeout_s`. `requests_in_flight` are queued or running. `on_reuse` receives for
-    each request how many of its texts were cached, and how many ran for another request anyway.
+    Lives on one event loop: call every public method there. `alive` becomes false when an engine
+    does not return within `engine_timeout_s`. `requests_in_flight` are queued or running.
+    `on_reuse` receives for each request how many of its texts were cached, and how many ran for
+    another request anyway.
     """
 
     def __init__(
@@ -73,25 +82,24 @@ class Batcher:
         self._on_reuse = on_reuse
         self._coalescer = Coalescer(cache_texts)
         self._loop = asyncio.get_running_loop()
-        self._waking = False
-        # The engine threads share these with the loop, under the lock.
+        self._deadlines = Deadlines(self._loop, self._expire)
+        # The engine threads share the scheduler with the loop, under the lock.
         self._lock = Lock()
         self._scheduler = scheduler
-        self._idle_threads = 0
-        self._runs: set[_Run] = set()
-        self._wakes: SimpleQueue[bool] = SimpleQueue()
-        self._threads = [
-            Thread(target=self._work, name=f"engine-{slot}", daemon=True) for slot in range(slots)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads = EngineThreads(
+            scheduler,
+            self._engines,
+            self._lock,
+            slots=slots,
+            clock=clock,
+            on_finished=self._finish,
+        )
         self._watch()
 
     def close(self) -> None:
         """End the threads; a batch that is still running ends by itself."""
         self._watchdog.cancel()
-        for _ in self._threads:
-            self._wakes.put(False)
+        self._threads.close()
 
     def add(self, variant: VariantKey, engine: Engine, lane: Lane) -> None:
         """Start serving one more variant."""
@@ -111,19 +119,28 @@ class Batcher:
 
     def _busy(self, variant: VariantKey) -> bool:
         with self._lock:
-            runs = any(run.plan.variant == variant for run in self._runs)
+            runs = any(run.plan.variant == variant for run in self._threads.runs)
             return runs or self._scheduler.queued_texts(variant) > 0
 
-    async def submit(
+    def submit(
         self, variant: VariantKey, items: Sequence[Item], terms: Terms
-    ) -> list[InferenceResult]:
+    ) -> asyncio.Future[list[InferenceResult]]:
         """See Submits."""
+        future = _Results(loop=self._loop)
+        request = self.enqueue(variant, items, terms, future)
+        future.on_cancel = partial(self.withdraw, request)
+        return future
+
+    def enqueue(
+        self, variant: VariantKey, items: Sequence[Item], terms: Terms, waiter: Waiter
+    ) -> PendingRequest:
+        """Queue all items or none, as `submit` does; `waiter` gets the results or the error."""
         now_s = self._clock()
-        request = PendingRequest(self._loop.create_future(), now_s, [None] * len(items))
+        request = PendingRequest(waiter, now_s)
         fresh = self._coalescer.collect(request, variant, items, reuse=terms.reuse)
         with self._lock:
             if fresh:
-                lengths = [text.item.length for text in fresh]
+                lengths = list(map(_length, fresh))
                 check_texts(
                     self._scheduler,
                     variant,
@@ -132,108 +149,95 @@ class Batcher:
                     now_s,
                     max_queue_texts=self._max_queue_texts,
                 )
-            for text in request.missing:
-                text.queued = self._place(text, variant, terms)
+                self._scheduler.add(variant, fresh, terms.flow, terms.start_tag_s)
+            if len(fresh) < len(request.texts):
+                for text in request.texts:
+                    self._scheduler.expedite(text, terms.flow)
         if len(fresh) < len(items):
-            cached = request.answered
-            self._on_reuse(variant, cached, len(items) - len(fresh) - cached)
-        if not request.missing:
-            return request.complete()
-        self._coalescer.join(request)
-        if fresh and self._idle_threads and not self._waking:
-            # At the end of this iteration of the loop, so that texts that arrived together are
-            # batched together.
-            self._waking = True
-            self._loop.call_soon(self._wake)
-        timer = self._loop.call_later(terms.deadline_s - now_s, self._expire, request)
+            shared = len(request.texts) - len(fresh)
+            self._on_reuse(variant, len(items) - len(request.texts), shared)
         self.requests_in_flight += 1
-        try:
-            return await request.future
-        finally:
-            self.requests_in_flight -= 1
-            timer.cancel()
-            self._withdraw(request)
+        if not request.missing:
+            self._complete(request)
+            return request
+        if terms.reuse:
+            self._coalescer.join(request)
+        self._threads.wake()
+        request.expiring = self._deadlines.add(request, terms.deadline_s, now_s)
+        return request
 
-    def _place(self, text: PendingText, variant: VariantKey, terms: Terms) -> QueuedText:
-        if text.queued:
-            return self._scheduler.expedite(text.queued, terms.flow)
-        return self._scheduler.add(variant, text.item.length, text, terms.flow, terms.start_tag_s)
-
-    def _wake(self) -> None:
-        self._waking = False
+    def withdraw(self, request: PendingRequest) -> None:
+        """End a request without an answer, and free what no other request needs."""
+        if request.waiter is None:
+            return
+        self._end(request)
         with self._lock:
-            idle, self._idle_threads = self._idle_threads, 0
-        for _ in range(idle):
-            self._wakes.put(True)
+            for text in self._coalescer.leave(request):
+                if self._scheduler.remove(text):
+                    self._coalescer.forget(text)
 
-    def _work(self) -> None:
-        """Run plans in an engine thread, and hand each outcome to the loop, until closed."""
-        while True:
-            run = self._next()
-            if run is None:
-                if not self._wakes.get():
-                    return
-                continue
-            outcome: list[list[float] | EngineFailed] | Exception
-            try:
-                items = [text.owner.item for text in run.plan.texts]
-                outcome = answers_of(self._engines[run.plan.variant], items)
-            except Exception as error:  # noqa: BLE001  whatever an engine raises fails its batch
-                outcome = error
-            ended_s = self._clock()
-            with self._lock:
-                self._scheduler.finished(run.plan, ended_s - run.started_s)
-                self._runs.discard(run)
-            with suppress(RuntimeError):  # the loop has ended: no request waits any more
-                self._loop.call_soon_threadsafe(self._finish, run, outcome, ended_s)
+    def _fail(self, request: PendingRequest, error: ServedError) -> None:
+        waiter = request.waiter
+        self.withdraw(request)
+        if waiter and not waiter.done():
+            waiter.set_exception(error)
 
-    def _next(self) -> _Run | None:
-        """Start the next plan; None if no text is queued, and then this thread counts as idle."""
-        with self._lock:
-            plan = self._scheduler.plan()
-            if plan is None:
-                self._idle_threads += 1
-                return None
-            run = _Run(plan, self._clock())
-            self._runs.add(run)
-            return run
+    def _complete(self, request: PendingRequest) -> None:
+        waiter = request.waiter
+        self._end(request)
+        if waiter and not waiter.done():
+            # None is missing.
+            waiter.set_result(request.results)  # type: ignore[arg-type]
 
-    def _finish(
-        self, run: _Run, outcome: list[list[float] | EngineFailed] | Exception, ended_s: float
-    ) -> None:
+    def _end(self, request: PendingRequest) -> None:
+        request.waiter = None
+        request.expiring.discard(request)
+        self.requests_in_flight -= 1
+
+    def _finish(self, run: Run, outcome: Outcome, ended_s: float) -> None:
         plan = run.plan
         if isinstance(outcome, Exception):
             failed = outcome if isinstance(outcome, ServedError) else EngineFailed(f"{outcome!r}")
-            self._fail(plan, failed)
+            self._fail_plan(plan, failed)
             return
         engine_s = ended_s - run.started_s
-        tokens = sum(text.length for text in plan.texts)
+        tokens = 0
+        for text in plan.texts:
+            tokens += text.length
         padding_tokens = plan.cells - tokens
         self._on_batch(BatchReport(plan.variant, len(plan.texts), tokens, padding_tokens, engine_s))
-        for queued, row in zip(plan.texts, outcome, strict=True):
-            text: PendingText = queued.owner
+        texts: list[PendingText] = plan.texts  # type: ignore[assignment]
+        for text, row in zip(texts, outcome, strict=True):
             if isinstance(row, EngineFailed):
-                self._coalescer.forget(text)
-                text.fail(row)
+                self._fail_text(text, row)
                 continue
-            self._coalescer.finish(text, row)
-            for request in text.requests:
+            if text.cache_key:
+                self._coalescer.finish(text, row)
+            for request, position in text.places:
                 queue_s = max(0.0, run.started_s - request.submitted_s)
-                request.answer(text, InferenceResult(row, queue_s, engine_s, queued.order[0]))
+                result = InferenceResult(row, queue_s, engine_s, text.order[0])
+                request.results[position] = result
+                request.missing -= 1
+                if not request.missing:
+                    self._complete(request)
 
-    def _fail(self, plan: Plan, error: ServedError) -> None:
-        for queued in plan.texts:
-            self._coalescer.forget(queued.owner)
-            queued.owner.fail(error)
+    def _fail_plan(self, plan: Plan, error: ServedError) -> None:
+        for text in cast("list[PendingText]", plan.texts):
+            self._fail_text(text, error)
+
+    def _fail_text(self, text: PendingText, error: ServedError) -> None:
+        self._coalescer.forget(text)
+        for request, _ in list(text.places):
+            self._fail(request, error)
 
     def _watch(self) -> None:
         """Fail batches from which an engine does not return; look again later."""
         with self._lock:
-            runs = list(self._runs)
+            runs = list(self._threads.runs)
         for run in runs:
             if self._clock() - run.started_s > self._engine_timeout_s:
                 self.alive = False
-                self._fail(
+                self._fail_plan(
                     run.plan, EngineFailed(f"a batch ran for over {self._engine_timeout_s:g} s")
                 )
         self._watchdog = self._loop.call_later(
@@ -241,18 +245,8 @@ class Batcher:
         )
 
     def _expire(self, request: PendingRequest) -> None:
-        late_s = self._clock() - request.submitted_s
         with self._lock:
-            queued = any(
-                text.queued and self._scheduler.is_queued(text.queued) for text in request.missing
-            )
-        if queued and not request.future.done():
-            predicted_s = late_s + self._scheduler.backlog().total_s
-            request.future.set_exception(missed(late_s, predicted_s))
-
-    def _withdraw(self, request: PendingRequest) -> None:
-        """Remove from the queue what no other request needs."""
-        with self._lock:
-            for text in self._coalescer.leave(request):
-                if text.queued and self._scheduler.remove(text.queued):
-                    self._coalescer.forget(text)
+            queued = any(text.queued for text in request.texts)
+        if queued:
+            late_s = self._clock() - request.submitted_s
+            self._fail(request, missed(late_s, late_s + self._scheduler.backlog().total_s))

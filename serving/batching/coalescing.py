@@ -1,9 +1,8 @@
 """Request coalescing: equal inputs of several requests are run once, or not at all if cached."""
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import Protocol
 
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import QueuedText
@@ -12,55 +11,55 @@ from serving.errors import ServedError
 from serving.inference.inputs import Item
 
 CacheKey = tuple[VariantKey, bytes]
-"""What the logits depend on: the version, and a digest of the input as the engine reads it."""
+"""What the logits depend on: the version, and the input as the engine reads it."""
 
 
-@dataclass(eq=False, slots=True)
-class PendingText:
-    """One input that is queued or running, and the requests that need it.
+class Waiter(Protocol):
+    """Who waits for a request's results: an asyncio.Future, or what behaves like one."""
+
+    def done(self) -> bool:
+        """Whether it waits no longer."""
+
+    def set_result(self, results: list[InferenceResult], /) -> None:
+        """Take the results, in order."""
+
+    def set_exception(self, error: ServedError, /) -> None:
+        """Take the error that the request failed with."""
+
+
+class PendingText(QueuedText):
+    """One input that is queued or running, and the places in requests that wait for it.
 
     Without a `cache_key` no other request may join them.
     """
 
-    item: Item
-    cache_key: CacheKey | None
-    queued: QueuedText | None = None
-    requests: set["PendingRequest"] = field(default_factory=set)
+    __slots__ = ("cache_key", "item", "places")
 
-    def fail(self, error: ServedError) -> None:
-        """Fail every request that needs it."""
-        for request in self.requests:
-            if not request.future.done():
-                request.future.set_exception(error)
+    def __init__(self, item: Item, cache_key: CacheKey | None) -> None:
+        self.item = item
+        self.length = item.length
+        self.cache_key = cache_key
+        self.queued = False
+        self.places: list[tuple[PendingRequest, int]] = []
 
 
-@dataclass(eq=False, slots=True)
 class PendingRequest:
     """The inputs of one request; all are answered, or the request fails.
 
-    `missing` maps each input without a result to its positions in `results`.
+    `texts` are those without a result, `missing` counts the places that they have in `results`.
     """
 
-    future: asyncio.Future[list[InferenceResult]]
-    submitted_s: float
-    results: list[InferenceResult | None]
-    missing: dict[PendingText, list[int]] = field(default_factory=dict)
+    __slots__ = ("expiring", "missing", "results", "submitted_s", "texts", "waiter")
 
-    @property
-    def answered(self) -> int:
-        """Number of results so far."""
-        return sum(result is not None for result in self.results)
-
-    def answer(self, text: PendingText, result: InferenceResult) -> None:
-        """Store a result at all its positions; the last one completes the request."""
-        for position in self.missing.pop(text):
-            self.results[position] = result
-        if not self.missing and not self.future.done():
-            self.future.set_result(self.complete())
-
-    def complete(self) -> list[InferenceResult]:
-        """Return all results in order, once none is missing."""
-        return [result for result in self.results if result]
+    def __init__(self, waiter: Waiter, submitted_s: float) -> None:
+        self.waiter: Waiter | None = waiter
+        """None once the request has ended."""
+        self.submitted_s = submitted_s
+        self.results: list[InferenceResult | None] = []
+        self.texts: list[PendingText] = []
+        self.missing = 0
+        self.expiring: set[PendingRequest] = set()
+        """Those with the same deadline, itself included."""
 
 
 class Coalescer:
@@ -75,36 +74,49 @@ class Coalescer:
     def collect(
         self, request: PendingRequest, variant: VariantKey, items: Sequence[Item], *, reuse: bool
     ) -> list[PendingText]:
-        """Answer cached items and note missing ones; return those that no request has queued."""
+        """Answer cached items and note the texts for the others; return the new ones of these.
+
+        Nothing else changes before `join`, so a refused request leaves no trace.
+        """
+        if not reuse:
+            for position, item in enumerate(items):
+                text = PendingText(item, None)
+                text.places.append((request, position))
+                request.texts.append(text)
+            request.results = [None] * len(items)
+            request.missing = len(items)
+            return request.texts
         new: dict[CacheKey, PendingText] = {}
-        fresh = []
-        for position, item in enumerate(items):
-            cache_key = (variant, item.digest()) if reuse else None
-            if cache_key and cache_key in self._logits:
+        for item in items:
+            cache_key = (variant, item.key())
+            logits = self._logits.get(cache_key)
+            if logits is not None:
                 self._logits.move_to_end(cache_key)
-                request.results[position] = InferenceResult(self._logits[cache_key], 0.0, 0.0)
+                request.results.append(InferenceResult(logits, 0.0, 0.0))
                 continue
-            text = (self._pending.get(cache_key) or new.get(cache_key)) if cache_key else None
-            if not text:
-                text = PendingText(item, cache_key)
-                fresh.append(text)
-                if cache_key:
-                    new[cache_key] = text
-            request.missing.setdefault(text, []).append(position)
-        return fresh
+            known = self._pending.get(cache_key) or new.get(cache_key)
+            if known is None:
+                known = new[cache_key] = PendingText(item, cache_key)
+            request.results.append(None)
+            request.texts.append(known)
+        request.missing = len(request.texts)
+        return list(new.values())
 
     def join(self, request: PendingRequest) -> None:
-        """Let the request wait for its missing texts, and other requests join it there."""
-        for text in request.missing:
-            text.requests.add(request)
-            if text.cache_key:
+        """Let the request wait for its texts, and other requests join it there."""
+        texts = iter(request.texts)
+        for position, result in enumerate(request.results):
+            if result is None:
+                text = next(texts)
+                text.places.append((request, position))
+                assert text.cache_key
                 self._pending[text.cache_key] = text
 
     def leave(self, request: PendingRequest) -> list[PendingText]:
         """Let the request wait no longer; return the texts that no request needs any more."""
-        for text in request.missing:
-            text.requests.discard(request)
-        return [text for text in request.missing if not text.requests]
+        for text in request.texts:
+            text.places = [place for place in text.places if place[0] is not request]
+        return [text for text in request.texts if not text.places]
 
     def finish(self, text: PendingText, logits: list[float]) -> None:
         """Cache the logits of a text that has run, and evict the least recently used."""

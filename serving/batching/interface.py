@@ -1,5 +1,6 @@
 """What the layers above need of batching: submit texts of one variant, get their logits."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,7 +10,7 @@ from serving.bundles.bundle import VariantKey
 from serving.inference.inputs import Item
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InferenceResult:
     """The logits of one text, one for each label, and the seconds spent on them; 0 if cached.
 
@@ -25,12 +26,13 @@ class InferenceResult:
 class Submits(Protocol):
     """Runs texts: the batcher, or a runtime in front of one."""
 
-    async def submit(
+    def submit(
         self, variant: VariantKey, items: Sequence[Item], terms: Terms
-    ) -> list[InferenceResult]:
-        """Run all items (>= 1) and return their results in order; all are queued or none is.
+    ) -> "asyncio.Future[list[InferenceResult]]":
+        """Queue all items (>= 1) or none; the future has their results, in order.
 
-        Raises Overloaded when the queue has no room or other requests make the deadline impossible,
-        DeadlineMissed when the deadline is too short even for an idle server or passes while the
-        texts are queued, EngineFailed when a batch with one of the texts fails.
+        Cancelling it frees their places in the queue. Raises, or the future does, Overloaded when
+        the queue has no room or other requests make the deadline impossible, DeadlineMissed when
+        the deadline is too short even for an idle server or passes while the texts are queued,
+        EngineFailed when a batch with one of the texts fails.
         """

@@ -1,11 +1,11 @@
 """Queued texts by flow, length and scheduling order. Pure: no clock, no asyncio."""
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from heapq import merge
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from serving.bundles.bundle import VariantKey
 
@@ -27,7 +27,7 @@ class Flow(NamedTuple):
 ONLY_FLOW = Flow()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Terms:
     """When and for whom a request is run.
 
@@ -64,63 +64,98 @@ class Backlog(NamedTuple):
         Meanwhile other flows get at most the share that their weights allow.
         """
         own_s = self.queued_s.get(flow, 0.0) + more_s
-        return self._real_s(
-            sum(
-                queued_s if other == flow else min(queued_s, own_s * other.weight / flow.weight)
-                for other, queued_s in self.queued_s.items()
-            )
-        )
+        queued_s = 0.0
+        for other, its_s in self.queued_s.items():
+            queued_s += its_s if other == flow else min(its_s, own_s * other.weight / flow.weight)
+        return self._real_s(queued_s)
 
     def _real_s(self, queued_s: float) -> float:
         return max(0.0, queued_s + self.running_s) / self.slots * self.pace
 
 
-@dataclass(frozen=True, slots=True, order=True)
 class QueuedText:
-    """A text in the queue; texts compare by length, then by arrival.
+    """A text of `length` tokens, and its place while it is `queued`, which Scheduler.add sets.
 
     `order` is its place in scheduling order: its start tag (see Scheduler), then its arrival.
-    `owner` belongs to whoever added the text and is never read here.
+    `share_s` is its predicted slot time.
     """
 
-    length: int
+    __slots__ = ("arrival", "flow", "length", "order", "queued", "share_s", "variant")
+
     arrival: int
-    variant: VariantKey = field(compare=False)
-    owner: Any = field(compare=False)
-    flow: Flow = field(compare=False)
-    order: tuple[float, int] = field(compare=False)
+    flow: Flow
+    order: tuple[float, int]
+    share_s: float
+    variant: VariantKey
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.queued = False
 
 
 _order = attrgetter("order")
+by_length = attrgetter("length", "arrival")
 
 
-@dataclass(slots=True)
 class Queue:
-    """The queued texts of one variant."""
+    """The queued texts of one variant: each flow's in scheduling order, all by length if padded."""
 
-    arrivals: set[int] = field(default_factory=set)
-    by_flow: dict[Flow, list[QueuedText]] = field(default_factory=dict)
-    """Each flow's texts in scheduling order."""
-    by_length: list[QueuedText] = field(default_factory=list)
+    __slots__ = ("by_flow", "by_length", "padded", "texts")
 
-    def add(self, text: QueuedText) -> None:
-        """Add a text."""
-        self.arrivals.add(text.arrival)
-        insort(self.by_flow.setdefault(text.flow, []), text, key=_order)
-        insort(self.by_length, text)
+    def __init__(self, *, padded: bool) -> None:
+        self.padded = padded
+        self.texts = 0
+        self.by_flow: dict[Flow, list[QueuedText]] = {}
+        self.by_length: list[QueuedText] = []
+        """Empty unless `padded`."""
 
-    def __contains__(self, text: QueuedText) -> bool:
-        return text.arrival in self.arrivals
+    def add(self, texts: Sequence[QueuedText], flow: Flow) -> None:
+        """Add texts of one flow, in scheduling order."""
+        own = self.by_flow.get(flow)
+        if own is None:
+            own = self.by_flow[flow] = []
+        if not own or own[-1].order < texts[0].order:
+            own += texts
+        else:
+            for text in texts:
+                insort(own, text, key=_order)
+        if self.padded:
+            for text in texts:
+                insort(self.by_length, text, key=by_length)
+        self.texts += len(texts)
 
     def remove(self, text: QueuedText) -> None:
         """Remove a queued text."""
-        self.arrivals.remove(text.arrival)
-        flow = self.by_flow[text.flow]
-        del flow[bisect_left(flow, text.order, key=_order)]
-        if not flow:
+        own = self.by_flow[text.flow]
+        del own[bisect_left(own, text.order, key=_order)]
+        if not own:
             del self.by_flow[text.flow]
-        del self.by_length[bisect_left(self.by_length, text)]
+        if self.padded:
+            del self.by_length[bisect_left(self.by_length, by_length(text), key=by_length)]
+        self.texts -= 1
+
+    def remove_first(self, texts: Sequence[QueuedText]) -> None:
+        """Remove the first texts in scheduling order, as `in_order` yields them."""
+        if len(self.by_flow) == 1 and not self.padded:
+            ((flow, own),) = self.by_flow.items()
+            del own[: len(texts)]
+            if not own:
+                del self.by_flow[flow]
+            self.texts -= len(texts)
+            return
+        for text in texts:
+            self.remove(text)
+
+    def first(self) -> QueuedText:
+        """Return the text that is next in scheduling order."""
+        if len(self.by_flow) == 1:
+            (own,) = self.by_flow.values()
+            return own[0]
+        return min([own[0] for own in self.by_flow.values()], key=_order)
 
     def in_order(self) -> Iterator[QueuedText]:
         """Iterate in scheduling order."""
+        if len(self.by_flow) == 1:
+            (own,) = self.by_flow.values()
+            return iter(own)
         return merge(*self.by_flow.values(), key=_order)

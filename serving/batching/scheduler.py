@@ -1,13 +1,11 @@
 """Start-time fair queueing: which queued texts run next. Pure: no clock, no asyncio, no numpy."""
 
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
-from serving.batching.queue import ONLY_FLOW, Backlog, Flow, Queue, QueuedText
+from serving.batching.queue import ONLY_FLOW, Backlog, Flow, Queue, QueuedText, by_length
 from serving.bundles.bundle import VariantKey
 from serving.inference.cost_model import Lane
 from serving.inference.packing import lay_out
@@ -16,7 +14,7 @@ from serving.inference.packing import lay_out
 _RECENT = 0.95
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
     """A batch to run now: at least one text, all of one variant."""
 
@@ -27,6 +25,40 @@ class Plan:
     """Tokens that the engine computes, padding included."""
 
 
+class _ByLength(dict[int, float]):
+    """Predicted seconds by length, each computed once."""
+
+    def __init__(self, seconds: Callable[[int], float]) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def __missing__(self, length: int) -> float:
+        seconds = self[length] = self._seconds(length)
+        return seconds
+
+
+class _LaneQueue(Queue):
+    """A variant's queue, and its predictions."""
+
+    __slots__ = ("alone_s", "lane", "share_s")
+
+    def __init__(self, lane: Lane) -> None:
+        super().__init__(padded=not lane.packed)
+        self.lane = lane
+        self.share_s = _ByLength(lane.share_s)
+        self.alone_s = _ByLength(lambda length: lane.seconds(1, length))
+
+
+@dataclass(slots=True)
+class _FlowState:
+    """A flow's weight, what it has queued, and the finish tag of its last text."""
+
+    weight: float
+    texts: int = 0
+    queued_s: float = 0.0
+    finish_tag_s: float = 0.0
+
+
 class Scheduler:
     """A queue per variant over shared slots; every plan serves the text that is next in order.
 
@@ -35,98 +67,125 @@ class Scheduler:
     the lowest start tag is next. So each flow gets slot time in proportion to its weight while
     others are queued, and all of it while none is; within a flow the oldest text is first.
     Work-conserving: `plan` never holds a text back to wait for others. Starvation-free: no weight
-    is 0.
+    is 0. Nothing but add_lane and remove_lane depends on the number of variants without texts.
     """
 
     def __init__(self, lanes: Mapping[VariantKey, Lane], slots: int) -> None:
         """`slots` is the number of plans that run at a time."""
-        self._lanes = dict(lanes)
         self._slots = slots
-        self._queues = {variant: Queue() for variant in lanes}
+        self._queues = {variant: _LaneQueue(lane) for variant, lane in lanes.items()}
+        self._filled: dict[VariantKey, _LaneQueue] = {}
+        """The queues that hold texts."""
         self._arrivals = 0
         self._virtual_time_s = 0.0
         """How far a flow of weight 1 that is never idle has been served."""
-        self._finish_tags_s: dict[Flow, float] = {}
-        self._queued_s: defaultdict[Flow, float] = defaultdict(float)
+        self._flows: dict[Flow, _FlowState] = {}
+        """Flows with queued texts, or a finish tag beyond the virtual time."""
         self._running_s = 0.0
         self._running_texts = 0
         self._recent_s = 0.0
         self._recent_predicted_s = 0.0
+        self._pace = 1.0
+        """Recent ratio of measured to predicted seconds."""
 
     def add_lane(self, variant: VariantKey, lane: Lane) -> None:
         """Accept texts of one more variant."""
-        self._lanes[variant] = lane
-        self._queues[variant] = Queue()
+        self._queues[variant] = _LaneQueue(lane)
 
     def remove_lane(self, variant: VariantKey) -> None:
         """Accept no more texts of a variant that has none queued."""
-        del self._lanes[variant], self._queues[variant]
+        del self._queues[variant]
 
     def queued_texts(self, variant: VariantKey, flow: Flow | None = None) -> int:
         """Count the queued texts of a variant, of all flows or of one."""
         queue = self._queues[variant]
-        return len(queue.by_length) if flow is None else len(queue.by_flow.get(flow, ()))
+        return queue.texts if flow is None else len(queue.by_flow.get(flow, ()))
+
+    @property
+    def texts(self) -> int:
+        """Number of queued texts, of all variants."""
+        texts = 0
+        for queue in list(self._filled.values()):
+            texts += queue.texts
+        return texts
 
     def backlog(self) -> Backlog:
-        """Sum up the outstanding work."""
-        return Backlog(dict(self._queued_s), self._running_s, self._slots, self._pace())
+        """Sum up the outstanding work; safe from any thread."""
+        flows = list(self._flows.items())
+        queued_s = {flow: state.queued_s for flow, state in flows if state.texts}
+        return Backlog(queued_s, self._running_s, self._slots, self._pace)
 
     def wait_s(self, variant: VariantKey, lengths: Sequence[int], flow: Flow) -> float:
         """Predict the seconds until texts of these lengths that arrive now have all started."""
-        lane = self._lanes[variant]
-        return self.backlog().wait_s(flow, sum(map(lane.share_s, lengths)))
+        if not self._filled:
+            return max(0.0, self._running_s) / self._slots * self._pace
+        share_s = self._queues[variant].share_s
+        return self.backlog().wait_s(flow, sum(map(share_s.__getitem__, lengths)))
 
     def work_s(self, variant: VariantKey, lengths: Sequence[int]) -> float:
         """Predict the seconds that texts of these lengths take on an idle server."""
-        lane = self._lanes[variant]
-        spread_s = sum(map(lane.share_s, lengths)) / self._slots
-        return max(spread_s, lane.seconds(1, max(lengths))) * self._pace()
-
-    def _pace(self) -> float:
-        """Recent ratio of measured to predicted seconds."""
-        return self._recent_s / self._recent_predicted_s if self._recent_predicted_s else 1.0
+        queue = self._queues[variant]
+        spread_s = sum(map(queue.share_s.__getitem__, lengths)) / self._slots
+        return max(spread_s, queue.alone_s[max(lengths)]) * self._pace
 
     def add(
         self,
         variant: VariantKey,
-        length: int,
-        owner: Any,
+        texts: Sequence[QueuedText],
         flow: Flow = ONLY_FLOW,
         start_tag_s: float | None = None,
-    ) -> QueuedText:
-        """Queue one text of `length` tokens (>= 1) at the end of its flow.
+    ) -> None:
+        """Queue texts of at least one token each, in order, at the end of their flow.
 
-        A text that was queued for another variant before keeps that `start_tag_s`.
+        Texts that were queued for another variant before keep that `start_tag_s`.
         """
-        next_s, share_s = self._start_tag_s(flow), self._lanes[variant].share_s(length)
-        order = (next_s if start_tag_s is None else min(start_tag_s, next_s), self._arrivals)
-        text = QueuedText(length, self._arrivals, variant, owner, flow, order)
-        self._arrivals += 1
-        self._finish_tags_s[flow] = next_s + share_s / flow.weight
-        self._queues[variant].add(text)
-        self._queued_s[flow] += share_s
-        return text
+        queue = self._queues[variant]
+        state = self._flows.get(flow)
+        if state is None:
+            state = self._flows[flow] = _FlowState(flow.weight)
+        next_s = max(self._virtual_time_s, state.finish_tag_s)
+        for text in texts:
+            share_s = queue.share_s[text.length]
+            own_s = next_s if start_tag_s is None or start_tag_s > next_s else start_tag_s
+            text.order = (own_s, self._arrivals)
+            text.arrival = self._arrivals
+            text.variant, text.flow, text.share_s, text.queued = variant, flow, share_s, True
+            self._arrivals += 1
+            next_s += share_s / state.weight
+            state.queued_s += share_s
+        state.finish_tag_s = next_s
+        state.texts += len(texts)
+        queue.add(texts, flow)
+        self._filled[variant] = queue
 
-    def _start_tag_s(self, flow: Flow) -> float:
-        return max(self._virtual_time_s, self._finish_tags_s.get(flow, 0.0))
-
-    def expedite(self, text: QueuedText, flow: Flow) -> QueuedText:
+    def expedite(self, text: QueuedText, flow: Flow) -> None:
         """Move a queued text to `flow`, which wants it too, if it starts sooner there."""
-        if flow == text.flow or self._start_tag_s(flow) >= text.order[0] or not self.remove(text):
-            return text
-        return self.add(text.variant, text.length, text.owner, flow)
-
-    def is_queued(self, text: QueuedText) -> bool:
-        """Return whether a text is still in the queue."""
-        return text in self._queues[text.variant]
+        if flow == text.flow or not text.queued:
+            return
+        state = self._flows.get(flow)
+        next_s = max(self._virtual_time_s, state.finish_tag_s if state else 0.0)
+        if next_s < text.order[0]:
+            self.remove(text)
+            self.add(text.variant, [text], flow)
 
     def remove(self, text: QueuedText) -> bool:
         """Remove a text from the queue; False if it is no longer there."""
-        if not self.is_queued(text):
+        if not text.queued:
             return False
         self._queues[text.variant].remove(text)
-        self._queued_s[text.flow] -= self._lanes[text.variant].share_s(text.length)
+        self._taken([text], text.variant)
         return True
+
+    def _taken(self, texts: Sequence[QueuedText], variant: VariantKey) -> None:
+        """Note that texts have left a variant's queue."""
+        for text in texts:
+            text.queued = False
+            state = self._flows[text.flow]
+            state.texts -= 1
+            # Nothing queued is exactly nothing, whatever was rounded.
+            state.queued_s = state.queued_s - text.share_s if state.texts else 0.0
+        if not self._queues[variant].texts:
+            del self._filled[variant]
 
     def plan(self) -> Plan | None:
         """Take the next batch out of the queue; None if no text is queued.
@@ -136,44 +195,45 @@ class Scheduler:
         grows from it, within the same limits, towards the neighbour in length with the better
         predicted speed-up over running the texts one by one, and ends at the best size seen.
         """
-        queues = [queue for queue in self._queues.values() if queue.by_length]
-        if not queues:
+        if not self._filled:
             return None
-        queue = min(queues, key=lambda queue: next(queue.in_order()).order)
-        first = next(queue.in_order())
-        lane = self._lanes[first.variant]
-        outstanding = self._running_texts + sum(len(q.by_length) for q in queues)
-        share = -(-outstanding // self._slots)
+        queue = self._next_queue()
+        first = queue.first()
+        lane = queue.lane
+        share = -(-(self._running_texts + self.texts) // self._slots)
         if lane.packed:
             texts = _next(queue.in_order(), lane, share)
+            queue.remove_first(texts)
         else:
             texts = _grow(queue.by_length, first, lane, share)
-        for text in texts:
-            self.remove(text)
+            for text in texts:
+                queue.remove(text)
+        self._taken(texts, first.variant)
         self._advance(first.order[0])
         layout = lay_out(tuple([text.length for text in texts]), packed=lane.packed)
-        predicted_s = lane.seconds(layout.rows, layout.tokens)
-        plan = Plan(first.variant, texts, predicted_s, layout.cells)
+        plan = Plan(first.variant, texts, lane.seconds(layout.rows, layout.tokens), layout.cells)
         self._running_s += plan.predicted_s
         self._running_texts += len(texts)
         return plan
 
+    def _next_queue(self) -> _LaneQueue:
+        if len(self._filled) == 1:
+            (only,) = self._filled.values()
+            return only
+        return min(self._filled.values(), key=lambda queue: queue.first().order)
+
     def _advance(self, start_tag_s: float) -> None:
-        """Advance virtual time to the started text; forget the tags of flows that it has overtaken.
+        """Advance virtual time to the started text; forget the flows that it has overtaken.
 
         With no text queued, every flow starts afresh.
         """
         self._virtual_time_s = max(self._virtual_time_s, start_tag_s)
-        for flow in [flow for flow in self._queued_s if not self._has_queued(flow)]:
-            del self._queued_s[flow]
-        self._finish_tags_s = {
-            flow: until_s
-            for flow, until_s in self._finish_tags_s.items()
-            if self._queued_s and until_s > self._virtual_time_s
-        }
-
-    def _has_queued(self, flow: Flow) -> bool:
-        return any(flow in queue.by_flow for queue in self._queues.values())
+        if not self._filled:
+            self._flows.clear()
+            return
+        for flow, state in list(self._flows.items()):
+            if not state.texts and state.finish_tag_s <= self._virtual_time_s:
+                del self._flows[flow]
 
     def finished(self, plan: Plan, seconds: float) -> None:
         """Free the slot of a plan that took this many seconds.
@@ -182,6 +242,8 @@ class Scheduler:
         """
         self._recent_s = _RECENT * self._recent_s + seconds
         self._recent_predicted_s = _RECENT * self._recent_predicted_s + plan.predicted_s
+        if self._recent_predicted_s:
+            self._pace = self._recent_s / self._recent_predicted_s
         self._running_s -= plan.predicted_s
         self._running_texts -= len(plan.texts)
 
@@ -199,26 +261,26 @@ def _next(in_order: Iterable[QueuedText], lane: Lane, most_texts: int) -> list[Q
 
 
 def _grow(
-    by_length: list[QueuedText], first: QueuedText, lane: Lane, most_texts: int
+    queued: list[QueuedText], first: QueuedText, lane: Lane, most_texts: int
 ) -> list[QueuedText]:
     """Find the best run of neighbours in length that contains `first`, shortest first."""
-    start = bisect_left(by_length, first)
+    start = bisect_left(queued, by_length(first), key=by_length)
     stop = start + 1
     alone_s = lane.seconds(1, first.length)
     best = (1.0, start, stop)
     while stop - start < most_texts:
         texts = stop - start + 1
-        longest = by_length[stop - 1].length
+        longest = queued[stop - 1].length
         options = []
         if start > 0 and texts * longest <= lane.max_batch_tokens:
-            saved_s = alone_s + lane.seconds(1, by_length[start - 1].length)
+            saved_s = alone_s + lane.seconds(1, queued[start - 1].length)
             options.append((saved_s / lane.seconds(texts, longest), saved_s, start - 1, stop))
-        if stop < len(by_length) and texts * by_length[stop].length <= lane.max_batch_tokens:
-            length = by_length[stop].length
+        if stop < len(queued) and texts * queued[stop].length <= lane.max_batch_tokens:
+            length = queued[stop].length
             saved_s = alone_s + lane.seconds(1, length)
             options.append((saved_s / lane.seconds(texts, length), saved_s, start, stop + 1))
         if not options:
             break
         speedup, alone_s, start, stop = max(options)
         best = max(best, (speedup, start, stop))
-    return by_length[best[1] : best[2]]
+    return queued[best[1] : best[2]]

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -30,8 +31,9 @@ Text = str | tuple[str, str]
 """A text, or a pair that is classified together (entailment, duplicates)."""
 
 
-class Encoding(NamedTuple):
-    """One text as at most max_length token ids, special tokens included.
+@dataclass(slots=True, init=False)
+class Encoding:
+    """One text as at most max_length token ids, special tokens included; `length` counts them.
 
     `full_length` counts the tokens of the whole text, so it exceeds `length` if and only if the
     text was truncated. `types` holds the segment (0 or 1) of each token of a pair; None means 0.
@@ -39,22 +41,26 @@ class Encoding(NamedTuple):
 
     ids: list[int]
     full_length: int
-    types: list[int] | None = None
+    types: list[int] | None
+    length: int
 
-    @property
-    def length(self) -> int:
-        """Number of token ids."""
-        return len(self.ids)
+    def __init__(self, ids: list[int], full_length: int, types: list[int] | None = None) -> None:
+        self.ids = ids
+        self.full_length = full_length
+        self.types = types
+        self.length = len(ids)
 
     @property
     def truncated(self) -> bool:
         """Whether the text was truncated to the model's max_length."""
-        return self.full_length > len(self.ids)
+        return self.full_length > self.length
 
-    def digest(self) -> bytes:
-        """Return a 128-bit hash of everything that the engine reads."""
-        types = self.types if self.types and any(self.types) else ()
-        return _digest(array("q", self.ids).tobytes(), array("b", types).tobytes())
+    def key(self) -> bytes:
+        """Return what the engine reads, as bytes."""
+        if self.types and any(self.types):
+            # No id is negative, so no text without segments has the same key.
+            return array("i", (-1, *self.types, *self.ids)).tobytes()
+        return array("i", self.ids).tobytes()
 
 
 class Row(NamedTuple):
@@ -65,9 +71,13 @@ class Row(NamedTuple):
     length: int = 1
     truncated: bool = False
 
-    def digest(self) -> bytes:
+    def key(self) -> bytes:
         """Return a 128-bit hash of everything that the engine reads."""
-        return _digest(*(tensor.tobytes() for tensor in self.tensors))
+        digest = blake2b(digest_size=16)
+        for tensor in self.tensors:
+            digest.update(tensor.nbytes.to_bytes(8, "big"))
+            digest.update(tensor.tobytes())
+        return digest.digest()
 
 
 Item = Encoding | Row
@@ -76,11 +86,3 @@ Item = Encoding | Row
 def chars(text: Text) -> int:
     """Return the number of characters of a text or a pair."""
     return len(text) if isinstance(text, str) else sum(map(len, text))
-
-
-def _digest(*parts: bytes) -> bytes:
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.digest()

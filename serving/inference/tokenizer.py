@@ -42,6 +42,7 @@ class Tokenizer:
         self._whole = tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
         self._whole.no_truncation()
         self._tokenizer.enable_truncation(max_length)
+        self._max_length = max_length
         self._special_tokens = self._tokenizer.num_special_tokens_to_add(False)
         self._special_tokens_of_pair = self._tokenizer.num_special_tokens_to_add(True)
         special_tokens = self._special_tokens_of_pair if pairs else self._special_tokens
@@ -50,12 +51,15 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[Text]) -> list[Encoding]:
         """Encode texts in order; the longer text of a pair is truncated first."""
-        return [
-            Encoding(raw.ids, len(raw.ids) + self._rest(raw))
-            if isinstance(text, str)
-            else Encoding(raw.ids, self._length_of_pair(text, raw), raw.type_ids)
-            for text, raw in zip(texts, self._tokenizer.encode_batch_fast(list(texts)), strict=True)
-        ]
+        limit = self._max_length
+        encodings = []
+        for text, raw in zip(texts, self._tokenizer.encode_batch_fast(list(texts)), strict=True):
+            ids = raw.ids
+            if len(ids) < limit and isinstance(text, str):
+                encodings.append(Encoding(ids, len(ids)))
+            else:
+                encodings.append(self._encoding(text, ids, raw))
+        return encodings
 
     def tokens(self, text: str, *, special: bool) -> list[Token]:
         """Return the tokens of a whole text, with special tokens if `special`."""
@@ -66,6 +70,12 @@ class Tokenizer:
                 whole.ids, whole.tokens, whole.special_tokens_mask, whole.offsets, strict=True
             )
         ]
+
+    def _encoding(self, text: Text, ids: list[int], raw: tokenizers.Encoding) -> Encoding:
+        """Return the encoding of a pair, or of a text that may have been truncated."""
+        if isinstance(text, str):
+            return Encoding(ids, len(ids) + self._rest(raw))
+        return Encoding(ids, self._length_of_pair(text, raw), raw.type_ids)
 
     def _rest(self, raw: tokenizers.Encoding) -> int:
         """Return the number of truncated tokens of a text."""

@@ -1,11 +1,11 @@
 """The native endpoints: parse a body, answer its query, write the response."""
 
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
-from starlette.types import Receive, Scope
 
 from serving.protocols import dataplane
 from serving.protocols.dataplane import Api, Query
@@ -21,7 +21,7 @@ from serving.protocols.native_schemas import (
 from serving.protocols.problem import PROBLEM_TYPE, problem
 from serving.protocols.request_body import JSON_TYPE
 from serving.runtime.service import Service
-from serving.variants.family import FamilyAnswer
+from serving.variants.answers import FamilyAnswer
 from serving.variants.selection import Requirements
 
 CLASSIFY_PATH = "/v1/classify"
@@ -30,6 +30,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status in (400, 401, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504)
 }
 router = APIRouter()
+# Most requests of a server require the same.
+_requirements = lru_cache(64)(Requirements)
 
 
 @router.post(
@@ -45,16 +47,11 @@ router = APIRouter()
 )
 async def classify(request: Request) -> Response:
     """Classify texts; each result names the variant and version that gave it."""
-    return await answer_classify(request.scope, request.receive)
-
-
-async def answer_classify(scope: Scope, receive: Receive) -> Response:
-    """Do as `classify`, without FastAPI's objects around it. Raises the ServedError to send."""
-    _, answer = await dataplane.classify(scope, receive, ClassifyRequest, _query)
+    _, answer = await dataplane.classify(request.scope, request.receive, ClassifyRequest, query_of)
     return Response(
-        to_json(_body(answer)),
+        body_of(answer),
         media_type=JSON_TYPE,
-        headers={"Server-Timing": _server_timing(answer)},
+        headers={"Server-Timing": server_timing(answer)},
     )
 
 
@@ -114,28 +111,28 @@ async def metrics(request: Request) -> Response:
     return Response(page, headers={"Content-Type": content_type})
 
 
-def _query(sent: ClassifyRequest) -> Query:
-    return Query(
-        sent.texts,
-        sent.model,
-        Requirements(
-            sent.variant, sent.allow_degraded, sent.min_accuracy, sent.max_cost, sent.truncate
-        ),
-        sent.deadline_ms,
+def query_of(sent: ClassifyRequest) -> Query:
+    """Read a request."""
+    requirements = _requirements(
+        sent.variant, sent.allow_degraded, sent.min_accuracy, sent.max_cost, sent.truncate
     )
+    return Query(sent.texts, sent.model, requirements, sent.deadline_ms)
 
 
-def _body(answer: FamilyAnswer) -> dict[str, Any]:
+def body_of(answer: FamilyAnswer) -> bytes:
     """Make a ClassifyResponse of plain objects, which costs less than the pydantic models."""
+    labels, multi_label = answer.labels, answer.multi_label
     results = []
     for text in answer.answers:
-        best = max(range(len(text.scores)), key=text.scores.__getitem__)
+        scores = text.scores
+        score = max(scores)
+        label = labels[scores.index(score)]
         results.append(
             {
-                "label": answer.labels[best],
-                "labels": answer.labels_of(text),
-                "score": text.scores[best],
-                "scores": dict(zip(answer.labels, text.scores, strict=True)),
+                "label": label,
+                "labels": answer.labels_of(text) if multi_label else [label],
+                "score": score,
+                "scores": dict(zip(labels, scores, strict=True)),
                 "variant": text.variant,
                 "version": text.version,
                 "truncated": text.truncated,
@@ -143,10 +140,10 @@ def _body(answer: FamilyAnswer) -> dict[str, Any]:
             }
         )
     usage = {"texts": len(results), "tokens": answer.tokens}
-    return {"model": answer.family, "results": results, "usage": usage}
+    return to_json({"model": answer.family, "results": results, "usage": usage})
 
 
-def _server_timing(answer: FamilyAnswer) -> str:
+def server_timing(answer: FamilyAnswer) -> str:
     """Make Server-Timing (W3C, in ms): total tokenization, longest wait and longest batch."""
     return (
         f"tokenize;dur={answer.tokenize_s * 1e3:.3f}, "

@@ -1,5 +1,6 @@
 """Errors as problem+json (RFC 9457): the native and the admin protocol's, and the server's own."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from pydantic_core import to_json
@@ -35,7 +36,13 @@ def error_headers(error: ServedError) -> dict[str, str]:
     return headers
 
 
-def whole_response(error: ServedError, request_id: str, *, closing: bool) -> bytes:
+def whole_response(
+    error: ServedError,
+    request_id: str,
+    usual_headers: Sequence[tuple[bytes, bytes]],
+    *,
+    closing: bool,
+) -> bytes:
     """Make a whole HTTP/1.1 response, head and body; `closing` ends the connection."""
     status, body, media_type = problem(error, request_id)
     headers = {
@@ -43,6 +50,7 @@ def whole_response(error: ServedError, request_id: str, *, closing: bool) -> byt
         "content-length": str(len(body)),
         "x-request-id": request_id,
         **error_headers(error),
+        **{name.decode(): value.decode() for name, value in usual_headers},
     }
     if closing:
         headers["connection"] = "close"

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import psutil
 
-from loadtest.measure.subprocesses import exit_on_sigterm
+from loadtest.measure.subprocesses import exit_on_sigterm, sigterm_deferred
 from loadtest.measure.workload import seeded_texts
 from tests.benchmarks import wrk
 from tests.benchmarks.bench import alone
@@ -99,11 +99,13 @@ def running(name, server, body):
     environ = clean_environ() | {"TOKENIZERS_PARALLELISM": "false", "SIZEWISE_PORT": str(port)}
     command = [part.replace("{port}", str(port)) for part in server.command]
     with tempfile.TemporaryFile() as errors:
-        process = psutil.Popen(
-            command, cwd=server.folder, env=environ | server.environ,
-            stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
-        )  # fmt: skip
+        process = None
         try:
+            with sigterm_deferred(), named(name):
+                process = psutil.Popen(
+                    command, cwd=server.folder, env=environ | server.environ,
+                    stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
+                )  # fmt: skip
             url = f"http://127.0.0.1:{port}"
             if not answers(process, url, body):
                 errors.seek(0)
@@ -112,7 +114,17 @@ def running(name, server, body):
             wait_until_idle(process)
             yield process, url
         finally:
-            stop(process)
+            if process:
+                stop(process)
+
+
+@contextmanager
+def named(server):
+    """Exit with the server's name where its program cannot be run."""
+    try:
+        yield
+    except OSError as error:
+        sys.exit(f"{server} did not start: {error}")
 
 
 def answers(process, url, body):
@@ -130,7 +142,7 @@ def answers(process, url, body):
 
 
 def wait_until_idle(process):
-    """Wait for what still starts, as the second HTTP process may."""
+    """Wait until a server does nothing: its second HTTP process may start after the first."""
     until = time.monotonic() + START_S
     while time.monotonic() < until:
         before = sum(cpu_s(process).values())
@@ -249,7 +261,7 @@ def main():
 
 
 def integers(text):
-    return [int(each) for each in text.split(",")]
+    return [int(each) for each in text.split(",") if each]
 
 
 def parse():

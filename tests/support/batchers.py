@@ -49,10 +49,14 @@ def terms(within_s=20, clock=time.monotonic, **kwargs):
     return Terms(clock() + within_s, **kwargs)
 
 
+async def submit(batcher, encodings, asked):
+    return await batcher.submit(KEY, encodings, asked)
+
+
 async def queued(batcher, firsts, asked):
     """A task that submits one encoding for each first id, once they wait."""
     before = batcher.requests_in_flight
-    task = asyncio.create_task(batcher.submit(KEY, [encoding(first) for first in firsts], asked))
+    task = asyncio.create_task(submit(batcher, [encoding(first) for first in firsts], asked))
     await wait_until(lambda: batcher.requests_in_flight > before or task.done())
     return task
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.batching.admission import check_ready, check_requests, check_texts
-from serving.batching.queue import ONLY_FLOW, Backlog, Flow, Terms
+from serving.batching.queue import ONLY_FLOW, Backlog, Flow, QueuedText, Terms
 from serving.batching.scheduler import Scheduler
 from serving.errors import DeadlineMissed, Draining, NotReady, Overloaded, retry_after_s
 from serving.inference.cost_model import Lane
@@ -19,7 +19,7 @@ def scheduler_with(queued, flow=ONLY_FLOW, slots=1, text_s=1.0):
     """A scheduler over a lane whose every text takes `text_s`, with these lengths queued."""
     scheduler = Scheduler({KEY: Lane(lambda texts, _length: texts * text_s, 256)}, slots)
     for length in queued:
-        scheduler.add(KEY, length, None, flow)
+        scheduler.add(KEY, [QueuedText(length)], flow)
     return scheduler
 
 

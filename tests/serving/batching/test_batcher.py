@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 
 from serving.batching.queue import Flow
 from serving.errors import DeadlineMissed, EngineFailed, Overloaded
-from tests.support.batchers import KEY, encoding, make, queued, running, terms, wait_until
+from tests.support.batchers import (
+    KEY,
+    encoding,
+    make,
+    queued,
+    running,
+    submit,
+    terms,
+    wait_until,
+)
 from tests.support.fake_clock import FakeClock
 from tests.support.faults import EchoEngine, FailingEngine, MeetingEngine, ShortEngine, StuckEngine
 
@@ -28,7 +37,7 @@ def test_each_waiter_gets_its_own_answers_in_order_whoever_else_leaves(requests,
         waiters = []
         for lengths, leaves in requests:
             encodings = [encoding(first + i, length) for i, length in enumerate(lengths)]
-            task = asyncio.create_task(batcher.submit(KEY, encodings, terms()))
+            task = asyncio.create_task(submit(batcher, encodings, terms()))
             waiters.append((task, encodings, leaves))
             first += len(lengths)
         await asyncio.sleep(0)
@@ -53,7 +62,7 @@ async def test_a_failing_batch_fails_exactly_its_own_texts():
     batcher, _ = make(FailingEngine(poison=7, slots=1))
 
     first = asyncio.gather(
-        *(batcher.submit(KEY, [encoding(i, 4 + 40 * (i == 7))], terms()) for i in range(10)),
+        *(submit(batcher, [encoding(i, 4 + 40 * (i == 7))], terms()) for i in range(10)),
         return_exceptions=True,
     )
     results = await asyncio.wait_for(first, 5)
@@ -120,7 +129,7 @@ async def test_a_text_that_still_waits_at_its_deadline_is_refused_without_being_
 async def test_a_deadline_that_the_backlog_cannot_meet_is_refused_at_once():
     batcher, _ = make(EchoEngine(), seconds=lambda texts, length: 10.0)  # noqa: ARG005
 
-    refused = asyncio.create_task(batcher.submit(KEY, [encoding(1)], terms(5)))
+    refused = asyncio.create_task(submit(batcher, [encoding(1)], terms(5)))
     await asyncio.sleep(0)
 
     assert refused.done(), "it waits, and nothing can help it"

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.batching.queue import Flow
-from tests.support.batchers import KEY, encoding, make, queued, terms, wait_until
+from tests.support.batchers import KEY, encoding, make, queued, submit, terms, wait_until
 from tests.support.faults import EchoEngine, StuckEngine
 
 
@@ -29,7 +29,7 @@ def test_shared_or_known_every_waiter_gets_its_own_answers_whoever_else_leaves(r
         waiters = []
         for texts, flow, reuse, leaves in requests:
             encodings = [encoding(text) for text in texts]
-            submitted = batcher.submit(KEY, encodings, terms(flow=flow, reuse=reuse))
+            submitted = submit(batcher, encodings, terms(flow=flow, reuse=reuse))
             waiters.append((asyncio.create_task(submitted), texts, leaves))
             await asyncio.sleep(0)
         for task, _, leaves in waiters:
