@@ -60,9 +60,10 @@ def sizewise(checkout, python, registry, http_processes):
     else:
         # Before it had a sleeping engine: this one, over that checkout's modules.
         command = [python, "-P", str(ROOT / SLEEPING)]
+    # A host without pip may have this Python's packages on the path alone.
+    packages = os.environ.get("PYTHONPATH") if python == sys.executable else None
     environ = {
-        # What this process has on its path may hold the packages, as on a host without pip.
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(checkout), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(checkout), packages])),
         "SIZEWISE_REGISTRY": str(registry),
         "SIZEWISE_HTTP_PROCESSES": str(http_processes),
     }

@@ -2,12 +2,12 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
 
+from tests.benchmarks.gpu_report.gpu_tests import outcomes
 from tests.support import cuda
 from tests.support.processes import ROOT
 
@@ -15,20 +15,26 @@ PROGRAM = (sys.executable, "-m", "tests.benchmarks.gpu_report")
 SHORT = ("--device", "cpu", "--clients", "32,1024", "--http-processes", "0,2")
 
 
-def reported(out, *options):
-    """(exit status, what was printed, the report's JSON)."""
-    command = [*PROGRAM, *options, "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    path = out / "report.json"
-    content = json.loads(path.read_text()) if path.is_file() else None
-    return done.returncode, done.stdout + done.stderr, content
+@pytest.fixture
+def reported(environ, tmp_path):
+    """A run of the report: its exit status, what it printed, and its JSON."""
+
+    def run(*options):
+        command = [*PROGRAM, *options, "--out", str(tmp_path)]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+        )
+        path = tmp_path / "report.json"
+        content = json.loads(path.read_text()) if path.is_file() else None
+        return done.returncode, done.stdout + done.stderr, content
+
+    return run
 
 
 @pytest.mark.alone
 @pytest.mark.timeout(240)
-@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is missing: path_cost would not run")
-def test_all_of_it_runs_short_on_a_cpu_and_a_second_run_measures_nothing_again(tmp_path):
-    status, told, content = reported(tmp_path, *SHORT)
+def test_all_of_it_runs_short_on_a_cpu_and_a_second_run_measures_nothing_again(reported, tmp_path):
+    status, told, content = reported(*SHORT)
 
     assert status == 0, told
     parts = content["parts"]
@@ -62,7 +68,7 @@ def test_all_of_it_runs_short_on_a_cpu_and_a_second_run_measures_nothing_again(t
     assert not re.findall(r"(?:src|href)=[\"'](?!#|data:)", page)
     assert "Next: read the page" in told
 
-    status, told, again = reported(tmp_path, *SHORT)
+    status, told, again = reported(*SHORT)
 
     assert status == 0
     assert told.count("done before") == 6
@@ -70,20 +76,38 @@ def test_all_of_it_runs_short_on_a_cpu_and_a_second_run_measures_nothing_again(t
 
 
 @pytest.mark.skipif(cuda.usable(), reason="CUDA is here, so the report would begin")
-def test_without_a_gpu_one_sentence_says_so_and_nothing_is_measured(tmp_path):
-    status, told, content = reported(tmp_path)
+def test_without_a_gpu_one_sentence_says_so_and_nothing_is_measured(reported):
+    status, told, content = reported()
 
     assert status == 2
     assert re.fullmatch(r"gpu_report: .+: .+\n", told)
     assert content is None
 
 
-def test_what_was_measured_of_something_else_is_never_mixed_with_this(tmp_path):
+def test_the_outcome_of_each_gpu_test_is_told_with_its_reason(tmp_path):
+    report = tmp_path / "report.xml"
+    report.write_text(
+        """<testsuites><testsuite>
+        <testcase classname="tests.a" name="works"/>
+        <testcase classname="tests.a" name="fails"><failure message="no&#10;at all"/></testcase>
+        <testcase classname="tests.a" name="breaks"><error message="no memory"/></testcase>
+        <testcase classname="tests.b" name="rests"><skipped message="no CUDA device"/></testcase>
+        </testsuite></testsuites>"""
+    )
+
+    assert outcomes(report) == {
+        "passed": 1,
+        "failed": {"tests.a::fails": "no", "tests.a::breaks": "no memory"},
+        "skipped": {"tests.b::rests": "no CUDA device"},
+    }
+
+
+def test_what_was_measured_of_something_else_is_never_mixed_with_this(reported, tmp_path):
     (tmp_path / "report.json").write_text(
         json.dumps({"schema_version": 1, "subject": {"device": "cuda"}, "parts": {}})
     )
 
-    status, told, content = reported(tmp_path, "--device", "cpu")
+    status, told, content = reported("--device", "cpu")
 
     assert status == 2
     assert "device was cuda, is cpu" in told
@@ -91,8 +115,8 @@ def test_what_was_measured_of_something_else_is_never_mixed_with_this(tmp_path):
     assert content["subject"] == {"device": "cuda"}
 
 
-def test_what_does_not_fit_is_named_and_the_page_is_there_all_the_same(tmp_path):
-    status, told, content = reported(tmp_path, *SHORT, "--minutes", "0.3")
+def test_what_does_not_fit_is_named_and_the_page_is_there_all_the_same(reported, tmp_path):
+    status, told, content = reported(*SHORT, "--minutes", "0.3")
 
     assert status == 1
     parts = content["parts"]
