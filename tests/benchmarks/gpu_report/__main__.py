@@ -159,6 +159,9 @@ def parse():
     built = parts.ROOT / "build" / "registry"
     if arguments.registry is None and arguments.device == "cuda" and built.is_dir():
         arguments.registry = built
+    # The parts run in another folder.
+    arguments.out = arguments.out.resolve()
+    arguments.registry = arguments.registry and arguments.registry.resolve()
     arguments.shape = "minilm" if arguments.device == "cuda" else "tiny"
     return arguments
 

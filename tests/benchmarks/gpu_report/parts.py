@@ -83,7 +83,7 @@ def listed(numbers):
 def parts(device, bundles, clients, http_processes, *, with_wrk):
     """All parts; `bundles` holds the teacher's folder by precision."""
     length = FULL if device == "cuda" else SHORT
-    yield Part("gpu tests", module(f"{PROGRAM}.gpu_tests"), 20, 60, ("passed",))
+    yield Part("gpu tests", module(f"{PROGRAM}.gpu_tests"), 20, 75, ("passed",))
     for on in dict.fromkeys((device, "cpu")):
         for precision in PRECISIONS:
             command = module(
