@@ -147,15 +147,26 @@ def parse():
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument(
         "--registry", type=Path,
-        help="that has the teacher, an fp32 text classifier; without one its weights are random, "
-        "in MiniLM's shape (default on cuda: build/registry where it is, on cpu: a tiny shape)",
+        help="folder that has the teacher, an fp32 text classifier; without one its weights are "
+        "random (default on cuda: build/registry if it exists; on cpu: none)",
     )  # fmt: skip
-    parser.add_argument("--clients", type=integers, default=[32, 256, 1024], metavar="N,N")
-    parser.add_argument("--http-processes", type=integers, default=[0, 2, 4, 8], metavar="N,N")
+    parser.add_argument(
+        "--clients", type=integers, default=[32, 256, 1024], metavar="N,N",
+        help="at a time (default: 32,256,1024)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--http-processes", type=integers, default=[0, 2, 4, 8], metavar="N,N",
+        help="in front of the engine process (default: 0,2,4,8)",
+    )  # fmt: skip
     parser.add_argument("--minutes", type=float, default=9, help="for all of it (default: 9)")
-    parser.add_argument("--out", type=Path, default=parts.ROOT / "build" / "gpu-report")
+    parser.add_argument(
+        "--out", type=Path, default=parts.ROOT / "build" / "gpu-report",
+        help="folder of report.json and report.html (default: build/gpu-report)",
+    )  # fmt: skip
     parser.add_argument("--restart", action="store_true", help="measure what is done again")
     arguments = parser.parse_args()
+    if arguments.registry and not arguments.registry.is_dir():
+        parser.error(f"--registry: {arguments.registry} is not a folder")
     built = parts.ROOT / "build" / "registry"
     if arguments.registry is None and arguments.device == "cuda" and built.is_dir():
         arguments.registry = built
