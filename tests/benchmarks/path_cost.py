@@ -60,8 +60,10 @@ def sizewise(checkout, python, registry, http_processes):
     else:
         # Before it had a sleeping engine: this one, over that checkout's modules.
         command = [python, "-P", str(ROOT / SLEEPING)]
+    # A host without pip may have this Python's packages on the path alone.
+    packages = os.environ.get("PYTHONPATH") if python == sys.executable else None
     environ = {
-        "PYTHONPATH": str(checkout),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(checkout), packages])),
         "SIZEWISE_REGISTRY": str(registry),
         "SIZEWISE_HTTP_PROCESSES": str(http_processes),
     }

@@ -6,8 +6,6 @@ Where wrk is missing a stand-in sends the requests.
 import argparse
 import importlib.metadata
 import json
-import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -21,19 +19,6 @@ from tests.support.processes import ROOT, clean_environ
 SHORT = ("--rounds", "1", "--seconds", "1", "--clients", "2")
 PROGRAM = (sys.executable, "-m", "tests.benchmarks.path_cost")
 LIMIT_S = 100
-
-
-@pytest.fixture(scope="module")
-def environ(tmp_path_factory):
-    """The environment of a program that finds a wrk."""
-    found = clean_environ() | {"PYTHONPATH": str(ROOT)}
-    if shutil.which("wrk"):
-        return found
-    stand_in = tmp_path_factory.mktemp("bin") / "wrk"
-    command = shlex.join([sys.executable, "-m", "tests.support.stand_in_wrk"])
-    stand_in.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-    stand_in.chmod(0o755)
-    return found | {"PATH": f"{stand_in.parent}:{found['PATH']}"}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +70,10 @@ def options(tmp_path):
     )
 
 
-def test_a_checkout_to_compare_with_runs_its_own_code_and_has_its_pythons_reference(options):
+def test_a_checkout_to_compare_with_runs_its_own_code_and_has_its_pythons_reference(
+    options, monkeypatch
+):
+    monkeypatch.setenv("PYTHONPATH", "packages")
     engine = options.before / "tests/support/sleeping_serving.py"
     engine.parent.mkdir(parents=True)
     engine.touch()
@@ -102,6 +90,7 @@ def test_a_checkout_to_compare_with_runs_its_own_code_and_has_its_pythons_refere
     assert before.folder == options.before
     assert before.environ["PYTHONPATH"] == str(options.before)
     assert before.environ["SIZEWISE_HTTP_PROCESSES"] == "2"
+    assert found["sizewise"].environ["PYTHONPATH"] == f"{ROOT}:packages"
 
 
 def test_a_checkout_without_a_sleeping_engine_gets_this_one(options):
