@@ -91,7 +91,7 @@ class RequestFrame:
 
     def _clear(self) -> None:
         self._heads: list[bytes] = []
-        self._lengths = array("i")
+        self._lengths: list[int] = []
         self._ids: list[array[int]] = []
         self._types: list[bytes] = []
 
@@ -104,14 +104,16 @@ class RequestFrame:
             number, variant, flow, terms.reuse, len(items), terms.deadline_s,
             nan if tag_s is None else tag_s,
         )  # fmt: skip
-        ids = [array("i", item.ids) for item in items]
-        types = [bytes(item.types) for item in items if item.types]
-        # A text with types has a negative length.
-        lengths = [
-            -len(each) if item.types else len(each) for item, each in zip(items, ids, strict=True)
-        ]
+        lengths, ids, types = [], [], []
+        for item in items:
+            ids.append(array("i", item.ids))
+            if item.types:
+                types.append(bytes(item.types))
+                lengths.append(-item.length)  # tells that it has types
+            else:
+                lengths.append(item.length)
         self._heads.append(head)
-        self._lengths.extend(lengths)
+        self._lengths += lengths
         self._ids += ids
         self._types += types
 
@@ -121,7 +123,8 @@ class RequestFrame:
             return b""
         ids = b"".join(self._ids)
         counts = _REQUESTS.pack(len(self._heads), len(self._lengths), len(ids) // _IDS)
-        frame = _frame(REQUESTS, counts, *self._heads, self._lengths, ids, *self._types)
+        lengths = array("i", self._lengths)
+        frame = _frame(REQUESTS, counts, *self._heads, lengths, ids, *self._types)
         self._clear()
         return frame
 

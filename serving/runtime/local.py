@@ -11,7 +11,7 @@ from serving.access.api_keys import Caller
 from serving.access.rate_limits import LimitUse
 from serving.batching.admission import not_ready
 from serving.batching.batcher import Batcher
-from serving.batching.coalescing import PendingRequest, Waiter
+from serving.batching.coalescing import PendingRequest
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import Backlog, Clock, Terms
 from serving.batching.scheduler import Scheduler
@@ -204,19 +204,14 @@ class LocalRuntime:
         self, variant: VariantKey, items: Sequence[Item], terms: Terms
     ) -> asyncio.Future[list[InferenceResult]]:
         """See Submits. Raises NotReady before `load` has returned."""
-        self.used_s[variant[0]] = self._clock()
-        if not self._batcher:
-            raise not_ready("the models are being loaded")
-        return self._batcher.submit(variant, items, terms)
+        return self.use(variant).submit(variant, items, terms)
 
-    def enqueue(
-        self, variant: VariantKey, items: Sequence[Item], terms: Terms, waiter: Waiter
-    ) -> PendingRequest:
-        """Submit without a future; see Batcher.enqueue."""
+    def use(self, variant: VariantKey) -> Batcher:
+        """Return the batcher, for requests of a variant. Raises NotReady before `load` returned."""
         self.used_s[variant[0]] = self._clock()
         if not self._batcher:
             raise not_ready("the models are being loaded")
-        return self._batcher.enqueue(variant, items, terms, waiter)
+        return self._batcher
 
     def withdraw(self, request: PendingRequest) -> None:
         """See Batcher.withdraw."""

@@ -111,13 +111,27 @@ class RuntimeServer:
     def on_frame(self, kind: int, body: memoryview) -> None:
         """See Receiver."""
         if kind == REQUESTS:
-            names = self._names
-            for number, variant, flow, items, reuse, deadline_s, start_tag_s in read_requests(body):
-                terms = Terms(deadline_s, names[flow], reuse, start_tag_s)
-                self._enqueue(number, names[variant], items, terms)
+            self._enqueue_all(body)
         else:
             for number in read_withdrawals(body):
                 self._withdraw(number)
+
+    def _enqueue_all(self, body: memoryview) -> None:
+        names, requests = self._names, self._requests
+        used = None
+        for number, variant, flow, items, reuse, deadline_s, start_tag_s in read_requests(body):
+            try:
+                if variant != used:
+                    key = names[variant]
+                    enqueue = self._runtime.use(key).enqueue
+                    used = variant
+                terms = Terms(deadline_s, names[flow], reuse, start_tag_s)
+                request = enqueue(key, items, terms, _Asker(self, number))
+            except Exception as error:  # noqa: BLE001  every request needs an answer
+                self.refuse(number, error)
+            else:
+                if request.waiter:  # it has no answer yet
+                    requests[number] = request
 
     def on_message(self, kind: str, *rest: Any) -> None:
         """See Receiver."""
@@ -147,11 +161,12 @@ class RuntimeServer:
         self, number: int, variant: VariantKey, items: Sequence[Item], terms: Terms
     ) -> None:
         try:
-            request = self._runtime.enqueue(variant, items, terms, _Asker(self, number))
+            batcher = self._runtime.use(variant)
+            request = batcher.enqueue(variant, items, terms, _Asker(self, number))
         except Exception as error:  # noqa: BLE001  every request needs an answer
             self.refuse(number, error)
         else:
-            if request.waiter:  # it has no answer yet
+            if request.waiter:
                 self._requests[number] = request
 
     def refuse(self, number: int, error: Exception) -> None:

@@ -21,10 +21,13 @@ class BatcherRuntime:
 
     def __init__(self, batcher):
         self.batcher = batcher
-        self.enqueue, self.withdraw = batcher.enqueue, batcher.withdraw
+        self.withdraw = batcher.withdraw
         self.limit_use = LimitUse(lambda: 0.0)
         self.woken = []
         self.wake = self.woken.append
+
+    def use(self, _variant):
+        return self.batcher
 
     def backlog(self):
         return Backlog(running_s=7.0)
