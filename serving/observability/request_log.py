@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from serving.errors import ServedError
-from serving.logs import info_line, write_lines
+from serving.logs import LOGGER, json_line, write_lines
 from serving.observability.metrics import REJECTIONS
 from serving.observability.recorder import Recorder
 
@@ -136,7 +136,7 @@ class RequestLog:
             fields |= ids._asdict()
         if not self._lines:
             asyncio.get_running_loop().call_soon(self._write)
-        self._lines.append(info_line("request", fields))
+        self._lines.append(json_line(time.time(), "info", LOGGER.name, "request", fields))
 
     def _write(self) -> None:
         lines, self._lines = self._lines, []

@@ -62,11 +62,15 @@ class Query:
 
 @dataclass(slots=True)
 class Client:
-    """Whose request it is, how urgent, and whether it may be answered from the cache."""
+    """Whose request it is, how urgent, and whether it may be answered from the cache.
+
+    `limited` tells whether the caller has limits.
+    """
 
     caller: Caller
     urgency: int
     reuse: bool
+    limited: bool
 
 
 async def classify(
@@ -106,7 +110,7 @@ async def admitted(
     """
     client = admit(service, record, headers)
     caller = client.caller
-    if not caller.limits.any:
+    if not client.limited:
         yield client
         return
     await service.runtime.enter(caller)
@@ -127,7 +131,7 @@ def admit(service: Service, record: RequestRecord, headers: Mapping[bytes, bytes
         urgency = max(urgency, int(given[1]))
     if cache_control := headers.get(b"cache-control"):
         reuse = not _NO_REUSE.search(cache_control)
-    return Client(caller, urgency, reuse)
+    return Client(caller, urgency, reuse, caller.limits.any)
 
 
 def response_headers(record: RequestRecord) -> list[tuple[bytes, bytes]]:
@@ -154,7 +158,7 @@ async def answer(
         until_s = deadline_s(service, record, query.deadline_ms)
         family = await service.awake(query.model, until_s)
         record.model, record.texts = family.name, len(query.inputs)
-        if client.caller.limits.any:
+        if client.limited:
             service.runtime.charge(client.caller, len(query.inputs))
         flow = _flow(client.caller.name, max(client.urgency, query.urgency))
         answered = await family.classify(

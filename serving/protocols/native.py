@@ -7,8 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
+from serving.observability.request_log import RequestRecord
 from serving.protocols import dataplane
-from serving.protocols.dataplane import Api, Query
+from serving.protocols.dataplane import Api, Query, response_headers
 from serving.protocols.native_schemas import (
     ClassifyRequest,
     ClassifyResponse,
@@ -49,9 +50,9 @@ async def classify(request: Request) -> Response:
     """Classify texts; each result names the variant and version that gave it."""
     _, answer = await dataplane.classify(request.scope, request.receive, ClassifyRequest, query_of)
     return Response(
-        body_of(answer),
+        _content(answer),
         media_type=JSON_TYPE,
-        headers={"Server-Timing": server_timing(answer)},
+        headers={"Server-Timing": _server_timing(answer)},
     )
 
 
@@ -119,7 +120,19 @@ def query_of(sent: ClassifyRequest) -> Query:
     return Query(sent.texts, sent.model, requirements, sent.deadline_ms)
 
 
-def body_of(answer: FamilyAnswer) -> bytes:
+def whole_response(record: RequestRecord, answer: FamilyAnswer) -> tuple[bytes, bytes]:
+    """Make an HTTP/1.1 response: the head without the empty line at its end, and the content."""
+    content = _content(answer)
+    head = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+        b"server-timing: %b\r\n" % (len(content), _server_timing(answer).encode())
+    )
+    for name, value in response_headers(record):
+        head += b"%b: %b\r\n" % (name, value)
+    return head, content
+
+
+def _content(answer: FamilyAnswer) -> bytes:
     """Make a ClassifyResponse of plain objects, which costs less than the pydantic models."""
     labels, multi_label = answer.labels, answer.multi_label
     results = []
@@ -143,7 +156,7 @@ def body_of(answer: FamilyAnswer) -> bytes:
     return to_json({"model": answer.family, "results": results, "usage": usage})
 
 
-def server_timing(answer: FamilyAnswer) -> str:
+def _server_timing(answer: FamilyAnswer) -> str:
     """Make Server-Timing (W3C, in ms): total tokenization, longest wait and longest batch."""
     return (
         f"tokenize;dur={answer.tokenize_s * 1e3:.3f}, "

@@ -160,7 +160,8 @@ class Service:
 
         Raises NotReady or UnknownModel.
         """
-        self.check_alive()
+        if not self.alive:
+            self.check_alive()
         if name is None:
             name = self._default
         if family := self.families.get(name or ""):

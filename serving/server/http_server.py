@@ -16,12 +16,12 @@ from serving.extras import optional_packages
 from serving.logs import log
 from serving.observability.request_log import new_request_id
 from serving.protocols.admin import AdminApp, create_admin
-from serving.protocols.problem import whole_response
+from serving.protocols.problem import problem_response
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.runtime.service import Service
 from serving.server.app import App, create_app
-from serving.server.direct import serves
+from serving.server.direct import Response, serves
 from serving.server.listener import open_listener, refuse_new_connections
 from serving.settings import Settings
 
@@ -34,7 +34,6 @@ _BACKLOG_S = 0.1
 class HttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 with a bounded head, problem+json refusals and a graceful close."""
 
-    _in_head = True
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -42,17 +41,6 @@ class HttpProtocol(HttpToolsProtocol):
         """Start the timer of the first request's head."""
         super().connection_made(transport)
         self._limit_head()
-
-    def on_message_begin(self) -> None:
-        """Count the head of the next request."""
-        super().on_message_begin()
-        self._in_head = True
-        self._head_bytes = 0
-
-    def on_headers_complete(self) -> None:
-        """Count no longer."""
-        self._in_head = False
-        super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer, and notify the request in progress."""
@@ -65,23 +53,29 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse, and refuse a head that is too large or does not come in time."""
         super().data_received(data)
-        if self._in_head:
+        # uvicorn makes a scope when a head begins, and adds the method when it is complete.
+        scope: dict[str, Any] | None = self.scope  # type: ignore[assignment]
+        if scope is None or "method" not in scope:
             self._head_bytes += len(data)
             if self._head_bytes > _MAX_HEAD_BYTES:
                 self.send_400_response(f"The head exceeds {_MAX_HEAD_BYTES} bytes.")
             elif self._head_timer is None:
                 self._limit_head()
-        elif self._head_timer:
-            self._head_timer.cancel()
-            self._head_timer = None
+        elif self._head_bytes or self._head_timer:
+            self._head_bytes = 0
+            if self._head_timer:
+                self._head_timer.cancel()
+                self._head_timer = None
 
     def send_400_response(self, msg: str) -> None:
         """Answer malformed HTTP with 400, and close the connection."""
         if self.transport.is_closing():
             return
         error = MalformedRequest(f"{msg} Send HTTP/1.1.", field="request line or headers")
-        usual = self.server_state.default_headers
-        self.transport.write(whole_response(error, new_request_id(), usual, closing=True))
+        head, content = problem_response(error, new_request_id())
+        for name, value in self.server_state.default_headers:
+            head += b"%b: %b\r\n" % (name, value)
+        self.transport.write(head + b"connection: close\r\n\r\n" + content)
         self.transport.close()
 
     def shutdown(self) -> None:
@@ -139,10 +133,8 @@ class InferenceProtocol(HttpProtocol):
             return
         # A client that gets a final response instead of `100 Continue` need not send its body.
         closing = own.service.draining or self.expect_100_continue or not cycle.keep_alive
-        usual = self.server_state.default_headers
-        whole = own.direct.refusal(cycle.scope, usual, closing=closing)
-        if whole is not None:
-            self._send(cycle, whole, closing=closing)
+        if not own.service.has_room and (refusal := own.direct.refusal(cycle.scope)):
+            self._send(cycle, refusal, closing=closing)
         elif not cycle.more_body:
             self._answer(cycle)
         elif self._parsing:
@@ -156,31 +148,27 @@ class InferenceProtocol(HttpProtocol):
 
     async def _respond(self, cycle: RequestResponseCycle) -> None:
         own: App = self.config.app  # type: ignore[assignment]
-        closing = False
-
-        def closes() -> bool:
-            nonlocal closing
-            closing = own.service.draining or not cycle.keep_alive
-            return closing
-
         task = self._task
         assert task
         try:
-            whole = await own.direct.respond(
-                cycle.scope, bytes(cycle.body), self.server_state.default_headers, closes
-            )
+            response = await own.direct.respond(cycle.scope, bytes(cycle.body))
             if self.flow.write_paused:
                 await self.flow.drain()
         finally:
             self._task = None
             self.tasks.discard(task)
         if not cycle.disconnected:
-            self._send(cycle, whole, closing=closing)
+            closing = own.service.draining or not cycle.keep_alive
+            self._send(cycle, response, closing=closing)
 
-    def _send(self, cycle: RequestResponseCycle, whole: bytes, *, closing: bool) -> None:
+    def _send(self, cycle: RequestResponseCycle, response: Response, *, closing: bool) -> None:
         """Send a whole response, and go on to the next request."""
         cycle.response_complete = True
-        self.transport.write(whole)
+        head, content = response
+        for name, value in self.server_state.default_headers:
+            head += b"%b: %b\r\n" % (name, value)
+        end = b"connection: close\r\n\r\n" if closing else b"\r\n"
+        self.transport.write(head + end + content)
         if closing:
             self.transport.close()
         self.on_response_complete()

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 from serving.batching.queue import Terms
 from serving.bundles.bundle import Manifest, VariantKey
@@ -39,6 +40,18 @@ class Served:
     share: float = 0.0
 
 
+class _Way(NamedTuple):
+    """How an option is run: `replaces` if other variants were intended; `cascades` if intended."""
+
+    stages: list[tuple[str, Sure | None]]
+    replaces: bool
+    cascades: bool
+
+
+def _differ(option: Option, intended: Option) -> bool:
+    return option.variants != intended.variants[: len(option.variants)]
+
+
 class Family:
     """All variants of one model."""
 
@@ -72,7 +85,7 @@ class Family:
         self.select = lru_cache(_CACHED_SELECTIONS)(
             partial(select, self.options, min_accuracy=policy.min_accuracy)
         )
-        self._stages = lru_cache(_CACHED_SELECTIONS)(self._stages_of)
+        self._ways = lru_cache(_CACHED_SELECTIONS)(self._ways_of)
         self.most_steps = len(self.select(ANY)) - 1
         """Number of options that a usual request may skip under overload."""
 
@@ -109,14 +122,14 @@ class Family:
         Raises what `select` raises, Overloaded or DeadlineMissed when no option has room or time,
         and what else Classifier.classify raises.
         """
-        options = self.select(requirements)
+        ways = self._ways(requirements)
         self.requests += 1
         try:
-            for option in options[min(steps, len(options) - 1) :]:
+            for way in ways[min(steps, len(ways) - 1) :]:
                 try:
-                    return await self._answer(option, options[0], inputs, terms, requirements)
+                    return await self._answer(way, inputs, terms, requirements)
                 except (Overloaded, DeadlineMissed):
-                    if option == options[-1]:
+                    if way is ways[-1]:
                         raise
         finally:
             self.requests -= 1
@@ -124,8 +137,7 @@ class Family:
 
     async def _answer(
         self,
-        option: Option,
-        intended: Option,
+        way: _Way,
         inputs: Sequence[Text | Row],
         terms: Terms,
         requirements: Requirements,
@@ -134,22 +146,23 @@ class Family:
 
         That is, if it would have escalated further or used other variants.
         """
-        stages = self._stages(option, intended)
+        stages = way.stages
         truncate = requirements.truncate
         answers: list[Answer] = []
         passes: list[Classified] = []
         escalated = {}
         places: Sequence[int] = ()
         for variant, sure in stages:
-            alone = len(stages) == 1 and not sure
+            its_inputs = [inputs[place] for place in places] if passes else inputs
+            served = self._variants[variant]
             try:
-                classified = await self._pass(
-                    variant,
-                    [inputs[place] for place in places] if passes else inputs,
-                    terms,
-                    truncate=truncate,
-                    alone=alone,
-                )
+                if served.canary or served.shadow:
+                    alone = len(stages) == 1 and not sure
+                    classified = await self._trial(
+                        served, its_inputs, terms, truncate=truncate, alone=alone
+                    )
+                else:
+                    classified = await served.live.classify(its_inputs, terms, truncate=truncate)
             except (Overloaded, DeadlineMissed):
                 if not passes or not requirements.allow_degraded:
                     raise
@@ -171,22 +184,31 @@ class Family:
             if not places:
                 break
             terms = replace(terms, start_tag_s=passes[0].start_tag_s)
-        if option.variants != intended.variants[: len(option.variants)]:
-            places = range(len(inputs))
-        for place in places:
+        for place in range(len(inputs)) if way.replaces else places:
             answers[place].degraded = True
-        cascaded = option is intended and len(option.variants) > 1
-        found = summed_up(self.name, answers, passes, escalated if cascaded else None)
+        found = summed_up(self.name, answers, passes, escalated if way.cascades else None)
         if self.cascade and found.escalated is not None and self.policy.sample_share:
             self._sample(self.cascade, found, inputs, terms, truncate=truncate)
         return found
 
-    def _stages_of(self, option: Option, intended: Option) -> list[tuple[str, Sure | None]]:
+    def _ways_of(self, requirements: Requirements) -> list[_Way]:
+        options = self.select(requirements)
+        intended = options[0]
+        return [
+            _Way(
+                self._stages(option, intended),
+                replaces=_differ(option, intended),
+                cascades=option is intended and len(option.variants) > 1,
+            )
+            for option in options
+        ]
+
+    def _stages(self, option: Option, intended: Option) -> list[tuple[str, Sure | None]]:
         """List an option's variants, each with its test for being sure; None accepts any answer.
 
         A cascade that replaces a longer one keeps the longer one's thresholds to its end.
         """
-        if option.variants != intended.variants[: len(option.variants)]:
+        if _differ(option, intended):
             return [(variant, None) for variant in option.variants]
         stages = self.cascade.stages if self.cascade and len(intended.variants) > 1 else []
         multi_label = self.manifests[0].problem_type == "multi_label"
@@ -194,20 +216,20 @@ class Family:
         sure[len(intended.variants) - 1 :] = [None]
         return list(zip(option.variants, sure, strict=False))
 
-    async def _pass(
+    async def _trial(
         self,
-        variant: str,
+        served: Served,
         inputs: Sequence[Text | Row],
         terms: Terms,
         *,
         truncate: bool,
         alone: bool,
     ) -> Classified:
-        """Classify with one variant, or with its canary if the variant answers `alone`.
+        """Classify with a variant whose next version is tried.
 
-        A cascade always uses the versions that it was calibrated with.
+        The canary takes part if the variant answers `alone`: a cascade always uses the versions
+        that it was calibrated with.
         """
-        served = self._variants[variant]
         canary = served.canary if alone and self._draw() < served.weight else None
         classified = await (canary or served.live).classify(inputs, terms, truncate=truncate)
         if (shadow := served.shadow) and not canary and self._draw() < served.share:
