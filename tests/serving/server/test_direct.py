@@ -7,9 +7,7 @@ import time
 
 import pytest
 
-from tests.support.metric_values import total
 from tests.support.processes import serving
-from tests.support.registries import wait_for
 
 JSON = "Content-Type: application/json"
 BODIES = {
@@ -66,11 +64,6 @@ def read(connection, left=b""):
     while len(rest) < size:
         rest += connection.recv(65_536)
     return (first, headers, rest[:size]), rest[size:]
-
-
-def statuses(server):
-    lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
-    return [line["status"] for line in lines if line.get("path") == "/v1/classify"]
 
 
 def steady(answer):
@@ -137,26 +130,3 @@ def test_a_client_of_http_1_0_sees_the_end(small):
 
     assert answer[1]["connection"] == "close"
     assert (left, end) == (b"", b"")
-
-
-def test_who_leaves_while_its_text_waits_frees_its_place_and_is_noted_as_gone(tiny_registry):
-    slow = {"program": "tests.support.slow_serving", "environ": {"SLOW_BATCH_S": "1"}}
-    with serving(tiny_registry, threads=1, **slow) as server:
-        queue = [connect(server) for _ in range(4)]
-        for number, connection in enumerate(queue):
-            body = json.dumps({"texts": [f"good {'film ' * number}"]}).encode()
-            connection.sendall(b"".join(request(body, [JSON, "Cache-Control: no-cache"])))
-
-        def in_flight():
-            return total(server.metrics(), "sizewise_requests_in_flight")
-
-        wait_for(lambda: in_flight() == 4)
-        for connection in queue[1:]:
-            connection.close()
-        wait_for(lambda: in_flight() <= 1)
-        answer, _ = read(queue[0])
-        wait_for(lambda: len(statuses(server)) == 4)
-        ended = statuses(server)
-
-    assert answer[0] == "HTTP/1.1 200 OK"
-    assert sorted(ended) == [200, 499, 499, 499]
