@@ -1,4 +1,4 @@
-# The only commands: run test quick check models loadtest bench docs. Each sets up all that it needs.
+# The only commands: run test quick check models loadtest bench gpu-report docs. Each sets up all that it needs.
 SHELL := /bin/bash
 PYTHON ?= python3
 SERVE := .venv/bin/python
@@ -10,7 +10,7 @@ SCENARIO ?=
 DEVICE ?= cpu
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test quick check models loadtest bench docs
+.PHONY: run test quick check models loadtest bench gpu-report docs
 
 run: .venv/installed
 	@$(SERVE) -m serving
@@ -36,6 +36,10 @@ loadtest: .venv-dev/installed
 bench: .venv-dev/installed
 	@$(DEV) -m tests.benchmarks.bench --device $(DEVICE)
 
+# REGISTRY counts only where it is given: the program has its own default.
+gpu-report: .venv-gpu/installed
+	@.venv-gpu/bin/python -m tests.benchmarks.gpu_report $(if $(filter file,$(origin REGISTRY)),,--registry $(REGISTRY))
+
 # A broken link or anchor fails; --quiet would hide it from --strict. Material's notice is about its successor, and says nothing of the site.
 docs: .venv-docs/installed
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict
@@ -54,6 +58,15 @@ docs: .venv-docs/installed
 	@echo "Installing the server and the documentation's tools into .venv-docs"
 	@$(PYTHON) -m venv .venv-docs
 	@.venv-docs/bin/pip install $(PIP_FLAGS) --editable '.[cpu,docs]'
+	@touch $@
+
+# The two builds of ONNX Runtime overwrite each other, so that CUDA has an environment of its own.
+.venv-gpu/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import ctypes; ctypes.CDLL("libcuda.so.1")' 2>/dev/null || { \
+		echo "libcuda.so.1 is missing: install NVIDIA's driver, 580 or newer, before make gpu-report" >&2; exit 2; }
+	@echo "Installing the server for CUDA and the tools that measure it into .venv-gpu"
+	@$(PYTHON) -m venv .venv-gpu
+	@.venv-gpu/bin/pip install $(PIP_FLAGS) --editable '.[gpu,loadtest,dev]' onnx-ir
 	@touch $@
 
 .venv-clients/installed: tests/support/clients.txt

@@ -3,6 +3,7 @@ import os
 import warnings
 
 import pytest
+from hypothesis import settings
 
 from tests.support.bundles import write_registry
 from tests.support.processes import ROOT, SETTINGS, serving
@@ -10,6 +11,9 @@ from tests.support.slow import is_slow
 
 # PyTorch's threads spin while they wait for each other: beside another worker they hold its cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 # Importing OpenVINO is half of a start; what `auto` chooses is tested for itself.
 SETTINGS["engine"] = "onnxruntime"
 

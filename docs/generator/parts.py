@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-from prometheus_client.metrics import MetricWrapperBase
-
 from docs.generator import command_lines, http_api
 from docs.generator.markdown import code, table
 from docs.generator.schema_tables import of_model
@@ -14,6 +12,7 @@ from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import Cascade
 from serving.bundles.traffic import Policy, Traffic
 from serving.errors import served_errors
+from serving.observability.definitions import DEFINITIONS, NAMESPACE
 from serving.observability.metrics import Metrics
 from serving.settings import settings_table
 
@@ -29,13 +28,7 @@ def errors_table() -> str:
 
 def metrics_table() -> str:
     """Tabulate the metrics of `/metrics`: name, type, labels, meaning."""
-    metrics = Metrics()
-    # A metric that has counted nothing yet tells its labels nowhere else.
-    labels = {
-        each._name: each._labelnames  # noqa: SLF001
-        for each in vars(metrics).values()
-        if isinstance(each, MetricWrapperBase)
-    }
+    labels = {f"{NAMESPACE}_{each.name}": each.labels for each in DEFINITIONS}
     rows = [
         (
             code(family.name + ("_total" if family.type == "counter" else "")),
@@ -43,7 +36,7 @@ def metrics_table() -> str:
             ", ".join(map(code, labels.get(family.name, ()))),
             family.documentation,
         )
-        for family in metrics.registry.collect()
+        for family in Metrics().registry.collect()
     ]
     return table(("metric", "type", "labels", "meaning"), rows)
 

@@ -31,7 +31,7 @@ def python_subprocess(
     process = None
     with log.open("ab") as output:
         try:
-            with _sigterm_deferred():
+            with sigterm_deferred():
                 process = subprocess.Popen(
                     [*PYTHON, *arguments],
                     env=same_imports(environment),
@@ -55,7 +55,7 @@ def exit_on_sigterm() -> None:
 
 
 @contextmanager
-def _sigterm_deferred() -> Iterator[None]:
+def sigterm_deferred() -> Iterator[None]:
     """Defer SIGTERM during Popen, when a subprocess may run that nobody could stop yet."""
     deferred: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: deferred.append(number))

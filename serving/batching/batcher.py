@@ -1,27 +1,28 @@
-"""Runs the scheduler's plans on engine threads and answers each request."""
+"""Queues the texts of requests, and answers each request from what the engine threads return."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
-from threading import Lock, Thread
+from operator import attrgetter
+from threading import Lock
 from typing import cast
 
 from serving.batching.admission import check_texts, missed
 from serving.batching.coalescing import Coalescer, PendingRequest, PendingText, Waiter
+from serving.batching.deadlines import Deadlines
+from serving.batching.engine_threads import EngineThreads, Outcome, Run
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import Clock, Terms
 from serving.batching.scheduler import Plan, Scheduler
 from serving.bundles.bundle import VariantKey
 from serving.errors import EngineFailed, ServedError
 from serving.inference.cost_model import Lane
-from serving.inference.engine import Engine, answers_of
+from serving.inference.engine import Engine
 from serving.inference.inputs import Item
 
+_length = attrgetter("length")
 _WATCHES_PER_TIMEOUT = 4
-_TICK_S = 0.01
 _BUSY_EVERY_S = 0.05
 
 
@@ -34,14 +35,6 @@ class BatchReport:
     tokens: int
     padding_tokens: int
     engine_s: float
-
-
-@dataclass(eq=False, slots=True)
-class _Run:
-    """A plan that an engine thread is running."""
-
-    plan: Plan
-    started_s: float
 
 
 class _Results(asyncio.Future[list[InferenceResult]]):
@@ -60,10 +53,10 @@ class _Results(asyncio.Future[list[InferenceResult]]):
 class Batcher:
     """One queue and `slots` engine threads for all variants of the process.
 
-    Lives on one event loop: call every public method there. An engine thread takes its next plan
-    itself, so no slot waits for the loop. `alive` becomes false when an engine does not return
-    within `engine_timeout_s`. `requests_in_flight` are queued or running. `on_reuse` receives for
-    each request how many of its texts were cached, and how many ran for another request anyway.
+    Lives on one event loop: call every public method there. `alive` becomes false when an engine
+    does not return within `engine_timeout_s`. `requests_in_flight` are queued or running.
+    `on_reuse` receives for each request how many of its texts were cached, and how many ran for
+    another request anyway.
     """
 
     def __init__(
@@ -89,27 +82,24 @@ class Batcher:
         self._on_reuse = on_reuse
         self._coalescer = Coalescer(cache_texts)
         self._loop = asyncio.get_running_loop()
-        self._waking = False
-        self._expiring: dict[int, set[PendingRequest]] = {}
-        """Requests in progress, by the tick of their deadline."""
-        # The engine threads share these with the loop, under the lock.
+        self._deadlines = Deadlines(self._loop, self._expire)
+        # The engine threads share the scheduler with the loop, under the lock.
         self._lock = Lock()
         self._scheduler = scheduler
-        self._idle_threads = 0
-        self._runs: set[_Run] = set()
-        self._wakes: SimpleQueue[bool] = SimpleQueue()
-        self._threads = [
-            Thread(target=self._work, name=f"engine-{slot}", daemon=True) for slot in range(slots)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads = EngineThreads(
+            scheduler,
+            self._engines,
+            self._lock,
+            slots=slots,
+            clock=clock,
+            on_finished=self._finish,
+        )
         self._watch()
 
     def close(self) -> None:
         """End the threads; a batch that is still running ends by itself."""
         self._watchdog.cancel()
-        for _ in self._threads:
-            self._wakes.put(False)
+        self._threads.close()
 
     def add(self, variant: VariantKey, engine: Engine, lane: Lane) -> None:
         """Start serving one more variant."""
@@ -129,7 +119,7 @@ class Batcher:
 
     def _busy(self, variant: VariantKey) -> bool:
         with self._lock:
-            runs = any(run.plan.variant == variant for run in self._runs)
+            runs = any(run.plan.variant == variant for run in self._threads.runs)
             return runs or self._scheduler.queued_texts(variant) > 0
 
     def submit(
@@ -150,10 +140,11 @@ class Batcher:
         fresh = self._coalescer.collect(request, variant, items, reuse=terms.reuse)
         with self._lock:
             if fresh:
+                lengths = list(map(_length, fresh))
                 check_texts(
                     self._scheduler,
                     variant,
-                    [text.length for text in fresh],
+                    lengths,
                     terms,
                     now_s,
                     max_queue_texts=self._max_queue_texts,
@@ -171,12 +162,8 @@ class Batcher:
             return request
         if terms.reuse:
             self._coalescer.join(request)
-        if self._idle_threads and not self._waking:
-            # At the end of this iteration of the loop, so that texts that arrived together are
-            # batched together.
-            self._waking = True
-            self._loop.call_soon(self._wake)
-        self._await_deadline(request, terms.deadline_s, now_s)
+        self._threads.wake()
+        request.expiring = self._deadlines.add(request, terms.deadline_s, now_s)
         return request
 
     def withdraw(self, request: PendingRequest) -> None:
@@ -207,62 +194,7 @@ class Batcher:
         request.expiring.discard(request)
         self.requests_in_flight -= 1
 
-    def _wake(self) -> None:
-        self._waking = False
-        with self._lock:
-            threads = min(self._idle_threads, self._scheduler.texts)
-            self._idle_threads -= threads
-        for _ in range(threads):
-            self._wakes.put(True)
-
-    def _await_deadline(self, request: PendingRequest, deadline_s: float, now_s: float) -> None:
-        """Fail a request that is still queued at its deadline, up to one tick late.
-
-        A timer a tick costs less than a timer a request.
-        """
-        tick = int(deadline_s / _TICK_S) + 1
-        expiring = self._expiring.get(tick)
-        if expiring is None:
-            expiring = self._expiring[tick] = set()
-            self._loop.call_later(tick * _TICK_S - now_s, self._expire, tick)
-        expiring.add(request)
-        request.expiring = expiring
-
-    def _work(self) -> None:
-        """Run plans in an engine thread, and hand each outcome to the loop, until closed."""
-        while True:
-            run = self._next()
-            if run is None:
-                if not self._wakes.get():
-                    return
-                continue
-            outcome: list[list[float] | EngineFailed] | Exception
-            try:
-                items = [text.item for text in cast("list[PendingText]", run.plan.texts)]
-                outcome = answers_of(self._engines[run.plan.variant], items)
-            except Exception as error:  # noqa: BLE001  whatever an engine raises fails its batch
-                outcome = error
-            ended_s = self._clock()
-            with self._lock:
-                self._scheduler.finished(run.plan, ended_s - run.started_s)
-                self._runs.discard(run)
-            with suppress(RuntimeError):  # the loop has ended: no request waits any more
-                self._loop.call_soon_threadsafe(self._finish, run, outcome, ended_s)
-
-    def _next(self) -> _Run | None:
-        """Start the next plan; None if no text is queued, and then this thread counts as idle."""
-        with self._lock:
-            plan = self._scheduler.plan()
-            if plan is None:
-                self._idle_threads += 1
-                return None
-            run = _Run(plan, self._clock())
-            self._runs.add(run)
-            return run
-
-    def _finish(
-        self, run: _Run, outcome: list[list[float] | EngineFailed] | Exception, ended_s: float
-    ) -> None:
+    def _finish(self, run: Run, outcome: Outcome, ended_s: float) -> None:
         plan = run.plan
         if isinstance(outcome, Exception):
             failed = outcome if isinstance(outcome, ServedError) else EngineFailed(f"{outcome!r}")
@@ -274,7 +206,8 @@ class Batcher:
             tokens += text.length
         padding_tokens = plan.cells - tokens
         self._on_batch(BatchReport(plan.variant, len(plan.texts), tokens, padding_tokens, engine_s))
-        for text, row in zip(cast("list[PendingText]", plan.texts), outcome, strict=True):
+        texts: list[PendingText] = plan.texts  # type: ignore[assignment]
+        for text, row in zip(texts, outcome, strict=True):
             if isinstance(row, EngineFailed):
                 self._fail_text(text, row)
                 continue
@@ -300,7 +233,7 @@ class Batcher:
     def _watch(self) -> None:
         """Fail batches from which an engine does not return; look again later."""
         with self._lock:
-            runs = list(self._runs)
+            runs = list(self._threads.runs)
         for run in runs:
             if self._clock() - run.started_s > self._engine_timeout_s:
                 self.alive = False
@@ -311,10 +244,9 @@ class Batcher:
             self._engine_timeout_s / _WATCHES_PER_TIMEOUT, self._watch
         )
 
-    def _expire(self, tick: int) -> None:
-        for request in self._expiring.pop(tick):
-            with self._lock:
-                queued = any(text.queued for text in request.texts)
-            if queued:
-                late_s = self._clock() - request.submitted_s
-                self._fail(request, missed(late_s, late_s + self._scheduler.backlog().total_s))
+    def _expire(self, request: PendingRequest) -> None:
+        with self._lock:
+            queued = any(text.queued for text in request.texts)
+        if queued:
+            late_s = self._clock() - request.submitted_s
+            self._fail(request, missed(late_s, late_s + self._scheduler.backlog().total_s))

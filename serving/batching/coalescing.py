@@ -120,11 +120,12 @@ class Coalescer:
 
     def finish(self, text: PendingText, logits: list[float]) -> None:
         """Cache the logits of a text that has run, and evict the least recently used."""
-        self.forget(text)
-        if text.cache_key and self._cache_texts:
-            self._logits[text.cache_key] = logits
-            if len(self._logits) > self._cache_texts:
-                self._logits.popitem(last=False)
+        if text.cache_key:
+            self._pending.pop(text.cache_key, None)
+            if self._cache_texts:
+                self._logits[text.cache_key] = logits
+                if len(self._logits) > self._cache_texts:
+                    self._logits.popitem(last=False)
 
     def forget(self, text: PendingText) -> None:
         """Let no further request join a text."""

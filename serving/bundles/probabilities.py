@@ -14,9 +14,13 @@ _THRESHOLD = 0.5
 def softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
     """Return probabilities that sum to 1, from finite logits (temperature: Guo et al. 2017)."""
     largest = max(logits)
-    exponentials = [math.exp((logit - largest) / temperature) for logit in logits]
+    exponentials = []
+    for logit in logits:
+        exponentials.append(math.exp((logit - largest) / temperature))  # noqa: PERF401  no frame
     total = sum(exponentials)
-    return [exponential / total for exponential in exponentials]
+    for index, exponential in enumerate(exponentials):
+        exponentials[index] = exponential / total
+    return exponentials
 
 
 def sigmoid(logits: Sequence[float], temperature: float = 1.0) -> list[float]:

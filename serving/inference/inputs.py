@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -30,8 +31,9 @@ Text = str | tuple[str, str]
 """A text, or a pair that is classified together (entailment, duplicates)."""
 
 
-class Encoding(NamedTuple):
-    """One text as at most max_length token ids, special tokens included.
+@dataclass(slots=True, init=False)
+class Encoding:
+    """One text as at most max_length token ids, special tokens included; `length` counts them.
 
     `full_length` counts the tokens of the whole text, so it exceeds `length` if and only if the
     text was truncated. `types` holds the segment (0 or 1) of each token of a pair; None means 0.
@@ -39,17 +41,19 @@ class Encoding(NamedTuple):
 
     ids: list[int]
     full_length: int
-    types: list[int] | None = None
+    types: list[int] | None
+    length: int
 
-    @property
-    def length(self) -> int:
-        """Number of token ids."""
-        return len(self.ids)
+    def __init__(self, ids: list[int], full_length: int, types: list[int] | None = None) -> None:
+        self.ids = ids
+        self.full_length = full_length
+        self.types = types
+        self.length = len(ids)
 
     @property
     def truncated(self) -> bool:
         """Whether the text was truncated to the model's max_length."""
-        return self.full_length > len(self.ids)
+        return self.full_length > self.length
 
     def key(self) -> bytes:
         """Return what the engine reads, as bytes."""

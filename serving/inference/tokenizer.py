@@ -1,5 +1,6 @@
 """Encode texts with the bundle's tokenizer.json."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import tokenizers
 from serving.bundles.bundle import Bundle
 from serving.errors import BundleError
 from serving.inference.inputs import Encoding, Text
+from serving.inference.word_lookup import WordLookup
 
 
 def open_tokenizer(bundle: Bundle) -> "Tokenizer | None":
@@ -30,7 +32,10 @@ class Token(NamedTuple):
 
 
 class Tokenizer:
-    """A tokenizer.json with the model's length limit. Thread-safe; releases the GIL."""
+    """A tokenizer.json with the model's length limit. Thread-safe.
+
+    It releases the GIL, except for words that are looked up.
+    """
 
     def __init__(self, path: Path, max_length: int, *, pairs: bool = False) -> None:
         """Raise BundleError if the file is no tokenizer or `max_length` leaves no room for text."""
@@ -42,20 +47,24 @@ class Tokenizer:
         self._whole = tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
         self._whole.no_truncation()
         self._tokenizer.enable_truncation(max_length)
+        self._max_length = max_length
         self._special_tokens = self._tokenizer.num_special_tokens_to_add(False)
         self._special_tokens_of_pair = self._tokenizer.num_special_tokens_to_add(True)
         special_tokens = self._special_tokens_of_pair if pairs else self._special_tokens
         if max_length <= special_tokens + pairs:
             raise BundleError(f"{path}: max_length {max_length} leaves no room for text")
+        self._lookup = self._word_lookup()
 
     def encode(self, texts: Sequence[Text]) -> list[Encoding]:
         """Encode texts in order; the longer text of a pair is truncated first."""
-        return [
-            Encoding(raw.ids, len(raw.ids) + self._rest(raw))
-            if isinstance(text, str)
-            else Encoding(raw.ids, self._length_of_pair(text, raw), raw.type_ids)
-            for text, raw in zip(texts, self._tokenizer.encode_batch_fast(list(texts)), strict=True)
-        ]
+        if self._lookup is None:
+            return self._encode(texts)
+        encodings, others = self._lookup.encode(texts)
+        if others:
+            encoded = self._encode([texts[index] for index in others])
+            for index, encoding in zip(others, encoded, strict=True):
+                encodings[index] = encoding
+        return encodings
 
     def tokens(self, text: str, *, special: bool) -> list[Token]:
         """Return the tokens of a whole text, with special tokens if `special`."""
@@ -66,6 +75,34 @@ class Tokenizer:
                 whole.ids, whole.tokens, whole.special_tokens_mask, whole.offsets, strict=True
             )
         ]
+
+    def _word_lookup(self) -> WordLookup | None:
+        model = self._whole.model
+        try:
+            return WordLookup(
+                json.loads(self._whole.to_str()),
+                lambda word: [piece.id for piece in model.tokenize(word)],
+                max_length=self._max_length,
+            )
+        except ValueError:
+            return None
+
+    def _encode(self, texts: Sequence[Text]) -> list[Encoding]:
+        limit = self._max_length
+        encodings = []
+        for text, raw in zip(texts, self._tokenizer.encode_batch_fast(list(texts)), strict=True):
+            ids = raw.ids
+            if len(ids) < limit and isinstance(text, str):
+                encodings.append(Encoding(ids, len(ids)))
+            else:
+                encodings.append(self._encoding(text, ids, raw))
+        return encodings
+
+    def _encoding(self, text: Text, ids: list[int], raw: tokenizers.Encoding) -> Encoding:
+        """Return the encoding of a pair, or of a text that may have been truncated."""
+        if isinstance(text, str):
+            return Encoding(ids, len(ids) + self._rest(raw))
+        return Encoding(ids, self._length_of_pair(text, raw), raw.type_ids)
 
     def _rest(self, raw: tokenizers.Encoding) -> int:
         """Return the number of truncated tokens of a text."""

@@ -19,7 +19,12 @@ class Drift:
         self._tests = [_Test(low, 1 / _ODDS), _Test(high, _ODDS)]
 
     def add(self, texts: int, hits: int) -> None:
-        """Add texts, of which `hits` are events."""
+        """Add texts, of which `hits` are events.
+
+        Texts that are added together (those of a request, or what an HTTP process has counted in
+        50 ms) count by their sum. That is never more evidence than one by one, so false alarms are
+        no more frequent; a true alarm is later, after a clear move by less than two groups.
+        """
         for test in self._tests:
             test.add(texts, hits)
 

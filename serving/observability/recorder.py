@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from serving.bundles.bundle import VariantKey
-from serving.variants.family import FamilyAnswer
+from serving.variants.answers import FamilyAnswer
 
 
 class Recorder(Protocol):

@@ -1,5 +1,6 @@
 """The record of one request: counted, logged and traced once, when the request ends."""
 
+import asyncio
 import random
 import re
 import time
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from serving.errors import ServedError
-from serving.logs import log
+from serving.logs import LOGGER, json_line, write_lines
 from serving.observability.metrics import REJECTIONS
 from serving.observability.recorder import Recorder
 
@@ -18,8 +19,11 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 def request_id(headers: Mapping[bytes, bytes]) -> str:
     """Take a valid X-Request-Id from ASGI's `headers`, or else make a new id."""
-    given = headers.get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else new_request_id()
+    if sent := headers.get(b"x-request-id"):
+        given = sent.decode("latin-1")
+        if _REQUEST_ID.fullmatch(given):
+            return given
+    return new_request_id()
 
 
 def new_request_id() -> str:
@@ -73,6 +77,10 @@ class TraceIds(NamedTuple):
 class Tracing(Protocol):
     """Makes a span of each request; see tracing.py."""
 
+    @property
+    def exports(self) -> bool:
+        """Whether spans are exported; otherwise only a caller's own ids are of use."""
+
     def record(
         self, headers: Mapping[bytes, bytes], record: RequestRecord, exchange: Exchange
     ) -> TraceIds | None:
@@ -83,40 +91,59 @@ class Tracing(Protocol):
 
 
 class RequestLog:
-    """Counts, logs and traces each request once, whatever its protocol."""
+    """Counts, logs and traces each request once, whatever its protocol. Lives on one event loop."""
 
     def __init__(self, recorder: Recorder, tracing: Tracing) -> None:
         self._recorder = recorder
         self._tracing = tracing
+        self._lines: list[str] = []
+        """Written together, once an iteration of the loop."""
 
     def record(
-        self, scope: Mapping[str, Any], endpoint: str, record: RequestRecord, status: int
+        self,
+        scope: Mapping[str, Any],
+        headers: Mapping[bytes, bytes],
+        endpoint: str,
+        record: RequestRecord,
+        status: int,
     ) -> None:
-        """Record a request that has ended; only method, path and headers of `scope` are read."""
-        seconds = record.seconds()
+        """Record a request that has ended; only method and path of `scope` are read."""
+        seconds = time.monotonic() - record.started_s
         self._recorder.record_request(endpoint, record.model, status, seconds)
         code = record.error.code if record.error else None
         if code in REJECTIONS and record.is_inference:
             self._recorder.record_rejected(code)
-        exchange = Exchange(scope["method"], endpoint, scope["path"], status, seconds)
-        ids = self._tracing.record(dict(scope["headers"]), record, exchange)
-        log(
-            "request",
-            request_id=record.request_id,
-            method=scope["method"],
-            path=scope["path"],
-            status=status,
-            code=code,
-            ms=round(seconds * 1e3, 3),
-            caller=record.caller,
-            model=record.model,
-            variant=record.variant,
-            texts=record.texts,
-            tokens=record.tokens,
-            degraded=record.degraded,
-            **(ids._asdict() if ids else {}),
-        )
+        method, path = scope["method"], scope["path"]
+        ids = None
+        if self._tracing.exports or b"traceparent" in headers:
+            exchange = Exchange(method, endpoint, path, status, seconds)
+            ids = self._tracing.record(headers, record, exchange)
+        fields: dict[str, object] = {
+            "request_id": record.request_id,
+            "method": method,
+            "path": path,
+            "status": status,
+            "code": code,
+            "ms": round(seconds * 1e3, 3),
+            "caller": record.caller,
+            "model": record.model,
+            "variant": record.variant,
+            "texts": record.texts,
+            "tokens": record.tokens,
+            "degraded": record.degraded,
+        }
+        if ids:
+            fields |= ids._asdict()
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._lines.append(json_line(time.time(), "info", LOGGER.name, "request", fields))
+
+    def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            write_lines(lines)
 
     def close(self) -> None:
-        """Send the remaining spans."""
+        """Write the remaining lines and send the remaining spans."""
+        self._write()
         self._tracing.close()

@@ -36,6 +36,8 @@ def parse_traceparent(value: str) -> TraceIds | None:
 class Untraced:
     """Exports nothing; a caller's trace still appears in the log."""
 
+    exports = False
+
     def record(
         self, headers: Mapping[bytes, bytes], _record: RequestRecord, _exchange: Exchange
     ) -> TraceIds | None:
@@ -53,6 +55,8 @@ class Tracer(Untraced):
     Spans that the collector does not accept in time are dropped. Sampling, resource attributes and
     headers are set by OpenTelemetry's own OTEL_* variables.
     """
+
+    exports = True
 
     def __init__(self, endpoint: str) -> None:
         """`endpoint` is the collector's base URL. Raises StartError without the tracing extra."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from fastapi import APIRouter
@@ -19,9 +20,11 @@ from serving.protocols.cancellation import Cancellation
 from serving.protocols.request_body import JSON_TYPE, Model, parse_body, read_body
 from serving.runtime.service import Service
 from serving.settings import Settings
-from serving.variants.family import FamilyAnswer
+from serving.variants.answers import FamilyAnswer
 from serving.variants.selection import ANY, Requirements
 
+# Callers are few.
+_flow = lru_cache(1024)(Flow)
 _URGENCY = re.compile(rb"(?:^|,)\s*u\s*=\s*([0-7])\s*(?:[;,]|$)")
 _NO_REUSE = re.compile(rb"(?:^|,)\s*no-(?:cache|store)\s*(?:[=,]|$)", re.IGNORECASE)
 
@@ -42,7 +45,7 @@ class Api:
     refusal: Callable[[ServedError, str], Refusal]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Query:
     """What a request wants, in every protocol; `field` is the protocol's name for the inputs.
 
@@ -57,13 +60,17 @@ class Query:
     field: str = "texts"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Client:
-    """Whose request it is, how urgent, and whether it may be answered from the cache."""
+    """Whose request it is, how urgent, and whether it may be answered from the cache.
+
+    `limited` tells whether the caller has limits.
+    """
 
     caller: Caller
     urgency: int
     reuse: bool
+    limited: bool
 
 
 async def classify(
@@ -101,17 +108,9 @@ async def admitted(
 
     Raises Unauthorized, Overloaded when the server is full, and RateLimited.
     """
-    record.is_inference = True
-    caller = service.callers.identify(headers)
-    record.caller = caller.name
-    service.check_room()
-    urgency = _URGENCY.search(headers.get(b"priority", b""))
-    client = Client(
-        caller,
-        urgency=max(caller.urgency, int(urgency[1]) if urgency else 0),
-        reuse=not _NO_REUSE.search(headers.get(b"cache-control", b"")),
-    )
-    if not caller.limits.any:
+    client = admit(service, record, headers)
+    caller = client.caller
+    if not client.limited:
         yield client
         return
     await service.runtime.enter(caller)
@@ -119,6 +118,30 @@ async def admitted(
         yield client
     finally:
         service.runtime.leave(caller)
+
+
+def admit(service: Service, record: RequestRecord, headers: Mapping[bytes, bytes]) -> Client:
+    """Admit a request as `admitted` does, but for the caller's own limits."""
+    record.is_inference = True
+    caller = service.callers.identify(headers)
+    record.caller = caller.name
+    service.check_room()
+    urgency, reuse = caller.urgency, True
+    if (priority := headers.get(b"priority")) and (given := _URGENCY.search(priority)):
+        urgency = max(urgency, int(given[1]))
+    if cache_control := headers.get(b"cache-control"):
+        reuse = not _NO_REUSE.search(cache_control)
+    return Client(caller, urgency, reuse, caller.limits.any)
+
+
+def response_headers(record: RequestRecord) -> list[tuple[bytes, bytes]]:
+    """Headers of every protocol: the request id, the variant, and whether it degraded."""
+    headers = [(b"x-request-id", record.request_id.encode())]
+    if record.variant:
+        headers.append((b"x-sizewise-variant", record.variant.encode()))
+    if record.degraded:
+        headers.append((b"x-sizewise-degraded", b"true"))
+    return headers
 
 
 def deadline_s(service: Service, record: RequestRecord, deadline_ms: int | None = None) -> float:
@@ -135,9 +158,9 @@ async def answer(
         until_s = deadline_s(service, record, query.deadline_ms)
         family = await service.awake(query.model, until_s)
         record.model, record.texts = family.name, len(query.inputs)
-        if client.caller.limits.any:
+        if client.limited:
             service.runtime.charge(client.caller, len(query.inputs))
-        flow = Flow(client.caller.name, max(client.urgency, query.urgency))
+        flow = _flow(client.caller.name, max(client.urgency, query.urgency))
         answered = await family.classify(
             query.inputs,
             Terms(until_s, flow, client.reuse),
@@ -151,11 +174,10 @@ async def answer(
     record.variant, record.tokens = answered.variant, answered.tokens
     record.degraded = answered.degraded
     record.stages_started_s = answered.passes[0].started_s
-    last = max(answered.answers, key=lambda text: text.queue_s + text.engine_s)
     record.stages = (
         ("tokenize", answered.tokenize_s),
-        ("queue", last.queue_s),
-        ("engine", last.engine_s),
+        ("queue", answered.slowest.queue_s),
+        ("engine", answered.slowest.engine_s),
     )
     return answered
 
@@ -172,19 +194,24 @@ def check_limits(query: Query, settings: Settings) -> None:
             limit=settings.max_texts,
             value=len(query.inputs),
         )
+    most_chars = settings.max_text_chars
     for index, text in enumerate(query.inputs):
-        if isinstance(text, Row):
+        if isinstance(text, str):
+            size, whole = len(text), bool(text)
+        elif isinstance(text, tuple) and not isinstance(text, Row):
+            size, whole = chars(text), all(text)
+        else:
             continue
-        if not all(text if isinstance(text, tuple) else (text,)):
+        if not whole:
             field = f"{query.field}[{index}]"
             raise InvalidField("the text is empty", field=field, limit=1, value="")
-        if chars(text) > settings.max_text_chars:
+        if size > most_chars:
             field = f"{query.field}[{index}]"
             raise TextTooLong(
                 f"{field} has too many characters: split it",
                 field=field,
-                limit=settings.max_text_chars,
-                value=chars(text),
+                limit=most_chars,
+                value=size,
             )
     if (query.deadline_ms or 0) > settings.max_deadline_ms:
         raise InvalidField(

@@ -14,7 +14,7 @@ from serving.errors import InvalidField, ServedError
 from serving.inference.inputs import Text
 from serving.protocols.dataplane import Api, Query, Refusal, classify
 from serving.protocols.request_body import JSON_TYPE
-from serving.variants.classifier import Answer
+from serving.variants.answers import Answer
 from serving.variants.selection import Requirements
 
 router = APIRouter()

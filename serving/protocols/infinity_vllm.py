@@ -15,7 +15,7 @@ from serving.errors import InvalidField, ServedError
 from serving.protocols import dataplane
 from serving.protocols.dataplane import Api, Query, Refusal
 from serving.protocols.request_body import JSON_TYPE
-from serving.variants.family import FamilyAnswer
+from serving.variants.answers import FamilyAnswer
 from serving.variants.selection import Requirements
 
 # Infinity's client sends this if it has no model.

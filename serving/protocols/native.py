@@ -1,14 +1,15 @@
 """The native endpoints: parse a body, answer its query, write the response."""
 
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
-from starlette.types import Receive, Scope
 
+from serving.observability.request_log import RequestRecord
 from serving.protocols import dataplane
-from serving.protocols.dataplane import Api, Query
+from serving.protocols.dataplane import Api, Query, response_headers
 from serving.protocols.native_schemas import (
     ClassifyRequest,
     ClassifyResponse,
@@ -21,7 +22,7 @@ from serving.protocols.native_schemas import (
 from serving.protocols.problem import PROBLEM_TYPE, problem
 from serving.protocols.request_body import JSON_TYPE
 from serving.runtime.service import Service
-from serving.variants.family import FamilyAnswer
+from serving.variants.answers import FamilyAnswer
 from serving.variants.selection import Requirements
 
 CLASSIFY_PATH = "/v1/classify"
@@ -30,6 +31,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status in (400, 401, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504)
 }
 router = APIRouter()
+# Most requests of a server require the same.
+_requirements = lru_cache(64)(Requirements)
 
 
 @router.post(
@@ -45,14 +48,9 @@ router = APIRouter()
 )
 async def classify(request: Request) -> Response:
     """Classify texts; each result names the variant and version that gave it."""
-    return await answer_classify(request.scope, request.receive)
-
-
-async def answer_classify(scope: Scope, receive: Receive) -> Response:
-    """Do as `classify`, without FastAPI's objects around it. Raises the ServedError to send."""
-    _, answer = await dataplane.classify(scope, receive, ClassifyRequest, _query)
+    _, answer = await dataplane.classify(request.scope, request.receive, ClassifyRequest, query_of)
     return Response(
-        to_json(_body(answer)),
+        _content(answer),
         media_type=JSON_TYPE,
         headers={"Server-Timing": _server_timing(answer)},
     )
@@ -114,28 +112,40 @@ async def metrics(request: Request) -> Response:
     return Response(page, headers={"Content-Type": content_type})
 
 
-def _query(sent: ClassifyRequest) -> Query:
-    return Query(
-        sent.texts,
-        sent.model,
-        Requirements(
-            sent.variant, sent.allow_degraded, sent.min_accuracy, sent.max_cost, sent.truncate
-        ),
-        sent.deadline_ms,
+def query_of(sent: ClassifyRequest) -> Query:
+    """Read a request."""
+    requirements = _requirements(
+        sent.variant, sent.allow_degraded, sent.min_accuracy, sent.max_cost, sent.truncate
     )
+    return Query(sent.texts, sent.model, requirements, sent.deadline_ms)
 
 
-def _body(answer: FamilyAnswer) -> dict[str, Any]:
+def whole_response(record: RequestRecord, answer: FamilyAnswer) -> tuple[bytes, bytes]:
+    """Make an HTTP/1.1 response: the head without the empty line at its end, and the content."""
+    content = _content(answer)
+    head = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+        b"server-timing: %b\r\n" % (len(content), _server_timing(answer).encode())
+    )
+    for name, value in response_headers(record):
+        head += b"%b: %b\r\n" % (name, value)
+    return head, content
+
+
+def _content(answer: FamilyAnswer) -> bytes:
     """Make a ClassifyResponse of plain objects, which costs less than the pydantic models."""
+    labels, multi_label = answer.labels, answer.multi_label
     results = []
     for text in answer.answers:
-        best = max(range(len(text.scores)), key=text.scores.__getitem__)
+        scores = text.scores
+        score = max(scores)
+        label = labels[scores.index(score)]
         results.append(
             {
-                "label": answer.labels[best],
-                "labels": answer.labels_of(text),
-                "score": text.scores[best],
-                "scores": dict(zip(answer.labels, text.scores, strict=True)),
+                "label": label,
+                "labels": answer.labels_of(text) if multi_label else [label],
+                "score": score,
+                "scores": dict(zip(labels, scores, strict=True)),
                 "variant": text.variant,
                 "version": text.version,
                 "truncated": text.truncated,
@@ -143,7 +153,7 @@ def _body(answer: FamilyAnswer) -> dict[str, Any]:
             }
         )
     usage = {"texts": len(results), "tokens": answer.tokens}
-    return {"model": answer.family, "results": results, "usage": usage}
+    return to_json({"model": answer.family, "results": results, "usage": usage})
 
 
 def _server_timing(answer: FamilyAnswer) -> str:

@@ -35,17 +35,15 @@ def error_headers(error: ServedError) -> dict[str, str]:
     return headers
 
 
-def whole_response(error: ServedError, request_id: str, *, closing: bool) -> bytes:
-    """Make a whole HTTP/1.1 response, head and body; `closing` ends the connection."""
-    status, body, media_type = problem(error, request_id)
+def problem_response(error: ServedError, request_id: str) -> tuple[bytes, bytes]:
+    """Make an HTTP/1.1 response: the head without the empty line at its end, and the content."""
+    status, content, media_type = problem(error, request_id)
     headers = {
         "content-type": media_type,
-        "content-length": str(len(body)),
+        "content-length": str(len(content)),
         "x-request-id": request_id,
         **error_headers(error),
     }
-    if closing:
-        headers["connection"] = "close"
     lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
-    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n"
-    return head.encode("latin-1") + body
+    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}"
+    return head.encode("latin-1"), content

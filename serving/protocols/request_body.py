@@ -34,29 +34,10 @@ async def read_body(
 ) -> bytes:
     """Read the whole body, at most max_body_bytes of it, within body_timeout_ms.
 
-    `headers` are ASGI's. Raises UnsupportedMediaType, BodyTooLarge, ClientDisconnect and, through
-    `cancel`, BodyTimeout.
+    `headers` are ASGI's. Raises what `check_head` raises, ClientDisconnect and, through `cancel`,
+    BodyTimeout.
     """
-    content_type = headers.get(b"content-type", b"").decode("latin-1")
-    media_type, _, parameter = content_type.lower().partition(";")
-    if media_type.strip() not in media_types or "utf" not in (parameter or "utf"):
-        wanted = " or ".join(filter(None, media_types))
-        raise UnsupportedMediaType(
-            f"send Content-Type: {wanted}",
-            field="Content-Type",
-            limit=wanted,
-            value=_shown(content_type),
-        )
-    if encoding := headers.get(b"content-encoding", b"").decode("latin-1"):
-        raise UnsupportedMediaType(
-            "send the body uncompressed",
-            field="Content-Encoding",
-            limit="identity",
-            value=_shown(encoding),
-        )
-    declared = int(headers.get(b"content-length", 0))
-    if declared > settings.max_body_bytes:
-        raise _body_too_large(settings, declared)
+    check_head(headers, settings, media_types)
     body = b""
     more = True
     timer = asyncio.get_running_loop().call_later(
@@ -70,10 +51,40 @@ async def read_body(
             body += message["body"]
             more = message["more_body"]
             if len(body) > settings.max_body_bytes:
-                raise _body_too_large(settings, len(body))
+                raise body_too_large(settings, len(body))
     finally:
         timer.cancel()
     return body
+
+
+def check_head(
+    headers: Mapping[bytes, bytes], settings: Settings, media_types: Collection[str] = (JSON_TYPE,)
+) -> None:
+    """Check what ASGI's `headers` say of the body.
+
+    Raises UnsupportedMediaType or BodyTooLarge.
+    """
+    content_type = headers.get(b"content-type", b"").decode("latin-1")
+    if content_type not in media_types:
+        media_type, _, parameter = content_type.lower().partition(";")
+        if media_type.strip() not in media_types or "utf" not in (parameter or "utf"):
+            wanted = " or ".join(filter(None, media_types))
+            raise UnsupportedMediaType(
+                f"send Content-Type: {wanted}",
+                field="Content-Type",
+                limit=wanted,
+                value=_shown(content_type),
+            )
+    if encoding := headers.get(b"content-encoding", b"").decode("latin-1"):
+        raise UnsupportedMediaType(
+            "send the body uncompressed",
+            field="Content-Encoding",
+            limit="identity",
+            value=_shown(encoding),
+        )
+    declared = int(headers.get(b"content-length", 0))
+    if declared > settings.max_body_bytes:
+        raise body_too_large(settings, declared)
 
 
 def _body_timeout(settings: Settings, size_bytes: int) -> BodyTimeout:
@@ -85,7 +96,8 @@ def _body_timeout(settings: Settings, size_bytes: int) -> BodyTimeout:
     )
 
 
-def _body_too_large(settings: Settings, size_bytes: int) -> BodyTooLarge:
+def body_too_large(settings: Settings, size_bytes: int) -> BodyTooLarge:
+    """Make the refusal of a body of more bytes than the limit."""
     return BodyTooLarge(
         "send fewer or shorter texts in one request",
         field="body",

@@ -23,7 +23,7 @@ from serving.protocols.dataplane import (
 )
 from serving.protocols.request_body import JSON_TYPE, parse_body
 from serving.runtime.service import Service
-from serving.variants.family import FamilyAnswer
+from serving.variants.answers import FamilyAnswer
 from serving.variants.selection import Requirements
 
 _PAIR = 2

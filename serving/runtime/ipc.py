@@ -8,6 +8,7 @@ import asyncio
 import pickle
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 _LENGTH_BYTES = 4
@@ -42,3 +43,8 @@ class Channel:
     def close(self) -> None:
         """Close the socket."""
         self._writer.close()
+
+    async def closed(self) -> None:
+        """Wait, after `close`, until the rest is sent or the other end has gone."""
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()

@@ -96,6 +96,7 @@ class LocalRuntime:
                 on_reuse=self.recorder.record_reused,
                 cache_texts=self._settings.cache_texts,
             )
+        self.recorder.add_variant(bundle.manifest, chosen.name)
         self._bundles[key(bundle)] = bundle
         self._batcher.add(key(bundle), chosen.engine, chosen.lane)
 
@@ -184,7 +185,6 @@ class LocalRuntime:
             chosen.lane.max_batch_tokens,
             text_ms=chosen.lane.share_s(min(_USUAL_TOKENS, manifest.max_length)) * 1e3,
         )
-        self.recorder.add_variant(manifest, chosen.name)
         log(
             "loaded",
             model=manifest.family,

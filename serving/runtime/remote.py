@@ -6,7 +6,7 @@ The first item of a message is its kind.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from itertools import count
 from typing import Any
 
@@ -19,22 +19,24 @@ from serving.bundles.traffic import Deployments
 from serving.errors import EngineFailed, ServedError
 from serving.inference.inputs import Item
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
-from serving.observability.recorder import Recorder
 from serving.runtime.interface import Running, Runtime
 from serving.runtime.ipc import Channel
-from serving.variants.family import FamilyAnswer
+from serving.runtime.remote_recorder import RemoteRecorder, RemoteRecorders
 
 _STATE_EVERY_S = 0.05
 _MOST_SILENCE_S = 10.0
+_CLOSE_S = 1.0
 _GONE = "the engine process is gone: send to another replica"
 
 
 class RuntimeServer:
     """The engine process's end: serves a runtime to one HTTP process."""
 
-    def __init__(self, channel: Channel, runtime: Runtime) -> None:
+    def __init__(self, channel: Channel, runtime: Runtime, recorders: RemoteRecorders) -> None:
+        """`recorders` are those of all HTTP processes."""
         self._channel = channel
         self._runtime = runtime
+        self._recorders = recorders
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._entered: Counter[Caller] = Counter()
         """Requests in progress in the HTTP process whose caller has limits."""
@@ -47,21 +49,13 @@ class RuntimeServer:
             asyncio.create_task(work) for work in (self._send_state(), self._send_deployments())
         ]
         async for kind, *rest in self._channel.messages():
-            if kind == "record":
-                getattr(self._runtime.recorder, rest[0])(*rest[1:])
-            elif kind in {"charge", "leave"}:
-                self._limit(kind, *rest)
-            elif kind == "withdraw":
-                self._withdraw(*rest)
-            elif kind == "wake":
-                self._runtime.wake(*rest)
-            elif kind == "using":
-                self._using = rest[0]
-                self._used.set()
-            else:
+            if kind in {"submit", "enter", "page"}:
                 number, *arguments = rest
                 work = self._work(kind, *arguments)
                 self._tasks[number] = asyncio.create_task(self._answer(number, work))
+            else:
+                self._note(kind, *rest)
+        self._recorders.remove(self._channel)
         for task in sending:
             task.cancel()
         for number in list(self._tasks):
@@ -70,9 +64,25 @@ class RuntimeServer:
             self._runtime.leave(caller)
         self._channel.close()
 
+    def _note(self, kind: str, *rest: Any) -> None:
+        """Handle a message that needs no answer."""
+        if kind == "sums":
+            self._recorders.add(self._channel, *rest)
+        elif kind == "flushed":
+            self._recorders.flushed(self._channel)
+        elif kind == "withdraw":
+            self._withdraw(*rest)
+        elif kind == "wake":
+            self._runtime.wake(*rest)
+        elif kind == "using":
+            self._using = rest[0]
+            self._used.set()
+        else:
+            self._limit(kind, *rest)
+
     def _work(self, kind: str, *arguments: Any) -> Awaitable[object]:
         if kind == "page":
-            return self._runtime.page(ready=arguments[0])
+            return self._page(ready=arguments[0])
         if kind == "enter":
             return self._enter(arguments[0])
         return self._submit(*arguments)
@@ -81,6 +91,11 @@ class RuntimeServer:
         self, variant: VariantKey, items: Sequence[Item], terms: Terms
     ) -> list[InferenceResult]:
         return await self._runtime.submit(variant, items, terms)
+
+    async def _page(self, *, ready: bool) -> tuple[bytes, str]:
+        """Render the metrics page once every HTTP process has sent what it has counted."""
+        await self._recorders.flush()
+        return await self._runtime.page(ready=ready)
 
     async def _enter(self, caller: Caller) -> None:
         await self._runtime.enter(caller)
@@ -122,33 +137,6 @@ class RuntimeServer:
                     await self._used.wait()
 
 
-class RemoteRecorder:
-    """Records in the engine process."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-
-    def record_request(self, endpoint: str, model: str, status: int, seconds: float) -> None:
-        """See Recorder."""
-        self._channel.send("record", "record_request", endpoint, model, status, seconds)
-
-    def record_rejected(self, reason: str) -> None:
-        """See Recorder."""
-        self._channel.send("record", "record_rejected", reason)
-
-    def record_answer(self, answer: FamilyAnswer) -> None:
-        """See Recorder."""
-        self._channel.send("record", "record_answer", answer)
-
-    def record_shadow(self, variant: VariantKey, texts: int, disagreements: int) -> None:
-        """See Recorder."""
-        self._channel.send("record", "record_shadow", variant, texts, disagreements)
-
-    def record_sample(self, family: str, texts: int, disagreements: int) -> None:
-        """See Recorder."""
-        self._channel.send("record", "record_sample", family, texts, disagreements)
-
-
 class RemoteRuntime:
     """The HTTP process's end: a Runtime whose engines are elsewhere. Lives on one event loop.
 
@@ -156,7 +144,7 @@ class RemoteRuntime:
     """
 
     def __init__(self, channel: Channel) -> None:
-        self.recorder: Recorder = RemoteRecorder(channel)
+        self.recorder = RemoteRecorder(channel)
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
         self.gone = asyncio.Event()
@@ -175,8 +163,11 @@ class RemoteRuntime:
         async for kind, *rest in self._channel.messages():
             if kind == "state":
                 self._alive, self._backlog = rest
+                self.recorder.flush()
                 self._silence.cancel()
                 self._silence = self._loop.call_later(_MOST_SILENCE_S, self._channel.close)
+            elif kind == "flush":
+                self.recorder.answer_flush()
             elif kind == "deployments":
                 self._newest, running = rest
                 self.running |= running
@@ -278,4 +269,11 @@ class RemoteRuntime:
         """See Runtime."""
         self._silence.cancel()
         self._listening.cancel()
+        if not self.gone.is_set():
+            self.recorder.flush()
         self._channel.close()
+
+    async def closed(self) -> None:
+        """Wait, after `close`, until everything is sent, for at most a second."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._channel.closed(), _CLOSE_S)

@@ -22,7 +22,7 @@ from serving.settings import Settings
 from serving.variants.brownout import Brownout
 from serving.variants.classifier import Classifier
 from serving.variants.family import Family, Served
-from serving.variants.selection import ANY, AUTO, Requirements
+from serving.variants.selection import AUTO, Requirements
 
 _IDLE_EVERY_S = 0.05
 
@@ -59,6 +59,8 @@ class Service:
         self.in_flight = InFlight()
         self.families: dict[str, Family] = {}
         self.deployments = Deployments()
+        self._default: str | None = settings.default_model
+        """The family of requests that name none."""
         self._brownouts: dict[str, Brownout] = {}
         """One per caller."""
         self._changed = asyncio.Event()
@@ -92,6 +94,8 @@ class Service:
             }
             first = not self.deployments.revision
             self.deployments = deployments
+            known = self._known()
+            self._default = self.settings.default_model or (known[0] if len(known) == 1 else None)
             self._changed.set()
             self._changed = asyncio.Event()
             if first:
@@ -142,8 +146,9 @@ class Service:
 
     def check_room(self) -> None:
         """Raise Overloaded unless there is room for the current request beside the others."""
-        others = self.in_flight.requests - 1
-        check_requests(others, self.settings.max_requests, self.runtime.backlog)
+        if self.in_flight.requests > self.settings.max_requests:
+            others = self.in_flight.requests - 1
+            check_requests(others, self.settings.max_requests, self.runtime.backlog)
 
     def check_alive(self) -> None:
         """Raise NotReady unless everything is loaded."""
@@ -155,8 +160,10 @@ class Service:
 
         Raises NotReady or UnknownModel.
         """
-        self.check_alive()
-        name = self._name(name)
+        if not self.alive:
+            self.check_alive()
+        if name is None:
+            name = self._default
         if family := self.families.get(name or ""):
             return family
         if name in self.deployments.unloaded:
@@ -179,12 +186,6 @@ class Service:
         resting, unloaded = self.deployments.resting, self.deployments.unloaded
         return sorted({*self.families, *resting, *unloaded})
 
-    def _name(self, given: str | None) -> str | None:
-        if given is not None:
-            return given
-        known = self._known()
-        return self.settings.default_model or (known[0] if len(known) == 1 else None)
-
     def family_with(self, name: str, variant: str) -> Family:
         """Find a family as `family` does, and check that it has this variant, unless it is "".
 
@@ -197,13 +198,13 @@ class Service:
     def steps(self, family: Family, flow: Flow) -> int:
         """Number of preferred options that a family skips for a flow now, because of its wait."""
         limit_s = self.settings.brownout_ms / 1e3
-        if not limit_s:
+        if not limit_s or not family.most_steps:
             return 0
         brownout = self._brownouts.get(flow.caller)
         if brownout is None:
             brownout = self._brownouts[flow.caller] = Brownout(limit_s)
         before, wait_s = brownout.steps, self.runtime.backlog().wait_s(flow)
-        steps = brownout.update(self._clock(), wait_s, len(family.select(ANY)) - 1)
+        steps = brownout.update(self._clock(), wait_s, family.most_steps)
         if brownout.steps != before:
             log(
                 "brownout",
@@ -216,7 +217,8 @@ class Service:
 
     async def awake(self, name: str | None, deadline_s: float) -> Family:
         """Find a family as `family` does, and wait until the deadline for a resting one to load."""
-        name = self._name(name)
+        if name is None:
+            name = self._default
         while name is not None and name in self.deployments.resting:
             self.runtime.wake(name)
             try:

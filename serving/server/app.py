@@ -23,11 +23,11 @@ from serving.observability.request_log import (
 )
 from serving.observability.tracing import open_tracer
 from serving.protocols import huggingface, infinity_vllm, native, tei
-from serving.protocols.dataplane import Api
-from serving.protocols.native import CLASSIFY_PATH, answer_classify
+from serving.protocols.dataplane import Api, response_headers
 from serving.protocols.open_inference import http as open_inference
-from serving.protocols.problem import error_headers, whole_response
+from serving.protocols.problem import error_headers
 from serving.runtime.service import Service
+from serving.server.direct import Direct
 
 VERSION = "0.1.0"
 APIS = (native.API, open_inference.API, tei.API, huggingface.API, infinity_vllm.API)
@@ -99,14 +99,13 @@ async def _report_failure(
 class App:
     """The ASGI application: gives each request an id, a record, metrics and a log line.
 
-    It answers POST /v1/classify itself, since FastAPI's layers around a handler cost a quarter of a
-    small request; FastAPI answers everything else, documents this endpoint and refuses other
-    methods.
+    `direct` answers most requests before they get here (see InferenceProtocol).
     """
 
     def __init__(self, rest: FastAPI, service: Service, request_log: RequestLog) -> None:
         self.service = service
         self.request_log = request_log
+        self.direct = Direct(service, request_log)
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,7 +113,8 @@ class App:
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
-        record = RequestRecord(request_id(dict(scope["headers"])), time.monotonic())
+        headers = dict(scope["headers"])
+        record = RequestRecord(request_id(headers), time.monotonic())
         scope.setdefault("state", {}).update(record=record, service=self.service)
         status = 500
 
@@ -122,68 +122,17 @@ class App:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] += _about(record)
+                message["headers"] += response_headers(record)
                 if self.service.draining:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
-        classifies = _classifies(scope)
         with self.service.in_flight:
             try:
-                if classifies:
-                    await _classify(scope, receive, send_recorded)
-                else:
-                    await self._rest(scope, receive, send_recorded)
+                await self._rest(scope, receive, send_recorded)
             finally:
-                path = CLASSIFY_PATH if classifies else _endpoint(scope)[0]
-                self.request_log.record(scope, path, record, status)
-
-    def refusal(self, scope: Scope, *, closing: bool) -> bytes | None:
-        """Return the whole 429 or 401 response to a classify request beyond the limit, else None.
-
-        Most requests end here under overload, so no task is created, the body is not awaited and
-        the response is bytes. `closing` tells that the connection will close.
-        """
-        if self.service.has_room or not _classifies(scope):
-            return None
-        headers = dict(scope["headers"])
-        record = RequestRecord(request_id(headers), time.monotonic(), is_inference=True)
-        with self.service.in_flight:
-            try:
-                record.caller = self.service.callers.identify(headers).name
-                self.service.check_room()
-            except ServedError as error:
-                record.error = error
-                self.request_log.record(scope, CLASSIFY_PATH, record, error.status)
-                return whole_response(error, record.request_id, closing=closing)
-        return None
-
-
-def _about(record: RequestRecord) -> list[tuple[bytes, bytes]]:
-    """Response headers of every protocol: the request id, the variant, and whether it degraded."""
-    headers = [(b"x-request-id", record.request_id.encode())]
-    if record.variant:
-        headers.append((b"x-sizewise-variant", record.variant.encode()))
-    if record.degraded:
-        headers.append((b"x-sizewise-degraded", b"true"))
-    return headers
-
-
-def _classifies(scope: Scope) -> bool:
-    path: str = scope["path"]
-    return path == CLASSIFY_PATH and scope["method"] == "POST"
-
-
-async def _classify(scope: Scope, receive: Receive, send: Send) -> None:
-    try:
-        response = await answer_classify(scope, receive)
-    except ServedError as error:
-        response = await _served_error(Request(scope), error)
-    except ClientDisconnect as error:
-        response = await _client_left(Request(scope), error)
-    except Exception as error:  # noqa: BLE001  the last resort is a 500
-        response = await _bug(Request(scope), error)
-    await response(scope, receive, send)
+                path = _endpoint(scope)[0]
+                self.request_log.record(scope, headers, path, record, status)
 
 
 async def _served_error(request: Request, error: Exception) -> Response:

@@ -30,6 +30,7 @@ async def main(listener: socket.socket, channel: socket.socket) -> int:
     leaving = asyncio.create_task(leave())
     await server.serve(sockets=[listener])
     leaving.cancel()
+    await runtime.closed()
     return int(runtime.gone.is_set())
 
 

@@ -16,11 +16,12 @@ from serving.extras import optional_packages
 from serving.logs import log
 from serving.observability.request_log import new_request_id
 from serving.protocols.admin import AdminApp, create_admin
-from serving.protocols.problem import whole_response
+from serving.protocols.problem import problem_response
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.runtime.service import Service
 from serving.server.app import App, create_app
+from serving.server.direct import Response, serves
 from serving.server.listener import open_listener, refuse_new_connections
 from serving.settings import Settings
 
@@ -33,44 +34,48 @@ _BACKLOG_S = 0.1
 class HttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 with a bounded head, problem+json refusals and a graceful close."""
 
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer of the first request's head."""
         super().connection_made(transport)
-        self._await_head()
-
-    def on_message_begin(self) -> None:
-        """Count the head of the next request."""
-        super().on_message_begin()
-        self._head_timer.cancel()
-        self._await_head()
-
-    def on_headers_complete(self) -> None:
-        """Stop the head's timer."""
-        self._in_head = False
-        self._head_timer.cancel()
-        super().on_headers_complete()
+        self._limit_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer, and notify the request in progress."""
-        self._head_timer.cancel()
+        if self._head_timer:
+            self._head_timer.cancel()
         if self.scope and (tell := self.scope["state"].get("on_disconnect")):
             tell()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and refuse a head that is too large."""
+        """Parse, and refuse a head that is too large or does not come in time."""
         super().data_received(data)
-        if self._in_head:
+        # uvicorn makes a scope when a head begins, and adds the method when it is complete.
+        scope: dict[str, Any] | None = self.scope  # type: ignore[assignment]
+        if scope is None or "method" not in scope:
             self._head_bytes += len(data)
             if self._head_bytes > _MAX_HEAD_BYTES:
                 self.send_400_response(f"The head exceeds {_MAX_HEAD_BYTES} bytes.")
+            elif self._head_timer is None:
+                self._limit_head()
+        elif self._head_bytes or self._head_timer:
+            self._head_bytes = 0
+            if self._head_timer:
+                self._head_timer.cancel()
+                self._head_timer = None
 
     def send_400_response(self, msg: str) -> None:
         """Answer malformed HTTP with 400, and close the connection."""
         if self.transport.is_closing():
             return
         error = MalformedRequest(f"{msg} Send HTTP/1.1.", field="request line or headers")
-        self.transport.write(whole_response(error, new_request_id(), closing=True))
+        head, content = problem_response(error, new_request_id())
+        for name, value in self.server_state.default_headers:
+            head += b"%b: %b\r\n" % (name, value)
+        self.transport.write(head + b"connection: close\r\n\r\n" + content)
         self.transport.close()
 
     def shutdown(self) -> None:
@@ -81,28 +86,89 @@ class HttpProtocol(HttpToolsProtocol):
         """
         self.loop.call_later(_LAST_REQUEST_S, super().shutdown)
 
-    def _await_head(self) -> None:
-        self._in_head = True
-        self._head_bytes = 0
+    def _limit_head(self) -> None:
         self._head_timer = self.loop.call_later(
             _MAX_HEAD_S, self.send_400_response, f"The head did not come in {_MAX_HEAD_S} s."
         )
 
 
 class InferenceProtocol(HttpProtocol):
-    """HTTP/1.1 in front of App, whose refusals need no task."""
+    """HTTP/1.1 in front of App, whose `direct` answers what has arrived whole."""
+
+    _parsing = False
+    _incomplete: tuple[RequestResponseCycle, ASGI3Application] | None = None
+    """A request for `direct`, should the rest of it be in what is being parsed."""
+    _task: asyncio.Task[None] | None = None
+    """The request that `direct` is answering."""
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; give to the application what has not arrived whole."""
+        self._parsing = True
+        super().data_received(data)
+        self._parsing = False
+        if self._incomplete:
+            cycle, app = self._incomplete
+            self._incomplete = None
+            super()._start_asgi_task(cycle, app)
+
+    def on_message_complete(self) -> None:
+        """Answer a request that has arrived whole."""
+        super().on_message_complete()
+        if self._incomplete:
+            cycle, _ = self._incomplete
+            self._incomplete = None
+            self._answer(cycle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel the request in progress."""
+        super().connection_lost(exc)
+        if self._task:
+            self._task.cancel()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Refuse a request beyond the limits immediately; otherwise start uvicorn's task."""
+        """Refuse a request beyond the limits immediately; see that the others are answered."""
         own: App = self.config.app  # type: ignore[assignment]
-        # A client that gets a final response instead of `100 Continue` need not send its body.
-        closing = own.service.draining or self.expect_100_continue or not cycle.keep_alive
-        whole = own.refusal(cycle.scope, closing=closing)  # type: ignore[arg-type]
-        if whole is None:
+        if not serves(cycle.scope):
             super()._start_asgi_task(cycle, app)
             return
+        # A client that gets a final response instead of `100 Continue` need not send its body.
+        closing = own.service.draining or self.expect_100_continue or not cycle.keep_alive
+        if not own.service.has_room and (refusal := own.direct.refusal(cycle.scope)):
+            self._send(cycle, refusal, closing=closing)
+        elif not cycle.more_body:
+            self._answer(cycle)
+        elif self._parsing:
+            self._incomplete = (cycle, app)
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _answer(self, cycle: RequestResponseCycle) -> None:
+        self._task = self.loop.create_task(self._respond(cycle))
+        self.tasks.add(self._task)
+
+    async def _respond(self, cycle: RequestResponseCycle) -> None:
+        own: App = self.config.app  # type: ignore[assignment]
+        task = self._task
+        assert task
+        try:
+            response = await own.direct.respond(cycle.scope, bytes(cycle.body))
+            if self.flow.write_paused:
+                await self.flow.drain()
+        finally:
+            self._task = None
+            self.tasks.discard(task)
+        if not cycle.disconnected:
+            closing = own.service.draining or not cycle.keep_alive
+            self._send(cycle, response, closing=closing)
+
+    def _send(self, cycle: RequestResponseCycle, response: Response, *, closing: bool) -> None:
+        """Send a whole response, and go on to the next request."""
         cycle.response_complete = True
-        self.transport.write(whole)
+        head, content = response
+        for name, value in self.server_state.default_headers:
+            head += b"%b: %b\r\n" % (name, value)
+        end = b"connection: close\r\n\r\n" if closing else b"\r\n"
+        self.transport.write(head + end + content)
         if closing:
             self.transport.close()
         self.on_response_complete()

@@ -14,6 +14,7 @@ from serving.runtime.ipc import Channel
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.runtime.remote import RuntimeServer
+from serving.runtime.remote_recorder import RemoteRecorders
 from serving.server.http_server import admin_server
 from serving.server.listener import open_listener
 from serving.settings import Settings
@@ -41,8 +42,9 @@ async def serve(
     stopping = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
+    recorders = RemoteRecorders(runtime.recorder)
     frontends = [
-        asyncio.create_task(_keep_frontend(settings, runtime, listener, stopping))
+        asyncio.create_task(_keep_frontend(settings, runtime, recorders, listener, stopping))
         for _ in range(settings.http_processes)
     ]
     beside = asyncio.create_task(admin.run_beside()) if admin else None
@@ -83,7 +85,11 @@ async def _until(
 
 
 async def _keep_frontend(
-    settings: Settings, runtime: LocalRuntime, listener: socket.socket, stopping: asyncio.Event
+    settings: Settings,
+    runtime: LocalRuntime,
+    recorders: RemoteRecorders,
+    listener: socket.socket,
+    stopping: asyncio.Event,
 ) -> None:
     """Run one HTTP process after another until the server stops."""
     while not stopping.is_set():
@@ -97,7 +103,8 @@ async def _keep_frontend(
             start_new_session=True,  # a terminal's interrupt must reach only this process
         )  # fmt: skip
         theirs.close()
-        answering = asyncio.create_task(RuntimeServer(await Channel.over(ours), runtime).serve())
+        channel = await Channel.over(ours)
+        answering = asyncio.create_task(RuntimeServer(channel, runtime, recorders).serve())
         ended = asyncio.create_task(process.wait())
         stop_wait = asyncio.create_task(stopping.wait())
         await asyncio.wait((ended, stop_wait), return_when=asyncio.FIRST_COMPLETED)

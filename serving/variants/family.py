@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 from serving.batching.queue import Terms
 from serving.bundles.bundle import Manifest, VariantKey
@@ -11,63 +12,23 @@ from serving.bundles.cascade import Cascade
 from serving.bundles.traffic import Policy
 from serving.errors import DeadlineMissed, Overloaded
 from serving.inference.inputs import Row, Text
-from serving.variants.classifier import Answer, Classified, Classifier, Labelled
-from serving.variants.selection import Option, Requirements, best_variant, options_of, select
+from serving.variants.answers import Answer, Classified, FamilyAnswer, summed_up
+from serving.variants.classifier import Classifier
+from serving.variants.selection import (
+    ANY,
+    Option,
+    Requirements,
+    best_variant,
+    options_of,
+    select,
+)
 from serving.variants.shadow import ShadowRequests
 
 _CACHED_SELECTIONS = 64
 Sure = Callable[[Sequence[float]], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class FamilyAnswer(Labelled):
-    """One request's answers, in order, and the pass of each variant that ran for them.
-
-    `escalated` counts by stage the texts that escalated from it; None if no cascade ran.
-    """
-
-    family: str
-    answers: list[Answer]
-    passes: list[Classified]
-    escalated: Mapping[str, int] | None
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that went through a model, in all passes."""
-        return sum(each.tokens for each in self.passes)
-
-    @property
-    def tokenize_s(self) -> float:
-        """Seconds of tokenization, in all passes."""
-        return sum(each.tokenize_s for each in self.passes)
-
-    @property
-    def queue_s(self) -> float:
-        """Longest wait of a text."""
-        return max([answer.queue_s for answer in self.answers])
-
-    @property
-    def engine_s(self) -> float:
-        """Longest batch of a text."""
-        return max([answer.engine_s for answer in self.answers])
-
-    @property
-    def variant(self) -> str:
-        """The variants that answered, separated by commas."""
-        return ",".join(dict.fromkeys(each.variant for each in self.answers))
-
-    @property
-    def version(self) -> str:
-        """The versions of these variants, separated by commas."""
-        return ",".join(dict.fromkeys(each.version for each in self.answers))
-
-    @property
-    def degraded(self) -> bool:
-        """Whether a smaller variant than intended answered any text."""
-        return any(each.degraded for each in self.answers)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Served:
     """The classifiers of one variant (see Deployment), and its slot time (see Running)."""
 
@@ -77,6 +38,18 @@ class Served:
     weight: float = 0.0
     shadow: Classifier | None = None
     share: float = 0.0
+
+
+class _Way(NamedTuple):
+    """How an option is run: `replaces` if other variants were intended; `cascades` if intended."""
+
+    stages: list[tuple[str, Sure | None]]
+    replaces: bool
+    cascades: bool
+
+
+def _differ(option: Option, intended: Option) -> bool:
+    return option.variants != intended.variants[: len(option.variants)]
 
 
 class Family:
@@ -112,6 +85,9 @@ class Family:
         self.select = lru_cache(_CACHED_SELECTIONS)(
             partial(select, self.options, min_accuracy=policy.min_accuracy)
         )
+        self._ways = lru_cache(_CACHED_SELECTIONS)(self._ways_of)
+        self.most_steps = len(self.select(ANY)) - 1
+        """Number of options that a usual request may skip under overload."""
 
     @property
     def idle(self) -> bool:
@@ -146,14 +122,14 @@ class Family:
         Raises what `select` raises, Overloaded or DeadlineMissed when no option has room or time,
         and what else Classifier.classify raises.
         """
-        options = self.select(requirements)
+        ways = self._ways(requirements)
         self.requests += 1
         try:
-            for option in options[min(steps, len(options) - 1) :]:
+            for way in ways[min(steps, len(ways) - 1) :]:
                 try:
-                    return await self._answer(option, options[0], inputs, terms, requirements)
+                    return await self._answer(way, inputs, terms, requirements)
                 except (Overloaded, DeadlineMissed):
-                    if option == options[-1]:
+                    if way is ways[-1]:
                         raise
         finally:
             self.requests -= 1
@@ -161,8 +137,7 @@ class Family:
 
     async def _answer(
         self,
-        option: Option,
-        intended: Option,
+        way: _Way,
         inputs: Sequence[Text | Row],
         terms: Terms,
         requirements: Requirements,
@@ -171,54 +146,69 @@ class Family:
 
         That is, if it would have escalated further or used other variants.
         """
-        stages = self._stages(option, intended)
+        stages = way.stages
         truncate = requirements.truncate
-        answers: dict[int, Answer] = {}
+        answers: list[Answer] = []
         passes: list[Classified] = []
         escalated = {}
-        places: Sequence[int] = range(len(inputs))
+        places: Sequence[int] = ()
         for variant, sure in stages:
+            its_inputs = [inputs[place] for place in places] if passes else inputs
+            served = self._variants[variant]
             try:
-                classified = await self._pass(
-                    variant,
-                    [inputs[p] for p in places],
-                    terms,
-                    truncate=truncate,
-                    alone=len(stages) == 1 and not sure,
-                )
+                if served.canary or served.shadow:
+                    alone = len(stages) == 1 and not sure
+                    classified = await self._trial(
+                        served, its_inputs, terms, truncate=truncate, alone=alone
+                    )
+                else:
+                    classified = await served.live.classify(its_inputs, terms, truncate=truncate)
             except (Overloaded, DeadlineMissed):
                 if not passes or not requirements.allow_degraded:
                     raise
                 break
             passes.append(classified)
-            for place, answer in zip(places, classified.answers, strict=True):
-                answers[place] = _with_times_of(answers.get(place), answer)
-            places = [place for place in places if sure and not sure(answers[place].logits)]
+            if len(passes) == 1:
+                answers, places = classified.answers, range(len(inputs))
+            else:
+                # Each pass keeps the times of its own.
+                answers = list(answers)
+                for place, answer in zip(places, classified.answers, strict=True):
+                    answers[place] = replace(
+                        answer,
+                        queue_s=answers[place].queue_s + answer.queue_s,
+                        engine_s=answers[place].engine_s + answer.engine_s,
+                    )
+            places = [place for place in places if not sure(answers[place].logits)] if sure else ()
             escalated[variant] = len(places)
             if not places:
                 break
             terms = replace(terms, start_tag_s=passes[0].start_tag_s)
-        if option.variants != intended.variants[: len(option.variants)]:
-            places = range(len(inputs))
-        for place in places:
-            answers[place] = replace(answers[place], degraded=True)
-        found = FamilyAnswer(
-            passes[0].labels,
-            passes[0].multi_label,
-            self.name,
-            [answers[place] for place in range(len(inputs))],
-            passes,
-            escalated if option == intended and len(option.variants) > 1 else None,
-        )
-        self._sample(found, inputs, terms, truncate=truncate)
+        for place in range(len(inputs)) if way.replaces else places:
+            answers[place].degraded = True
+        found = summed_up(self.name, answers, passes, escalated if way.cascades else None)
+        if self.cascade and found.escalated is not None and self.policy.sample_share:
+            self._sample(self.cascade, found, inputs, terms, truncate=truncate)
         return found
+
+    def _ways_of(self, requirements: Requirements) -> list[_Way]:
+        options = self.select(requirements)
+        intended = options[0]
+        return [
+            _Way(
+                self._stages(option, intended),
+                replaces=_differ(option, intended),
+                cascades=option is intended and len(option.variants) > 1,
+            )
+            for option in options
+        ]
 
     def _stages(self, option: Option, intended: Option) -> list[tuple[str, Sure | None]]:
         """List an option's variants, each with its test for being sure; None accepts any answer.
 
         A cascade that replaces a longer one keeps the longer one's thresholds to its end.
         """
-        if option.variants != intended.variants[: len(option.variants)]:
+        if _differ(option, intended):
             return [(variant, None) for variant in option.variants]
         stages = self.cascade.stages if self.cascade and len(intended.variants) > 1 else []
         multi_label = self.manifests[0].problem_type == "multi_label"
@@ -226,20 +216,20 @@ class Family:
         sure[len(intended.variants) - 1 :] = [None]
         return list(zip(option.variants, sure, strict=False))
 
-    async def _pass(
+    async def _trial(
         self,
-        variant: str,
+        served: Served,
         inputs: Sequence[Text | Row],
         terms: Terms,
         *,
         truncate: bool,
         alone: bool,
     ) -> Classified:
-        """Classify with one variant, or with its canary if the variant answers `alone`.
+        """Classify with a variant whose next version is tried.
 
-        A cascade always uses the versions that it was calibrated with.
+        The canary takes part if the variant answers `alone`: a cascade always uses the versions
+        that it was calibrated with.
         """
-        served = self._variants[variant]
         canary = served.canary if alone and self._draw() < served.weight else None
         classified = await (canary or served.live).classify(inputs, terms, truncate=truncate)
         if (shadow := served.shadow) and not canary and self._draw() < served.share:
@@ -254,12 +244,16 @@ class Family:
         return classified
 
     def _sample(
-        self, found: FamilyAnswer, inputs: Sequence[Text | Row], terms: Terms, *, truncate: bool
+        self,
+        cascade: Cascade,
+        found: FamilyAnswer,
+        inputs: Sequence[Text | Row],
+        terms: Terms,
+        *,
+        truncate: bool,
     ) -> None:
         """Compare a sample of a cascade's answers with its reference's, in the background."""
-        if not self.cascade or found.escalated is None or not self.policy.sample_share:
-            return
-        reference = self.cascade.reference
+        reference = cascade.reference
         served = self._variants.get(reference.variant)
         if not served or served.live.manifest.version != reference.version:
             return
@@ -276,14 +270,3 @@ class Family:
                 lambda different: self._on_sample(self.name, len(drawn), different),
                 truncate=truncate,
             )
-
-
-def _with_times_of(before: Answer | None, answer: Answer) -> Answer:
-    """Add the times of the answer that was not sure enough."""
-    if before is None:
-        return answer
-    return replace(
-        answer,
-        queue_s=before.queue_s + answer.queue_s,
-        engine_s=before.engine_s + answer.engine_s,
-    )

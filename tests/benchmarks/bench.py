@@ -1,18 +1,16 @@
-"""`make bench`: one variant on this machine, every figure beside its ceiling from the same run.
+"""`make bench`: variants on this machine, every figure beside its ceiling from the same run.
 
 Rounds are interleaved; medians and ratios are printed. Offline is the ceiling: the best of a
 stated set of policies over the same engine with the same options, tokenization included, no HTTP.
-Served is the real server, driven by wrk (Debian's package) on the same cores. The run fails when
-something else used the machine.
+Served is the real server, driven by wrk (Debian's package) on the same cores. The path is that
+server over an engine that computes nothing: everything that a text costs besides its engine. The
+run fails when something else used the machine.
 """
 
 import argparse
-import json
 import os
 import re
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +26,7 @@ from serving.inference.cpu import usable_cores
 from serving.inference.engine import Resources
 from serving.inference.engine_selection import choose
 from serving.inference.tokenizer import Tokenizer
+from tests.benchmarks import wrk
 from tests.benchmarks.bench_policies import (
     BUDGETS_TOKENS,
     POLICIES,
@@ -36,6 +35,7 @@ from tests.benchmarks.bench_policies import (
     closed_loop,
     offline_rate,
 )
+from tests.benchmarks.bench_report import PATH_LOAD, Rounds, compare, report
 from tests.support.processes import ROOT, serving
 
 # (clients, texts a request)
@@ -45,25 +45,6 @@ CUDA_LOADS = ((256, 1), (1024, 1))
 CUDA_BUDGETS_TOKENS = (4096, 16_384)
 MOST_CPU_OF_OTHERS = 0.1
 MOST_TOKENS = 32_768
-WRK_SCRIPT = """
-local bodies = {}
-for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
-local turn = 0
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-wrk.headers["Cache-Control"] = "no-cache"
-function request()
-  turn = turn % #bodies + 1
-  return wrk.format(nil, "/v1/classify", nil, bodies[turn])
-end
-function done(summary, latency, requests)
-  io.write(string.format(
-    '{"requests": %d, "seconds": %f, "bad": %d, "p50_ms": %f, "p99_ms": %f}\\n',
-    summary.requests, summary.duration / 1e6,
-    summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout,
-    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
-end
-"""
 
 
 def alone(bundle, folder):
@@ -82,20 +63,10 @@ def served(server, folder, variant, texts, load, seconds):  # noqa: PLR0917
         {"texts": texts[at : at + texts_a_request], "variant": variant, "truncate": True}
         for at in starts
     )
-    bodies_path, script_path = Path(folder) / "bodies", Path(folder) / "wrk.lua"
-    bodies_path.write_text("".join(json.dumps(body) + "\n" for body in bodies))
-    script_path.write_text(WRK_SCRIPT)
-    command = [
-        "wrk", "--threads", "1", "--connections", str(clients), "--duration", f"{seconds}s",
-        "--timeout", "30s", "--latency", "--script", str(script_path), server.url,
-    ]  # fmt: skip
     process = psutil.Process(server.process.pid)
     before, client_before = process.cpu_times(), os.times()
-    output = subprocess.run(
-        command, env={"BODIES": str(bodies_path)}, capture_output=True, text=True, check=True
-    ).stdout
+    found = wrk.run(server.url, folder, bodies, clients, seconds)
     after, client_after = process.cpu_times(), os.times()
-    found = json.loads(re.search(r"^\{.*\}$", output, re.MULTILINE).group())
     answered = found["requests"] * texts_a_request
     client_s = sum(client_after[2:4]) - sum(client_before[2:4])
     return found | {
@@ -129,7 +100,21 @@ def main():
     texts = (
         arguments.texts.read_text().splitlines() if arguments.texts else seeded_texts(1024, seed=0)
     )
-    bundle = read_bundle(arguments.bundle)
+    found = {}
+    for folder in arguments.bundle:
+        bundle = read_bundle(folder)
+        found[f"{bundle.manifest.family}/{bundle.manifest.variant}"] = measured(
+            bundle, texts, arguments
+        )
+    if len(found) > 1:
+        compare({name: rounds for name, (rounds, _) in found.items()})
+    if any(cores > MOST_CPU_OF_OTHERS * psutil.cpu_count() for _, cores in found.values()):
+        sys.exit("Something else used the machine: no figure counts. Stop it and run again.")
+    print("Next: put what is worth keeping into docs/development/benchmarks")
+
+
+def measured(bundle, texts, arguments):
+    """The rounds of one variant, which are printed, and the cores that others used meanwhile."""
     tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
     resources = Resources(arguments.device, usable_cores())
     chosen = choose(bundle, tokenizer, arguments.engine, resources, max_batch_tokens=MOST_TOKENS)
@@ -138,50 +123,47 @@ def main():
     print(f"{bundle.manifest.family}/{variant} {bundle.manifest.version} on {chosen.name}")
     print(f"  ({chosen.reason}), {len(texts)} texts of {mean_length(encodings):.1f} tokens")
     on_cuda = arguments.device == "cuda"
-    budgets = BUDGETS_TOKENS + (CUDA_BUDGETS_TOKENS if on_cuda else ())
-    loads = LOADS + (CUDA_LOADS if on_cuda else ())
-    offline = {budget: [] for budget in budgets}
-    online = {load: [] for load in loads}
-    closed = {policy: [] for policy in (*POLICIES, "ours")}
-    floor, alone_ms = [], []
+    found = Rounds.of(
+        budgets=BUDGETS_TOKENS + (CUDA_BUDGETS_TOKENS if on_cuda else ()),
+        loads=LOADS + (CUDA_LOADS if on_cuda else ()),
+        policies=(*POLICIES, "ours"),
+    )
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        registry = alone(arguments.bundle, Path(folder))
+        registry = alone(bundle.folder, Path(folder))
         how = {"engine": chosen.name, "device": arguments.device}
         server = stack.enter_context(serving(registry, **how))
         null = stack.enter_context(serving(registry, program="tests.support.null_serving"))
         served(server, folder, variant, texts, (32, 1), 2)
         others = Others([server.process.pid, null.process.pid])
         for _ in tqdm(range(arguments.rounds), unit="round"):
-            for budget in budgets:
-                offline[budget].append(offline_rate(chosen.engine, tokenizer, texts, budget))
-            alone_ms.append(bare_ms(chosen.engine, tokenizer, texts))
-            for load in loads:
-                online[load].append(served(server, folder, variant, texts, load, arguments.seconds))
+            for budget, rates in found.offline.items():
+                rates.append(offline_rate(chosen.engine, tokenizer, texts, budget))
+            found.alone_ms.append(bare_ms(chosen.engine, tokenizer, texts))
+            for load, each in found.online.items():
+                each.append(served(server, folder, variant, texts, load, arguments.seconds))
             for policy in POLICIES:
-                closed[policy].append(
+                found.closed[policy].append(
                     closed_loop(
                         lambda policy=policy: Baseline(chosen.engine, policy),
                         encodings, 32, arguments.seconds,
                     )
                 )  # fmt: skip
-            closed["ours"].append(
+            found.closed["ours"].append(
                 closed_loop(
                     lambda: Ours(chosen.engine, chosen.lane), encodings, 32, arguments.seconds
                 )
             )
-            floor.append(served(null, folder, variant, texts, (32, 1), arguments.seconds))
+            found.null.append(served(null, folder, variant, texts, PATH_LOAD, arguments.seconds))
         peak_bytes = peak_memory_bytes(server.process.pid)
         cores_of_others = others.cores()
-    report(offline, online, closed, floor, alone_ms)
+    report(found)
     print(
         f"peak memory of the server: {peak_bytes / 1e6:.0f} MB, "
         f"{peak_bytes / bundle.manifest.bytes:.1f} times the bundle's bytes"
     )
-    print(f"cores used by other processes and the host: {cores_of_others:.2f}")
-    if cores_of_others > MOST_CPU_OF_OTHERS * psutil.cpu_count():
-        sys.exit("Something else used the machine: no figure counts. Stop it and run again.")
-    print("Next: put what is worth keeping into docs/development/benchmarks")
+    print(f"cores used by other processes and the host: {cores_of_others:.2f}", flush=True)
+    return found, cores_of_others
 
 
 def mean_length(encodings):
@@ -203,58 +185,18 @@ def peak_memory_bytes(pid):
     return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
 
 
-def report(offline, online, closed, floor, alone_ms):
-    median = statistics.median
-    ceilings = [max(rates) for rates in zip(*offline.values(), strict=True)]
-    for budget, rates in offline.items():
-        policy = f"sorted, <= {budget} padded tokens" if budget else "one by one"
-        print(f"offline, {policy:32} {median(rates):8.0f} texts/s")
-    print(f"ceiling: each round's best            {median(ceilings):11.0f} texts/s")
-    for policy, rounds in closed.items():
-        rates, short_ms = zip(*rounds, strict=True)
-        ratio = median(r / c for r, c in zip(rates, ceilings, strict=True))
-        print(
-            f"32 clients, no HTTP, {policy:36} {median(rates):8.0f} texts/s, "
-            f"{ratio:.3f} of the ceiling, p99 of short texts {median(short_ms):.0f} ms"
-        )
-    for (clients, texts), rounds in online.items():
-        rates = [each["texts_per_s"] for each in rounds]
-        ratio = median(r / c for r, c in zip(rates, ceilings, strict=True))
-        figures = {
-            name: median(each[name] for each in rounds)
-            for name in ("p50_ms", "p99_ms", "server_ms", "client_ms", "server_cores")
-        }
-        print(
-            f"served, {clients:3} clients x {texts:2} texts {median(rates):8.0f} texts/s, "
-            f"{ratio:.3f} of the ceiling, p50 {figures['p50_ms']:.1f} ms, "
-            f"p99 {figures['p99_ms']:.1f} ms; CPU a text: server {figures['server_ms']:.2f} ms "
-            f"({figures['server_cores']:.2f} cores), wrk {figures['client_ms']:.2f} ms; "
-            f"errors {sum(each['bad'] for each in rounds)}"
-        )
-    bare_ms = median(alone_ms)
-    lone_ms = median(each["p50_ms"] for each in online[1, 1])
-    print(
-        f"one text alone: tokenize and run in one thread {bare_ms:.2f} ms, served {lone_ms:.2f} ms "
-        f"(the goal: at most {1.15 * bare_ms + 0.6:.2f} ms)"
-    )
-    print(
-        f"null engine, 32 clients: {median(each['texts_per_s'] for each in floor):.0f} requests/s, "
-        f"{median(each['server_ms'] for each in floor):.3f} ms of CPU a request"
-    )
-
-
 def parse():
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--bundle", type=Path, default=ROOT / "models/registry/sentiment/medium-int8"
-    )
+        "--bundle", type=Path, nargs="+", default=[ROOT / "models/registry/sentiment/medium-int8"],
+        help="one or more; several end with a table",
+    )  # fmt: skip
     parser.add_argument("--texts", type=Path, help="one text a line; generated when left out")
     parser.add_argument("--engine", default="auto", choices=("auto", "onnxruntime", "openvino"))
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of each measurement")
-    if not shutil.which("wrk"):
-        parser.exit(2, "wrk is missing: apt-get install wrk\n")
+    wrk.require(parser)
     return parser.parse_args()
 
 

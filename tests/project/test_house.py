@@ -67,7 +67,7 @@ OTHER_PROGRAMS = {
 HOMES = {
     "fastapi": {"serving.protocols", "serving.server"},
     "grpc": {"serving.protocols.open_inference.grpc"},
-    "prometheus_client": {"serving.observability.metrics"},
+    "prometheus_client": {"serving.observability.metrics", "serving.observability.definitions"},
     "opentelemetry": {"serving.observability.tracing"},
     "onnxruntime": {"serving.inference.ort_engine", "models"},
     "openvino": {"serving.inference.openvino_engine", "models.graphs"},

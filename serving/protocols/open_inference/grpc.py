@@ -140,8 +140,8 @@ class GrpcServer:
                     status = record.error.status
                     raise record.error from error
                 finally:
-                    scope = {"method": "POST", "path": path, "headers": list(headers.items())}
-                    self._request_log.record(scope, path, record, status)
+                    scope = {"method": "POST", "path": path}
+                    self._request_log.record(scope, headers, path, record, status)
 
         return recorded
 

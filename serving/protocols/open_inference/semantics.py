@@ -18,7 +18,8 @@ from serving.observability.request_log import RequestRecord
 from serving.protocols.dataplane import Client, Query, answer, deadline_s
 from serving.protocols.open_inference.tensors import BYTES, Tensor, array
 from serving.runtime.service import Service
-from serving.variants.family import Family, FamilyAnswer
+from serving.variants.answers import FamilyAnswer
+from serving.variants.family import Family
 from serving.variants.selection import AUTO, Requirements
 
 TEXT, TEXT_PAIR, LABEL, PROBABILITIES = "text", "text_pair", "label", "probabilities"

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
@@ -10,9 +8,10 @@ from serving.bundles.bundle import read_bundle
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.inference.engine import Resources
 from serving.inference.ort_engine import OrtEngine, provider_options
+from tests.support import cuda
 from tests.support.bundles import VOCABULARY, WEIGHTS, encoded, write_bundle
 
-HAS_CUDA = Path("/proc/driver/nvidia/version").exists()
+HAS_CUDA = cuda.usable()
 IDS = st.lists(st.integers(0, len(VOCABULARY) - 1), min_size=1, max_size=20)
 
 

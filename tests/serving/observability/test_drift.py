@@ -28,6 +28,27 @@ def test_an_alarm_soon_after_the_share_has_moved(share, within):
         assert texts_until_drifted(share, 0.25, 0.3, within, seed)
 
 
+@pytest.mark.parametrize("group", [50, 1_000])
+@pytest.mark.parametrize("share", [0.5, 0.1])
+def test_texts_added_in_groups_raise_the_alarm_no_earlier_and_hardly_later(share, group):
+    for seed in range(10):
+        generator = np.random.default_rng(seed)
+        usual, moved = generator.random(2_000) < 0.27, generator.random(8_000) < share
+        hits = np.concatenate([usual, moved]).astype(int)
+
+        def texts_until_alarm(size, hits=hits):
+            drift = Drift(0.25, 0.3)
+            for start in range(0, len(hits), size):
+                drift.add(size, int(hits[start : start + size].sum()))
+                if drift.drifted:
+                    return start + size
+            return None
+
+        one_by_one = texts_until_alarm(1)
+        assert one_by_one > len(usual)
+        assert one_by_one <= texts_until_alarm(group) < one_by_one + 2 * group
+
+
 def test_the_alarm_ends_when_the_share_is_back():
     drift = Drift(0.25, 0.3)
     drift.add(1000, 600)

@@ -1,6 +1,5 @@
 import asyncio
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -8,6 +7,7 @@ import pytest
 
 from tests.support.metric_values import total
 from tests.support.processes import FRESH, serving
+from tests.support.registries import wait_for
 
 PROBLEM = "application/problem+json"
 
@@ -74,7 +74,7 @@ def test_a_refusal_comes_before_the_body_and_leaves_the_connection_usable(tiny_r
     with serving(tiny_registry, **slow) as server, ThreadPoolExecutor(1) as other:
         body = {"texts": ["good film"] * 1000}  # takes a second
         first = other.submit(server.classify, body, headers=FRESH)
-        time.sleep(0.2)
+        wait_for(lambda: total(server.metrics(), "sizewise_requests_in_flight") == 1)
         address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
         with socket.create_connection(address, timeout=5) as connection:
             more = b"Connection: close\r\n" if closing else b""

@@ -1,0 +1,114 @@
+"""Engine threads: each takes the scheduler's next plan, runs it and hands the outcome over."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Lock, Thread
+
+from serving.batching.coalescing import PendingText
+from serving.batching.queue import Clock
+from serving.batching.scheduler import Plan, Scheduler
+from serving.bundles.bundle import VariantKey
+from serving.errors import EngineFailed
+from serving.inference.engine import Engine, answers_of
+
+Outcome = list[list[float] | EngineFailed] | Exception
+"""The logits or the error of each text, or the error of them all."""
+
+
+@dataclass(eq=False, slots=True)
+class Run:
+    """A plan that an engine thread is running."""
+
+    plan: Plan
+    started_s: float
+
+
+class EngineThreads:
+    """`slots` threads. A thread takes its next plan itself, so no slot waits for the loop.
+
+    `lock` guards the scheduler, which the threads share with the loop that this is made on.
+    `on_finished` is called on the loop with each run, its outcome, and when it ended.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        engines: Mapping[VariantKey, Engine],
+        lock: Lock,
+        *,
+        slots: int,
+        clock: Clock,
+        on_finished: Callable[[Run, Outcome, float], None],
+    ) -> None:
+        self.runs: set[Run] = set()
+        """Read and changed under the lock."""
+        self._scheduler = scheduler
+        self._engines = engines
+        self._lock = lock
+        self._clock = clock
+        self._on_finished = on_finished
+        self._loop = asyncio.get_running_loop()
+        self._idle = 0
+        self._waking = False
+        self._wakes: SimpleQueue[bool] = SimpleQueue()
+        self._threads = [
+            Thread(target=self._work, name=f"engine-{slot}", daemon=True) for slot in range(slots)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End the threads; a batch that is still running ends by itself."""
+        for _ in self._threads:
+            self._wakes.put(False)
+
+    def wake(self) -> None:
+        """Let idle threads run what is queued at the end of this iteration of the loop.
+
+        So texts that arrived together are batched together.
+        """
+        if self._idle and not self._waking:
+            self._waking = True
+            self._loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        self._waking = False
+        with self._lock:
+            threads = min(self._idle, self._scheduler.texts)
+            self._idle -= threads
+        for _ in range(threads):
+            self._wakes.put(True)
+
+    def _work(self) -> None:
+        while True:
+            run = self._next()
+            if run is None:
+                if not self._wakes.get():
+                    return
+                continue
+            texts: list[PendingText] = run.plan.texts  # type: ignore[assignment]
+            outcome: Outcome
+            try:
+                outcome = answers_of(self._engines[run.plan.variant], [text.item for text in texts])
+            except Exception as error:  # noqa: BLE001  whatever an engine raises fails its batch
+                outcome = error
+            ended_s = self._clock()
+            with self._lock:
+                self._scheduler.finished(run.plan, ended_s - run.started_s)
+                self.runs.discard(run)
+            with suppress(RuntimeError):  # the loop has ended: no request waits any more
+                self._loop.call_soon_threadsafe(self._on_finished, run, outcome, ended_s)
+
+    def _next(self) -> Run | None:
+        """Start the next plan; None if no text is queued, and then this thread counts as idle."""
+        with self._lock:
+            plan = self._scheduler.plan()
+            if plan is None:
+                self._idle += 1
+                return None
+            run = Run(plan, self._clock())
+            self.runs.add(run)
+            return run

@@ -1,0 +1,209 @@
+"""What a process has counted: whole numbers in rows, which metrics.py publishes when scraped.
+
+A row is found by one dict look-up and its numbers are added to in place, so a request costs the
+same with any number of idle models. There is no lock: everything here, scrapes included, belongs
+to the thread of one event loop. Durations are whole nanoseconds, so sums do not depend on the
+order of additions, nor on how events are spread over processes.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from operator import add
+from time import time
+from typing import NamedTuple
+
+from serving.batching.batcher import BatchReport
+from serving.bundles.bundle import VariantKey
+from serving.variants.answers import FamilyAnswer
+
+# 0.25 ms to 10 s, about x1.6 apart.
+SECONDS = (
+    0.00025, 0.0004, 0.00064, 0.001, 0.0016, 0.0025, 0.004, 0.0064, 0.01, 0.016, 0.025,
+    0.04, 0.064, 0.1, 0.16, 0.25, 0.4, 0.64, 1.0, 1.6, 2.5, 4.0, 6.4, 10.0,
+)  # fmt: skip
+TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+NS = 1e9
+
+Key = tuple[str | int, ...]
+Row = list[int]
+Sums = Mapping[str, Mapping[Key, Row]]
+"""The rows of each table that have changed, by the table's name."""
+
+
+class Histogram(NamedTuple):
+    """A histogram's place in a row: a number for each bucket from `start` on, then the sum.
+
+    The sum is of observations times `scale`.
+    """
+
+    start: int
+    bounds: tuple[float, ...]
+    scale: float
+
+    @property
+    def buckets(self) -> slice:
+        """Where the numbers of the buckets are, that of the unbounded one last."""
+        return slice(self.start, self.total)
+
+    @property
+    def total(self) -> int:
+        """Where the sum is."""
+        return self.start + len(self.bounds) + 1
+
+    @property
+    def end(self) -> int:
+        """The place after the histogram."""
+        return self.total + 1
+
+
+# A row of `requests`.
+DURATION = Histogram(0, SECONDS, NS)
+# A row of `versions`.
+ANSWERED, ANSWERED_TOKENS, TRUNCATED, DEGRADED, PADDING, CACHED, SHARED = range(7)
+TOKENIZE = Histogram(7, SECONDS, NS)
+QUEUE = Histogram(TOKENIZE.end, SECONDS, NS)
+ENGINE = Histogram(QUEUE.end, SECONDS, NS)
+BATCH_TEXTS = Histogram(ENGINE.end, TEXTS, 1)
+BATCH_TOKENS = Histogram(BATCH_TEXTS.end, TOKENS, 1)
+# A row of `shadows`.
+COMPARED, DIFFERENT = range(2)
+# A row of `cascades`.
+CASCADED, ESCALATED, SAMPLED, DISAGREED = range(4)
+
+# Counting one event must not look up attributes of these.
+_DURATION_NS = DURATION.total
+_TOKENIZE, _TOKENIZE_NS = TOKENIZE.start, TOKENIZE.total
+_QUEUE, _QUEUE_NS = QUEUE.start, QUEUE.total
+_ENGINE, _ENGINE_NS = ENGINE.start, ENGINE.total
+_BATCH_TEXTS, _BATCH_TEXTS_SUM = BATCH_TEXTS.start, BATCH_TEXTS.total
+_BATCH_TOKENS, _BATCH_TOKENS_SUM = BATCH_TOKENS.start, BATCH_TOKENS.total
+
+
+class Table(dict[Key, Row]):
+    """Rows by key; asking for a new key adds its row. `created` are Unix times."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.created: dict[Key, float] = {}
+        self._width = width
+
+    def __missing__(self, key: Key) -> Row:
+        """Add a row of zeros."""
+        row = self[key] = [0] * self._width
+        self.created.setdefault(key, time())
+        return row
+
+
+class Counters:
+    """Counts events (see Recorder), and hands its sums to the counters of another process."""
+
+    def __init__(self) -> None:
+        self.requests = Table(DURATION.end)
+        """By endpoint, model and status."""
+        self.rejected = Table(1)
+        """By reason."""
+        self.versions = Table(BATCH_TOKENS.end)
+        """By model, variant and version."""
+        self.shadows = Table(2)
+        """By model, variant and version of the shadow."""
+        self.cascades = Table(4)
+        """By model."""
+        self.escalated = Table(1)
+        """By model and the variant that was not sure."""
+        self.tables = {
+            name: table for name, table in vars(self).items() if isinstance(table, Table)
+        }
+
+    def take(self) -> Sums:
+        """Return what was counted since the last call, and start again at 0."""
+        sums = {name: dict(table) for name, table in self.tables.items() if table}
+        for name in sums:
+            self.tables[name].clear()
+        return sums
+
+    def add(self, sums: Sums) -> None:
+        """Count what another process has counted."""
+        for name, rows in sums.items():
+            table = self.tables[name]
+            for key, counted in rows.items():
+                row = table[key]
+                row[:] = map(add, row, counted)
+
+    def record_request(self, endpoint: str, model: str, status: int, seconds: float) -> None:
+        """Count a request that has ended, whatever its outcome."""
+        row = self.requests[endpoint, model, status]
+        row[bisect_left(SECONDS, seconds)] += 1
+        row[_DURATION_NS] += round(seconds * NS)
+
+    def record_rejected(self, reason: str) -> None:
+        """Count a valid request that was refused."""
+        self.rejected[(reason,)][0] += 1
+
+    def record_answer(self, answer: FamilyAnswer) -> None:
+        """Count the answered texts of one request."""
+        family, versions = answer.family, self.versions
+        for each in answer.passes:
+            row = versions[family, each.variant, each.version]
+            row[ANSWERED_TOKENS] += each.tokens
+            row[_TOKENIZE + bisect_left(SECONDS, each.tokenize_s)] += 1
+            row[_TOKENIZE_NS] += round(each.tokenize_s * NS)
+            bucket, queue_s, queue_ns = _QUEUE, 0.0, 0
+            for text in each.answers:
+                if text.queue_s != queue_s:  # most texts of a request have waited as long
+                    queue_s = text.queue_s
+                    bucket, queue_ns = _QUEUE + bisect_left(SECONDS, queue_s), round(queue_s * NS)
+                row[bucket] += 1
+                row[_QUEUE_NS] += queue_ns
+        variant = version = None
+        for text in answer.answers:
+            if text.version is not version or text.variant is not variant:
+                variant, version = text.variant, text.version
+                row = versions[family, variant, version]
+            row[ANSWERED] += 1
+            row[TRUNCATED] += text.truncated
+            row[DEGRADED] += text.degraded
+        if answer.escalated is not None:
+            self._record_cascade(family, len(answer.answers), answer.escalated)
+
+    def _record_cascade(self, family: str, texts: int, escalated: Mapping[str, int]) -> None:
+        hits = next(iter(escalated.values()))
+        row = self.cascades[(family,)]
+        row[CASCADED] += texts
+        row[ESCALATED] += hits
+        for variant, its_texts in escalated.items():
+            self.escalated[family, variant][0] += its_texts
+        self.watch(family, texts, hits)
+
+    def watch(self, family: str, texts: int, hits: int) -> None:
+        """Do nothing: Metrics watches cascades, wherever their texts were counted."""
+
+    def record_batch(self, report: BatchReport) -> None:
+        """Count a batch that the engine has finished."""
+        row = self.versions[report.variant]
+        tokens = report.tokens + report.padding_tokens
+        row[PADDING] += report.padding_tokens
+        row[_ENGINE + bisect_left(SECONDS, report.engine_s)] += 1
+        row[_ENGINE_NS] += round(report.engine_s * NS)
+        row[_BATCH_TEXTS + bisect_left(TEXTS, report.texts)] += 1
+        row[_BATCH_TEXTS_SUM] += report.texts
+        row[_BATCH_TOKENS + bisect_left(TOKENS, tokens)] += 1
+        row[_BATCH_TOKENS_SUM] += tokens
+
+    def record_reused(self, variant: VariantKey, cached: int, shared: int) -> None:
+        """Count texts of one request that were cached or ran for another request."""
+        row = self.versions[variant]
+        row[CACHED] += cached
+        row[SHARED] += shared
+
+    def record_shadow(self, variant: VariantKey, texts: int, disagreements: int) -> None:
+        """Count texts that a shadow has classified, and how many of them got other labels."""
+        row = self.shadows[variant]
+        row[COMPARED] += texts
+        row[DIFFERENT] += disagreements
+
+    def record_sample(self, family: str, texts: int, disagreements: int) -> None:
+        """Count sampled texts of a cascade, and how many the reference labels otherwise."""
+        row = self.cascades[(family,)]
+        row[SAMPLED] += texts
+        row[DISAGREED] += disagreements

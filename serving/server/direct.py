@@ -1,0 +1,91 @@
+"""POST /v1/classify without ASGI, for requests that arrive whole: nearly all of the load.
+
+FastAPI's and uvicorn's layers around a handler cost more than all that the handler does. The
+endpoint in native.py answers every other request, with the same functions.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from serving.errors import InternalError, ServedError
+from serving.logs import LOGGER
+from serving.observability.request_log import CLIENT_LEFT, RequestLog, RequestRecord, request_id
+from serving.protocols import native
+from serving.protocols.dataplane import Client, admit, answer
+from serving.protocols.native import CLASSIFY_PATH
+from serving.protocols.native_schemas import ClassifyRequest
+from serving.protocols.problem import problem_response
+from serving.protocols.request_body import body_too_large, check_head, parse_body
+from serving.runtime.service import Service
+
+Response = tuple[bytes, bytes]
+"""The head without the empty line at its end, and the content."""
+
+
+def serves(scope: Mapping[str, Any]) -> bool:
+    """Whether a request is one that Direct answers."""
+    path: str = scope["path"]
+    return path == CLASSIFY_PATH and scope["method"] == "POST"
+
+
+class Direct:
+    """Answers classify requests with whole HTTP/1.1 responses."""
+
+    def __init__(self, service: Service, request_log: RequestLog) -> None:
+        self._service = service
+        self._request_log = request_log
+
+    def refusal(self, scope: Mapping[str, Any]) -> Response | None:
+        """Return the 429 or 401 to a request beyond the limit, or None if there is room.
+
+        Most requests end here under overload, so no task is created and the body is not awaited.
+        """
+        service = self._service
+        headers = dict(scope["headers"])
+        record = RequestRecord(request_id(headers), time.monotonic(), is_inference=True)
+        with service.in_flight:
+            try:
+                record.caller = service.callers.identify(headers).name
+                service.check_room()
+            except ServedError as error:
+                record.error = error
+                self._request_log.record(scope, headers, CLASSIFY_PATH, record, error.status)
+                return problem_response(error, record.request_id)
+        return None
+
+    async def respond(self, scope: Mapping[str, Any], body: bytes) -> Response:
+        """Answer a request; cancel it when its client leaves."""
+        service = self._service
+        headers = dict(scope["headers"])
+        record = RequestRecord(request_id(headers), time.monotonic())
+        status = 500
+        limited: Client | None = None
+        service.in_flight.requests += 1
+        try:
+            client = admit(service, record, headers)
+            check_head(headers, service.settings)
+            if len(body) > service.settings.max_body_bytes:
+                raise body_too_large(service.settings, len(body))
+            if client.limited:
+                await service.runtime.enter(client.caller)
+                limited = client
+            query = native.query_of(parse_body(ClassifyRequest, body))
+            answered = await answer(service, record, client, query)
+            status = 200
+            return native.whole_response(record, answered)
+        except ServedError as error:
+            record.error, status = error, error.status
+        except asyncio.CancelledError:
+            status = CLIENT_LEFT
+            raise
+        except Exception as error:  # noqa: BLE001  the last resort is a 500
+            LOGGER.error("bug", exc_info=error)
+            record.error = InternalError("see the server's log for the request id")
+        finally:
+            if limited:
+                service.runtime.leave(limited.caller)
+            service.in_flight.requests -= 1
+            self._request_log.record(scope, headers, CLASSIFY_PATH, record, status)
+        return problem_response(record.error, record.request_id)

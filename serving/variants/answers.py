@@ -1,0 +1,112 @@
+"""Answers: of one text, of one variant's pass over a request, and of a family to a request."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+
+from serving.bundles.probabilities import predicted_labels
+
+
+@dataclass(slots=True)
+class Answer:
+    """The probabilities of one text, in the order of the labels, with their variant and times.
+
+    `logits` are the model's own, before `temperature` and softmax or sigmoid. `degraded` is set if
+    a smaller variant than intended answered.
+    """
+
+    scores: list[float]
+    logits: list[float]
+    variant: str
+    version: str
+    temperature: float
+    truncated: bool
+    queue_s: float
+    engine_s: float
+    degraded: bool = False
+
+
+@dataclass(slots=True)
+class Labelled:
+    """The labels that a model's scores belong to."""
+
+    labels: list[str]
+    multi_label: bool
+
+    def labels_of(self, answer: Answer) -> list[str]:
+        """Return the predicted labels: the likeliest, or with multi_label all of 0.5 or more."""
+        return predicted_labels(self.labels, answer.scores, multi_label=self.multi_label)
+
+    def ranked(self, scores: Sequence[float]) -> list[dict[str, str | float]]:
+        """Return every label with its score, the highest first, in the form of most protocols."""
+        pairs = sorted(zip(scores, self.labels, strict=True), key=itemgetter(0), reverse=True)
+        return [{"label": label, "score": score} for score, label in pairs]
+
+
+@dataclass(slots=True)
+class Classified(Labelled):
+    """One variant's answers to a request's texts, in order, and the measurements of that.
+
+    `started_s` is when tokenization began, on the classifier's clock; `start_tag_s` the lowest of
+    the texts' start tags, None if all were cached.
+    """
+
+    variant: str
+    version: str
+    answers: list[Answer]
+    tokens: int
+    started_s: float
+    tokenize_s: float
+    start_tag_s: float | None
+
+
+@dataclass(slots=True)
+class FamilyAnswer(Labelled):
+    """One request's answers, in order, and the pass of each variant that ran for them.
+
+    `escalated` counts by stage the texts that escalated from it; None if no cascade ran. `variant`
+    and `version` are those that answered, separated by commas; `degraded` tells whether a smaller
+    variant than intended answered any text. `tokens` and `tokenize_s` are of all passes, `queue_s`
+    and `engine_s` the longest wait and the longest batch of a text; `slowest` took the longest.
+    """
+
+    family: str
+    answers: list[Answer]
+    passes: list[Classified]
+    escalated: Mapping[str, int] | None
+    variant: str
+    version: str
+    degraded: bool
+    tokens: int
+    tokenize_s: float
+    queue_s: float
+    engine_s: float
+    slowest: Answer
+
+
+def summed_up(
+    family: str,
+    answers: list[Answer],
+    passes: list[Classified],
+    escalated: Mapping[str, int] | None,
+) -> FamilyAnswer:
+    """Sum up the answers of a request (at least one) and the passes that gave them."""
+    tokens, tokenize_s = 0, 0.0
+    for each in passes:
+        tokens += each.tokens
+        tokenize_s += each.tokenize_s
+    slowest, queue_s, engine_s, degraded = answers[0], 0.0, 0.0, False
+    variants, versions = {slowest.variant: None}, {slowest.version: None}
+    for answer in answers:
+        queue_s = max(queue_s, answer.queue_s)
+        engine_s = max(engine_s, answer.engine_s)
+        if answer.queue_s + answer.engine_s > slowest.queue_s + slowest.engine_s:
+            slowest = answer
+        degraded |= answer.degraded
+        variants[answer.variant] = versions[answer.version] = None
+    first = passes[0]
+    return FamilyAnswer(
+        first.labels, first.multi_label, family, answers, passes, escalated,
+        ",".join(variants), ",".join(versions), degraded,
+        tokens, tokenize_s, queue_s, engine_s, slowest,
+    )  # fmt: skip

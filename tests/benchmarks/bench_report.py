@@ -1,0 +1,110 @@
+"""What `make bench` prints: medians of rounds, and ratios within each round."""
+
+import statistics
+from dataclasses import dataclass, field
+
+# A text that nothing waits for may take so much longer served than tokenized and run.
+LONE_TEXT_MS = 0.4
+# (clients, texts a request) of the path's share.
+PATH_LOAD = (32, 1)
+
+
+@dataclass
+class Rounds:
+    """One variant's figures, a round each."""
+
+    offline: dict[int, list[float]]
+    online: dict[tuple[int, int], list[dict[str, float]]]
+    closed: dict[str, list[tuple[float, float]]]
+    null: list[dict[str, float]] = field(default_factory=list)
+    alone_ms: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, *, budgets, loads, policies):
+        """None yet."""
+        return cls(*({each: [] for each in kinds} for kinds in (budgets, loads, policies)))
+
+    @property
+    def ceilings(self):
+        """Each round's best offline rate, in texts/s."""
+        return [max(rates) for rates in zip(*self.offline.values(), strict=True)]
+
+    def of_the_ceiling(self, rates):
+        return median_ratio(rates, self.ceilings)
+
+    def served(self, load, name):
+        return [each[name] for each in self.online[load]]
+
+    def null_server(self, name):
+        return [each[name] for each in self.null]
+
+
+def median_ratio(numerators, denominators):
+    return statistics.median(n / d for n, d in zip(numerators, denominators, strict=True))
+
+
+def report(found):
+    median = statistics.median
+    for budget, rates in found.offline.items():
+        policy = f"sorted, <= {budget} padded tokens" if budget else "one by one"
+        print(f"offline, {policy:32} {median(rates):8.0f} texts/s")
+    print(f"ceiling: each round's best            {median(found.ceilings):11.0f} texts/s")
+    for policy, rounds in found.closed.items():
+        rates, short_ms = zip(*rounds, strict=True)
+        print(
+            f"32 clients, no HTTP, {policy:36} {median(rates):8.0f} texts/s, "
+            f"{found.of_the_ceiling(rates):.3f} of the ceiling, "
+            f"p99 of short texts {median(short_ms):.0f} ms"
+        )
+    for load, rounds in found.online.items():
+        rates = found.served(load, "texts_per_s")
+        figures = {
+            name: median(found.served(load, name))
+            for name in ("p50_ms", "p99_ms", "server_ms", "client_ms", "server_cores")
+        }
+        print(
+            f"served, {load[0]:3} clients x {load[1]:2} texts {median(rates):8.0f} texts/s, "
+            f"{found.of_the_ceiling(rates):.3f} of the ceiling, p50 {figures['p50_ms']:.1f} ms, "
+            f"p99 {figures['p99_ms']:.1f} ms; CPU a text: server {figures['server_ms']:.2f} ms "
+            f"({figures['server_cores']:.2f} cores), wrk {figures['client_ms']:.2f} ms; "
+            f"errors {sum(each['bad'] for each in rounds)}"
+        )
+    bare_ms = median(found.alone_ms)
+    print(
+        f"one text alone: tokenize and run in one thread {bare_ms:.2f} ms, "
+        f"served {median(found.served((1, 1), 'p50_ms')):.2f} ms "
+        f"(the goal: at most {bare_ms + LONE_TEXT_MS:.2f} ms)"
+    )
+    print(
+        f"null engine, 32 clients: {median(found.null_server('texts_per_s')):.0f} requests/s; "
+        f"CPU a text: the path {median(found.null_server('server_ms')):.3f} ms, "
+        f"{path_share(found):.0%} of the served variant's"
+        f" {median(found.served(PATH_LOAD, 'server_ms')):.3f} ms"
+    )
+
+
+def path_share(found):
+    """The share of a served text's CPU that everything but its engine takes."""
+    return median_ratio(found.null_server("server_ms"), found.served(PATH_LOAD, "server_ms"))
+
+
+def compare(found):
+    """One row for each variant, as Markdown."""
+    loads = ((32, 1), (128, 1), (4, 32))
+    heads = [f"{clients} x {texts}" for clients, texts in loads]
+    print(f"\n| variant | ceiling, texts/s | {' | '.join(heads)} | lone text, ms over | path |")
+    print("|---|--:|" + "--:|" * (len(loads) + 2))
+    for variant, rounds in found.items():
+        ratios = [
+            f"{rounds.of_the_ceiling(rounds.served(load, 'texts_per_s')):.3f}" for load in loads
+        ]
+        over_ms = [
+            served_ms - bare_ms
+            for served_ms, bare_ms in zip(
+                rounds.served((1, 1), "p50_ms"), rounds.alone_ms, strict=True
+            )
+        ]
+        print(
+            f"| {variant} | {statistics.median(rounds.ceilings):.0f} | {' | '.join(ratios)} "
+            f"| {statistics.median(over_ms):.2f} | {path_share(rounds):.0%} |"
+        )
