@@ -1,6 +1,7 @@
 """The ASGI application: lifespan, error handlers, one record per request."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -53,6 +54,9 @@ def create_app(
     request_log = RequestLog(service.runtime.recorder, open_tracer(service.settings))
 
     def ready() -> None:
+        # A full collection would look at all that was loaded, and pause every request for it.
+        gc.collect()
+        gc.freeze()
         log("ready", models=sorted(service.families))
         on_loaded(None)
 

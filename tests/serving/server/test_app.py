@@ -1,6 +1,7 @@
 """The path of a classify request in this process, over an engine that computes nothing."""
 
 import asyncio
+import codecs
 import json
 import socket
 import sys
@@ -19,6 +20,7 @@ from serving.server.http_server import InferenceProtocol, Server
 from serving.settings import Settings
 from tests.support.bundles import write_registry
 from tests.support.null_serving import NullEngine
+from tests.support.registries import wait_for
 
 # The budget of the path: every Python call in the loop's thread, libraries included. uvicorn's and
 # httptools' share is 28, pydantic's 4, asyncio's 4. Whoever needs more raises it here, and says in
@@ -28,11 +30,21 @@ MOST_CALLS_A_TEXT = 12
 SCOPE = {"method": "POST", "path": "/v1/classify", "headers": []}
 
 
+class HeldEngine(NullEngine):
+    """Runs nothing while `free` is not set."""
+
+    free = threading.Event()
+
+    def run(self, batch):
+        assert self.free.wait(20)
+        return super().run(batch)
+
+
 @asynccontextmanager
-async def running(registry, **settings):
+async def running(registry, engine=NullEngine, **settings):
     """The application with its models loaded, and one engine thread."""
     chosen = Settings(registry=[registry], engine="onnxruntime", threads=1, **settings)
-    runtime = LocalRuntime(chosen, {"onnxruntime": NullEngine})
+    runtime = LocalRuntime(chosen, {"onnxruntime": engine})
     app = create_app(Service(chosen, runtime), lambda _error: None)
     loaded = asyncio.Event()
     await Reconciler(chosen, runtime).load()
@@ -51,21 +63,21 @@ async def post(app, body):
 
 
 @contextmanager
-def connected(registry):
-    """(loop, socket) of a server in a thread of its own, which answers on this connection."""
+def connected(registry, engine=NullEngine):
+    """(application, loop, socket) of a server in a thread of its own, with one connection."""
     ready, ended = threading.Event(), asyncio.Event()
     found = []
 
     async def main():
         listener = socket.create_server(("127.0.0.1", 0))
-        async with running(registry) as app:
+        async with running(registry, engine) as app:
             server = Server(app, app.service.settings, listener)
             server.config.load()
             loop = asyncio.get_running_loop()
             accepting = await loop.create_server(
                 lambda: InferenceProtocol(server.config, server.server_state, {}), sock=listener
             )
-            found.extend((loop, listener.getsockname()))
+            found.extend((app, loop, listener.getsockname()))
             ready.set()
             await ended.wait()
             accepting.close()
@@ -73,35 +85,48 @@ def connected(registry):
     thread = threading.Thread(target=lambda: uvloop.run(main()), daemon=True)
     thread.start()
     assert ready.wait(60)
-    loop, address = found
+    app, loop, address = found
     try:
         with socket.create_connection(address, timeout=10) as client:
-            yield loop, client
+            yield app, loop, client
     finally:
         loop.call_soon_threadsafe(ended.set)
         thread.join(10)
 
 
-def ask(client, texts):
-    """Send these texts in one request, in one piece, and read the answer."""
+def send(client, texts):
+    """Send these texts in one request, in one piece."""
     body = json.dumps({"texts": texts}).encode()
     head = (
         b"POST /v1/classify HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
         b"Content-Length: %d\r\n\r\n" % len(body)
     )
     client.sendall(head + body)
+
+
+def read(client):
+    """Read the answer."""
     answer = b""
     while not answer.endswith(b"}}"):
         answer += client.recv(1 << 20)
     assert answer.startswith(b"HTTP/1.1 200 "), answer
 
 
+def ask(client, texts):
+    """Send a request and read the answer."""
+    send(client, texts)
+    read(client)
+
+
 def calls_of(registry, texts):
     """Python calls in the loop's thread for one warm request of so many new texts."""
     calls, begun, done = Counter(), threading.Event(), threading.Event()
 
+    # pytest's capture of stdout decodes what is written.
+    others = {__file__, codecs.IncrementalDecoder.reset.__code__.co_filename}
+
     def profile(frame, event, _argument):
-        if event == "call":
+        if event == "call" and frame.f_code.co_filename not in others:
             calls[frame.f_code.co_qualname] += 1
 
     def start():
@@ -112,7 +137,7 @@ def calls_of(registry, texts):
         sys.setprofile(None)
         done.set()
 
-    with connected(registry) as (loop, client):
+    with connected(registry) as (_, loop, client):
         words = ("good", "bad", "great", "awful", "film", "plot")
         fresh = map(" ".join, product(words, repeat=4))
 
@@ -157,6 +182,26 @@ async def test_however_a_request_ends_it_is_no_longer_in_flight(tmp_path):
         assert (answered, malformed) == (200, 400)
         assert seen == [1, 1, 1]
         assert app.service.in_flight.requests == 0
+
+
+def test_who_leaves_while_its_text_waits_frees_its_place_and_is_noted_as_gone(tmp_path, capsys):
+    registry = write_registry(tmp_path / "registry", tmp_path)
+    HeldEngine.free.set()
+    with connected(registry, HeldEngine) as (app, _, first):
+        batcher = app.service.runtime._batcher
+        HeldEngine.free.clear()
+        send(first, ["good"])
+        wait_for(lambda: batcher.requests_in_flight == 1)
+        with socket.create_connection(first.getpeername(), timeout=10) as leaving:
+            send(leaving, ["bad"])
+            wait_for(lambda: batcher.requests_in_flight == 2)
+        wait_for(lambda: batcher.requests_in_flight == app.service.in_flight.requests == 1)
+        HeldEngine.free.set()
+        read(first)
+        ask(first, ["plot"])
+
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["status"] for line in said if line["event"] == "request"] == [499, 200, 200]
 
 
 async def test_a_request_beyond_the_limit_is_refused_at_once_and_counts_only_meanwhile(tmp_path):
