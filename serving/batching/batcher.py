@@ -185,6 +185,8 @@ class Batcher:
     def _complete(self, request: PendingRequest) -> None:
         waiter = request.waiter
         self._end(request)
+        # No cycle of references is left for the garbage collector.
+        request.texts.clear()
         if waiter and not waiter.done():
             # None is missing.
             waiter.set_result(request.results)  # type: ignore[arg-type]

@@ -39,12 +39,14 @@ class Encoding:
     text was truncated. `types` holds the segment (0 or 1) of each token of a pair; None means 0.
     """
 
-    ids: list[int]
+    ids: "list[int] | array[int]"
     full_length: int
     types: list[int] | None
     length: int
 
-    def __init__(self, ids: list[int], full_length: int, types: list[int] | None = None) -> None:
+    def __init__(
+        self, ids: "list[int] | array[int]", full_length: int, types: list[int] | None = None
+    ) -> None:
         self.ids = ids
         self.full_length = full_length
         self.types = types

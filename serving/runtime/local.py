@@ -11,6 +11,7 @@ from serving.access.api_keys import Caller
 from serving.access.rate_limits import LimitUse
 from serving.batching.admission import not_ready
 from serving.batching.batcher import Batcher
+from serving.batching.coalescing import PendingRequest
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import Backlog, Clock, Terms
 from serving.batching.scheduler import Scheduler
@@ -46,7 +47,7 @@ class LocalRuntime:
         self._settings = settings
         self._engines = engines
         self._clock = clock
-        self._limit_use = LimitUse(clock)
+        self.limit_use = LimitUse(clock)
         self._scheduler: Scheduler | None = None
         self._batcher: Batcher | None = None
         self._bundles: dict[VariantKey, Bundle] = {}
@@ -203,22 +204,31 @@ class LocalRuntime:
         self, variant: VariantKey, items: Sequence[Item], terms: Terms
     ) -> asyncio.Future[list[InferenceResult]]:
         """See Submits. Raises NotReady before `load` has returned."""
+        return self.use(variant).submit(variant, items, terms)
+
+    def use(self, variant: VariantKey) -> Batcher:
+        """Return the batcher, for requests of a variant. Raises NotReady before `load` returned."""
         self.used_s[variant[0]] = self._clock()
         if not self._batcher:
             raise not_ready("the models are being loaded")
-        return self._batcher.submit(variant, items, terms)
+        return self._batcher
+
+    def withdraw(self, request: PendingRequest) -> None:
+        """See Batcher.withdraw."""
+        if self._batcher:
+            self._batcher.withdraw(request)
 
     async def enter(self, caller: Caller) -> None:
         """See LimitUse."""
-        self._limit_use.enter(caller.name, caller.limits)
+        self.limit_use.enter(caller.name, caller.limits)
 
     def charge(self, caller: Caller, texts: int) -> None:
         """See LimitUse."""
-        self._limit_use.charge(caller.name, texts)
+        self.limit_use.charge(caller.name, texts)
 
     def leave(self, caller: Caller) -> None:
         """See LimitUse."""
-        self._limit_use.leave(caller.name)
+        self.limit_use.leave(caller.name)
 
     def backlog(self) -> Backlog:
         """See Runtime."""

@@ -1,140 +1,30 @@
-"""A runtime in another process: both ends of the channel between an HTTP process and the engines.
-
-The first item of a message is its kind.
-"""
+"""The HTTP process's end of a channel: a runtime whose engines are in another process."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from serving.access.api_keys import Caller
 from serving.batching.admission import not_ready
 from serving.batching.interface import InferenceResult
-from serving.batching.queue import Backlog, Terms
+from serving.batching.queue import Backlog, Flow, Terms
 from serving.bundles.bundle import VariantKey
 from serving.bundles.traffic import Deployments
-from serving.errors import EngineFailed, ServedError
-from serving.inference.inputs import Item
+from serving.errors import EngineFailed
+from serving.inference.inputs import Encoding, Item
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
-from serving.runtime.interface import Running, Runtime
+from serving.runtime.frames import RequestFrame, read_answers, withdrawals
+from serving.runtime.interface import Running
 from serving.runtime.ipc import Channel
-from serving.runtime.remote_recorder import RemoteRecorder, RemoteRecorders
+from serving.runtime.remote_recorder import RemoteRecorder
 
-_STATE_EVERY_S = 0.05
 _MOST_SILENCE_S = 10.0
 _CLOSE_S = 1.0
 _GONE = "the engine process is gone: send to another replica"
-
-
-class RuntimeServer:
-    """The engine process's end: serves a runtime to one HTTP process."""
-
-    def __init__(self, channel: Channel, runtime: Runtime, recorders: RemoteRecorders) -> None:
-        """`recorders` are those of all HTTP processes."""
-        self._channel = channel
-        self._runtime = runtime
-        self._recorders = recorders
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._entered: Counter[Caller] = Counter()
-        """Requests in progress in the HTTP process whose caller has limits."""
-        self._using = -1
-        self._used = asyncio.Event()
-
-    async def serve(self) -> None:
-        """Serve until the HTTP process has gone, then drop its outstanding requests."""
-        sending = [
-            asyncio.create_task(work) for work in (self._send_state(), self._send_deployments())
-        ]
-        async for kind, *rest in self._channel.messages():
-            if kind in {"submit", "enter", "page"}:
-                number, *arguments = rest
-                work = self._work(kind, *arguments)
-                self._tasks[number] = asyncio.create_task(self._answer(number, work))
-            else:
-                self._note(kind, *rest)
-        self._recorders.remove(self._channel)
-        for task in sending:
-            task.cancel()
-        for number in list(self._tasks):
-            self._withdraw(number)
-        for caller in self._entered.elements():
-            self._runtime.leave(caller)
-        self._channel.close()
-
-    def _note(self, kind: str, *rest: Any) -> None:
-        """Handle a message that needs no answer."""
-        if kind == "sums":
-            self._recorders.add(self._channel, *rest)
-        elif kind == "flushed":
-            self._recorders.flushed(self._channel)
-        elif kind == "withdraw":
-            self._withdraw(*rest)
-        elif kind == "wake":
-            self._runtime.wake(*rest)
-        elif kind == "using":
-            self._using = rest[0]
-            self._used.set()
-        else:
-            self._limit(kind, *rest)
-
-    def _work(self, kind: str, *arguments: Any) -> Awaitable[object]:
-        if kind == "page":
-            return self._page(ready=arguments[0])
-        if kind == "enter":
-            return self._enter(arguments[0])
-        return self._submit(*arguments)
-
-    async def _submit(
-        self, variant: VariantKey, items: Sequence[Item], terms: Terms
-    ) -> list[InferenceResult]:
-        return await self._runtime.submit(variant, items, terms)
-
-    async def _page(self, *, ready: bool) -> tuple[bytes, str]:
-        """Render the metrics page once every HTTP process has sent what it has counted."""
-        await self._recorders.flush()
-        return await self._runtime.page(ready=ready)
-
-    async def _enter(self, caller: Caller) -> None:
-        await self._runtime.enter(caller)
-        self._entered[caller] += 1
-
-    def _limit(self, kind: str, caller: Caller, *texts: int) -> None:
-        if kind == "charge":
-            self._runtime.charge(caller, *texts)
-        else:
-            self._entered[caller] -= 1
-            self._runtime.leave(caller)
-
-    async def _answer(self, number: int, work: Awaitable[object]) -> None:
-        try:
-            self._channel.send("answer", number, await work)
-        except ServedError as error:
-            self._channel.send("error", number, error)
-        except Exception as error:  # noqa: BLE001  every request needs an answer
-            self._channel.send("error", number, EngineFailed(f"{error!r}"))
-        finally:
-            self._tasks.pop(number, None)
-
-    def _withdraw(self, number: int) -> None:
-        if task := self._tasks.pop(number, None):
-            task.cancel()
-
-    async def _send_state(self) -> None:
-        runtime = self._runtime
-        while True:
-            self._channel.send("state", runtime.alive, runtime.backlog())
-            await asyncio.sleep(_STATE_EVERY_S)
-
-    async def _send_deployments(self) -> None:
-        async with aclosing(self._runtime.follow()) as changes:
-            async for deployments in changes:
-                self._channel.send("deployments", deployments, dict(self._runtime.running))
-                while self._using < deployments.revision:
-                    self._used.clear()
-                    await self._used.wait()
+_BEHIND = "the engine process does not read its requests: retry after the Retry-After delay"
+_Result = TypeVar("_Result")
 
 
 class RemoteRuntime:
@@ -143,7 +33,7 @@ class RemoteRuntime:
     `gone` is set when the engine process has died or has been silent for ten seconds.
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, most_silence_s: float = _MOST_SILENCE_S) -> None:
         self.recorder = RemoteRecorder(channel)
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
@@ -154,35 +44,61 @@ class RemoteRuntime:
         self._newest: Deployments | None = None
         self._changed = asyncio.Event()
         self._numbers = count()
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._waiting: dict[int, _Call[Any]] = {}
+        self._requests = RequestFrame()
+        self._withdrawn: list[int] = []
+        self._names: dict[VariantKey | Flow, int] = {}
+        """The numbers of variants and flows that the engine process knows."""
         self._loop = asyncio.get_running_loop()
-        self._listening = asyncio.create_task(self._listen())
-        self._silence = self._loop.call_later(_MOST_SILENCE_S, channel.close)
+        self._most_silence_s = most_silence_s
+        self._silence = self._loop.call_later(most_silence_s, channel.abort)
+        channel.open(self)
 
-    async def _listen(self) -> None:
-        async for kind, *rest in self._channel.messages():
-            if kind == "state":
-                self._alive, self._backlog = rest
+    def on_message(self, kind: str, *rest: Any) -> None:
+        """See Receiver."""
+        if kind == "state":
+            self._alive, self._backlog = rest
+            if not self._channel.full:
                 self.recorder.flush()
-                self._silence.cancel()
-                self._silence = self._loop.call_later(_MOST_SILENCE_S, self._channel.close)
-            elif kind == "flush":
-                self.recorder.answer_flush()
-            elif kind == "deployments":
-                self._newest, running = rest
-                self.running |= running
-                self._changed.set()
-            elif (future := self._waiting.get(rest[0])) and not future.done():
-                if kind == "answer":
-                    future.set_result(rest[1])
-                else:
-                    future.set_exception(rest[1])
+            self._silence.cancel()
+            self._silence = self._loop.call_later(self._most_silence_s, self._channel.abort)
+        elif kind == "flush":
+            self.recorder.answer_flush()
+        elif kind == "deployments":
+            self._newest, running = rest
+            self.running |= running
+            self._changed.set()
+        elif future := self._waiting.pop(rest[0], None):
+            if kind == "answer":
+                future.set_result(rest[1])
+            else:
+                future.set_exception(rest[1])
+
+    def on_frame(self, kind: int, body: memoryview) -> None:  # noqa: ARG002  only answers come
+        """See Receiver."""
+        waiting = self._waiting
+        for number, results in read_answers(body):
+            if future := waiting.pop(number, None):
+                future.set_result(results)
+
+    def turn(self) -> Sequence[bytes]:
+        """See Receiver."""
+        frames = [self._requests.take()]
+        if self._withdrawn:
+            frames.append(withdrawals(self._withdrawn))
+            self._withdrawn.clear()
+        return frames
+
+    def on_lost(self) -> None:
+        """See Receiver."""
         self._alive = False
+        self._silence.cancel()
         self.gone.set()
         self._changed.set()
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(EngineFailed(_GONE))
+        waiting = list(self._waiting.values())
+        self._waiting.clear()
+        for future in waiting:
+            future.set_exception(EngineFailed(_GONE))
 
     @property
     def alive(self) -> bool:
@@ -208,13 +124,26 @@ class RemoteRuntime:
                 del self.running[name]
 
     def submit(
-        self,
-        variant: VariantKey,
-        items: Sequence[Item],
-        terms: Terms,
+        self, variant: VariantKey, items: Sequence[Item], terms: Terms
     ) -> asyncio.Future[list[InferenceResult]]:
         """See Submits; both processes share the machine's monotonic clock."""
-        return asyncio.ensure_future(self._call("submit", variant, items, terms))
+        call = self._open_call()
+        if isinstance(items[0], Encoding):
+            texts = cast("Sequence[Encoding]", items)
+            flow = self._number(terms.flow)
+            self._requests.add(call.number, self._number(variant), flow, texts, terms)
+            self._channel.flush_soon()
+        else:
+            self._channel.send("submit", call.number, variant, items, terms)
+        self._waiting[call.number] = call
+        return call
+
+    def _number(self, name: VariantKey | Flow) -> int:
+        number = self._names.get(name)
+        if number is None:
+            self._channel.send("name", name)
+            number = self._names[name] = len(self._names)
+        return number
 
     def wake(self, family: str) -> None:
         """See Runtime."""
@@ -222,9 +151,9 @@ class RemoteRuntime:
 
     async def enter(self, caller: Caller) -> None:
         """See LimitUse; a request that is cancelled before the answer has not entered."""
-        entering = asyncio.create_task(self._call("enter", caller))
+        entering: _Call[None] = self._call("enter", caller)
 
-        def leave(entered: asyncio.Task[None]) -> None:
+        def leave(entered: asyncio.Future[None]) -> None:
             if not entered.cancelled() and not entered.exception():
                 self.leave(caller)
 
@@ -242,19 +171,25 @@ class RemoteRuntime:
         """See LimitUse."""
         self._channel.send("leave", caller)
 
-    async def _call(self, kind: str, *rest: Any) -> Any:
+    def _call(self, kind: str, *rest: Any) -> "_Call[Any]":
+        call = self._open_call()
+        self._channel.send(kind, call.number, *rest)
+        self._waiting[call.number] = call
+        return call
+
+    def _open_call(self) -> "_Call[Any]":
+        """Begin a call, unless the engine process has gone or reads no more."""
         if self.gone.is_set():
             raise not_ready(_GONE)
-        number = next(self._numbers)
-        future = self._waiting[number] = self._loop.create_future()
-        self._channel.send(kind, number, *rest)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            self._channel.send("withdraw", number)
-            raise
-        finally:
-            del self._waiting[number]
+        if self._channel.full:
+            raise not_ready(_BEHIND)
+        return _Call(self, next(self._numbers))
+
+    def withdraw(self, number: int) -> None:
+        """Tell the engine process at the end of this turn that nobody waits for a call."""
+        if self._waiting.pop(number, None):
+            self._withdrawn.append(number)
+            self._channel.flush_soon()
 
     def backlog(self) -> Backlog:
         """See Runtime; up to 50 ms old."""
@@ -268,7 +203,6 @@ class RemoteRuntime:
     def close(self) -> None:
         """See Runtime."""
         self._silence.cancel()
-        self._listening.cancel()
         if not self.gone.is_set():
             self.recorder.flush()
         self._channel.close()
@@ -277,3 +211,19 @@ class RemoteRuntime:
         """Wait, after `close`, until everything is sent, for at most a second."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._channel.closed(), _CLOSE_S)
+
+
+class _Call(asyncio.Future[_Result]):
+    """A call of the engine process; cancelling it withdraws it there."""
+
+    def __init__(self, runtime: RemoteRuntime, number: int) -> None:
+        super().__init__()
+        self.number = number
+        self._runtime = runtime
+
+    def cancel(self, msg: object = None) -> bool:
+        """See asyncio.Future."""
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self._runtime.withdraw(self.number)
+        return cancelled

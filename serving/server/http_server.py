@@ -22,7 +22,7 @@ from serving.runtime.reconciler import Reconciler
 from serving.runtime.service import Service
 from serving.server.app import App, create_app
 from serving.server.direct import Response, serves
-from serving.server.listener import open_listener, refuse_new_connections
+from serving.server.listener import open_listener, refuse_new_connections, shares
 from serving.settings import Settings
 
 _MAX_HEAD_BYTES = 65_536
@@ -215,6 +215,10 @@ class Server(uvicorn.Server):
     def serve_forever(self) -> None:
         """Serve until a signal or a failure ends it."""
         self.run(sockets=[self._listener])
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve the sockets, and copies of them (see listener.shares)."""
+        await super().serve([each for sock in sockets or () for each in shares(sock)])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept the rest of the listener's backlog, then close it and drain."""

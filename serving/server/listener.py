@@ -8,6 +8,7 @@ from contextlib import suppress
 from serving.errors import StartError
 
 _BACKLOG = 2048
+_ACCEPTS = 16
 _SO_ATTACH_FILTER = 26
 _TCP_FLAGS_OFFSET = 13
 _SYN = 0x02
@@ -39,6 +40,16 @@ def open_listener(host: str, port: int, setting: str = "SIZEWISE_PORT") -> socke
         ) from error
     listener.setblocking(False)
     return listener
+
+
+def shares(listener: socket.socket) -> list[socket.socket]:
+    """Return the listener and copies of it, for one server to serve all of them.
+
+    In an iteration of its loop uvloop accepts one connection of each socket. When 256 clients
+    connected at once to a single one, the last were accepted after 256 iterations, seconds later
+    under load. All at once would leave none to the other HTTP processes.
+    """
+    return [listener, *(listener.dup() for _ in range(_ACCEPTS - 1))]
 
 
 def refuse_new_connections(listener: socket.socket) -> None:

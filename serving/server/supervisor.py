@@ -13,8 +13,8 @@ from serving.logs import log
 from serving.runtime.ipc import Channel
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
-from serving.runtime.remote import RuntimeServer
 from serving.runtime.remote_recorder import RemoteRecorders
+from serving.runtime.runtime_server import RuntimeServer
 from serving.server.http_server import admin_server
 from serving.server.listener import open_listener
 from serving.settings import Settings

@@ -95,15 +95,17 @@ def summed_up(
     for each in passes:
         tokens += each.tokens
         tokenize_s += each.tokenize_s
-    slowest, queue_s, engine_s, degraded = answers[0], 0.0, 0.0, False
+    slowest = answers[0]
+    queue_s, engine_s, degraded = slowest.queue_s, slowest.engine_s, slowest.degraded
     variants, versions = {slowest.variant: None}, {slowest.version: None}
-    for answer in answers:
-        queue_s = max(queue_s, answer.queue_s)
-        engine_s = max(engine_s, answer.engine_s)
-        if answer.queue_s + answer.engine_s > slowest.queue_s + slowest.engine_s:
-            slowest = answer
-        degraded |= answer.degraded
-        variants[answer.variant] = versions[answer.version] = None
+    if len(answers) > 1:
+        for answer in answers:
+            queue_s = max(queue_s, answer.queue_s)
+            engine_s = max(engine_s, answer.engine_s)
+            if answer.queue_s + answer.engine_s > slowest.queue_s + slowest.engine_s:
+                slowest = answer
+            degraded |= answer.degraded
+            variants[answer.variant] = versions[answer.version] = None
     first = passes[0]
     return FamilyAnswer(
         first.labels, first.multi_label, family, answers, passes, escalated,

@@ -46,7 +46,8 @@ def missing(device):
 def declared():
     """The modules of the server's own dependencies, all of which are named like their package."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [name.replace("-", "_") for name in project["dependencies"]]
+    names = [re.match(r"[\w-]+", each)[0] for each in project["dependencies"]]
+    return [name.replace("-", "_") for name in names]
 
 
 def missing_packages(modules=MODULES):

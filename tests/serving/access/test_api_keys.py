@@ -127,7 +127,13 @@ def test_each_caller_has_its_own_limits_whichever_process_answers(
     with serving(tiny_registry, callers=path, http_processes=http_processes) as server:
         body = {"texts": ["good"]}
         nobody = server.classify(body)
-        nightly = [server.classify(body, headers=headers["nightly"]) for _ in range(12)]
+        began_s = time.monotonic()
+        with ThreadPoolExecutor(12) as clients:
+            asked = [
+                clients.submit(server.classify, body, headers=headers["nightly"]) for _ in range(12)
+            ]
+        nightly = [each.result() for each in asked]
+        refilled = 5 * (time.monotonic() - began_s)
         search = [server.classify(body, headers=headers["search"]) for _ in range(12)]
         page = server.metrics()
         large = {"texts": ["good"] * 11}
@@ -137,7 +143,7 @@ def test_each_caller_has_its_own_limits_whichever_process_answers(
 
     refused = [answer for answer in nightly if answer.status_code == 429]
     assert nobody.status_code == 401
-    assert 5 <= 12 - len(refused) <= 8
+    assert 5 <= 12 - len(refused) <= 6 + refilled
     assert refused[0].json()["code"] == "rate_limited"
     assert refused[0].json()["field"] == "texts_per_s"
     assert int(refused[0].headers["Retry-After"]) >= 1

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from serving.observability.metrics import Metrics
 from serving.runtime.ipc import Channel
 from serving.runtime.remote_recorder import RemoteRecorder, RemoteRecorders
+from tests.support.channels import Inbox
 from tests.support.metric_events import CLASSIFY, TICK_S
 from tests.support.metric_values import total
 
@@ -23,7 +24,7 @@ class HttpProcess:
         self.ended = asyncio.create_task(self._receive())
 
     async def _receive(self):
-        async for kind, *rest in self._ours.messages():
+        async for kind, *rest in Inbox(self._ours).messages():
             self.received.append(kind)
             if kind == "sums":
                 self._recorders.add(self._ours, *rest)
@@ -35,7 +36,7 @@ class HttpProcess:
         await self._ours.closed()
 
     async def _answer(self):
-        async for (kind,) in self._theirs.messages():
+        async for (kind,) in Inbox(self._theirs).messages():
             assert kind == "flush"
             if not self.stalled:
                 self.recorder.answer_flush()

@@ -2,9 +2,13 @@
 
 import asyncio
 import json
+import socket
+import threading
 
 from tests.support.bundles import write_bundle, write_families, write_registry
-from tests.support.in_process import calls_of, running
+from tests.support.in_process import ask, calls_of, connected, read, running, send
+from tests.support.null_serving import NullEngine
+from tests.support.registries import wait_for
 
 # The budget of the path: every Python call in the loop's thread, libraries included. uvicorn's and
 # httptools' share is 28, pydantic's 4, asyncio's 4. Whoever needs more raises it here, and says in
@@ -12,6 +16,16 @@ from tests.support.in_process import calls_of, running
 MOST_CALLS = 110
 MOST_CALLS_A_TEXT = 12
 SCOPE = {"method": "POST", "path": "/v1/classify", "headers": []}
+
+
+class HeldEngine(NullEngine):
+    """Runs nothing while `free` is not set."""
+
+    free = threading.Event()
+
+    def run(self, batch):
+        assert self.free.wait(20)
+        return super().run(batch)
 
 
 async def post(app, body):
@@ -64,6 +78,26 @@ async def test_however_a_request_ends_it_is_no_longer_in_flight(tmp_path):
         assert (answered, malformed) == (200, 400)
         assert seen == [1, 1, 1]
         assert app.service.in_flight.requests == 0
+
+
+def test_who_leaves_while_its_text_waits_frees_its_place_and_is_noted_as_gone(tmp_path, capsys):
+    registry = write_registry(tmp_path / "registry", tmp_path)
+    HeldEngine.free.set()
+    with connected(registry, HeldEngine) as (app, _, first):
+        batcher = app.service.runtime._batcher
+        HeldEngine.free.clear()
+        send(first, ["good"])
+        wait_for(lambda: batcher.requests_in_flight == 1)
+        with socket.create_connection(first.getpeername(), timeout=10) as leaving:
+            send(leaving, ["bad"])
+            wait_for(lambda: batcher.requests_in_flight == 2)
+        wait_for(lambda: batcher.requests_in_flight == app.service.in_flight.requests == 1)
+        HeldEngine.free.set()
+        read(first)
+        ask(first, ["plot"])
+
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["status"] for line in said if line["event"] == "request"] == [499, 200, 200]
 
 
 async def test_a_request_beyond_the_limit_is_refused_at_once_and_counts_only_meanwhile(tmp_path):

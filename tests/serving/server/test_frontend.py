@@ -9,6 +9,7 @@ import httpx
 
 from serving.runtime.ipc import Channel
 from serving.server.listener import open_listener
+from tests.support.channels import Inbox
 from tests.support.processes import ROOT, clean_environ, free_port
 
 SECONDS = 30
@@ -48,7 +49,7 @@ def test_the_last_counts_of_an_http_process_are_sent_before_it_ends(tmp_path):
 
 async def received(sock):
     channel = await Channel.over(sock)
-    messages = [message async for message in channel.messages()]
+    messages = [message async for message in Inbox(channel).messages()]
     channel.close()
     await channel.closed()
     return messages
