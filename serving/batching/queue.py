@@ -94,20 +94,16 @@ class QueuedText:
 
 
 _order = attrgetter("order")
-by_length = attrgetter("length", "arrival")
 
 
 class Queue:
-    """The queued texts of one variant: each flow's in scheduling order, all by length if padded."""
+    """The queued texts of one variant, each flow's in scheduling order."""
 
-    __slots__ = ("by_flow", "by_length", "padded", "texts")
+    __slots__ = ("by_flow", "texts")
 
-    def __init__(self, *, padded: bool) -> None:
-        self.padded = padded
+    def __init__(self) -> None:
         self.texts = 0
         self.by_flow: dict[Flow, list[QueuedText]] = {}
-        self.by_length: list[QueuedText] = []
-        """Empty unless `padded`."""
 
     def add(self, texts: Sequence[QueuedText], flow: Flow) -> None:
         """Add texts of one flow, in scheduling order."""
@@ -119,9 +115,6 @@ class Queue:
         else:
             for text in texts:
                 insort(own, text, key=_order)
-        if self.padded:
-            for text in texts:
-                insort(self.by_length, text, key=by_length)
         self.texts += len(texts)
 
     def remove(self, text: QueuedText) -> None:
@@ -130,13 +123,11 @@ class Queue:
         del own[bisect_left(own, text.order, key=_order)]
         if not own:
             del self.by_flow[text.flow]
-        if self.padded:
-            del self.by_length[bisect_left(self.by_length, by_length(text), key=by_length)]
         self.texts -= 1
 
     def remove_first(self, texts: Sequence[QueuedText]) -> None:
         """Remove the first texts in scheduling order, as `in_order` yields them."""
-        if len(self.by_flow) == 1 and not self.padded:
+        if len(self.by_flow) == 1:
             ((flow, own),) = self.by_flow.items()
             del own[: len(texts)]
             if not own:

@@ -1,17 +1,24 @@
 """Start-time fair queueing: which queued texts run next. Pure: no clock, no asyncio, no numpy."""
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 
-from serving.batching.queue import ONLY_FLOW, Backlog, Flow, Queue, QueuedText, by_length
+from serving.batching.queue import ONLY_FLOW, Backlog, Flow, Queue, QueuedText
 from serving.bundles.bundle import VariantKey
 from serving.inference.cost_model import Lane
 from serving.inference.packing import lay_out
 
 # Exponential decay of the measured pace: about the last twenty plans count.
 _RECENT = 0.95
+# A choice among all queued texts would pad least, but texts of unusual lengths would wait until
+# they are the oldest.
+_FEWEST_CANDIDATES = 16
+_CANDIDATES_SHARE = 4
+_MOST_CANDIDATES = 128
+
+_length = attrgetter("length")
 
 
 @dataclass(slots=True)
@@ -25,28 +32,16 @@ class Plan:
     """Tokens that the engine computes, padding included."""
 
 
-class _ByLength(dict[int, float]):
-    """Predicted seconds by length, each computed once."""
-
-    def __init__(self, seconds: Callable[[int], float]) -> None:
-        super().__init__()
-        self._seconds = seconds
-
-    def __missing__(self, length: int) -> float:
-        seconds = self[length] = self._seconds(length)
-        return seconds
-
-
 class _LaneQueue(Queue):
     """A variant's queue, and its predictions."""
 
     __slots__ = ("alone_s", "lane", "share_s")
 
     def __init__(self, lane: Lane) -> None:
-        super().__init__(padded=not lane.packed)
+        super().__init__()
         self.lane = lane
-        self.share_s = _ByLength(lane.share_s)
-        self.alone_s = _ByLength(lambda length: lane.seconds(1, length))
+        self.share_s = lane.shares_s
+        self.alone_s = lane.alone_s
 
 
 @dataclass(slots=True)
@@ -196,7 +191,8 @@ class Scheduler:
         The variant is that of the text that is next in order. A packed batch takes the texts after
         it in order, up to the token budget and a fair share of the outstanding texts. A padded one
         grows from it, within the same limits, towards the neighbour in length with the better
-        predicted speed-up over running the texts one by one, and ends at the best size seen.
+        predicted speed-up over running the texts one by one, and ends at the best size seen; its
+        neighbours are among the texts that are next in order, so that none waits much longer.
         """
         if not self._filled:
             return None
@@ -208,7 +204,8 @@ class Scheduler:
             texts = _next(queue.in_order(), lane, share)
             queue.remove_first(texts)
         else:
-            texts = _grow(queue.by_length, first, lane, share)
+            oldest = list(islice(queue.in_order(), _candidates(queue.texts)))
+            texts = _grow(oldest, lane, share)
             for text in texts:
                 queue.remove(text)
         self._taken(texts, first.variant)
@@ -263,27 +260,36 @@ def _next(in_order: Iterable[QueuedText], lane: Lane, most_texts: int) -> list[Q
     return texts
 
 
-def _grow(
-    queued: list[QueuedText], first: QueuedText, lane: Lane, most_texts: int
-) -> list[QueuedText]:
-    """Find the best run of neighbours in length that contains `first`, shortest first."""
-    start = bisect_left(queued, by_length(first), key=by_length)
-    stop = start + 1
-    alone_s = lane.seconds(1, first.length)
-    best = (1.0, start, stop)
-    while stop - start < most_texts:
-        texts = stop - start + 1
-        longest = queued[stop - 1].length
-        options = []
-        if start > 0 and texts * longest <= lane.max_batch_tokens:
-            saved_s = alone_s + lane.seconds(1, queued[start - 1].length)
-            options.append((saved_s / lane.seconds(texts, longest), saved_s, start - 1, stop))
-        if stop < len(queued) and texts * queued[stop].length <= lane.max_batch_tokens:
-            length = queued[stop].length
-            saved_s = alone_s + lane.seconds(1, length)
-            options.append((saved_s / lane.seconds(texts, length), saved_s, start, stop + 1))
-        if not options:
+def _candidates(queued: int) -> int:
+    """Return how many of the queued texts, in order, a padded batch may choose from."""
+    return min(_MOST_CANDIDATES, max(_FEWEST_CANDIDATES, queued // _CANDIDATES_SHARE))
+
+
+def _grow(oldest: Sequence[QueuedText], lane: Lane, most_texts: int) -> list[QueuedText]:
+    """Find the best run of neighbours in length that contains the first text, shortest first.
+
+    Of texts of equal length those that are next in order are nearer to it.
+    """
+    length = oldest[0].length
+    shorter = sorted([text for text in reversed(oldest) if text.length < length], key=_length)
+    others = sorted([text for text in oldest if text.length >= length], key=_length)
+    seconds, alone_s, budget_tokens = lane.seconds, lane.alone_s, lane.max_batch_tokens
+    longest, saved_s = length, alone_s[length]
+    below, above = len(shorter), 1
+    best = (1.0, below, above)
+    for texts in range(2, min(most_texts, len(oldest)) + 1):
+        down = up = 0.0
+        if below and texts * longest <= budget_tokens:
+            with_shorter_s = saved_s + alone_s[shorter[below - 1].length]
+            down = with_shorter_s / seconds(texts, longest)
+        if above < len(others) and texts * others[above].length <= budget_tokens:
+            with_longer_s = saved_s + alone_s[others[above].length]
+            up = with_longer_s / seconds(texts, others[above].length)
+        if down > up:
+            below, saved_s = below - 1, with_shorter_s
+        elif up:
+            longest, above, saved_s = others[above].length, above + 1, with_longer_s
+        else:
             break
-        speedup, alone_s, start, stop = max(options)
-        best = max(best, (speedup, start, stop))
-    return queued[best[1] : best[2]]
+        best = max(best, (max(down, up), below, above))
+    return shorter[best[1] :] + others[: best[2]]

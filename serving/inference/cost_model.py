@@ -1,10 +1,9 @@
 """The duration of a batch as a function of its shape, fitted to measurements."""
 
 import statistics
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +38,27 @@ class CostModel:
     tokens: tuple[int, ...]
     linear_s: tuple[float, ...]
     attention_s: float
+    _table_s: list[float] = field(init=False, repr=False, compare=False)
+    """`linear` by the number of tokens, up to the largest measured."""
+    _slope_s: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        table_s = [self.linear_s[0]] * self.tokens[0]
+        slope_s = 0.0
+        for (x0, y0), (x1, y1) in pairwise(zip(self.tokens, self.linear_s, strict=True)):
+            slope_s = (y1 - y0) / (x1 - x0)
+            table_s += [min(y0 + slope_s * step, y1) for step in range(x1 - x0)]
+        object.__setattr__(self, "_table_s", [*table_s, self.linear_s[-1]])
+        object.__setattr__(self, "_slope_s", slope_s)
 
     def seconds(self, texts: int, length: int) -> float:
         """Predicted seconds of one run while all slots are busy."""
-        rows = max(texts * length, self.tokens[0])
-        right = min(max(bisect_left(self.tokens, rows), 1), len(self.tokens) - 1)
-        x0, x1 = self.tokens[right - 1], self.tokens[right]
-        y0, y1 = self.linear_s[right - 1], self.linear_s[right]
-        linear_s = y0 + (rows - x0) * (y1 - y0) / (x1 - x0)
-        return linear_s + self.attention_s * texts * length * length
+        rows = texts * length
+        attention_s = self.attention_s * rows * length
+        beyond = rows - self.tokens[-1]
+        if beyond <= 0:
+            return self._table_s[rows] + attention_s
+        return self._table_s[-1] + beyond * self._slope_s + attention_s
 
 
 def fit_cost_model(sizes: Sequence[Sample], long: Sequence[Sample]) -> CostModel:
@@ -73,6 +84,18 @@ def fit_cost_model(sizes: Sequence[Sample], long: Sequence[Sample]) -> CostModel
     return CostModel(tokens, tuple(linear_s), attention_s)
 
 
+class _ByLength(dict[int, float]):
+    """Seconds by length, each computed once: the scheduler asks for them several times a text."""
+
+    def __init__(self, seconds: Callable[[int], float]) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def __missing__(self, length: int) -> float:
+        seconds = self[length] = self._seconds(length)
+        return seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Lane:
     """The measured cost of one variant, for the scheduler.
@@ -84,8 +107,19 @@ class Lane:
     seconds: Callable[[int, int], float]
     max_batch_tokens: int
     packed: bool = False
+    shares_s: dict[int, float] = field(init=False, repr=False, compare=False)
+    """Predicted slot time of one text in full batches, by length."""
+    alone_s: dict[int, float] = field(init=False, repr=False, compare=False)
+    """Predicted time of one text in a batch of its own, by length."""
+
+    def __post_init__(self) -> None:
+        def share_s(length: int) -> float:
+            texts = max(1, self.max_batch_tokens // length)
+            return self.seconds(texts, length) / texts
+
+        object.__setattr__(self, "shares_s", _ByLength(share_s))
+        object.__setattr__(self, "alone_s", _ByLength(lambda length: self.seconds(1, length)))
 
     def share_s(self, length: int) -> float:
         """Predicted slot time of one text in full batches, in seconds."""
-        texts = max(1, self.max_batch_tokens // length)
-        return self.seconds(texts, length) / texts
+        return self.shares_s[length]

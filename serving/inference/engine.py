@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,9 @@ class Engine(Protocol):
     @property
     def packed(self) -> bool:
         """Whether several texts share a row (see packing.py)."""
+
+    def unpacked(self) -> Self:
+        """Return this engine with one text per row; both share the graph and may run at once."""
 
     def example(self, length: int) -> Item:
         """Return an example of `length` tokens; a graph that reads tensors takes only length 1."""

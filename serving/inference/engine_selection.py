@@ -16,7 +16,13 @@ from serving.inference.inputs import DATATYPES, Item, Row
 from serving.inference.ort_engine import OrtEngine
 from serving.inference.single_text_engine import SingleTextEngine
 from serving.inference.tokenizer import Tokenizer
-from serving.inference.warmup import Clock, single_text_speedup, warm_up
+from serving.inference.warmup import (
+    Clock,
+    Conditions,
+    single_text_speedup,
+    unpacked_speedup,
+    warm_up,
+)
 
 EngineName = Literal["onnxruntime", "openvino"]
 MakeEngine = Callable[[Bundle, Resources], Engine]
@@ -49,6 +55,8 @@ class Chosen:
     engine: Engine
     lane: Lane
     reason: str
+    layout: str = ""
+    """Why texts share rows or do not, if the graph takes both."""
 
 
 def reference(bundle: Bundle) -> EngineName:
@@ -66,28 +74,29 @@ def choose(
     beside_traffic: bool = False,
     engines: Mapping[EngineName, MakeEngine] = ENGINES,
     clock: Clock = time.perf_counter,
+    cpu_clock: Clock = time.process_time,
 ) -> Chosen:
     """Load and warm up the requested engine, with batches of at most `max_batch_tokens`.
 
     `auto` loads every engine that can read the bundle on this device. An engine replaces the
     reference if it is at least 1.1 times as fast on short texts and no logit of the probe texts
-    differs by more than the manifest's `logit_tolerance`. A second copy that gives a single text
+    differs by more than the manifest's `logit_tolerance`. An engine that can pack texts takes one a
+    row instead if that is at least 1.1 times as fast. A second copy that gives a single text
     all cores is kept if it is at least 1.1 times as fast. `beside_traffic` measures on the cores
     that traffic leaves idle.
     Raises BundleError, StartError or EngineFailed as the engines do.
     """
     typical = min(_TYPICAL_TOKENS, bundle.manifest.max_length)
+    # Traffic takes CPU time of this process too, and what a GPU does is not in it.
+    counts_cpu = resources.device == "cpu" and not beside_traffic
+    conditions = Conditions(beside_traffic, clock, cpu_clock if counts_cpu else None)
 
     def load(name: EngineName, reason: str) -> Chosen:
         engine = engines[name](bundle, resources)
-        lane = warm_up(
-            engine,
-            bundle.manifest.max_length,
-            max_batch_tokens,
-            beside_traffic=beside_traffic,
-            clock=clock,
-        )
-        return Chosen(name, engine, lane, reason)
+        max_length = bundle.manifest.max_length
+        lane = warm_up(engine, max_length, max_batch_tokens, conditions)
+        loaded = Chosen(name, engine, lane, reason)
+        return _laid_out(loaded, max_length, max_batch_tokens, conditions)
 
     if requested != "auto":
         return _widened(load(requested, "requested"), bundle, resources, engines, clock)
@@ -116,6 +125,21 @@ def choose(
     return _widened(best, bundle, resources, engines, clock)
 
 
+def _laid_out(
+    loaded: Chosen, max_length: int, max_batch_tokens: int, conditions: Conditions
+) -> Chosen:
+    """Give each text a row of its own if that is faster than sharing rows."""
+    if not loaded.engine.packed:
+        return loaded
+    speedup = unpacked_speedup(loaded.engine, loaded.lane, max_length, conditions)
+    comparison = f"{speedup:.2f} times as fast"
+    if speedup < _WORTHWHILE_SPEEDUP:
+        return replace(loaded, layout=f"texts share rows, one a row would be {comparison}")
+    engine = loaded.engine.unpacked()
+    lane = warm_up(engine, max_length, max_batch_tokens, conditions)
+    return replace(loaded, engine=engine, lane=lane, layout=f"one text a row, {comparison}")
+
+
 def _widened(
     chosen: Chosen,
     bundle: Bundle,
@@ -124,9 +148,13 @@ def _widened(
     clock: Clock,
 ) -> Chosen:
     """Add a second copy for single texts if it is faster."""
+    if chosen.layout:
+        chosen = replace(chosen, reason=f"{chosen.reason}; {chosen.layout}")
     if resources.device != "cpu" or resources.threads == 1:
         return chosen
     wide = engines[chosen.name](bundle, replace(resources, slots=1))
+    if not chosen.engine.packed:
+        wide = wide.unpacked()
     typical = min(_TYPICAL_TOKENS, bundle.manifest.max_length)
     speedup = single_text_speedup(chosen.engine, wide, typical, clock)
     if speedup < _WORTHWHILE_SPEEDUP:

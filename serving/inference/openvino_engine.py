@@ -1,7 +1,9 @@
 """The engine on OpenVINO, for CPUs."""
 
 from collections.abc import Sequence
+from copy import copy
 from queue import SimpleQueue
+from typing import Self
 
 import numpy as np
 import openvino
@@ -48,13 +50,23 @@ class OpenVinoEngine:
             [port.get_any_name() for port in compiled.inputs],
             [port.get_any_name() for port in compiled.outputs],
         )
-        self.packed = self._signature.packed
         self.example = self._signature.example
         self._labels = len(bundle.manifest.labels)
         self._output = compiled.output(self._signature.output)
         self._requests: SimpleQueue[openvino.InferRequest] = SimpleQueue()
         for _ in range(self.slots):
             self._requests.put(compiled.create_infer_request())
+
+    @property
+    def packed(self) -> bool:
+        """See Engine.packed."""
+        return self._signature.packed
+
+    def unpacked(self) -> Self:
+        """See Engine.unpacked."""
+        other = copy(self)
+        other._signature = self._signature.unpacked()  # noqa: SLF001  of the same class
+        return other
 
     def run(self, batch: Sequence[Item]) -> Logits:
         """See Engine.run."""

@@ -1,6 +1,8 @@
 """The engine on ONNX Runtime, for CPUs and CUDA."""
 
 from collections.abc import Sequence
+from copy import copy
+from typing import Self
 
 import numpy as np
 import onnxruntime
@@ -56,9 +58,19 @@ class OrtEngine:
             [node.name for node in self._session.get_inputs()],
             [node.name for node in self._session.get_outputs()],
         )
-        self.packed = self._signature.packed
         self.example = self._signature.example
         self._labels = len(bundle.manifest.labels)
+
+    @property
+    def packed(self) -> bool:
+        """See Engine.packed."""
+        return self._signature.packed
+
+    def unpacked(self) -> Self:
+        """See Engine.unpacked."""
+        other = copy(self)
+        other._signature = self._signature.unpacked()  # noqa: SLF001  of the same class
+        return other
 
     def run(self, batch: Sequence[Item]) -> Logits:
         """See Engine.run."""

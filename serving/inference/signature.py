@@ -1,8 +1,9 @@
 """The inputs and outputs of a classifier's graph: from a batch to the feed, and to logits."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from copy import copy
 from itertools import chain
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,10 @@ from serving.bundles.bundle import Bundle
 from serving.errors import BundleError, EngineFailed
 from serving.inference.engine import Logits
 from serving.inference.inputs import DATATYPES, Encoding, Item, Row
-from serving.inference.packing import lay_out
+from serving.inference.packing import Layout, lay_out
 
 Ids = npt.NDArray[np.int64]
+Cells = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
 Feed = dict[str, npt.NDArray[np.generic]]
 
 _PADDED = {"input_ids", "attention_mask"}
@@ -30,6 +32,9 @@ class Signature(Protocol):
     @property
     def output(self) -> str:
         """Name of the logits."""
+
+    def unpacked(self) -> Self:
+        """See Engine.unpacked."""
 
     def example(self, length: int) -> Item:
         """See Engine.example."""
@@ -60,14 +65,14 @@ class TextSignature:
     """Token ids in a grid; every input is int64.
 
     A padded graph takes `input_ids` and `attention_mask`, one text per row. A packed graph takes
-    several texts per row: `input_ids`, `text_ids` (numbered from 1; 0 is padding) and
+    one or several texts per row: `input_ids`, `text_ids` (numbered from 1; 0 is padding) and
     `position_ids` of shape (rows, tokens), and `first_tokens` of shape (texts, 2), the row and
     column where each text starts. Either may take `token_type_ids`, the segments of a pair.
     """
 
     def __init__(self, bundle: Bundle, inputs: Collection[str], output: str) -> None:
         """Raise BundleError if `inputs` are of neither kind."""
-        self.packed = set(inputs) >= _PACKED
+        self.packed = self._packable = set(inputs) >= _PACKED
         if not self.packed and not set(inputs) >= _PADDED:
             raise BundleError(
                 f"{bundle.model_path} takes {sorted(inputs)}: "
@@ -81,33 +86,81 @@ class TextSignature:
         """See Engine.example."""
         return Encoding([1] * length, length)
 
+    def unpacked(self) -> Self:
+        """See Engine.unpacked."""
+        other = copy(self)
+        other.packed = False
+        return other
+
     def feed(self, batch: Sequence[Item]) -> Feed:
         """Return the graph's inputs for these encodings."""
         texts = [item for item in batch if isinstance(item, Encoding)]
+        if len(texts) == 1:
+            return self._single(texts[0])
         lengths = [len(text.ids) for text in texts]
+        total = sum(lengths)
         layout = lay_out(tuple(lengths), packed=self.packed)
-        places = np.array(layout.places, dtype=np.int64)
-        ends = np.cumsum(lengths)
-        positions = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
-        cells = np.repeat(places[:, 0] * layout.tokens + places[:, 1], lengths) + positions
+        lay = self._in_shared_rows if self.packed else self._in_own_rows
+        feed, cells = lay(layout, np.array(lengths))
 
-        def grid(values: Ids, fill: int = 0) -> Ids:
-            flat = np.full(layout.cells, fill, dtype=np.int64)
-            flat[cells] = values
+        def grid(values: Iterable[int], fill: int) -> Ids:
+            flat = np.full(layout.cells, fill, np.int64)
+            flat[cells] = np.fromiter(values, np.int64, total)
             return flat.reshape(layout.rows, layout.tokens)
 
-        ids = chain.from_iterable(text.ids for text in texts)
-        feed: Feed = {"input_ids": grid(np.fromiter(ids, np.int64, ends[-1]), self._pad_id)}
-        if self.packed:
-            feed["text_ids"] = grid(np.repeat(np.arange(1, len(batch) + 1), lengths))
-            feed["position_ids"] = grid(positions)
-            feed["first_tokens"] = places
-        else:
-            feed["attention_mask"] = grid(np.ones_like(positions))
+        feed["input_ids"] = grid(chain.from_iterable([text.ids for text in texts]), self._pad_id)
         if self._typed:
-            types = chain.from_iterable(text.types or [0] * len(text.ids) for text in texts)
-            feed["token_type_ids"] = grid(np.fromiter(types, np.int64, ends[-1]))
+            types = [text.types or [0] * len(text.ids) for text in texts]
+            feed["token_type_ids"] = grid(chain.from_iterable(types), 0)
         return feed
+
+    def _single(self, text: Encoding) -> Feed:
+        """Return the inputs for one text, whose grid has no padding."""
+        length = len(text.ids)
+        feed: Feed = {"input_ids": np.array([text.ids], np.int64)}
+        ones = np.ones((1, length), np.int64)
+        if self._packable:
+            feed["text_ids"] = ones
+            feed["position_ids"] = np.arange(length)[np.newaxis]
+            feed["first_tokens"] = np.zeros((1, 2), np.int64)
+        else:
+            feed["attention_mask"] = ones
+        if self._typed:
+            feed["token_type_ids"] = np.array([text.types or [0] * length], np.int64)
+        return feed
+
+    def _in_own_rows(self, layout: Layout, lengths: Ids) -> tuple[Feed, Cells]:
+        """Return the inputs that depend on lengths alone, and the cells of the texts in turn."""
+        positions = np.arange(layout.tokens)
+        cells = positions < lengths[:, np.newaxis]
+        mask = cells.astype(np.int64)
+        if not self._packable:
+            return {"attention_mask": mask}, cells.reshape(-1)
+        numbers = np.arange(1, layout.rows + 1)[:, np.newaxis]
+        feed: Feed = {
+            "text_ids": mask * numbers,
+            "position_ids": mask * positions,
+            "first_tokens": np.array(layout.places),
+        }
+        return feed, cells.reshape(-1)
+
+    def _in_shared_rows(self, layout: Layout, lengths: Ids) -> tuple[Feed, Cells]:
+        """Return the inputs that depend on lengths alone, and the cells of the texts in turn."""
+        places = np.array(layout.places)
+        ends = lengths.cumsum()
+        texts = np.arange(len(lengths)).repeat(lengths)
+        positions = np.arange(ends[-1]) - (ends - lengths)[texts]
+        cells = (places[:, 0] * layout.tokens + places[:, 1])[texts] + positions
+        text_ids, position_ids = np.zeros((2, layout.cells), np.int64)
+        text_ids[cells] = texts + 1
+        position_ids[cells] = positions
+        shape = (layout.rows, layout.tokens)
+        feed: Feed = {
+            "text_ids": text_ids.reshape(shape),
+            "position_ids": position_ids.reshape(shape),
+            "first_tokens": places,
+        }
+        return feed, cells
 
 
 class TensorSignature:
@@ -124,6 +177,10 @@ class TensorSignature:
                 f"{bundle.model_path} takes {sorted(inputs)}, "
                 f"its manifest says {sorted(tensor.name for tensor in self._tensors)}"
             )
+
+    def unpacked(self) -> Self:
+        """See Engine.unpacked."""
+        return self
 
     def example(self, length: int) -> Row:
         """See Engine.example."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from threading import Lock
+from typing import Self
 
 from serving.inference.engine import Engine, Logits
 from serving.inference.inputs import Item
@@ -19,6 +20,10 @@ class SingleTextEngine:
         self._one = one
         self._running = 0
         self._lock = Lock()
+
+    def unpacked(self) -> Self:
+        """See Engine.unpacked."""
+        return type(self)(self._many.unpacked(), self._one.unpacked())
 
     def run(self, batch: Sequence[Item]) -> Logits:
         """See Engine.run."""

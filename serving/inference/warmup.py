@@ -4,14 +4,18 @@ import os
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
+from typing import Self
 
 from serving.inference.cost_model import Lane, Sample, fit_cost_model
 from serving.inference.engine import Engine
 from serving.inference.inputs import Item
 from serving.inference.packing import ROW_TOKENS, lay_out
+from serving.inference.usual_mix import USUAL_LENGTHS, by_length, in_order
 
 _SHORT_LENGTH = 32
 _LONG_LENGTHS = (64, 128, 256, 512)
@@ -19,65 +23,82 @@ _FEWEST_TOKENS = 4
 _GROWTH = 4
 _FEWEST_SIZES = 2
 _MIXED_BATCHES = 4
-# Sixteen quantiles of a log-normal distribution with the median and the tail of sentences from
-# reviews (median 21 tokens, sigma 0.68), shuffled.
-_MIXED_LENGTHS = (6, 20, 52, 16, 36, 12, 28, 9, 22, 74, 18, 42, 14, 31, 11, 25)
 _PASSES = 7
 _FEWEST_PASSES = 3
 _SINGLE_REPEATS = 20
 # A slow or busy machine makes fewer passes, so that it does not start late.
 _ENOUGH_S = 1.0
 _SINGLE_ENOUGH_S = 0.25
+_LAYOUTS_ENOUGH_S = 0.25
+# With each length twice, batches of neighbours pad as little as the scheduler's, which chooses
+# among new texts each time.
+_MIXES = 2
+# What padded batches are usually good for; a packed budget may be a single row.
+_PADDED_BUDGET_TOKENS = 256
 # Longer batches would delay others and keep their memory in the arena; a much lower rate ends the
 # search.
 _LONGEST_BATCH_S = 0.25
 _HOPELESS_SHARE = 0.85
-# Smaller batches answer sooner, and spread their clients' next requests.
+# Smaller batches answer sooner, and spread their clients' next requests. The scheduler fills a
+# padded budget only where that is predicted to pay, so a small one costs throughput and saves
+# little.
 _ENOUGH_SHARE = 0.95
+_ENOUGH_SHARE_PADDED = 0.98
 _LOW_PRIORITY = 10
 
 Batch = Sequence[Item]
 Clock = Callable[[], float]
 
 
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How to measure.
+
+    `beside_traffic` runs one batch at a time, in a thread of low priority, since traffic uses the
+    other slots. Rates are compared by `cpu_clock`, which counts this process's CPU seconds, where
+    it is given: other programs interrupt large batches more often than small ones.
+    """
+
+    beside_traffic: bool = False
+    clock: Clock = time.perf_counter
+    cpu_clock: Clock | None = None
+
+
+_ALONE = Conditions()
+
+
 def warm_up(
-    engine: Engine,
-    max_length: int,
-    max_batch_tokens: int,
-    *,
-    beside_traffic: bool = False,
-    clock: Clock = time.perf_counter,
+    engine: Engine, max_length: int, max_batch_tokens: int, conditions: Conditions = _ALONE
 ) -> Lane:
     """Run the engine on growing batches in all slots, and fit its cost.
 
     Batches grow fourfold until the rate clearly falls: on a CPU when activations outgrow the cache,
     on a GPU much later. Then all sizes are measured in turns, so that other load on the machine
-    affects all alike. The budget is the smallest size within 5 % of the best rate. A packed engine
-    runs texts of mixed length, so that the padding of its rows counts. Takes about two seconds on
-    a CPU. `beside_traffic` runs one batch at a time, in a thread of low priority, since traffic
-    uses the other slots. Raises EngineFailed if the engine does.
+    affects all alike. The budget is the smallest size within 5 % of the best rate, 2 % if texts are
+    padded. A packed engine runs texts of mixed length, so that the padding of its rows counts.
+    Takes about two seconds on a CPU. Raises EngineFailed if the engine does.
     """
-    at_a_time = 1 if beside_traffic else engine.slots
     short = min(ROW_TOKENS if engine.packed else _SHORT_LENGTH, max_length)
 
     def batches(tokens: int) -> Sequence[Batch]:
         if engine.packed and tokens >= short:
-            return list(islice(_mixed(engine, tokens, short), _MIXED_BATCHES))
+            mix = cycle(min(length, max_length) for length in USUAL_LENGTHS)
+            plan = islice(in_order(mix, tokens), _MIXED_BATCHES)
+            return [[engine.example(length) for length in batch] for batch in plan]
         length = min(tokens, short)
         return [[engine.example(length)] * (tokens // length)]
 
-    with ThreadPoolExecutor(
-        at_a_time, "warm-up", initializer=_yield_cores if beside_traffic else None
-    ) as threads:
+    clock = conditions.clock
+    with _Slots(engine, conditions) as slots:
         long = [
-            _Shape(engine, threads, at_a_time, clock, [[engine.example(length)]])
+            _Shape(engine, slots, [[engine.example(length)]])
             for length in _LONG_LENGTHS
             if length <= max_length
         ]
         sizes: list[tuple[int, _Shape]] = []
         best, tokens = 0.0, _FEWEST_TOKENS
         while tokens <= max(max_batch_tokens, _GROWTH * _FEWEST_TOKENS):
-            shape = _Shape(engine, threads, at_a_time, clock, batches(tokens))
+            shape = _Shape(engine, slots, batches(tokens))
             shape.begin()
             rate, seconds = max(shape.run() for _ in range(_MIXED_BATCHES))
             sizes.append((tokens, shape))
@@ -97,7 +118,8 @@ def warm_up(
             for shape in [shape for _, shape in sizes] + long:
                 shape.run()
     fastest = max((shape for _, shape in sizes), key=_Shape.rate)
-    budget = next(tokens for tokens, shape in sizes if shape.share_of(fastest) >= _ENOUGH_SHARE)
+    enough = _ENOUGH_SHARE if engine.packed else _ENOUGH_SHARE_PADDED
+    budget = next(tokens for tokens, shape in sizes if shape.share_of(fastest) >= enough)
     model = fit_cost_model([shape.middle() for _, shape in sizes], [s.middle() for s in long])
     return Lane(model.seconds, budget, engine.packed)
 
@@ -107,21 +129,38 @@ def _yield_cores() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY)
 
 
+class _Slots:
+    """Runs the same work in every slot at once, and says how long that took."""
+
+    def __init__(self, engine: Engine, conditions: Conditions) -> None:
+        beside_traffic, self._clock = conditions.beside_traffic, conditions.clock
+        self._work_clock = conditions.cpu_clock or conditions.clock
+        self._slots = 1 if beside_traffic else engine.slots
+        self._threads = ThreadPoolExecutor(
+            self._slots, "warm-up", initializer=_yield_cores if beside_traffic else None
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown()
+
+    def seconds(self, work: Callable[[], object]) -> tuple[float, float]:
+        """Return the seconds that passed, and those to compare with others."""
+        before_s, started_s = self._work_clock(), self._clock()
+        running = [self._threads.submit(work) for _ in range(self._slots)]
+        for each in running:
+            each.result()
+        return self._clock() - started_s, self._work_clock() - before_s
+
+
 class _Shape:
     """One batch size, and the durations of its runs while every slot ran the same."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        threads: ThreadPoolExecutor,
-        at_a_time: int,
-        clock: Clock,
-        batches: Sequence[Batch],
-    ) -> None:
+    def __init__(self, engine: Engine, slots: _Slots, batches: Sequence[Batch]) -> None:
         self._engine = engine
-        self._threads = threads
-        self._at_a_time = at_a_time
-        self._clock = clock
+        self._slots = slots
         self._batches = batches
         self._turns = cycle(batches)
         self._samples: list[Sample] = []
@@ -135,19 +174,17 @@ class _Shape:
         self.rates.clear()
 
     def run(self) -> tuple[float, float]:
-        """Run a batch in each slot; return tokens per second and slot, and the seconds."""
+        """Run a batch in each slot; return the rate in tokens per second, and the seconds."""
         batch = next(self._turns)
-        started_s = self._clock()
-        list(self._threads.map(self._engine.run, [batch] * self._at_a_time))
-        seconds = self._clock() - started_s
+        seconds, work_s = self._slots.seconds(partial(self._engine.run, batch))
         lengths = tuple([item.length for item in batch])
         layout = lay_out(lengths, packed=self._engine.packed)
         self._samples.append(Sample(layout.rows, layout.tokens, seconds))
-        self.rates.append(sum(lengths) / seconds)
+        self.rates.append(sum(lengths) / work_s)
         return self.rates[-1], seconds
 
     def rate(self) -> float:
-        """Return the median tokens per second and slot, without padding."""
+        """Return the median tokens per second, without padding."""
         return statistics.median(self.rates)
 
     def share_of(self, other: "_Shape") -> float:
@@ -160,18 +197,35 @@ class _Shape:
         return ordered[len(ordered) // 2]
 
 
-def _mixed(engine: Engine, budget_tokens: int, max_length: int) -> Iterator[Batch]:
-    """Yield batches from a stream of texts, each up to the budget, as the scheduler takes them."""
-    lengths = cycle(min(length, max_length) for length in _MIXED_LENGTHS)
-    first = next(lengths)
-    while True:
-        batch: list[Item] = []
-        tokens = 0
-        while not batch or tokens + first <= budget_tokens:
-            batch.append(engine.example(first))
-            tokens += first
-            first = next(lengths)
-        yield batch
+def unpacked_speedup(
+    packed: Engine, lane: Lane, max_length: int, conditions: Conditions = _ALONE
+) -> float:
+    """Return the speed-up of one text a row over packed rows, on the usual mix of lengths.
+
+    Both run texts in the batches that the scheduler would make by the `lane` of the packed engine,
+    in turns. Takes about half a second on a CPU. Raises EngineFailed if the engine does.
+    """
+    lengths = [min(length, max_length) for length in USUAL_LENGTHS] * _MIXES
+    budget_tokens = max(lane.max_batch_tokens, _PADDED_BUDGET_TOKENS)
+    runs = [
+        partial(_run_all, packed, list(in_order(lengths, lane.max_batch_tokens))),
+        partial(_run_all, packed.unpacked(), by_length(lengths, budget_tokens, lane.seconds)),
+    ]
+    ratios: list[float] = []
+    clock = conditions.clock
+    with _Slots(packed, conditions) as slots:
+        for run in runs:
+            slots.seconds(run)
+        until_s = clock() + _LAYOUTS_ENOUGH_S
+        while not ratios or (len(ratios) < _PASSES and clock() < until_s):
+            (_, packed_s), (_, unpacked_s) = map(slots.seconds, runs)
+            ratios.append(packed_s / unpacked_s)
+    return statistics.median(ratios)
+
+
+def _run_all(engine: Engine, batches: Sequence[Sequence[int]]) -> None:
+    for batch in batches:
+        engine.run([engine.example(length) for length in batch])
 
 
 def single_text_speedup(

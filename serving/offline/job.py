@@ -73,7 +73,7 @@ def classify(
 
     Returns False if there were texts and none could be classified. The input is read once up
     front, so a bad row stops the job at its start; at most three chunks are held in memory. A
-    resumed run keeps the engine and the token budget, and so the batches, of the first.
+    resumed run keeps the engine, layout and token budget, and so the batches, of the first.
     Raises StartError or EngineFailed, and OSError if the disk is full.
     """
     bundle = _bundle(job, settings)
@@ -96,9 +96,12 @@ def classify(
             )  # fmt: skip
             state["engine"] = chosen.name
             state["budget_tokens"] = max(_LEAST_BATCH_TOKENS, chosen.lane.max_batch_tokens)
+            state["packed"] = chosen.lane.packed
             _write(job.parts / _STATE, lambda path: path.write_text(json.dumps(state, indent=2)))
         # Reloaded without the copy for single texts, whose last bits may differ.
         engine = engines[state["engine"]](bundle, resources)
+        if not state.get("packed", True):
+            engine = engine.unpacked()
         began_s = time.monotonic()
         kept = sum(part.texts for part in _finished(job))
         with ThreadPoolExecutor(engine.slots, "slot") as slots:

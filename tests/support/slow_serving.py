@@ -24,6 +24,9 @@ class SlowEngine:
         self.packed = self._engine.packed
         self.example = self._engine.example
 
+    def unpacked(self):
+        return self
+
     def run(self, batch):
         time.sleep(self._batch_s)
         started_s = time.perf_counter()

@@ -34,11 +34,15 @@ def packed(request, tmp_path_factory):
     return model, Bundle(folder, Manifest.model_construct(labels=LABELS, pad_token_id=1))
 
 
+@pytest.mark.parametrize("shared_rows", [True, False])
 @pytest.mark.parametrize("make", [OrtEngine, OpenVinoEngine])
-def test_texts_that_share_rows_are_answered_as_torch_answers_each_alone(packed, make):
+def test_texts_of_a_batch_are_answered_as_torch_answers_each_alone(packed, make, shared_rows):
     model, bundle = packed
     engine = make(bundle, Resources("cpu", threads=1))
     assert engine.packed
+    if not shared_rows:
+        engine = engine.unpacked()
+        assert not engine.packed
     # OpenVINO computes in bf16 where the processor does.
     able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     tolerance = 0.05 if make is OpenVinoEngine and "BF16" in able else 2e-5

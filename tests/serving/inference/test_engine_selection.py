@@ -1,3 +1,5 @@
+from copy import copy
+
 import pytest
 
 from serving.bundles.bundle import read_bundle
@@ -6,6 +8,7 @@ from serving.inference.engine import Resources
 from serving.inference.engine_selection import choose
 from serving.inference.openvino_engine import OpenVinoEngine
 from serving.inference.ort_engine import OrtEngine
+from serving.inference.packing import lay_out
 from serving.inference.tokenizer import Tokenizer
 from tests.support.bundles import encoded, write_bundle
 from tests.support.fake_clock import FakeClock
@@ -31,6 +34,31 @@ class FasterWide(OrtEngine):
         return super().run(batch)
 
 
+class Packs(OrtEngine):
+    """Has rows of several texts, whose cells cost `shared_s` each; other cells take 10 us."""
+
+    packed = True
+    shared_s = 1e-5
+
+    def unpacked(self):
+        other = copy(self)
+        other.packed = False
+        return other
+
+    def run(self, batch):
+        cells = lay_out(tuple(item.length for item in batch), packed=self.packed).cells
+        CLOCK.advance(1e-4 + cells * (self.shared_s if self.packed else 1e-5))
+        return super().run(batch)
+
+
+class PacksSlowly(Packs):
+    shared_s = 1.5e-5
+
+
+class PacksABitSlowly(Packs):
+    shared_s = 1.05e-5
+
+
 class Off(OrtEngine):
     def run(self, batch):
         return super().run(batch) + 0.5
@@ -50,8 +78,9 @@ def bundle(tmp_path):
 def chosen(bundle, asked="auto", resources=RESOURCES, **engines):
     tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
     return choose(
-        bundle, tokenizer, asked, resources, max_batch_tokens=64, engines=engines, clock=CLOCK
-    )
+        bundle, tokenizer, asked, resources,
+        max_batch_tokens=64, engines=engines, clock=CLOCK, cpu_clock=CLOCK,
+    )  # fmt: skip
 
 
 def test_auto_takes_the_faster_engine_that_agrees(bundle):
@@ -95,3 +124,33 @@ def test_a_lone_text_gets_all_cores_where_that_is_faster(bundle, made, threads, 
     assert ("a single text gets all cores" in choice.reason) == wide
     assert choice.engine.slots == threads
     assert choice.engine.run(encoded([4])).shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("made", "packed"), [(Packs, True), (PacksABitSlowly, True), (PacksSlowly, False)]
+)
+@pytest.mark.parametrize("asked", ["onnxruntime", "auto"])
+def test_texts_get_rows_of_their_own_where_that_is_clearly_faster(bundle, made, packed, asked):
+    choice = chosen(bundle, asked, onnxruntime=made)
+
+    assert choice.lane.packed == choice.engine.packed == packed
+    said = "texts share rows, one a row would be" if packed else "one text a row, 1."
+    assert said in choice.reason
+    assert choice.engine.run(encoded([4], [5, 4])).shape == (2, 2)
+
+
+def test_a_lone_text_and_a_batch_have_the_same_layout(bundle):
+    class FasterWidePacksSlowly(PacksSlowly):
+        def run(self, batch):
+            CLOCK.advance(0.004 * self.slots)
+            return super().run(batch)
+
+    choice = chosen(bundle, "onnxruntime", Resources("cpu", 2), onnxruntime=FasterWidePacksSlowly)
+
+    assert "one text a row" in choice.reason
+    assert "a single text gets all cores" in choice.reason
+    assert not choice.engine.packed
+    began_s = CLOCK()
+    choice.engine.run(encoded([4] * 100))
+    tick_s = 1e-4
+    assert CLOCK() - began_s - tick_s == pytest.approx(0.004 + 1e-4 + 100 * 1e-5)

@@ -1,3 +1,4 @@
+from copy import copy
 from threading import Barrier, Thread
 
 from serving.inference.single_text_engine import SingleTextEngine
@@ -11,6 +12,11 @@ class Seen:
         self.slots = slots
         self.batches = []
         self._barrier = barrier
+
+    def unpacked(self):
+        other = copy(self)
+        other.packed = False
+        return other
 
     def run(self, batch):
         self.batches.append(batch)
@@ -47,3 +53,14 @@ def test_a_text_beside_another_run_does_not_take_cores_from_it():
     first.join(10)
     assert one.batches == [[[1]]]
     assert many.batches == [[[2]]]
+
+
+def test_without_shared_rows_neither_engine_shares_them():
+    many, one = Seen(slots=2), Seen(slots=1)
+    engine = SingleTextEngine(many, one)
+
+    unpacked = engine.unpacked()
+    unpacked.run([[1]])
+
+    assert (engine.packed, unpacked.packed, unpacked.slots) == (True, False, 2)
+    assert one.batches == [[[1]]]

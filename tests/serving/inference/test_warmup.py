@@ -1,10 +1,18 @@
 """What warm-up decides for engines of known speed."""
 
+from copy import copy
+
 import numpy as np
 import pytest
 
+from serving.inference.cost_model import Lane
 from serving.inference.packing import lay_out
-from serving.inference.warmup import single_text_speedup, warm_up
+from serving.inference.warmup import (
+    Conditions,
+    single_text_speedup,
+    unpacked_speedup,
+    warm_up,
+)
 from tests.support.bundles import encoded
 from tests.support.fake_clock import FakeClock
 
@@ -15,7 +23,13 @@ class Timed:
         self.slots = slots
         self.cells = []
         self.clock = FakeClock()
+        self.conditions = Conditions(clock=self.clock)
         self._seconds = seconds
+
+    def unpacked(self):
+        other = copy(self)
+        other.packed = False
+        return other
 
     def example(self, length):
         (encoding,) = encoded([1] * length)
@@ -33,7 +47,7 @@ class Timed:
 def test_an_engine_whose_runs_cost_much_gets_the_largest_batches_allowed(packed):
     engine = Timed(lambda cells: 0.008 + 1e-5 * cells, packed=packed)
 
-    lane = warm_up(engine, max_length=128, max_batch_tokens=1024, clock=engine.clock)
+    lane = warm_up(engine, max_length=128, max_batch_tokens=1024, conditions=engine.conditions)
 
     assert lane.max_batch_tokens == 1024
     assert lane.packed == packed
@@ -44,18 +58,13 @@ def test_an_engine_whose_runs_cost_much_gets_the_largest_batches_allowed(packed)
 def test_an_engine_that_is_slow_beyond_a_size_is_kept_below_it(packed):
     engine = Timed(lambda cells: cells * (5e-5 if cells <= 64 else 1e-4), packed=packed)
 
-    assert (
-        warm_up(
-            engine, max_length=128, max_batch_tokens=32_768, clock=engine.clock
-        ).max_batch_tokens
-        <= 64
-    )
+    assert warm_up(engine, 128, 32_768, engine.conditions).max_batch_tokens <= 64
 
 
 def test_batches_that_would_make_others_wait_are_not_tried():
     engine = Timed(lambda cells: 0.001 + 2e-4 * cells)
 
-    warm_up(engine, max_length=64, max_batch_tokens=32_768, clock=engine.clock)
+    warm_up(engine, 64, 32_768, engine.conditions)
 
     assert max(engine.cells) * 2e-4 < 0.3
 
@@ -66,3 +75,53 @@ def test_a_wide_engine_is_compared_with_a_narrow_one_in_turns():
 
     assert single_text_speedup(narrow, wide, 32, narrow.clock) == pytest.approx(2.0)
     assert set(narrow.cells) == {32}
+
+
+@pytest.mark.parametrize(("share", "packed", "budget"), [
+    (0.99, False, 4), (0.96, False, 256), (0.98, True, 4), (0.7, True, 256),
+])  # fmt: skip
+def test_the_budget_is_the_smallest_near_the_best_rate(share, packed, budget):
+    engine = Timed(lambda cells: cells * 1e-4 / (share if cells < 100 else 1.0), packed=packed)
+
+    assert warm_up(engine, 128, 256, engine.conditions).max_batch_tokens == budget
+
+
+def test_other_programs_that_interrupt_large_batches_do_not_make_the_budget_small():
+    cpu_clock = FakeClock()
+
+    def seconds(cells):
+        cpu_clock.advance((0.004 + 1e-5 * cells) / 2)
+        return 0.004 + 1e-5 * cells * (8 if cells > 100 else 1)
+
+    engine = Timed(seconds)
+
+    interrupted = warm_up(engine, 128, 1024, engine.conditions)
+    counted = warm_up(engine, 128, 1024, Conditions(clock=engine.clock, cpu_clock=cpu_clock))
+
+    assert interrupted.max_batch_tokens < 1024
+    assert counted.max_batch_tokens == 1024
+    assert counted.seconds(16, 64) == pytest.approx(0.004 + 8e-5 * 1024, rel=0.1)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_rows_of_their_own_are_compared_with_shared_ones_on_the_same_texts(slots):
+    def seconds(cells):
+        return 1e-3 + 1e-4 * cells
+
+    engine = Timed(seconds, slots=slots)
+    lane = Lane(lambda rows, tokens: seconds(rows * tokens), 1024, packed=True)
+
+    equal = unpacked_speedup(engine, lane, 128, engine.conditions)
+    engine.unpacked = lambda: Twice(engine)
+    twice = unpacked_speedup(engine, lane, 128, engine.conditions)
+
+    assert 0.8 < equal < 1.0, "padding and more batches cost something"
+    assert twice == pytest.approx(2 * equal, rel=1e-6)
+
+
+class Twice(Timed):
+    """Unpacked, and twice as fast."""
+
+    def __init__(self, packed):
+        super().__init__(lambda cells: 0.5 * (1e-3 + 1e-4 * cells), packed=False)
+        self.slots, self.clock = packed.slots, packed.clock
