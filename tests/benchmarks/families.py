@@ -14,11 +14,12 @@ share the CPU's caches as well.
 
 import argparse
 import asyncio
+import os
 import random
 import statistics
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 
 import psutil
@@ -101,7 +102,8 @@ def idle(one, many, arguments):
     ways = {"no idle family": one, f"{arguments.idle} idle families": many}
     for texts in (1, 32):
         for way, registry in ways.items():
-            calls = calls_of(registry, texts, model="family0").total()
+            with Path(os.devnull).open("w", encoding="utf-8") as log, redirect_stdout(log):
+                calls = calls_of(registry, texts, model="family0").total()
             print(f"  {texts} text{'s' * (texts > 1)} a request, {way}: {calls} Python calls")
     with ExitStack() as stack:
         servers = {
