@@ -49,7 +49,7 @@ class RemoteRecorders:
 
     async def flush(self) -> None:
         """Wait until every process has sent what it has counted by now, and it is added."""
-        flushes = [self._flush(channel) for channel in self._flushes]
+        flushes = [self._flush(channel) for channel in self._flushes if not channel.full]
         if flushes:
             await asyncio.wait(flushes, timeout=_MOST_WAIT_S)
 
