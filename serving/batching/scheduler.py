@@ -203,15 +203,17 @@ class Scheduler:
         if lane.packed:
             texts = _next(queue.in_order(), lane, share)
             queue.remove_first(texts)
+            layout = lay_out(tuple([text.length for text in texts]), packed=True)
+            rows, tokens = layout.rows, layout.tokens
         else:
             oldest = list(islice(queue.in_order(), _candidates(queue.texts)))
             texts = _grow(oldest, lane, share)
+            rows, tokens = len(texts), texts[-1].length
             for text in texts:
                 queue.remove(text)
         self._taken(texts, first.variant)
         self._advance(first.order[0])
-        layout = lay_out(tuple([text.length for text in texts]), packed=lane.packed)
-        plan = Plan(first.variant, texts, lane.seconds(layout.rows, layout.tokens), layout.cells)
+        plan = Plan(first.variant, texts, lane.seconds(rows, tokens), rows * tokens)
         self._running_s += plan.predicted_s
         self._running_texts += len(texts)
         return plan

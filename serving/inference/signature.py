@@ -12,10 +12,11 @@ from serving.bundles.bundle import Bundle
 from serving.errors import BundleError, EngineFailed
 from serving.inference.engine import Logits
 from serving.inference.inputs import DATATYPES, Encoding, Item, Row
-from serving.inference.packing import Layout, lay_out
+from serving.inference.packing import lay_out
 
 Ids = npt.NDArray[np.int64]
 Cells = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
+Shape = tuple[int, int]
 Feed = dict[str, npt.NDArray[np.generic]]
 
 _PADDED = {"input_ids", "attention_mask"}
@@ -99,14 +100,13 @@ class TextSignature:
             return self._single(texts[0])
         lengths = [len(text.ids) for text in texts]
         total = sum(lengths)
-        layout = lay_out(tuple(lengths), packed=self.packed)
         lay = self._in_shared_rows if self.packed else self._in_own_rows
-        feed, cells = lay(layout, np.array(lengths))
+        feed, shape, cells = lay(lengths)
 
         def grid(values: Iterable[int], fill: int) -> Ids:
-            flat = np.full(layout.cells, fill, np.int64)
+            flat = np.full(shape[0] * shape[1], fill, np.int64)
             flat[cells] = np.fromiter(values, np.int64, total)
-            return flat.reshape(layout.rows, layout.tokens)
+            return flat.reshape(shape)
 
         feed["input_ids"] = grid(chain.from_iterable([text.ids for text in texts]), self._pad_id)
         if self._typed:
@@ -129,38 +129,42 @@ class TextSignature:
             feed["token_type_ids"] = np.array([text.types or [0] * length], np.int64)
         return feed
 
-    def _in_own_rows(self, layout: Layout, lengths: Ids) -> tuple[Feed, Cells]:
-        """Return the inputs that depend on lengths alone, and the cells of the texts in turn."""
-        positions = np.arange(layout.tokens)
-        cells = positions < lengths[:, np.newaxis]
+    def _in_own_rows(self, lengths: Sequence[int]) -> tuple[Feed, Shape, Cells]:
+        """Return the inputs that depend on lengths alone, the grid, and its cells text by text."""
+        shape = rows, tokens = len(lengths), max(lengths)
+        positions = np.arange(tokens)
+        cells = positions < np.array(lengths)[:, np.newaxis]
         mask = cells.astype(np.int64)
         if not self._packable:
-            return {"attention_mask": mask}, cells.reshape(-1)
-        numbers = np.arange(1, layout.rows + 1)[:, np.newaxis]
+            return {"attention_mask": mask}, shape, cells.reshape(-1)
+        first_tokens = np.zeros((rows, 2), np.int64)
+        first_tokens[:, 0] = numbers = np.arange(rows)
         feed: Feed = {
-            "text_ids": mask * numbers,
+            "text_ids": mask * (numbers + 1)[:, np.newaxis],
             "position_ids": mask * positions,
-            "first_tokens": np.array(layout.places),
+            "first_tokens": first_tokens,
         }
-        return feed, cells.reshape(-1)
+        return feed, shape, cells.reshape(-1)
 
-    def _in_shared_rows(self, layout: Layout, lengths: Ids) -> tuple[Feed, Cells]:
-        """Return the inputs that depend on lengths alone, and the cells of the texts in turn."""
+    def _in_shared_rows(self, lengths: Sequence[int]) -> tuple[Feed, Shape, Cells]:
+        """Return the inputs that depend on lengths alone, the grid, and its cells text by text."""
+        layout = lay_out(tuple(lengths), packed=True)
+        shape = layout.rows, layout.tokens
         places = np.array(layout.places)
-        ends = lengths.cumsum()
-        texts = np.arange(len(lengths)).repeat(lengths)
-        positions = np.arange(ends[-1]) - (ends - lengths)[texts]
+        counts = np.array(lengths)
+        ends = counts.cumsum()
+        texts = np.arange(len(lengths)).repeat(counts)
+        positions = np.arange(ends[-1]) - (ends - counts)[texts]
         cells = (places[:, 0] * layout.tokens + places[:, 1])[texts] + positions
         text_ids, position_ids = np.zeros((2, layout.cells), np.int64)
         text_ids[cells] = texts + 1
         position_ids[cells] = positions
-        shape = (layout.rows, layout.tokens)
         feed: Feed = {
             "text_ids": text_ids.reshape(shape),
             "position_ids": position_ids.reshape(shape),
             "first_tokens": places,
         }
-        return feed, cells
+        return feed, shape, cells
 
 
 class TensorSignature:
