@@ -37,7 +37,7 @@ JOB_TEXTS, JOB_CLIENTS = 32, 8
 async def beside(port, others, rate, seconds, noise):
     """Outcomes of the others, and what the noise has asked, while both go on."""
     async with noise(port) as asked:
-        outcomes = await offer(port, others, rate, seconds)
+        outcomes = await offer(port, others, [(rate, seconds)])
     return outcomes, asked
 
 
@@ -52,7 +52,7 @@ def closed(requests, count, pause_s=0.0):
 def at_rate(requests, rate, seconds):
     @contextlib.asynccontextmanager
     async def noise(port):
-        offered = asyncio.create_task(offer(port, requests, rate, seconds))
+        offered = asyncio.create_task(offer(port, requests, [(rate, seconds)]))
         asked = []
         yield asked
         asked += await offered

@@ -118,6 +118,14 @@ def write_registry(folder: Path, scratch: Path) -> Path:
     return folder
 
 
+def write_families(source: Path, count: int, folder: Path) -> Path:
+    """A registry of `count` copies of a bundle, in the families family0, family1 and so on."""
+    for number in range(count):
+        made = alter(source, folder / f"made{number}", family=f"family{number}")
+        publish(made, folder / "registry")
+    return folder / "registry"
+
+
 def write_tensor_bundle(folder: Path, *, family: str = "digits", tensor: str = "x") -> Manifest:
     """A bundle that reads rows of three numbers x; its logits are x0 - x1, x1 - x2, x2 - x0."""
     folder.mkdir(parents=True, exist_ok=True)

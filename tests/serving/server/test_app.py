@@ -1,24 +1,12 @@
 """The path of a classify request in this process, over an engine that computes nothing."""
 
 import asyncio
-import codecs
 import json
 import socket
-import sys
 import threading
-from collections import Counter
-from contextlib import asynccontextmanager, contextmanager
-from itertools import islice, product
 
-import uvloop
-
-from serving.runtime.local import LocalRuntime
-from serving.runtime.reconciler import Reconciler
-from serving.runtime.service import Service
-from serving.server.app import create_app
-from serving.server.http_server import InferenceProtocol, Server
-from serving.settings import Settings
-from tests.support.bundles import write_registry
+from tests.support.bundles import write_bundle, write_families, write_registry
+from tests.support.in_process import ask, calls_of, connected, read, running, send
 from tests.support.null_serving import NullEngine
 from tests.support.registries import wait_for
 
@@ -40,21 +28,6 @@ class HeldEngine(NullEngine):
         return super().run(batch)
 
 
-@asynccontextmanager
-async def running(registry, engine=NullEngine, **settings):
-    """The application with its models loaded, and one engine thread."""
-    chosen = Settings(registry=[registry], engine="onnxruntime", threads=1, **settings)
-    runtime = LocalRuntime(chosen, {"onnxruntime": engine})
-    app = create_app(Service(chosen, runtime), lambda _error: None)
-    loaded = asyncio.Event()
-    await Reconciler(chosen, runtime).load()
-    following = asyncio.create_task(app.service.follow(loaded.set))
-    await loaded.wait()
-    yield app
-    following.cancel()
-    app.service.close()
-
-
 async def post(app, body):
     """Send one classify request; returns its status."""
     headers = [(b"content-type", b"application/json")]
@@ -62,100 +35,10 @@ async def post(app, body):
     return int(head.split()[1])
 
 
-@contextmanager
-def connected(registry, engine=NullEngine):
-    """(application, loop, socket) of a server in a thread of its own, with one connection."""
-    ready, ended = threading.Event(), asyncio.Event()
-    found = []
-
-    async def main():
-        listener = socket.create_server(("127.0.0.1", 0))
-        async with running(registry, engine) as app:
-            server = Server(app, app.service.settings, listener)
-            server.config.load()
-            loop = asyncio.get_running_loop()
-            accepting = await loop.create_server(
-                lambda: InferenceProtocol(server.config, server.server_state, {}), sock=listener
-            )
-            found.extend((app, loop, listener.getsockname()))
-            ready.set()
-            await ended.wait()
-            accepting.close()
-
-    thread = threading.Thread(target=lambda: uvloop.run(main()), daemon=True)
-    thread.start()
-    assert ready.wait(60)
-    app, loop, address = found
-    try:
-        with socket.create_connection(address, timeout=10) as client:
-            yield app, loop, client
-    finally:
-        loop.call_soon_threadsafe(ended.set)
-        thread.join(10)
-
-
-def send(client, texts):
-    """Send these texts in one request, in one piece."""
-    body = json.dumps({"texts": texts}).encode()
-    head = (
-        b"POST /v1/classify HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n" % len(body)
-    )
-    client.sendall(head + body)
-
-
-def read(client):
-    """Read the answer."""
-    answer = b""
-    while not answer.endswith(b"}}"):
-        answer += client.recv(1 << 20)
-    assert answer.startswith(b"HTTP/1.1 200 "), answer
-
-
-def ask(client, texts):
-    """Send a request and read the answer."""
-    send(client, texts)
-    read(client)
-
-
-def calls_of(registry, texts):
-    """Python calls in the loop's thread for one warm request of so many new texts."""
-    calls, begun, done = Counter(), threading.Event(), threading.Event()
-
-    # pytest's capture of stdout decodes what is written.
-    others = {__file__, codecs.IncrementalDecoder.reset.__code__.co_filename}
-
-    def profile(frame, event, _argument):
-        if event == "call" and frame.f_code.co_filename not in others:
-            calls[frame.f_code.co_qualname] += 1
-
-    def start():
-        begun.set()
-        sys.setprofile(profile)
-
-    def stop():
-        sys.setprofile(None)
-        done.set()
-
-    with connected(registry) as (_, loop, client):
-        words = ("good", "bad", "great", "awful", "film", "plot")
-        fresh = map(" ".join, product(words, repeat=4))
-
-        def new():
-            return list(islice(fresh, texts))
-
-        for _ in range(3):
-            ask(client, new())
-        loop.call_soon_threadsafe(start)
-        assert begun.wait(10)
-        ask(client, new())
-        loop.call_soon_threadsafe(stop)
-        assert done.wait(10)
-    return calls
-
-
 def test_a_warm_request_takes_no_more_calls_than_its_budget(tmp_path):
-    registry = write_registry(tmp_path / "registry", tmp_path)
+    # Of two variants warm-up's measurement decides whether brownout has a choice: 8 calls more.
+    write_bundle(tmp_path / "words")
+    registry = write_families(tmp_path / "words", 1, tmp_path)
 
     one, many = calls_of(registry, 1), calls_of(registry, 32)
 
@@ -164,6 +47,19 @@ def test_a_warm_request_takes_no_more_calls_than_its_budget(tmp_path):
     assert one["Scheduler.add"] == many["Scheduler.add"] == 1
     assert one.total() <= MOST_CALLS, one.most_common()
     assert many.total() <= MOST_CALLS + MOST_CALLS_A_TEXT * 32, many.most_common()
+
+
+def test_idle_families_add_no_call_to_a_request(tmp_path):
+    write_bundle(tmp_path / "words")
+    alone, beside = (
+        write_families(tmp_path / "words", count, tmp_path / str(count)) for count in (1, 9)
+    )
+
+    one = calls_of(alone, 1, model="family0")
+    among = calls_of(beside, 1, model="family0")
+
+    assert one["PendingText.__init__"] == among["PendingText.__init__"] == 1
+    assert one == among
 
 
 async def test_however_a_request_ends_it_is_no_longer_in_flight(tmp_path):
