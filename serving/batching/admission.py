@@ -71,7 +71,7 @@ def check_texts(
         raise missed(left_s, work_s)
     # A text that was queued before goes ahead of everything that arrived after it.
     ahead = terms.start_tag_s is not None
-    wait_s = 0.0 if ahead else scheduler.wait_s(variant, lengths, terms.flow)
+    wait_s = 0.0 if ahead else scheduler.wait_s(terms.flow, variant, lengths)
     if (predicted_s := wait_s + work_s) > left_s:
         raise Overloaded(
             f"the answer would take {predicted_s * 1e3:.0f} ms because of requests ahead of it; "

@@ -170,7 +170,9 @@ class Batcher:
         """End a request without an answer, and free what no other request needs."""
         if request.waiter is None:
             return
-        self._end(request)
+        request.waiter = None
+        request.expiring.discard(request)
+        self.requests_in_flight -= 1
         with self._lock:
             for text in self._coalescer.leave(request):
                 if self._scheduler.remove(text):
@@ -183,18 +185,14 @@ class Batcher:
             waiter.set_exception(error)
 
     def _complete(self, request: PendingRequest) -> None:
-        waiter = request.waiter
-        self._end(request)
+        waiter, request.waiter = request.waiter, None
+        request.expiring.discard(request)
+        self.requests_in_flight -= 1
         # No cycle of references is left for the garbage collector.
         request.texts.clear()
         if waiter and not waiter.done():
             # None is missing.
             waiter.set_result(request.results)  # type: ignore[arg-type]
-
-    def _end(self, request: PendingRequest) -> None:
-        request.waiter = None
-        request.expiring.discard(request)
-        self.requests_in_flight -= 1
 
     def _finish(self, run: Run, outcome: Outcome, ended_s: float) -> None:
         plan = run.plan

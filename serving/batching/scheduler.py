@@ -110,15 +110,17 @@ class Scheduler:
         queued_s = {flow: state.queued_s for flow, state in flows if state.texts}
         return Backlog(queued_s, self._running_s, self._slots, self._pace)
 
-    def wait_s(self, variant: VariantKey, lengths: Sequence[int], flow: Flow) -> float:
-        """Predict the seconds until texts of these lengths that arrive now have all started."""
+    def wait_s(
+        self, flow: Flow, variant: VariantKey | None = None, lengths: Sequence[int] = ()
+    ) -> float:
+        """Predict the seconds until a flow's queue has started, and then texts of these lengths."""
         if not self._filled:
             return max(0.0, self._running_s) / self._slots * self._pace
         state = self._flows.get(flow)
         if state and len(self._flows) == 1:  # as below, at a fifth of the cost
             return max(0.0, state.queued_s + self._running_s) / self._slots * self._pace
-        share_s = self._queues[variant].share_s
-        return self.backlog().wait_s(flow, sum(map(share_s.__getitem__, lengths)))
+        more_s = sum(map(self._queues[variant].share_s.__getitem__, lengths)) if variant else 0.0
+        return self.backlog().wait_s(flow, more_s)
 
     def work_s(self, variant: VariantKey, lengths: Sequence[int]) -> float:
         """Predict the seconds that texts of these lengths take on an idle server."""

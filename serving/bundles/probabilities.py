@@ -1,10 +1,7 @@
-"""Convert logits to probabilities, of one text or of a batch. Pure."""
+"""Convert the logits of one text to probabilities. Pure."""
 
 import math
 from collections.abc import Sequence
-
-import numpy as np
-import numpy.typing as npt
 
 from serving.bundles.bundle import Manifest
 
@@ -32,20 +29,6 @@ def probabilities(manifest: Manifest, logits: Sequence[float]) -> list[float]:
     """Return the probabilities of one text in label order, from its finite logits."""
     function = sigmoid if manifest.problem_type == "multi_label" else softmax
     return function(logits, manifest.temperature)
-
-
-def batch_probabilities(
-    manifest: Manifest, logits: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float64]:
-    """Return `probabilities` of each row; both arrays have the shape (texts, labels)."""
-    exact = logits.astype(np.float64)
-    if manifest.problem_type == "multi_label":
-        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * exact / manifest.temperature)))
-    exact -= exact.max(axis=1, keepdims=True)
-    exact /= manifest.temperature
-    np.exp(exact, out=exact)
-    exact /= exact.sum(axis=1, keepdims=True)
-    return exact
 
 
 def predicted_labels(

@@ -18,16 +18,11 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
 def request_id(headers: Mapping[bytes, bytes]) -> str:
-    """Take a valid X-Request-Id from ASGI's `headers`, or else make a new id."""
+    """Take a valid X-Request-Id from ASGI's `headers`, or else make an id of 32 hex digits."""
     if sent := headers.get(b"x-request-id"):
         given = sent.decode("latin-1")
         if _REQUEST_ID.fullmatch(given):
             return given
-    return new_request_id()
-
-
-def new_request_id() -> str:
-    """Make an id of 32 hex digits."""
     return f"{random.getrandbits(128):032x}"
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from serving.access.api_keys import Caller
 from serving.batching.interface import Submits
-from serving.batching.queue import Backlog
+from serving.batching.queue import Backlog, Flow
 from serving.bundles.bundle import VariantKey
 from serving.bundles.traffic import Deployments
 from serving.inference.engine_selection import EngineName
@@ -64,6 +64,9 @@ class Runtime(Submits, Protocol):
 
     def leave(self, caller: Caller) -> None:
         """See LimitUse."""
+
+    def wait_s(self, flow: Flow) -> float:
+        """Predict the seconds that a text of a flow would wait now."""
 
     def backlog(self) -> Backlog:
         """Outstanding work."""

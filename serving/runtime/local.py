@@ -13,7 +13,7 @@ from serving.batching.admission import not_ready
 from serving.batching.batcher import Batcher
 from serving.batching.coalescing import PendingRequest
 from serving.batching.interface import InferenceResult
-from serving.batching.queue import Backlog, Clock, Terms
+from serving.batching.queue import Backlog, Clock, Flow, Terms
 from serving.batching.scheduler import Scheduler
 from serving.bundles.bundle import Bundle, VariantKey, key, verify
 from serving.bundles.traffic import Deployments
@@ -229,6 +229,10 @@ class LocalRuntime:
     def leave(self, caller: Caller) -> None:
         """See LimitUse."""
         self.limit_use.leave(caller.name)
+
+    def wait_s(self, flow: Flow) -> float:
+        """See Runtime."""
+        return self._scheduler.wait_s(flow) if self._scheduler else 0.0
 
     def backlog(self) -> Backlog:
         """See Runtime."""

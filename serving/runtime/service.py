@@ -203,7 +203,7 @@ class Service:
         brownout = self._brownouts.get(flow.caller)
         if brownout is None:
             brownout = self._brownouts[flow.caller] = Brownout(limit_s)
-        before, wait_s = brownout.steps, self.runtime.backlog().wait_s(flow)
+        before, wait_s = brownout.steps, self.runtime.wait_s(flow)
         steps = brownout.update(self._clock(), wait_s, family.most_steps)
         if brownout.steps != before:
             log(

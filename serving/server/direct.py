@@ -24,12 +24,6 @@ Response = tuple[bytes, bytes]
 """The head without the empty line at its end, and the content."""
 
 
-def serves(scope: Mapping[str, Any]) -> bool:
-    """Whether a request is one that Direct answers."""
-    path: str = scope["path"]
-    return path == CLASSIFY_PATH and scope["method"] == "POST"
-
-
 class Direct:
     """Answers classify requests with whole HTTP/1.1 responses."""
 

@@ -14,14 +14,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from serving.errors import MalformedRequest
 from serving.extras import optional_packages
 from serving.logs import log
-from serving.observability.request_log import new_request_id
+from serving.observability.request_log import request_id
 from serving.protocols.admin import AdminApp, create_admin
+from serving.protocols.native import CLASSIFY_PATH
 from serving.protocols.problem import problem_response
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.runtime.service import Service
 from serving.server.app import App, create_app
-from serving.server.direct import Response, serves
+from serving.server.direct import Response
 from serving.server.listener import open_listener, refuse_new_connections, shares
 from serving.settings import Settings
 
@@ -72,7 +73,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         error = MalformedRequest(f"{msg} Send HTTP/1.1.", field="request line or headers")
-        head, content = problem_response(error, new_request_id())
+        head, content = problem_response(error, request_id({}))
         for name, value in self.server_state.default_headers:
             head += b"%b: %b\r\n" % (name, value)
         self.transport.write(head + b"connection: close\r\n\r\n" + content)
@@ -128,7 +129,8 @@ class InferenceProtocol(HttpProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Refuse a request beyond the limits immediately; see that the others are answered."""
         own: App = self.config.app  # type: ignore[assignment]
-        if not serves(cycle.scope):
+        scope = cycle.scope
+        if scope["path"] != CLASSIFY_PATH or scope["method"] != "POST":
             super()._start_asgi_task(cycle, app)
             return
         # A client that gets a final response instead of `100 Continue` need not send its body.

@@ -92,7 +92,7 @@ def ask(client, texts, **options):
     read(client)
 
 
-def calls_of(registry, texts, **options):
+def calls_of(registry, texts, engine=NullEngine, **options):
     """Python calls in the loop's thread for one warm request of so many new texts.
 
     `options` are other fields of the request.
@@ -114,7 +114,7 @@ def calls_of(registry, texts, **options):
         sys.setprofile(None)
         done.set()
 
-    with connected(registry) as (_, loop, client):
+    with connected(registry, engine) as (_, loop, client):
         words = ("good", "bad", "great", "awful", "film", "plot")
         fresh = map(" ".join, product(words, repeat=4))
 

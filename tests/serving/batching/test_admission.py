@@ -50,7 +50,7 @@ def test_texts_are_admitted_exactly_when_they_have_room_and_time(
 ):
     scheduler = scheduler_with(queued, slots=slots)
     work_s = scheduler.work_s(KEY, lengths)
-    wait_s = scheduler.wait_s(KEY, lengths, ONLY_FLOW)
+    wait_s = scheduler.wait_s(ONLY_FLOW, KEY, lengths)
 
     refused = refusal_of(scheduler, lengths, left_s, max_queue_texts=max_queue_texts)
 
@@ -73,7 +73,7 @@ def test_after_retry_after_the_same_request_has_time(queued, lengths, left_s):
     if refused is None:
         return
 
-    predicted_s = scheduler.wait_s(KEY, lengths, ONLY_FLOW) + scheduler.work_s(KEY, lengths)
+    predicted_s = scheduler.wait_s(ONLY_FLOW, KEY, lengths) + scheduler.work_s(KEY, lengths)
     assert predicted_s - refused.retry_after_s <= left_s
     assert refused.retry_after_s - 1 <= predicted_s - left_s
 

@@ -20,7 +20,7 @@ def scheduler(slots=2, max_batch_tokens=128, variants=(A, B)):
 
 
 def predicted_s(scheduler, variant, lengths, flow=ONLY_FLOW):
-    wait_s = scheduler.wait_s(variant, lengths, flow)
+    wait_s = scheduler.wait_s(flow, variant, lengths)
     return wait_s + scheduler.work_s(variant, lengths)
 
 
@@ -217,7 +217,7 @@ def test_one_text_does_not_wait_for_another_callers_backlog(backlog, served):
     for _ in range(min(served, backlog)):
         plan = queue.plan()
         queue.finished(plan, plan.predicted_s)
-    expected_s = queue.wait_s(A, [20], Flow("search"))
+    expected_s = queue.wait_s(Flow("search"), A, [20])
 
     add(queue, A, 20, "search", Flow("search"))
 

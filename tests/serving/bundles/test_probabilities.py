@@ -1,10 +1,8 @@
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.bundles.bundle import Manifest
-from serving.bundles.probabilities import batch_probabilities, probabilities, sigmoid, softmax
+from serving.bundles.probabilities import sigmoid, softmax
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 LOGITS = st.lists(st.floats(-3e38, 3e38), min_size=1, max_size=8)
@@ -51,29 +49,3 @@ def test_a_temperature_divides_the_logits():
 def test_known_values():
     assert softmax([0.0, 1.0986122886681098]) == pytest.approx([0.25, 0.75])
     assert sigmoid([0.0, 1.0986122886681098]) == pytest.approx([0.5, 0.75])
-
-
-@given(
-    st.sampled_from(["single_label", "multi_label"]),
-    st.one_of(st.floats(0.05, 20), st.just(1.0)),
-    st.integers(1, 8).flatmap(
-        lambda labels: st.lists(
-            st.lists(
-                st.one_of(st.floats(-30, 30, width=32), FLOATS),
-                min_size=labels, max_size=labels,
-            ),
-            min_size=1, max_size=20,
-        )
-    ),
-)  # fmt: skip
-def test_a_batch_has_the_probabilities_of_its_texts_one_by_one(problem_type, temperature, rows):
-    manifest = Manifest.model_construct(problem_type=problem_type, temperature=temperature)
-    logits = np.array(rows, np.float32)
-    before = logits.copy()
-
-    found = batch_probabilities(manifest, logits)
-
-    expected = [probabilities(manifest, row) for row in logits.tolist()]
-    assert found.dtype == np.float64
-    assert np.abs(found - expected).max() < 1e-12
-    assert (logits == before).all()
