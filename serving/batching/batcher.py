@@ -20,6 +20,7 @@ from serving.errors import EngineFailed, ServedError
 from serving.inference.cost_model import Lane
 from serving.inference.engine import Engine
 from serving.inference.inputs import Item
+from serving.logs import LOGGER
 
 _length = attrgetter("length")
 _WATCHES_PER_TIMEOUT = 4
@@ -93,6 +94,7 @@ class Batcher:
             slots=slots,
             clock=clock,
             on_finished=self._finish,
+            on_died=self._die,
         )
         self._watch()
 
@@ -114,7 +116,8 @@ class Batcher:
                 break
             await asyncio.sleep(_BUSY_EVERY_S)
         with self._lock:
-            self._scheduler.remove_lane(variant)
+            if not self._scheduler.queued_texts(variant):
+                self._scheduler.remove_lane(variant)
             del self._engines[variant]
 
     def _busy(self, variant: VariantKey) -> bool:
@@ -160,8 +163,7 @@ class Batcher:
         if not request.missing:
             self._complete(request)
             return request
-        if terms.reuse:
-            self._coalescer.join(request)
+        self._coalescer.join(request)
         self._threads.wake()
         request.expiring = self._deadlines.add(request, terms.deadline_s, now_s)
         return request
@@ -195,17 +197,22 @@ class Batcher:
             waiter.set_result(request.results)  # type: ignore[arg-type]
 
     def _finish(self, run: Run, outcome: Outcome, ended_s: float) -> None:
+        try:
+            if not isinstance(outcome, Exception):
+                self._answer(run, outcome, ended_s)
+                return
+        except Exception as error:  # noqa: BLE001  every request needs an answer
+            LOGGER.error("bug", exc_info=error)
+            outcome = error
+        failed = outcome if isinstance(outcome, ServedError) else EngineFailed(f"{outcome!r}")
+        self._fail_plan(run.plan, failed)
+
+    def _answer(self, run: Run, outcome: list[list[float] | EngineFailed], ended_s: float) -> None:
         plan = run.plan
-        if isinstance(outcome, Exception):
-            failed = outcome if isinstance(outcome, ServedError) else EngineFailed(f"{outcome!r}")
-            self._fail_plan(plan, failed)
-            return
         engine_s = ended_s - run.started_s
         tokens = 0
         for text in plan.texts:
             tokens += text.length
-        padding_tokens = plan.cells - tokens
-        self._on_batch(BatchReport(plan.variant, len(plan.texts), tokens, padding_tokens, engine_s))
         texts: list[PendingText] = plan.texts  # type: ignore[assignment]
         for text, row in zip(texts, outcome, strict=True):
             if isinstance(row, EngineFailed):
@@ -220,6 +227,8 @@ class Batcher:
                 request.missing -= 1
                 if not request.missing:
                     self._complete(request)
+        padding_tokens = plan.cells - tokens
+        self._on_batch(BatchReport(plan.variant, len(plan.texts), tokens, padding_tokens, engine_s))
 
     def _fail_plan(self, plan: Plan, error: ServedError) -> None:
         for text in cast("list[PendingText]", plan.texts):
@@ -229,6 +238,9 @@ class Batcher:
         self._coalescer.forget(text)
         for request, _ in list(text.places):
             self._fail(request, error)
+
+    def _die(self) -> None:
+        self.alive = False
 
     def _watch(self) -> None:
         """Fail batches from which an engine does not return; look again later."""

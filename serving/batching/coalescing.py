@@ -79,10 +79,8 @@ class Coalescer:
         Nothing else changes before `join`, so a refused request leaves no trace.
         """
         if not reuse:
-            for position, item in enumerate(items):
-                text = PendingText(item, None)
-                text.places.append((request, position))
-                request.texts.append(text)
+            for item in items:
+                request.texts.append(PendingText(item, None))
             request.results = [None] * len(items)
             request.missing = len(items)
             return request.texts
@@ -109,8 +107,8 @@ class Coalescer:
             if result is None:
                 text = next(texts)
                 text.places.append((request, position))
-                assert text.cache_key
-                self._pending[text.cache_key] = text
+                if text.cache_key:
+                    self._pending[text.cache_key] = text
 
     def leave(self, request: PendingRequest) -> list[PendingText]:
         """Let the request wait no longer; return the texts that no request needs any more."""
@@ -121,7 +119,8 @@ class Coalescer:
     def finish(self, text: PendingText, logits: list[float]) -> None:
         """Cache the logits of a text that has run, and evict the least recently used."""
         if text.cache_key:
-            self._pending.pop(text.cache_key, None)
+            if self._pending.get(text.cache_key) is text:
+                del self._pending[text.cache_key]
             if self._cache_texts:
                 self._logits[text.cache_key] = logits
                 if len(self._logits) > self._cache_texts:
@@ -129,5 +128,5 @@ class Coalescer:
 
     def forget(self, text: PendingText) -> None:
         """Let no further request join a text."""
-        if text.cache_key:
-            self._pending.pop(text.cache_key, None)
+        if text.cache_key and self._pending.get(text.cache_key) is text:
+            del self._pending[text.cache_key]

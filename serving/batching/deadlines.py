@@ -32,5 +32,7 @@ class Deadlines(Generic[Entry]):
         return entries
 
     def _pass(self, tick: int) -> None:
-        for entry in self._entries.pop(tick):
-            self._on_passed(entry)
+        entries = self._entries.pop(tick)
+        # `on_passed` may discard the others too.
+        while entries:
+            self._on_passed(entries.pop())

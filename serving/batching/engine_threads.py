@@ -13,6 +13,7 @@ from serving.batching.scheduler import Plan, Scheduler
 from serving.bundles.bundle import VariantKey
 from serving.errors import EngineFailed
 from serving.inference.engine import Engine, answers_of
+from serving.logs import LOGGER
 
 Outcome = list[list[float] | EngineFailed] | Exception
 """The logits or the error of each text, or the error of them all."""
@@ -30,7 +31,8 @@ class EngineThreads:
     """`slots` threads. A thread takes its next plan itself, so no slot waits for the loop.
 
     `lock` guards the scheduler, which the threads share with the loop that this is made on.
-    `on_finished` is called on the loop with each run, its outcome, and when it ended.
+    `on_finished` is called on the loop with each run, its outcome, and when it ended; `on_died`
+    when a thread has ended because of a bug.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class EngineThreads:
         slots: int,
         clock: Clock,
         on_finished: Callable[[Run, Outcome, float], None],
+        on_died: Callable[[], None],
     ) -> None:
         self.runs: set[Run] = set()
         """Read and changed under the lock."""
@@ -50,6 +53,7 @@ class EngineThreads:
         self._lock = lock
         self._clock = clock
         self._on_finished = on_finished
+        self._on_died = on_died
         self._loop = asyncio.get_running_loop()
         self._idle = 0
         self._waking = False
@@ -83,6 +87,14 @@ class EngineThreads:
             self._wakes.put(True)
 
     def _work(self) -> None:
+        try:
+            self._run_plans()
+        except Exception:  # noqa: BLE001  logged, and told
+            LOGGER.exception("bug")
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._on_died)
+
+    def _run_plans(self) -> None:
         while True:
             run = self._next()
             if run is None:

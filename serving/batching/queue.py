@@ -1,4 +1,4 @@
-"""Queued texts by flow, length and scheduling order. Pure: no clock, no asyncio."""
+"""Queued texts by flow, in scheduling order. Pure: no clock, no asyncio."""
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -80,9 +80,8 @@ class QueuedText:
     `share_s` is its predicted slot time.
     """
 
-    __slots__ = ("arrival", "flow", "length", "order", "queued", "share_s", "variant")
+    __slots__ = ("flow", "length", "order", "queued", "share_s", "variant")
 
-    arrival: int
     flow: Flow
     order: tuple[float, int]
     share_s: float

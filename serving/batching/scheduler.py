@@ -67,6 +67,8 @@ class Scheduler:
 
     def __init__(self, lanes: Mapping[VariantKey, Lane], slots: int) -> None:
         """`slots` is the number of plans that run at a time."""
+        self.texts = 0
+        """Number of queued texts, of all variants."""
         self._slots = slots
         self._queues = {variant: _LaneQueue(lane) for variant, lane in lanes.items()}
         self._filled: dict[VariantKey, _LaneQueue] = {}
@@ -96,14 +98,6 @@ class Scheduler:
         queue = self._queues[variant]
         return queue.texts if flow is None else len(queue.by_flow.get(flow, ()))
 
-    @property
-    def texts(self) -> int:
-        """Number of queued texts, of all variants."""
-        texts = 0
-        for queue in list(self._filled.values()):
-            texts += queue.texts
-        return texts
-
     def backlog(self) -> Backlog:
         """Sum up the outstanding work; safe from any thread."""
         flows = list(self._flows.items())
@@ -113,11 +107,14 @@ class Scheduler:
     def wait_s(
         self, flow: Flow, variant: VariantKey | None = None, lengths: Sequence[int] = ()
     ) -> float:
-        """Predict the seconds until a flow's queue has started, and then texts of these lengths."""
+        """Predict the seconds until a flow's queue has started, and then texts of these lengths.
+
+        The lengths matter only for how many texts of other flows go ahead of theirs.
+        """
         if not self._filled:
             return max(0.0, self._running_s) / self._slots * self._pace
         state = self._flows.get(flow)
-        if state and len(self._flows) == 1:  # as below, at a fifth of the cost
+        if state and len(self._flows) == 1:  # a fifth of the cost of what follows
             return max(0.0, state.queued_s + self._running_s) / self._slots * self._pace
         more_s = sum(map(self._queues[variant].share_s.__getitem__, lengths)) if variant else 0.0
         return self.backlog().wait_s(flow, more_s)
@@ -148,13 +145,13 @@ class Scheduler:
             share_s = queue.share_s[text.length]
             own_s = next_s if start_tag_s is None or start_tag_s > next_s else start_tag_s
             text.order = (own_s, self._arrivals)
-            text.arrival = self._arrivals
             text.variant, text.flow, text.share_s, text.queued = variant, flow, share_s, True
             self._arrivals += 1
             next_s += share_s / state.weight
             state.queued_s += share_s
         state.finish_tag_s = next_s
         state.texts += len(texts)
+        self.texts += len(texts)
         queue.add(texts, flow)
         self._filled[variant] = queue
 
@@ -178,6 +175,7 @@ class Scheduler:
 
     def _taken(self, texts: Sequence[QueuedText], variant: VariantKey) -> None:
         """Note that texts have left a variant's queue."""
+        self.texts -= len(texts)
         for text in texts:
             text.queued = False
             state = self._flows[text.flow]

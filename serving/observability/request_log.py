@@ -138,7 +138,7 @@ class RequestLog:
         if lines:
             write_lines(lines)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Write the remaining lines and send the remaining spans."""
         self._write()
-        self._tracing.close()
+        await asyncio.to_thread(self._tracing.close)

@@ -197,7 +197,8 @@ class RuntimeServer:
         self._runtime.leave(caller)
 
     def _open_page(self, number: int, ready: bool) -> None:
-        self._pages[number] = asyncio.create_task(self._page(number, ready=ready))
+        page = self._pages[number] = asyncio.create_task(self._page(number, ready=ready))
+        page.add_done_callback(lambda _page: self._pages.pop(number, None))
 
     async def _page(self, number: int, *, ready: bool) -> None:
         try:
@@ -206,8 +207,6 @@ class RuntimeServer:
             self.channel.send("answer", number, await self._runtime.page(ready=ready))
         except Exception as error:  # noqa: BLE001  every request needs an answer
             self._send_error(number, error)
-        finally:
-            del self._pages[number]
 
     async def _send_state(self) -> None:
         runtime = self._runtime

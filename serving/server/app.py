@@ -1,7 +1,6 @@
 """The ASGI application: lifespan, error handlers, one record per request."""
 
 import asyncio
-import gc
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -29,6 +28,7 @@ from serving.protocols.open_inference import http as open_inference
 from serving.protocols.problem import error_headers
 from serving.runtime.service import Service
 from serving.server.direct import Direct
+from serving.server.garbage import set_loaded_aside
 
 VERSION = "0.1.0"
 APIS = (native.API, open_inference.API, tei.API, huggingface.API, infinity_vllm.API)
@@ -54,9 +54,7 @@ def create_app(
     request_log = RequestLog(service.runtime.recorder, open_tracer(service.settings))
 
     def ready() -> None:
-        # A full collection would look at all that was loaded, and pause every request for it.
-        gc.collect()
-        gc.freeze()
+        set_loaded_aside()
         log("ready", models=sorted(service.families))
         on_loaded(None)
 
@@ -69,7 +67,7 @@ def create_app(
             task.cancel()
         await asyncio.gather(*tasks)
         service.close()
-        await asyncio.to_thread(request_log.close)
+        await request_log.close()
 
     rest = FastAPIOffline(
         title="Sizewise",

@@ -31,8 +31,8 @@ class Direct:
         self._service = service
         self._request_log = request_log
 
-    def refusal(self, scope: Mapping[str, Any]) -> Response | None:
-        """Return the 429 or 401 to a request beyond the limit, or None if there is room.
+    def refusal(self, scope: Mapping[str, Any]) -> Response:
+        """Return the 429, or 401, to a request that there is no room for.
 
         Most requests end here under overload, so no task is created and the body is not awaited.
         """
@@ -47,7 +47,7 @@ class Direct:
                 record.error = error
                 self._request_log.record(scope, headers, CLASSIFY_PATH, record, error.status)
                 return problem_response(error, record.request_id)
-        return None
+        raise AssertionError("there is room: this is a bug")
 
     async def respond(self, scope: Mapping[str, Any], body: bytes) -> Response:
         """Answer a request; cancel it when its client leaves."""
@@ -59,12 +59,12 @@ class Direct:
         service.in_flight.requests += 1
         try:
             client = admit(service, record, headers)
-            check_head(headers, service.settings)
-            if len(body) > service.settings.max_body_bytes:
-                raise body_too_large(service.settings, len(body))
             if client.limited:
                 await service.runtime.enter(client.caller)
                 limited = client
+            check_head(headers, service.settings)
+            if len(body) > service.settings.max_body_bytes:
+                raise body_too_large(service.settings, len(body))
             query = native.query_of(parse_body(ClassifyRequest, body))
             answered = await answer(service, record, client, query)
             status = 200

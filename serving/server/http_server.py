@@ -35,6 +35,8 @@ _BACKLOG_S = 0.1
 class HttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 with a bounded head, problem+json refusals and a graceful close."""
 
+    _head: dict[str, Any] | None = None
+    """The scope of the request whose head has begun and is not complete."""
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -45,8 +47,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer, and notify the request in progress."""
-        if self._head_timer:
-            self._head_timer.cancel()
+        self._end_head_timer()
         if self.scope and (tell := self.scope["state"].get("on_disconnect")):
             tell()
         super().connection_lost(exc)
@@ -56,17 +57,25 @@ class HttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         # uvicorn makes a scope when a head begins, and adds the method when it is complete.
         scope: dict[str, Any] | None = self.scope  # type: ignore[assignment]
-        if scope is None or "method" not in scope:
-            self._head_bytes += len(data)
-            if self._head_bytes > _MAX_HEAD_BYTES:
-                self.send_400_response(f"The head exceeds {_MAX_HEAD_BYTES} bytes.")
-            elif self._head_timer is None:
-                self._limit_head()
-        elif self._head_bytes or self._head_timer:
-            self._head_bytes = 0
+        if scope is not None and "method" in scope:
+            self._head = None
             if self._head_timer:
-                self._head_timer.cancel()
-                self._head_timer = None
+                self._end_head_timer()
+            if self.cycle.response_complete and self.timeout_keep_alive_task is None:
+                self._limit_head()  # what came was no head, and ended uvicorn's timer
+            return
+        if scope is not self._head:
+            self._head = scope
+            self._head_bytes = 0
+            if self.cycle:
+                # The rest of what came is another request's, up to one read.
+                self._end_head_timer()
+                data = b""
+        self._head_bytes += len(data)
+        if self._head_bytes > _MAX_HEAD_BYTES:
+            self.send_400_response(f"The head exceeds {_MAX_HEAD_BYTES} bytes.")
+        elif self._head_timer is None:
+            self._limit_head()
 
     def send_400_response(self, msg: str) -> None:
         """Answer malformed HTTP with 400, and close the connection."""
@@ -86,6 +95,11 @@ class HttpProtocol(HttpToolsProtocol):
         already accepted. Requests in the grace period are answered with `Connection: close`.
         """
         self.loop.call_later(_LAST_REQUEST_S, super().shutdown)
+
+    def _end_head_timer(self) -> None:
+        if self._head_timer:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def _limit_head(self) -> None:
         self._head_timer = self.loop.call_later(
@@ -108,9 +122,8 @@ class InferenceProtocol(HttpProtocol):
         super().data_received(data)
         self._parsing = False
         if self._incomplete:
-            cycle, app = self._incomplete
+            super()._start_asgi_task(*self._incomplete)
             self._incomplete = None
-            super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         """Answer a request that has arrived whole."""
@@ -135,8 +148,8 @@ class InferenceProtocol(HttpProtocol):
             return
         # A client that gets a final response instead of `100 Continue` need not send its body.
         closing = own.service.draining or self.expect_100_continue or not cycle.keep_alive
-        if not own.service.has_room and (refusal := own.direct.refusal(cycle.scope)):
-            self._send(cycle, refusal, closing=closing)
+        if not own.service.has_room:
+            self._send(cycle, own.direct.refusal(cycle.scope), closing=closing)
         elif not cycle.more_body:
             self._answer(cycle)
         elif self._parsing:
@@ -145,20 +158,21 @@ class InferenceProtocol(HttpProtocol):
             super()._start_asgi_task(cycle, app)
 
     def _answer(self, cycle: RequestResponseCycle) -> None:
+        if self.flow.read_paused and not self.pipeline:
+            # uvicorn pauses at a large body; only who reads sees the client leave.
+            self.flow.resume_reading()
         self._task = self.loop.create_task(self._respond(cycle))
         self.tasks.add(self._task)
+        self._task.add_done_callback(self.tasks.discard)
 
     async def _respond(self, cycle: RequestResponseCycle) -> None:
         own: App = self.config.app  # type: ignore[assignment]
-        task = self._task
-        assert task
         try:
             response = await own.direct.respond(cycle.scope, bytes(cycle.body))
             if self.flow.write_paused:
                 await self.flow.drain()
         finally:
             self._task = None
-            self.tasks.discard(task)
         if not cycle.disconnected:
             closing = own.service.draining or not cycle.keep_alive
             self._send(cycle, response, closing=closing)

@@ -15,6 +15,7 @@ from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.runtime.remote_recorder import RemoteRecorders
 from serving.runtime.runtime_server import RuntimeServer
+from serving.server.garbage import set_loaded_aside
 from serving.server.http_server import admin_server
 from serving.server.listener import open_listener
 from serving.settings import Settings
@@ -73,6 +74,7 @@ async def _until(
         loading.cancel()
         return
     loading.result()
+    set_loaded_aside()
     on_ready()
     watching = asyncio.create_task(reconciler.watch())
     while not stop_wait.done():

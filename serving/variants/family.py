@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from serving.batching.queue import Terms
 from serving.bundles.bundle import Manifest, VariantKey
-from serving.bundles.cascade import Cascade
+from serving.bundles.cascade import Cascade, Stage
 from serving.bundles.traffic import Policy
 from serving.errors import DeadlineMissed, Overloaded
 from serving.inference.inputs import Row, Text
@@ -48,6 +48,33 @@ class _Way(NamedTuple):
     cascades: bool
 
 
+def _ways(
+    select_options: Callable[[Requirements], Sequence[Option]],
+    requirements: Requirements,
+    *,
+    stages: Sequence[Stage],
+    multi_label: bool,
+) -> list[_Way]:
+    """List how each selected option is run: its variants, each with its test for being sure.
+
+    None accepts any answer. A cascade that replaces a longer one keeps the longer one's thresholds
+    to its end.
+    """
+    options = select_options(requirements)
+    intended = options[0]
+    sure: list[Sure | None] = []
+    if len(intended.variants) > 1:
+        sure = [partial(each.sure, multi_label=multi_label) for each in stages]
+    sure[len(intended.variants) - 1 :] = [None]
+    ways = []
+    for option in options:
+        differs = _differ(option, intended)
+        tests = [None] * len(option.variants) if differs else sure
+        cascades = option is intended and len(option.variants) > 1
+        ways.append(_Way(list(zip(option.variants, tests, strict=False)), differs, cascades))
+    return ways
+
+
 def _differ(option: Option, intended: Option) -> bool:
     return option.variants != intended.variants[: len(option.variants)]
 
@@ -85,7 +112,15 @@ class Family:
         self.select = lru_cache(_CACHED_SELECTIONS)(
             partial(select, self.options, min_accuracy=policy.min_accuracy)
         )
-        self._ways = lru_cache(_CACHED_SELECTIONS)(self._ways_of)
+        # Without a reference to the family, which would need the garbage collector to go.
+        self._ways = lru_cache(_CACHED_SELECTIONS)(
+            partial(
+                _ways,
+                self.select,
+                stages=cascade.stages if cascade else (),
+                multi_label=self.manifests[0].problem_type == "multi_label",
+            )
+        )
         self.most_steps = len(self.select(ANY)) - 1
         """Number of options that a usual request may skip under overload."""
 
@@ -190,31 +225,6 @@ class Family:
         if self.cascade and found.escalated is not None and self.policy.sample_share:
             self._sample(self.cascade, found, inputs, terms, truncate=truncate)
         return found
-
-    def _ways_of(self, requirements: Requirements) -> list[_Way]:
-        options = self.select(requirements)
-        intended = options[0]
-        return [
-            _Way(
-                self._stages(option, intended),
-                replaces=_differ(option, intended),
-                cascades=option is intended and len(option.variants) > 1,
-            )
-            for option in options
-        ]
-
-    def _stages(self, option: Option, intended: Option) -> list[tuple[str, Sure | None]]:
-        """List an option's variants, each with its test for being sure; None accepts any answer.
-
-        A cascade that replaces a longer one keeps the longer one's thresholds to its end.
-        """
-        if _differ(option, intended):
-            return [(variant, None) for variant in option.variants]
-        stages = self.cascade.stages if self.cascade and len(intended.variants) > 1 else []
-        multi_label = self.manifests[0].problem_type == "multi_label"
-        sure: list[Sure | None] = [partial(each.sure, multi_label=multi_label) for each in stages]
-        sure[len(intended.variants) - 1 :] = [None]
-        return list(zip(option.variants, sure, strict=False))
 
     async def _trial(
         self,

@@ -126,6 +126,36 @@ async def test_a_text_that_still_waits_at_its_deadline_is_refused_without_being_
     assert sum(map(len, engine.batches)) == 1
 
 
+async def test_however_many_wait_at_one_deadline_each_is_refused():
+    engine = StuckEngine(slots=1)
+    batcher, _ = make(engine)
+    first = await running(batcher, engine, 0, terms())
+    asked = terms(0.1)
+    waiting = [await queued(batcher, [index], asked) for index in range(1, 6)]
+
+    await asyncio.wait(waiting, timeout=5)
+    refused = [task.exception() for task in waiting if task.done()]
+    engine.release.set()
+    await first
+
+    assert [type(error) for error in refused] == [DeadlineMissed] * 5
+    assert batcher.requests_in_flight == 0
+    assert sum(map(len, engine.batches)) == 1
+
+
+async def test_a_bug_in_a_report_or_a_plan_shows_and_leaves_nobody_without_an_answer(monkeypatch):
+    batcher, _ = make(EchoEngine())
+    batcher._on_batch = None
+    answered = await asyncio.wait_for(batcher.submit(KEY, [encoding(1)], terms()), 5)
+    monkeypatch.setattr(batcher._scheduler, "plan", None)
+    asked = asyncio.ensure_future(batcher.submit(KEY, [encoding(2)], terms(0.3)))
+    await asyncio.wait([asked], timeout=5)
+
+    assert answered[0].logits[0] == 1
+    assert isinstance(asked.exception(), DeadlineMissed)
+    assert not batcher.alive
+
+
 async def test_a_deadline_that_the_backlog_cannot_meet_is_refused_at_once():
     batcher, _ = make(EchoEngine(), seconds=lambda texts, length: 10.0)  # noqa: ARG005
 

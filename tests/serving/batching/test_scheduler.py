@@ -201,10 +201,10 @@ def test_whatever_the_flows_every_text_runs_once_and_a_flow_in_order(arrivals, p
 
     planned = [text for plan in drain(queue) for text in plan.texts]
 
-    assert sorted(text.arrival for text in planned) == [text.arrival for text in added]
+    assert sorted(text.order[1] for text in planned) == [text.order[1] for text in added]
     if packed:
         for flow in {flow for flow, _ in arrivals}:
-            own = [text.arrival for text in planned if text.flow == flow]
+            own = [text.order[1] for text in planned if text.flow == flow]
             assert own == sorted(own)
     assert queue.backlog().total_s >= 0
 
