@@ -1,6 +1,8 @@
 """Cascades, routing and brownout on a real server; `tiny` is sure of "great" and not of "good"."""
 
+import gc
 import json
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -9,8 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from serving.bundles.bundle import read_bundle
 from serving.bundles.cascade import Cascade, Isotonic, Temperature, confidence
 from serving.bundles.registry import publish, read_registry, scan
+from serving.bundles.traffic import Policy
+from serving.variants.classifier import Classifier
+from serving.variants.family import Family, Served
+from serving.variants.selection import ANY
 from tests.support.bundles import write_bundle, write_registry
 from tests.support.cascades import cascade_of, write_cascade
 from tests.support.metric_values import total
@@ -223,6 +230,25 @@ def test_other_texts_than_were_calibrated_raise_the_alarm(registry):
         moved = total(server.metrics(), "sizewise_escalation_drifted")
 
     assert (usual, moved) == (0, 1)
+
+
+def test_a_family_that_is_dropped_is_freed_without_the_garbage_collector(tmp_path):
+    """The collector does not look at what the server had loaded when it became ready."""
+    write_bundle(tmp_path / "tiny")
+    classifier = Classifier(read_bundle(tmp_path / "tiny"), None, None, None, None)
+    family = Family(
+        "tone", {"tiny": Served(classifier, 1.0)}, cascade=None, policy=Policy(),
+        on_shadow=None, on_sample=None,
+    )  # fmt: skip
+    assert family._ways(ANY)
+    classifier = weakref.ref(classifier)
+
+    gc.disable()
+    try:
+        del family
+        assert classifier() is None
+    finally:
+        gc.enable()
 
 
 LOGITS = st.lists(st.floats(-50, 50), min_size=2, max_size=5)
