@@ -48,21 +48,25 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer, and notify the request in progress."""
         self._end_head_timer()
-        if self.scope and (tell := self.scope["state"].get("on_disconnect")):
+        # Not `self.scope`: the next request's head may have begun.
+        if self.cycle and (tell := self.cycle.scope["state"].get("on_disconnect")):
             tell()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse, and refuse a head that is too large or does not come in time."""
+        cycle: RequestResponseCycle | None = self.cycle
         super().data_received(data)
         # uvicorn makes a scope when a head begins, and adds the method when it is complete.
         scope: dict[str, Any] | None = self.scope  # type: ignore[assignment]
         if scope is not None and "method" in scope:
             self._head = None
-            if self._head_timer:
-                self._end_head_timer()
-            if self.cycle.response_complete and self.timeout_keep_alive_task is None:
-                self._limit_head()  # what came was no head, and ended uvicorn's timer
+            if self.cycle is not cycle:
+                if self._head_timer:
+                    self._end_head_timer()
+            elif self.cycle.response_complete and self._head_timer is None:
+                # What came was no head, and ended uvicorn's timer; more of it changes nothing.
+                self._head_timer = self.loop.call_later(_MAX_HEAD_S, self.transport.close)
             return
         if scope is not self._head:
             self._head = scope
@@ -76,6 +80,16 @@ class HttpProtocol(HttpToolsProtocol):
             self.send_400_response(f"The head exceeds {_MAX_HEAD_BYTES} bytes.")
         elif self._head_timer is None:
             self._limit_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of a head; one behind a chunked body is not the head's, and is dropped."""
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        if "method" in scope:
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def send_400_response(self, msg: str) -> None:
         """Answer malformed HTTP with 400, and close the connection."""
@@ -148,7 +162,9 @@ class InferenceProtocol(HttpProtocol):
             return
         # A client that gets a final response instead of `100 Continue` need not send its body.
         closing = own.service.draining or self.expect_100_continue or not cycle.keep_alive
-        if not own.service.has_room:
+        # One that waited behind another gets a task: refusals of refusals would nest without end.
+        # So does that of a client that does not read: it waits there.
+        if self._parsing and not self.flow.write_paused and not own.service.has_room:
             self._send(cycle, own.direct.refusal(cycle.scope), closing=closing)
         elif not cycle.more_body:
             self._answer(cycle)

@@ -3,6 +3,8 @@
 import json
 import re
 import socket
+import time
+from contextlib import suppress
 
 import pytest
 
@@ -121,6 +123,48 @@ def test_requests_in_one_packet_are_answered_in_their_order(small):
         answers.append(read(connection, left)[0])
 
     assert [len(json.loads(body)["results"]) for _, _, body in answers] == [3, 1, 2, 2]
+
+
+def test_fields_behind_a_chunked_body_are_not_the_heads(small):
+    head = (
+        f"POST /v1/classify HTTP/1.1\r\nHost: here\r\n{JSON}\r\nX-Request-Id: mine\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n"
+    )
+    body = b'{"texts": ["good"]}'
+    sent = head.encode() + b"%x\r\n%b\r\n0\r\nX-Request-Id: other\r\n\r\n" % (len(body), body)
+    with connect(small) as connection:
+        connection.sendall(sent)
+        answer, _ = read(connection)
+
+    assert answer[0] == "HTTP/1.1 200 OK"
+    assert answer[1]["x-request-id"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("sent", "more"),
+    [
+        (b"GET /health/live HTTP/1.1\r\nHost: here\r\n\r\n", b"\r\n"),
+        (
+            f"POST /v1/classify HTTP/1.1\r\nHost: here\r\n{JSON}\r\n"
+            "Content-Length: 900000\r\n\r\n".encode(),
+            b"x",
+        ),
+    ],
+    ids=["empty lines", "the rest of a body that was refused"],
+)
+def test_what_is_no_request_does_not_keep_a_connection_open(small, sent, more):
+    with connect(small) as connection:
+        connection.sendall(sent)
+        read(connection)
+        connection.settimeout(0.5)
+        started = time.monotonic()
+        end = None
+        while end is None and time.monotonic() - started < 15:
+            connection.sendall(more)
+            with suppress(TimeoutError):
+                end = connection.recv(1)
+
+    assert end == b""
 
 
 def test_a_chunked_body_is_answered(small):

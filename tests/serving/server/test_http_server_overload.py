@@ -100,6 +100,29 @@ def test_a_refusal_comes_before_the_body_and_leaves_the_connection_usable(tiny_r
     assert total(page, "sizewise_requests_total", endpoint="/v1/classify", code="429") == 1
 
 
+def test_any_number_of_requests_behind_one_another_is_refused(tiny_registry):
+    slow = SLOW | {"max_queue_texts": 2000, "max_texts": 1000, "max_requests": 1}
+    count = 500
+    with serving(tiny_registry, **slow) as server, ThreadPoolExecutor(1) as other:
+        body = {"texts": ["good film"] * 1000}  # takes a second
+        first = other.submit(server.classify, body, headers=FRESH)
+        wait_for(lambda: total(server.metrics(), "sizewise_requests_in_flight") == 1)
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        with socket.create_connection(address, timeout=5) as connection:
+            connection.sendall(
+                b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+                + b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}" * count
+            )
+            said = b""
+            while said.count(b"HTTP/1.1 ") <= count:
+                received = connection.recv(65536)
+                assert received, f"the connection ended after {said.count(b'HTTP/1.1 ')} answers"
+                said += received
+        assert first.result().status_code == 200
+
+    assert said.startswith(b"HTTP/1.1 200 ")
+
+
 def test_auto_goes_to_a_smaller_variant_before_it_refuses(tiny_registry):
     with serving(tiny_registry, **SLOW) as server:
         results = [
