@@ -1,9 +1,7 @@
 """The engine on OpenVINO, for CPUs."""
 
 from collections.abc import Sequence
-from copy import copy
 from queue import SimpleQueue
-from typing import Self
 
 import numpy as np
 import openvino
@@ -11,15 +9,16 @@ import openvino
 from serving.bundles.bundle import Bundle
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.inference.engine import Logits, Resources
+from serving.inference.graph_engine import GraphEngine
 from serving.inference.inputs import Item
-from serving.inference.signature import checked, read_signature
+from serving.inference.signature import checked
 
 # OpenVINO's binding builds its type table on first use and releases the GIL while it holds the
 # table's C++ guard, so two threads that arrive first deadlock. Build it here, in one thread.
 openvino.Type.f32.to_dtype()
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(GraphEngine):
     """One compiled graph with one stream per slot, each stream on its own threads.
 
     OpenVINO computes in bf16 if the processor supports it, otherwise in fp32.
@@ -45,28 +44,15 @@ class OpenVinoEngine:
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise BundleError(f"{bundle.model_path}: OpenVINO cannot read it: {reason}") from error
-        self._signature = read_signature(
+        super().__init__(
             bundle,
             [port.get_any_name() for port in compiled.inputs],
             [port.get_any_name() for port in compiled.outputs],
         )
-        self.example = self._signature.example
-        self._labels = len(bundle.manifest.labels)
         self._output = compiled.output(self._signature.output)
         self._requests: SimpleQueue[openvino.InferRequest] = SimpleQueue()
         for _ in range(self.slots):
             self._requests.put(compiled.create_infer_request())
-
-    @property
-    def packed(self) -> bool:
-        """See Engine.packed."""
-        return self._signature.packed
-
-    def unpacked(self) -> Self:
-        """See Engine.unpacked."""
-        other = copy(self)
-        other._signature = self._signature.unpacked()  # noqa: SLF001  of the same class
-        return other
 
     def run(self, batch: Sequence[Item]) -> Logits:
         """See Engine.run."""

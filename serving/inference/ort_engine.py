@@ -1,8 +1,6 @@
 """The engine on ONNX Runtime, for CPUs and CUDA."""
 
 from collections.abc import Sequence
-from copy import copy
-from typing import Self
 
 import numpy as np
 import onnxruntime
@@ -11,15 +9,16 @@ from serving.bundles.bundle import Bundle
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.inference.cpu import has_vnni
 from serving.inference.engine import Device, Logits, Resources
+from serving.inference.graph_engine import GraphEngine
 from serving.inference.inputs import Item
-from serving.inference.signature import checked, read_signature
+from serving.inference.signature import checked
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _CUDA_SLOTS = 2
 _SEVERITY_ERROR = 3
 
 
-class OrtEngine:
+class OrtEngine(GraphEngine):
     """One ONNX Runtime session, shared by `slots` threads (`InferenceSession.run` is thread-safe).
 
     On a CPU with as many slots as cores each run has a single thread, which is faster for batches
@@ -53,24 +52,11 @@ class OrtEngine:
             raise BundleError(f"{bundle.model_path} does not load: {error}") from error
         if self._session.get_providers()[0] != provider:
             raise _no_device(device)
-        self._signature = read_signature(
+        super().__init__(
             bundle,
             [node.name for node in self._session.get_inputs()],
             [node.name for node in self._session.get_outputs()],
         )
-        self.example = self._signature.example
-        self._labels = len(bundle.manifest.labels)
-
-    @property
-    def packed(self) -> bool:
-        """See Engine.packed."""
-        return self._signature.packed
-
-    def unpacked(self) -> Self:
-        """See Engine.unpacked."""
-        other = copy(self)
-        other._signature = self._signature.unpacked()  # noqa: SLF001  of the same class
-        return other
 
     def run(self, batch: Sequence[Item]) -> Logits:
         """See Engine.run."""
