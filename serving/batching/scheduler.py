@@ -33,15 +33,13 @@ class Plan:
 
 
 class _LaneQueue(Queue):
-    """A variant's queue, and its predictions."""
+    """A variant's queue, and its lane."""
 
-    __slots__ = ("alone_s", "lane", "share_s")
+    __slots__ = ("lane",)
 
     def __init__(self, lane: Lane) -> None:
         super().__init__()
         self.lane = lane
-        self.share_s = lane.shares_s
-        self.alone_s = lane.alone_s
 
 
 @dataclass(slots=True)
@@ -116,14 +114,16 @@ class Scheduler:
         state = self._flows.get(flow)
         if state and len(self._flows) == 1:  # a fifth of the cost of what follows
             return max(0.0, state.queued_s + self._running_s) / self._slots * self._pace
-        more_s = sum(map(self._queues[variant].share_s.__getitem__, lengths)) if variant else 0.0
+        more_s = (
+            sum(map(self._queues[variant].lane.shares_s.__getitem__, lengths)) if variant else 0.0
+        )
         return self.backlog().wait_s(flow, more_s)
 
     def work_s(self, variant: VariantKey, lengths: Sequence[int]) -> float:
         """Predict the seconds that texts of these lengths take on an idle server."""
         queue = self._queues[variant]
-        spread_s = sum(map(queue.share_s.__getitem__, lengths)) / self._slots
-        return max(spread_s, queue.alone_s[max(lengths)]) * self._pace
+        spread_s = sum(map(queue.lane.shares_s.__getitem__, lengths)) / self._slots
+        return max(spread_s, queue.lane.alone_s[max(lengths)]) * self._pace
 
     def add(
         self,
@@ -142,7 +142,7 @@ class Scheduler:
             state = self._flows[flow] = _FlowState(flow.weight)
         next_s = max(self._virtual_time_s, state.finish_tag_s)
         for text in texts:
-            share_s = queue.share_s[text.length]
+            share_s = queue.lane.shares_s[text.length]
             own_s = next_s if start_tag_s is None or start_tag_s > next_s else start_tag_s
             text.order = (own_s, self._arrivals)
             text.variant, text.flow, text.share_s, text.queued = variant, flow, share_s, True
