@@ -1,6 +1,7 @@
 import asyncio
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -68,31 +69,38 @@ def head_of(connection):
     return said
 
 
-@pytest.mark.parametrize("closing", [False, True])
-def test_a_refusal_comes_before_the_body_and_leaves_the_connection_usable(tiny_registry, closing):
+@contextmanager
+def full(registry):
+    """(server, its only request, connection) of a server that takes one request at a time."""
     slow = SLOW | {"max_queue_texts": 2000, "max_texts": 1000, "max_requests": 1}
-    with serving(tiny_registry, **slow) as server, ThreadPoolExecutor(1) as other:
+    with serving(registry, **slow) as server, ThreadPoolExecutor(1) as other:
         body = {"texts": ["good film"] * 1000}  # takes a second
         first = other.submit(server.classify, body, headers=FRESH)
         wait_for(lambda: total(server.metrics(), "sizewise_requests_in_flight") == 1)
         address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
         with socket.create_connection(address, timeout=5) as connection:
-            more = b"Connection: close\r\n" if closing else b""
-            connection.sendall(
-                b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\n"
-                b"Content-Type: application/json\r\nContent-Length: 20\r\n" + more + b"\r\n{"
-            )
-            refused = head_of(connection)
-            assert refused.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
-            assert b"retry-after: " in refused
-            assert b"x-request-id: mine\r\n" in refused
-            assert b'"limit":1' in refused
-            if closing:
-                assert b"connection: close" in refused
-                assert connection.recv(100) == b""
-            else:
-                connection.sendall(b" " * 19 + b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-                assert head_of(connection).startswith(b"HTTP/1.1 200")
+            yield server, first, connection
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_a_refusal_comes_before_the_body_and_leaves_the_connection_usable(tiny_registry, closing):
+    with full(tiny_registry) as (server, first, connection):
+        more = b"Connection: close\r\n" if closing else b""
+        connection.sendall(
+            b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 20\r\n" + more + b"\r\n{"
+        )
+        refused = head_of(connection)
+        assert refused.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+        assert b"retry-after: " in refused
+        assert b"x-request-id: mine\r\n" in refused
+        assert b'"limit":1' in refused
+        if closing:
+            assert b"connection: close" in refused
+            assert connection.recv(100) == b""
+        else:
+            connection.sendall(b" " * 19 + b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert head_of(connection).startswith(b"HTTP/1.1 200")
         assert first.result().status_code == 200
         page = server.metrics()
 
@@ -101,23 +109,17 @@ def test_a_refusal_comes_before_the_body_and_leaves_the_connection_usable(tiny_r
 
 
 def test_any_number_of_requests_behind_one_another_is_refused(tiny_registry):
-    slow = SLOW | {"max_queue_texts": 2000, "max_texts": 1000, "max_requests": 1}
     count = 500
-    with serving(tiny_registry, **slow) as server, ThreadPoolExecutor(1) as other:
-        body = {"texts": ["good film"] * 1000}  # takes a second
-        first = other.submit(server.classify, body, headers=FRESH)
-        wait_for(lambda: total(server.metrics(), "sizewise_requests_in_flight") == 1)
-        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
-        with socket.create_connection(address, timeout=5) as connection:
-            connection.sendall(
-                b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
-                + b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}" * count
-            )
-            said = b""
-            while said.count(b"HTTP/1.1 ") <= count:
-                received = connection.recv(65536)
-                assert received, f"the connection ended after {said.count(b'HTTP/1.1 ')} answers"
-                said += received
+    with full(tiny_registry) as (_, first, connection):
+        connection.sendall(
+            b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+            + b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}" * count
+        )
+        said = b""
+        while said.count(b"HTTP/1.1 ") <= count:
+            received = connection.recv(65536)
+            assert received, f"the connection ended after {said.count(b'HTTP/1.1 ')} answers"
+            said += received
         assert first.result().status_code == 200
 
     assert said.startswith(b"HTTP/1.1 200 ")
