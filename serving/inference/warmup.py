@@ -14,10 +14,12 @@ from typing import Self
 from serving.inference.cost_model import Lane, Sample, fit_cost_model
 from serving.inference.engine import Engine
 from serving.inference.inputs import Item
-from serving.inference.packing import ROW_TOKENS, lay_out
+from serving.inference.packing import lay_out
 from serving.inference.usual_mix import USUAL_LENGTHS, by_length, in_order
 
 _SHORT_LENGTH = 32
+# The least that holds several texts of the usual mix.
+_PACKED_TOKENS = 64
 _LONG_LENGTHS = (64, 128, 256, 512)
 _FEWEST_TOKENS = 4
 _GROWTH = 4
@@ -78,7 +80,7 @@ def warm_up(
     padded. A packed engine runs texts of mixed length, so that the padding of its rows counts.
     Takes about two seconds on a CPU. Raises EngineFailed if the engine does.
     """
-    short = min(ROW_TOKENS if engine.packed else _SHORT_LENGTH, max_length)
+    short = min(_PACKED_TOKENS if engine.packed else _SHORT_LENGTH, max_length)
 
     def batches(tokens: int) -> Sequence[Batch]:
         if engine.packed and tokens >= short:

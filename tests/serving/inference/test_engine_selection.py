@@ -56,7 +56,7 @@ class PacksSlowly(Packs):
 
 
 class PacksABitSlowly(Packs):
-    shared_s = 1.05e-5
+    shared_s = 1.01e-5
 
 
 class Off(OrtEngine):
