@@ -23,7 +23,7 @@ class Timed:
         self.slots = slots
         self.cells = []
         self.clock = FakeClock()
-        self.conditions = Conditions(clock=self.clock)
+        self.conditions = Conditions(clock=self.clock, handover_s=0)
         self._seconds = seconds
 
     def unpacked(self):
@@ -86,6 +86,20 @@ def test_the_budget_is_the_smallest_near_the_best_rate(share, packed, budget):
     assert warm_up(engine, 128, 256, engine.conditions).max_batch_tokens == budget
 
 
+@pytest.mark.parametrize("cpu_clock", [True, False])
+def test_small_batches_pay_for_their_hand_over(cpu_clock):
+    engine = Timed(lambda cells: cells * 1e-5)
+    free, paid = (
+        Conditions(
+            clock=engine.clock, cpu_clock=engine.clock if cpu_clock else None, handover_s=seconds
+        )
+        for seconds in (0, 1e-4)
+    )
+
+    assert warm_up(engine, 128, 1024, free).max_batch_tokens == 4
+    assert warm_up(engine, 128, 1024, paid).max_batch_tokens >= 256
+
+
 def test_other_programs_that_interrupt_large_batches_do_not_make_the_budget_small():
     cpu_clock = FakeClock()
 
@@ -96,7 +110,9 @@ def test_other_programs_that_interrupt_large_batches_do_not_make_the_budget_smal
     engine = Timed(seconds)
 
     interrupted = warm_up(engine, 128, 1024, engine.conditions)
-    counted = warm_up(engine, 128, 1024, Conditions(clock=engine.clock, cpu_clock=cpu_clock))
+    counted = warm_up(
+        engine, 128, 1024, Conditions(clock=engine.clock, cpu_clock=cpu_clock, handover_s=0)
+    )
 
     assert interrupted.max_batch_tokens < 1024
     assert counted.max_batch_tokens == 1024
