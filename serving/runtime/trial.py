@@ -34,7 +34,7 @@ class _Verdict:
 
 
 class Trials:
-    """Tries each version of each bundle once, in a process that lives from the first to `end`.
+    """Tries each version of each bundle once, in a process that lives from the first to `rest`.
 
     A trial of one engine may take `load_timeout_ms`, and a run in it `engine_timeout_ms` of CPU
     time.
@@ -60,6 +60,14 @@ class Trials:
                 raise BundleError(refused)
             engines[name] = _refusing(refused) if refused else ENGINES[name]
         return engines
+
+    def rest(self) -> None:
+        """End the process, unless a trial is running in it."""
+        if self._one_at_a_time.acquire(blocking=False):
+            try:
+                self.end()
+            finally:
+                self._one_at_a_time.release()
 
     def end(self) -> None:
         """End the process, and with it a trial that is running."""

@@ -68,7 +68,7 @@ def _try(trial: dict[str, Any], tell: Callable[[str], None]) -> list[str]:
         _limit_cpu(limit_s)
         tell(what)
 
-    step("tokenizer.json", trial["load_s"])
+    step("tokenizer.json")
     bundle = read_bundle(Path(trial["folder"]))
     with failures(BundleError, "tokenizer.json"):
         tokenizer = open_tokenizer(bundle)
