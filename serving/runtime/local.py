@@ -114,7 +114,7 @@ class LocalRuntime:
         await in_background(partial(verify, bundle), f"verifying {folder}", limit_s)
         engines = self._engines
         if self._trials:
-            tried = partial(self._trials.engines, bundle)
+            tried = partial(self._trials.engines, bundle, beside_traffic=bool(self._batcher))
             engines = await in_background(tried, f"trying {folder}", limit_s * (len(ENGINES) + 1))
         load = partial(self._load, bundle, engines)
         tokenizer, chosen = await in_background(load, f"loading {folder}", limit_s)

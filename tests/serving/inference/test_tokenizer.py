@@ -52,8 +52,8 @@ def test_a_text_on_which_the_tokenizer_fails_is_an_error_in_its_words(tmp_path):
     CASES["tokenizer-without-unk"](tmp_path)
     tokenizer = Tokenizer(tmp_path / "tokenizer.json", 8)
 
-    with pytest.raises(EngineFailed, match="Missing .UNK. token from the vocabulary"):
+    with pytest.raises(EngineFailed, match=r"Missing .UNK. token from the vocabulary"):
         tokenizer.encode(["good", "unheard"])
-    with pytest.raises(EngineFailed, match="Missing .UNK. token"):
+    with pytest.raises(EngineFailed, match=r"Missing .UNK. token"):
         tokenizer.tokens("unheard", special=True)
     assert tokenizer.encode(["good"])[0].length == 3

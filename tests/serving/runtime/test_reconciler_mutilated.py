@@ -143,7 +143,7 @@ def test_a_family_whose_folder_cannot_be_read_any_more_stays_in_service(registry
 
 
 def test_a_name_that_is_not_utf8_is_refused_and_listed(registry):
-    os.makedirs(os.fsencode(registry) + b"/\xff\xfe/x")
+    (registry / os.fsdecode(b"\xff\xfe") / "x").mkdir(parents=True)
     with serving(registry, **LIMITS) as server:
         (path,) = refused(server)
 
