@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -95,7 +96,7 @@ class Trials:
         load_s = settings.load_timeout_ms / 1e3
         process = self._started()
         trial = {
-            "folder": str(bundle.folder.resolve()),
+            "bundle": pickle.dumps(bundle).hex(),
             "engine": name,
             "device": settings.device,
             "gpu_memory_bytes": settings.gpu_memory_bytes,
