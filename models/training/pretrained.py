@@ -6,7 +6,7 @@ from transformers import AutoConfig, PretrainedConfig
 
 from models.data.sources import Source
 from models.recipe import RecipeError
-from models.training.position_limit import longest_input
+from serving.bundles.position_limit import longest_input
 from serving.bundles.bundle import TOKENIZER_NAME
 
 _KIND = "ForSequenceClassification"

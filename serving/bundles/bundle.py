@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -147,17 +148,24 @@ class Bundle:
 
     folder: Path
     manifest: Manifest
+    elsewhere: tuple[tuple[str, Path], ...] = ()
+    """Where its files lie if not in `folder` under their names: of a folder that is served as it
+    is (exported.py)."""
+
+    def path(self, name: str) -> Path:
+        """Return where a file lies."""
+        return dict(self.elsewhere).get(name, self.folder / name)
 
     @property
     def model_path(self) -> Path:
         """The ONNX graph, or OpenVINO's own file if the bundle has one."""
-        path = self.folder / OPENVINO_NAMES[0]
-        return path if path.is_file() else self.folder / MODEL_NAME
+        path = self.path(OPENVINO_NAMES[0])
+        return path if path.is_file() else self.path(MODEL_NAME)
 
     @property
     def tokenizer_path(self) -> Path:
         """The Hugging Face `tokenizers` file."""
-        return self.folder / TOKENIZER_NAME
+        return self.path(TOKENIZER_NAME)
 
 
 def file_sha256(path: Path) -> str:
@@ -173,15 +181,23 @@ def write_manifest(folder: Path, **fields: Any) -> Manifest:
     Raises BundleError when a file is missing, a field is wrong or config.json disagrees.
     """
     paths = sorted(p for p in folder.iterdir() if p.is_file() and p.name != MANIFEST_NAME)
-    files = {p.name: BundleFile(sha256=file_sha256(p), bytes=p.stat().st_size) for p in paths}
+    manifest = describe({p.name: p for p in paths}, folder / MANIFEST_NAME, **fields)
+    _check_config(folder / CONFIG_NAME, manifest)
+    (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n")
+    return manifest
+
+
+def describe(paths: Mapping[str, Path], where: Path, **fields: Any) -> Manifest:
+    """Return the manifest of these files, for write_manifest; an error names `where`."""
+    files = {
+        name: BundleFile(sha256=file_sha256(path), bytes=path.stat().st_size)
+        for name, path in sorted(paths.items())
+    }
     draft = Manifest.model_construct(
         **fields, files=files, bytes=sum(file.bytes for file in files.values())
     )
     draft = draft.model_copy(update={"version": draft.content_version()})
-    manifest = parse(Manifest, draft.model_dump_json(warnings=False), folder / MANIFEST_NAME)
-    _check_config(folder, manifest)
-    (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n")
-    return manifest
+    return parse(Manifest, draft.model_dump_json(warnings=False), where)
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -202,16 +218,15 @@ def verify(bundle: Bundle) -> None:
     Raises BundleError naming the file and the remedy.
     """
     for name, expected in bundle.manifest.files.items():
-        path = bundle.folder / name
+        path = bundle.path(name)
         if not path.is_file():
             raise BundleError(f"{path} is missing: publish the bundle again")
         if path.stat().st_size != expected.bytes or file_sha256(path) != expected.sha256:
             raise BundleError(f"{path} does not match its manifest: publish the bundle again")
-    _check_config(bundle.folder, bundle.manifest)
+    _check_config(bundle.path(CONFIG_NAME), bundle.manifest)
 
 
-def _check_config(folder: Path, manifest: Manifest) -> None:
-    path = folder / CONFIG_NAME
+def _check_config(path: Path, manifest: Manifest) -> None:
     try:
         id2label = json.loads(path.read_text(encoding="utf-8"))["id2label"]
         labels = [id2label[str(index)] for index in range(len(id2label))]
