@@ -171,6 +171,11 @@ class Bundle:
     """Where its files lie if not in `folder` under their names: of a folder that is served as it
     is (exported.py)."""
 
+    @property
+    def active(self) -> bool:
+        """Whether it is served without a traffic.json that names its version."""
+        return bool(self.elsewhere) or self.folder.name == self.manifest.variant
+
     def path(self, name: str) -> Path:
         """Return where a file lies."""
         return dict(self.elsewhere).get(name, self.folder / name)

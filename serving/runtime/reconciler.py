@@ -289,7 +289,11 @@ class Reconciler:
         return loaded
 
     def _keep_unreadable(self, wanted: dict[str, Variants], found: Found) -> None:
-        """Keep serving a variant whose manifest has become unreadable."""
+        """Keep serving a variant whose manifest or folder has become unreadable."""
+        for family, variants in self.served.families.items():
+            for variant, before in variants.items():
+                if str(before.live.folder) in found.refused:
+                    wanted.setdefault(family, {variant: before})
         for path in map(Path, found.refused):
             family, variant = path.parent.name, path.name.partition(BESIDE)[0]
             before = self.served.families.get(family, {}).get(variant)
