@@ -29,7 +29,9 @@ def import_graph(
     Raises BundleError naming what is wrong with the graph.
     """
     if not model.is_file():
-        raise BundleError(f"{model} is no file: --labels is for the ONNX file of a graph of numbers")
+        raise BundleError(
+            f"{model} is no file: --labels is for the ONNX file of a graph of numbers"
+        )
     outline = read_outline(model)
     inputs = [_tensor(model, each) for each in outline.inputs]
     logits = logits_of(outline)

@@ -204,8 +204,8 @@ def _described_by(graph: Path) -> Path:
         if (folder / CONFIG_NAME).is_file():
             return folder
     raise BundleError(
-        f"{graph} has no {CONFIG_NAME} beside it or above it: give the model's folder; a graph that "
-        "reads numbers is imported with --labels"
+        f"{graph} has no {CONFIG_NAME} beside it or above it: give the model's folder; a graph "
+        "that reads numbers is imported with --labels"
     )
 
 
@@ -221,8 +221,8 @@ def _without_graph(folder: Path) -> str:
     if not weights:
         return f"{folder} has no {MODEL_NAME} or onnx/{MODEL_NAME}: export the model to ONNX"
     return (
-        f"{folder} has no {MODEL_NAME}, only weights for training ({weights[0]}). Either export it, "
-        f"`optimum-cli export onnx --model {folder} --task text-classification OUTPUT`, and use "
-        "OUTPUT; or name it as `folder` in the section [adopt] of a recipe, which exports, "
+        f"{folder} has no {MODEL_NAME}, only weights for training ({weights[0]}). Either export "
+        f"it, `optimum-cli export onnx --model {folder} --task text-classification OUTPUT`, and "
+        "give OUTPUT; or name it as `folder` in the section [adopt] of a recipe, which exports, "
         "compresses and measures it (see the guide Train and compress)"
     )

@@ -74,4 +74,3 @@ def valid_name(name: str) -> str:
     """Make a name of a family or variant of any text."""
     kept = re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip(".-")
     return kept[:_LONGEST_NAME].strip(".-") or _UNNAMED
-

@@ -43,7 +43,7 @@ def longest_input(config: Mapping[str, Any]) -> int:
     if kind in _AFTER_PADDING and config.get("position_embedding_type") != _ROTARY:
         pad_id = config.get("pad_token_id")
         usual = pad_id is None or kind in _CONSTANT_PAD_ID
-        positions -= (_USUAL_PAD_ID if usual else int(pad_id)) + 1
+        positions -= (_USUAL_PAD_ID if usual else int(pad_id or 0)) + 1
     return min(positions, LONGEST)
 
 

@@ -38,6 +38,14 @@ class Found:
     texts: dict[str, dict[str, str]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
+    def refuses(self, bundle: Bundle) -> bool:
+        """Return whether the folder of a bundle, or another version of it, cannot be read."""
+        its_names = (bundle.manifest.family, bundle.manifest.variant)
+        return any(
+            path == bundle.folder or (path.parent.name, path.name.partition(BESIDE)[0]) == its_names
+            for path in map(Path, self.refused)
+        )
+
 
 def scan(registries: Iterable[Path], variants: Collection[str] = ()) -> Found:
     """Find all bundles of registries, or those of `variants`, inactive versions included.

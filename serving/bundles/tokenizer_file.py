@@ -69,8 +69,6 @@ def _normalize(
     config: Mapping[str, Any],
     warnings: list[str],
 ) -> None:
-    if not settings:
-        return
     kind = settings.get("tokenizer_class") or config.get("tokenizer_class")
     is_bert = (
         str(kind).removesuffix("Fast") in _BERT_CLASSES
@@ -79,6 +77,13 @@ def _normalize(
     )
     normalizer = tokenizer.get("normalizer")
     if not is_bert or not normalizer or normalizer.get("type") != _NORMALIZER:
+        return
+    if not settings:
+        if not normalizer.get("lowercase"):
+            warnings.append(
+                "tokenizer.json keeps upper case; transformers would lower it, since there is no "
+                "tokenizer_config.json with do_lower_case: tokenizer.json counts"
+            )
         return
     lowercase = settings.get("do_lower_case", True)
     wanted = normalizer | {

@@ -4,13 +4,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from serving.bundles.bundle import Bundle
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.files import parse
 from serving.bundles.registry import (
-    BESIDE,
     POLICY_NAME,
     TRAFFIC_NAME,
     Found,
@@ -292,10 +290,5 @@ class Reconciler:
         """Keep serving a variant whose manifest or folder has become unreadable."""
         for family, variants in self.served.families.items():
             for variant, before in variants.items():
-                if str(before.live.folder) in found.refused:
-                    wanted.setdefault(family, {variant: before})
-        for path in map(Path, found.refused):
-            family, variant = path.parent.name, path.name.partition(BESIDE)[0]
-            before = self.served.families.get(family, {}).get(variant)
-            if before and variant not in wanted.get(family, {}):
-                wanted[family] = {**wanted.get(family, {}), variant: before}
+                if variant not in wanted.get(family, {}) and found.refuses(before.live):
+                    wanted[family] = {**wanted.get(family, {}), variant: before}
