@@ -66,12 +66,17 @@ class Manifest(Frozen):
     version: str
     """Content hash of everything that decides an answer.
 
-    That is: files, labels, problem type, length limit, padding, temperature, pairs and tensors.
+    That is: files, labels, problem type, length limit, padding, temperature, pairs, tensors and
+    what the graph's output is.
     """
     labels: Annotated[list[str], Field(min_length=1)]
     """The labels, in the order of the graph's outputs."""
-    problem_type: Literal["single_label", "multi_label"]
-    """Whether a text has exactly one label, or any number of them."""
+    problem_type: Literal["single_label", "multi_label", "regression"]
+    """Whether a text has exactly one label or any number of them, or each label names a value.
+
+    The scores are a softmax, sigmoids, or with `regression` the graph's own values. A single label
+    gets a sigmoid in both of the first.
+    """
     max_length: Annotated[int, Field(ge=1, le=8192)]
     """Longest input in tokens, special ones included; 1 for a model of tensors."""
     pad_token_id: Annotated[int, Field(ge=0)]
@@ -81,7 +86,9 @@ class Manifest(Frozen):
     tensors: list[TensorInput] = Field(default=[])
     """Inputs of a model that reads rows of numbers; it has no tokenizer."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    """Logits are divided by this before they become probabilities."""
+    """Logits are divided by this before they become probabilities; 1 with `regression`."""
+    graph_output: Literal["logits", "probabilities"] = "logits"
+    """What the graph answers: `probabilities` if it ends in the softmax or sigmoid."""
     logit_tolerance: Annotated[float, Field(gt=0)] = 0.1
     """How far another engine's logits may differ from ONNX Runtime's."""
     precision: Precision
@@ -112,9 +119,19 @@ class Manifest(Frozen):
             raise ValueError(f"files lacks {sorted(missing)}")
         if self.tensors and (self.pairs or self.max_length != 1):
             raise ValueError("a model of tensors has the max_length 1 and no pairs")
+        regression = self.problem_type == "regression"
+        if regression and (self.temperature != 1.0 or self.graph_output != "logits"):
+            raise ValueError("regression has the temperature 1 and the graph_output logits")
         if self.version != self.content_version():
             raise ValueError("version is not the hash of the manifest's content")
         return self
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether each label applies or not by itself, as a single one does in any case."""
+        return self.problem_type == "multi_label" or (
+            self.problem_type == "single_label" and len(self.labels) == 1
+        )
 
     @property
     def judged(self) -> Evaluation | None:
@@ -138,6 +155,8 @@ class Manifest(Frozen):
             decisive["pairs"] = True
         if self.tensors:
             decisive["tensors"] = [tensor.model_dump() for tensor in self.tensors]
+        if self.graph_output != "logits":
+            decisive["graph_output"] = self.graph_output
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:VERSION_HEX_DIGITS]
 
 
