@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from models.graphs.import_trial import answers_probabilities, try_out
-from models.graphs.single_output import kept_alone
-from serving.bundles.bundle import MODEL_NAME, Bundle, describe, write_manifest
+from serving.bundles.bundle import Bundle, describe, write_manifest
 from serving.bundles.exported import Exported, find_source, read_exported
-from serving.bundles.graph_traits import served_output
 from serving.bundles.registry import publish
 
 Say = Callable[[str], None]
@@ -40,7 +38,6 @@ def import_folder(
         exported = read_exported(source, Path(scratch), family=family, variant=variant, pairs=pairs)
         if exported.looks_like_pairs and not pairs:
             say(f"{path} looks like a model of two texts at a time: if it is one, add --pairs")
-        exported = _with_one_output(exported, Path(scratch))
         if answers_probabilities(exported.bundle):
             say(f"{source.graph}: its outputs sum to 1, so they are taken as probabilities")
             exported = _changed(exported, graph_output="probabilities")
@@ -58,23 +55,8 @@ def import_folder(
         return publish(staged, registry)
 
 
-def _with_one_output(exported: Exported, scratch: Path) -> Exported:
-    """Remove the other outputs where the server would take one of them for the logits."""
-    if served_output(exported.outline) == exported.logits:
-        return exported
-    alone = kept_alone(exported.outline, exported.logits, scratch / MODEL_NAME)
-    files = [(name, path) for name, path in exported.bundle.elsewhere if name != MODEL_NAME]
-    inside = [(name, path) for name, path in files if name not in exported.outline.external_files]
-    return _described(exported, [(MODEL_NAME, alone), *inside], exported.fields)
-
-
 def _changed(exported: Exported, **fields: Any) -> Exported:
-    return _described(exported, list(exported.bundle.elsewhere), exported.fields | fields)
-
-
-def _described(
-    exported: Exported, files: list[tuple[str, Path]], fields: dict[str, Any]
-) -> Exported:
-    manifest = describe(dict(files), exported.bundle.folder, **fields)
-    bundle = Bundle(exported.bundle.folder, manifest, tuple(files))
-    return replace(exported, bundle=bundle, fields=fields)
+    """Return it with other fields of its manifest."""
+    before, fields = exported.bundle, exported.fields | fields
+    manifest = describe(dict(before.elsewhere), before.folder, **fields)
+    return replace(exported, bundle=replace(before, manifest=manifest), fields=fields)
