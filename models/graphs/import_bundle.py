@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from models.graphs.import_trial import answers_probabilities, try_out
 from serving.bundles.bundle import Bundle, describe, write_manifest
 from serving.bundles.exported import Exported, find_source, read_exported
 from serving.bundles.registry import publish
+from serving.errors import BundleError
 
 Say = Callable[[str], None]
 
@@ -34,7 +36,7 @@ def import_folder(
     Raises BundleError naming what is missing, unusable or fails: then nothing is published.
     """
     source = find_source(path, graph)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, _instead_of(scratch, source.folder):
         exported = read_exported(source, Path(scratch), family=family, variant=variant, pairs=pairs)
         if exported.looks_like_pairs and not pairs:
             say(f"{path} looks like a model of two texts at a time: if it is one, add --pairs")
@@ -53,6 +55,16 @@ def import_folder(
             shutil.copyfile(file, staged / name)
         write_manifest(staged, **exported.fields)
         return publish(staged, registry)
+
+
+@contextmanager
+def _instead_of(scratch: str, folder: Path) -> Iterator[None]:
+    """Name the user's folder in an error in place of a temporary one."""
+    try:
+        yield
+    except BundleError as error:
+        error.detail = error.detail.replace(scratch, str(folder))
+        raise
 
 
 def _changed(exported: Exported, **fields: Any) -> Exported:

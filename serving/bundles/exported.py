@@ -133,8 +133,10 @@ def read_exported(
         (CONFIG_NAME, declared.config_text),
         (TOKENIZER_NAME, declared.tokenizer_text),
     ):
-        files[name] = scratch / name
-        files[name].write_text(text, encoding="utf-8")
+        files[name] = source.folder / name
+        if files[name].read_bytes() != text.encode():
+            files[name] = scratch / name
+            files[name].write_bytes(text.encode())
     manifest = describe(files, source.folder / MANIFEST_NAME, **fields)
     bundle = Bundle(source.folder, manifest, tuple(files.items()))
     looks_like_pairs = declared.looks_like_pairs
