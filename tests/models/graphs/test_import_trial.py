@@ -21,7 +21,9 @@ def imported(tmp_path):
 
     def run(folder, **options):
         said = []
-        bundle = import_folder(folder, "f", "v", tmp_path / "registry", say=said.append, **options)
+        bundle = import_folder(
+            folder, "f", folder.name, tmp_path / "registry", say=said.append, **options
+        )
         return bundle, said
 
     return run
