@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from serving.bundles.evaluation import Evaluation
-from serving.bundles.files import Frozen, Name, Sha256, parse
+from serving.bundles.files import Frozen, Name, Sha256, parse, read_text
 from serving.errors import BundleError
 
 VariantKey = tuple[str, str, str]
@@ -190,7 +190,7 @@ def read_bundle(folder: Path) -> Bundle:
     Raises BundleError when the manifest is missing or wrong.
     """
     try:
-        text = (folder / MANIFEST_NAME).read_text(encoding="utf-8")
+        text = read_text(folder / MANIFEST_NAME)
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder}: manifest.json cannot be read ({error})") from error
     return Bundle(folder, parse(Manifest, text, folder / MANIFEST_NAME))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from serving.bundles.bundle import Bundle, read_bundle, verify
 from serving.bundles.cascade import CASCADE_NAME
-from serving.errors import BundleError
+from serving.bundles.files import read_text
+from serving.errors import BundleError, failures, printable
 
 TRAFFIC_NAME = "traffic.json"
 POLICY_NAME = "policy.json"
@@ -50,39 +51,65 @@ def scan(registries: Iterable[Path], variants: Collection[str] = ()) -> Found:
                 f"SIZEWISE_REGISTRY: {folder} is not a folder: "
                 "name one that holds <family>/<variant>/"
             )
-        for family in _subfolders(folder):
+        with failures(BundleError, str(folder)):
+            families = list(_subfolders(folder))
+        for family in families:
             if family.name in found.folders:
                 known = found.folders[family.name]
-                found.refused[str(family)] = f"{known} is a family of the same name: rename one"
-            else:
-                found.folders[family.name] = family
-                _scan_family(family, variants, found)
+                reason = f"{known} is a family of the same name: rename one"
+                found.refused[printable(str(family))] = reason
+                continue
+            try:
+                with failures(BundleError, str(family)):
+                    _scan_family(family, variants, found)
+            except BundleError as error:
+                found.refused[printable(str(family))] = error.detail
     return found
 
 
 def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
-    for path in _subfolders(family):
+    found.folders[family.name] = family
+    for path in list(_subfolders(family)):
         if variants and path.name.partition(BESIDE)[0] not in variants:
             continue
         try:
-            found.bundles.setdefault(family.name, []).append(_read_variant(path))
+            with failures(BundleError, str(path)):
+                bundle = _read_variant(path)
         except BundleError as error:
-            found.refused[str(path)] = error.detail
+            found.refused[printable(str(path))] = error.detail
+        else:
+            found.bundles.setdefault(family.name, []).append(bundle)
     texts = found.texts.setdefault(family.name, {})
     for name in FAMILY_NAMES:
         try:
-            texts[name] = (family / name).read_text(encoding="utf-8")
+            texts[name] = read_text(family / name)
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:
-            found.refused[str(family / name)] = str(error)
+            found.refused[printable(str(family / name))] = printable(str(error))
 
 
 def fingerprint(registries: Iterable[Path]) -> frozenset[tuple[str, int, int]]:
-    """Return a value that changes if a file is added, removed, replaced or grows."""
-    paths = (path for folder in registries for path in folder.rglob("*") if path.is_file())
-    files = ((path, path.stat()) for path in paths)
-    return frozenset((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in files)
+    """Return a value that changes if a file is added, removed, replaced or grows.
+
+    What cannot be read counts too, with the number of the error.
+    """
+    found: set[tuple[str, int, int]] = set()
+
+    def unreadable(error: OSError) -> None:
+        found.add((str(error.filename), -1, error.errno or 0))
+
+    for folder in registries:
+        for parent, _, names in os.walk(folder, onerror=unreadable):
+            for name in names:
+                path = os.path.join(parent, name)  # noqa: PTH118  os.walk gives strings
+                try:
+                    status = os.stat(path)  # noqa: PTH116
+                except OSError as error:
+                    unreadable(error)
+                else:
+                    found.add((path, status.st_mtime_ns, status.st_size))
+    return frozenset(found)
 
 
 def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, list[Bundle]]:
@@ -203,7 +230,11 @@ def _read_variant(folder: Path) -> Bundle:
 
 
 def _subfolders(folder: Path) -> Iterator[Path]:
-    return (p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith("."))
+    """Yield the folders, and the links that lead nowhere: their error is the reason to refuse."""
+    for path in sorted(folder.iterdir()):
+        broken = path.is_symlink() and not path.exists()
+        if not path.name.startswith(".") and (broken or path.is_dir()):
+            yield path
 
 
 def sync(path: Path) -> None:

@@ -37,6 +37,8 @@ class OrtEngine(GraphEngine):
         device = resources.device
         slots = resources.slots or resources.threads
         self.slots = slots if device == "cpu" else _CUDA_SLOTS
+        self._bundle = bundle
+        self._device = device
         provider = _PROVIDERS[device]
         if device == "cuda":
             onnxruntime.preload_dlls()
@@ -67,6 +69,12 @@ class OrtEngine(GraphEngine):
             shapes = {name: value.shape for name, value in feed.items()}
             raise EngineFailed(f"ONNX Runtime failed on a batch of {shapes}") from error
         return checked(np.asarray(logits, np.float32), len(batch), self._labels)
+
+    def run_checked(self, batch: Sequence[Item]) -> Logits:
+        """See Engine.run_checked: on a CPU, ONNX Runtime checks ids itself."""
+        if self._device != "cpu":
+            OrtEngine(self._bundle, Resources("cpu", 1)).run(batch)
+        return self.run(batch)
 
 
 def _no_device(device: Device) -> StartError:

@@ -35,3 +35,7 @@ class SingleTextEngine:
         finally:
             with self._lock:
                 self._running -= 1
+
+    def run_checked(self, batch: Sequence[Item]) -> Logits:
+        """See Engine.run_checked."""
+        return self._many.run_checked(batch)
