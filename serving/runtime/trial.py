@@ -96,6 +96,7 @@ class Trials:
         process = self._started()
         trial = {
             "folder": str(bundle.folder.resolve()),
+            "elsewhere": [(name, str(path.resolve())) for name, path in bundle.elsewhere],
             "engine": name,
             "device": settings.device,
             "gpu_memory_bytes": settings.gpu_memory_bytes,

@@ -70,7 +70,8 @@ def _try(trial: dict[str, Any], tell: Callable[[str], None]) -> list[str]:
         tell(what)
 
     step("tokenizer.json")
-    bundle = read_bundle(Path(trial["folder"]))
+    elsewhere = tuple((name, Path(path)) for name, path in trial["elsewhere"])
+    bundle = read_bundle(Path(trial["folder"]), elsewhere)
     with failures(BundleError, "tokenizer.json"):
         tokenizer = open_tokenizer(bundle)
     step("loading the graph", trial["load_s"])
