@@ -76,11 +76,9 @@ class Classifier:
         tokens = 0
         for index, item in enumerate(items):
             length = item.length
-            if not length:
-                raise self._no_tokens(index, item)
             tokens += length
-            if item.full_length > length and not truncate:
-                raise self._too_long(index, item)
+            if not length or (item.full_length > length and not truncate):
+                raise self._refusal(index, item)
         results = await self._batcher.submit(self.key, items, terms)
         manifest = self.manifest
         temperature = manifest.temperature
@@ -104,16 +102,9 @@ class Classifier:
             if its_tag_s is not None and (start_tag_s is None or its_tag_s < start_tag_s):
                 start_tag_s = its_tag_s
         return Classified(
-            manifest.labels,
-            self._least_score,
-            manifest.variant,
-            manifest.version,
-            answers,
-            tokens,
-            started_s,
-            tokenize_s,
-            start_tag_s,
-        )
+            manifest.labels, self._least_score, manifest.variant, manifest.version,
+            answers, tokens, started_s, tokenize_s, start_tag_s,
+        )  # fmt: skip
 
     def _other_kind(self, index: int, given: Text | Row) -> InvalidField:
         wanted = _KINDS[self._reads]
@@ -124,19 +115,19 @@ class Classifier:
             value=_KINDS[type(given)],
         )
 
-    def _no_tokens(self, index: int, item: Item) -> InvalidField:
-        return InvalidField(
-            f"texts[{index}] has no tokens: {why_no_tokens(item)}: send other text",
-            field=f"texts[{index}]",
-            limit=1,
-            value=0,
-        )
-
-    def _too_long(self, index: int, item: Item) -> TextTooLong:
+    def _refusal(self, index: int, item: Item) -> InvalidField | TextTooLong:
+        field = f"texts[{index}]"
+        if not item.length:
+            return InvalidField(
+                f"{field} has no tokens: {why_no_tokens(item)}: send other text",
+                field=field,
+                limit=1,
+                value=0,
+            )
         return TextTooLong(
-            f"texts[{index}] has {item.full_length} tokens, but {self.manifest.variant} "
+            f"{field} has {item.full_length} tokens, but {self.manifest.variant} "
             f"accepts {self.manifest.max_length}: shorten it or send truncate: true",
-            field=f"texts[{index}]",
+            field=field,
             limit=self.manifest.max_length,
             value=item.full_length,
         )
