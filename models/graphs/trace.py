@@ -1,6 +1,8 @@
 """Traces a torch classifier into an ONNX graph."""
 
+import contextlib
 import inspect
+import io
 import warnings
 from pathlib import Path
 
@@ -19,7 +21,7 @@ class _Graph(torch.nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
-        self.has_segments = "token_type_ids" in inspect.signature(model.forward).parameters
+        self.has_segments = _has_segments(model)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Compute logits (texts, labels) from ids and mask, both (texts, tokens)."""
@@ -27,6 +29,16 @@ class _Graph(torch.nn.Module):
         output = self.model(input_ids=input_ids, attention_mask=attention_mask, **segments)
         logits: torch.Tensor = output.logits
         return logits
+
+
+def _has_segments(model: PreTrainedModel) -> bool:
+    """Tell whether segments have an embedding of their own.
+
+    GPT-2, CTRL and XLM look segments up among the words, so segment 0 is not the same as none.
+    """
+    return "token_type_ids" in inspect.signature(model.forward).parameters and any(
+        "token_type" in name or "seg_embed" in name for name, _ in model.named_parameters()
+    )
 
 
 def trace(model: PreTrainedModel, path: Path) -> None:
@@ -37,7 +49,8 @@ def trace(model: PreTrainedModel, path: Path) -> None:
     ids = torch.ones((2, 8), dtype=torch.long)
     axes = {0: "texts", 1: "tokens"}
     try:
-        with warnings.catch_warnings():
+        # A failing export prints the whole graph.
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             # The newer exporter's graphs are not recognised by onnxruntime.transformers.
             warnings.simplefilter("ignore")
             torch.onnx.export(
@@ -52,6 +65,21 @@ def trace(model: PreTrainedModel, path: Path) -> None:
             )
     except Exception as error:  # torch.onnx raises many bare types
         raise RecipeError(
-            f"torch cannot export {type(model).__name__} to ONNX: {error}: use a model of "
-            f"another architecture, such as {', '.join(PACKABLE)}"
+            f"torch cannot export {type(model).__name__} to ONNX: {first_line(error)}: "
+            f"{_remedy(model)}"
         ) from error
+
+
+def _remedy(model: PreTrainedModel) -> str:
+    if model.config.pad_token_id is None:
+        return (
+            "set `pad_token_id` in its config.json to the id of its padding token, which it needs "
+            "to read several texts at once"
+        )
+    return f"use a model of another architecture, such as {', '.join(PACKABLE)}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, which says what is wrong; or its type."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".: ") if lines else type(error).__name__
