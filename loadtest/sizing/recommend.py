@@ -13,6 +13,16 @@ from typing import Any
 from loadtest.analysis.capacity import LoadPoint, capacity, predicted_p99_ms
 from loadtest.analysis.cascade_choices import cascade_description
 from loadtest.analysis.replica_curve import ScalingTargets, scaling_targets
+from loadtest.report.markdown import name_of
+
+_UNSCORED = (
+    "no variant here has a measured accuracy ({names}), so the choice is by latency and replicas "
+    "alone, and --min-accuracy was not checked; variants made by `python -m models all` have one"
+)
+_SLOWER_LOAD = (
+    "a slower open load: no variant here answered one completely, so no rate is known at which one "
+    "keeps a p99; add one with a smaller `share` to the scenario"
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,8 @@ class SizedChoice:
     stages: list[str]
     """The variants to serve: the variant itself, or the stages of the cascade."""
     brownout_ms: int | None
-    accuracy: float
+    accuracy: float | None
+    """None if no variant of the report was evaluated."""
     accuracy_low: float | None
     replicas: int
     replicas_if_slow: int | None
@@ -61,6 +72,8 @@ class Recommendation:
     """Which requirements the number of replicas comes from."""
     alternatives: list[str]
     """Which requirements could be met, if these cannot."""
+    unscored: list[str]
+    """The variants without a measured accuracy."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the contents of recommendation.json."""
@@ -72,32 +85,45 @@ class Recommendation:
             "better": fields["better"],
             "binds": fields["constraints"],
             "otherwise": fields["alternatives"],
+            "unscored": fields["unscored"],
         }
 
 
 def recommend(report: dict[str, Any], requirements: SizingRequirements) -> Recommendation:
-    """Choose the fewest replicas; among equals the most accurate, then the smallest."""
-    sized = [
-        choice
-        for variant in report["variants"]
-        if variant["accuracy"] and (choice := _sized(variant, requirements))
-    ]
-    sized.sort(key=lambda each: (each.replicas, -each.accuracy, each.peak_bytes or 0))
-    accurate = [each for each in sized if each.accuracy >= requirements.min_accuracy]
+    """Choose the fewest replicas; among equals the most accurate, then the smallest.
+
+    Variants without a measured accuracy are left out, unless no variant has one: then the accuracy
+    required is not checked.
+    """
+    unscored = [name_of(variant) for variant in report["variants"] if not variant["accuracy"]]
+    sized = [choice for variant in _considered(report) if (choice := _sized(variant, requirements))]
+    sized.sort(key=lambda each: (each.replicas, -(each.accuracy or 0.0), each.peak_bytes or 0))
+    accurate = [each for each in sized if _is_accurate(each.accuracy, requirements)]
     if not accurate:
         alternatives = _alternatives(report, requirements, sized)
-        return Recommendation(requirements, None, None, None, [], alternatives)
+        return Recommendation(requirements, None, None, None, [], alternatives, unscored)
     chosen = accurate[0]
     cheaper = [each for each in sized if each.replicas < chosen.replicas]
-    better = [each for each in sized if each.accuracy > chosen.accuracy]
+    better = [each for each in sized if (each.accuracy or 0.0) > (chosen.accuracy or 0.0)]
     return Recommendation(
         requirements=requirements,
         chosen=chosen,
-        cheaper=max(cheaper, key=lambda each: each.accuracy, default=None),
+        cheaper=max(cheaper, key=lambda each: each.accuracy or 0.0, default=None),
         better=better[0] if better else None,
         constraints=_constraints(report, requirements, chosen, cheaper),
         alternatives=[],
+        unscored=unscored,
     )
+
+
+def _considered(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the variants with a measured accuracy; all of them if none has one."""
+    variants: list[dict[str, Any]] = report["variants"]
+    return [variant for variant in variants if variant["accuracy"]] or variants
+
+
+def _is_accurate(accuracy: float | None, requirements: SizingRequirements) -> bool:
+    return accuracy is None or accuracy >= requirements.min_accuracy
 
 
 def _points(variant: dict[str, Any], p99_of: Callable[[dict[str, Any]], float]) -> list[LoadPoint]:
@@ -131,8 +157,8 @@ def _sized(variant: dict[str, Any], requirements: SizingRequirements) -> SizedCh
         variant=variant["variant"],
         stages=variant["stages"],
         brownout_ms=variant["brownout_ms"],
-        accuracy=variant["accuracy"]["value"],
-        accuracy_low=variant["accuracy"]["low"],
+        accuracy=variant["accuracy"] and variant["accuracy"]["value"],
+        accuracy_low=variant["accuracy"] and variant["accuracy"]["low"],
         replicas=replicas,
         replicas_if_slow=_replicas(slow, requirements),
         rate_rps=rate_rps,
@@ -180,17 +206,16 @@ def _alternatives(
 ) -> list[str]:
     alternatives = []
     if sized:
-        best = max(sized, key=lambda each: each.accuracy)
+        best = max(sized, key=lambda each: each.accuracy or 0.0)
         alternatives.append(
             f"an accuracy of {best.accuracy:.3f} instead of {requirements.min_accuracy:g}: "
             f"{best.variant} on {_replica_count(best.replicas)}"
         )
     accurate = [
         (min(point["p99_ms"] for point in variant["curve"]), variant["variant"])
-        for variant in report["variants"]
+        for variant in _considered(report)
         if variant["curve"]
-        and variant["accuracy"]
-        and variant["accuracy"]["value"] >= requirements.min_accuracy
+        and _is_accurate(variant["accuracy"] and variant["accuracy"]["value"], requirements)
     ]
     if accurate:
         p99_ms, name = min(accurate)
@@ -198,8 +223,8 @@ def _alternatives(
             f"a p99 of {p99_ms:.1f} ms instead of {requirements.slo_p99_ms:g} ms: {name} at low "
             "load"
         )
-    if not any(variant["accuracy"] for variant in report["variants"]):
-        return ["scores: no variant here has a measured accuracy; imported variants have none"]
+    if not any(variant["curve"] for variant in _considered(report)):
+        alternatives = [_SLOWER_LOAD]
     return alternatives or ["a more accurate family: no variant here reaches that accuracy"]
 
 
@@ -212,7 +237,8 @@ def recommendation_text(found: Recommendation) -> str:
     )
     if chosen is None:
         alternatives = "\n".join(f"  - {each}" for each in found.alternatives)
-        return f"No measured variant meets {required}. What would help:\n{alternatives}"
+        unknown = "".join(f"\n{line}" for line in _unknown(found))
+        return f"No measured variant meets {required}. What would help:\n{alternatives}{unknown}"
     lines = [
         f"For {required}:",
         f"  deploy {_summary(chosen)}",
@@ -224,7 +250,18 @@ def recommendation_text(found: Recommendation) -> str:
         lines.append(f"  cheaper, but not accurate enough: {_summary(found.cheaper)}")
     if found.better:
         lines.append(f"  more accurate: {_summary(found.better)}")
+    lines += _unknown(found)
     return "\n".join(lines)
+
+
+def _unknown(found: Recommendation) -> list[str]:
+    """Say which accuracies are not known, and what that means for the choice."""
+    if not found.unscored:
+        return []
+    names = ", ".join(found.unscored)
+    if found.chosen and found.chosen.accuracy is None:
+        return [f"  unknown: {_UNSCORED.format(names=names)}"]
+    return [f"  unknown: the accuracy of {names}, which therefore cannot be chosen"]
 
 
 def _replica_count(replicas: int) -> str:
@@ -241,14 +278,17 @@ def _summary(choice: SizedChoice) -> str:
     cascade = cascade_description(choice.stages, choice.brownout_ms)
     return (
         f"{choice.model}/{choice.variant}{cascade and f' ({cascade})'} on "
-        f"{_replica_count(choice.replicas)}, accuracy {choice.accuracy:.3f}{cost}"
+        f"{_replica_count(choice.replicas)}, accuracy "
+        f"{'unknown' if choice.accuracy is None else f'{choice.accuracy:.3f}'}{cost}"
     )
 
 
 def _certainty(found: Recommendation, chosen: SizedChoice) -> str:
     low = chosen.accuracy_low
     accuracy = (
-        f"the accuracy's interval reaches down to {low:.3f}"
+        "the accuracy is unknown"
+        if chosen.accuracy is None
+        else f"the accuracy's interval reaches down to {low:.3f}"
         if low is not None and low < found.requirements.min_accuracy
         else "the accuracy's whole interval is high enough"
     )
