@@ -2,12 +2,14 @@
 
 import contextlib
 import inspect
-import io
+import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from models.graphs.packing import PACKABLE
 from models.recipe import RecipeError
@@ -46,11 +48,10 @@ def trace(model: PreTrainedModel, path: Path) -> None:
 
     Raises RecipeError when torch cannot express it in ONNX.
     """
-    ids = torch.ones((2, 8), dtype=torch.long)
+    ids = _example(model.config)
     axes = {0: "texts", 1: "tokens"}
     try:
-        # A failing export prints the whole graph.
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), _quiet():
             # The newer exporter's graphs are not recognised by onnxruntime.transformers.
             warnings.simplefilter("ignore")
             torch.onnx.export(
@@ -68,6 +69,30 @@ def trace(model: PreTrainedModel, path: Path) -> None:
             f"torch cannot export {type(model).__name__} to ONNX: {first_line(error)}: "
             f"{_remedy(model)}"
         ) from error
+
+
+def _example(config: PretrainedConfig) -> torch.Tensor:
+    """Ids of two texts without padding; encoder-decoders look for the token that ends a text."""
+    ids = torch.full((2, 8), 1 if config.pad_token_id == 0 else 0)
+    end = getattr(config, "eos_token_id", None)
+    if isinstance(end, int) and 0 <= end < config.vocab_size:
+        ids[:, -1] = end
+    return ids
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep a failing export from printing the whole graph, which torch turns on by mistake."""
+    exporter: Any = sys.modules.get("torch.onnx._internal.torchscript_exporter.utils")
+    turn_on = getattr(exporter, "setup_onnx_logging", None)
+    if turn_on is None:
+        yield
+        return
+    exporter.setup_onnx_logging = lambda _verbose: contextlib.nullcontext()
+    try:
+        yield
+    finally:
+        exporter.setup_onnx_logging = turn_on
 
 
 def _remedy(model: PreTrainedModel) -> str:

@@ -60,6 +60,24 @@ def check_tokenizer(path: Path, config: PretrainedConfig, max_length: int, found
             f"{config.vocab_size} tokens: call `model.resize_token_embeddings({largest + 1})` and "
             "fine-tune it, or use the tokenizer that it was trained with"
         )
+    segments = _segments_of_one_text(whole.get("post_processor") or {})
+    reads_segments = config.model_type == "xlnet" or bool(config.to_dict().get("type_vocab_size"))
+    if segments > {0} and reads_segments:
+        raise RecipeError(
+            f"{found}: its tokenizer divides one text into the segments "
+            f"{', '.join(map(str, sorted(segments)))}, but an exported graph reads it as segment "
+            "0: export it yourself, with token_type_ids, and use `python -m models import`"
+        )
+
+
+def _segments_of_one_text(processor: dict[str, Any]) -> set[int]:
+    parts = processor.get("processors") or [processor]
+    return {0}.union(
+        next(iter(piece.values()))["type_id"]
+        for part in parts
+        if part.get("type") == "TemplateProcessing"
+        for piece in part["single"]
+    )
 
 
 def _token_ids(whole: dict[str, Any]) -> list[int]:

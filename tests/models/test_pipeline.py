@@ -1,6 +1,7 @@
 """The whole of models/ on a tiny base model, once; every test looks at what came out."""
 
 import json
+import re
 import shutil
 import warnings
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from serving.bundles.bundle import (
     read_bundle,
 )
 from serving.bundles.registry import publish, read_registry
+from serving.errors import BundleError
 from serving.inference.engine import Resources
 from serving.inference.ort_engine import OrtEngine
 from serving.inference.tokenizer import Tokenizer
@@ -235,6 +237,18 @@ def test_a_stage_that_fails_leaves_its_old_output_whole(built, tmp_path):
         make_all(pipeline, recipes)
 
     assert stamp.read_text() == before
+
+
+def test_a_refusal_names_the_stage_s_folder_and_not_the_temporary_one(built, tmp_path):
+    def refusing(job):
+        raise BundleError(f"{job.output}/config.json is of no use")
+
+    pipeline, recipes = built.copied_to(tmp_path, quantize=refusing)
+    (recipes / "student-int8.toml").write_text(QUANTISED.replace("0.1", "0.3"))
+    folder = pipeline.build / "tone" / "student-int8" / "quantize"
+
+    with pytest.raises(BundleError, match=f"^{re.escape(str(folder))}/config.json is of no use"):
+        make_all(pipeline, recipes)
 
 
 def test_a_missing_input_is_named_with_the_remedy(built, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from tokenizers import Tokenizer, processors
 from transformers import AutoModelForSequenceClassification, BertTokenizer, ConvBertConfig
 
 from models.data.labelled import read_labels
@@ -17,7 +18,7 @@ from models.runners import RUNNERS
 from serving.bundles.bundle import read_bundle, verify
 from serving.inference.engine import Resources
 from serving.inference.ort_engine import OrtEngine
-from serving.inference.tokenizer import Tokenizer
+from serving.inference.tokenizer import Tokenizer as ServedTokenizer
 from tests.support.tiny_architectures import ARCHITECTURES, write_classifier
 from tests.support.tiny_models import BAD, GOOD, NOUNS
 
@@ -65,7 +66,7 @@ def made(tmp_path):
 
 def assert_answers_as_torch(bundle, folder, texts):
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    encodings = Tokenizer(bundle.tokenizer_path, 32).encode(texts)
+    encodings = ServedTokenizer(bundle.tokenizer_path, 32).encode(texts)
     together = OrtEngine(bundle, Resources("cpu", threads=1)).run(encodings)
     for encoding, answer in zip(encodings, together, strict=True):
         with torch.no_grad():
@@ -193,7 +194,7 @@ def test_the_words_of_a_slow_tokenizer_are_converted(made, tmp_path):
     bundle = read_bundle(made() / "export")
 
     slow = BertTokenizer.from_pretrained(folder)
-    found = Tokenizer(bundle.tokenizer_path, 32).encode(TEXTS)
+    found = ServedTokenizer(bundle.tokenizer_path, 32).encode(TEXTS)
     assert [list(each.ids) for each in found] == [slow(text)["input_ids"] for text in TEXTS]
 
 
@@ -211,6 +212,18 @@ def test_a_tokenizer_without_its_unknown_token_is_refused(made, tmp_path):
     write_classifier(tmp_path / "classifier", "bert", LABELS, unknown="[NOT THERE]")
 
     with pytest.raises(RecipeError, match=r"cannot encode every text .* as the unknown token in"):
+        made(stages=("data", "adopt"))
+
+
+def test_a_tokenizer_with_segments_that_the_graph_does_not_read_is_refused(made, tmp_path):
+    folder = write_classifier(tmp_path / "classifier", "bert", LABELS)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s> <s>:2", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+    with pytest.raises(RecipeError, match="divides one text into the segments 0, 2"):
         made(stages=("data", "adopt"))
 
 

@@ -74,7 +74,7 @@ def test_every_spelling_of_an_activation_is_exported_as_torch_answers(
     assert "logits of ONNX and torch differ by at most" in capsys.readouterr().out
 
 
-def test_a_model_that_onnx_cannot_express_is_refused(exported, tmp_path):
+def test_a_model_that_onnx_cannot_express_is_refused(exported, tmp_path, capfd):
     folder = write_classifier(tmp_path / "weights", "bert", LABELS)
     config = FNetConfig(
         vocab_size=30,
@@ -87,3 +87,5 @@ def test_a_model_that_onnx_cannot_express_is_refused(exported, tmp_path):
 
     with pytest.raises(RecipeError, match="torch cannot export FNetForSequenceClassification"):
         exported(folder)
+
+    assert "Torch IR graph" not in capfd.readouterr().out
