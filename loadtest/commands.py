@@ -31,7 +31,8 @@ from loadtest.sizing.autoscaling import (
 )
 from loadtest.sizing.autoscaling_plot import autoscaling_plot, autoscaling_table
 from loadtest.sizing.helm_values import upgrade_command, write_values
-from loadtest.sizing.recommend import SizingRequirements, recommend, recommendation_text
+from loadtest.sizing.recommend import SizingRequirements, recommend
+from loadtest.sizing.recommendation_text import recommendation_text
 from loadtest.sizing.verify import PLAN, VerificationPlan, verify
 
 _TRACE = TRACES / "flash-crowd.csv"

@@ -11,14 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from loadtest.analysis.capacity import LoadPoint, capacity, predicted_p99_ms
-from loadtest.analysis.cascade_choices import cascade_description
 from loadtest.analysis.replica_curve import ScalingTargets, scaling_targets
 from loadtest.report.markdown import name_of
 
-_UNSCORED = (
-    "no variant here has a measured accuracy ({names}), so the choice is by latency and replicas "
-    "alone, and --min-accuracy was not checked; variants made by `python -m models all` have one"
-)
 _SLOWER_LOAD = (
     "a slower open load: no variant here answered one completely, so no rate is known at which one "
     "keeps a p99; add one with a smaller `share` to the scenario"
@@ -74,6 +69,8 @@ class Recommendation:
     """Which requirements could be met, if these cannot."""
     unscored: list[str]
     """The variants without a measured accuracy."""
+    checks_accuracy: bool
+    """False if no variant has a measured accuracy, so that none can be required."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the contents of recommendation.json."""
@@ -86,6 +83,7 @@ class Recommendation:
             "binds": fields["constraints"],
             "otherwise": fields["alternatives"],
             "unscored": fields["unscored"],
+            "checks_accuracy": fields["checks_accuracy"],
         }
 
 
@@ -96,12 +94,15 @@ def recommend(report: dict[str, Any], requirements: SizingRequirements) -> Recom
     required is not checked.
     """
     unscored = [name_of(variant) for variant in report["variants"] if not variant["accuracy"]]
+    checks_accuracy = len(unscored) < len(report["variants"])
     sized = [choice for variant in _considered(report) if (choice := _sized(variant, requirements))]
     sized.sort(key=lambda each: (each.replicas, -(each.accuracy or 0.0), each.peak_bytes or 0))
     accurate = [each for each in sized if _is_accurate(each.accuracy, requirements)]
     if not accurate:
         alternatives = _alternatives(report, requirements, sized)
-        return Recommendation(requirements, None, None, None, [], alternatives, unscored)
+        return Recommendation(
+            requirements, None, None, None, [], alternatives, unscored, checks_accuracy
+        )
     chosen = accurate[0]
     cheaper = [each for each in sized if each.replicas < chosen.replicas]
     better = [each for each in sized if (each.accuracy or 0.0) > (chosen.accuracy or 0.0)]
@@ -113,6 +114,7 @@ def recommend(report: dict[str, Any], requirements: SizingRequirements) -> Recom
         constraints=_constraints(report, requirements, chosen, cheaper),
         alternatives=[],
         unscored=unscored,
+        checks_accuracy=checks_accuracy,
     )
 
 
@@ -192,7 +194,7 @@ def _constraints(
     )
     slower = _sized(variant, relaxed)
     if slower and slower.replicas < chosen.replicas:
-        constraints.append(f"latency: twice the p99 would need {_replica_count(slower.replicas)}")
+        constraints.append(f"latency: twice the p99 would need {replica_count(slower.replicas)}")
     if chosen.replicas > 1:
         constraints.append(
             f"throughput: each replica handles {chosen.rate_rps:.0f} of the "
@@ -209,7 +211,7 @@ def _alternatives(
         best = max(sized, key=lambda each: each.accuracy or 0.0)
         alternatives.append(
             f"an accuracy of {best.accuracy:.3f} instead of {requirements.min_accuracy:g}: "
-            f"{best.variant} on {_replica_count(best.replicas)}"
+            f"{best.variant} on {replica_count(best.replicas)}"
         )
     accurate = [
         (min(point["p99_ms"] for point in variant["curve"]), variant["variant"])
@@ -228,75 +230,6 @@ def _alternatives(
     return alternatives or ["a more accurate family: no variant here reaches that accuracy"]
 
 
-def recommendation_text(found: Recommendation) -> str:
-    """Explain the recommendation in a few lines."""
-    requirements, chosen = found.requirements, found.chosen
-    required = (
-        f"{requirements.rps:g} requests/s, p99 at most {requirements.slo_p99_ms:g} ms, accuracy at "
-        f"least {requirements.min_accuracy:g}"
-    )
-    if chosen is None:
-        alternatives = "\n".join(f"  - {each}" for each in found.alternatives)
-        unknown = "".join(f"\n{line}" for line in _unknown(found))
-        return f"No measured variant meets {required}. What would help:\n{alternatives}{unknown}"
-    lines = [
-        f"For {required}:",
-        f"  deploy {_summary(chosen)}",
-        f"  predicted p99: {chosen.p99_ms:.1f} ms at {chosen.rate_rps:.0f} requests/s per replica",
-        f"  certainty: {_certainty(found, chosen)}",
-        *(f"  limited by {each}" for each in found.constraints),
-    ]
-    if found.cheaper:
-        lines.append(f"  cheaper, but not accurate enough: {_summary(found.cheaper)}")
-    if found.better:
-        lines.append(f"  more accurate: {_summary(found.better)}")
-    lines += _unknown(found)
-    return "\n".join(lines)
-
-
-def _unknown(found: Recommendation) -> list[str]:
-    """Say which accuracies are not known, and what that means for the choice."""
-    if not found.unscored:
-        return []
-    names = ", ".join(found.unscored)
-    if found.chosen and found.chosen.accuracy is None:
-        return [f"  unknown: {_UNSCORED.format(names=names)}"]
-    return [f"  unknown: the accuracy of {names}, which therefore cannot be chosen"]
-
-
-def _replica_count(replicas: int) -> str:
+def replica_count(replicas: int) -> str:
+    """Return the number with its noun."""
     return f"{replicas} replica{'s' if replicas > 1 else ''}"
-
-
-def _summary(choice: SizedChoice) -> str:
-    cost = (
-        ""
-        if choice.cost_per_hour is None
-        else f", cost {choice.cost_per_hour:g} per hour and "
-        f"{choice.cost_per_million:.3g} per million requests"
-    )
-    cascade = cascade_description(choice.stages, choice.brownout_ms)
-    return (
-        f"{choice.model}/{choice.variant}{cascade and f' ({cascade})'} on "
-        f"{_replica_count(choice.replicas)}, accuracy "
-        f"{'unknown' if choice.accuracy is None else f'{choice.accuracy:.3f}'}{cost}"
-    )
-
-
-def _certainty(found: Recommendation, chosen: SizedChoice) -> str:
-    low = chosen.accuracy_low
-    accuracy = (
-        "the accuracy is unknown"
-        if chosen.accuracy is None
-        else f"the accuracy's interval reaches down to {low:.3f}"
-        if low is not None and low < found.requirements.min_accuracy
-        else "the accuracy's whole interval is high enough"
-    )
-    if chosen.replicas_if_slow == chosen.replicas:
-        return f"as many are enough at the upper bounds of the p99s; {accuracy}"
-    if chosen.replicas_if_slow is None:
-        return f"at the upper bounds of the p99s no number of replicas is enough; {accuracy}"
-    return (
-        f"at the upper bounds of the p99s, {_replica_count(chosen.replicas_if_slow)} would be "
-        f"needed; {accuracy}"
-    )

@@ -1,7 +1,6 @@
 """The whole of models/ on a tiny base model, once; every test looks at what came out."""
 
 import json
-import re
 import shutil
 import warnings
 from dataclasses import dataclass, replace
@@ -37,7 +36,7 @@ from serving.inference.engine import Resources
 from serving.inference.ort_engine import OrtEngine
 from serving.inference.tokenizer import Tokenizer
 from tests.support.sources import copy_sources
-from tests.support.stage_doubles import broken, same_again, zeroed
+from tests.support.stage_doubles import broken, refusing, same_again, zeroed
 from tests.support.tiny_models import write_sources
 from tests.support.tiny_recipes import QUANTISED, TEACHER, write_recipes
 
@@ -240,14 +239,9 @@ def test_a_stage_that_fails_leaves_its_old_output_whole(built, tmp_path):
 
 
 def test_a_refusal_names_the_stage_s_folder_and_not_the_temporary_one(built, tmp_path):
-    def refusing(job):
-        raise BundleError(f"{job.output}/config.json is of no use")
-
     pipeline, recipes = built.copied_to(tmp_path, quantize=refusing)
     (recipes / "student-int8.toml").write_text(QUANTISED.replace("0.1", "0.3"))
-    folder = pipeline.build / "tone" / "student-int8" / "quantize"
-
-    with pytest.raises(BundleError, match=f"^{re.escape(str(folder))}/config.json is of no use"):
+    with pytest.raises(BundleError, match=r"/tone/student-int8/quantize/config\.json is of no use"):
         make_all(pipeline, recipes)
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from loadtest.analysis.replica_curve import MIN_QUEUE_S
 from loadtest.sizing.helm_values import write_values
-from loadtest.sizing.recommend import SizingRequirements, recommend, recommendation_text
+from loadtest.sizing.recommend import SizingRequirements, recommend
+from loadtest.sizing.recommendation_text import recommendation_text
 from tests.support import reports
 from tests.support.reports import report
 
@@ -117,6 +118,7 @@ def test_a_report_without_an_answered_open_load_asks_for_a_slower_one(unscored):
     said = recommendation_text(recommend(unscored, SizingRequirements(20.0, 0.0, 100.0)))
 
     assert "a slower open load: no variant here answered one completely" in said
+    assert "no variant here has a measured accuracy" in said
 
 
 def test_cost_and_certainty_are_in_words():

@@ -7,8 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from tokenizers import Tokenizer, processors
-from transformers import AutoModelForSequenceClassification, BertTokenizer, ConvBertConfig
+from transformers import AutoModelForSequenceClassification, ConvBertConfig
 
 from models.data.labelled import read_labels
 from models.graphs.packing import PACKABLE
@@ -18,7 +17,7 @@ from models.runners import RUNNERS
 from serving.bundles.bundle import read_bundle, verify
 from serving.inference.engine import Resources
 from serving.inference.ort_engine import OrtEngine
-from serving.inference.tokenizer import Tokenizer as ServedTokenizer
+from serving.inference.tokenizer import Tokenizer
 from tests.support.tiny_architectures import ARCHITECTURES, write_classifier
 from tests.support.tiny_models import BAD, GOOD, NOUNS
 
@@ -66,7 +65,7 @@ def made(tmp_path):
 
 def assert_answers_as_torch(bundle, folder, texts):
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    encodings = ServedTokenizer(bundle.tokenizer_path, 32).encode(texts)
+    encodings = Tokenizer(bundle.tokenizer_path, 32).encode(texts)
     together = OrtEngine(bundle, Resources("cpu", threads=1)).run(encodings)
     for encoding, answer in zip(encodings, together, strict=True):
         with torch.no_grad():
@@ -158,16 +157,6 @@ def test_answers_that_depend_on_the_padding_of_a_batch_are_refused(made, tmp_pat
         made()
 
 
-def test_the_side_that_is_cut_is_that_of_tokenizer_config_json(made, tmp_path):
-    folder = write_classifier(tmp_path / "classifier", "bert", LABELS)
-    settings = {"truncation_side": "left", "model_max_length": 1e30}
-    (folder / "tokenizer_config.json").write_text("\ufeff" + json.dumps(settings), "utf-8")
-
-    adopted = json.loads((made() / "export" / "tokenizer.json").read_text(encoding="utf-8"))
-
-    assert adopted["truncation"]["direction"] == "Left"
-
-
 def test_a_byte_order_mark_is_left_out_of_the_tokenizer_and_named_in_the_config(made, tmp_path):
     folder = write_classifier(tmp_path / "classifier", "bert", LABELS)
     for name in ("tokenizer.json", "config.json"):
@@ -180,51 +169,6 @@ def test_a_byte_order_mark_is_left_out_of_the_tokenizer_and_named_in_the_config(
     config = (folder / "config.json").read_text(encoding="utf-8-sig")
     (folder / "config.json").write_text(config, encoding="utf-8")
     assert_answers_as_torch(read_bundle(made() / "export"), folder, TEXTS)
-
-
-def test_the_words_of_a_slow_tokenizer_are_converted(made, tmp_path):
-    folder = write_classifier(tmp_path / "classifier", "bert", LABELS)
-    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
-    names = {"<s>": "[CLS]", "</s>": "[SEP]", "<pad>": "[PAD]", "<unk>": "[UNK]", "a": "[MASK]"}
-    words = "".join(f"{names.get(word, word)}\n" for word in vocabulary)
-    (folder / "vocab.txt").write_text(words)
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
-    (folder / "tokenizer.json").unlink()
-
-    bundle = read_bundle(made() / "export")
-
-    slow = BertTokenizer.from_pretrained(folder)
-    found = ServedTokenizer(bundle.tokenizer_path, 32).encode(TEXTS)
-    assert [list(each.ids) for each in found] == [slow(text)["input_ids"] for text in TEXTS]
-
-
-def test_a_tokenizer_with_more_words_than_the_model_is_refused(made, tmp_path):
-    folder = write_classifier(tmp_path / "classifier", "bert", LABELS)
-    tokenizer = json.loads((folder / "tokenizer.json").read_text())
-    tokenizer["model"]["vocab"]["added"] = 99
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-
-    with pytest.raises(RecipeError, match="token id 99, but the model only embeds"):
-        made(stages=("data", "adopt"))
-
-
-def test_a_tokenizer_without_its_unknown_token_is_refused(made, tmp_path):
-    write_classifier(tmp_path / "classifier", "bert", LABELS, unknown="[NOT THERE]")
-
-    with pytest.raises(RecipeError, match=r"cannot encode every text .* as the unknown token in"):
-        made(stages=("data", "adopt"))
-
-
-def test_a_tokenizer_with_segments_that_the_graph_does_not_read_is_refused(made, tmp_path):
-    folder = write_classifier(tmp_path / "classifier", "bert", LABELS)
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s> <s>:2", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-
-    with pytest.raises(RecipeError, match="divides one text into the segments 0, 2"):
-        made(stages=("data", "adopt"))
 
 
 def test_weights_that_do_not_fit_the_config_are_refused(made, tmp_path):
@@ -273,14 +217,6 @@ def test_a_length_that_the_model_cannot_read_is_refused(made, tmp_path):
 
     with pytest.raises(RecipeError, match=r"max_length 65 is more than the 64 tokens"):
         made(recipe=RECIPE.replace("max_length = 32", "max_length = 65"))
-
-
-def test_a_folder_without_tokenizer_json_is_refused_with_the_remedy(made, tmp_path):
-    folder = write_classifier(tmp_path / "classifier", "bert", LABELS)
-    (folder / "tokenizer.json").unlink()
-
-    with pytest.raises(RecipeError, match=r"no vocab\.txt either\): write it with `AutoTokenizer"):
-        made()
 
 
 def test_a_folder_that_is_no_model_is_refused(made, tmp_path):
