@@ -157,6 +157,13 @@ class Settings(BaseModel):
     body_timeout_ms: int = Field(
         10_000, ge=10, le=600_000, description="Maximum time to receive a request body, in ms."
     )
+    keep_alive_s: int = Field(
+        620,
+        ge=1,
+        le=86_400,
+        description="Time to keep an idle connection open, in seconds, sent as `Keep-Alive`; it "
+        "must be longer than the proxy in front keeps idle connections.",
+    )
     engine_timeout_ms: int = Field(
         30_000,
         ge=100,
