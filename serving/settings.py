@@ -34,7 +34,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on; `::` is every address of IPv6 and of IPv4 (of IPv4 "
+        "alone where IPv6 is disabled), `0.0.0.0` every address of IPv4.",
+    )
     port: int = Field(8000, ge=1, le=65535, description="TCP port to listen on.")
     registry: tuple[Path, ...] = Field(
         (SHIPPED_REGISTRY,),

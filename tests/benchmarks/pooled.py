@@ -138,7 +138,9 @@ def main():
             thread.join()
     failed = {name: [each for each in statuses if each != 200] for name, statuses in found.items()}
     for name, bad in failed.items():
-        print(f"{name}: {len(found[name])} requests, {len(bad)} failed {sorted(set(map(str, bad)))}")
+        print(
+            f"{name}: {len(found[name])} requests, {len(bad)} failed {sorted(set(map(str, bad)))}"
+        )
     return int(any(failed.values()))
 
 
