@@ -99,7 +99,7 @@ COPY loadtest loadtest
 CMD ["python", "-m", "loadtest", "--help"]
 
 FROM runtime AS server
-ENV SIZEWISE_HOST=0.0.0.0 \
+ENV SIZEWISE_HOST=:: \
     SIZEWISE_REGISTRY=/models
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \

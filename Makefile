@@ -69,8 +69,12 @@ docs: .venv-docs/installed
 	@.venv-gpu/bin/pip install $(PIP_FLAGS) --editable '.[gpu,loadtest,dev]' onnx-ir
 	@touch $@
 
+# Clients of other languages are Debian's packages, which only root can install.
 .venv-clients/installed: tests/support/clients.txt
-	@echo "Installing the peers' client libraries into .venv-clients"
+	@echo "Installing the clients' libraries into .venv-clients"
+	@{ command -v javac && command -v node && command -v go && command -v curl; } >/dev/null || \
+		test "$$(id -u)" != 0 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq \
+		--no-install-recommends default-jdk-headless nodejs golang-go curl; } >/dev/null
 	@$(PYTHON) -m venv .venv-clients
 	@.venv-clients/bin/pip install --quiet --disable-pip-version-check --requirement tests/support/clients.txt
 	@touch $@

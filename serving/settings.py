@@ -34,12 +34,17 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on; `::` is every address of IPv6 and of IPv4 (of IPv4 "
+        "alone where IPv6 is disabled), `0.0.0.0` every address of IPv4.",
+    )
     port: int = Field(8000, ge=1, le=65535, description="TCP port to listen on.")
     registry: tuple[Path, ...] = Field(
         (SHIPPED_REGISTRY,),
         min_length=1,
-        description="Registry folder of `<family>/<variant>/` bundles; separate several by commas.",
+        description="Registry folder of `<family>/<variant>/` bundles, or the folder of one "
+        "exported Hugging Face model; separate several by commas.",
     )
     variants: tuple[str, ...] = Field(
         (), description="Variants to load, separated by commas; empty loads all."
@@ -156,6 +161,13 @@ class Settings(BaseModel):
     )
     body_timeout_ms: int = Field(
         10_000, ge=10, le=600_000, description="Maximum time to receive a request body, in ms."
+    )
+    keep_alive_s: int = Field(
+        620,
+        ge=1,
+        le=86_400,
+        description="Time to keep an idle connection open, in seconds, sent as `Keep-Alive`; it "
+        "must be longer than the proxy in front keeps idle connections.",
     )
     engine_timeout_ms: int = Field(
         30_000,

@@ -19,6 +19,7 @@ from models.evaluation.predictions import Predictor, predicted
 from models.evaluation.statistics import Flags, correct
 from models.graphs import nncf_int8
 from models.graphs.fusion import fuse_with_split_attention
+from models.graphs.padding_token import reads_padding_as_text
 from models.graphs.quantizers import OnnxScheme, operators, quantize_graph
 from models.graphs.sensitivity import by_sensitivity
 from models.graphs.trace import trace
@@ -36,6 +37,7 @@ from serving.bundles.bundle import (
     read_bundle,
     write_manifest,
 )
+from serving.inference.ports import Port
 from serving.inference.signature import Feed, read_signature
 from serving.inference.tokenizer import Tokenizer
 
@@ -142,9 +144,17 @@ def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
 def _feeds(parent: Bundle, graph: Path, texts: list[str]) -> list[Feed]:
     """Each text as the inputs of the graph."""
     tokenizer = Tokenizer(parent.tokenizer_path, parent.manifest.max_length)
-    inputs = [node.name for node in onnx.load(graph).graph.input]
-    signature = read_signature(parent, inputs, ["logits"])
+    loaded = onnx.load(graph).graph
+    signature = read_signature(
+        parent, [_port(each) for each in loaded.input], [_port(each) for each in loaded.output]
+    )
     return [signature.feed([encoding]) for encoding in tokenizer.encode(texts)]
+
+
+def _port(declared: onnx.ValueInfoProto) -> Port:
+    tensor = declared.type.tensor_type
+    kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    return Port(declared.name, kind, tuple(each.dim_value or None for each in tensor.shape.dim))
 
 
 def _openvino(parent: Bundle, output: Path, calibration: list[str], limit: _AccuracyLimit) -> None:
@@ -217,5 +227,8 @@ def _source(job: Job, parent: Bundle, scheme: OnnxScheme, scratch: Path) -> Path
         )
     model = load_classifier(weights, attn_implementation="eager")
     trace(model, scratch / "plain.onnx")
-    fuse_with_split_attention(scratch / "plain.onnx", model.config, scratch / MODEL_NAME)
+    packs = not reads_padding_as_text(weights / TOKENIZER_NAME, model.config)
+    fuse_with_split_attention(
+        scratch / "plain.onnx", model.config, scratch / MODEL_NAME, packs=packs
+    )
     return scratch / MODEL_NAME

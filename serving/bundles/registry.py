@@ -6,13 +6,16 @@ A folder `<variant>@NAME` is an inactive version: traffic.json can name it.
 import ctypes
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from serving.bundles.bundle import Bundle, read_bundle, verify
 from serving.bundles.cascade import CASCADE_NAME
+from serving.bundles.exported import is_exported
 from serving.bundles.files import read_text
+from serving.bundles.one_model import read_as_family, state_of
 from serving.errors import BundleError, failures, printable
 
 TRAFFIC_NAME = "traffic.json"
@@ -46,25 +49,45 @@ def scan(registries: Iterable[Path], variants: Collection[str] = ()) -> Found:
     """
     found = Found()
     for folder in registries:
-        if not folder.is_dir():
+        if not folder.exists() or (folder.is_file() and not is_exported(folder)):
             raise BundleError(
-                f"SIZEWISE_REGISTRY: {folder} is not a folder: "
-                "name one that holds <family>/<variant>/"
+                f"SIZEWISE_REGISTRY: {folder} is not a folder: name one that holds "
+                "<family>/<variant>/, or the folder of one model"
             )
+        if is_exported(folder):
+            _add(folder, found, partial(_scan_exported, folder, found))
+            continue
         with failures(BundleError, str(folder)):
             families = list(_subfolders(folder))
         for family in families:
             if family.name in found.folders:
-                known = found.folders[family.name]
-                reason = f"{known} is a family of the same name: rename one"
-                found.refused[printable(str(family))] = reason
-                continue
-            try:
-                with failures(BundleError, str(family)):
-                    _scan_family(family, variants, found)
-            except BundleError as error:
-                found.refused[printable(str(family))] = error.detail
+                found.refused[printable(str(family))] = _twice(found.folders[family.name])
+            else:
+                _add(family, found, partial(_scan_family, family, variants, found))
     return found
+
+
+def _add(folder: Path, found: Found, scan_it: Callable[[], None]) -> None:
+    try:
+        with failures(BundleError, str(folder)):
+            scan_it()
+    except BundleError as error:
+        found.refused[printable(str(folder))] = error.detail
+
+
+def _twice(known: Path) -> str:
+    return f"{known} is a family of the same name: rename one"
+
+
+def _scan_exported(folder: Path, found: Found) -> None:
+    """Add the folder of one model, or its graph, as a family of one variant."""
+    bundle = read_as_family(folder)
+    family = bundle.manifest.family
+    if family in found.folders:
+        raise BundleError(_twice(found.folders[family]))
+    found.folders[family] = folder
+    found.texts[family] = {}
+    found.bundles[family] = [bundle]
 
 
 def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
@@ -100,6 +123,9 @@ def fingerprint(registries: Iterable[Path]) -> frozenset[tuple[str, int, int]]:
         found.add((str(error.filename), -1, error.errno or 0))
 
     for folder in registries:
+        if is_exported(folder):
+            found |= state_of(folder)
+            continue
         for parent, _, names in os.walk(folder, onerror=unreadable):
             for name in names:
                 path = os.path.join(parent, name)  # noqa: PTH118  os.walk gives strings
@@ -123,7 +149,7 @@ def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, lis
         raise BundleError(reason)
     families = {
         name: sorted(
-            (bundle for bundle in bundles if BESIDE not in bundle.folder.name),
+            (bundle for bundle in bundles if bundle.active),
             key=lambda bundle: (bundle.manifest.bytes, bundle.manifest.variant),
         )
         for name, bundles in found.bundles.items()

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import openvino
@@ -14,7 +15,8 @@ from serving.inference.engine import Logits, Resources
 from serving.inference.graph_engine import GraphEngine
 from serving.inference.inputs import Encoding, Item
 from serving.inference.ort_engine import OrtEngine
-from serving.inference.signature import checked
+from serving.inference.ports import Port
+from serving.inference.signature import Feed
 
 # OpenVINO's binding builds its type table on first use and releases the GIL while it holds the
 # table's C++ guard, so two threads that arrive first deadlock. Build it here, in one thread.
@@ -22,6 +24,10 @@ openvino.Type.f32.to_dtype()
 
 # Operators that hand their input on in another type or shape.
 _SAME_NUMBERS = {"Convert", "Reshape", "Squeeze", "Unsqueeze"}
+_KINDS = {
+    "f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64",
+    "i32": "int32", "i64": "int64", "boolean": "bool",
+}  # fmt: skip
 
 
 class OpenVinoEngine(GraphEngine):
@@ -55,8 +61,8 @@ class OpenVinoEngine(GraphEngine):
             raise BundleError(f"{bundle.model_path}: OpenVINO cannot read it: {reason}") from error
         super().__init__(
             bundle,
-            [port.get_any_name() for port in compiled.inputs],
-            [port.get_any_name() for port in compiled.outputs],
+            [_port(node) for node in compiled.inputs],
+            [_port(node) for node in compiled.outputs],
         )
         self._bundle = bundle
         self._output = compiled.output(self._signature.output)
@@ -64,18 +70,16 @@ class OpenVinoEngine(GraphEngine):
         for _ in range(self.slots):
             self._requests.put(compiled.create_infer_request())
 
-    def run(self, batch: Sequence[Item]) -> Logits:
-        """See Engine.run."""
-        feed = self._signature.feed(batch)
+    def infer(self, feed: Feed) -> Logits:
+        """See GraphEngine.infer."""
         request = self._requests.get()
         try:
-            logits = np.array(request.infer(feed, share_inputs=True)[self._output], np.float32)
+            return np.array(request.infer(feed, share_inputs=True)[self._output], np.float32)
         except RuntimeError as error:
             shapes = {name: value.shape for name, value in feed.items()}
             raise EngineFailed(f"OpenVINO failed on a batch of {shapes}") from error
         finally:
             self._requests.put(request)
-        return checked(logits, len(batch), self._labels)
 
     def run_checked(self, batch: Sequence[Item]) -> Logits:
         """See Engine.run_checked: OpenVINO reads zeros beyond a table, ids and positions alike."""
@@ -106,3 +110,17 @@ def _embedding_rows(model: openvino.Model) -> int:
             elif kind in _SAME_NUMBERS:
                 waiting += node.outputs()
     return min(rows, default=sys.maxsize)
+
+
+def _port(node: Any) -> Port:
+    kind = node.get_element_type().get_type_name()
+    shape = node.get_partial_shape()
+    sizes = (
+        None
+        if shape.rank.is_dynamic
+        else tuple(None if size.is_dynamic else size.get_length() for size in shape)
+    )
+    # Where a cast is folded, its tensor is the input's too.
+    name = node.get_node().get_friendly_name()
+    name = name if name in node.get_names() else node.get_any_name()
+    return Port(name, _KINDS.get(kind, kind), sizes)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from serving.bundles.bundle import Manifest
-from serving.bundles.probabilities import probabilities
+from serving.bundles.probabilities import activation
 from serving.errors import EngineFailed
 from serving.inference.engine import Engine, answers_of
-from serving.inference.inputs import Encoding, Text, chars
+from serving.inference.inputs import Encoding, Text, chars, why_no_tokens
 from serving.inference.tokenizer import Tokenizer
 
 _TOKENIZED_AT_ONCE_TEXTS = 256
@@ -25,7 +25,7 @@ class LengthLimits:
 
 @dataclass(frozen=True, slots=True)
 class BulkAnswer:
-    """The probabilities of one text, in label order."""
+    """The scores of one text, in label order."""
 
     scores: list[float]
     truncated: bool
@@ -65,6 +65,7 @@ class Bulk:
     ) -> None:
         """`slots` has as many threads as the engine has slots."""
         self._manifest = manifest
+        self._scores = activation(manifest)
         self._tokenizer = tokenizer
         self._engine = engine
         self._slots = slots
@@ -83,7 +84,9 @@ class Bulk:
         encodings = self._encode([texts[index] or "" for index in taken])
         fitting = []
         for index, encoding in zip(taken, encodings, strict=True):
-            if encoding.truncated and not self._limits.truncate:
+            if not encoding.length:
+                found[index] = f"the text has no tokens: {why_no_tokens(encoding)}"
+            elif encoding.truncated and not self._limits.truncate:
                 found[index] = (
                     f"the text has {encoding.full_length} tokens and {self._manifest.variant} "
                     f"takes {self._manifest.max_length}: shorten it or use --truncate"
@@ -96,7 +99,7 @@ class Bulk:
             found[index] = (
                 row
                 if isinstance(row, str)
-                else BulkAnswer(probabilities(self._manifest, row), encoding.truncated)
+                else BulkAnswer(self._scores(row, self._manifest.temperature), encoding.truncated)
             )
         return found
 

@@ -134,24 +134,25 @@ def whole_response(record: RequestRecord, answer: FamilyAnswer) -> tuple[bytes, 
 
 def _content(answer: FamilyAnswer) -> bytes:
     """Make a ClassifyResponse of plain objects, which costs less than the pydantic models."""
-    labels, multi_label = answer.labels, answer.multi_label
+    labels, one = answer.labels, answer.least_score is None
     results = []
     for text in answer.answers:
         scores = text.scores
         score = max(scores)
         label = labels[scores.index(score)]
-        results.append(
-            {
-                "label": label,
-                "labels": answer.labels_of(text) if multi_label else [label],
-                "score": score,
-                "scores": dict(zip(labels, scores, strict=True)),
-                "variant": text.variant,
-                "version": text.version,
-                "truncated": text.truncated,
-                "degraded": text.degraded,
-            }
-        )
+        result = {
+            "label": label,
+            "labels": [label] if one else answer.labels_of(text),
+            "score": score,
+            "scores": dict(zip(labels, scores, strict=True)),
+            "variant": text.variant,
+            "version": text.version,
+            "truncated": text.truncated is not None,
+            "degraded": text.degraded,
+        }
+        if text.truncated:
+            result["truncation_side"] = text.truncated
+        results.append(result)
     usage = {"texts": len(results), "tokens": answer.tokens}
     return to_json({"model": answer.family, "results": results, "usage": usage})
 

@@ -11,6 +11,7 @@ from serving.bundles.bundle import TensorInput
 from serving.bundles.cascade import Cascade
 from serving.bundles.evaluation import Evaluation
 from serving.bundles.traffic import Policy
+from serving.inference.inputs import Side
 
 MAX_NAME_CHARS = 128
 
@@ -80,16 +81,17 @@ class TextResult(_Described):
     """The answer for one text, in the order of the request's texts."""
 
     label: str
-    """The likeliest label."""
+    """The likeliest label; for a regression the one of the largest value."""
     labels: list[str]
     """All labels that apply.
 
-    That is `label` alone, or for a multi-label model each one of probability 0.5 or more.
+    That is `label` alone, or each one of probability 0.5 or more if the model is multi-label or
+    has a single label. For a regression it is all labels, as each names a value.
     """
     score: float
-    """The probability of `label`."""
+    """The probability of `label`, or a regression's value."""
     scores: dict[str, float]
-    """The probability of each label."""
+    """The probability of each label, or a regression's values."""
     variant: str
     """The variant that answered."""
     version: str
@@ -98,6 +100,8 @@ class TextResult(_Described):
     """Whether the text was cut at the model's length."""
     degraded: bool
     """Whether overload made a smaller variant answer, or a cascade end earlier."""
+    truncation_side: Side | None = None
+    """The end at which the text was cut, `left` for its start; only there if it was cut."""
 
 
 class Usage(_Described):
@@ -136,7 +140,7 @@ class VariantInfo(_Described):
     labels: list[str]
     """Its labels, in order."""
     problem_type: str
-    """`single_label` or `multi_label`."""
+    """`single_label`, `multi_label` or `regression`."""
     max_length: int
     """Longest input in tokens."""
     pairs: bool

@@ -268,6 +268,10 @@ class Reconciler:
     def _keep_unreadable(self, wanted: dict[str, Variants], found: Found) -> None:
         """Keep serving a variant whose manifest, or a family whose folder, became unreadable."""
         for path in map(Path, found.refused):
+            for name, variants in self.served.families.items():
+                folders = [each.live.folder for each in variants.values()]
+                if path in self._settings.registry and any(map(path.is_relative_to, folders)):
+                    wanted.setdefault(name, variants)
             whole = self.served.families.get(path.name)
             if whole and path.parent in self._settings.registry and path.name not in found.texts:
                 wanted[path.name] = whole

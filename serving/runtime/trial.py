@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -96,7 +95,8 @@ class Trials:
         load_s = settings.load_timeout_ms / 1e3
         process = self._started()
         trial = {
-            "bundle": pickle.dumps(bundle).hex(),
+            "folder": str(bundle.folder.resolve()),
+            "elsewhere": [(name, str(path.resolve())) for name, path in bundle.elsewhere],
             "engine": name,
             "device": settings.device,
             "gpu_memory_bytes": settings.gpu_memory_bytes,

@@ -118,6 +118,8 @@ class App:
         headers = dict(scope["headers"])
         record = RequestRecord(request_id(headers), time.monotonic())
         scope.setdefault("state", {}).update(record=record, service=self.service)
+        # HEAD is answered as GET; the connection leaves the content out.
+        routed = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         status = 500
 
         async def send_recorded(message: Message) -> None:
@@ -131,9 +133,9 @@ class App:
 
         with self.service.in_flight:
             try:
-                await self._rest(scope, receive, send_recorded)
+                await self._rest(routed, receive, send_recorded)
             finally:
-                path = _endpoint(scope)[0]
+                path = _endpoint(routed)[0]
                 self.request_log.record(scope, headers, path, record, status)
 
 

@@ -1,62 +1,200 @@
-"""HTTP/1.1 on a connection: bounded heads, problem+json for malformed HTTP, whole requests."""
+"""HTTP/1.1 on a connection: bounded heads, problem+json for malformed HTTP, a graceful close."""
 
 import asyncio
-from typing import Any
+import urllib.parse
+from typing import Any, cast
 
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+import httptools
 
-from serving.errors import MalformedRequest
-from serving.observability.request_log import request_id
-from serving.protocols.native import CLASSIFY_PATH
-from serving.protocols.problem import problem_response
-from serving.server.app import App
-from serving.server.direct import Response
+from serving.server.connection import Connection
+from serving.server.http_cycle import HOST, BadHeadError, Cycle, malformed, without_offer
+from serving.server.lingering import Remainder
 
 _MAX_HEAD_BYTES = 65_536
 _MAX_HEAD_S = 10
-_LAST_REQUEST_S = 0.25
 
 
-class HttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a bounded head, problem+json refusals and a graceful close."""
+class HttpProtocol(Connection):
+    """HTTP/1.1 with a bounded head and problem+json refusals."""
 
-    _head: dict[str, Any] | None = None
-    """The scope of the request whose head has begun and is not complete."""
     _head_bytes = 0
-    _head_timer: asyncio.TimerHandle | None = None
+    _hosts = 0
+    """Host fields of the head that has begun."""
+    _offer: bytes | None = None
+    """The request line of a head that offers to upgrade to another protocol."""
+    _parsing = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer of the first request's head."""
         super().connection_made(transport)
         self._limit_head()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer, and notify the request in progress."""
-        self._end_head_timer()
-        # Not `self.scope`: the next request's head may have begun.
-        if self.cycle and (tell := self.cycle.scope["state"].get("on_disconnect")):
-            tell()
-        super().connection_lost(exc)
-
     def data_received(self, data: bytes) -> None:
         """Parse, and refuse a head that is too large or does not come in time."""
-        cycle: RequestResponseCycle | None = self.cycle
-        super().data_received(data)
-        # uvicorn makes a scope when a head begins, and adds the method when it is complete.
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
+        cycle: Cycle | None = self.cycle
+        self._parsing = True
+        try:
+            self.parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self._recover(error, data):
+                self._parsing = False
+                return
+        self._parsing = False
+        # uvicorn makes a scope when a head begins; the method is added when it is complete.
         scope: dict[str, Any] | None = self.scope  # type: ignore[assignment]
-        if scope is not None and "method" in scope:
-            self._head = None
-            if self.cycle is not cycle:
-                if self._head_timer:
-                    self._end_head_timer()
-            elif self.cycle.response_complete and self._head_timer is None:
-                # What came was no head, and ended uvicorn's timer; more of it changes nothing.
-                self._head_timer = self.loop.call_later(_MAX_HEAD_S, self.transport.close)
+        if scope is None or "method" not in scope:
+            self._follow_head(scope, data)
             return
+        self._head = None
+        is_new = self.cycle is not cycle
+        if is_new and (self._head_timer or self._remainder):
+            self._end_head_timer()
+            self._end_remainder()
+        if self.cycle.response_complete and self.timeout_keep_alive_task is None:
+            self._follow_answered(len(data), is_new=is_new)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of a head; one behind a chunked body is not the head's, and is dropped."""
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        if "method" in scope:
+            return
+        name = name.lower()
+        if name == b"host":
+            self._hosts += 1
+            if not HOST.fullmatch(value.rstrip()):
+                raise BadHeadError("Host is not a host with an optional port.")
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            raise BadHeadError("Transfer-Encoding is not chunked.")
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Start the request, or let it wait for those before it.
+
+        One that offers to upgrade is parsed anew without the offer, which a server may ignore (RFC
+        9110 section 7.8): the parser takes all that follows for the other protocol.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        hosts, self._hosts = self._hosts, 0
+        if method == b"CONNECT" or version not in ("1.0", "1.1"):
+            raise BadHeadError("The method or the version is not supported.")
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            raise BadHeadError("There must be exactly one Host.")
+        if self.parser.should_upgrade():
+            self._offer = b"%b %b HTTP/%b" % (method, self.url, version.encode())
+            return
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        url = httptools.parse_url(self.url)
+        raw_path = url.path or b"/"
+        path = raw_path.decode("ascii")
+        scope["method"] = method.decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = urllib.parse.unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = url.query or b""
+        before: Cycle | None = self.cycle
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=cast(asyncio.Transport, self.transport),
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version == "1.1" and self.parser.should_keep_alive() and not self._leaving,
+            on_response=self.on_response_complete,
+        )
+        self.cycle.kept = self._kept_headers
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def on_message_complete(self) -> None:
+        """Note that the request has arrived whole."""
+        if self._offer is None:
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, or wait for one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.flow.read_paused:
+            self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            if self._malformed and cycle.more_body:
+                self.send_400_response(self._malformed)
+            else:
+                self._start_asgi_task(cycle, app)
+        elif self._malformed:
+            self.send_400_response(self._malformed)
+        elif not self.cycle.more_body:
+            self._wait_for_request()
+        elif not self._parsing:
+            self._remainder = Remainder(self.loop, self.transport.abort)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer malformed HTTP with 400, and close the connection."""
+        if self.transport.is_closing():
+            return
+        self._malformed = msg
+        self.transport.write(malformed(msg, self.server_state.default_headers))
+        self.transport.close()
+        if self.cycle and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self._notify_disconnect()
+
+    def _recover(self, error: Exception, data: bytes) -> bool:
+        """Parse on without the offer to upgrade that ended the parsing; False: it was refused."""
+        while isinstance(error, httptools.HttpParserUpgrade):
+            data = self._without_offer(data[error.args[0] :])
+            try:
+                self.parser.feed_data(data)
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as other:
+                error = other
+            else:
+                return True
+        self._refuse(error)
+        return False
+
+    def _refuse(self, error: Exception) -> None:
+        """Answer with 400, after the requests that came before what is malformed."""
+        cause = error.__context__
+        said = str(cause) if isinstance(cause, BadHeadError) else "Invalid HTTP request received."
+        self.logger.warning(said)
+        cycle: Cycle | None = self.cycle
+        if cycle and not cycle.response_complete and (self.pipeline or not cycle.more_body):
+            self._malformed = said
+            self.flow.pause_reading()
+        else:
+            self.send_400_response(said)
+
+    def _without_offer(self, rest: bytes) -> bytes:
+        """Return the head that offers to upgrade without the offer, and what followed it."""
+        assert self._offer is not None
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        head = without_offer(self._offer, self.headers)
+        self._offer = None
+        return head + rest
+
+    def _follow_head(self, scope: dict[str, Any] | None, data: bytes) -> None:
+        """Limit the size and the time of a head that has begun, or of what comes before one."""
         if scope is not self._head:
             self._head = scope
             self._head_bytes = 0
+            self._end_remainder()
             if self.cycle:
                 # The rest of what came is another request's, up to one read.
                 self._end_head_timer()
@@ -67,126 +205,20 @@ class HttpProtocol(HttpToolsProtocol):
         elif self._head_timer is None:
             self._limit_head()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of a head; one behind a chunked body is not the head's, and is dropped."""
-        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        if "method" in scope:
-            return
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer malformed HTTP with 400, and close the connection."""
-        if self.transport.is_closing():
-            return
-        error = MalformedRequest(f"{msg} Send HTTP/1.1.", field="request line or headers")
-        head, content = problem_response(error, request_id({}))
-        for name, value in self.server_state.default_headers:
-            head += b"%b: %b\r\n" % (name, value)
-        self.transport.write(head + b"connection: close\r\n\r\n" + content)
-        self.transport.close()
-
-    def shutdown(self) -> None:
-        """Close after a grace period, since a request may be on its way on an idle connection.
-
-        uvicorn would close at once and reset the connection under a request that the kernel has
-        already accepted. Requests in the grace period are answered with `Connection: close`.
-        """
-        self.loop.call_later(_LAST_REQUEST_S, super().shutdown)
-
-    def _end_head_timer(self) -> None:
-        if self._head_timer:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _follow_answered(self, size: int, *, is_new: bool) -> None:
+        """Wait for the rest of a request that was answered before its end, or for another one."""
+        if self.cycle.more_body:
+            if self._remainder is None:
+                self._remainder = Remainder(self.loop, self.transport.abort)
+            self._remainder.count(size)
+        elif is_new or self._remainder:
+            self._end_remainder()
+            self._wait_for_request()
+        elif self._head_timer is None:
+            # What came was no head, and ended the keep-alive timer; more of it changes nothing.
+            self._head_timer = self.loop.call_later(_MAX_HEAD_S, self.transport.close)
 
     def _limit_head(self) -> None:
         self._head_timer = self.loop.call_later(
             _MAX_HEAD_S, self.send_400_response, f"The head did not come in {_MAX_HEAD_S} s."
         )
-
-
-class InferenceProtocol(HttpProtocol):
-    """HTTP/1.1 in front of App, whose `direct` answers what has arrived whole."""
-
-    _parsing = False
-    _incomplete: tuple[RequestResponseCycle, ASGI3Application] | None = None
-    """A request for `direct`, should the rest of it be in what is being parsed."""
-    _task: asyncio.Task[None] | None = None
-    """The request that `direct` is answering."""
-
-    def data_received(self, data: bytes) -> None:
-        """Parse; give to the application what has not arrived whole."""
-        self._parsing = True
-        super().data_received(data)
-        self._parsing = False
-        if self._incomplete:
-            super()._start_asgi_task(*self._incomplete)
-            self._incomplete = None
-
-    def on_message_complete(self) -> None:
-        """Answer a request that has arrived whole."""
-        super().on_message_complete()
-        if self._incomplete:
-            cycle, _ = self._incomplete
-            self._incomplete = None
-            self._answer(cycle)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the request in progress."""
-        super().connection_lost(exc)
-        if self._task:
-            self._task.cancel()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Refuse a request beyond the limits immediately; see that the others are answered."""
-        own: App = self.config.app  # type: ignore[assignment]
-        scope = cycle.scope
-        if scope["path"] != CLASSIFY_PATH or scope["method"] != "POST":
-            super()._start_asgi_task(cycle, app)
-            return
-        # A client that gets a final response instead of `100 Continue` need not send its body.
-        closing = own.service.draining or self.expect_100_continue or not cycle.keep_alive
-        # One that waited behind another gets a task: refusals of refusals would nest without end.
-        # So does that of a client that does not read: it waits there.
-        if self._parsing and not self.flow.write_paused and not own.service.has_room:
-            self._send(cycle, own.direct.refusal(cycle.scope), closing=closing)
-        elif not cycle.more_body:
-            self._answer(cycle)
-        elif self._parsing:
-            self._incomplete = (cycle, app)
-        else:
-            super()._start_asgi_task(cycle, app)
-
-    def _answer(self, cycle: RequestResponseCycle) -> None:
-        if self.flow.read_paused and not self.pipeline:
-            # uvicorn pauses at a large body; only who reads sees the client leave.
-            self.flow.resume_reading()
-        self._task = self.loop.create_task(self._respond(cycle))
-        self.tasks.add(self._task)
-        self._task.add_done_callback(self.tasks.discard)
-
-    async def _respond(self, cycle: RequestResponseCycle) -> None:
-        own: App = self.config.app  # type: ignore[assignment]
-        try:
-            response = await own.direct.respond(cycle.scope, bytes(cycle.body))
-            if self.flow.write_paused:
-                await self.flow.drain()
-        finally:
-            self._task = None
-        if not cycle.disconnected:
-            closing = own.service.draining or not cycle.keep_alive
-            self._send(cycle, response, closing=closing)
-
-    def _send(self, cycle: RequestResponseCycle, response: Response, *, closing: bool) -> None:
-        """Send a whole response, and go on to the next request."""
-        cycle.response_complete = True
-        head, content = response
-        for name, value in self.server_state.default_headers:
-            head += b"%b: %b\r\n" % (name, value)
-        end = b"connection: close\r\n\r\n" if closing else b"\r\n"
-        self.transport.write(head + end + content)
-        if closing:
-            self.transport.close()
-        self.on_response_complete()

@@ -16,7 +16,8 @@ from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.runtime.service import Service
 from serving.server.app import App, create_app
-from serving.server.http_protocol import HttpProtocol, InferenceProtocol
+from serving.server.http_protocol import HttpProtocol
+from serving.server.inference_protocol import InferenceProtocol
 from serving.server.listener import open_listener, refuse_new_connections, shares
 from serving.settings import Settings
 
@@ -41,7 +42,8 @@ class Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_graceful_shutdown=max(1, round(settings.drain_ms / 1e3)),
+                timeout_keep_alive=settings.keep_alive_s,
+                timeout_graceful_shutdown=_drain_s(settings),
             )
         )
         self._service = app.service
@@ -79,7 +81,7 @@ class Server(uvicorn.Server):
 class BesideServer(uvicorn.Server):
     """A second application on the same event loop; the main server handles signals."""
 
-    def __init__(self, app: AdminApp, listener: socket.socket) -> None:
+    def __init__(self, app: AdminApp, settings: Settings, listener: socket.socket) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -89,18 +91,26 @@ class BesideServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                timeout_keep_alive=settings.keep_alive_s,
+                timeout_graceful_shutdown=_drain_s(settings),
             )
         )
         self._listener = listener
 
     async def run_beside(self) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled; then answer the requests in progress."""
         try:
             await self.serve(sockets=[self._listener])
         finally:
-            for server in self.servers:
-                server.close()
+            if self.started:
+                await self.shutdown([self._listener])
             self._listener.close()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept the rest of the listener's backlog, then close it and drain."""
+        refuse_new_connections(self._listener)
+        await asyncio.sleep(_BACKLOG_S)
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -108,10 +118,14 @@ class BesideServer(uvicorn.Server):
         yield
 
 
+def _drain_s(settings: Settings) -> int:
+    return max(1, round(settings.drain_ms / 1e3))
+
+
 def admin_server(settings: Settings, reconciler: Reconciler, runtime: LocalRuntime) -> BesideServer:
     """Create the server of the admin API. Raises StartError if its port is taken."""
     listener = open_listener(settings.host, settings.admin_port, "SIZEWISE_ADMIN_PORT")
-    return BesideServer(create_admin(settings, reconciler, runtime), listener)
+    return BesideServer(create_admin(settings, reconciler, runtime), settings, listener)
 
 
 def open_app(

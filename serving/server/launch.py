@@ -10,7 +10,7 @@ from serving.runtime.reconciler import Reconciler
 from serving.runtime.service import Service
 from serving.server import supervisor
 from serving.server.http_server import Server, admin_server, open_app
-from serving.server.listener import open_listener
+from serving.server.listener import in_url, open_listener
 from serving.settings import Settings
 
 READY = """
@@ -32,7 +32,7 @@ def serve(
     """
 
     def say_ready() -> None:
-        say(READY.format(host=settings.host, port=settings.port))
+        say(READY.format(host=in_url(settings.host), port=settings.port))
 
     if settings.http_processes:
         uvloop.run(supervisor.serve(settings, say_ready, engines))

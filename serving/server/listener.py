@@ -1,12 +1,16 @@
 """The listening socket: open it, and close it without resetting connections."""
 
 import ctypes
+import errno
 import socket
 import struct
 from contextlib import suppress
 
 from serving.errors import StartError
 
+ANY_ADDRESS = "::"
+# The kernel has no IPv6, or it is disabled.
+_WITHOUT_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENOPROTOOPT}
 _BACKLOG = 2048
 _ACCEPTS = 16
 _SO_ATTACH_FILTER = 26
@@ -25,20 +29,44 @@ _DROP_SYN = b"".join(
 
 
 def open_listener(host: str, port: int, setting: str = "SIZEWISE_PORT") -> socket.socket:
-    """Open a listening TCP socket. Raises StartError naming the setting, the host and the port."""
+    """Open a listening TCP socket; `::` is every address of IPv6 and of IPv4.
+
+    Raises StartError naming the setting, the host and the port.
+    """
+    try:
+        try:
+            listener = _bound(host, port)
+        except OSError as error:
+            if host != ANY_ADDRESS or error.errno not in _WITHOUT_IPV6:
+                raise
+            listener = _bound("0.0.0.0", port)
+    except (OSError, TypeError, UnicodeError) as error:  # the latter: of a name's encoding
+        raise StartError(
+            f"SIZEWISE_HOST, {setting}: {in_url(host)}:{port} cannot be bound "
+            f"({getattr(error, 'strerror', error)}): choose another"
+        ) from error
+    listener.listen(_BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def in_url(host: str) -> str:
+    """Return the host as a URL holds it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # The system's default may be IPv6 alone.
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != ANY_ADDRESS))
         listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except (OSError, TypeError, UnicodeError) as error:  # the latter: of a name's encoding
+    except BaseException:
         listener.close()
-        raise StartError(
-            f"SIZEWISE_HOST, {setting}: {host}:{port} cannot be bound "
-            f"({getattr(error, 'strerror', error)}): choose another"
-        ) from error
-    listener.setblocking(False)
+        raise
     return listener
 
 

@@ -53,10 +53,11 @@ async def serve(
         await _until(stopping, runtime, reconciler, on_ready)
     finally:
         stopping.set()
-        if beside:
-            beside.cancel()
         listener.close()
         await asyncio.gather(*frontends)
+        if beside:
+            beside.cancel()
+            await asyncio.wait((beside,))
         runtime.close()
 
 

@@ -72,7 +72,12 @@ HOMES = {
     "onnxruntime": {"serving.inference.ort_engine", "models"},
     "openvino": {"serving.inference.openvino_engine", "models.graphs"},
     "tokenizers": {"serving.inference.tokenizer", "models.training.vocabulary"},
-    "uvicorn": {"serving.server.http_server", "serving.server.http_protocol"},
+    "uvicorn": {
+        "serving.server.http_server",
+        "serving.server.connection",
+        "serving.server.http_cycle",
+        "serving.server.inference_protocol",
+    },
     "fsspec": {"serving.bundles.fetch"},
     "torch": {"models"},
     "transformers": {"models"},

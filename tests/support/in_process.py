@@ -16,8 +16,8 @@ from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.runtime.service import Service
 from serving.server.app import create_app
-from serving.server.http_protocol import InferenceProtocol
 from serving.server.http_server import Server
+from serving.server.inference_protocol import InferenceProtocol
 from serving.settings import Settings
 from tests.support.null_serving import NullEngine
 

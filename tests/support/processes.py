@@ -101,6 +101,15 @@ def serving(registry, *, wait_ready=True, program="serving", environ=(), **setti
                     process.wait()
 
 
+def wait_until_accepting(port, seconds=30):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"nothing accepts connections on port {port}")
+
+
 def wait_until_ready(running, seconds=60):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -1,0 +1,53 @@
+"""What HTTP/1.1 wants of a request's head, and what a response's head says of the connection."""
+
+import re
+from collections.abc import Iterable
+
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from serving.errors import MalformedRequest
+from serving.observability.request_log import request_id
+from serving.protocols.problem import problem_response
+
+Headers = Iterable[tuple[bytes, bytes]]
+_CLOSE = (b"connection", b"close")
+# RFC 9110 section 7.2: uri-host [ ":" port ], which may be empty.
+HOST = re.compile(rb"(?:\[[\w.:%~-]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?", re.ASCII)
+
+
+class BadHeadError(Exception):
+    """A request's head contradicts HTTP/1.1 where the parser does not look."""
+
+
+def malformed(said: str, default_headers: Headers) -> bytes:
+    """Make the response to malformed HTTP, after which the connection is closed."""
+    error = MalformedRequest(f"{said} Send HTTP/1.1.", field="request line or headers")
+    head, content = problem_response(error, request_id({}))
+    for name, value in default_headers:
+        head += b"%b: %b\r\n" % (name, value)
+    return head + b"connection: close\r\n\r\n" + content
+
+
+def without_offer(request_line: bytes, headers: Headers) -> bytes:
+    """Make a head that does not offer to upgrade to another protocol."""
+    fields = [b"%b: %b" % each for each in headers if each[0] != b"upgrade"]
+    return b"\r\n".join([request_line, *fields, b"", b""])
+
+
+class Cycle(RequestResponseCycle):
+    """A request that goes through ASGI, and its response."""
+
+    kept: tuple[tuple[bytes, bytes], ...] = ()
+    """The headers of a response after which the connection is kept."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a part of the response, with what it says of the connection."""
+        if message["type"] == "http.response.start":
+            headers = list(message["headers"])
+            if self.waiting_for_100_continue and self.more_body:
+                # The client need not send its body now, and what it sends next may be another head.
+                self.keep_alive = False
+            elif self.keep_alive and _CLOSE not in headers:
+                message["headers"] = [*headers, *self.kept]
+        await super().send(message)
