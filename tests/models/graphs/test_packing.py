@@ -31,7 +31,9 @@ def packed(request, tmp_path_factory):
     model = load_classifier(weights, attn_implementation="eager").eval()
     trace(model, folder / "plain.onnx")
     fuse(folder / "plain.onnx", model.config, folder / "model.onnx")
-    return model, Bundle(folder, Manifest.model_construct(labels=LABELS, pad_token_id=1))
+    return model, Bundle(
+        folder, Manifest.model_construct(labels=LABELS, pad_token_id=1, problem_type="single_label")
+    )
 
 
 @pytest.mark.parametrize("shared_rows", [True, False])
