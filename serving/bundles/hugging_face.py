@@ -25,6 +25,8 @@ _PROBLEM_TYPES: dict[str | None, ProblemType] = {
 # The sets of GLUE and its kin whose examples are two texts.
 _PAIR_TASKS = {"mnli", "mrpc", "qqp", "qnli", "rte", "stsb", "wnli", "snli", "xnli"}
 _PAIR_LABEL = "entailment"
+# Their head reads the last place of a row, which padding on the right takes.
+_PADDED_ON_THE_LEFT = {"xlnet"}
 # transformers writes 1e30 where a tokenizer has no limit.
 _NO_LIMIT = 10**20
 
@@ -51,6 +53,11 @@ def read_declared(folder: Path, width: int) -> Declared:
     `width` is 0 if the graph does not say. Raises BundleError naming the file and the remedy.
     """
     config, config_text = read_json(folder / CONFIG_NAME)
+    if config.get("model_type") in _PADDED_ON_THE_LEFT:
+        raise BundleError(
+            f"{folder}: {config['model_type']} reads the last place of a row, which is padding in "
+            "a batch of texts of different lengths: use a model of another architecture"
+        )
     path = folder / TOKENIZER_NAME
     if not path.is_file():
         raise BundleError(_without_tokenizer(folder))

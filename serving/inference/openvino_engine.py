@@ -28,6 +28,7 @@ _KINDS = {
     "f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64",
     "i32": "int32", "i64": "int64", "boolean": "bool",
 }  # fmt: skip
+_END_OF_OUTPUT = "/sink_port_0"
 
 
 class OpenVinoEngine(GraphEngine):
@@ -120,7 +121,7 @@ def _port(node: Any) -> Port:
         if shape.rank.is_dynamic
         else tuple(None if size.is_dynamic else size.get_length() for size in shape)
     )
-    # Where a cast is folded, its tensor is the input's too.
-    name = node.get_node().get_friendly_name()
-    name = name if name in node.get_names() else node.get_any_name()
+    # A tensor also has the names of what was simplified away beside it, such as a cast.
+    given = node.get_node().get_friendly_name().removesuffix(_END_OF_OUTPUT)
+    name = given if given in node.get_names() else node.get_any_name()
     return Port(name, _KINDS.get(kind, kind), sizes)

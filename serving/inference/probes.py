@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle, islice, pairwise
+from itertools import cycle, pairwise
 
 import numpy as np
 
@@ -141,10 +141,14 @@ def _check_ids(
 
 
 def _with_ids(text: Encoding, ids: Sequence[int]) -> Encoding:
-    """Return a text with these ids inside, by turns: its first and last token may be special."""
-    first, last = (1, text.length - 1) if text.length > _SPECIAL else (0, text.length)
-    inside = islice(cycle(ids), last - first)
-    return Encoding([*text.ids[:first], *inside, *text.ids[last:]], text.length, text.types)
+    """Return a text with these ids inside, by turns: its first and last token may be special.
+
+    Such tokens keep their places and appear nowhere else: some graphs count them.
+    """
+    ends = {text.ids[0], text.ids[-1]} if text.length > _SPECIAL else set()
+    fill = cycle([each for each in ids if each not in ends] or ids)
+    new = [old if old in ends else next(fill) for old in text.ids]
+    return Encoding(new, text.length, text.types)
 
 
 def _run_longest(

@@ -159,6 +159,11 @@ def test_a_slow_tokenizer_is_named_with_the_way_to_convert_it(declared, tmp_path
         read_declared(tmp_path, 0)
 
 
+def test_an_architecture_whose_head_reads_padding_is_refused(declared):
+    with pytest.raises(BundleError, match="xlnet reads the last place of a row"):
+        declared({"model_type": "xlnet"})
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '"x"', "\x00"])
 def test_a_configuration_that_is_no_object_is_refused(declared, tmp_path, content):
     declared({})

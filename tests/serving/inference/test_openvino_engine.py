@@ -86,3 +86,21 @@ os._exit(any(thread.is_alive() for thread in threads))
 def test_threads_that_use_it_first_at_the_same_time_do_not_wait_for_each_other():
     for _ in range(5):
         subprocess.run([sys.executable, "-c", FIRST_USE], timeout=20, check=True)
+
+
+def test_an_input_keeps_its_name_where_a_cast_behind_it_is_simplified_away(tmp_path):
+    write_bundle(tmp_path)
+    plain = read_bundle(tmp_path)
+    expected = OpenVinoEngine(plain, Resources("cpu", threads=1)).run(encoded([4, 5]))
+    model = onnx.load(plain.model_path)
+    for node in model.graph.node:
+        for at, name in enumerate(node.input):
+            if name == "attention_mask":
+                node.input[at] = "/cast"
+    cast = onnx.helper.make_node("Cast", ["attention_mask"], ["/cast"], to=onnx.TensorProto.INT64)
+    model.graph.node.insert(0, cast)
+    onnx.save(model, plain.model_path)
+
+    engine = OpenVinoEngine(plain, Resources("cpu", threads=1))
+
+    np.testing.assert_allclose(engine.run(encoded([4, 5])), expected)

@@ -148,3 +148,23 @@ def test_an_empty_vocabulary_is_refused(tmp_path, engine):
 
     with pytest.raises(BundleError, match="finds no token"):
         probed(tmp_path, engine)
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_special_tokens_keep_their_places_and_number(tmp_path, engine, pairs):
+    write_bundle(tmp_path, pairs=pairs)
+    bundle = read_bundle(tmp_path)
+    made = ENGINES[engine](bundle, Resources("cpu", 1))
+    seen = []
+    run = made.run
+
+    def watched(batch):
+        seen.extend(batch)
+        return run(batch)
+
+    made.run = watched
+    probe(made, open_tokenizer(bundle), bundle.manifest)
+
+    separator = 3
+    several = [list(each.ids).count(separator) for each in seen if each.length > 1]
+    assert set(several) == {2 if pairs else 1}
