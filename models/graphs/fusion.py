@@ -31,7 +31,7 @@ def fuse(plain: Path, config: PretrainedConfig, output: Path) -> None:
                     "optimiser does not recognise graphs of this version of transformers; install "
                     "the pinned versions"
                 )
-        pack(fused, config)
+        pack(fused, config.pad_token_id or 0)
     else:
         print(
             f"onnxruntime's optimiser does not know {config.model_type}: {found['Attention']} of "
@@ -46,7 +46,7 @@ def fuse_with_split_attention(plain: Path, config: PretrainedConfig, output: Pat
     """Write the traced graph `plain` fused and packed, attention's matrices still apart."""
     fused = _optimised(plain, config, split_attention=True)
     if config.model_type in PACKABLE:
-        pack(fused, config)
+        pack(fused, config.pad_token_id or 0)
     graph = ONNXModel(fused.model)
     graph.replace_gemm_with_matmul()
     graph.clean_initializers()

@@ -1,0 +1,254 @@
+"""Fuses and packs a foreign graph where that is right and faster, without torch and transformers.
+
+What the rewrites assume is not believed: the result's logits are compared with the original's on
+probe texts, and both are timed.
+"""
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto
+from onnxruntime.transformers import optimizer
+from onnxruntime.transformers.fusion_options import FusionOptions
+from onnxruntime.transformers.onnx_model import OnnxModel
+
+from models.graphs.attention_fusion import fuse_attention
+from models.graphs.packing import pack
+from models.graphs.wiring import Array, UnknownGraph, Wiring
+from serving.bundles.bundle import MODEL_NAME, Bundle
+from serving.errors import BundleError, EngineFailed
+from serving.inference.cpu import usable_cores
+from serving.inference.engine import Engine, Logits, Resources
+from serving.inference.inputs import Encoding
+from serving.inference.ort_engine import OrtEngine
+
+# ONNX Runtime cannot write larger ones into one file.
+_MAX_BYTES = 2**31
+_MIN_OPSET, _OPSET = 13, 17
+_SEVERITY_FATAL = 4
+_QUANTIZED = {"MatMulInteger", "DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear"}
+_FUSED = {"Attention", "MultiHeadAttention", "QAttention", "EmbedLayerNormalization"}
+_TOLERANCE = 1e-4
+"""How far a logit may move, of 1 or of the largest logit if that is larger."""
+_FASTER = 1.05
+"""The least ratio of speeds that is not noise."""
+_LENGTHS = (1, 2, 3, 4, 5, 7, 9, 12, 16, 21, 28, 40, 64)
+_TIMED_TEXTS = 64
+_TIMED_BATCH = 16
+_TYPICAL_TOKENS = 24
+_ROUNDS = 5
+
+Ratio = Callable[[Engine, Engine, Sequence[Sequence[Encoding]]], float]
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """The graph to serve, and a sentence that says what was done to it or why nothing was."""
+
+    path: Path
+    packed: bool
+    done: str
+
+
+def speed_ratio(
+    original: Engine, result: Engine, batches: Sequence[Sequence[Encoding]]
+) -> float:
+    """Return how many times as many texts per second `result` answers, the median of rounds."""
+    ratios = []
+    for _ in range(_ROUNDS):
+        took = []
+        for engine in (original, result):
+            began = time.perf_counter()
+            for batch in batches:
+                engine.run(batch)
+            took.append(time.perf_counter() - began)
+        ratios.append(took[0] / took[1])
+    return statistics.median(ratios)
+
+
+def optimized(bundle: Bundle, scratch: Path, *, ratio: Ratio = speed_ratio) -> Optimized:
+    """Fuse and pack the graph of a text classifier into `scratch`, if it gains by it.
+
+    Of the bundle's manifest it reads labels, max_length and pad_token_id. The path returned is
+    the bundle's own graph, unchanged, where its form is unknown, the result's logits differ from
+    the original's on probe texts, or the result is not faster.
+    """
+    try:
+        model = _simplified(bundle.model_path, scratch / "simplified.onnx")
+        probes = _probes(bundle, _rows_of_words(model.model))
+        original = _engine(bundle)
+        expected = np.concatenate([original.run([each]) for each in probes])
+        result, reason = _rewritten(bundle, model, scratch)
+        difference = _difference(_engine(result), probes, expected)
+        allowed = _TOLERANCE * max(1.0, float(np.abs(expected).max()))
+        if not difference <= allowed:
+            raise UnknownGraph(
+                f"the logits of the fused graph differ by {difference:.1e} on probe texts, more "
+                f"than the tolerance {allowed:.1e}"
+            )
+        gain = ratio(original, _engine(result), _timed(bundle, probes))
+    except (UnknownGraph, BundleError, EngineFailed) as error:
+        return Optimized(bundle.model_path, False, f"The graph is left as it is: {error}.")
+    if gain < _FASTER:
+        return Optimized(
+            bundle.model_path,
+            False,
+            f"The graph is left as it is: fused it answers {gain:.2f} times as many texts/s.",
+        )
+    how = f"fused, but texts are padded, since {reason}" if reason else "fused and packed"
+    return Optimized(
+        result.model_path,
+        not reason,
+        f"The graph is {how}: {gain:.1f} times as many texts/s here; logits differ by at most "
+        f"{difference:.0e}.",
+    )
+
+
+def _simplified(source: Path, target: Path) -> OnnxModel:
+    """Return the graph with its constants folded and one output, as the rewrites expect it."""
+    original = onnx.load(source)
+    _check_form(original)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(target)
+    options.log_severity_level = _SEVERITY_FATAL
+    try:
+        onnxruntime.InferenceSession(
+            source,
+            options,
+            providers=["CPUExecutionProvider"],
+            # One would hide linear layers, the other splits no constant in two.
+            disabled_optimizers=["MatMulAddFusion", "ConstantSharing"],
+        )
+    except Exception as error:  # onnxruntime raises many bare types
+        raise UnknownGraph(f"ONNX Runtime cannot load it: {error}") from error
+    simplified = onnx.load(target)
+    outputs = simplified.graph.output
+    kept = next((each for each in outputs if each.name == "logits"), outputs[0])
+    del outputs[:]
+    outputs.append(kept)
+    # LayerNormalization is of this version; the operators of these graphs are those of 13.
+    (own,) = (each for each in simplified.opset_import if each.domain in {"", "ai.onnx"})
+    used = {node.domain for node in simplified.graph.node} | {"", "com.microsoft"}
+    for each in list(simplified.opset_import):
+        if each.domain not in used:
+            simplified.opset_import.remove(each)
+    own.version = max(own.version, _OPSET)
+    model = OnnxModel(simplified)
+    model.prune_graph()
+    return model
+
+
+def _check_form(model: onnx.ModelProto) -> None:
+    """Raise UnknownGraph for a graph that is clearly not a padded, unfused encoder of text."""
+    graph = model.graph
+    if model.ByteSize() >= _MAX_BYTES:
+        raise UnknownGraph("it has 2 GB or more")
+    weights = {each.name for each in graph.initializer}
+    inputs = {each.name: each for each in graph.input if each.name not in weights}
+    if not {"input_ids", "attention_mask"} <= set(inputs):
+        raise UnknownGraph("it does not read input_ids and attention_mask")
+    others = set(inputs) - {"input_ids", "attention_mask", "token_type_ids"}
+    if others:
+        raise UnknownGraph(f"it also reads {', '.join(sorted(others))}")
+    for name, each in inputs.items():
+        if any(axis.HasField("dim_value") for axis in each.type.tensor_type.shape.dim):
+            raise UnknownGraph(f"{name} has a fixed size")
+    operators = Counter(node.op_type for node in graph.node)
+    if _QUANTIZED & set(operators):
+        raise UnknownGraph("it is quantized")
+    if _FUSED & set(operators):
+        raise UnknownGraph("it is fused already")
+    opset = max(each.version for each in model.opset_import if each.domain in {"", "ai.onnx"})
+    if opset < _MIN_OPSET:
+        raise UnknownGraph(f"it is of opset {opset}, older than {_MIN_OPSET}")
+    halves = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
+    if halves & {each.data_type for each in graph.initializer}:
+        raise UnknownGraph("its numbers are of 16 bits, which no fused operator reads on a CPU")
+
+
+def _rewritten(bundle: Bundle, model: OnnxModel, scratch: Path) -> tuple[Bundle, str]:
+    """Return the fused graph, and why it is not packed if it is not."""
+    zeros = np.zeros((2, 4), np.int64)
+    types = {each.name: each.type.tensor_type.elem_type for each in model.model.graph.input}
+    feed: dict[str, Array] = {
+        name: (zeros + (name == "attention_mask")).astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+        for name, kind in types.items()
+    }
+    fuse_attention(model, feed)
+    fused = _with_other_operators_fused(model)
+    reason = ""
+    try:
+        pack(fused, bundle.manifest.pad_token_id)
+    except UnknownGraph as error:
+        reason = str(error)
+    result = Bundle(scratch / "fused", bundle.manifest)
+    result.folder.mkdir()
+    onnx.save(fused.model, result.folder / MODEL_NAME)
+    return result, reason
+
+
+def _with_other_operators_fused(model: OnnxModel) -> OnnxModel:
+    options = FusionOptions("bert")
+    options.enable_attention = False
+    # The fused embedding operator has no input for positions.
+    options.enable_embed_layer_norm = False
+    return optimizer.optimize_by_fusion(
+        model.model, model_type="bert", optimization_options=options
+    )
+
+
+def _engine(bundle: Bundle) -> OrtEngine:
+    return OrtEngine(bundle, Resources("cpu", threads=usable_cores(), slots=1))
+
+
+def _rows_of_words(model: onnx.ModelProto) -> int:
+    """Return the number of tokens that the graph's embedding knows."""
+    wiring = Wiring(model)
+    for node in model.graph.node:
+        shape = wiring.shape_of_constant(node.input[0]) if node.op_type == "Gather" else None
+        if shape and node.input[1] == "input_ids":
+            return shape[0]
+    raise UnknownGraph("it looks up no vectors by input_ids")
+
+
+def _probes(bundle: Bundle, words: int) -> list[Encoding]:
+    """Return texts of mixed lengths up to max_length, of any tokens, and pairs."""
+    chosen = np.random.default_rng(0)
+    longest = bundle.manifest.max_length
+    lengths = sorted({min(each, longest) for each in _LENGTHS} | {longest})
+    texts = []
+    for length in lengths:
+        ids = chosen.integers(0, words, length).tolist()
+        texts.append(Encoding(ids, length))
+    return texts
+
+
+def _difference(engine: OrtEngine, texts: Sequence[Encoding], expected: Logits) -> float:
+    """Return the largest difference of a logit, alone, in rows of their own and in shared rows."""
+    alone = np.concatenate([engine.run([each]) for each in texts])
+    # Without the longest text, several of the others share a row.
+    together = [engine.run(texts), engine.unpacked().run(texts)]
+    short = engine.run(texts[:-1])
+    found = [np.abs(each - expected).max() for each in (alone, *together)]
+    return float(max(*found, np.abs(short - expected[:-1]).max(initial=0)))
+
+
+def _timed(bundle: Bundle, probes: Sequence[Encoding]) -> list[list[Encoding]]:
+    """Return batches of mixed lengths, each of similar lengths as a scheduler forms them."""
+    chosen = np.random.default_rng(0)
+    longest = bundle.manifest.max_length
+    tokens = [token for each in probes for token in each.ids]
+    lengths = np.clip(chosen.lognormal(np.log(_TYPICAL_TOKENS), 0.6, _TIMED_TEXTS), 2, longest)
+    texts = [
+        Encoding(chosen.choice(tokens, int(length)).tolist(), int(length))
+        for length in sorted(lengths)
+    ]
+    return [texts[start : start + _TIMED_BATCH] for start in range(0, len(texts), _TIMED_BATCH)]
