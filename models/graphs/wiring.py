@@ -1,5 +1,6 @@
 """How the nodes of an ONNX graph hang together, and what its tensors hold for a probe."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,6 +13,12 @@ from onnx import numpy_helper
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 _SEVERITY_FATAL = 4
+_FLOATS = {
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.FLOAT16,
+    onnx.TensorProto.BFLOAT16,
+    onnx.TensorProto.DOUBLE,
+}
 Array = npt.NDArray[np.generic]
 
 
@@ -26,6 +33,11 @@ class Wiring:
         graph = model.graph
         self.outputs = {each.name for each in graph.output}
         self._constants = {each.name: each for each in graph.initializer}
+        self._constants |= {
+            node.output[0]: node.attribute[0].t
+            for node in graph.node
+            if node.op_type == "Constant" and node.attribute[0].name == "value"
+        }
         self._producers: dict[str, onnx.NodeProto] = {}
         self._consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
         for node in graph.node:
@@ -51,7 +63,7 @@ class Wiring:
     def number(self, tensor: str) -> float | None:
         """Return the value of a constant that is one number; None for any other tensor."""
         value = self._constants.get(tensor)
-        if value is None or int(np.prod(value.dims)) != 1:
+        if value is None or math.prod(value.dims) != 1:
             return None
         return float(numpy_helper.to_array(value).reshape(()))
 
@@ -59,6 +71,22 @@ class Wiring:
         """Return the shape of a constant; None for a tensor that is computed or fed."""
         found = self._constants.get(tensor)
         return None if found is None else tuple(found.dims)
+
+    def depends_on_weights(self, tensor: str) -> bool:
+        """Whether a tensor is computed from more than inputs, shapes and single numbers."""
+        left, seen = [tensor], set()
+        while left:
+            name = left.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            value = self._constants.get(name)
+            if value is not None and value.data_type in _FLOATS and math.prod(value.dims) > 1:
+                return True
+            node = self._producers.get(name)
+            if node is not None and node.op_type != "Shape":
+                left += [each for each in node.input if each]
+        return False
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
