@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.commands import add_import, import_model
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.pipeline import Pipeline
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
         os.environ |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     try:
         if options.command == "import":
-            _import(options)
+            import_model(options)
         elif options.command == "report":
             report = importlib.import_module("models.reports.family_report")
             report.run(options.family, options.registry, options.output / options.family)
@@ -123,17 +124,6 @@ def _time_left(seconds: Sequence[float | None]) -> str:
     return f"{bound} {known / 60:.0f} min" if known >= 60 else f"{bound} {known:.0f} s"
 
 
-def _import(options: argparse.Namespace) -> None:
-    graphs = importlib.import_module("models.graphs.import_bundle")
-    where = (options.folder, options.family, options.variant, options.registry)
-    bundle = (
-        graphs.import_graph(*where, [label.strip() for label in options.labels.split(",")])
-        if options.labels
-        else graphs.import_folder(*where, pairs=options.pairs)
-    )
-    print(f"Imported as {bundle.folder}")
-
-
 def _cascade(options: argparse.Namespace) -> None:
     cascade = importlib.import_module("models.cascade.build")
     wanted = importlib.import_module("models.cascade.options")
@@ -189,7 +179,7 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
         _add_stage(add(name, _STAGES[name]))
     _add_report(add("report", "report the accuracy of a family's variants against their size"))
     _add_cascade(add("cascade", "calibrate a cascade of a family's variants, with a guarantee"))
-    _add_import(add("import", "make a bundle of an exported Hugging Face folder or ONNX graph"))
+    add_import(add("import", "make a bundle of an exported Hugging Face folder or ONNX graph"))
     return whole
 
 
@@ -226,21 +216,6 @@ def _add_output(command: argparse.ArgumentParser) -> None:
         default=REPORTS,
         help="where the family's folder of reports goes; default: %(default)s",
     )
-
-
-def _add_import(imports: argparse.ArgumentParser) -> None:
-    imports.add_argument(
-        "folder",
-        type=Path,
-        help="a folder with model.onnx, tokenizer.json and config.json; or a graph of numbers",
-    )
-    imports.add_argument(
-        "--labels", help="the labels of a graph of numbers, separated by commas, in its order"
-    )
-    imports.add_argument("--pairs", action="store_true", help="the model reads two texts at a time")
-    imports.add_argument("--family", required=True, help="name of the family to add it to")
-    imports.add_argument("--variant", required=True, help="name of the new variant")
-    imports.add_argument("--registry", type=Path, required=True, help="folder of families")
 
 
 def _add_cascade(cascade: argparse.ArgumentParser) -> None:

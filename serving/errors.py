@@ -30,7 +30,9 @@ SizewiseError
     └── BundleError                       a bundle or a registry is broken
 """
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -231,3 +233,30 @@ class StartError(SizewiseError):
 
 class BundleError(StartError):
     """A bundle is incomplete, altered or inconsistent."""
+
+
+ENDING = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
+"""What must not be taken for a failure, although `except BaseException` catches it."""
+
+
+def own_words(error: BaseException) -> str:
+    """Return what a library said when it failed: the first cause's message on one line."""
+    while error.__cause__:
+        error = error.__cause__
+    said = error.detail if isinstance(error, SizewiseError) else str(error)
+    return " ".join(said.split()) or type(error).__name__
+
+
+@contextmanager
+def failures(kind: Callable[[str], SizewiseError], what: str) -> Iterator[None]:
+    """Raise whatever a library raises as an error of `kind` that names `what` and quotes it.
+
+    That includes exceptions that are no Exception, such as a panic of the tokenizers. Errors that
+    end a start already say enough.
+    """
+    try:
+        yield
+    except (*ENDING, StartError):
+        raise
+    except BaseException as error:
+        raise kind(f"{what}: {own_words(error)}") from error

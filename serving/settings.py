@@ -39,7 +39,8 @@ class Settings(BaseModel):
     registry: tuple[Path, ...] = Field(
         (SHIPPED_REGISTRY,),
         min_length=1,
-        description="Registry folder of `<family>/<variant>/` bundles; separate several by commas.",
+        description="Registry folder of `<family>/<variant>/` bundles, or the folder of one "
+        "exported Hugging Face model; separate several by commas.",
     )
     variants: tuple[str, ...] = Field(
         (), description="Variants to load, separated by commas; empty loads all."

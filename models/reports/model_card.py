@@ -44,7 +44,8 @@ def card(manifest: Manifest) -> str:
 
 
 def _what(manifest: Manifest) -> str:
-    kind = "exactly one" if manifest.problem_type == "single_label" else "any number"
+    kinds = {"single_label": "exactly one", "multi_label": "any number", "regression": "a value"}
+    kind = kinds[manifest.problem_type]
     return (
         f"A text classifier: each text gets {kind} of the labels {', '.join(manifest.labels)}."
         "\n\n"

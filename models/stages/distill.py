@@ -37,10 +37,10 @@ from models.training.knowledge_distillation import (
     teacher_outputs,
 )
 from models.training.loop import Ids, Loss, fit, label_loss, token_ids, use_all_cores
-from models.training.position_limit import longest_input
 from models.training.validation import validation
 from models.training.vocabulary import cost, trimmed, words_to_keep
 from serving.bundles.bundle import TOKENIZER_NAME
+from serving.bundles.position_limit import longest_input
 from serving.inference.tokenizer import Tokenizer
 
 VOCABULARY_NAME = "vocabulary.json"

@@ -36,6 +36,7 @@ from serving.bundles.bundle import (
     read_bundle,
     write_manifest,
 )
+from serving.inference.ports import Port
 from serving.inference.signature import Feed, read_signature
 from serving.inference.tokenizer import Tokenizer
 
@@ -142,9 +143,17 @@ def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
 def _feeds(parent: Bundle, graph: Path, texts: list[str]) -> list[Feed]:
     """Each text as the inputs of the graph."""
     tokenizer = Tokenizer(parent.tokenizer_path, parent.manifest.max_length)
-    inputs = [node.name for node in onnx.load(graph).graph.input]
-    signature = read_signature(parent, inputs, ["logits"])
+    loaded = onnx.load(graph).graph
+    signature = read_signature(
+        parent, [_port(each) for each in loaded.input], [_port(each) for each in loaded.output]
+    )
     return [signature.feed([encoding]) for encoding in tokenizer.encode(texts)]
+
+
+def _port(declared: onnx.ValueInfoProto) -> Port:
+    tensor = declared.type.tensor_type
+    kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    return Port(declared.name, kind, tuple(each.dim_value or None for each in tensor.shape.dim))
 
 
 def _openvino(parent: Bundle, output: Path, calibration: list[str], limit: _AccuracyLimit) -> None:

@@ -6,8 +6,8 @@ from transformers import AutoConfig, PretrainedConfig
 
 from models.data.sources import Source
 from models.recipe import RecipeError
-from models.training.position_limit import longest_input
 from serving.bundles.bundle import TOKENIZER_NAME
+from serving.bundles.position_limit import longest_input
 
 _KIND = "ForSequenceClassification"
 

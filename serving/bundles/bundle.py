@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -66,12 +67,17 @@ class Manifest(Frozen):
     version: str
     """Content hash of everything that decides an answer.
 
-    That is: files, labels, problem type, length limit, padding, temperature, pairs and tensors.
+    That is: files, labels, problem type, length limit, padding, temperature, pairs, tensors and
+    what the graph's output is.
     """
     labels: Annotated[list[str], Field(min_length=1)]
     """The labels, in the order of the graph's outputs."""
-    problem_type: Literal["single_label", "multi_label"]
-    """Whether a text has exactly one label, or any number of them."""
+    problem_type: Literal["single_label", "multi_label", "regression"]
+    """Whether a text has exactly one label or any number of them, or each label names a value.
+
+    The scores are a softmax, sigmoids, or with `regression` the graph's own values. A single label
+    gets a sigmoid in both of the first.
+    """
     max_length: Annotated[int, Field(ge=1, le=8192)]
     """Longest input in tokens, special ones included; 1 for a model of tensors."""
     pad_token_id: Annotated[int, Field(ge=0)]
@@ -81,7 +87,9 @@ class Manifest(Frozen):
     tensors: list[TensorInput] = Field(default=[])
     """Inputs of a model that reads rows of numbers; it has no tokenizer."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    """Logits are divided by this before they become probabilities."""
+    """Logits are divided by this before they become probabilities; 1 with `regression`."""
+    graph_output: Literal["logits", "probabilities"] = "logits"
+    """What the graph answers: `probabilities` if it ends in the softmax or sigmoid."""
     logit_tolerance: Annotated[float, Field(gt=0)] = 0.1
     """How far another engine's logits may differ from ONNX Runtime's."""
     precision: Precision
@@ -112,9 +120,19 @@ class Manifest(Frozen):
             raise ValueError(f"files lacks {sorted(missing)}")
         if self.tensors and (self.pairs or self.max_length != 1):
             raise ValueError("a model of tensors has the max_length 1 and no pairs")
+        regression = self.problem_type == "regression"
+        if regression and (self.temperature != 1.0 or self.graph_output != "logits"):
+            raise ValueError("regression has the temperature 1 and the graph_output logits")
         if self.version != self.content_version():
             raise ValueError("version is not the hash of the manifest's content")
         return self
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether each label applies or not by itself, as a single one does in any case."""
+        return self.problem_type == "multi_label" or (
+            self.problem_type == "single_label" and len(self.labels) == 1
+        )
 
     @property
     def judged(self) -> Evaluation | None:
@@ -138,6 +156,8 @@ class Manifest(Frozen):
             decisive["pairs"] = True
         if self.tensors:
             decisive["tensors"] = [tensor.model_dump() for tensor in self.tensors]
+        if self.graph_output != "logits":
+            decisive["graph_output"] = self.graph_output
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:VERSION_HEX_DIGITS]
 
 
@@ -147,17 +167,29 @@ class Bundle:
 
     folder: Path
     manifest: Manifest
+    elsewhere: tuple[tuple[str, Path], ...] = ()
+    """Where its files lie if not in `folder` under their names: of a folder that is served as it
+    is (exported.py)."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it is served without a traffic.json that names its version."""
+        return bool(self.elsewhere) or self.folder.name == self.manifest.variant
+
+    def path(self, name: str) -> Path:
+        """Return where a file lies."""
+        return dict(self.elsewhere).get(name, self.folder / name)
 
     @property
     def model_path(self) -> Path:
         """The ONNX graph, or OpenVINO's own file if the bundle has one."""
-        path = self.folder / OPENVINO_NAMES[0]
-        return path if path.is_file() else self.folder / MODEL_NAME
+        path = self.path(OPENVINO_NAMES[0])
+        return path if path.is_file() else self.path(MODEL_NAME)
 
     @property
     def tokenizer_path(self) -> Path:
         """The Hugging Face `tokenizers` file."""
-        return self.folder / TOKENIZER_NAME
+        return self.path(TOKENIZER_NAME)
 
 
 def file_sha256(path: Path) -> str:
@@ -173,15 +205,23 @@ def write_manifest(folder: Path, **fields: Any) -> Manifest:
     Raises BundleError when a file is missing, a field is wrong or config.json disagrees.
     """
     paths = sorted(p for p in folder.iterdir() if p.is_file() and p.name != MANIFEST_NAME)
-    files = {p.name: BundleFile(sha256=file_sha256(p), bytes=p.stat().st_size) for p in paths}
+    manifest = describe({p.name: p for p in paths}, folder / MANIFEST_NAME, **fields)
+    _check_config(folder / CONFIG_NAME, manifest)
+    (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n")
+    return manifest
+
+
+def describe(paths: Mapping[str, Path], where: Path, **fields: Any) -> Manifest:
+    """Return the manifest of these files, for write_manifest; an error names `where`."""
+    files = {
+        name: BundleFile(sha256=file_sha256(path), bytes=path.stat().st_size)
+        for name, path in sorted(paths.items())
+    }
     draft = Manifest.model_construct(
         **fields, files=files, bytes=sum(file.bytes for file in files.values())
     )
     draft = draft.model_copy(update={"version": draft.content_version()})
-    manifest = parse(Manifest, draft.model_dump_json(warnings=False), folder / MANIFEST_NAME)
-    _check_config(folder, manifest)
-    (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n")
-    return manifest
+    return parse(Manifest, draft.model_dump_json(warnings=False), where)
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -202,16 +242,15 @@ def verify(bundle: Bundle) -> None:
     Raises BundleError naming the file and the remedy.
     """
     for name, expected in bundle.manifest.files.items():
-        path = bundle.folder / name
+        path = bundle.path(name)
         if not path.is_file():
             raise BundleError(f"{path} is missing: publish the bundle again")
         if path.stat().st_size != expected.bytes or file_sha256(path) != expected.sha256:
             raise BundleError(f"{path} does not match its manifest: publish the bundle again")
-    _check_config(bundle.folder, bundle.manifest)
+    _check_config(bundle.path(CONFIG_NAME), bundle.manifest)
 
 
-def _check_config(folder: Path, manifest: Manifest) -> None:
-    path = folder / CONFIG_NAME
+def _check_config(path: Path, manifest: Manifest) -> None:
     try:
         id2label = json.loads(path.read_text(encoding="utf-8"))["id2label"]
         labels = [id2label[str(index)] for index in range(len(id2label))]

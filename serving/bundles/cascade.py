@@ -216,3 +216,5 @@ def check_cascade(cascade: Cascade, manifests: Mapping[str, Manifest]) -> None:
     }
     if len(kinds) > 1:
         raise BundleError(f"{CASCADE_NAME}: its variants have different labels")
+    if any(kind == "regression" for _, kind in kinds):
+        raise BundleError(f"{CASCADE_NAME}: a regression has no confidence: remove the file")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from serving.bundles.bundle import Bundle, read_bundle, verify
 from serving.bundles.cascade import CASCADE_NAME
+from serving.bundles.exported import is_exported
+from serving.bundles.one_model import files_of, read_as_family
 from serving.errors import BundleError
 
 TRAFFIC_NAME = "traffic.json"
@@ -36,6 +38,14 @@ class Found:
     texts: dict[str, dict[str, str]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
+    def refuses(self, bundle: Bundle) -> bool:
+        """Return whether the folder of a bundle, or another version of it, cannot be read."""
+        its_names = (bundle.manifest.family, bundle.manifest.variant)
+        return any(
+            path == bundle.folder or (path.parent.name, path.name.partition(BESIDE)[0]) == its_names
+            for path in map(Path, self.refused)
+        )
+
 
 def scan(registries: Iterable[Path], variants: Collection[str] = ()) -> Found:
     """Find all bundles of registries, or those of `variants`, inactive versions included.
@@ -45,19 +55,39 @@ def scan(registries: Iterable[Path], variants: Collection[str] = ()) -> Found:
     """
     found = Found()
     for folder in registries:
-        if not folder.is_dir():
+        if not folder.exists() or (folder.is_file() and not is_exported(folder)):
             raise BundleError(
-                f"SIZEWISE_REGISTRY: {folder} is not a folder: "
-                "name one that holds <family>/<variant>/"
+                f"SIZEWISE_REGISTRY: {folder} is not a folder: name one that holds "
+                "<family>/<variant>/, or the folder of one model"
             )
+        if is_exported(folder):
+            _scan_exported(folder, found)
+            continue
         for family in _subfolders(folder):
-            if family.name in found.folders:
-                known = found.folders[family.name]
-                found.refused[str(family)] = f"{known} is a family of the same name: rename one"
-            else:
-                found.folders[family.name] = family
+            if _is_new(family.name, family, found):
                 _scan_family(family, variants, found)
     return found
+
+
+def _is_new(family: str, folder: Path, found: Found) -> bool:
+    if family in found.folders:
+        known = found.folders[family]
+        found.refused[str(folder)] = f"{known} is a family of the same name: rename one"
+        return False
+    found.folders[family] = folder
+    found.texts[family] = {}
+    return True
+
+
+def _scan_exported(folder: Path, found: Found) -> None:
+    """Add the folder of one model, or its graph, as a family of one variant."""
+    try:
+        exported = read_as_family(folder)
+    except (BundleError, OSError) as error:
+        found.refused[str(folder)] = str(error)
+        return
+    if _is_new(exported.manifest.family, folder, found):
+        found.bundles[exported.manifest.family] = [exported]
 
 
 def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
@@ -80,8 +110,15 @@ def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
 
 def fingerprint(registries: Iterable[Path]) -> frozenset[tuple[str, int, int]]:
     """Return a value that changes if a file is added, removed, replaced or grows."""
-    paths = (path for folder in registries for path in folder.rglob("*") if path.is_file())
-    files = ((path, path.stat()) for path in paths)
+    files = (
+        file
+        for folder in registries
+        for file in (
+            files_of(folder)
+            if is_exported(folder)
+            else [(path, path.stat()) for path in folder.rglob("*") if path.is_file()]
+        )
+    )
     return frozenset((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in files)
 
 
@@ -96,7 +133,7 @@ def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, lis
         raise BundleError(reason)
     families = {
         name: sorted(
-            (bundle for bundle in bundles if BESIDE not in bundle.folder.name),
+            (bundle for bundle in bundles if bundle.active),
             key=lambda bundle: (bundle.manifest.bytes, bundle.manifest.variant),
         )
         for name, bundles in found.bundles.items()

@@ -122,7 +122,7 @@ def deployments_of(found: Sequence[Bundle], traffic: Traffic) -> dict[str, Deplo
     Raises BundleError if `traffic` names a missing variant or version.
     """
     by_version = {(b.manifest.variant, b.manifest.version): b for b in found}
-    active = {b.manifest.variant: b for b in found if b.folder.name == b.manifest.variant}
+    active = {b.manifest.variant: b for b in found if b.active}
 
     def version_of(variant: str, version: str) -> Bundle:
         if (variant, version) not in by_version:

@@ -51,6 +51,12 @@ class Engine(Protocol):
         Raises EngineFailed if the runtime fails or a logit is not finite.
         """
 
+    def run_checked(self, batch: Sequence[Item]) -> Logits:
+        """Run a batch as `run` does; raise EngineFailed if an id is beyond the graph's embedding.
+
+        `run` may answer such an id with anything. Slow: for probes.
+        """
+
 
 def answers_of(engine: Engine, batch: Sequence[Item]) -> list[list[float] | EngineFailed]:
     """Return the logits of each input, in order; after a failure each input runs alone."""

@@ -7,13 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from serving.bundles.bundle import Bundle, TensorInput
+from serving.bundles.bundle import Bundle
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.extras import optional_packages
 from serving.inference.cost_model import Lane
 from serving.inference.engine import Engine, Resources
-from serving.inference.inputs import DATATYPES, Item, Row
+from serving.inference.inputs import Item
 from serving.inference.ort_engine import OrtEngine
+from serving.inference.probes import tensor_rows
 from serving.inference.single_text_engine import SingleTextEngine
 from serving.inference.tokenizer import Tokenizer
 from serving.inference.warmup import (
@@ -37,7 +38,6 @@ def _openvino(bundle: Bundle, resources: Resources) -> Engine:
 
 ENGINES: Mapping[EngineName, MakeEngine] = {"onnxruntime": OrtEngine, "openvino": _openvino}
 _TYPICAL_TOKENS = 32
-_PROBE_ROWS = 8
 # Smaller speed-ups are within the noise of warm-up, and replicas should choose alike.
 _WORTHWHILE_SPEEDUP = 1.1
 _PROBE = (
@@ -102,7 +102,7 @@ def choose(
         return _widened(load(requested, "requested"), bundle, resources, engines, clock)
     first = reference(bundle)
     best = load(first, "the only engine that reads it")
-    probes = _texts(tokenizer) if tokenizer else _rows(bundle.manifest.tensors)
+    probes = _texts(tokenizer) if tokenizer else tensor_rows(bundle.manifest.tensors)
     expected = _logits(best.engine, probes)
     reasons = []
     for name in engines:
@@ -161,15 +161,6 @@ def _widened(
         return chosen
     reason = f"{chosen.reason}; a single text gets all cores, {speedup:.2f} times as fast"
     return replace(chosen, engine=SingleTextEngine(chosen.engine, wide), reason=reason)
-
-
-def _rows(tensors: Sequence[TensorInput]) -> list[Row]:
-    """Return rows of small numbers, of both signs if the type allows."""
-    normal = np.random.default_rng(0).normal
-    return [
-        Row(tuple(normal(size=t.shape).astype(DATATYPES[t.datatype]) for t in tensors))
-        for _ in range(_PROBE_ROWS)
-    ]
 
 
 def _texts(tokenizer: Tokenizer) -> Sequence[Item]:

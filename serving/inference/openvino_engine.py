@@ -1,7 +1,10 @@
 """The engine on OpenVINO, for CPUs."""
 
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import openvino
@@ -10,12 +13,21 @@ from serving.bundles.bundle import Bundle
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.inference.engine import Logits, Resources
 from serving.inference.graph_engine import GraphEngine
-from serving.inference.inputs import Item
-from serving.inference.signature import checked
+from serving.inference.inputs import Encoding, Item
+from serving.inference.ort_engine import OrtEngine
+from serving.inference.ports import Port
+from serving.inference.signature import Feed
 
 # OpenVINO's binding builds its type table on first use and releases the GIL while it holds the
 # table's C++ guard, so two threads that arrive first deadlock. Build it here, in one thread.
 openvino.Type.f32.to_dtype()
+
+# Operators that hand their input on in another type or shape.
+_SAME_NUMBERS = {"Convert", "Reshape", "Squeeze", "Unsqueeze"}
+_KINDS = {
+    "f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64",
+    "i32": "int32", "i64": "int64", "boolean": "bool",
+}  # fmt: skip
 
 
 class OpenVinoEngine(GraphEngine):
@@ -39,30 +51,73 @@ class OpenVinoEngine(GraphEngine):
             "INFERENCE_NUM_THREADS": resources.threads,
             "ENABLE_CPU_PINNING": False,
         }
+        core = openvino.Core()
         try:
-            compiled = openvino.Core().compile_model(bundle.model_path, "CPU", options)
+            model = core.read_model(bundle.model_path)
+            self._embedding_rows = _embedding_rows(model)
+            compiled = core.compile_model(model, "CPU", options)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise BundleError(f"{bundle.model_path}: OpenVINO cannot read it: {reason}") from error
         super().__init__(
             bundle,
-            [port.get_any_name() for port in compiled.inputs],
-            [port.get_any_name() for port in compiled.outputs],
+            [_port(node) for node in compiled.inputs],
+            [_port(node) for node in compiled.outputs],
         )
+        self._bundle = bundle
         self._output = compiled.output(self._signature.output)
         self._requests: SimpleQueue[openvino.InferRequest] = SimpleQueue()
         for _ in range(self.slots):
             self._requests.put(compiled.create_infer_request())
 
-    def run(self, batch: Sequence[Item]) -> Logits:
-        """See Engine.run."""
-        feed = self._signature.feed(batch)
+    def infer(self, feed: Feed) -> Logits:
+        """See GraphEngine.infer."""
         request = self._requests.get()
         try:
-            logits = np.array(request.infer(feed, share_inputs=True)[self._output], np.float32)
+            return np.array(request.infer(feed, share_inputs=True)[self._output], np.float32)
         except RuntimeError as error:
             shapes = {name: value.shape for name, value in feed.items()}
             raise EngineFailed(f"OpenVINO failed on a batch of {shapes}") from error
         finally:
             self._requests.put(request)
-        return checked(logits, len(batch), self._labels)
+
+    def run_checked(self, batch: Sequence[Item]) -> Logits:
+        """See Engine.run_checked: OpenVINO reads zeros beyond a table, ids and positions alike."""
+        for item in batch:
+            if isinstance(item, Encoding) and max(item.ids) >= self._embedding_rows:
+                raise EngineFailed(
+                    f"token id {max(item.ids)} is beyond the embedding's "
+                    f"{self._embedding_rows:,} rows"
+                )
+        with suppress(BundleError):  # a graph that only OpenVINO reads
+            OrtEngine(self._bundle, Resources("cpu", 1)).run(batch)
+        return self.run(batch)
+
+
+def _embedding_rows(model: openvino.Model) -> int:
+    """Return the rows of the smallest table that `input_ids` index, as far as that can be read."""
+    waiting = [port for port in model.inputs if "input_ids" in port.get_names()]
+    rows = []
+    while waiting:
+        for reader in waiting.pop().get_target_inputs():
+            node = reader.get_node()
+            kind = node.get_type_name()
+            if kind == "Gather" and reader.get_index() == 1:
+                table = node.input(0).get_partial_shape()
+                axis = node.input_value(2).get_node()
+                if table.is_static and axis.get_type_name() == "Constant":
+                    rows.append(table.to_shape()[int(axis.get_data().item())])
+            elif kind in _SAME_NUMBERS:
+                waiting += node.outputs()
+    return min(rows, default=sys.maxsize)
+
+
+def _port(node: Any) -> Port:
+    kind = node.get_element_type().get_type_name()
+    shape = node.get_partial_shape()
+    sizes = (
+        None
+        if shape.rank.is_dynamic
+        else tuple(None if size.is_dynamic else size.get_length() for size in shape)
+    )
+    return Port(node.get_any_name(), _KINDS.get(kind, kind), sizes)

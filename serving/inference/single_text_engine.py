@@ -16,6 +16,7 @@ class SingleTextEngine:
         self.slots = many.slots
         self.packed = many.packed
         self.example = many.example
+        self.run_checked = many.run_checked
         self._many = many
         self._one = one
         self._running = 0

@@ -76,6 +76,12 @@ class Tokenizer:
             )
         ]
 
+    def largest_token(self) -> tuple[int, str]:
+        """Return the largest id of the vocabulary, added tokens included, and its token."""
+        vocabulary = self._whole.get_vocab(with_added_tokens=True)
+        token = max(vocabulary, key=vocabulary.__getitem__)
+        return vocabulary[token], token
+
     def _word_lookup(self) -> WordLookup | None:
         model = self._whole.model
         try:

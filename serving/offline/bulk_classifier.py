@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from serving.bundles.bundle import Manifest
-from serving.bundles.probabilities import probabilities
+from serving.bundles.probabilities import activation
 from serving.errors import EngineFailed
 from serving.inference.engine import Engine, answers_of
 from serving.inference.inputs import Encoding, Text, chars
@@ -25,7 +25,7 @@ class LengthLimits:
 
 @dataclass(frozen=True, slots=True)
 class BulkAnswer:
-    """The probabilities of one text, in label order."""
+    """The scores of one text, in label order."""
 
     scores: list[float]
     truncated: bool
@@ -65,6 +65,7 @@ class Bulk:
     ) -> None:
         """`slots` has as many threads as the engine has slots."""
         self._manifest = manifest
+        self._scores = activation(manifest)
         self._tokenizer = tokenizer
         self._engine = engine
         self._slots = slots
@@ -96,7 +97,7 @@ class Bulk:
             found[index] = (
                 row
                 if isinstance(row, str)
-                else BulkAnswer(probabilities(self._manifest, row), encoding.truncated)
+                else BulkAnswer(self._scores(row, self._manifest.temperature), encoding.truncated)
             )
         return found
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from serving.bundles.bundle import Bundle, Manifest, file_sha256, verify
-from serving.bundles.probabilities import predicted_labels
+from serving.bundles.probabilities import least_score, predicted_labels
 from serving.bundles.registry import read_registry, sync
 from serving.errors import StartError
 from serving.inference.cpu import usable_cores
@@ -255,7 +255,7 @@ def _rows(
 ) -> list[Values]:
     """Return the added columns of one chunk."""
     nothing = dict.fromkeys(COLUMNS)
-    multi_label = manifest.problem_type == "multi_label"
+    least = least_score(manifest)
 
     def row(answer: BulkAnswer | str) -> Values:
         if isinstance(answer, str):
@@ -263,7 +263,7 @@ def _rows(
         best = max(range(len(answer.scores)), key=answer.scores.__getitem__)
         return nothing | {
             "label": manifest.labels[best],
-            "labels": predicted_labels(manifest.labels, answer.scores, multi_label=multi_label),
+            "labels": predicted_labels(manifest.labels, answer.scores, least),
             "score": answer.scores[best],
             "scores": dict(zip(manifest.labels, answer.scores, strict=True)),
             "variant": manifest.variant,

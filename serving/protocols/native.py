@@ -134,7 +134,7 @@ def whole_response(record: RequestRecord, answer: FamilyAnswer) -> tuple[bytes, 
 
 def _content(answer: FamilyAnswer) -> bytes:
     """Make a ClassifyResponse of plain objects, which costs less than the pydantic models."""
-    labels, multi_label = answer.labels, answer.multi_label
+    labels, one = answer.labels, answer.least_score is None
     results = []
     for text in answer.answers:
         scores = text.scores
@@ -143,7 +143,7 @@ def _content(answer: FamilyAnswer) -> bytes:
         results.append(
             {
                 "label": label,
-                "labels": answer.labels_of(text) if multi_label else [label],
+                "labels": [label] if one else answer.labels_of(text),
                 "score": score,
                 "scores": dict(zip(labels, scores, strict=True)),
                 "variant": text.variant,

@@ -80,16 +80,17 @@ class TextResult(_Described):
     """The answer for one text, in the order of the request's texts."""
 
     label: str
-    """The likeliest label."""
+    """The likeliest label; for a regression the one of the largest value."""
     labels: list[str]
     """All labels that apply.
 
-    That is `label` alone, or for a multi-label model each one of probability 0.5 or more.
+    That is `label` alone, or each one of probability 0.5 or more if the model is multi-label or
+    has a single label. For a regression it is all labels, as each names a value.
     """
     score: float
-    """The probability of `label`."""
+    """The probability of `label`, or a regression's value."""
     scores: dict[str, float]
-    """The probability of each label."""
+    """The probability of each label, or a regression's values."""
     variant: str
     """The variant that answered."""
     version: str
@@ -136,7 +137,7 @@ class VariantInfo(_Described):
     labels: list[str]
     """Its labels, in order."""
     problem_type: str
-    """`single_label` or `multi_label`."""
+    """`single_label`, `multi_label` or `regression`."""
     max_length: int
     """Longest input in tokens."""
     pairs: bool

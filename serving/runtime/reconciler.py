@@ -4,13 +4,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from serving.bundles.bundle import Bundle
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.files import parse
 from serving.bundles.registry import (
-    BESIDE,
     POLICY_NAME,
     TRAFFIC_NAME,
     Found,
@@ -289,9 +287,8 @@ class Reconciler:
         return loaded
 
     def _keep_unreadable(self, wanted: dict[str, Variants], found: Found) -> None:
-        """Keep serving a variant whose manifest has become unreadable."""
-        for path in map(Path, found.refused):
-            family, variant = path.parent.name, path.name.partition(BESIDE)[0]
-            before = self.served.families.get(family, {}).get(variant)
-            if before and variant not in wanted.get(family, {}):
-                wanted[family] = {**wanted.get(family, {}), variant: before}
+        """Keep serving a variant whose manifest or folder has become unreadable."""
+        for family, variants in self.served.families.items():
+            for variant, before in variants.items():
+                if variant not in wanted.get(family, {}) and found.refuses(before.live):
+                    wanted[family] = {**wanted.get(family, {}), variant: before}

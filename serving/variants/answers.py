@@ -9,7 +9,7 @@ from serving.bundles.probabilities import predicted_labels
 
 @dataclass(slots=True)
 class Answer:
-    """The probabilities of one text, in the order of the labels, with their variant and times.
+    """The scores of one text, in the order of the labels, with their variant and times.
 
     `logits` are the model's own, before `temperature` and softmax or sigmoid. `degraded` is set if
     a smaller variant than intended answered.
@@ -28,14 +28,14 @@ class Answer:
 
 @dataclass(slots=True)
 class Labelled:
-    """The labels that a model's scores belong to."""
+    """The labels that a model's scores belong to, and the score from which one is predicted."""
 
     labels: list[str]
-    multi_label: bool
+    least_score: float | None
 
     def labels_of(self, answer: Answer) -> list[str]:
-        """Return the predicted labels: the likeliest, or with multi_label all of 0.5 or more."""
-        return predicted_labels(self.labels, answer.scores, multi_label=self.multi_label)
+        """Return the predicted labels."""
+        return predicted_labels(self.labels, answer.scores, self.least_score)
 
     def ranked(self, scores: Sequence[float]) -> list[dict[str, str | float]]:
         """Return every label with its score, the highest first, in the form of most protocols."""
@@ -108,7 +108,7 @@ def summed_up(
             variants[answer.variant] = versions[answer.version] = None
     first = passes[0]
     return FamilyAnswer(
-        first.labels, first.multi_label, family, answers, passes, escalated,
+        first.labels, first.least_score, family, answers, passes, escalated,
         ",".join(variants), ",".join(versions), degraded,
         tokens, tokenize_s, queue_s, engine_s, slowest,
     )  # fmt: skip

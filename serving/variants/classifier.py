@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from serving.batching.interface import Submits
 from serving.batching.queue import Clock, Terms
 from serving.bundles.bundle import Bundle, key
-from serving.bundles.probabilities import sigmoid, softmax
+from serving.bundles.probabilities import activation, least_score
 from serving.errors import InvalidField, TextTooLong
 from serving.inference.inputs import Item, Row, Text, chars
 from serving.inference.tokenizer import Tokenizer
@@ -43,8 +43,8 @@ class Classifier:
             Row if bundle.manifest.tensors else tuple if bundle.manifest.pairs else str
         )
         self._count_chars: Callable[..., int] = len if self._reads is str else chars
-        self._multi_label = bundle.manifest.problem_type == "multi_label"
-        self._probabilities = sigmoid if self._multi_label else softmax
+        self._least_score = least_score(bundle.manifest)
+        self._scores = activation(bundle.manifest)
 
     async def classify(
         self, inputs: Sequence[Text | Row], terms: Terms, *, truncate: bool
@@ -82,7 +82,7 @@ class Classifier:
         for item, result in zip(items, results, strict=True):
             answers.append(
                 Answer(
-                    self._probabilities(result.logits, temperature),
+                    self._scores(result.logits, temperature),
                     result.logits,
                     manifest.variant,
                     manifest.version,
@@ -97,7 +97,7 @@ class Classifier:
                 start_tag_s = its_tag_s
         return Classified(
             manifest.labels,
-            self._multi_label,
+            self._least_score,
             manifest.variant,
             manifest.version,
             answers,

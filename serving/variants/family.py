@@ -118,7 +118,7 @@ class Family:
                 _ways,
                 self.select,
                 stages=cascade.stages if cascade else (),
-                multi_label=self.manifests[0].problem_type == "multi_label",
+                multi_label=self.manifests[0].multi_label,
             )
         )
         self.most_steps = len(self.select(ANY)) - 1

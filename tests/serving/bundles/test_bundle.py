@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from serving.bundles.bundle import read_bundle, verify, write_manifest
+from serving.bundles.bundle import (
+    BundleFile,
+    Manifest,
+    read_bundle,
+    verify,
+    write_manifest,
+)
 from serving.bundles.evaluation import Estimate
 from serving.errors import BundleError
 from tests.support.bundles import write_bundle
@@ -133,3 +139,51 @@ def test_an_estimate_outside_its_interval_is_refused(value, low, high):
     else:
         with pytest.raises(ValidationError):
             Estimate(value=value, low=low, high=high)
+
+
+@pytest.mark.parametrize(
+    ("changes", "version"),
+    [
+        ({}, "d11c0f1525881e57"),
+        ({"problem_type": "multi_label"}, "aa260664b76dc382"),
+        ({"temperature": 1.3, "pairs": True}, "a2ecb7e1fbf38722"),
+    ],
+)
+def test_what_a_manifest_may_say_since_leaves_the_versions_of_before_as_they_were(
+    folder, changes, version
+):
+    kept = json.loads((folder / "manifest.json").read_text())
+    fixed = {name: {"sha256": "0" * 64, "bytes": 1} for name in kept["files"]}
+    manifest = Manifest.model_construct(**(kept | changes)).model_copy(
+        update={"files": {name: BundleFile(**file) for name, file in fixed.items()}}
+    )
+
+    assert manifest.content_version() == version
+
+
+def test_what_the_graph_answers_is_part_of_the_version(folder):
+    before = read_bundle(folder).manifest.version
+
+    assert rewritten(folder, graph_output="logits").version == before
+    assert rewritten(folder, graph_output="probabilities").version != before
+
+
+def test_a_single_label_applies_or_not_by_itself(folder):
+    two = read_bundle(folder).manifest
+    kinds = {
+        (kind, count): two.model_copy(
+            update={"problem_type": kind, "labels": two.labels[:count]}
+        ).multi_label
+        for kind in ("single_label", "multi_label", "regression")
+        for count in (1, 2)
+    }
+
+    assert {each for each, multi_label in kinds.items() if multi_label} == {
+        ("single_label", 1), ("multi_label", 1), ("multi_label", 2),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", [{"temperature": 1.3}, {"graph_output": "probabilities"}])
+def test_a_regression_with_what_makes_no_sense_of_values_is_refused(folder, changes):
+    with pytest.raises(BundleError, match="regression"):
+        rewritten(folder, problem_type="regression", **changes)

@@ -7,7 +7,7 @@ import pytest
 
 from loadtest.measure.workload import seeded_texts
 from serving.bundles.bundle import read_bundle
-from serving.bundles.probabilities import probabilities
+from serving.bundles.probabilities import softmax
 from serving.inference.engine import Resources
 from serving.inference.ort_engine import OrtEngine
 from serving.inference.tokenizer import open_tokenizer
@@ -91,6 +91,6 @@ def test_a_server_with_http_processes_answers_what_the_engine_computes(bundles, 
         answer = server.classify({"texts": TEXTS, "variant": "fp16"}).json()
 
     scores = [list(result["scores"].values()) for result in answer["results"]]
-    wanted = [probabilities(bundle.manifest, row) for row in expected.tolist()]
+    wanted = [softmax(row, bundle.manifest.temperature) for row in expected.tolist()]
     assert np.ptp(wanted, axis=0).min() > 2 * TOLERANCE, "the texts are all alike"
     np.testing.assert_allclose(scores, wanted, atol=TOLERANCE)

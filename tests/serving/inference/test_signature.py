@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from serving.bundles.bundle import Bundle, Manifest
 from serving.inference.inputs import Encoding
 from serving.inference.packing import lay_out
+from serving.inference.ports import Port
 from serving.inference.signature import TextSignature
 
 PAD_ID = 7
@@ -20,8 +21,9 @@ TEXTS = st.lists(
 
 
 def signature(tmp_path_factory, inputs, *, packed):
-    manifest = Manifest.model_construct(pad_token_id=PAD_ID, tensors=())
-    found = TextSignature(Bundle(tmp_path_factory.getbasetemp(), manifest), inputs, "logits")
+    manifest = Manifest.model_construct(pad_token_id=PAD_ID, tensors=(), max_length=64)
+    ports = [Port(name, "int64", (None, None)) for name in inputs]
+    found = TextSignature(Bundle(tmp_path_factory.getbasetemp(), manifest), ports, "logits")
     return found if packed else found.unpacked()
 
 

@@ -1,0 +1,150 @@
+"""What the outline of a graph tells about a classifier, before it runs."""
+
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+from serving.bundles.bundle import Precision
+from serving.bundles.onnx_file import (
+    BFLOAT16,
+    BOOL,
+    DOUBLE,
+    FLOAT,
+    FLOAT16,
+    INT4,
+    INT8,
+    INT32,
+    INT64,
+    OTHER_DATATYPES,
+    STRING,
+    UINT4,
+    UINT8,
+    Outline,
+    Value,
+)
+from serving.errors import BundleError
+
+LOGITS = "logits"
+FLOATS = {FLOAT, DOUBLE, FLOAT16, BFLOAT16}
+_PRECISIONS: dict[int, Precision] = {
+    FLOAT: "fp32",
+    DOUBLE: "fp32",  # the widest that a manifest can name
+    FLOAT16: "fp16",
+    BFLOAT16: "bf16",
+    INT8: "int8",
+    UINT8: "int8",
+    INT4: "int4",
+    UINT4: "int4",
+}
+# Shapes, indices and flags.
+_NOT_WEIGHTS = {INT32, INT64, BOOL, STRING}
+_TOKENS = "input_ids"
+# Operators that pass numbers on as they are, in another shape or type.
+_PASSING = {"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "DequantizeLinear"}
+# Operators that look up rows by number: the places of their table and of the numbers.
+_LOOKUPS = {
+    "Gather": (0, 1),
+    "GatherBlockQuantized": (0, 1),
+    "EmbedLayerNormalization": (2, 0),
+    "QEmbedLayerNormalization": (2, 0),
+}
+
+
+def logits_of(outline: Outline) -> Value:
+    """Return the output that holds the logits: of that name, or the first matrix of floats."""
+    outputs = outline.outputs
+    named = [each for each in outputs if each.name == LOGITS]
+    matrices = [each for each in outputs if each.datatype in FLOATS and len(each.shape) == 2]
+    return (named or matrices or outputs)[0]
+
+
+def served_output(outline: Outline) -> str:
+    """Return the output that the server takes for the logits (inference/signature.py)."""
+    names = [each.name for each in outline.outputs]
+    return LOGITS if LOGITS in names else names[0]
+
+
+def final_operator(outline: Outline, output: str) -> str:
+    """Return the operator that computes an output; `Softmax` also where it is taken apart."""
+    makers = {name: node for node in outline.nodes for name in node.outputs}
+    node = makers.get(output)
+    while node and node.operator in _PASSING:
+        node = makers.get(node.inputs[0])
+    if not node:
+        return ""
+    if node.operator == "Div":
+        total = makers.get(node.inputs[1])
+        terms = makers.get(total.inputs[0]) if total else None
+        if total and terms and (total.operator, terms.operator) == ("ReduceSum", "Exp"):
+            return "Softmax"
+    return node.operator
+
+
+def embedding_rows(outline: Outline) -> int:
+    """Return how many token ids the graph knows; 0 if its embedding is not found."""
+    weights = {each.name: each for each in outline.weights}
+    sources = {
+        name: node.inputs[0]
+        for node in outline.nodes
+        if node.operator in _PASSING and node.inputs
+        for name in node.outputs
+    }
+
+    def origin(name: str) -> str:
+        while name in sources:
+            name = sources[name]
+        return name
+
+    rows = [0]
+    for node in outline.nodes:
+        table, numbers = _LOOKUPS.get(node.operator, (0, 0))
+        if table == numbers or len(node.inputs) <= max(table, numbers):
+            continue
+        found = weights.get(origin(node.inputs[table]))
+        if found and len(found.shape) == 2 and origin(node.inputs[numbers]) == _TOKENS:
+            rows.append(found.shape[0])
+    return min(rows[1:], default=0)
+
+
+def precision_of(outline: Outline) -> Precision:
+    """Return the number format of most of the weights; fp32 when there are none.
+
+    Raises BundleError if no manifest can name it.
+    """
+    counts: Counter[int] = Counter()
+    for weights in outline.weights:
+        if weights.datatype not in _NOT_WEIGHTS:
+            counts[weights.datatype] += weights.size
+    kind = next((kind for kind, _ in counts.most_common(1)), FLOAT)
+    if kind not in _PRECISIONS:
+        raise BundleError(
+            f"{outline.path} stores its weights as {OTHER_DATATYPES.get(kind, kind)}: export them "
+            f"as one of {', '.join(sorted(set(_PRECISIONS.values())))}"
+        )
+    return _PRECISIONS[kind]
+
+
+def parameters_of(outline: Outline) -> int:
+    """Return the number of values in the weights."""
+    return sum(each.size for each in outline.weights if each.shape)
+
+
+def external_files(outline: Outline) -> dict[str, Path]:
+    """Return the files beside the graph that hold weights, by name.
+
+    Raises BundleError if one is missing or lies elsewhere.
+    """
+    files = {}
+    for name in outline.external_files:
+        path = outline.path.parent / name
+        if PurePosixPath(name).name != name:
+            raise BundleError(
+                f"{outline.path} keeps its weights in {name}: save it as a single file, or with "
+                "its weights in a file beside it"
+            )
+        if not path.is_file():
+            raise BundleError(
+                f"{outline.path} keeps its weights in {name}, which is not beside it: copy it "
+                "there, or save the graph as a single file"
+            )
+        files[name] = path
+    return files
