@@ -150,7 +150,7 @@ class _Attention:
         scores = [each for each in node.input if self._wiring.depends_on_weights(each)]
         if len(scores) != 1:
             raise self._unknown("adds more than a mask to its scores, such as relative positions")
-        return scores[0]
+        return str(scores[0])
 
     def _projection(self, tensor: str) -> _Projection:
         """Return the linear layer that queries, keys or values come from."""
@@ -161,13 +161,9 @@ class _Attention:
                 scale *= factor
             elif node.op_type in _PASSED:
                 tensor = node.input[0]
-            elif node.op_type == "Add" and bias is None:
-                named, tensor = node.input
-                if self._wiring.shape_of_constant(named) is None:
-                    named, tensor = tensor, named
+            elif node.op_type == "Add" and bias is None and (named := self._constant_of(node)):
                 bias = self._wiring.constant(named)
-                if bias is None:
-                    break
+                tensor = next(each for each in node.input if each != named)
             elif node.op_type == "MatMul":
                 weights = self._wiring.constant(node.input[1])
                 if weights is None or weights.ndim != 2:
@@ -181,6 +177,11 @@ class _Attention:
                 break
         kind = "an input" if node is None else node.op_type
         raise self._unknown(f"reads {kind}, not linear layers alone")
+
+    def _constant_of(self, node: NodeProto) -> str:
+        """Return the constant among a node's inputs; empty if there is none."""
+        known = (each for each in node.input if self._wiring.shape_of_constant(each) is not None)
+        return next(known, "")
 
     def _scaled(self, node: NodeProto) -> tuple[str, float] | None:
         """Return what a node multiplies by one number, and that number."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.graphs.import_trial import answers_probabilities, try_out
+from models.graphs.imported_graph import optimized
 from models.graphs.single_output import kept_alone
 from serving.bundles.bundle import MODEL_NAME, Bundle, describe, write_manifest
 from serving.bundles.exported import Exported, find_source, read_exported
@@ -26,13 +27,15 @@ def import_folder(
     pairs: bool = False,
     graph: str = "",
     reference: Path | None = None,
+    as_is: bool = False,
     say: Say = lambda _warning: None,
 ) -> Bundle:
     """Publish a Hugging Face folder with an ONNX graph, or such a graph, as a bundle.
 
     `graph` names one of several in the folder; `pairs` says that the model reads two texts at a
     time. The graph runs on the engines that will serve it, and with `reference` its answers are
-    compared with those of transformers on that folder. What is suspicious is said.
+    compared with those of transformers on that folder. What is suspicious is said. Unless `as_is`,
+    the graph is fused and packed where that is right and faster.
     Raises BundleError naming what is missing, unusable or fails: then nothing is published.
     """
     source = find_source(path, graph)
@@ -44,8 +47,11 @@ def import_folder(
         if answers_probabilities(exported.bundle):
             say(f"{source.graph}: its outputs sum to 1, so they are taken as probabilities")
             exported = _changed(exported, graph_output="probabilities")
-        for warning in (*exported.warnings, *try_out(exported.bundle)):
+        warnings = try_out(exported.bundle)
+        for warning in (*exported.warnings, *warnings):
             say(warning)
+        if not as_is:
+            exported = _optimized(exported, Path(scratch), len(warnings), say)
         if reference:
             from models.graphs.import_reference import compare  # noqa: PLC0415  needs torch
 
@@ -62,10 +68,30 @@ def _with_one_output(exported: Exported, scratch: Path) -> Exported:
     """Remove the other outputs where the server would take one of them for the logits."""
     if served_output(exported.outline) == exported.logits:
         return exported
-    alone = kept_alone(exported.outline, exported.logits, scratch / MODEL_NAME)
-    files = [(name, path) for name, path in exported.bundle.elsewhere if name != MODEL_NAME]
-    inside = [(name, path) for name, path in files if name not in exported.outline.external_files]
-    return _described(exported, [(MODEL_NAME, alone), *inside], exported.fields)
+    return _with_graph(
+        exported, kept_alone(exported.outline, exported.logits, scratch / MODEL_NAME)
+    )
+
+
+def _with_graph(exported: Exported, graph: Path) -> Exported:
+    """Replace the graph by one that holds all its weights."""
+    old = {MODEL_NAME, *exported.outline.external_files}
+    files = [(name, path) for name, path in exported.bundle.elsewhere if name not in old]
+    return _described(exported, [(MODEL_NAME, graph), *files], exported.fields)
+
+
+def _optimized(exported: Exported, scratch: Path, warnings: int, say: Say) -> Exported:
+    """Fuse and pack the graph, unless that would keep an engine from running it."""
+    found = optimized(exported.bundle, scratch)
+    if found.path == exported.bundle.model_path:
+        say(found.done)
+        return exported
+    changed = _with_graph(exported, found.path)
+    if len(try_out(changed.bundle)) > warnings:
+        say("The graph is left as it is: not all engines that run it can run it fused.")
+        return exported
+    say(found.done)
+    return changed
 
 
 def _changed(exported: Exported, **fields: Any) -> Exported:

@@ -1,7 +1,8 @@
 """Fuses and packs a foreign graph where that is right and faster, without torch and transformers.
 
 What the rewrites assume is not believed: the result's logits are compared with the original's on
-probe texts, and both are timed.
+probe texts, and both are timed. Only attention is fused, since ONNX Runtime itself fuses the other
+operators when it loads a graph.
 """
 
 import statistics
@@ -15,8 +16,6 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto
-from onnxruntime.transformers import optimizer
-from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from models.graphs.attention_fusion import fuse_attention
@@ -24,14 +23,14 @@ from models.graphs.packing import pack
 from models.graphs.wiring import Array, UnknownGraph, Wiring
 from serving.bundles.bundle import MODEL_NAME, Bundle
 from serving.errors import BundleError, EngineFailed
-from serving.inference.cpu import usable_cores
 from serving.inference.engine import Engine, Logits, Resources
 from serving.inference.inputs import Encoding
 from serving.inference.ort_engine import OrtEngine
 
 # ONNX Runtime cannot write larger ones into one file.
 _MAX_BYTES = 2**31
-_MIN_OPSET, _OPSET = 13, 17
+# Where axes became inputs, as the rewrites write them.
+_MIN_OPSET = 13
 _SEVERITY_FATAL = 4
 _QUANTIZED = {"MatMulInteger", "DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear"}
 _FUSED = {"Attention", "MultiHeadAttention", "QAttention", "EmbedLayerNormalization"}
@@ -53,12 +52,14 @@ class Optimized:
     """The graph to serve, and a sentence that says what was done to it or why nothing was."""
 
     path: Path
-    packed: bool
     done: str
 
 
 def speed_ratio(original: Engine, result: Engine, batches: Sequence[Sequence[Encoding]]) -> float:
-    """Return how many times as many texts per second `result` answers, the median of rounds."""
+    """Return how many times as many texts a second of CPU `result` answers, the median of rounds.
+
+    Both engines run on the calling thread alone, so other work on the machine counts little.
+    """
     ratios = []
     for _ in range(_ROUNDS):
         took = []
@@ -80,12 +81,14 @@ def optimized(bundle: Bundle, scratch: Path, *, ratio: Ratio = speed_ratio) -> O
     """
     try:
         model = _simplified(bundle.model_path, scratch / "simplified.onnx")
-        probes = _probes(bundle, _rows_of_words(model.model))
+        probes = _probes(bundle, *_vocabulary(model.model))
         original = _engine(bundle)
         expected = np.concatenate([original.run([each]) for each in probes])
         result, reason = _rewritten(bundle, model, scratch)
         difference = _difference(_engine(result), probes, expected)
         allowed = _TOLERANCE * max(1.0, float(np.abs(expected).max()))
+        # Where all texts are answered alike, a wrong graph is within any tolerance.
+        allowed = min(allowed, float(np.ptp(expected, axis=0).max()) / 10)
         if not difference <= allowed:
             raise UnknownGraph(
                 f"the logits of the fused graph differ by {difference:.1e} on probe texts, more "
@@ -93,18 +96,16 @@ def optimized(bundle: Bundle, scratch: Path, *, ratio: Ratio = speed_ratio) -> O
             )
         gain = ratio(original, _engine(result), _timed(bundle, probes))
     except (UnknownGraph, BundleError, EngineFailed) as error:
-        return Optimized(bundle.model_path, False, f"The graph is left as it is: {error}.")
+        return Optimized(bundle.model_path, f"The graph is left as it is: {error}.")
     if gain < _FASTER:
         return Optimized(
             bundle.model_path,
-            False,
-            f"The graph is left as it is: fused it answers {gain:.2f} times as many texts/s.",
+            f"The graph is left as it is: fused, it answers {gain:.2f} times the texts/s.",
         )
     how = f"fused, but texts are padded, since {reason}" if reason else "fused and packed"
     return Optimized(
         result.model_path,
-        not reason,
-        f"The graph is {how}: {gain:.1f} times as many texts/s here; logits differ by at most "
+        f"The graph is {how}: {gain:.1f} times the texts/s; logits differ by at most "
         f"{difference:.0e}.",
     )
 
@@ -132,13 +133,6 @@ def _simplified(source: Path, target: Path) -> OnnxModel:
     kept = next((each for each in outputs if each.name == "logits"), outputs[0])
     del outputs[:]
     outputs.append(kept)
-    # LayerNormalization is of this version; the operators of these graphs are those of 13.
-    (own,) = (each for each in simplified.opset_import if each.domain in {"", "ai.onnx"})
-    used = {node.domain for node in simplified.graph.node} | {"", "com.microsoft"}
-    for each in list(simplified.opset_import):
-        if each.domain not in used:
-            simplified.opset_import.remove(each)
-    own.version = max(own.version, _OPSET)
     model = OnnxModel(simplified)
     model.prune_graph()
     return model
@@ -183,52 +177,46 @@ def _rewritten(bundle: Bundle, model: OnnxModel, scratch: Path) -> tuple[Bundle,
         for name, kind in types.items()
     }
     fuse_attention(model, feed)
-    fused = _with_other_operators_fused(model)
     reason = ""
     try:
-        pack(fused, bundle.manifest.pad_token_id)
+        pack(model, bundle.manifest.pad_token_id)
     except UnknownGraph as error:
         reason = str(error)
     result = Bundle(scratch / "fused", bundle.manifest)
     result.folder.mkdir()
-    onnx.save(fused.model, result.folder / MODEL_NAME)
+    onnx.save(model.model, result.folder / MODEL_NAME)
     return result, reason
-
-
-def _with_other_operators_fused(model: OnnxModel) -> OnnxModel:
-    options = FusionOptions("bert")
-    options.enable_attention = False
-    # The fused embedding operator has no input for positions.
-    options.enable_embed_layer_norm = False
-    return optimizer.optimize_by_fusion(
-        model.model, model_type="bert", optimization_options=options
-    )
 
 
 def _engine(bundle: Bundle) -> OrtEngine:
     return OrtEngine(bundle, Resources("cpu", threads=1))
 
 
-def _rows_of_words(model: onnx.ModelProto) -> int:
-    """Return the number of tokens that the graph's embedding knows."""
+def _vocabulary(model: onnx.ModelProto) -> tuple[int, int]:
+    """Return how many tokens and how many segments the graph's embeddings know."""
     wiring = Wiring(model)
+    rows = {"input_ids": 0, "token_type_ids": 1}
     for node in model.graph.node:
         shape = wiring.shape_of_constant(node.input[0]) if node.op_type == "Gather" else None
-        if shape and node.input[1] == "input_ids":
-            return shape[0]
-    raise UnknownGraph("it looks up no vectors by input_ids")
+        if shape and node.input[1] in rows:
+            rows[node.input[1]] = shape[0]
+    if not rows["input_ids"]:
+        raise UnknownGraph("it looks up no vectors by input_ids")
+    return rows["input_ids"], rows["token_type_ids"]
 
 
-def _probes(bundle: Bundle, words: int) -> list[Encoding]:
-    """Return texts of mixed lengths up to max_length, of any tokens, and pairs."""
+def _probes(bundle: Bundle, words: int, segments: int) -> list[Encoding]:
+    """Return texts of any tokens in mixed lengths up to max_length, in two segments if it can."""
     chosen = np.random.default_rng(0)
     longest = bundle.manifest.max_length
-    lengths = sorted({min(each, longest) for each in _LENGTHS} | {longest})
-    texts = []
-    for length in lengths:
-        ids = chosen.integers(0, words, length).tolist()
-        texts.append(Encoding(ids, length))
-    return texts
+    return [
+        Encoding(
+            chosen.integers(0, words, length).tolist(),
+            length,
+            [int(segments > 1 and place > length // 2) for place in range(length)],
+        )
+        for length in sorted({min(each, longest) for each in _LENGTHS} | {longest})
+    ]
 
 
 def _difference(engine: OrtEngine, texts: Sequence[Encoding], expected: Logits) -> float:
@@ -242,13 +230,12 @@ def _difference(engine: OrtEngine, texts: Sequence[Encoding], expected: Logits) 
 
 
 def _timed(bundle: Bundle, probes: Sequence[Encoding]) -> list[list[Encoding]]:
-    """Return batches of mixed lengths, each of similar lengths as a scheduler forms them."""
+    """Return batches of mixed lengths, as they arrive."""
     chosen = np.random.default_rng(0)
     longest = bundle.manifest.max_length
     tokens = [token for each in probes for token in each.ids]
     lengths = np.clip(chosen.lognormal(np.log(_TYPICAL_TOKENS), 0.6, _TIMED_TEXTS), 2, longest)
     texts = [
-        Encoding(chosen.choice(tokens, int(length)).tolist(), int(length))
-        for length in sorted(lengths)
+        Encoding(chosen.choice(tokens, int(length)).tolist(), int(length)) for length in lengths
     ]
     return [texts[start : start + _TIMED_BATCH] for start in range(0, len(texts), _TIMED_BATCH)]

@@ -4,6 +4,7 @@ serving/inference/packing.py lays texts out in such rows.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
@@ -82,7 +83,7 @@ def _mask(nodes: list[NodeProto]) -> str:
     }
     if len(found) != 1:
         raise UnknownGraph(f"its attention layers read {len(found)} masks instead of one")
-    return found.pop()
+    return str(found.pop())
 
 
 def _first_token(wiring: Wiring, nodes: list[NodeProto]) -> tuple[str, NodeProto]:
@@ -203,7 +204,10 @@ def _number_positions(model: OnnxModel, positions: _Positions, pad_token_id: int
             ("Mul", ["counted_in_text", "counted"], "numbers"),
             ("Add", ["numbers", "first_position"], "positions"),
         ]
-    extra = {"Cast": {"to": TensorProto.INT64}, "GatherElements": {"axis": 1}}
+    extra: dict[str, dict[str, Any]] = {
+        "Cast": {"to": TensorProto.INT64},
+        "GatherElements": {"axis": 1},
+    }
     for kind, inputs, output in nodes:
         model.add_node(helper.make_node(kind, inputs, [output], name=output, **extra.get(kind, {})))
     positions.gather.input[1] = "positions"
