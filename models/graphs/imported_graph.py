@@ -120,7 +120,8 @@ def _simplified(source: Path, target: Path) -> OnnxModel:
     options.log_severity_level = _SEVERITY_FATAL
     try:
         onnxruntime.InferenceSession(
-            source,
+            # Not the file, since the result would look for weights in files beside itself.
+            original.SerializeToString(),
             options,
             providers=["CPUExecutionProvider"],
             # One would hide linear layers, the other splits no constant in two.
@@ -163,7 +164,7 @@ def _check_form(model: onnx.ModelProto) -> None:
         raise UnknownGraph(f"it is of opset {opset}, older than {_MIN_OPSET}")
     halves = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
     if halves & {each.data_type for each in graph.initializer}:
-        raise UnknownGraph("its numbers are of 16 bits, which no fused operator reads on a CPU")
+        raise UnknownGraph("its weights have 16 bits; import the fp32 graph to have it fused")
 
 
 def _rewritten(bundle: Bundle, model: OnnxModel, scratch: Path) -> tuple[Bundle, str]:
