@@ -33,7 +33,7 @@ _MAX_BYTES = 2**31
 _MIN_OPSET = 13
 _SEVERITY_FATAL = 4
 _QUANTIZED = {"MatMulInteger", "DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear"}
-_FUSED = {"Attention", "MultiHeadAttention", "QAttention", "EmbedLayerNormalization"}
+_FUSED_ATTENTION = {"Attention", "MultiHeadAttention"}
 _TOLERANCE = 1e-4
 """How far a logit may move, of 1 or of the largest logit if that is larger."""
 _FASTER = 1.05
@@ -157,8 +157,8 @@ def _check_form(model: onnx.ModelProto) -> None:
     operators = Counter(node.op_type for node in graph.node)
     if _QUANTIZED & set(operators):
         raise UnknownGraph("it is quantized")
-    if _FUSED & set(operators):
-        raise UnknownGraph("it is fused already")
+    if "EmbedLayerNormalization" in operators:
+        raise UnknownGraph("its embeddings are fused already")
     opset = max(each.version for each in model.opset_import if each.domain in {"", "ai.onnx"})
     if opset < _MIN_OPSET:
         raise UnknownGraph(f"it is of opset {opset}, older than {_MIN_OPSET}")
@@ -177,11 +177,15 @@ def _rewritten(bundle: Bundle, model: OnnxModel, scratch: Path) -> tuple[Bundle,
         )
         for name, kind in types.items()
     }
-    fuse_attention(model, feed)
+    fused = any(node.op_type in _FUSED_ATTENTION for node in model.model.graph.node)
+    if not fused:
+        fuse_attention(model, feed)
     reason = ""
     try:
         pack(model, bundle.manifest.pad_token_id)
     except UnknownGraph as error:
+        if fused:
+            raise
         reason = str(error)
     result = Bundle(scratch / "fused", bundle.manifest)
     result.folder.mkdir()

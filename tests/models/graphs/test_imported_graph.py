@@ -10,6 +10,8 @@ import pytest
 import torch
 from onnx import numpy_helper
 from onnxruntime.quantization import quantize_dynamic
+from onnxruntime.transformers import optimizer
+from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.onnx_model import OnnxModel
 from transformers import AlbertConfig, MPNetConfig, RobertaConfig
 
@@ -227,6 +229,22 @@ def test_a_graph_that_is_packed_already_is_left_as_it_is(tmp_path):
     assert_left(Bundle(found.path.parent, MANIFEST), again, "does not read input_ids and")
 
 
+def test_a_graph_whose_attention_is_fused_already_is_packed(tmp_path):
+    source = bundle_of(tiny_model(deepcopy(ARCHITECTURES["bert"])), tmp_path / "source")
+    options = FusionOptions("bert")
+    options.enable_embed_layer_norm = False
+    bundle = Bundle(tmp_path / "original", MANIFEST)
+    bundle.folder.mkdir()
+    optimizer.optimize_model(
+        str(source.model_path), model_type="bert", num_heads=2, hidden_size=32,
+        optimization_options=options, opt_level=0,
+    ).save_model_to_file(str(bundle.model_path))  # fmt: skip
+
+    found = optimized(bundle, tmp_path, ratio=twice_as_fast)
+
+    assert inputs(found.path) == PACKED
+
+
 def test_a_graph_whose_batch_is_fixed_is_left_as_it_is(tmp_path):
     bundle = bundle_of(tiny_model(deepcopy(ARCHITECTURES["bert"])), tmp_path / "original")
     model = onnx.load(bundle.model_path)
@@ -250,4 +268,7 @@ def test_weights_in_other_files_are_read(tmp_path):
     found = optimized(bundle, tmp_path, ratio=twice_as_fast)
 
     assert "fused and packed" in found.done
-    assert not any(each.external_data for each in onnx.load(found.path, False).graph.initializer)
+    assert not any(
+        each.external_data
+        for each in onnx.load(found.path, load_external_data=False).graph.initializer
+    )
