@@ -56,5 +56,6 @@ def import_model(options: argparse.Namespace) -> None:
             reference=options.reference,
             as_is=options.as_is,
             say=lambda sentence: print(sentence, file=sys.stderr),
+            tell=print,
         )
     print(f"Imported as {bundle.folder}")

@@ -41,12 +41,17 @@ def retry_after_s(wait_s: float) -> int:
     return 1 + int(wait_s)
 
 
+def printable(text: str) -> str:
+    """Replace what JSON cannot hold: the bytes of a file name that are not UTF-8."""
+    return text.encode(errors="replace").decode()
+
+
 class SizewiseError(Exception):
     """Base of all errors; `detail` says in one sentence what happened and what to do."""
 
     def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail = printable(detail)
+        super().__init__(self.detail)
 
 
 class ServedError(SizewiseError):

@@ -164,6 +164,13 @@ class Settings(BaseModel):
         le=600_000,
         description="Maximum run time of a batch, in ms; beyond it the engine counts as dead.",
     )
+    load_timeout_ms: int = Field(
+        120_000,
+        ge=1_000,
+        le=3_600_000,
+        description="Maximum time to verify a bundle, to try it, or to load it and warm it up, in "
+        "ms; beyond it the bundle is refused.",
+    )
     shutdown_delay_ms: int = Field(
         500,
         ge=0,

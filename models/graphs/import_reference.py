@@ -45,7 +45,8 @@ def compare(bundle: Bundle, folder: Path) -> str:
     ours = open_tokenizer(bundle)
     assert ours is not None, "a model of tensors has no folder"
     engine = ENGINES[reference(bundle)](bundle, Resources("cpu", usable_cores(), slots=1))
-    long = " ".join([_SENTENCE] * (manifest.max_length // 8 + 1))
+    # Which end is cut shows in the tokens.
+    long = " ".join(["first", *[_SENTENCE] * (manifest.max_length // 8 + 1), "the end was good"])
     worst, largest, moved = 0.0, 1.0, 0
     for text in (*_TEXTS, long):
         given = (text, _TEXTS[0]) if manifest.pairs else text

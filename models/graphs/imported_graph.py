@@ -22,6 +22,8 @@ from models.graphs.attention_fusion import fuse_attention
 from models.graphs.packing import pack
 from models.graphs.wiring import Array, UnknownGraph, Wiring
 from serving.bundles.bundle import MODEL_NAME, Bundle
+from serving.bundles.graph_traits import logits_of
+from serving.bundles.onnx_file import read_outline
 from serving.errors import BundleError, EngineFailed
 from serving.inference.engine import Engine, Logits, Resources
 from serving.inference.inputs import Encoding
@@ -131,7 +133,8 @@ def _simplified(source: Path, target: Path) -> OnnxModel:
         raise UnknownGraph(f"ONNX Runtime cannot load it: {error}") from error
     simplified = onnx.load(target)
     outputs = simplified.graph.output
-    kept = next((each for each in outputs if each.name == "logits"), outputs[0])
+    name = logits_of(read_outline(source)).name
+    kept = next(each for each in outputs if each.name == name)
     del outputs[:]
     outputs.append(kept)
     model = OnnxModel(simplified)

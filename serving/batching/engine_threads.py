@@ -11,7 +11,7 @@ from serving.batching.coalescing import PendingText
 from serving.batching.queue import Clock
 from serving.batching.scheduler import Plan, Scheduler
 from serving.bundles.bundle import VariantKey
-from serving.errors import EngineFailed
+from serving.errors import EngineFailed, own_words
 from serving.inference.engine import Engine, answers_of
 from serving.logs import LOGGER
 
@@ -105,8 +105,8 @@ class EngineThreads:
             outcome: Outcome
             try:
                 outcome = answers_of(self._engines[run.plan.variant], [text.item for text in texts])
-            except Exception as error:  # noqa: BLE001  whatever an engine raises fails its batch
-                outcome = error
+            except BaseException as error:  # noqa: BLE001  whatever is raised fails the batch
+                outcome = EngineFailed(own_words(error))
             ended_s = self._clock()
             with self._lock:
                 self._scheduler.finished(run.plan, ended_s - run.started_s)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from serving.bundles.evaluation import Evaluation
-from serving.bundles.files import Frozen, Name, Sha256, parse
+from serving.bundles.files import Frozen, Name, Sha256, parse, read_text
 from serving.errors import BundleError
 
 VariantKey = tuple[str, str, str]
@@ -224,16 +224,16 @@ def describe(paths: Mapping[str, Path], where: Path, **fields: Any) -> Manifest:
     return parse(Manifest, draft.model_dump_json(warnings=False), where)
 
 
-def read_bundle(folder: Path) -> Bundle:
+def read_bundle(folder: Path, elsewhere: tuple[tuple[str, Path], ...] = ()) -> Bundle:
     """Parse the manifest of a bundle; `verify` checks the files.
 
-    Raises BundleError when the manifest is missing or wrong.
+    `elsewhere` is that of the bundle. Raises BundleError when the manifest is missing or wrong.
     """
     try:
-        text = (folder / MANIFEST_NAME).read_text(encoding="utf-8")
+        text = read_text(dict(elsewhere).get(MANIFEST_NAME, folder / MANIFEST_NAME))
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder}: manifest.json cannot be read ({error})") from error
-    return Bundle(folder, parse(Manifest, text, folder / MANIFEST_NAME))
+    return Bundle(folder, parse(Manifest, text, folder / MANIFEST_NAME), elsewhere)
 
 
 def verify(bundle: Bundle) -> None:

@@ -48,8 +48,6 @@ class Exported:
 
     bundle: Bundle
     outline: Outline
-    logits: str
-    """The output that holds the logits."""
     fields: dict[str, Any]
     """The fields of its manifest."""
     warnings: list[str]
@@ -93,11 +91,14 @@ def graphs_of(folder: Path) -> list[Path]:
 
 def is_exported(path: Path) -> bool:
     """Return whether this is an ONNX file or a model's folder rather than a registry."""
-    return (
-        path.suffix == ONNX_SUFFIX
-        or (path / CONFIG_NAME).is_file()
-        or (path.is_dir() and bool(graphs_of(path)))
-    )
+    try:
+        return (
+            path.suffix == ONNX_SUFFIX
+            or (path / CONFIG_NAME).is_file()
+            or (path.is_dir() and bool(graphs_of(path)))
+        )
+    except OSError:  # whoever opens it says why
+        return False
 
 
 def read_exported(
@@ -132,12 +133,14 @@ def read_exported(
         (CONFIG_NAME, declared.config_text),
         (TOKENIZER_NAME, declared.tokenizer_text),
     ):
-        files[name] = scratch / name
-        files[name].write_text(text, encoding="utf-8")
+        files[name] = source.folder / name
+        if files[name].read_bytes() != text.encode():
+            files[name] = scratch / name
+            files[name].write_bytes(text.encode())
     manifest = describe(files, source.folder / MANIFEST_NAME, **fields)
     bundle = Bundle(source.folder, manifest, tuple(files.items()))
     looks_like_pairs = declared.looks_like_pairs
-    return Exported(bundle, outline, logits.name, fields, warnings, looks_like_pairs)
+    return Exported(bundle, outline, fields, warnings, looks_like_pairs)
 
 
 def _check_answers(outline: Outline, logits: Value, declared: Declared) -> None:

@@ -1,5 +1,6 @@
 """Types and parsing shared by the JSON files of a registry."""
 
+import stat
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -30,3 +31,10 @@ def parse(model: type[Parsed], text: str, where: Path | str) -> Parsed:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"
         raise BundleError(f"{where}: {field}: {first['msg']}") from error
+
+
+def read_text(path: Path) -> str:
+    """Read a file. Raises OSError if it is none: reading a named pipe would never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(f"{path} is not a file")
+    return path.read_text(encoding="utf-8")

@@ -57,12 +57,6 @@ def logits_of(outline: Outline) -> Value:
     return (named or matrices or outputs)[0]
 
 
-def served_output(outline: Outline) -> str:
-    """Return the output that the server takes for the logits (inference/signature.py)."""
-    names = [each.name for each in outline.outputs]
-    return LOGITS if LOGITS in names else names[0]
-
-
 def final_operator(outline: Outline, output: str) -> str:
     """Return the operator that computes an output; `Softmax` also where it is taken apart."""
     makers = {name: node for node in outline.nodes for name in node.outputs}

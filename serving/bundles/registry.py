@@ -6,15 +6,17 @@ A folder `<variant>@NAME` is an inactive version: traffic.json can name it.
 import ctypes
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from serving.bundles.bundle import Bundle, read_bundle, verify
 from serving.bundles.cascade import CASCADE_NAME
 from serving.bundles.exported import is_exported
-from serving.bundles.one_model import files_of, read_as_family
-from serving.errors import BundleError
+from serving.bundles.files import read_text
+from serving.bundles.one_model import read_as_family, state_of
+from serving.errors import BundleError, failures, printable
 
 TRAFFIC_NAME = "traffic.json"
 POLICY_NAME = "policy.json"
@@ -38,14 +40,6 @@ class Found:
     texts: dict[str, dict[str, str]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
-    def refuses(self, bundle: Bundle) -> bool:
-        """Return whether the folder of a bundle, or another version of it, cannot be read."""
-        its_names = (bundle.manifest.family, bundle.manifest.variant)
-        return any(
-            path == bundle.folder or (path.parent.name, path.name.partition(BESIDE)[0]) == its_names
-            for path in map(Path, self.refused)
-        )
-
 
 def scan(registries: Iterable[Path], variants: Collection[str] = ()) -> Found:
     """Find all bundles of registries, or those of `variants`, inactive versions included.
@@ -61,65 +55,87 @@ def scan(registries: Iterable[Path], variants: Collection[str] = ()) -> Found:
                 "<family>/<variant>/, or the folder of one model"
             )
         if is_exported(folder):
-            _scan_exported(folder, found)
+            _add(folder, found, partial(_scan_exported, folder, found))
             continue
-        for family in _subfolders(folder):
-            if _is_new(family.name, family, found):
-                _scan_family(family, variants, found)
+        with failures(BundleError, str(folder)):
+            families = list(_subfolders(folder))
+        for family in families:
+            if family.name in found.folders:
+                found.refused[printable(str(family))] = _twice(found.folders[family.name])
+            else:
+                _add(family, found, partial(_scan_family, family, variants, found))
     return found
 
 
-def _is_new(family: str, folder: Path, found: Found) -> bool:
-    if family in found.folders:
-        known = found.folders[family]
-        found.refused[str(folder)] = f"{known} is a family of the same name: rename one"
-        return False
-    found.folders[family] = folder
-    found.texts[family] = {}
-    return True
+def _add(folder: Path, found: Found, scan_it: Callable[[], None]) -> None:
+    try:
+        with failures(BundleError, str(folder)):
+            scan_it()
+    except BundleError as error:
+        found.refused[printable(str(folder))] = error.detail
+
+
+def _twice(known: Path) -> str:
+    return f"{known} is a family of the same name: rename one"
 
 
 def _scan_exported(folder: Path, found: Found) -> None:
     """Add the folder of one model, or its graph, as a family of one variant."""
-    try:
-        exported = read_as_family(folder)
-    except (BundleError, OSError) as error:
-        found.refused[str(folder)] = str(error)
-        return
-    if _is_new(exported.manifest.family, folder, found):
-        found.bundles[exported.manifest.family] = [exported]
+    bundle = read_as_family(folder)
+    family = bundle.manifest.family
+    if family in found.folders:
+        raise BundleError(_twice(found.folders[family]))
+    found.folders[family] = folder
+    found.texts[family] = {}
+    found.bundles[family] = [bundle]
 
 
 def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
-    for path in _subfolders(family):
+    found.folders[family.name] = family
+    for path in list(_subfolders(family)):
         if variants and path.name.partition(BESIDE)[0] not in variants:
             continue
         try:
-            found.bundles.setdefault(family.name, []).append(_read_variant(path))
+            with failures(BundleError, str(path)):
+                bundle = _read_variant(path)
         except BundleError as error:
-            found.refused[str(path)] = error.detail
+            found.refused[printable(str(path))] = error.detail
+        else:
+            found.bundles.setdefault(family.name, []).append(bundle)
     texts = found.texts.setdefault(family.name, {})
     for name in FAMILY_NAMES:
         try:
-            texts[name] = (family / name).read_text(encoding="utf-8")
+            texts[name] = read_text(family / name)
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:
-            found.refused[str(family / name)] = str(error)
+            found.refused[printable(str(family / name))] = printable(str(error))
 
 
 def fingerprint(registries: Iterable[Path]) -> frozenset[tuple[str, int, int]]:
-    """Return a value that changes if a file is added, removed, replaced or grows."""
-    files = (
-        file
-        for folder in registries
-        for file in (
-            files_of(folder)
-            if is_exported(folder)
-            else [(path, path.stat()) for path in folder.rglob("*") if path.is_file()]
-        )
-    )
-    return frozenset((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in files)
+    """Return a value that changes if a file is added, removed, replaced or grows.
+
+    What cannot be read counts too, with the number of the error.
+    """
+    found: set[tuple[str, int, int]] = set()
+
+    def unreadable(error: OSError) -> None:
+        found.add((str(error.filename), -1, error.errno or 0))
+
+    for folder in registries:
+        if is_exported(folder):
+            found |= state_of(folder)
+            continue
+        for parent, _, names in os.walk(folder, onerror=unreadable):
+            for name in names:
+                path = os.path.join(parent, name)  # noqa: PTH118  os.walk gives strings
+                try:
+                    status = os.stat(path)  # noqa: PTH116
+                except OSError as error:
+                    unreadable(error)
+                else:
+                    found.add((path, status.st_mtime_ns, status.st_size))
+    return frozenset(found)
 
 
 def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, list[Bundle]]:
@@ -240,7 +256,11 @@ def _read_variant(folder: Path) -> Bundle:
 
 
 def _subfolders(folder: Path) -> Iterator[Path]:
-    return (p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith("."))
+    """Yield the folders, and the links that lead nowhere: their error is the reason to refuse."""
+    for path in sorted(folder.iterdir()):
+        broken = path.is_symlink() and not path.exists()
+        if not path.name.startswith(".") and (broken or path.is_dir()):
+            yield path
 
 
 def sync(path: Path) -> None:

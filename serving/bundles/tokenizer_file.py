@@ -15,6 +15,8 @@ _BERT_MODELS = {
     "bert", "convbert", "distilbert", "electra", "funnel", "layoutlm", "megatron-bert",
     "mobilebert", "mpnet", "squeezebert",
 }  # fmt: skip
+# Written by transformers 5, where a tokenizer of no particular model gives it no segments.
+_CLASS_WITHOUT_SEGMENTS = "TokenizersBackend"
 _NORMALIZER = "BertNormalizer"
 _SIDES = {"left": "Left", "right": "Right"}
 
@@ -86,13 +88,12 @@ def _normalize(
             )
         return
     lowercase = settings.get("do_lower_case", True)
-    wanted = normalizer | {
-        "lowercase": lowercase,
-        "strip_accents": settings.get("strip_accents", normalizer.get("strip_accents")),
-        "handle_chinese_chars": settings.get(
-            "tokenize_chinese_chars", normalizer.get("handle_chinese_chars")
-        ),
+    given = {
+        "strip_accents": settings.get("strip_accents"),
+        "handle_chinese_chars": settings.get("tokenize_chinese_chars"),
     }
+    wanted = normalizer | {"lowercase": lowercase}
+    wanted |= {name: value for name, value in given.items() if value is not None}
     if wanted == normalizer:
         return
     if lowercase != normalizer.get("lowercase"):
@@ -106,7 +107,8 @@ def _normalize(
 
 def _join(tokenizer: dict[str, Any], settings: Mapping[str, Any]) -> None:
     """Give all tokens of a pair one segment if transformers passes no segments to the model."""
-    inputs = settings.get("model_input_names")
+    bare = settings.get("tokenizer_class") == _CLASS_WITHOUT_SEGMENTS
+    inputs = settings.get("model_input_names", [] if bare else None)
     if not isinstance(inputs, list) or "token_type_ids" in inputs:
         return
     processor = tokenizer.get("post_processor") or {}

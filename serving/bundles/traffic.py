@@ -1,7 +1,7 @@
 """Which version of each variant answers, which is a canary, and which a shadow. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
@@ -113,6 +113,16 @@ class Deployments:
 def bundles_of(variants: Mapping[str, Deployment]) -> list[Bundle]:
     """Return every bundle of a family's deployments."""
     return [bundle for deployment in variants.values() for bundle in deployment.bundles()]
+
+
+def without(deployments: Deployments, broken: Bundle) -> Deployments:
+    """Return the deployments without the variants that use a bundle."""
+    kept = {
+        family: {name: each for name, each in variants.items() if broken not in each.bundles()}
+        for family, variants in deployments.families.items()
+    }
+    families = {family: variants for family, variants in kept.items() if variants}
+    return replace(deployments, families=families)
 
 
 def deployments_of(found: Sequence[Bundle], traffic: Traffic) -> dict[str, Deployment]:

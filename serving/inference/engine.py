@@ -7,7 +7,7 @@ from typing import Literal, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from serving.errors import EngineFailed
+from serving.errors import ENDING, EngineFailed, own_words
 from serving.inference.inputs import Item
 
 Logits = npt.NDArray[np.float32]
@@ -64,7 +64,11 @@ def answers_of(engine: Engine, batch: Sequence[Item]) -> list[list[float] | Engi
         logits = engine.run(batch)
         if len(logits) != len(batch):
             raise EngineFailed(f"the engine answered {len(logits)} of {len(batch)} texts")
-    except EngineFailed as error:
-        return [error] if len(batch) == 1 else [answers_of(engine, [each])[0] for each in batch]
-    rows: list[list[float] | EngineFailed] = logits.tolist()
+        rows: list[list[float] | EngineFailed] = logits.tolist()
+    except ENDING:
+        raise
+    except BaseException as error:  # noqa: BLE001  whatever an engine raises fails one text
+        if len(batch) == 1:
+            return [error if isinstance(error, EngineFailed) else EngineFailed(own_words(error))]
+        return [answers_of(engine, [each])[0] for each in batch]
     return rows

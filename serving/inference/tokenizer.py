@@ -8,7 +8,7 @@ from typing import NamedTuple
 import tokenizers
 
 from serving.bundles.bundle import Bundle
-from serving.errors import BundleError
+from serving.errors import ENDING, BundleError, EngineFailed, failures, own_words
 from serving.inference.inputs import Encoding, Text
 from serving.inference.word_lookup import WordLookup
 
@@ -39,10 +39,8 @@ class Tokenizer:
 
     def __init__(self, path: Path, max_length: int, *, pairs: bool = False) -> None:
         """Raise BundleError if the file is no tokenizer or `max_length` leaves no room for text."""
-        try:
+        with failures(BundleError, f"{path} is not a tokenizers file"):
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # tokenizers raises bare Exception
-            raise BundleError(f"{path} is not a tokenizers file: {error}") from error
         self._tokenizer.no_padding()
         self._whole = tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
         self._whole.no_truncation()
@@ -56,19 +54,28 @@ class Tokenizer:
         self._lookup = self._word_lookup()
 
     def encode(self, texts: Sequence[Text]) -> list[Encoding]:
-        """Encode texts in order; the longer text of a pair is truncated first."""
-        if self._lookup is None:
-            return self._encode(texts)
-        encodings, others = self._lookup.encode(texts)
-        if others:
-            encoded = self._encode([texts[index] for index in others])
-            for index, encoding in zip(others, encoded, strict=True):
-                encodings[index] = encoding
+        """Encode texts in order; the longer text of a pair is truncated first.
+
+        Raises EngineFailed, in the tokenizer's words, if it fails on a text.
+        """
+        try:
+            if self._lookup is None:
+                return self._encode(texts)
+            encodings, others = self._lookup.encode(texts)
+            if others:
+                encoded = self._encode([texts[index] for index in others])
+                for index, encoding in zip(others, encoded, strict=True):
+                    encodings[index] = encoding
+        except ENDING:
+            raise
+        except BaseException as error:  # its panics are no Exception
+            raise EngineFailed(f"the tokenizer failed: {own_words(error)}") from error
         return encodings
 
     def tokens(self, text: str, *, special: bool) -> list[Token]:
         """Return the tokens of a whole text, with special tokens if `special`."""
-        whole = self._whole.encode(text, add_special_tokens=special)
+        with failures(EngineFailed, "the tokenizer failed"):
+            whole = self._whole.encode(text, add_special_tokens=special)
         return [
             Token(number, token, bool(is_special), start, stop)
             for number, token, is_special, (start, stop) in zip(

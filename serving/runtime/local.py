@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import partial
 from mmap import PAGESIZE
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from serving.batching.queue import Backlog, Clock, Flow, Terms
 from serving.batching.scheduler import Scheduler
 from serving.bundles.bundle import Bundle, VariantKey, key, verify
 from serving.bundles.traffic import Deployments
+from serving.errors import BundleError, failures
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Resources
 from serving.inference.engine_selection import ENGINES, Chosen, EngineName, MakeEngine, choose
@@ -24,7 +26,9 @@ from serving.inference.inputs import Item
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
 from serving.logs import log
 from serving.observability.metrics import Metrics
+from serving.runtime.background import in_background
 from serving.runtime.interface import Running
+from serving.runtime.trial import Trials
 from serving.settings import Settings
 
 # About one sentence; the length at which variants are compared.
@@ -40,12 +44,13 @@ class LocalRuntime:
         engines: Mapping[EngineName, MakeEngine] = ENGINES,
         clock: Clock = time.monotonic,
     ) -> None:
-        """Start with nothing loaded."""
+        """Start with nothing loaded. Bundles are tried first, unless `engines` are a test's."""
         self.recorder = Metrics()
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
         self._settings = settings
         self._engines = engines
+        self._trials = Trials(settings) if engines is ENGINES else None
         self._clock = clock
         self.limit_use = LimitUse(clock)
         self._scheduler: Scheduler | None = None
@@ -71,16 +76,16 @@ class LocalRuntime:
         return bool(self._batcher and self._batcher.alive)
 
     async def load(self, bundle: Bundle) -> None:
-        """Verify, load and warm up one bundle, off the event loop, unless it is loaded.
+        """Verify, try, load and warm up one bundle, off the event loop, unless it is loaded.
 
-        Raises BundleError when it is broken, StartError when the device is missing, EngineFailed
-        when the engine does not respond.
+        Raises BundleError, in the words of the library that fails, whatever that raises.
         """
         self._unserved.add(key(bundle))
         if key(bundle) in self._bundles:
             return
         before_bytes = _resident_bytes()
-        chosen = await asyncio.to_thread(self._load, bundle)
+        with failures(BundleError, str(bundle.folder)):
+            chosen = await self._chosen(bundle)
         grown_bytes = _resident_bytes() - before_bytes
         self._bytes[key(bundle)] = max(grown_bytes, bundle.manifest.bytes)
         if not self._batcher:
@@ -100,6 +105,31 @@ class LocalRuntime:
         self.recorder.add_variant(bundle.manifest, chosen.name)
         self._bundles[key(bundle)] = bundle
         self._batcher.add(key(bundle), chosen.engine, chosen.lane)
+
+    async def _chosen(self, bundle: Bundle) -> Chosen:
+        limit_s = self._settings.load_timeout_ms / 1e3
+        folder = bundle.folder
+        await in_background(partial(verify, bundle), f"verifying {folder}", limit_s)
+        engines = self._engines
+        if self._trials:
+            tried = partial(self._trials.engines, bundle)
+            engines = await in_background(tried, f"trying {folder}", limit_s * (len(ENGINES) + 1))
+        load = partial(self._load, bundle, engines)
+        tokenizer, chosen = await in_background(load, f"loading {folder}", limit_s)
+        if tokenizer:
+            self.tokenizers[key(bundle)] = tokenizer
+        self.running[key(bundle)] = Running(
+            chosen.name,
+            chosen.reason,
+            chosen.lane.max_batch_tokens,
+            text_ms=chosen.lane.share_s(min(_USUAL_TOKENS, bundle.manifest.max_length)) * 1e3,
+        )
+        return chosen
+
+    def end_trials(self) -> None:
+        """Release what tried the bundles that are now loaded or refused."""
+        if self._trials:
+            self._trials.end()
 
     def bytes_of(self, bundle: Bundle) -> int:
         """Estimate a bundle's memory: as measured when last loaded, or else its files' bytes."""
@@ -159,13 +189,12 @@ class LocalRuntime:
             self.recorder.remove_version(bundle.manifest)
             log("unloaded", model=unused[0], variant=unused[1], version=unused[2])
 
-    def _load(self, bundle: Bundle) -> Chosen:
+    def _load(
+        self, bundle: Bundle, engines: Mapping[EngineName, MakeEngine]
+    ) -> tuple[Tokenizer | None, Chosen]:
         started_s = self._clock()
-        verify(bundle)
         manifest, settings = bundle.manifest, self._settings
         tokenizer = open_tokenizer(bundle)
-        if tokenizer:
-            self.tokenizers[key(bundle)] = tokenizer
         resources = Resources(
             settings.device,
             settings.threads or usable_cores(),
@@ -178,13 +207,7 @@ class LocalRuntime:
             resources,
             max_batch_tokens=settings.max_batch_tokens,
             beside_traffic=bool(self._batcher),
-            engines=self._engines,
-        )
-        self.running[key(bundle)] = Running(
-            chosen.name,
-            chosen.reason,
-            chosen.lane.max_batch_tokens,
-            text_ms=chosen.lane.share_s(min(_USUAL_TOKENS, manifest.max_length)) * 1e3,
+            engines=engines,
         )
         log(
             "loaded",
@@ -198,7 +221,7 @@ class LocalRuntime:
             max_batch_tokens=chosen.lane.max_batch_tokens,
             seconds=round(self._clock() - started_s, 3),
         )
-        return chosen
+        return tokenizer, chosen
 
     def submit(
         self, variant: VariantKey, items: Sequence[Item], terms: Terms
@@ -249,6 +272,7 @@ class LocalRuntime:
 
     def close(self) -> None:
         """See Runtime."""
+        self.end_trials()
         if self._batcher:
             self._batcher.close()
 

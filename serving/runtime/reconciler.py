@@ -1,15 +1,17 @@
 """Keeps a runtime in line with the registries: loads new versions before it releases old ones."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 from serving.bundles.bundle import Bundle
-from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.files import parse
 from serving.bundles.registry import (
-    POLICY_NAME,
+    BESIDE,
     TRAFFIC_NAME,
     Found,
     check_names,
@@ -19,17 +21,19 @@ from serving.bundles.registry import (
 from serving.bundles.traffic import (
     Deployment,
     Deployments,
-    Policy,
     Traffic,
     bundles_of,
     deployments_of,
 )
-from serving.errors import BundleError, EngineFailed, StartError
+from serving.errors import BundleError, StartError, own_words
 from serving.logs import log
+from serving.runtime.background import in_background
+from serving.runtime.family_files import cascades_of, policies_of
 from serving.runtime.local import LocalRuntime
 from serving.settings import Settings
 
 Variants = Mapping[str, Deployment]
+_Result = TypeVar("_Result")
 _UNLOADED_EVERY_S = 0.05
 
 
@@ -57,9 +61,8 @@ class Reconciler:
     async def load(self) -> None:
         """Serve what the registries hold. Raises StartError if nothing can be served."""
         registries, variants = self._settings.registry, self._settings.variants
-        with suppress(OSError):  # the next scan will see
-            self._applied = await asyncio.to_thread(fingerprint, registries)
-        found = await asyncio.to_thread(scan, registries, variants)
+        self._applied = await self._read(fingerprint, registries)
+        found = await self._scan()
         if not found.bundles and found.refused:
             raise BundleError("; ".join(found.refused.values()))
         check_names(found, registries, variants)
@@ -77,36 +80,43 @@ class Reconciler:
             with suppress(TimeoutError):
                 await asyncio.wait_for(wake_up.wait(), self._settings.scan_ms / 1e3)
             wake_up.clear()
-            if woken := self._runtime.woken & self.served.resting:
-                await self.rescan()
-            self._runtime.woken -= woken
             try:
-                now = await asyncio.to_thread(fingerprint, self._settings.registry)
-            except OSError as error:  # a file was removed during the scan
-                log("registry unreadable", reason=str(error))
-                continue
-            if now == seen != self._applied:
-                await self.rescan()
-                self._applied = now
-            seen = now
+                if woken := self._runtime.woken & self.served.resting:
+                    await self.rescan()
+                self._runtime.woken -= woken
+                now = await self._read(fingerprint, self._settings.registry)
+                if now == seen != self._applied:
+                    self._applied = now
+                    await self.rescan()
+                seen = now
+            except Exception as error:  # noqa: BLE001  what is served stays served
+                log("registry unreadable", reason=own_words(error))
 
     async def rescan(self) -> None:
         """Serve what the registries hold now; where that is refused, keep what was served."""
         try:
-            found = await asyncio.to_thread(scan, self._settings.registry, self._settings.variants)
+            found = await self._scan()
         except BundleError as error:
             log("registry unreadable", reason=error.detail)
             return
         await self._serve(found)
 
+    async def _scan(self) -> Found:
+        return await self._read(scan, self._settings.registry, self._settings.variants)
+
+    async def _read(self, read: Callable[..., _Result], *arguments: object) -> _Result:
+        """Read the registries; a file system that does not answer must not hold up the rest."""
+        limit_s = self._settings.load_timeout_ms / 1e3
+        return await in_background(partial(read, *arguments), "reading the registry", limit_s)
+
     async def set_traffic(self, family: str, traffic: Traffic | None) -> None:
         """Replace a family's traffic.json until the server ends; None restores it.
 
-        Raises BundleError if the traffic names a version that is not there, and StartError or
-        EngineFailed if one cannot be loaded: nothing changes.
+        Raises BundleError if the traffic names a version that is missing or cannot be loaded:
+        nothing changes.
         """
         if traffic is not None:
-            found = await asyncio.to_thread(scan, self._settings.registry, self._settings.variants)
+            found = await self._scan()
             wanted = deployments_of(found.bundles.get(family, []), traffic)
             for bundle in bundles_of(wanted):
                 await self._runtime.load(bundle)
@@ -153,18 +163,15 @@ class Reconciler:
                 elif loaded:
                     families[name] = loaded
                     used_bytes += its_bytes
+            self._runtime.end_trials()
             self.found = found
             if not families and not self.served.revision:
                 raise StartError("; ".join(refused.values()))
             await self._publish(
                 Deployments(
                     families,
-                    {
-                        family: cascade
-                        for family, variants in families.items()
-                        if (cascade := self._cascade(family, variants, found, refused))
-                    },
-                    {family: self._policy(family, found, refused) for family in families},
+                    cascades_of(families, found, self.served, refused),
+                    policies_of(families, found, self.served, refused),
                     refused,
                     frozenset(resting),
                     frozenset(unloaded),
@@ -234,34 +241,6 @@ class Reconciler:
             return self.overrides[family]
         return parse(Traffic, found.texts[family].get(TRAFFIC_NAME, "{}"), TRAFFIC_NAME)
 
-    def _policy(self, family: str, found: Found, refused: dict[str, str]) -> Policy:
-        """Read policy.json; keep the previous policy if it is refused."""
-        try:
-            return parse(Policy, found.texts[family].get(POLICY_NAME, "{}"), POLICY_NAME)
-        except BundleError as error:
-            refused[str(found.folders[family] / POLICY_NAME)] = error.detail
-            return self.served.policies.get(family, Policy())
-
-    def _cascade(
-        self, family: str, variants: Variants, found: Found, refused: dict[str, str]
-    ) -> Cascade | None:
-        """Read cascade.json; if it is refused, keep the previous cascade unless it is stale."""
-        if CASCADE_NAME not in found.texts[family]:
-            return None
-        manifests = {name: each.live.manifest for name, each in variants.items()}
-        try:
-            cascade = parse(Cascade, found.texts[family][CASCADE_NAME], CASCADE_NAME)
-            check_cascade(cascade, manifests)
-        except BundleError as error:
-            refused[str(found.folders[family] / CASCADE_NAME)] = error.detail
-            before = self.served.cascades.get(family)
-            with suppress(BundleError):
-                if before:
-                    check_cascade(before, manifests)
-                    return before
-            return None
-        return cascade
-
     async def _loaded(
         self, family: str, wanted: Variants, refused: dict[str, str]
     ) -> dict[str, Deployment]:
@@ -272,7 +251,7 @@ class Reconciler:
             for bundle in deployment.bundles():
                 try:
                     await self._runtime.load(bundle)
-                except (StartError, EngineFailed) as error:
+                except StartError as error:
                     failed.append(bundle)
                     refused[str(bundle.folder)] = error.detail
             if deployment.live not in failed:
@@ -287,8 +266,16 @@ class Reconciler:
         return loaded
 
     def _keep_unreadable(self, wanted: dict[str, Variants], found: Found) -> None:
-        """Keep serving a variant whose manifest or folder has become unreadable."""
-        for family, variants in self.served.families.items():
-            for variant, before in variants.items():
-                if variant not in wanted.get(family, {}) and found.refuses(before.live):
-                    wanted[family] = {**wanted.get(family, {}), variant: before}
+        """Keep serving a variant whose manifest, or a family whose folder, became unreadable."""
+        for path in map(Path, found.refused):
+            for name, variants in self.served.families.items():
+                folders = [each.live.folder for each in variants.values()]
+                if path in self._settings.registry and any(map(path.is_relative_to, folders)):
+                    wanted.setdefault(name, variants)
+            whole = self.served.families.get(path.name)
+            if whole and path.parent in self._settings.registry and path.name not in found.texts:
+                wanted[path.name] = whole
+            family, variant = path.parent.name, path.name.partition(BESIDE)[0]
+            before = self.served.families.get(family, {}).get(variant)
+            if before and variant not in wanted.get(family, {}):
+                wanted[family] = {**wanted.get(family, {}), variant: before}

@@ -11,10 +11,11 @@ from serving.batching.admission import not_ready
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import Backlog, Flow, Terms
 from serving.bundles.bundle import VariantKey
-from serving.bundles.traffic import Deployments
-from serving.errors import EngineFailed
+from serving.bundles.traffic import Deployments, without
+from serving.errors import BundleError, EngineFailed, failures
 from serving.inference.inputs import Encoding, Item
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
+from serving.logs import log
 from serving.runtime.frames import RequestFrame, read_answers, withdrawals
 from serving.runtime.interface import Running
 from serving.runtime.ipc import Channel
@@ -115,7 +116,14 @@ class RemoteRuntime:
             deployments = self._newest
             bundles = deployments.bundles()
             for name in bundles.keys() - self.tokenizers.keys():
-                if tokenizer := await asyncio.to_thread(open_tokenizer, bundles[name]):
+                try:
+                    with failures(BundleError, str(bundles[name].folder)):
+                        tokenizer = await asyncio.to_thread(open_tokenizer, bundles[name])
+                except BundleError as error:
+                    log("refused in this HTTP process", reason=error.detail)
+                    deployments = without(deployments, bundles[name])
+                    continue
+                if tokenizer:
                     self.tokenizers[name] = tokenizer
             yield deployments
             self._channel.send("using", deployments.revision)

@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 from models.graphs.import_bundle import import_folder
+from serving.bundles.bundle import verify
 from serving.bundles.registry import read_registry
 from serving.errors import BundleError
 from tests.support.bundles import write_bundle
@@ -76,15 +77,17 @@ def test_a_file_that_is_not_onnx_is_refused(exported, tmp_path):
         import_folder(exported, "tone", "other", tmp_path / "registry")
 
 
-def test_weights_in_other_files_are_refused(exported, tmp_path):
+def test_weights_beside_the_graph_come_along(exported, tmp_path):
     model = onnx.load(exported / "model.onnx")
-    for tensor in model.graph.initializer:
-        entry = tensor.external_data.add()
-        entry.key, entry.value = "location", "weights.bin"
-    (exported / "model.onnx").write_bytes(model.SerializeToString())
+    onnx.save(model, exported / "model.onnx", save_as_external_data=True, location="weights.bin",
+              size_threshold=64)  # fmt: skip
 
-    with pytest.raises(BundleError, match="single file"):
-        import_folder(exported, "tone", "other", tmp_path / "registry")
+    bundle = import_folder(exported, "tone", "other", tmp_path / "registry")
+
+    weights = (exported / "weights.bin").read_bytes()
+    assert (bundle.folder / "weights.bin").read_bytes() == weights
+    assert bundle.manifest.files["weights.bin"].bytes == len(weights)
+    verify(bundle)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.onnx_model import OnnxModel
 from transformers import AlbertConfig, MPNetConfig, RobertaConfig
 
+from models.__main__ import main
 from models.graphs.imported_graph import optimized
 from models.graphs.packing import pack
 from models.training.loop import padded
@@ -24,7 +25,7 @@ from serving.inference.openvino_engine import OpenVinoEngine
 from serving.inference.ort_engine import OrtEngine
 from tests.support.bundles import encoded
 from tests.support.exporters import export, tiny_model
-from tests.support.tiny_architectures import ARCHITECTURES
+from tests.support.tiny_architectures import ARCHITECTURES, write_classifier
 
 # What the libraries deprecate in themselves.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -44,6 +45,7 @@ class Refusing:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Refusing())
+from models.__main__ import main
 from models.graphs.imported_graph import optimized
 from serving.bundles.bundle import Bundle, Manifest
 manifest = Manifest.model_construct(
@@ -272,3 +274,18 @@ def test_weights_in_other_files_are_read(tmp_path):
         each.external_data
         for each in onnx.load(found.path, load_external_data=False).graph.initializer
     )
+
+
+@pytest.mark.parametrize("as_is", [True, False])
+def test_the_command_leaves_the_graph_as_it_is_if_asked(as_is, tmp_path, capsys, monkeypatch):
+    folder = write_classifier(tmp_path / "exported", "bert", ("dull", "fair", "fine"))
+    model = tiny_model(deepcopy(ARCHITECTURES["bert"]))
+    export(model, folder / "model.onnx", dynamo=False, opset=17)
+    monkeypatch.setattr("models.graphs.imported_graph._FASTER", 0)
+    options = ["--family", "tone", "--variant", "own", "--registry", str(tmp_path / "registry")]
+
+    assert main(["import", str(folder), *options, *(["--as-is"] if as_is else [])]) == 0
+
+    served = tmp_path / "registry/tone/own/model.onnx"
+    assert (served.read_bytes() == (folder / "model.onnx").read_bytes()) == as_is
+    assert ("The graph is fused and packed" in capsys.readouterr().out) == (not as_is)

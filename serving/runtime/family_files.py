@@ -1,0 +1,67 @@
+"""policy.json and cascade.json of each family: what was valid before stays if one is refused."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
+from serving.bundles.files import parse
+from serving.bundles.registry import POLICY_NAME, Found
+from serving.bundles.traffic import Deployment, Deployments, Policy
+from serving.errors import BundleError
+
+
+def policies_of(
+    families: Iterable[str], found: Found, served: Deployments, refused: dict[str, str]
+) -> dict[str, Policy]:
+    """Read each family's policy.json; keep the previous policy if it is refused."""
+    policies = {}
+    for family in families:
+        policies[family] = served.policies.get(family, Policy())
+        if family not in found.texts:  # its folder cannot be read
+            continue
+        try:
+            text = found.texts[family].get(POLICY_NAME, "{}")
+            policies[family] = parse(Policy, text, POLICY_NAME)
+        except BundleError as error:
+            refused[str(found.folders[family] / POLICY_NAME)] = error.detail
+    return policies
+
+
+def cascades_of(
+    families: Mapping[str, Mapping[str, Deployment]],
+    found: Found,
+    served: Deployments,
+    refused: dict[str, str],
+) -> dict[str, Cascade]:
+    """Read each cascade.json; if it is refused, keep the previous cascade unless it is stale."""
+    cascades = {}
+    for family, variants in families.items():
+        cascade = served.cascades.get(family)
+        if family in found.texts:
+            cascade = _cascade(family, variants, found, cascade, refused)
+        if cascade:
+            cascades[family] = cascade
+    return cascades
+
+
+def _cascade(
+    family: str,
+    variants: Mapping[str, Deployment],
+    found: Found,
+    before: Cascade | None,
+    refused: dict[str, str],
+) -> Cascade | None:
+    if CASCADE_NAME not in found.texts[family]:
+        return None
+    manifests = {name: each.live.manifest for name, each in variants.items()}
+    try:
+        cascade = parse(Cascade, found.texts[family][CASCADE_NAME], CASCADE_NAME)
+        check_cascade(cascade, manifests)
+    except BundleError as error:
+        refused[str(found.folders[family] / CASCADE_NAME)] = error.detail
+        with suppress(BundleError):
+            if before:
+                check_cascade(before, manifests)
+                return before
+        return None
+    return cascade

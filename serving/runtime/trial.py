@@ -1,0 +1,172 @@
+"""Try bundles in another process before this one loads them: what ends it is their refusal."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any
+
+from serving.bundles.bundle import Bundle, key
+from serving.bundles.registry import fingerprint
+from serving.errors import BundleError
+from serving.inference.engine import Engine, Resources
+from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine, reference
+from serving.logs import log
+from serving.settings import Settings
+
+# A refusal may have been for want of memory or time, which another trial might find.
+_REMEMBERED_S = 600.0
+_MOST_WORDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    files: frozenset[tuple[str, int, int]]
+    refused: str
+    until_s: float
+
+
+class Trials:
+    """Tries each version of each bundle once, in a process that lives from the first to `end`.
+
+    A trial of one engine may take `load_timeout_ms`, and a run in it `engine_timeout_ms` of CPU
+    time.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lines: SimpleQueue[bytes] = SimpleQueue()
+        self._verdicts: dict[tuple[object, ...], _Verdict] = {}
+        self._one_at_a_time = Lock()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  as long as this
+
+    def engines(self, bundle: Bundle) -> Mapping[EngineName, MakeEngine]:
+        """Return the engines; one that a bundle fails on raises the reason when it is made."""
+        requested = self._settings.engine
+        first = reference(bundle) if requested == "auto" else requested
+        others = [name for name in ENGINES if name != first] if requested == "auto" else []
+        engines: dict[EngineName, MakeEngine] = {}
+        for name in (first, *others):
+            refused = self._refused(bundle, name)
+            if refused and name == first:
+                raise BundleError(refused)
+            engines[name] = _refusing(refused) if refused else ENGINES[name]
+        return engines
+
+    def end(self) -> None:
+        """End the process, and with it a trial that is running."""
+        if self._process:
+            self._process.kill()
+
+    def _refused(self, bundle: Bundle, name: EngineName) -> str:
+        """Return why an engine must not load a bundle, "" if it may."""
+        tried = (key(bundle), str(bundle.folder), name)
+        files = fingerprint([bundle.folder])
+        known = self._verdicts.get(tried)
+        if known and known.files == files and time.monotonic() < known.until_s:
+            return known.refused
+        with self._one_at_a_time:
+            refused = self._try(bundle, name)
+        until_s = time.monotonic() + _REMEMBERED_S if refused else float("inf")
+        self._verdicts[tried] = _Verdict(files, refused, until_s)
+        return refused
+
+    def _try(self, bundle: Bundle, name: EngineName) -> str:
+        settings = self._settings
+        load_s = settings.load_timeout_ms / 1e3
+        process = self._started()
+        trial = {
+            "folder": str(bundle.folder.resolve()),
+            "elsewhere": [(name, str(path.resolve())) for name, path in bundle.elsewhere],
+            "engine": name,
+            "device": settings.device,
+            "gpu_memory_bytes": settings.gpu_memory_bytes,
+            "max_batch_tokens": settings.max_batch_tokens,
+            "load_s": load_s,
+            "run_s": settings.engine_timeout_ms / 1e3,
+        }
+        step = "its start"
+        until_s = time.monotonic() + load_s
+        try:
+            assert process.stdin
+            process.stdin.write(json.dumps(trial).encode() + b"\n")
+            process.stdin.flush()
+            while True:
+                said: dict[str, Any] = json.loads(self._next_line(until_s) or b"{}")
+                if "step" not in said:
+                    break
+                step = said["step"]
+        except Empty:
+            self._kill()
+            return f"{step}: the trial took over {load_s:g} s (SIZEWISE_LOAD_TIMEOUT_MS)"
+        except OSError:
+            said = {}
+        if not said:
+            return self._cause_of_death(step)
+        for warning in said.get("warnings", ()):
+            family, variant, version = key(bundle)
+            log(
+                "suspicious bundle", model=family, variant=variant, version=version,
+                engine=name, warning=warning,
+            )  # fmt: skip
+        return str(said.get("refused", ""))
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        if self._process is None or self._process.poll() is not None:
+            self._lines = SimpleQueue()
+            self._stderr.seek(0)
+            self._stderr.truncate()
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "serving.runtime.trial_process"],
+                # This process's modules, not those that lie in the working folder.
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                start_new_session=True,  # a terminal's interrupt must reach only this process
+            )
+            args = (self._process, self._lines)
+            Thread(target=_read, args=args, name="trial", daemon=True).start()
+        return self._process
+
+    def _next_line(self, until_s: float) -> bytes:
+        return self._lines.get(timeout=max(0.0, until_s - time.monotonic()))
+
+    def _kill(self) -> None:
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+
+    def _cause_of_death(self, step: str) -> str:
+        assert self._process
+        status = self._process.wait()
+        if status == -signal.SIGXCPU:
+            seconds = self._settings.engine_timeout_ms / 1e3
+            return f"{step} took over {seconds:g} s of CPU time (SIZEWISE_ENGINE_TIMEOUT_MS)"
+        name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        self._stderr.seek(0)
+        words = " ".join(self._stderr.read().decode(errors="replace").split())[-_MOST_WORDS:]
+        return f"{step} ended the process that tried it ({name}){': ' * bool(words)}{words}"
+
+
+def _read(process: "subprocess.Popen[bytes]", lines: "SimpleQueue[bytes]") -> None:
+    """Hand over the lines of a process, and b"" when it has ended."""
+    assert process.stdout
+    for line in process.stdout:
+        lines.put(line)
+    lines.put(b"")
+
+
+def _refusing(reason: str) -> MakeEngine:
+    def make(_bundle: Bundle, _resources: Resources) -> Engine:
+        raise BundleError(reason)
+
+    return make
