@@ -9,12 +9,13 @@ import sys
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from loadtest.analysis.compare import compare
 from loadtest.analysis.replica_curve import ScalingTargets, replica_curve, scaling_targets
 from loadtest.analysis.summary import THRESHOLDS, Thresholds
 from loadtest.measure.run import run
-from loadtest.measure.server import LoadTestError
+from loadtest.measure.server import LoadTestError, request_json
 from loadtest.measure.subprocesses import PYTHON, exit_on_sigterm, same_imports
 from loadtest.measure.workload import texts_from
 from loadtest.report.build import read_report, rebuild
@@ -30,7 +31,8 @@ from loadtest.sizing.autoscaling import (
 )
 from loadtest.sizing.autoscaling_plot import autoscaling_plot, autoscaling_table
 from loadtest.sizing.helm_values import upgrade_command, write_values
-from loadtest.sizing.recommend import SizingRequirements, recommend, recommendation_text
+from loadtest.sizing.recommend import SizingRequirements, recommend
+from loadtest.sizing.recommendation_text import recommendation_text
 from loadtest.sizing.verify import PLAN, VerificationPlan, verify
 
 _TRACE = TRACES / "flash-crowd.csv"
@@ -194,10 +196,11 @@ def _simulate_scaling(options: argparse.Namespace) -> int:
 def _watch(options: argparse.Namespace) -> int:
     """Replace this process by Locust with its web interface."""
     _check_locust()
+    models = request_json(f"{options.url}/v1/models")["models"]
     phase = Phase(
         model=options.model, variant=options.variant, load="watch", round=0, kind="closed", users=1,
         arrivals="poisson", rate_rps=0.0, trace=None, texts_per_request=1, deadline_ms=None,
-        warmup_s=0.0, measured_s=86_400.0, seed=0,
+        warmup_s=0.0, measured_s=86_400.0, seed=0, pairs=_reads_pairs(models, options.model),
     )  # fmt: skip
     os.execve(  # noqa: S606 - Locust takes over the terminal
         sys.executable,
@@ -207,6 +210,15 @@ def _watch(options: argparse.Namespace) -> int:
         ],
         same_imports(),
     )  # fmt: skip
+
+
+def _reads_pairs(models: list[dict[str, Any]], model: str) -> bool:
+    return any(
+        variant["pairs"]
+        for each in models
+        if each["model"] == model
+        for variant in each["variants"]
+    )
 
 
 def _newest(options: argparse.Namespace) -> Path:

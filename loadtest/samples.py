@@ -29,6 +29,7 @@ class Phase:
     """One load on one variant in one round.
 
     A closed phase uses `users`, an open one `rate_rps`: a ramp rises to it, a trace ignores it.
+    With `pairs` each text is two that are classified together.
     """
 
     model: str
@@ -45,6 +46,7 @@ class Phase:
     warmup_s: float
     measured_s: float
     seed: int
+    pairs: bool = False
 
     @property
     def total_s(self) -> float:

@@ -58,7 +58,10 @@ class Scenario(BaseModel):
     model_config = _STRICT
 
     texts: Path | None = None
-    """A file of texts, one per line, relative to the scenario; default: generated texts."""
+    """A file of texts, one per line, relative to the scenario; default: generated texts.
+
+    For a model of pairs a line is two texts with a tab between; without a tab, the next line is
+    the second."""
     rounds: int = Field(5, ge=1, le=1000)
     """Number of rounds; the report's intervals come from their differences."""
     warmup_s: float = Field(1.5, ge=0, le=3600)

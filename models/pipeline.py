@@ -17,6 +17,7 @@ from models.job import Job, Runner
 from models.recipe import Recipe, RecipeError, Stage
 from models.source_hashes import ROOT, source_hashes
 from serving.bundles.bundle import file_sha256
+from serving.errors import BundleError
 
 _STAMP_NAME = "stamp.json"
 _READS: dict[Stage, tuple[str, ...]] = {
@@ -64,7 +65,11 @@ class Pipeline:
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
         started_s = time.perf_counter()
-        self.runners[stage](Job(lineage, inputs, staged, self._seconds(recipe, stage)))
+        try:
+            self.runners[stage](Job(lineage, inputs, staged, self._seconds(recipe, stage)))
+        except (RecipeError, BundleError) as error:
+            # The user knows the stage's folder, not the temporary one.
+            raise type(error)(str(error).replace(str(staged), str(output))) from error
         stamp = {
             "key": key,
             "seconds": round(time.perf_counter() - started_s, 1),

@@ -33,6 +33,7 @@ def choices(model: dict[str, Any], brownout_ms: int | None) -> Iterator[dict[str
         "engine": ", ".join(dict.fromkeys(each["engine"] for each in own)),
         "evaluations": {SPLIT: {"accuracy": stages[-1]["accuracy"]}},
         "state": "ready",
+        "pairs": any(each.get("pairs") for each in own),
         "stages": [each["variant"] for each in own],
     }
     yield whole | single | {"variant": AUTO}

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from loadtest.analysis.cascade_choices import AUTO, BROWNOUT, request_fields
 from loadtest.measure.workload import (
     constant_arrivals_s,
+    pairs_of,
     poisson_arrivals_s,
     ramp_arrivals_s,
     recorded_arrivals_s,
@@ -111,7 +112,7 @@ def _bodies(phase: Phase, texts: list[str]) -> list[str]:
     )
     if phase.deadline_ms is not None:
         request["deadline_ms"] = phase.deadline_ms
-    size, endless = phase.texts_per_request, cycle(texts)
+    size, endless = phase.texts_per_request, cycle(pairs_of(texts) if phase.pairs else texts)
     return [
         json.dumps({"texts": list(islice(endless, size))} | request)
         for _ in range(-(-len(texts) // size))

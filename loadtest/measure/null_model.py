@@ -43,7 +43,11 @@ def publish_null_model(bundle: Path, registry: Path) -> None:
             timeout=120,
         )
     if done.returncode:
-        raise LoadTestError(f"the null model was not imported: {done.stderr.strip()}")
+        reason = done.stderr.strip().replace(str(folder), str(bundle))
+        raise LoadTestError(
+            f"the null model was not imported: {reason}: set `floor = false` in the scenario to "
+            "measure without it"
+        )
 
 
 def _graph(labels: int) -> onnx.ModelProto:

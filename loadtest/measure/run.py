@@ -3,15 +3,14 @@
 import json
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from loadtest.analysis.cascade_choices import choices, request_fields
 from loadtest.analysis.summary import summarise
+from loadtest.measure.choice import Choice, available_choices, check_stages
 from loadtest.measure.environment import environment
 from loadtest.measure.null_model import NULL_MODEL, publish_null_model
 from loadtest.measure.server import LoadTestError, Server, request_json, running_server
@@ -27,21 +26,6 @@ _STOP_S = 35  # how long Locust waits for the last answers if a master ends the 
 
 # The files in a family's folder that a server needs for the cascade.
 _CASCADE_FILES = ("cascade.json", "policy.json")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One choice that a family offers: a variant alone, or a cascade of several `stages`."""
-
-    model: str
-    variant: str
-    stages: tuple[str, ...]
-    brownout_ms: int | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of its files."""
-        return f"{self.model}.{self.variant}"
 
 
 @dataclass
@@ -110,35 +94,12 @@ def run(
     measurement = Measurement(folder, scenario, registry, url, about)
     measurement.save()
     brownout_ms = scenario.brownout_ms if registry else None
-    chosen = list(_choices(listed, brownout_ms, wanted))
+    chosen = list(available_choices(listed, brownout_ms, wanted))
     if registry is not None:
         _link_registries(measurement, chosen)
         chosen += [Choice(*NULL_MODEL, stages=NULL_MODEL[1:])] if scenario.floor else []
     _run_rounds(measurement, chosen)
     return folder
-
-
-def _choices(
-    models: list[dict[str, Any]], brownout_ms: int | None, wanted: list[str] | None
-) -> Iterator[Choice]:
-    """Yield the choices that are ready, or only those of `wanted` variants."""
-    ready = []
-    for model in models:
-        for each in choices(model, brownout_ms):
-            choice = Choice(
-                model["model"], each["variant"], tuple(each["stages"]), each["brownout_ms"]
-            )
-            if each["state"] == "ready":
-                ready.append(choice)
-            else:
-                print(f"{choice.model}/{choice.variant} is skipped: its state is {each['state']}")
-    names = {choice.variant for choice in ready}
-    if missing := set(wanted or ()) - names:
-        raise LoadTestError(
-            f"--variant {', '.join(sorted(missing))}: not available; the server offers "
-            f"{', '.join(sorted(names))}"
-        )
-    yield from (choice for choice in ready if not wanted or choice.variant in wanted)
 
 
 def _link_registries(measurement: Measurement, chosen: list[Choice]) -> None:
@@ -185,20 +146,6 @@ def _run_rounds(measurement: Measurement, chosen: list[Choice]) -> None:
                     measurement.save()
 
 
-def check_stages(url: str, choice: Choice) -> None:
-    """Raise LoadTestError if another variant answers, or if the server refuses the cascade."""
-    request = {"texts": ["Good."], "model": choice.model} | request_fields(choice.variant)
-    answering = request_json(f"{url}/v1/classify", request)["results"][0]["variant"]
-    if answering not in choice.stages:
-        raise LoadTestError(
-            f"{answering} answered a request for {choice.variant}: this is a bug of the server"
-        )
-    if len(choice.stages) > 1:
-        models = request_json(f"{url}/v1/models")["models"]
-        if not any(each["model"] == choice.model and each["cascade"] for each in models):
-            raise LoadTestError(f"the server refuses the cascade of {choice.model}: see its log")
-
-
 def _run_load(measurement: Measurement, choice: Choice, load: Load, number: int, url: str) -> None:
     """Run one phase; the first closed load of the first round sets the rates given as shares."""
     scenario = measurement.scenario
@@ -217,6 +164,7 @@ def _run_load(measurement: Measurement, choice: Choice, load: Load, number: int,
         warmup_s=scenario.warmup_s,
         measured_s=load.measured_s or scenario.measured_s,
         seed=scenario.seed + number,
+        pairs=choice.pairs,
     )
     samples = run_phase(phase, url, measurement.folder, scenario)
     if load.kind == "closed" and choice not in measurement.saturated_rps:

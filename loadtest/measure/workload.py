@@ -1,5 +1,6 @@
 """The workload: generated texts of realistic length, and arrival times, both from seeds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,15 @@ def texts_from(path: Path) -> list[str]:
     if not texts:
         raise ValueError(f"texts = {path} has no text: write one text per line")
     return texts
+
+
+def pairs_of(texts: Sequence[str]) -> list[list[str]]:
+    """Return the two texts of each line with a tab; pair a line without one with the next line."""
+    following = [*texts[1:], *texts[:1]]
+    return [
+        text.split("\t", 1) if "\t" in text else [text, other.split("\t", 1)[0]]
+        for text, other in zip(texts, following, strict=True)
+    ]
 
 
 def poisson_arrivals_s(rate_rps: float, duration_s: float, seed: int) -> NDArray[np.float64]:

@@ -26,6 +26,7 @@ from loadtest.scenario import Scenario
 
 REPORT_VERSION = 4  # of report.json; run.py has that of the raw times
 _REFERENCE_SHARE = 0.5
+_ANSWERED_SHARE = 0.99
 _SIZES = ("parameters", "bytes")
 _DESCRIPTION = (
     "variant", "version", "precision", "parameters", "bytes", "stages", "brownout_ms"
@@ -180,8 +181,16 @@ def _accuracy(
 
 
 def _is_on_curve(load: dict[str, Any]) -> bool:
-    """Tell whether a load is a point of the latency-throughput curve: open, steady, not refused."""
-    return bool(load["kind"] == "open" and load["arrivals"] != "ramp" and load["latency_ms"])
+    """Tell whether a load is a point of the latency-throughput curve: open, steady, answered.
+
+    Latencies are those of the answered requests, so they say nothing about a rate at which the
+    server refuses more than the slowest hundredth.
+    """
+    if load["kind"] != "open" or load["arrivals"] == "ramp" or not load["latency_ms"]:
+        return False
+    answered: int = load["status"].get("200", 0)
+    total: int = sum(load["status"].values())
+    return answered >= _ANSWERED_SHARE * total
 
 
 def _lowest(accuracies: list[dict[str, float] | None]) -> dict[str, float] | None:

@@ -12,8 +12,10 @@ one."""
 CASCADES = """The parameters and bytes of a cascade are sums over its stages, and fits against size
 leave it out. Under brownout, cheaper variants answer the texts that would wait too long; its
 accuracy is the lowest under any open load."""
-LOADS = """Rates are requests per second; in SLO counts those answered within it. tokenize, queue
-and engine are medians of the server's steps; rest is HTTP, network and client. A closed load
+LOADS = """Rates are requests per second; in SLO counts those answered within it. Latencies are
+those of the requests answered with 200, so a load with more than 1 % of other answers is no point
+of the curve of latency against rate, and does not count for the rate within the SLO. tokenize,
+queue and engine are medians of the server's steps; rest is HTTP, network and client. A closed load
 measures throughput: its latency hides queueing, because users wait before they send again. "no
 inference" is the null model: the same server, but nothing to compute."""
 
@@ -66,19 +68,20 @@ from the intended start of each request, so it includes waiting. {BOUNDS}
 def headline(report: dict[str, Any]) -> str:
     """Name the most accurate variant within the SLO and the fastest, in one sentence."""
     slo_ms = report["scenario"]["slo_p99_ms"]
-    within = [v for v in report["variants"] if v["within_slo"] and v["accuracy"]]
-    if not within:
+    kept = [v for v in report["variants"] if v["within_slo"]]
+    if not kept:
         return f"No variant kept a p99 of at most {slo_ms:g} ms under any measured open load."
+    within = [v for v in kept if v["accuracy"]]
+    if not within:
+        return _unscored_headline(kept, slo_ms)
     best = max(within, key=lambda variant: variant["accuracy"]["value"])
     fastest = max(within, key=lambda variant: variant["within_slo"]["rate_rps"])
 
     def described(variant: dict[str, Any]) -> str:
-        more = "at least " if variant["within_slo"]["measured_out"] else ""
         cascade = _cascade(variant)
         return (
             f"{name_of(variant)} ({cascade and f'{cascade}; '}accuracy "
-            f"{variant['accuracy']['value']:.3f}) handles {more}"
-            f"{variant['within_slo']['rate_rps']:.0f} requests/s"
+            f"{variant['accuracy']['value']:.3f}) {_handles(variant)}"
         )
 
     sentence = f"With a p99 of at most {slo_ms:g} ms, one replica of {described(best)}"
@@ -87,6 +90,20 @@ def headline(report: dict[str, Any]) -> str:
             f"{sentence}; it is both the most accurate and the fastest variant within this limit."
         )
     return f"{sentence}; the fastest variant, {described(fastest)}."
+
+
+def _unscored_headline(kept: list[dict[str, Any]], slo_ms: float) -> str:
+    fastest = max(kept, key=lambda variant: variant["within_slo"]["rate_rps"])
+    return (
+        f"With a p99 of at most {slo_ms:g} ms, one replica of {name_of(fastest)}, the fastest "
+        f"variant, {_handles(fastest)}; its accuracy is unknown, because it was not evaluated."
+    )
+
+
+def _handles(variant: dict[str, Any]) -> str:
+    within = variant["within_slo"]
+    more = "at least " if within["measured_out"] else ""
+    return f"handles {more}{within['rate_rps']:.0f} requests/s"
 
 
 def variant_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

@@ -231,8 +231,11 @@ def read_trace(path: Path, peak_rps: float | None = None) -> list[float]:
     With `peak_rps`, scale the whole trace to that peak. Raise ValueError if the file is not such a
     trace.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"trace {path}: {error}; write it as CSV in UTF-8") from error
     if not rows or rows[0] != ["seconds", "requests_per_s"]:
         raise ValueError(f"trace {path} must begin with the line seconds,requests_per_s")
     try:

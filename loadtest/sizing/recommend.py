@@ -11,8 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from loadtest.analysis.capacity import LoadPoint, capacity, predicted_p99_ms
-from loadtest.analysis.cascade_choices import cascade_description
 from loadtest.analysis.replica_curve import ScalingTargets, scaling_targets
+from loadtest.report.markdown import name_of
+
+_SLOWER_LOAD = (
+    "a slower open load: no variant here answered one completely, so no rate is known at which one "
+    "keeps a p99; add one with a smaller `share` to the scenario"
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class SizedChoice:
     stages: list[str]
     """The variants to serve: the variant itself, or the stages of the cascade."""
     brownout_ms: int | None
-    accuracy: float
+    accuracy: float | None
+    """None if no variant of the report was evaluated."""
     accuracy_low: float | None
     replicas: int
     replicas_if_slow: int | None
@@ -61,6 +67,10 @@ class Recommendation:
     """Which requirements the number of replicas comes from."""
     alternatives: list[str]
     """Which requirements could be met, if these cannot."""
+    unscored: list[str]
+    """The variants without a measured accuracy."""
+    checks_accuracy: bool
+    """False if no variant has a measured accuracy, so that none can be required."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the contents of recommendation.json."""
@@ -72,32 +82,50 @@ class Recommendation:
             "better": fields["better"],
             "binds": fields["constraints"],
             "otherwise": fields["alternatives"],
+            "unscored": fields["unscored"],
+            "checks_accuracy": fields["checks_accuracy"],
         }
 
 
 def recommend(report: dict[str, Any], requirements: SizingRequirements) -> Recommendation:
-    """Choose the fewest replicas; among equals the most accurate, then the smallest."""
-    sized = [
-        choice
-        for variant in report["variants"]
-        if variant["accuracy"] and (choice := _sized(variant, requirements))
-    ]
-    sized.sort(key=lambda each: (each.replicas, -each.accuracy, each.peak_bytes or 0))
-    accurate = [each for each in sized if each.accuracy >= requirements.min_accuracy]
+    """Choose the fewest replicas; among equals the most accurate, then the smallest.
+
+    Variants without a measured accuracy are left out, unless no variant has one: then the accuracy
+    required is not checked.
+    """
+    unscored = [name_of(variant) for variant in report["variants"] if not variant["accuracy"]]
+    checks_accuracy = len(unscored) < len(report["variants"])
+    sized = [choice for variant in _considered(report) if (choice := _sized(variant, requirements))]
+    sized.sort(key=lambda each: (each.replicas, -(each.accuracy or 0.0), each.peak_bytes or 0))
+    accurate = [each for each in sized if _is_accurate(each.accuracy, requirements)]
     if not accurate:
         alternatives = _alternatives(report, requirements, sized)
-        return Recommendation(requirements, None, None, None, [], alternatives)
+        return Recommendation(
+            requirements, None, None, None, [], alternatives, unscored, checks_accuracy
+        )
     chosen = accurate[0]
     cheaper = [each for each in sized if each.replicas < chosen.replicas]
-    better = [each for each in sized if each.accuracy > chosen.accuracy]
+    better = [each for each in sized if (each.accuracy or 0.0) > (chosen.accuracy or 0.0)]
     return Recommendation(
         requirements=requirements,
         chosen=chosen,
-        cheaper=max(cheaper, key=lambda each: each.accuracy, default=None),
+        cheaper=max(cheaper, key=lambda each: each.accuracy or 0.0, default=None),
         better=better[0] if better else None,
         constraints=_constraints(report, requirements, chosen, cheaper),
         alternatives=[],
+        unscored=unscored,
+        checks_accuracy=checks_accuracy,
     )
+
+
+def _considered(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the variants with a measured accuracy; all of them if none has one."""
+    variants: list[dict[str, Any]] = report["variants"]
+    return [variant for variant in variants if variant["accuracy"]] or variants
+
+
+def _is_accurate(accuracy: float | None, requirements: SizingRequirements) -> bool:
+    return accuracy is None or accuracy >= requirements.min_accuracy
 
 
 def _points(variant: dict[str, Any], p99_of: Callable[[dict[str, Any]], float]) -> list[LoadPoint]:
@@ -131,8 +159,8 @@ def _sized(variant: dict[str, Any], requirements: SizingRequirements) -> SizedCh
         variant=variant["variant"],
         stages=variant["stages"],
         brownout_ms=variant["brownout_ms"],
-        accuracy=variant["accuracy"]["value"],
-        accuracy_low=variant["accuracy"]["low"],
+        accuracy=variant["accuracy"] and variant["accuracy"]["value"],
+        accuracy_low=variant["accuracy"] and variant["accuracy"]["low"],
         replicas=replicas,
         replicas_if_slow=_replicas(slow, requirements),
         rate_rps=rate_rps,
@@ -166,7 +194,7 @@ def _constraints(
     )
     slower = _sized(variant, relaxed)
     if slower and slower.replicas < chosen.replicas:
-        constraints.append(f"latency: twice the p99 would need {_replica_count(slower.replicas)}")
+        constraints.append(f"latency: twice the p99 would need {replica_count(slower.replicas)}")
     if chosen.replicas > 1:
         constraints.append(
             f"throughput: each replica handles {chosen.rate_rps:.0f} of the "
@@ -180,17 +208,16 @@ def _alternatives(
 ) -> list[str]:
     alternatives = []
     if sized:
-        best = max(sized, key=lambda each: each.accuracy)
+        best = max(sized, key=lambda each: each.accuracy or 0.0)
         alternatives.append(
             f"an accuracy of {best.accuracy:.3f} instead of {requirements.min_accuracy:g}: "
-            f"{best.variant} on {_replica_count(best.replicas)}"
+            f"{best.variant} on {replica_count(best.replicas)}"
         )
     accurate = [
         (min(point["p99_ms"] for point in variant["curve"]), variant["variant"])
-        for variant in report["variants"]
+        for variant in _considered(report)
         if variant["curve"]
-        and variant["accuracy"]
-        and variant["accuracy"]["value"] >= requirements.min_accuracy
+        and _is_accurate(variant["accuracy"] and variant["accuracy"]["value"], requirements)
     ]
     if accurate:
         p99_ms, name = min(accurate)
@@ -198,65 +225,11 @@ def _alternatives(
             f"a p99 of {p99_ms:.1f} ms instead of {requirements.slo_p99_ms:g} ms: {name} at low "
             "load"
         )
-    if not any(variant["accuracy"] for variant in report["variants"]):
-        return ["scores: no variant here has a measured accuracy; imported variants have none"]
+    if not any(variant["curve"] for variant in _considered(report)):
+        alternatives = [_SLOWER_LOAD]
     return alternatives or ["a more accurate family: no variant here reaches that accuracy"]
 
 
-def recommendation_text(found: Recommendation) -> str:
-    """Explain the recommendation in a few lines."""
-    requirements, chosen = found.requirements, found.chosen
-    required = (
-        f"{requirements.rps:g} requests/s, p99 at most {requirements.slo_p99_ms:g} ms, accuracy at "
-        f"least {requirements.min_accuracy:g}"
-    )
-    if chosen is None:
-        alternatives = "\n".join(f"  - {each}" for each in found.alternatives)
-        return f"No measured variant meets {required}. What would help:\n{alternatives}"
-    lines = [
-        f"For {required}:",
-        f"  deploy {_summary(chosen)}",
-        f"  predicted p99: {chosen.p99_ms:.1f} ms at {chosen.rate_rps:.0f} requests/s per replica",
-        f"  certainty: {_certainty(found, chosen)}",
-        *(f"  limited by {each}" for each in found.constraints),
-    ]
-    if found.cheaper:
-        lines.append(f"  cheaper, but not accurate enough: {_summary(found.cheaper)}")
-    if found.better:
-        lines.append(f"  more accurate: {_summary(found.better)}")
-    return "\n".join(lines)
-
-
-def _replica_count(replicas: int) -> str:
+def replica_count(replicas: int) -> str:
+    """Return the number with its noun."""
     return f"{replicas} replica{'s' if replicas > 1 else ''}"
-
-
-def _summary(choice: SizedChoice) -> str:
-    cost = (
-        ""
-        if choice.cost_per_hour is None
-        else f", cost {choice.cost_per_hour:g} per hour and "
-        f"{choice.cost_per_million:.3g} per million requests"
-    )
-    cascade = cascade_description(choice.stages, choice.brownout_ms)
-    return (
-        f"{choice.model}/{choice.variant}{cascade and f' ({cascade})'} on "
-        f"{_replica_count(choice.replicas)}, accuracy {choice.accuracy:.3f}{cost}"
-    )
-
-
-def _certainty(found: Recommendation, chosen: SizedChoice) -> str:
-    low = chosen.accuracy_low
-    accuracy = (
-        f"the accuracy's interval reaches down to {low:.3f}"
-        if low is not None and low < found.requirements.min_accuracy
-        else "the accuracy's whole interval is high enough"
-    )
-    if chosen.replicas_if_slow == chosen.replicas:
-        return f"as many are enough at the upper bounds of the p99s; {accuracy}"
-    if chosen.replicas_if_slow is None:
-        return f"at the upper bounds of the p99s no number of replicas is enough; {accuracy}"
-    return (
-        f"at the upper bounds of the p99s, {_replica_count(chosen.replicas_if_slow)} would be "
-        f"needed; {accuracy}"
-    )

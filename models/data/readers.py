@@ -13,6 +13,8 @@ from models.data.sources import Source
 from models.recipe import RecipeError
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_BINARY_SHARE = 0.05
+_LONGEST_CELL = 2**31 - 1
 _DEFAULT_SPLIT = "train"
 
 
@@ -61,16 +63,25 @@ def _read_text(path: Path) -> str:
     content = path.read_bytes()
     if not content.strip():
         raise RecipeError(f"{path} is empty: add texts or remove it from the recipe")
-    if content.startswith(_UTF_16) or b"\0" in content:
+    zeros = content.count(b"\0")
+    if content.startswith(_UTF_16) or zeros > _BINARY_SHARE * len(content):
         raise RecipeError(f"{path} is binary or UTF-16: save it as UTF-8")
+    if zeros:
+        line = _line_of(content, content.index(b"\0"))
+        raise RecipeError(f"{path}, line {line}: it has a NUL byte: delete it")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = _line_of(content, error.start)
         raise RecipeError(
             f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8: "
             "save the whole file in one encoding, UTF-8"
         ) from error
+
+
+def _line_of(content: bytes, position: int) -> int:
+    end = b"\n" if b"\n" in content else b"\r"
+    return content.count(end, 0, position) + 1
 
 
 def _read_tsv(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
@@ -90,6 +101,8 @@ def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
 def _read_separated(
     path: Path, columns: Sequence[str], lines: Any, remedy: str
 ) -> Iterator[TableRow]:
+    # For the whole process; the default of 131,072 characters is less than a long document.
+    csv.field_size_limit(_LONGEST_CELL)
     header: list[str] | None = None
     line = 1
     try:
@@ -127,7 +140,9 @@ def _check_columns(path: object, wanted: Sequence[str], header: Sequence[str]) -
 
 
 def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    text = _read_text(path)
+    end = "\n" if "\n" in text else "\r"
+    for number, line in enumerate(text.split(end), start=1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"

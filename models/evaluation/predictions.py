@@ -13,10 +13,11 @@ from models.evaluation.statistics import Flags, Floats
 from models.progress import progress
 from models.recipe_sections import ProblemType
 from serving.bundles.bundle import Bundle
+from serving.errors import BundleError
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Engine, Resources
 from serving.inference.engine_selection import ENGINES, reference
-from serving.inference.inputs import Encoding
+from serving.inference.inputs import Encoding, why_no_tokens
 from serving.inference.tokenizer import Tokenizer
 
 _TIMED_TEXTS = 512
@@ -47,8 +48,15 @@ class Predictor:
 
         Each batch has the next `batch_texts` texts, padded to the longest. With one text a batch
         no prediction depends on another text, as it may in a dynamically quantized graph.
+        Raises BundleError naming a text that has no tokens.
         """
         encodings = self._tokenizer.encode(texts)
+        for text, encoding in zip(texts, encodings, strict=True):
+            if not encoding.length:
+                raise BundleError(
+                    f"{self._variant}: {text!r} has no tokens: {why_no_tokens(encoding)}: "
+                    "remove it from the data"
+                )
         batches = [encodings[at : at + batch_texts] for at in range(0, len(encodings), batch_texts)]
         with ThreadPoolExecutor(self._engine.slots) as slots:
             found = slots.map(self._engine.run, batches)

@@ -8,6 +8,7 @@ from pathlib import Path
 from models.evaluation.predictions import Predictor
 from models.progress import progress
 from serving.bundles.bundle import TOKENIZER_NAME, Bundle
+from serving.errors import BundleError
 
 
 def by_sensitivity(
@@ -26,9 +27,14 @@ def by_sensitivity(
     with tempfile.TemporaryDirectory() as scratch:
         trial = Bundle(Path(scratch), source.manifest)
         shutil.copyfile(source.tokenizer_path, trial.folder / TOKENIZER_NAME)
-        quantize(trial.model_path, operators)
-        expected = Predictor(trial).logits(texts)
-        for name in progress(operators, does="sensitivity", units="operators"):
-            quantize(trial.model_path, [other for other in operators if other != name])
-            moved[name] = float(((Predictor(trial).logits(texts) - expected) ** 2).mean())
+        try:
+            quantize(trial.model_path, operators)
+            expected = Predictor(trial).logits(texts)
+            for name in progress(operators, does="sensitivity", units="operators"):
+                quantize(trial.model_path, [other for other in operators if other != name])
+                moved[name] = float(((Predictor(trial).logits(texts) - expected) ** 2).mean())
+        except BundleError as error:
+            raise BundleError(
+                f"{source.folder}, quantized: {str(error).replace(scratch, '').lstrip('/')}"
+            ) from error
     return sorted(operators, key=lambda name: -moved[name])

@@ -1,11 +1,15 @@
 """Traces a torch classifier into an ONNX graph."""
 
+import contextlib
 import inspect
+import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from models.graphs.packing import PACKABLE
 from models.recipe import RecipeError
@@ -19,7 +23,7 @@ class _Graph(torch.nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
-        self.has_segments = "token_type_ids" in inspect.signature(model.forward).parameters
+        self.has_segments = _has_segments(model)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Compute logits (texts, labels) from ids and mask, both (texts, tokens)."""
@@ -29,15 +33,25 @@ class _Graph(torch.nn.Module):
         return logits
 
 
+def _has_segments(model: PreTrainedModel) -> bool:
+    """Tell whether segments have an embedding of their own.
+
+    GPT-2, CTRL and XLM look segments up among the words, so segment 0 is not the same as none.
+    """
+    return "token_type_ids" in inspect.signature(model.forward).parameters and any(
+        "token_type" in name or "seg_embed" in name for name, _ in model.named_parameters()
+    )
+
+
 def trace(model: PreTrainedModel, path: Path) -> None:
     """Write a classifier's graph, from `input_ids` and `attention_mask` to `logits`.
 
     Raises RecipeError when torch cannot express it in ONNX.
     """
-    ids = torch.ones((2, 8), dtype=torch.long)
+    ids = _example(model.config)
     axes = {0: "texts", 1: "tokens"}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet():
             # The newer exporter's graphs are not recognised by onnxruntime.transformers.
             warnings.simplefilter("ignore")
             torch.onnx.export(
@@ -52,6 +66,45 @@ def trace(model: PreTrainedModel, path: Path) -> None:
             )
     except Exception as error:  # torch.onnx raises many bare types
         raise RecipeError(
-            f"torch cannot export {type(model).__name__} to ONNX: {error}: use a model of "
-            f"another architecture, such as {', '.join(PACKABLE)}"
+            f"torch cannot export {type(model).__name__} to ONNX: {first_line(error)}: "
+            f"{_remedy(model)}"
         ) from error
+
+
+def _example(config: PretrainedConfig) -> torch.Tensor:
+    """Ids of two texts without padding; encoder-decoders look for the token that ends a text."""
+    ids = torch.full((2, 8), 1 if config.pad_token_id == 0 else 0)
+    end = getattr(config, "eos_token_id", None)
+    if isinstance(end, int) and 0 <= end < config.vocab_size:
+        ids[:, -1] = end
+    return ids
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep a failing export from printing the whole graph, which torch turns on by mistake."""
+    exporter: Any = sys.modules.get("torch.onnx._internal.torchscript_exporter.utils")
+    turn_on = getattr(exporter, "setup_onnx_logging", None)
+    if turn_on is None:
+        yield
+        return
+    exporter.setup_onnx_logging = lambda _verbose: contextlib.nullcontext()
+    try:
+        yield
+    finally:
+        exporter.setup_onnx_logging = turn_on
+
+
+def _remedy(model: PreTrainedModel) -> str:
+    if model.config.pad_token_id is None:
+        return (
+            "set `pad_token_id` in its config.json to the id of its padding token, which it needs "
+            "to read several texts at once"
+        )
+    return f"use a model of another architecture, such as {', '.join(PACKABLE)}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, which says what is wrong; or its type."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".: ") if lines else type(error).__name__

@@ -29,8 +29,9 @@ def run(job: Job) -> None:
     """
     section = job.root.data
     assert section is not None
+    adopted = _adopted(job, section)
     splits, unlabelled = divide(read_entries(job), section)
-    names = _label_names(splits, section, _adopted(job))
+    names = _label_names(splits, section, adopted)
     labels = LabelSet(names, section.problem_type)
     _check_splits(splits, labels, ", ".join(section.files))
     index = {name: number for number, name in enumerate(names)}
@@ -78,12 +79,17 @@ def _labelled(found: Source, section: DataSection, split: Split | None) -> Itera
         yield Entry(text, names, group, split, row.where)
 
 
-def _adopted(job: Job) -> tuple[str, ...] | None:
-    if job.root.adopt is None:
+def _adopted(job: Job, section: DataSection) -> tuple[str, ...] | None:
+    """The labels of the model to adopt. Raises RecipeError if it does not fit the data."""
+    adopt = job.root.adopt
+    if adopt is None:
         return None
-    from models.training.pretrained import labels_of  # noqa: PLC0415 (the only reason to import transformers)
+    from models.training import pretrained  # noqa: PLC0415 (the only reason to import transformers)
 
-    return labels_of(resolve(job.root.adopt.folder, job.root, job.inputs["downloads"]))
+    found = resolve(adopt.folder, job.root, job.inputs["downloads"])
+    labels = pretrained.labels_of(found)
+    pretrained.adopted_config(found, adopt.max_length, section.problem_type)
+    return labels
 
 
 def _label_names(

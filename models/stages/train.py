@@ -13,7 +13,8 @@ from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType
 from models.training.loop import fit, label_loss, token_ids, use_all_cores
-from models.training.pretrained import check_length, copy_tokenizer
+from models.training.pretrained import check_length
+from models.training.tokenizer_file import copy_tokenizer
 from models.training.validation import validation
 from serving.bundles.bundle import TOKENIZER_NAME
 from serving.inference.tokenizer import Tokenizer

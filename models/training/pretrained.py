@@ -1,12 +1,13 @@
-"""Reads what a pretrained model declares: its labels, its length limit and its tokenizer."""
+"""Reads what a pretrained model declares: its labels, its length limit and its kind of problem."""
 
-from pathlib import Path
+import codecs
 
 from transformers import AutoConfig, PretrainedConfig
 
 from models.data.sources import Source
 from models.recipe import RecipeError
-from serving.bundles.bundle import TOKENIZER_NAME
+from models.recipe_sections import ProblemType
+from serving.bundles.bundle import CONFIG_NAME
 from serving.bundles.position_limit import longest_input
 
 _KIND = "ForSequenceClassification"
@@ -38,21 +39,31 @@ def check_length(config: PretrainedConfig, max_length: int, found: Source) -> No
         )
 
 
-def copy_tokenizer(found: Source, folder: Path) -> None:
-    """Copy the tokenizer.json of a folder or of the hub. Raises RecipeError if there is none."""
-    try:
-        if found.path:
-            path = found.path / TOKENIZER_NAME
-        else:
-            from huggingface_hub import hf_hub_download  # noqa: PLC0415 (only for the hub)
+def adopted_config(found: Source, max_length: int, problem_type: ProblemType) -> PretrainedConfig:
+    """Return the configuration of a classifier to adopt.
 
-            path = Path(hf_hub_download(found.name, TOKENIZER_NAME))
-        (folder / TOKENIZER_NAME).write_bytes(path.read_bytes())
-    except OSError as error:
+    Raises RecipeError when it cannot read `max_length` tokens or is for another kind of problem
+    than the data's.
+    """
+    config = config_of(found)
+    if config.problem_type == "regression":
         raise RecipeError(
-            f"{found} has no {TOKENIZER_NAME}: write it with "
-            "`AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`"
-        ) from error
+            f"{found} is a regression model, whose answer is a value and not a label: it cannot be "
+            "adopted; export it to ONNX and use `python -m models import`"
+        )
+    if config.num_labels == 1 and problem_type == "single_label":
+        raise RecipeError(
+            f"{found} has one label, so its answer is yes or no: set "
+            '`problem_type = "multi_label"` in [data] and write the label, or an empty list, in '
+            "each row"
+        )
+    if config.problem_type not in (None, f"{problem_type}_classification"):
+        raise RecipeError(
+            f"{found} is for {config.problem_type}, the data for {problem_type}: "
+            "set `problem_type` in [data]"
+        )
+    check_length(config, max_length, found)
+    return config
 
 
 def config_of(found: Source) -> PretrainedConfig:
@@ -60,5 +71,14 @@ def config_of(found: Source) -> PretrainedConfig:
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(found.name)
     except (OSError, ValueError) as error:
-        raise RecipeError(f"{found} is not a model that transformers can load: {error}") from error
+        raise RecipeError(
+            f"{found} is not a model that transformers can load: {error}{_byte_order_mark(found)}"
+        ) from error
     return config
+
+
+def _byte_order_mark(found: Source) -> str:
+    path = found.path and found.path / CONFIG_NAME
+    if not path or not path.is_file() or not path.read_bytes().startswith(codecs.BOM_UTF8):
+        return ""
+    return f" ({CONFIG_NAME} begins with a byte order mark: save it as UTF-8 without)"

@@ -121,11 +121,14 @@ def _download(files: Any, root: str, manifest: bytes, folder: Path) -> None:
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir()
     (staged / MANIFEST_NAME).write_bytes(manifest)
-    bundle = read_bundle(staged)
-    for name in bundle.manifest.files:
-        with _reading(f"{root}/{name}"):
-            files.get_file(f"{root}/{name}", str(staged / name))
-    verify(bundle)
+    try:
+        bundle = read_bundle(staged)
+        for name in bundle.manifest.files:
+            with _reading(f"{root}/{name}"):
+                files.get_file(f"{root}/{name}", str(staged / name))
+        verify(bundle)
+    except BundleError as error:
+        raise BundleError(str(error).replace(str(staged), root)) from error
     staged.rename(folder)
     log("fetched", folder=str(folder), bytes=bundle.manifest.bytes)
 

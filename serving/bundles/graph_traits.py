@@ -38,6 +38,7 @@ _PRECISIONS: dict[int, Precision] = {
 # Shapes, indices and flags.
 _NOT_WEIGHTS = {INT32, INT64, BOOL, STRING}
 _TOKENS = "input_ids"
+_TOKEN_INPUTS = {_TOKENS, "attention_mask", "token_type_ids", "position_ids"}
 # Operators that pass numbers on as they are, in another shape or type.
 _PASSING = {"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "DequantizeLinear"}
 # Operators that look up rows by number: the places of their table and of the numbers.
@@ -71,6 +72,12 @@ def final_operator(outline: Outline, output: str) -> str:
         if total and terms and (total.operator, terms.operator) == ("ReduceSum", "Exp"):
             return "Softmax"
     return node.operator
+
+
+def fixed_tokens(outline: Outline) -> int:
+    """Return the number of tokens that the graph is fixed to; 0 if any number will do."""
+    shapes = [each.shape for each in outline.inputs if each.name in _TOKEN_INPUTS]
+    return max((shape[1] for shape in shapes if len(shape) > 1), default=0)
 
 
 def embedding_rows(outline: Outline) -> int:

@@ -103,6 +103,7 @@ def choose(
     first = reference(bundle)
     best = load(first, "the only engine that reads it")
     probes = _texts(tokenizer) if tokenizer else tensor_rows(bundle.manifest.tensors)
+    probes = probes or [best.engine.example(typical)]
     expected = _logits(best.engine, probes)
     reasons = []
     for name in engines:
@@ -164,14 +165,17 @@ def _widened(
 
 
 def _texts(tokenizer: Tokenizer) -> Sequence[Item]:
-    """Return encodings of 1 to all words of the probe, starting at every fifth word."""
+    """Return encodings of 1 to all words of the probe, starting at every fifth word.
+
+    Those that the tokenizer cannot read are left out.
+    """
     words = _PROBE.split()
     texts = [
         " ".join(words[start : start + count])
         for start in range(0, len(words), 5)
         for count in (1, 4, 12, len(words))
     ]
-    return tokenizer.encode(texts)
+    return [encoding for encoding in tokenizer.encode(texts) if encoding.length]
 
 
 def _logits(engine: Engine, probes: Sequence[Item]) -> np.ndarray:

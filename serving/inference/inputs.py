@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +30,19 @@ DATATYPES: Mapping[Datatype, type[np.generic]] = {
 Text = str | tuple[str, str]
 """A text, or a pair that is classified together (entailment, duplicates)."""
 
+Side = Literal["left", "right"]
+"""The end of a text that is cut: left is its start."""
+
+Truncate = bool | Side
+"""Whether texts that are too long are cut; a side replaces the tokenizer's own."""
+
 
 @dataclass(slots=True, init=False)
 class Encoding:
     """One text as at most max_length token ids, special tokens included; `length` counts them.
 
     `full_length` counts the tokens of the whole text, so it exceeds `length` if and only if the
-    text was truncated. `types` holds the segment (0 or 1) of each token of a pair; None means 0.
+    text was truncated. `types` holds the segment of each token; None means 0.
     """
 
     ids: "list[int] | array[int]"
@@ -63,6 +69,23 @@ class Encoding:
             # No id is negative, so no text without segments has the same key.
             return array("i", (-1, *self.types, *self.ids)).tobytes()
         return array("i", self.ids).tobytes()
+
+
+class Unreadable(Encoding):
+    """A text on which the tokenizer fails, in its words; it has no tokens."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        super().__init__([], 0)
+        self.reason = reason
+
+
+def why_no_tokens(item: "Item") -> str:
+    """Say why a text of length 0 cannot be classified."""
+    if isinstance(item, Unreadable):
+        return f"the model's tokenizer cannot read it ({item.reason})"
+    return "the model's tokenizer finds no token in it"
 
 
 class Row(NamedTuple):

@@ -120,4 +120,7 @@ def _port(node: Any) -> Port:
         if shape.rank.is_dynamic
         else tuple(None if size.is_dynamic else size.get_length() for size in shape)
     )
-    return Port(node.get_any_name(), _KINDS.get(kind, kind), sizes)
+    # Where a cast is folded, its tensor is the input's too.
+    name = node.get_node().get_friendly_name()
+    name = name if name in node.get_names() else node.get_any_name()
+    return Port(name, _KINDS.get(kind, kind), sizes)

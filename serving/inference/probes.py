@@ -23,8 +23,6 @@ _WORDS = (
 # Words that few vocabularies hold, and characters of which tokenizers have lost one.
 _TEXTS = ("a", "", _WORDS[:60], f"xqzj {'w' * 300} 12.50 €", "\u200b\x07 très 中文 \U0001f600 no!!")
 _SENTENCE = 2
-# From all over the vocabulary.
-_SPREAD_IDS = 16
 _SPECIAL = 2
 _ROWS = 8
 # A text of max_length is only run at load time if the shorter ones let expect no more than this.
@@ -138,8 +136,8 @@ def _check_ids(
     )
     with _step(f"the {origin} has the id {largest}", on_step):
         engine.run_checked([_with_ids(sentence, [largest])])
-    ids = [number * step // _SPREAD_IDS for step in range(_SPREAD_IDS, 0, -1)]
-    return _with_ids(sentence, ids)
+    count = sentence.length
+    return _with_ids(sentence, [number * step // count for step in range(count, 0, -1)])
 
 
 def _with_ids(text: Encoding, ids: Sequence[int]) -> Encoding:

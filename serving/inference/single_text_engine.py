@@ -16,7 +16,6 @@ class SingleTextEngine:
         self.slots = many.slots
         self.packed = many.packed
         self.example = many.example
-        self.run_checked = many.run_checked
         self._many = many
         self._one = one
         self._running = 0
@@ -36,3 +35,7 @@ class SingleTextEngine:
         finally:
             with self._lock:
                 self._running -= 1
+
+    def run_checked(self, batch: Sequence[Item]) -> Logits:
+        """See Engine.run_checked."""
+        return self._many.run_checked(batch)

@@ -1,15 +1,15 @@
 """Encode texts with the bundle's tokenizer.json."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tokenizers
 
 from serving.bundles.bundle import Bundle
 from serving.errors import ENDING, BundleError, EngineFailed, failures, own_words
-from serving.inference.inputs import Encoding, Text
+from serving.inference.inputs import Encoding, Side, Text, Truncate, Unreadable
 from serving.inference.word_lookup import WordLookup
 
 
@@ -34,7 +34,8 @@ class Token(NamedTuple):
 class Tokenizer:
     """A tokenizer.json with the model's length limit. Thread-safe.
 
-    It releases the GIL, except for words that are looked up.
+    The file's `truncation` says which end of a text is cut, and of which text of a pair. It
+    releases the GIL, except for words that are looked up.
     """
 
     def __init__(self, path: Path, max_length: int, *, pairs: bool = False) -> None:
@@ -42,34 +43,50 @@ class Tokenizer:
         with failures(BundleError, f"{path} is not a tokenizers file"):
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         self._tokenizer.no_padding()
+        declared = self._tokenizer.truncation or {}
+        self.side: Side = declared.get("direction", "right")
+        # Of a single text, any strategy can only cut that.
+        strategy = declared.get("strategy", "longest_first") if pairs else "longest_first"
         self._whole = tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
         self._whole.no_truncation()
-        self._tokenizer.enable_truncation(max_length)
+        self._tokenizer.enable_truncation(max_length, strategy=strategy, direction=self.side)
         self._max_length = max_length
         self._special_tokens = self._tokenizer.num_special_tokens_to_add(False)
-        self._special_tokens_of_pair = self._tokenizer.num_special_tokens_to_add(True)
-        special_tokens = self._special_tokens_of_pair if pairs else self._special_tokens
+        special_tokens = self._tokenizer.num_special_tokens_to_add(pairs)
         if max_length <= special_tokens + pairs:
             raise BundleError(f"{path}: max_length {max_length} leaves no room for text")
-        self._lookup = self._word_lookup()
+        parsed = json.loads(self._whole.to_str())
+        self._typed = _typed(parsed["post_processor"])
+        # The fast one forgets the types of a pair where no post-processor sets them.
+        slow = pairs and parsed["post_processor"] is None
+        self._encode_batch: Callable[[list[Text]], list[tokenizers.Encoding]] = (
+            self._tokenizer.encode_batch if slow else self._tokenizer.encode_batch_fast
+        )
+        self._lookup = self._word_lookup(parsed)
+        self._other_side: Side = "right" if self.side == "left" else "left"
+        # It only cuts and adds special tokens, for which it needs no vocabulary.
+        self._cutter = tokenizers.Tokenizer(tokenizers.models.WordLevel())
+        if self._whole.post_processor is not None:
+            self._cutter.post_processor = self._whole.post_processor
+        self._cutter.enable_truncation(max_length, strategy=strategy, direction=self._other_side)
 
-    def encode(self, texts: Sequence[Text]) -> list[Encoding]:
-        """Encode texts in order; the longer text of a pair is truncated first.
+    def encode(self, texts: Sequence[Text], truncate: Truncate = True) -> list[Encoding]:
+        """Encode texts in order, cut to the model's length at the tokenizer's side or `truncate`.
 
-        Raises EngineFailed, in the tokenizer's words, if it fails on a text.
+        A text on which the tokenizer fails is an Unreadable, of length 0.
         """
-        try:
-            if self._lookup is None:
-                return self._encode(texts)
+        if self._lookup is None:
+            encodings = self._encode(texts)
+        else:
             encodings, others = self._lookup.encode(texts)
             if others:
                 encoded = self._encode([texts[index] for index in others])
                 for index, encoding in zip(others, encoded, strict=True):
                     encodings[index] = encoding
-        except ENDING:
-            raise
-        except BaseException as error:  # its panics are no Exception
-            raise EngineFailed(f"the tokenizer failed: {own_words(error)}") from error
+        if truncate == self._other_side:
+            for index, encoding in enumerate(encodings):
+                if encoding.truncated:
+                    encodings[index] = self._cut(texts[index], encoding.full_length)
         return encodings
 
     def tokens(self, text: str, *, special: bool) -> list[Token]:
@@ -89,42 +106,69 @@ class Tokenizer:
         token = max(vocabulary, key=vocabulary.__getitem__)
         return vocabulary[token], token
 
-    def _word_lookup(self) -> WordLookup | None:
+    def _word_lookup(self, parsed: dict[str, Any]) -> WordLookup | None:
         model = self._whole.model
         try:
             return WordLookup(
-                json.loads(self._whole.to_str()),
+                parsed,
                 lambda word: [piece.id for piece in model.tokenize(word)],
                 max_length=self._max_length,
+                side=self.side,
             )
         except ValueError:
             return None
 
     def _encode(self, texts: Sequence[Text]) -> list[Encoding]:
-        limit = self._max_length
+        try:
+            encoded = self._encode_batch(list(texts))
+        except ENDING:
+            raise
+        except BaseException as error:  # noqa: BLE001  its panics are no Exception
+            if len(texts) > 1:
+                return [self._encode([text])[0] for text in texts]
+            return [Unreadable(own_words(error))]
+        limit, plain = self._max_length, not self._typed
         encodings = []
-        for text, raw in zip(texts, self._tokenizer.encode_batch_fast(list(texts)), strict=True):
+        for text, raw in zip(texts, encoded, strict=True):
             ids = raw.ids
-            if len(ids) < limit and isinstance(text, str):
+            if plain and len(ids) < limit and isinstance(text, str):
                 encodings.append(Encoding(ids, len(ids)))
             else:
                 encodings.append(self._encoding(text, ids, raw))
         return encodings
 
     def _encoding(self, text: Text, ids: list[int], raw: tokenizers.Encoding) -> Encoding:
-        """Return the encoding of a pair, or of a text that may have been truncated."""
-        if isinstance(text, str):
-            return Encoding(ids, len(ids) + self._rest(raw))
-        return Encoding(ids, self._length_of_pair(text, raw), raw.type_ids)
-
-    def _rest(self, raw: tokenizers.Encoding) -> int:
-        """Return the number of truncated tokens of a text."""
-        return sum(len(rest.ids) - self._special_tokens for rest in raw.overflowing)
-
-    def _length_of_pair(self, pair: tuple[str, str], raw: tokenizers.Encoding) -> int:
+        """Return the encoding of a text with types, or that may have been truncated."""
         if not raw.overflowing:
-            return len(raw.ids)
-        return self._special_tokens_of_pair + sum(
-            len(each.ids) - self._special_tokens + self._rest(each)
-            for each in self._tokenizer.encode_batch_fast(list(pair))
-        )
+            full_length = len(ids)
+        elif isinstance(text, str):
+            rest = sum(len(each.ids) - self._special_tokens for each in raw.overflowing)
+            full_length = len(ids) + rest
+        else:
+            full_length = len(self._whole.encode(*text).ids)
+        typed = self._typed or not isinstance(text, str)
+        return Encoding(ids, full_length, raw.type_ids if typed else None)
+
+    def _cut(self, text: Text, full_length: int) -> Encoding:
+        """Return the encoding of a text that is too long, cut at the other side."""
+        # After an empty first text, the second of a pair has its own type.
+        parts: list[Text] = [text] if isinstance(text, str) else [text[0], ("", text[1])]
+        try:
+            first, *second = self._whole.encode_batch(parts, add_special_tokens=False)
+            raw = self._cutter.post_process(first, second[0] if second else None)
+        except ENDING:
+            raise
+        except BaseException as error:  # noqa: BLE001  its panics are no Exception
+            return Unreadable(own_words(error))
+        typed = self._typed or not isinstance(text, str)
+        return Encoding(raw.ids, full_length, raw.type_ids if typed else None)
+
+
+def _typed(post_processor: dict[str, Any] | None) -> bool:
+    """Return whether a single text has tokens of another type than 0, as XLNet's [CLS]."""
+    match post_processor:
+        case {"type": "TemplateProcessing", "single": pieces}:
+            return any(part["type_id"] for piece in pieces for part in piece.values())
+        case {"type": "Sequence", "processors": processors}:
+            return any(map(_typed, processors))
+    return False

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from serving.inference.inputs import Encoding, Text
+from serving.inference.inputs import Encoding, Side, Text
 
 MAX_CHARS = 10_000
 """Longer texts would hold the GIL for more than about a millisecond."""
@@ -28,8 +28,8 @@ _control_character = re.compile(r"[^ -~\t\r\n]").search
 class WordLookup:
     """Encodes texts as `tokenizer`, a parsed tokenizer.json, would. Thread-safe.
 
-    `encode_word` is the tokenizer's model: it returns the ids of a word. Raises ValueError if
-    `tokenizer` is not supported.
+    Texts of more than `max_length` tokens are cut at `side`. `encode_word` is the tokenizer's
+    model: it returns the ids of a word. Raises ValueError if `tokenizer` is not supported.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class WordLookup:
         encode_word: Callable[[str], Sequence[int]],
         *,
         max_length: int,
+        side: Side = "right",
         max_words: int = MAX_WORDS,
     ) -> None:
         parts = (tokenizer["normalizer"], tokenizer["pre_tokenizer"], tokenizer["model"])
@@ -48,6 +49,8 @@ class WordLookup:
         self._marker = _marker(token["content"] for token in tokenizer["added_tokens"])
         self._lowercase: bool = tokenizer["normalizer"]["lowercase"]
         self._max_length = max_length
+        # Where the tokens begin that are cut.
+        self._cut_at = len(self._before) if side == "left" else max_length - len(self._after)
         self._ids = _Ids(encode_word, max_words)
 
     def encode(self, texts: Sequence[Text]) -> tuple[list[Encoding], list[int]]:
@@ -55,6 +58,7 @@ class WordLookup:
         encodings: list[Encoding] = []
         others: list[int] = []
         before, after, limit = self._before, self._after, self._max_length
+        cut_at = self._cut_at
         ids_of = self._ids.__getitem__
         for index, text in enumerate(texts):
             if (
@@ -68,7 +72,7 @@ class WordLookup:
                 ids = [*before, *chain.from_iterable(map(ids_of, words)), *after]
                 full_length = len(ids)
                 if full_length > limit:
-                    ids[limit - len(after) :] = after
+                    del ids[cut_at : cut_at + full_length - limit]
                 encodings.append(Encoding(ids, full_length))
             else:
                 others.append(index)
@@ -101,7 +105,8 @@ def _special_tokens(post_processor: Mapping[str, Any] | None) -> tuple[list[int]
             return [cls], [sep]
         case {"type": "TemplateProcessing", "single": pieces, "special_tokens": special}:
             texts = [index for index, piece in enumerate(pieces) if "Sequence" in piece]
-            if len(texts) == 1:
+            typed = any(part["type_id"] for piece in pieces for part in piece.values())
+            if len(texts) == 1 and not typed:
                 before, after = pieces[: texts[0]], pieces[texts[0] + 1 :]
                 return _ids_of(before, special), _ids_of(after, special)
     raise ValueError(f"the post-processor is not supported: {post_processor}")

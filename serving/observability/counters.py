@@ -161,7 +161,7 @@ class Counters:
                 variant, version = text.variant, text.version
                 row = versions[family, variant, version]
             row[ANSWERED] += 1
-            row[TRUNCATED] += text.truncated
+            row[TRUNCATED] += text.truncated is not None
             row[DEGRADED] += text.degraded
         if answer.escalated is not None:
             self._record_cascade(family, len(answer.answers), answer.escalated)

@@ -9,7 +9,7 @@ from serving.bundles.bundle import Manifest
 from serving.bundles.probabilities import activation
 from serving.errors import EngineFailed
 from serving.inference.engine import Engine, answers_of
-from serving.inference.inputs import Encoding, Text, chars
+from serving.inference.inputs import Encoding, Text, chars, why_no_tokens
 from serving.inference.tokenizer import Tokenizer
 
 _TOKENIZED_AT_ONCE_TEXTS = 256
@@ -84,7 +84,9 @@ class Bulk:
         encodings = self._encode([texts[index] or "" for index in taken])
         fitting = []
         for index, encoding in zip(taken, encodings, strict=True):
-            if encoding.truncated and not self._limits.truncate:
+            if not encoding.length:
+                found[index] = f"the text has no tokens: {why_no_tokens(encoding)}"
+            elif encoding.truncated and not self._limits.truncate:
                 found[index] = (
                     f"the text has {encoding.full_length} tokens and {self._manifest.variant} "
                     f"takes {self._manifest.max_length}: shorten it or use --truncate"

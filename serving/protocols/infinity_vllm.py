@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from serving.errors import InvalidField, ServedError
+from serving.inference.inputs import Side, Truncate
 from serving.protocols import dataplane
 from serving.protocols.dataplane import Api, Query, Refusal
 from serving.protocols.request_body import JSON_TYPE
@@ -33,7 +34,7 @@ class ClassifyBody(BaseModel):
     raw_scores: bool | None = None
     user: str | None = None
     truncate_prompt_tokens: Annotated[int, Field(ge=-1)] | None = None
-    truncation_side: Literal["right"] | None = None
+    truncation_side: Side | None = None
     add_special_tokens: Literal[True] = True
     use_activation: bool | None = None
     activation: bool | None = None
@@ -90,8 +91,8 @@ def _vllm_data(answered: FamilyAnswer, *, raw: bool) -> list[dict[str, Any]]:
     ]
 
 
-def _truncates(sent: ClassifyBody) -> bool:
-    """Read vLLM's -1, the model's own length; other lengths are not supported."""
+def _truncates(sent: ClassifyBody) -> Truncate:
+    """Read vLLM's -1, the model's own length, and side; other lengths are not supported."""
     if sent.truncate_prompt_tokens not in {None, -1}:
         raise InvalidField(
             "texts can only be truncated to the model's length",
@@ -99,7 +100,8 @@ def _truncates(sent: ClassifyBody) -> bool:
             limit=-1,
             value=sent.truncate_prompt_tokens,
         )
-    return sent.truncate_prompt_tokens == -1
+    truncates = sent.truncate_prompt_tokens == -1
+    return (truncates and sent.truncation_side) or truncates
 
 
 def _texts(given: Any) -> list[str]:

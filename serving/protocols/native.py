@@ -140,18 +140,19 @@ def _content(answer: FamilyAnswer) -> bytes:
         scores = text.scores
         score = max(scores)
         label = labels[scores.index(score)]
-        results.append(
-            {
-                "label": label,
-                "labels": [label] if one else answer.labels_of(text),
-                "score": score,
-                "scores": dict(zip(labels, scores, strict=True)),
-                "variant": text.variant,
-                "version": text.version,
-                "truncated": text.truncated,
-                "degraded": text.degraded,
-            }
-        )
+        result = {
+            "label": label,
+            "labels": [label] if one else answer.labels_of(text),
+            "score": score,
+            "scores": dict(zip(labels, scores, strict=True)),
+            "variant": text.variant,
+            "version": text.version,
+            "truncated": text.truncated is not None,
+            "degraded": text.degraded,
+        }
+        if text.truncated:
+            result["truncation_side"] = text.truncated
+        results.append(result)
     usage = {"texts": len(results), "tokens": answer.tokens}
     return to_json({"model": answer.family, "results": results, "usage": usage})
 

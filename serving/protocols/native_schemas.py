@@ -11,6 +11,7 @@ from serving.bundles.bundle import TensorInput
 from serving.bundles.cascade import Cascade
 from serving.bundles.evaluation import Evaluation
 from serving.bundles.traffic import Policy
+from serving.inference.inputs import Side
 
 MAX_NAME_CHARS = 128
 
@@ -99,6 +100,8 @@ class TextResult(_Described):
     """Whether the text was cut at the model's length."""
     degraded: bool
     """Whether overload made a smaller variant answer, or a cascade end earlier."""
+    truncation_side: Side | None = None
+    """The end at which the text was cut, `left` for its start; only there if it was cut."""
 
 
 class Usage(_Described):

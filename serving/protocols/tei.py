@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
 from serving.errors import EngineFailed, InvalidField, ServedError, TextTooLong, TooManyTexts
-from serving.inference.inputs import Text, chars
+from serving.inference.inputs import Text, Truncate, chars
 from serving.protocols.dataplane import (
     Api,
     Query,
@@ -39,8 +39,8 @@ class PredictBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     inputs: Any
-    truncate: bool = False
-    truncation_direction: Literal["Right", "right"] = "Right"
+    truncate: bool | None = None
+    truncation_direction: Literal["Left", "left", "Right", "right"] | None = None
     raw_scores: bool = False
 
     @cached_property
@@ -138,7 +138,10 @@ async def tokenize(request: Request) -> Response:
 
 def _query(sent: PredictBody) -> Query:
     texts, _ = sent.texts
-    return Query(texts, requirements=Requirements(truncate=sent.truncate), field="inputs")
+    truncate: Truncate = bool(sent.truncate)
+    if truncate and sent.truncation_direction:
+        truncate = "left" if sent.truncation_direction in {"Left", "left"} else "right"
+    return Query(texts, requirements=Requirements(truncate=truncate), field="inputs")
 
 
 def _texts(inputs: Any) -> tuple[list[Text], bool]:

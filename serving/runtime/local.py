@@ -33,6 +33,8 @@ from serving.settings import Settings
 
 # About one sentence; the length at which variants are compared.
 _USUAL_TOKENS = 32
+# Bundles are often published one after another.
+_MORE_TRIALS_S = 5.0
 
 
 class LocalRuntime:
@@ -112,7 +114,7 @@ class LocalRuntime:
         await in_background(partial(verify, bundle), f"verifying {folder}", limit_s)
         engines = self._engines
         if self._trials:
-            tried = partial(self._trials.engines, bundle)
+            tried = partial(self._trials.engines, bundle, beside_traffic=bool(self._batcher))
             engines = await in_background(tried, f"trying {folder}", limit_s * (len(ENGINES) + 1))
         load = partial(self._load, bundle, engines)
         tokenizer, chosen = await in_background(load, f"loading {folder}", limit_s)
@@ -127,9 +129,9 @@ class LocalRuntime:
         return chosen
 
     def end_trials(self) -> None:
-        """Release what tried the bundles that are now loaded or refused."""
+        """Release what tried the bundles that are now loaded or refused, unless more come soon."""
         if self._trials:
-            self._trials.end()
+            asyncio.get_running_loop().call_later(_MORE_TRIALS_S, self._trials.rest)
 
     def bytes_of(self, bundle: Bundle) -> int:
         """Estimate a bundle's memory: as measured when last loaded, or else its files' bytes."""
@@ -272,7 +274,8 @@ class LocalRuntime:
 
     def close(self) -> None:
         """See Runtime."""
-        self.end_trials()
+        if self._trials:
+            self._trials.end()
         if self._batcher:
             self._batcher.close()
 

@@ -34,7 +34,7 @@ class _Verdict:
 
 
 class Trials:
-    """Tries each version of each bundle once, in a process that lives from the first to `end`.
+    """Tries each version of each bundle once, in a process that lives from the first to `rest`.
 
     A trial of one engine may take `load_timeout_ms`, and a run in it `engine_timeout_ms` of CPU
     time.
@@ -48,25 +48,36 @@ class Trials:
         self._one_at_a_time = Lock()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  as long as this
 
-    def engines(self, bundle: Bundle) -> Mapping[EngineName, MakeEngine]:
-        """Return the engines; one that a bundle fails on raises the reason when it is made."""
+    def engines(self, bundle: Bundle, *, beside_traffic: bool) -> Mapping[EngineName, MakeEngine]:
+        """Return the engines; one that a bundle fails on raises the reason when it is made.
+
+        `beside_traffic` gives the trial a low priority.
+        """
         requested = self._settings.engine
         first = reference(bundle) if requested == "auto" else requested
         others = [name for name in ENGINES if name != first] if requested == "auto" else []
         engines: dict[EngineName, MakeEngine] = {}
         for name in (first, *others):
-            refused = self._refused(bundle, name)
+            refused = self._refused(bundle, name, beside_traffic=beside_traffic)
             if refused and name == first:
                 raise BundleError(refused)
             engines[name] = _refusing(refused) if refused else ENGINES[name]
         return engines
 
+    def rest(self) -> None:
+        """End the process, unless a trial is running in it."""
+        if self._one_at_a_time.acquire(blocking=False):
+            try:
+                self.end()
+            finally:
+                self._one_at_a_time.release()
+
     def end(self) -> None:
         """End the process, and with it a trial that is running."""
         if self._process:
-            self._process.kill()
+            self._kill()
 
-    def _refused(self, bundle: Bundle, name: EngineName) -> str:
+    def _refused(self, bundle: Bundle, name: EngineName, *, beside_traffic: bool) -> str:
         """Return why an engine must not load a bundle, "" if it may."""
         tried = (key(bundle), str(bundle.folder), name)
         files = fingerprint([bundle.folder])
@@ -74,12 +85,12 @@ class Trials:
         if known and known.files == files and time.monotonic() < known.until_s:
             return known.refused
         with self._one_at_a_time:
-            refused = self._try(bundle, name)
+            refused = self._try(bundle, name, beside_traffic=beside_traffic)
         until_s = time.monotonic() + _REMEMBERED_S if refused else float("inf")
         self._verdicts[tried] = _Verdict(files, refused, until_s)
         return refused
 
-    def _try(self, bundle: Bundle, name: EngineName) -> str:
+    def _try(self, bundle: Bundle, name: EngineName, *, beside_traffic: bool) -> str:
         settings = self._settings
         load_s = settings.load_timeout_ms / 1e3
         process = self._started()
@@ -91,6 +102,7 @@ class Trials:
             "gpu_memory_bytes": settings.gpu_memory_bytes,
             "max_batch_tokens": settings.max_batch_tokens,
             "load_s": load_s,
+            "beside_traffic": beside_traffic,
             "run_s": settings.engine_timeout_ms / 1e3,
         }
         step = "its start"

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from serving.bundles.probabilities import predicted_labels
+from serving.inference.inputs import Side
 
 
 @dataclass(slots=True)
 class Answer:
     """The scores of one text, in the order of the labels, with their variant and times.
 
-    `logits` are the model's own, before `temperature` and softmax or sigmoid. `degraded` is set if
-    a smaller variant than intended answered.
+    `logits` are the model's own, before `temperature` and softmax or sigmoid. `truncated` is the
+    side at which the text was cut. `degraded` is set if a smaller variant than intended answered.
     """
 
     scores: list[float]
@@ -20,7 +21,7 @@ class Answer:
     variant: str
     version: str
     temperature: float
-    truncated: bool
+    truncated: Side | None
     queue_s: float
     engine_s: float
     degraded: bool = False

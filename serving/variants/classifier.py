@@ -1,7 +1,7 @@
 """One variant: texts, or rows of tensors, to labels, in order."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 
 from serving.batching.interface import Submits
@@ -9,7 +9,7 @@ from serving.batching.queue import Clock, Terms
 from serving.bundles.bundle import Bundle, key
 from serving.bundles.probabilities import activation, least_score
 from serving.errors import InvalidField, TextTooLong
-from serving.inference.inputs import Item, Row, Text, chars
+from serving.inference.inputs import Item, Row, Side, Text, Truncate, chars, why_no_tokens
 from serving.inference.tokenizer import Tokenizer
 from serving.variants.answers import Answer, Classified
 
@@ -43,16 +43,20 @@ class Classifier:
             Row if bundle.manifest.tensors else tuple if bundle.manifest.pairs else str
         )
         self._count_chars: Callable[..., int] = len if self._reads is str else chars
+        side: Side = tokenizer.side if tokenizer else "right"
+        self._sides: Mapping[Truncate, Side] = {
+            True: side, False: side, "left": "left", "right": "right",
+        }  # fmt: skip
         self._least_score = least_score(bundle.manifest)
         self._scores = activation(bundle.manifest)
 
     async def classify(
-        self, inputs: Sequence[Text | Row], terms: Terms, *, truncate: bool
+        self, inputs: Sequence[Text | Row], terms: Terms, *, truncate: Truncate
     ) -> Classified:
         """Answer all inputs or none.
 
-        Raises InvalidField if an input is not of the kind that the model reads, TextTooLong if a
-        text has too many tokens and may not be truncated, and what Submits.submit raises.
+        Raises InvalidField if an input is not of the kind that the model reads or has no tokens,
+        TextTooLong if a text has too many and may not be truncated, and what Submits.submit raises.
         """
         for index, each in enumerate(inputs):
             if not isinstance(each, self._reads):
@@ -63,20 +67,22 @@ class Classifier:
         else:
             texts: Sequence[Text] = inputs  # type: ignore[assignment]
             if sum(map(self._count_chars, texts)) <= _INLINE_CHARS:
-                items = self._tokenizer.encode(texts)
+                items = self._tokenizer.encode(texts, truncate)
             else:
                 items = await asyncio.get_running_loop().run_in_executor(
-                    self._tokenizer_threads, self._tokenizer.encode, texts
+                    self._tokenizer_threads, self._tokenizer.encode, texts, truncate
                 )
         tokenize_s = self._clock() - started_s
         tokens = 0
         for index, item in enumerate(items):
-            tokens += item.length
-            if item.full_length > item.length and not truncate:
-                raise self._too_long(index, item)
+            length = item.length
+            tokens += length
+            if not length or (item.full_length > length and not truncate):
+                raise self._refusal(index, item)
         results = await self._batcher.submit(self.key, items, terms)
         manifest = self.manifest
         temperature = manifest.temperature
+        side = self._sides[truncate]
         answers = []
         start_tag_s = None
         for item, result in zip(items, results, strict=True):
@@ -87,7 +93,7 @@ class Classifier:
                     manifest.variant,
                     manifest.version,
                     temperature,
-                    item.full_length > item.length,
+                    side if item.full_length > item.length else None,
                     result.queue_s,
                     result.engine_s,
                 )
@@ -96,16 +102,9 @@ class Classifier:
             if its_tag_s is not None and (start_tag_s is None or its_tag_s < start_tag_s):
                 start_tag_s = its_tag_s
         return Classified(
-            manifest.labels,
-            self._least_score,
-            manifest.variant,
-            manifest.version,
-            answers,
-            tokens,
-            started_s,
-            tokenize_s,
-            start_tag_s,
-        )
+            manifest.labels, self._least_score, manifest.variant, manifest.version,
+            answers, tokens, started_s, tokenize_s, start_tag_s,
+        )  # fmt: skip
 
     def _other_kind(self, index: int, given: Text | Row) -> InvalidField:
         wanted = _KINDS[self._reads]
@@ -116,11 +115,19 @@ class Classifier:
             value=_KINDS[type(given)],
         )
 
-    def _too_long(self, index: int, item: Item) -> TextTooLong:
+    def _refusal(self, index: int, item: Item) -> InvalidField | TextTooLong:
+        field = f"texts[{index}]"
+        if not item.length:
+            return InvalidField(
+                f"{field} has no tokens: {why_no_tokens(item)}: send other text",
+                field=field,
+                limit=1,
+                value=0,
+            )
         return TextTooLong(
-            f"texts[{index}] has {item.full_length} tokens, but {self.manifest.variant} "
+            f"{field} has {item.full_length} tokens, but {self.manifest.variant} "
             f"accepts {self.manifest.max_length}: shorten it or send truncate: true",
-            field=f"texts[{index}]",
+            field=field,
             limit=self.manifest.max_length,
             value=item.full_length,
         )

@@ -11,7 +11,7 @@ from serving.bundles.bundle import Manifest, VariantKey
 from serving.bundles.cascade import Cascade, Stage
 from serving.bundles.traffic import Policy
 from serving.errors import DeadlineMissed, Overloaded
-from serving.inference.inputs import Row, Text
+from serving.inference.inputs import Row, Text, Truncate
 from serving.variants.answers import Answer, Classified, FamilyAnswer, summed_up
 from serving.variants.classifier import Classifier
 from serving.variants.selection import (
@@ -232,7 +232,7 @@ class Family:
         inputs: Sequence[Text | Row],
         terms: Terms,
         *,
-        truncate: bool,
+        truncate: Truncate,
         alone: bool,
     ) -> Classified:
         """Classify with a variant whose next version is tried.
@@ -260,7 +260,7 @@ class Family:
         inputs: Sequence[Text | Row],
         terms: Terms,
         *,
-        truncate: bool,
+        truncate: Truncate,
     ) -> None:
         """Compare a sample of a cascade's answers with its reference's, in the background."""
         reference = cascade.reference

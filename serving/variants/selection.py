@@ -7,6 +7,7 @@ from itertools import accumulate
 from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import Cascade
 from serving.errors import InvalidField, UnknownVariant
+from serving.inference.inputs import Truncate
 
 AUTO = "auto"
 
@@ -35,7 +36,7 @@ class Requirements:
     allow_degraded: bool = True
     min_accuracy: float | None = None
     max_cost: float | None = None
-    truncate: bool = False
+    truncate: Truncate = False
 
 
 ANY = Requirements()

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from serving.batching.queue import Flow, Terms
 from serving.errors import ServedError
-from serving.inference.inputs import Row, Text
+from serving.inference.inputs import Row, Text, Truncate
 from serving.variants.classifier import Classifier
 
 _MOST_REQUESTS = 64
@@ -35,7 +35,7 @@ class ShadowRequests:
         terms: Terms,
         on_compared: Callable[[int], None],
         *,
-        truncate: bool,
+        truncate: Truncate,
     ) -> None:
         """Classify in the background; `on_compared` receives how many inputs got other `labels`.
 

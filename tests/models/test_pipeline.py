@@ -31,11 +31,12 @@ from serving.bundles.bundle import (
     read_bundle,
 )
 from serving.bundles.registry import publish, read_registry
+from serving.errors import BundleError
 from serving.inference.engine import Resources
 from serving.inference.ort_engine import OrtEngine
 from serving.inference.tokenizer import Tokenizer
 from tests.support.sources import copy_sources
-from tests.support.stage_doubles import broken, same_again, zeroed
+from tests.support.stage_doubles import broken, refusing, same_again, zeroed
 from tests.support.tiny_models import write_sources
 from tests.support.tiny_recipes import QUANTISED, TEACHER, write_recipes
 
@@ -235,6 +236,13 @@ def test_a_stage_that_fails_leaves_its_old_output_whole(built, tmp_path):
         make_all(pipeline, recipes)
 
     assert stamp.read_text() == before
+
+
+def test_a_refusal_names_the_stage_s_folder_and_not_the_temporary_one(built, tmp_path):
+    pipeline, recipes = built.copied_to(tmp_path, quantize=refusing)
+    (recipes / "student-int8.toml").write_text(QUANTISED.replace("0.1", "0.3"))
+    with pytest.raises(BundleError, match=r"/tone/student-int8/quantize/config\.json is of no use"):
+        make_all(pipeline, recipes)
 
 
 def test_a_missing_input_is_named_with_the_remedy(built, tmp_path):

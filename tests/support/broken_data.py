@@ -76,6 +76,16 @@ TABLE = (
         "reviews.csv is binary or UTF-16: save it as UTF-8",
     ),
     _csv(
+        "a NUL byte in a line",
+        HEADER + GOOD + b"a torn\0 day,bad\n",
+        "reviews.csv, line 122: it has a NUL byte: delete it",
+    ),
+    _csv(
+        "Latin-1 in a file of carriage returns",
+        b"text,label\ra fine day,good\rd\xe9j\xe0 vu,bad\r",
+        "reviews.csv, line 3: byte 0xe9 is not UTF-8: save the whole file in one encoding, UTF-8",
+    ),
+    _csv(
         "an empty text",
         HEADER + GOOD + b"  ,good\n",
         "reviews.csv, line 122: empty text: fill it in or delete the row",

@@ -30,17 +30,22 @@ class EchoEngine:
         return np.array([[item.ids[0], item.length] for item in batch], dtype=np.float32)
 
 
-class FailingEngine(EchoEngine):
-    """Raises for every batch that contains a text whose first id is `poison`."""
+class Panic(BaseException):
+    """Like the panics of a library in Rust, which are no Exception."""
 
-    def __init__(self, poison, **kwargs):
+
+class FailingEngine(EchoEngine):
+    """Raises `error` for every batch that contains a text whose first id is `poison`."""
+
+    def __init__(self, poison, error=RuntimeError, **kwargs):
         super().__init__(**kwargs)
         self.poison = poison
+        self.error = error
 
     def run(self, batch):
         logits = super().run(batch)
         if any(item.ids[0] == self.poison for item in batch):
-            raise RuntimeError("poisoned")
+            raise self.error("poisoned")
         return logits
 
 

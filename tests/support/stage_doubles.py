@@ -5,6 +5,8 @@ import shutil
 import numpy as np
 import onnx
 
+from serving.errors import BundleError
+
 
 def zeroed(_scheme, source, output, _kept, **_options):
     """Write a graph that gives every text the same logits."""
@@ -18,6 +20,10 @@ def zeroed(_scheme, source, output, _kept, **_options):
 
 def broken(_job):
     raise RuntimeError("on purpose")
+
+
+def refusing(job):
+    raise BundleError(f"{job.output}/config.json is of no use")
 
 
 def same_again(job):

@@ -171,7 +171,13 @@ class GrpcServer:
     async def _model_metadata(self, request: Any, call: _Call) -> Any:
         self._service.callers.identify(call.headers)
         family = self._service.family_with(request.name, request.version)
-        return message("ModelMetadataResponse")(**metadata(family))
+        fields = metadata(family)
+        for output in fields["outputs"]:
+            output["parameters"] = [
+                {"key": name, "value": {"string_param": value}}
+                for name, value in output["parameters"].items()
+            ]
+        return message("ModelMetadataResponse")(**fields)
 
     async def _infer(self, request: Any, call: _Call) -> Any:
         service = self._service

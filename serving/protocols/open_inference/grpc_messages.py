@@ -36,7 +36,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "fp64_contents": (7, "double*"),
         "bytes_contents": (8, "bytes*"),
     },
-    "TensorMetadata": _METADATA,
+    "TensorMetadata": {**_METADATA, **_PARAMETERS},
     "InferTensor": _TENSOR,
     "RequestedOutput": {"name": (1, "string"), "parameters": (2, "ParameterEntry*")},
     "Empty": {},

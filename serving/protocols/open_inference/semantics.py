@@ -3,9 +3,11 @@
 A model is a family, its versions are the variants. A family that reads texts has the input `text`
 (of pairs `text` and `text_pair`), BYTES in UTF-8 of shape [n] or [n, 1]; one that reads tensors has
 the inputs that its manifest names, each of shape [n, ...]. The outputs are `label`, BYTES [n], and
-`probabilities`, FP32 [n, labels], in the order of the manifest's labels.
+`probabilities`, FP32 [n, labels], in the order of the manifest's labels; a model's metadata has
+these as the parameter `labels` of both.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -89,9 +91,12 @@ def check_parameters(parameters: Mapping[str, Any], known: Collection[str], wher
 
 
 def metadata(family: Family) -> dict[str, Any]:
-    """Make the protocol's metadata response for a model."""
+    """Make the protocol's metadata response for a model.
+
+    The labels are JSON in a string, because a parameter of the protocol is no list.
+    """
     manifest = family.default_manifest
-    labels = len(manifest.labels)
+    labels = {"labels": json.dumps(manifest.labels, ensure_ascii=False)}
     return {
         "name": family.name,
         "versions": sorted(each.variant for each in family.manifests),
@@ -101,8 +106,13 @@ def metadata(family: Family) -> dict[str, Any]:
             for name, datatype, shape in _inputs(manifest)
         ],
         "outputs": [
-            {"name": LABEL, "datatype": BYTES, "shape": [-1]},
-            {"name": PROBABILITIES, "datatype": "FP32", "shape": [-1, labels]},
+            {"name": LABEL, "datatype": BYTES, "shape": [-1], "parameters": labels},
+            {
+                "name": PROBABILITIES,
+                "datatype": "FP32",
+                "shape": [-1, len(manifest.labels)],
+                "parameters": labels,
+            },
         ],
     }
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from loadtest.analysis.summary import combine, summarise
-from loadtest.measure.run import Choice, check_stages, run_phase, wait_for_files
+from loadtest.measure.choice import Choice, available_choices, check_stages
+from loadtest.measure.run import run_phase, wait_for_files
 from loadtest.measure.server import LoadTestError, request_json
 from loadtest.measure.workload import poisson_arrivals_s
 from loadtest.samples import Phase
@@ -132,6 +133,45 @@ def test_texts_that_were_answered_degraded_are_counted_by_who_answered(
 def test_a_server_that_refuses_the_cascade_is_not_measured_as_one(url):
     with pytest.raises(LoadTestError, match="the server refuses the cascade of tone"):
         check_stages(url, Choice("tone", "auto", ("fast", "slow")))
+
+
+def test_a_model_of_pairs_is_sent_pairs(tmp_path, url):
+    (tmp_path / "own.txt").write_text("one\nleft\tright\nthree\n")
+    own = SCENARIO.model_copy(update={"texts": tmp_path / "own.txt"})
+    check_stages(url, Choice("tone", "fast", ("fast",), pairs=True))
+    run_phase(phase("fast", measured_s=0.3, pairs=True), url, tmp_path, own)
+
+    seen = {tuple(pair) for pair in request_json(f"{url}/seen")["texts"]}
+
+    assert seen == {("Good.", "Bad."), ("one", "left"), ("left", "right"), ("three", "one")}
+
+
+def listed(variant, **changes):
+    return {"variant": variant, "version": "0", "state": "ready"} | changes
+
+
+def test_a_model_of_numbers_is_skipped_with_the_reason(capsys):
+    models = [
+        {
+            "model": "own",
+            "variants": [
+                listed("two", pairs=True, tensors=[]),
+                listed("rows", pairs=False, tensors=[{"name": "x"}]),
+            ],
+        }
+    ]
+
+    (choice,) = available_choices(models, None, None)
+
+    assert (choice.variant, choice.pairs) == ("two", True)
+    assert "own/rows is skipped: it reads rows of numbers" in capsys.readouterr().out
+
+
+def test_a_server_with_nothing_to_measure_is_refused_with_the_reason():
+    models = [{"model": "own", "variants": [listed("rows", tensors=[{"name": "x"}])]}]
+
+    with pytest.raises(LoadTestError, match="no variant can be measured: it reads rows of numbers"):
+        list(available_choices(models, None, None))
 
 
 def test_own_texts_are_what_is_sent(tmp_path, url):

@@ -130,6 +130,17 @@ def test_a_broken_trace_is_named(tmp_path, text, says):
         read_trace(tmp_path / "trace.csv")
 
 
+def test_a_trace_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "trace.csv").write_bytes("# d\u00e9but\nseconds,requests_per_s\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"trace\.csv: .* write it as CSV in UTF-8"):
+        read_trace(tmp_path / "trace.csv")
+
+
+def test_a_trace_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "trace.csv").write_text("\ufeffseconds,requests_per_s\n0,1\n2,1\n")
+    assert read_trace(tmp_path / "trace.csv") == [1.0, 1.0]
+
+
 def test_no_report_is_one_sentence_and_status_2(tmp_path, capsys):
     assert main(["simulate-scaling", str(tmp_path), "--variant", "small"]) == 2
     assert "has no report.json" in capsys.readouterr().err

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from loadtest.analysis.replica_curve import MIN_QUEUE_S
 from loadtest.sizing.helm_values import write_values
-from loadtest.sizing.recommend import SizingRequirements, recommend, recommendation_text
+from loadtest.sizing.recommend import SizingRequirements, recommend
+from loadtest.sizing.recommendation_text import recommendation_text
 from tests.support import reports
 from tests.support.reports import report
 
@@ -69,11 +70,54 @@ def test_when_nothing_meets_the_requirements_the_text_says_what_would_help():
     )
 
 
-def test_without_any_measured_accuracy_the_text_says_that_it_is_missing():
-    unscored = report()
-    for each in unscored["variants"]:
+@pytest.fixture
+def unscored():
+    """A report of variants that were imported."""
+    found = report()
+    for each in found["variants"]:
         each["accuracy"] = None
-    said = recommendation_text(recommend(unscored, SizingRequirements(5.0, 0.8, 100.0)))
+    return found
+
+
+def test_without_any_measured_accuracy_the_choice_is_by_replicas_and_says_so(unscored, tmp_path):
+    found = recommend(unscored, SizingRequirements(20.0, 0.8, 2000.0))
+    said = recommendation_text(found)
+
+    assert (found.chosen.variant, found.chosen.replicas) == ("tiny", 2)
+    assert (found.chosen.accuracy, found.cheaper, found.better) == (None, None, None)
+    assert "deploy tone/tiny on 2 replicas, accuracy unknown" in said
+    assert "no variant here has a measured accuracy (tone/large, tone/small, tone/tiny)" in said
+    assert "--min-accuracy was not checked" in said
+    assert found.as_json()["unscored"] == ["tone/large", "tone/small", "tone/tiny"]
+    write_values(found, 2, "the command", tmp_path / "values.yaml")
+    assert "replicaCount: 2" in (tmp_path / "values.yaml").read_text()
+
+
+def test_without_any_measured_accuracy_too_slow_is_still_too_slow(unscored):
+    said = recommendation_text(recommend(unscored, SizingRequirements(1.0, 0.8, 100.0)))
+
+    assert "a p99 of 2.0 ms instead of 1 ms: tiny at low load" in said
+    assert "more accurate family" not in said
+
+
+def test_among_scored_variants_an_unscored_one_is_left_out_and_named():
+    mixed = report()
+    mixed["variants"][2]["accuracy"] = None
+    found = recommend(mixed, SizingRequirements(20.0, 0.5, 2000.0))
+
+    assert found.chosen.variant == "small"
+    assert "unknown: the accuracy of tone/tiny, which therefore cannot be" in recommendation_text(
+        found
+    )
+
+
+def test_a_report_without_an_answered_open_load_asks_for_a_slower_one(unscored):
+    for each in unscored["variants"]:
+        each["curve"] = []
+
+    said = recommendation_text(recommend(unscored, SizingRequirements(20.0, 0.0, 100.0)))
+
+    assert "a slower open load: no variant here answered one completely" in said
     assert "no variant here has a measured accuracy" in said
 
 

@@ -40,6 +40,33 @@ def test_csv_has_quoted_commas_quotes_and_line_breaks_and_lines_are_still_counte
     assert (first.where, second.where) == (f"{path}, line 2", f"{path}, line 5")
 
 
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_a_document_of_many_pages_fits_into_a_cell(tmp_path, suffix):
+    path = tmp_path / f"contracts.{suffix}"
+    separator = {"csv": ",", "tsv": "\t"}[suffix]
+    document = "whereas " * 50_000
+    path.write_text(f"text{separator}label\n{document}{separator}lease\nshort{separator}sale\n")
+
+    assert read(path) == [
+        {"text": document, "label": "lease"},
+        {"text": "short", "label": "sale"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("old.csv", b'text,label\rone,good\r"two\rlines",bad\r'),
+        ("old.tsv", b"text\tlabel\rone\tgood\rtwo\tbad\r"),
+        ("old.jsonl", b'{"text": "one", "label": "good"}\r{"text": "two", "label": "bad"}\r'),
+    ],
+)
+def test_lines_may_end_with_a_carriage_return_alone(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+
+    assert [row["label"] for row in read(tmp_path / name)] == ["good", "bad"]
+
+
 def test_json_lines_keep_every_character_and_further_columns(tmp_path):
     path = tmp_path / "reviews.jsonl"
     path.write_text("\n".join(json.dumps(row | {"id": 7}, ensure_ascii=False) for row in ROWS))

@@ -17,7 +17,14 @@ from tests.support.batchers import (
     wait_until,
 )
 from tests.support.fake_clock import FakeClock
-from tests.support.faults import EchoEngine, FailingEngine, MeetingEngine, ShortEngine, StuckEngine
+from tests.support.faults import (
+    EchoEngine,
+    FailingEngine,
+    MeetingEngine,
+    Panic,
+    ShortEngine,
+    StuckEngine,
+)
 
 
 @settings(deadline=None, max_examples=40)
@@ -58,8 +65,9 @@ def test_each_waiter_gets_its_own_answers_in_order_whoever_else_leaves(requests,
     asyncio.run(scenario())
 
 
-async def test_a_failing_batch_fails_exactly_its_own_texts():
-    batcher, _ = make(FailingEngine(poison=7, slots=1))
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, RecursionError, OSError, Panic])
+async def test_a_failing_batch_fails_exactly_its_own_texts(error):
+    batcher, _ = make(FailingEngine(poison=7, error=error, slots=1))
 
     first = asyncio.gather(
         *(submit(batcher, [encoding(i, 4 + 40 * (i == 7))], terms()) for i in range(10)),
@@ -69,6 +77,7 @@ async def test_a_failing_batch_fails_exactly_its_own_texts():
     again = await batcher.submit(KEY, [encoding(1)], terms())
 
     assert [isinstance(result, EngineFailed) for result in results] == [i == 7 for i in range(10)]
+    assert results[7].detail == "poisoned"
     assert again[0].logits[0] == 1
     assert batcher.alive
 

@@ -195,6 +195,15 @@ def test_labels_and_logits_of_different_number_are_refused(folder, read):
         read(folder)
 
 
+@pytest.mark.parametrize(("tokens", "expected"), [("length", 12), (8, 8), (16, 12)])
+def test_a_graph_that_is_fixed_to_some_tokens_reads_no_more(read, tokens, expected):
+    folder = read.scratch / "odd"
+    write_odd_bundle(folder, tokens=tokens)
+    edit(folder / "config.json", max_position_embeddings=12)
+
+    assert read(folder).bundle.manifest.max_length == expected
+
+
 def test_a_model_of_two_texts_is_recognised_only_where_nobody_says(folder, read):
     edit(folder / "config.json", finetuning_task="mnli")
 

@@ -100,7 +100,7 @@ def test_a_spoilt_download_is_refused_and_leaves_nothing(tmp_path, remote):
     done = fetch(remote.as_uri(), "--to", tmp_path / "got" / "tone", "--variants", "wide")
 
     assert done.returncode == 2
-    assert "model.onnx does not match its manifest" in done.stderr
+    assert f"{remote / 'wide' / 'model.onnx'} does not match its manifest" in done.stderr
     assert not (tmp_path / "got").exists()
 
 

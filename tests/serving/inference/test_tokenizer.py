@@ -2,9 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.errors import BundleError
+from serving.errors import BundleError, EngineFailed
 from serving.inference.tokenizer import Tokenizer
 from tests.support.bundles import write_bundle
+from tests.support.mutilated.cases import CASES
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +45,15 @@ def test_a_limit_without_room_for_text_is_refused(tmp_path):
 
     with pytest.raises(BundleError, match="leaves no room"):
         Tokenizer(tmp_path / "tokenizer.json", 2)
+
+
+def test_a_text_on_which_the_tokenizer_fails_is_an_error_in_its_words(tmp_path):
+    write_bundle(tmp_path)
+    CASES["tokenizer-without-unk"](tmp_path)
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json", 8)
+
+    with pytest.raises(EngineFailed, match=r"Missing .UNK. token from the vocabulary"):
+        tokenizer.encode(["good", "unheard"])
+    with pytest.raises(EngineFailed, match=r"Missing .UNK. token"):
+        tokenizer.tokens("unheard", special=True)
+    assert tokenizer.encode(["good"])[0].length == 3

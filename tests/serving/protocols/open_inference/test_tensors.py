@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 
-from models.graphs.import_bundle import import_graph
+from models.graphs.import_numbers import import_graph
 from serving.errors import BundleError
 from tests.support.clients import ask
 from tests.support.processes import ROOT, free_port, serving

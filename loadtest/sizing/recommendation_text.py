@@ -1,0 +1,79 @@
+"""Explain a recommendation in a few lines."""
+
+from loadtest.analysis.cascade_choices import cascade_description
+from loadtest.sizing.recommend import Recommendation, SizedChoice, replica_count
+
+_UNSCORED = (
+    "no variant here has a measured accuracy ({names}), so the choice is by latency and replicas "
+    "alone, and --min-accuracy was not checked; variants made by `python -m models all` have one"
+)
+
+
+def recommendation_text(found: Recommendation) -> str:
+    """Explain the recommendation in a few lines."""
+    requirements, chosen = found.requirements, found.chosen
+    required = (
+        f"{requirements.rps:g} requests/s, p99 at most {requirements.slo_p99_ms:g} ms, accuracy at "
+        f"least {requirements.min_accuracy:g}"
+    )
+    if chosen is None:
+        alternatives = "\n".join(f"  - {each}" for each in found.alternatives)
+        unknown = "".join(f"\n{line}" for line in _unknown(found))
+        return f"No measured variant meets {required}. What would help:\n{alternatives}{unknown}"
+    lines = [
+        f"For {required}:",
+        f"  deploy {_summary(chosen)}",
+        f"  predicted p99: {chosen.p99_ms:.1f} ms at {chosen.rate_rps:.0f} requests/s per replica",
+        f"  certainty: {_certainty(found, chosen)}",
+        *(f"  limited by {each}" for each in found.constraints),
+    ]
+    if found.cheaper:
+        lines.append(f"  cheaper, but not accurate enough: {_summary(found.cheaper)}")
+    if found.better:
+        lines.append(f"  more accurate: {_summary(found.better)}")
+    lines += _unknown(found)
+    return "\n".join(lines)
+
+
+def _unknown(found: Recommendation) -> list[str]:
+    """Say which accuracies are not known, and what that means for the choice."""
+    if not found.unscored:
+        return []
+    names = ", ".join(found.unscored)
+    if not found.checks_accuracy:
+        return [f"  unknown: {_UNSCORED.format(names=names)}"]
+    return [f"  unknown: the accuracy of {names}, which therefore cannot be chosen"]
+
+
+def _summary(choice: SizedChoice) -> str:
+    cost = (
+        ""
+        if choice.cost_per_hour is None
+        else f", cost {choice.cost_per_hour:g} per hour and "
+        f"{choice.cost_per_million:.3g} per million requests"
+    )
+    cascade = cascade_description(choice.stages, choice.brownout_ms)
+    return (
+        f"{choice.model}/{choice.variant}{cascade and f' ({cascade})'} on "
+        f"{replica_count(choice.replicas)}, accuracy "
+        f"{'unknown' if choice.accuracy is None else f'{choice.accuracy:.3f}'}{cost}"
+    )
+
+
+def _certainty(found: Recommendation, chosen: SizedChoice) -> str:
+    low = chosen.accuracy_low
+    accuracy = (
+        "the accuracy is unknown"
+        if chosen.accuracy is None
+        else f"the accuracy's interval reaches down to {low:.3f}"
+        if low is not None and low < found.requirements.min_accuracy
+        else "the accuracy's whole interval is high enough"
+    )
+    if chosen.replicas_if_slow == chosen.replicas:
+        return f"as many are enough at the upper bounds of the p99s; {accuracy}"
+    if chosen.replicas_if_slow is None:
+        return f"at the upper bounds of the p99s no number of replicas is enough; {accuracy}"
+    return (
+        f"at the upper bounds of the p99s, {replica_count(chosen.replicas_if_slow)} would be "
+        f"needed; {accuracy}"
+    )
