@@ -28,6 +28,9 @@ def add_import(imports: argparse.ArgumentParser) -> None:
         help="compare with transformers on this folder of weights; needs torch",
     )
     imports.add_argument(
+        "--as-is", action="store_true", help="leave the graph as it is: neither fuse nor pack it"
+    )
+    imports.add_argument(
         "--labels", help="the labels of a graph of numbers, separated by commas, in its order"
     )
     imports.add_argument("--pairs", action="store_true", help="the model reads two texts at a time")
@@ -51,6 +54,8 @@ def import_model(options: argparse.Namespace) -> None:
             pairs=options.pairs,
             graph=options.graph,
             reference=options.reference,
+            as_is=options.as_is,
             say=lambda sentence: print(sentence, file=sys.stderr),
+            tell=print,
         )
     print(f"Imported as {bundle.folder}")

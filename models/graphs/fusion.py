@@ -24,11 +24,11 @@ _FUSION_TOLERANCE = 1e-4
 _FATAL = 4
 
 
-def fuse(plain: Path, config: PretrainedConfig, output: Path, *, packs: bool = True) -> None:
+def fuse(plain: Path, config: PretrainedConfig, output: Path) -> None:
     """Write the traced graph `plain` fused and packed, or print why it stays unpacked.
 
-    `packs` is False where packed rows would give other answers. Raises RecipeError naming the
-    missing operator where the architecture should be fused: such a graph would run, but slowly.
+    Raises RecipeError naming the missing operator where the architecture should be fused: such a
+    graph would run, but slowly.
     """
     if config.model_type not in PACKABLE:
         _fuse_unknown(plain, config, output)
@@ -42,22 +42,16 @@ def fuse(plain: Path, config: PretrainedConfig, output: Path, *, packs: bool = T
                 "optimiser does not recognise graphs of this version of transformers; install "
                 "the pinned versions"
             )
-    if packs:
-        pack(fused, config)
-    else:
-        print("the unknown token is the padding token, so texts are padded and the graph is slower")
+    pack(fused, config.pad_token_id or 0)
     fused.save_model_to_file(str(output))
     onnx.checker.check_model(str(output))
 
 
-def fuse_with_split_attention(
-    plain: Path, config: PretrainedConfig, output: Path, *, packs: bool = True
-) -> None:
+def fuse_with_split_attention(plain: Path, config: PretrainedConfig, output: Path) -> None:
     """Write the traced graph `plain` as `fuse` does, attention's matrices still apart."""
     if config.model_type in PACKABLE:
         fused = _optimised(plain, config, split_attention=True)
-        if packs:
-            pack(fused, config)
+        pack(fused, config.pad_token_id or 0)
     else:
         found = _agreeing(plain, config, output, split_attention=True)
         fused = found or OnnxModel(onnx.load(plain))

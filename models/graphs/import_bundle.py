@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from models.graphs.import_trial import answers_probabilities, try_out
-from serving.bundles.bundle import Bundle, describe, write_manifest
+from models.graphs.imported_graph import optimized
+from serving.bundles.bundle import MODEL_NAME, Bundle, describe, write_manifest
 from serving.bundles.exported import Exported, find_source, read_exported
 from serving.bundles.registry import publish
 from serving.errors import BundleError
@@ -26,13 +27,16 @@ def import_folder(
     pairs: bool = False,
     graph: str = "",
     reference: Path | None = None,
+    as_is: bool = False,
     say: Say = lambda _warning: None,
+    tell: Say = lambda _done: None,
 ) -> Bundle:
     """Publish a Hugging Face folder with an ONNX graph, or such a graph, as a bundle.
 
     `graph` names one of several in the folder; `pairs` says that the model reads two texts at a
     time. The graph runs on the engines that will serve it, and with `reference` its answers are
-    compared with those of transformers on that folder. What is suspicious is said.
+    compared with those of transformers on that folder. What is suspicious is said. Unless `as_is`,
+    the graph is fused and packed where that is right and faster, and what was done is told.
     Raises BundleError naming what is missing, unusable or fails: then nothing is published.
     """
     source = find_source(path, graph)
@@ -43,8 +47,11 @@ def import_folder(
         if answers_probabilities(exported.bundle):
             say(f"{source.graph}: its outputs sum to 1, so they are taken as probabilities")
             exported = _changed(exported, graph_output="probabilities")
-        for warning in (*exported.warnings, *try_out(exported.bundle)):
+        warnings = try_out(exported.bundle)
+        for warning in (*exported.warnings, *warnings):
             say(warning)
+        if not as_is:
+            exported = _optimized(exported, Path(scratch), len(warnings), tell)
         if reference:
             from models.graphs.import_reference import compare  # noqa: PLC0415  needs torch
 
@@ -55,6 +62,20 @@ def import_folder(
             shutil.copyfile(file, staged / name)
         write_manifest(staged, **exported.fields)
         return publish(staged, registry)
+
+
+def _optimized(exported: Exported, scratch: Path, warnings: int, tell: Say) -> Exported:
+    """Fuse and pack the graph, unless that would keep an engine from running it."""
+    found = optimized(exported.bundle, scratch)
+    if found.path == exported.bundle.model_path:
+        tell(found.done)
+        return exported
+    changed = _with_graph(exported, found.path)
+    if len(try_out(changed.bundle)) > warnings:
+        tell("The graph is left as it is: not all engines that run it can run it fused.")
+        return exported
+    tell(found.done)
+    return changed
 
 
 @contextmanager
@@ -72,3 +93,13 @@ def _changed(exported: Exported, **fields: Any) -> Exported:
     before, fields = exported.bundle, exported.fields | fields
     manifest = describe(dict(before.elsewhere), before.folder, **fields)
     return replace(exported, bundle=replace(before, manifest=manifest), fields=fields)
+
+
+def _with_graph(exported: Exported, graph: Path) -> Exported:
+    """Return it with another graph, which holds all its weights."""
+    before = exported.bundle
+    old = {MODEL_NAME, *exported.outline.external_files}
+    files = [(name, path) for name, path in before.elsewhere if name not in old]
+    files = [(MODEL_NAME, graph), *files]
+    manifest = describe(dict(files), before.folder, **exported.fields)
+    return replace(exported, bundle=replace(before, manifest=manifest, elsewhere=tuple(files)))

@@ -10,7 +10,6 @@ from transformers import PreTrainedModel
 from models.data.labelled import LabelSet, read_labels, read_split
 from models.graphs.fusion import fuse
 from models.graphs.packing import PACKABLE
-from models.graphs.padding_token import reads_padding_as_text
 from models.graphs.trace import first_line, trace
 from models.job import Job
 from models.progress import progress
@@ -47,8 +46,7 @@ def run(job: Job) -> None:
     shutil.copyfile(weights / TOKENIZER_NAME, job.output / TOKENIZER_NAME)
     plain = job.output / "plain.onnx"
     trace(model, plain)
-    packs = not reads_padding_as_text(weights / TOKENIZER_NAME, model.config)
-    fuse(plain, model.config, job.output / MODEL_NAME, packs=packs)
+    fuse(plain, model.config, job.output / MODEL_NAME)
     plain.unlink()
     manifest = write_manifest(
         job.output,

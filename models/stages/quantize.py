@@ -19,7 +19,6 @@ from models.evaluation.predictions import Predictor, predicted
 from models.evaluation.statistics import Flags, correct
 from models.graphs import nncf_int8
 from models.graphs.fusion import fuse_with_split_attention
-from models.graphs.padding_token import reads_padding_as_text
 from models.graphs.quantizers import OnnxScheme, operators, quantize_graph
 from models.graphs.sensitivity import by_sensitivity
 from models.graphs.trace import trace
@@ -227,8 +226,5 @@ def _source(job: Job, parent: Bundle, scheme: OnnxScheme, scratch: Path) -> Path
         )
     model = load_classifier(weights, attn_implementation="eager")
     trace(model, scratch / "plain.onnx")
-    packs = not reads_padding_as_text(weights / TOKENIZER_NAME, model.config)
-    fuse_with_split_attention(
-        scratch / "plain.onnx", model.config, scratch / MODEL_NAME, packs=packs
-    )
+    fuse_with_split_attention(scratch / "plain.onnx", model.config, scratch / MODEL_NAME)
     return scratch / MODEL_NAME

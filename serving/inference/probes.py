@@ -11,7 +11,7 @@ import numpy as np
 from serving.bundles.bundle import Manifest, TensorInput
 from serving.errors import BundleError, failures
 from serving.inference.engine import Engine, Logits
-from serving.inference.inputs import DATATYPES, Encoding, Item, Row, Text
+from serving.inference.inputs import DATATYPES, Encoding, Item, Row, Text, Unreadable
 from serving.inference.tokenizer import Tokenizer
 
 Clock = Callable[[], float]
@@ -110,8 +110,12 @@ def _encodings(
     encodings = []
     for text in _TEXTS:
         given: Text = (text, _TEXTS[_SENTENCE]) if manifest.pairs else text
-        with _step(f"tokenizer.json on the text {text[:40]!r}", on_step):
-            encodings += tokenizer.encode([given])
+        what = f"tokenizer.json on the text {text[:40]!r}"
+        with _step(what, on_step):
+            (encoding,) = tokenizer.encode([given])
+        if isinstance(encoding, Unreadable):
+            raise BundleError(f"{what}: {encoding.reason}")
+        encodings.append(encoding)
     if not encodings[_SENTENCE].length:
         raise BundleError(f"tokenizer.json finds no token in the text {_TEXTS[_SENTENCE]!r}")
     return encodings

@@ -12,6 +12,8 @@ from serving.errors import ENDING, BundleError, EngineFailed, failures, own_word
 from serving.inference.inputs import Encoding, Side, Text, Truncate, Unreadable
 from serving.inference.word_lookup import WordLookup
 
+_NONE = Encoding([], 0)
+
 
 def open_tokenizer(bundle: Bundle) -> "Tokenizer | None":
     """Open a bundle's tokenizer; None for a model of tensors. Raises BundleError."""
@@ -78,7 +80,13 @@ class Tokenizer:
         if self._lookup is None:
             encodings = self._encode(texts)
         else:
-            encodings, others = self._lookup.encode(texts)
+            try:
+                encodings, others = self._lookup.encode(texts)
+            except ENDING:
+                raise
+            except BaseException:  # noqa: BLE001  below, each text is encoded or fails alone
+                encodings = [_NONE] * len(texts)
+                others = list(range(len(texts)))
             if others:
                 encoded = self._encode([texts[index] for index in others])
                 for index, encoding in zip(others, encoded, strict=True):

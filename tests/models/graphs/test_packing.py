@@ -19,6 +19,7 @@ from tests.support.tiny_architectures import ARCHITECTURES, write_classifier
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
 LABELS = ["dull", "fair", "fine"]
+MANIFEST = Manifest.model_construct(labels=LABELS, pad_token_id=1, problem_type="single_label")
 # Ids of words: the tiny tokenizers' special ones come first.
 TEXTS = st.lists(st.lists(st.integers(4, 20), min_size=1, max_size=60), min_size=1, max_size=12)
 
@@ -31,9 +32,7 @@ def packed(request, tmp_path_factory):
     model = load_classifier(weights, attn_implementation="eager").eval()
     trace(model, folder / "plain.onnx")
     fuse(folder / "plain.onnx", model.config, folder / "model.onnx")
-    return model, Bundle(
-        folder, Manifest.model_construct(labels=LABELS, pad_token_id=1, problem_type="single_label")
-    )
+    return model, Bundle(folder, MANIFEST)
 
 
 @pytest.mark.parametrize("shared_rows", [True, False])

@@ -67,7 +67,7 @@ def test_a_model_of_tensors_is_probed_with_rows(tmp_path, engine):
         ("tokenizer-added-token", "token '[URL]' of tokenizer.json has the id 10"),
         ("tokenizer-large-special-id", "999"),
         ("manifest-pad-id-beyond", "padding token of manifest.json has the id 99"),
-        ("graph-three-labels", "the graph answered shape (1, 3), not (1, 2)"),
+        ("graph-three-labels", "[batch, 2], one for each label"),
         ("graph-nan", "non-finite"),
         ("graph-one-text-a-batch", "a batch"),
         ("graph-short-positions", "8 by 14"),

@@ -1,8 +1,12 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import normalizers
 
 from serving.errors import BundleError, EngineFailed
+from serving.inference.inputs import Unreadable
 from serving.inference.tokenizer import Tokenizer
 from tests.support.bundles import write_bundle
 from tests.support.mutilated.cases import CASES
@@ -47,13 +51,29 @@ def test_a_limit_without_room_for_text_is_refused(tmp_path):
         Tokenizer(tmp_path / "tokenizer.json", 2)
 
 
-def test_a_text_on_which_the_tokenizer_fails_is_an_error_in_its_words(tmp_path):
+@pytest.mark.parametrize("words_are_looked_up", [False, True])
+def test_a_text_on_which_the_tokenizer_fails_fails_alone(tmp_path, words_are_looked_up):
     write_bundle(tmp_path)
     CASES["tokenizer-without-unk"](tmp_path)
+    if words_are_looked_up:
+        as_of_bert(tmp_path / "tokenizer.json")
     tokenizer = Tokenizer(tmp_path / "tokenizer.json", 8)
 
-    with pytest.raises(EngineFailed, match=r"Missing .UNK. token from the vocabulary"):
-        tokenizer.encode(["good", "unheard"])
-    with pytest.raises(EngineFailed, match=r"Missing .UNK. token"):
+    assert (tokenizer._lookup is not None) == words_are_looked_up  # or the case tests nothing
+    good, unheard = tokenizer.encode(["good", "unheard"])
+
+    assert good.length == 3
+    assert isinstance(unheard, Unreadable)
+    assert "from the vocabulary" in unheard.reason
+    with pytest.raises(EngineFailed, match="from the vocabulary"):
         tokenizer.tokens("unheard", special=True)
-    assert tokenizer.encode(["good"])[0].length == 3
+
+
+def as_of_bert(path):
+    content = json.loads(path.read_text())
+    content["model"] |= {
+        "type": "WordPiece", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+    }  # fmt: skip
+    content["normalizer"] = json.loads(normalizers.BertNormalizer().__getstate__())
+    content["pre_tokenizer"] = {"type": "BertPreTokenizer"}
+    path.write_text(json.dumps(content))

@@ -31,8 +31,10 @@ def test_head_is_answered_as_get_without_the_content(server, path):
 def test_the_log_and_the_metrics_name_head_and_its_endpoint(tiny_registry):
     with serving(tiny_registry) as server:
         httpx.head(f"{server.url}/v1/models")
-        lines = [json.loads(line) for line in server.log().splitlines() if '"HEAD"' in line]
         page = server.metrics()
+        server.stop()
+        log = server.log()
+    lines = [json.loads(line) for line in log.splitlines() if '"HEAD"' in line]
 
     assert [(line["path"], line["status"]) for line in lines] == [("/v1/models", 200)]
     assert total(page, "sizewise_requests_total", endpoint="/v1/models", code="200") == 1

@@ -1,0 +1,170 @@
+"""What fusing and packing an imported graph gains: MiniLM-L6 as exported, and as imported.
+
+`python -m tests.benchmarks.imported_packing`
+
+MiniLM-L6 with a new head is exported by torch.onnx.export, and fused by onnxruntime's optimiser as
+a second graph. Each is imported with `--as-is` and without, into build/. The program compares
+their logits, times the engine on batches of mixed lengths in turns, by CPU time, and asks servers
+in turns with wrk. The last line is JSON.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from loadtest.measure.subprocesses import exit_on_sigterm
+from loadtest.measure.workload import seeded_texts
+from serving.bundles.bundle import read_bundle
+from serving.inference.engine import Resources
+from serving.inference.ort_engine import OrtEngine
+from serving.inference.tokenizer import Tokenizer
+from tests.benchmarks import wrk
+from tests.benchmarks.bench import alone
+from tests.benchmarks.path_cost import Server, running, wait_until_idle
+from tests.benchmarks.plain_fastapi import export
+from tests.support.processes import ROOT
+
+BUILD = ROOT / "build/imported_packing"
+FAMILY = "minilm"
+VARIANTS = {
+    "unfused-as-is": ("unfused", ["--as-is"]), "unfused-imported": ("unfused", []),
+    "fused-as-is": ("fused", ["--as-is"]), "fused-imported": ("fused", []),
+}  # fmt: skip
+BATCH_TEXTS = 16
+
+
+def import_graphs():
+    """The bundles by name, made and imported where they are not yet."""
+    registry = BUILD / "registry"
+    bundles = {name: registry / FAMILY / name for name in VARIANTS}
+    if all((bundle / "manifest.json").is_file() for bundle in bundles.values()):
+        return bundles
+    with tempfile.TemporaryDirectory() as folder:
+        sources = {each: Path(folder) / each for each in ("unfused", "fused")}
+        export(sources["unfused"], sources["fused"])
+        fuse(sources["unfused"] / "model.onnx", sources["fused"] / "model.onnx")
+        for name, (source, options) in VARIANTS.items():
+            subprocess.run(
+                [
+                    sys.executable, "-m", "models", "import", str(sources[source]), *options,
+                    "--family", FAMILY, "--variant", name, "--registry", str(registry),
+                ],
+                cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=300,
+            )  # fmt: skip
+    return bundles
+
+
+def fuse(source, target):
+    from onnxruntime.transformers import optimizer  # noqa: PLC0415 (only where there are no graphs)
+    from onnxruntime.transformers.fusion_options import FusionOptions  # noqa: PLC0415
+
+    options = FusionOptions("bert")
+    options.enable_embed_layer_norm = False
+    fused = optimizer.optimize_model(
+        str(source), model_type="bert", num_heads=12, hidden_size=384,
+        optimization_options=options, opt_level=0,
+    )  # fmt: skip
+    fused.save_model_to_file(str(target))
+
+
+def offline(bundles, texts, rounds):
+    """Texts a second of one core by bundle, and the largest difference of a logit from the first's.
+
+    The texts are run in batches as they come, in turns.
+    """
+    runs, logits = {name: [] for name in bundles}, {}
+    opened = {name: read_bundle(bundle) for name, bundle in bundles.items()}
+    engines = {name: OrtEngine(each, Resources("cpu", threads=1)) for name, each in opened.items()}
+    first = next(iter(opened.values()))
+    encodings = Tokenizer(first.tokenizer_path, first.manifest.max_length).encode(texts)
+    starts = range(0, len(encodings), BATCH_TEXTS)
+    for _ in range(rounds):
+        for name, engine in engines.items():
+            began_s = time.thread_time()
+            found = [engine.run(encodings[start : start + BATCH_TEXTS]) for start in starts]
+            runs[name].append(len(texts) / (time.thread_time() - began_s))
+            logits[name] = np.concatenate(found)
+    expected = next(iter(logits.values()))
+    differences = {name: float(np.abs(each - expected).max()) for name, each in logits.items()}
+    return runs, differences
+
+
+def served(bundles, texts, arguments):
+    """Texts a second by bundle, a list of rounds each."""
+    bodies = [{"texts": [text], "truncate": True} for text in texts]
+    rates = {name: [] for name in bundles}
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+        started = {}
+        for name, bundle in bundles.items():
+            folder = Path(scratch) / name
+            folder.mkdir()
+            environ = {
+                "PYTHONPATH": str(ROOT), "SIZEWISE_REGISTRY": str(alone(bundle, folder)),
+                "SIZEWISE_ENGINE": "onnxruntime",
+            }  # fmt: skip
+            server = Server([sys.executable, "-m", "serving"], ROOT, environ)
+            started[name] = stack.enter_context(
+                running(name, server, json.dumps(bodies[0]).encode())
+            )
+        for _ in range(arguments.rounds):
+            for name, (process, url) in started.items():
+                found = wrk.run(url, Path(scratch), bodies, arguments.clients, arguments.seconds)
+                rates[name].append(found["requests"] / found["seconds"])
+                wait_until_idle(process)
+    return rates
+
+
+def medians(runs, baselines):
+    """The median by name, with the median of the ratios to the baseline in each round."""
+    return {
+        name: {
+            "texts_per_s": statistics.median(each),
+            "ratio": statistics.median(
+                a / b for a, b in zip(each, runs[baselines[name]], strict=True)
+            ),
+        }
+        for name, each in runs.items()
+    }
+
+
+def main():
+    exit_on_sigterm()
+    arguments = parse()
+    bundles = import_graphs()
+    texts = seeded_texts(arguments.texts, seed=0)
+    baselines = {name: f"{source}-as-is" for name, (source, _) in VARIANTS.items()}
+    runs, differences = offline(bundles, texts, arguments.rounds)
+    result = {"offline": medians(runs, baselines), "logits differ by": differences}
+    if arguments.clients:
+        result["served"] = medians(served(bundles, texts, arguments), baselines)
+    for place in ("offline", "served"):
+        for name, each in result.get(place, {}).items():
+            print(f"{place}, {name}: {each['texts_per_s']:.0f} texts/s, {each['ratio']:.2f} times")
+    print(json.dumps(result))
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.imported_packing",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--clients", type=int, default=32, help="0 measures offline alone")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--texts", type=int, default=128)
+    parser.add_argument("--seconds", type=int, default=3, help="of each measurement with clients")
+    wrk.require(parser)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
