@@ -16,7 +16,7 @@ from transformers import PretrainedConfig
 
 from models.graphs.packing import PACKABLE, pack
 from models.recipe import RecipeError
-from models.training.architecture import head_size, kept_heads
+from models.training.architecture import head_size, kept_heads, text_config
 
 _EXACT_GELU = ("gelu", "gelu_python")
 """The spellings of GELU with erf; the optimiser may or may not fuse other activations."""
@@ -100,9 +100,10 @@ def _random_texts(config: PretrainedConfig) -> dict[str, npt.NDArray[np.int64]]:
     lengths = np.array([7, 2, 5])
     mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
     random = np.random.default_rng(0)
-    ids = random.integers(0, config.vocab_size, mask.shape)
+    words = text_config(config)
+    ids = random.integers(0, words.vocab_size, mask.shape)
     return {
-        "input_ids": np.where(mask, ids, config.pad_token_id or 0),
+        "input_ids": np.where(mask, ids, words.pad_token_id or 0),
         "attention_mask": mask,
     }
 

@@ -13,6 +13,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from models.graphs.packing import PACKABLE
 from models.recipe import RecipeError
+from models.training.architecture import text_config
 
 _OPSET = 17
 
@@ -73,9 +74,10 @@ def trace(model: PreTrainedModel, path: Path) -> None:
 
 def _example(config: PretrainedConfig) -> torch.Tensor:
     """Ids of two texts without padding; encoder-decoders look for the token that ends a text."""
-    ids = torch.full((2, 8), 1 if config.pad_token_id == 0 else 0)
-    end = getattr(config, "eos_token_id", None)
-    if isinstance(end, int) and 0 <= end < config.vocab_size:
+    words = text_config(config)
+    ids = torch.full((2, 8), 1 if words.pad_token_id == 0 else 0)
+    end = getattr(words, "eos_token_id", None)
+    if isinstance(end, int) and 0 <= end < words.vocab_size:
         ids[:, -1] = end
     return ids
 
@@ -98,7 +100,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _remedy(model: PreTrainedModel) -> str:
-    if model.config.pad_token_id is None:
+    if text_config(model.config).pad_token_id is None:
         return (
             "set `pad_token_id` in its config.json to the id of its padding token, which it needs "
             "to read several texts at once"

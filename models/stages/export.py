@@ -15,7 +15,7 @@ from models.job import Job
 from models.progress import progress
 from models.recipe import RecipeError
 from models.recipe_sections import ExportSection
-from models.training.architecture import load_classifier
+from models.training.architecture import load_classifier, text_config
 from models.training.loop import padded
 from serving.bundles.bundle import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, Bundle, write_manifest
 from serving.inference.cpu import usable_cores
@@ -55,7 +55,7 @@ def run(job: Job) -> None:
         labels=list(labels.names),
         problem_type=labels.problem_type,
         max_length=job.max_length,
-        pad_token_id=model.config.pad_token_id or 0,
+        pad_token_id=text_config(model.config).pad_token_id or 0,
         precision="fp32",
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         parent=job.recipe.parent,

@@ -73,6 +73,14 @@ def kept_heads(config: PretrainedConfig) -> int:
     return int(getattr(config, "kept_heads", config.num_attention_heads))
 
 
+def text_config(config: PretrainedConfig) -> PretrainedConfig:
+    """Return what describes the words of a model, which may have other parts, such as images."""
+    if hasattr(config, "vocab_size"):
+        return config
+    part: PretrainedConfig = config.get_text_config()
+    return part
+
+
 def intermediate_size(config: PretrainedConfig) -> int:
     """Return the number of feed-forward units of a layer."""
     return int(getattr(config, _intermediate_key(config)))

@@ -8,6 +8,7 @@ from transformers import AutoTokenizer, PretrainedConfig
 
 from models.data.sources import Source
 from models.recipe import RecipeError
+from models.training.architecture import text_config
 from serving.bundles.bundle import TOKENIZER_NAME
 from serving.errors import BundleError
 from serving.inference.tokenizer import Tokenizer
@@ -54,10 +55,11 @@ def check_tokenizer(path: Path, config: PretrainedConfig, max_length: int, found
             f"vocabulary as the unknown token in {TOKENIZER_NAME}"
         ) from error
     largest = max(_token_ids(whole), default=0)
-    if largest >= config.vocab_size:
+    known = text_config(config).vocab_size
+    if largest >= known:
         raise RecipeError(
             f"{found}: its tokenizer has the token id {largest}, but the model only embeds "
-            f"{config.vocab_size} tokens: call `model.resize_token_embeddings({largest + 1})` and "
+            f"{known} tokens: call `model.resize_token_embeddings({largest + 1})` and "
             "fine-tune it, or use the tokenizer that it was trained with"
         )
     segments = _segments_of_one_text(whole.get("post_processor") or {})

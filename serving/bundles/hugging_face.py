@@ -25,8 +25,8 @@ _PROBLEM_TYPES: dict[str | None, ProblemType] = {
 # The sets of GLUE and its kin whose examples are two texts.
 _PAIR_TASKS = {"mnli", "mrpc", "qqp", "qnli", "rte", "stsb", "wnli", "snli", "xnli"}
 _PAIR_LABEL = "entailment"
-# Their head reads the last place of a row, which padding on the right takes.
-_PADDED_ON_THE_LEFT = {"xlnet"}
+# What they read last must be no padding, for which they pad on the left.
+_PADDED_ON_THE_LEFT = {"t5gemma", "xlnet"}
 # transformers writes 1e30 where a tokenizer has no limit.
 _NO_LIMIT = 10**20
 
@@ -55,8 +55,8 @@ def read_declared(folder: Path, width: int) -> Declared:
     config, config_text = read_json(folder / CONFIG_NAME)
     if config.get("model_type") in _PADDED_ON_THE_LEFT:
         raise BundleError(
-            f"{folder}: {config['model_type']} reads the last place of a row, which is padding in "
-            "a batch of texts of different lengths: use a model of another architecture"
+            f"{folder}: {config['model_type']} must be padded on the left, and the server pads on "
+            "the right: use a model of another architecture"
         )
     path = folder / TOKENIZER_NAME
     if not path.is_file():

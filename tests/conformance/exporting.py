@@ -8,6 +8,8 @@ import warnings
 
 import torch
 
+from models.graphs.trace import first_line
+
 OPSET = 17
 EXAMPLE = [("a warm film", "the plot was dull"), ("a superb camera with a noisy battery", "bien")]
 
@@ -72,14 +74,11 @@ def export(
                 dynamo=False,
             )
     except Exception as error:  # torch raises many bare types
-        raise NotExportable(_first_sentence(error)) from error
+        raise NotExportable(
+            f"torch cannot export {type(model).__name__} to ONNX: {first_line(error)}"
+        ) from error
 
 
 def _padding(fixed):
     """The example is as long as the model reads where the axis of tokens is fixed."""
     return {"padding": "max_length" if "tokens" in fixed else True, "return_tensors": "pt"}
-
-
-def _first_sentence(error):
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"

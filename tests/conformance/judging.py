@@ -27,6 +27,9 @@ _VARYING = (
     (r"\[ONNXRuntimeError\] : \d+ : \w+ : ", ""),
     (r"\d\.\d+(e[-+]?\d+)?", "..."),
     (r"\s+", " "),
+    # The names of this suite's folders, and the same advice in each.
+    (r"^((adopted|classifier|export): )+", ""),
+    (r": use a model of another architecture, such as.*", ""),
 )
 _MOST_CHARS = 160
 

@@ -159,9 +159,10 @@ def test_a_slow_tokenizer_is_named_with_the_way_to_convert_it(declared, tmp_path
         read_declared(tmp_path, 0)
 
 
-def test_an_architecture_whose_head_reads_padding_is_refused(declared):
-    with pytest.raises(BundleError, match="xlnet reads the last place of a row"):
-        declared({"model_type": "xlnet"})
+@pytest.mark.parametrize("kind", ["t5gemma", "xlnet"])
+def test_an_architecture_that_padding_on_the_right_changes_is_refused(declared, kind):
+    with pytest.raises(BundleError, match=f"{kind} must be padded on the left"):
+        declared({"model_type": kind})
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '"x"', "\x00"])
