@@ -90,6 +90,8 @@ def _quiet() -> Iterator[None]:
     if turn_on is None:
         yield
         return
+    # An export without this left it on.
+    torch._C._jit_set_onnx_log_enabled(False)  # noqa: SLF001
     exporter.setup_onnx_logging = lambda _verbose: contextlib.nullcontext()
     try:
         yield
