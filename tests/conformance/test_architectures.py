@@ -19,7 +19,7 @@ def grouped():
         yield pytest.param(name, marks=pytest.mark.xdist_group(f"architectures{number % _GROUPS}"))
 
 
-@pytest.mark.parametrize("architecture", grouped())
+@pytest.mark.parametrize("architecture", list(grouped()))
 def test_an_architecture_is_equal_to_transformers_or_refused_as_the_page_says(
     architecture, tmp_path
 ):

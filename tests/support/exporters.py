@@ -48,3 +48,5 @@ def export(
         _Logits(model, names).eval(), inputs, path, input_names=names, output_names=["logits"],
         dynamo=dynamo, opset_version=opset, external_data=False, verbose=False, **dynamic,
     )  # fmt: skip
+    # torch leaves it on, and the next export that fails prints its graph.
+    torch._C._jit_set_onnx_log_enabled(False)  # noqa: SLF001

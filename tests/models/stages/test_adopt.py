@@ -90,7 +90,7 @@ def test_an_unknown_word_that_is_the_padding_token_has_its_own_position(made, tm
 
     bundle = read_bundle(made() / "export")
 
-    assert "attention_mask" in {node.name for node in onnx.load(bundle.model_path).graph.input}
+    assert "text_ids" in {node.name for node in onnx.load(bundle.model_path).graph.input}
     assert_answers_as_torch(bundle, folder, [*TEXTS, "the unheard of plot was dull"])
 
 
