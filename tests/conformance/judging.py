@@ -128,10 +128,19 @@ class Cell:
             logits = self._engine.run([encodings[index] for index in batch])
             for index, got in zip(batch, logits, strict=True):
                 alone = self._expected[index].logits
-                difference = min(np.abs(got - each).max() for each in (alone, self._padded[index]))
+                difference = min(
+                    self._difference(got, like) for like in (alone, self._padded[index])
+                )
                 if difference > TOLERANCE * (1 + np.abs(alone).max()):
                     yield f"{_shown(self._texts[index])} has other logits, by {difference:.1e}"
         yield from self._faults_of_scores()
+
+    def _difference(self, got, wanted):
+        manifest = self._manifest
+        if manifest.graph_output == "probabilities" and manifest.problem_type == "single_label":
+            # A softmax leaves of logits only what they are beside each other.
+            got, wanted = got - _log_sum(got), wanted - _log_sum(wanted)
+        return np.abs(got - wanted).max()
 
     def _faults_of_scores(self):
         budget = _ALL_TOGETHER if self._together else _ONE_BY_ONE
@@ -173,8 +182,12 @@ def _alike(scores, wanted):
 
 
 def _softmax(logits):
-    shares = np.exp(logits - logits.max())
-    return shares / shares.sum()
+    return np.exp(logits - _log_sum(logits))
+
+
+def _log_sum(logits):
+    """What a softmax takes away."""
+    return logits.max() + np.log(np.exp(logits - logits.max()).sum())
 
 
 def _shown(text):

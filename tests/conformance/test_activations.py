@@ -14,6 +14,8 @@ from tests.conformance.rows import imported
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
 
+NOT_EXPORTED = {"xielu"}  # torch has no ONNX operator for expm1
+
 
 @pytest.fixture
 def activated(copy_of, exported):
@@ -31,7 +33,7 @@ def activated(copy_of, exported):
     return _activated
 
 
-@pytest.mark.parametrize("activation", sorted(ACT2CLS))
+@pytest.mark.parametrize("activation", sorted(ACT2CLS.keys() - NOT_EXPORTED))
 def test_an_activation_is_the_same_imported_and_adopted(activated, tmp_path, activation):
     with quietly():
         classifier = activated(activation)
