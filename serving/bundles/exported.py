@@ -90,6 +90,14 @@ def graphs_of(folder: Path) -> list[Path]:
     return [each for name in _FOLDERS for each in sorted((folder / name).glob(f"*{ONNX_SUFFIX}"))]
 
 
+def folders_of(graph: Path) -> list[Path]:
+    """Return the folders that may describe a graph: its own, and the one above.
+
+    The graph may be a link, as in the cache of the Hugging Face Hub, where only links have names.
+    """
+    return [graph.parent, graph.parent.resolve().parent]
+
+
 def is_exported(path: Path) -> bool:
     """Return whether this is an ONNX file or a model's folder rather than a registry."""
     try:
@@ -204,7 +212,7 @@ def _probabilities(
 
 def _described_by(graph: Path) -> Path:
     """Return the folder with a graph's config.json: its own, or the one above."""
-    for folder in (graph.parent, graph.resolve().parent.parent):
+    for folder in folders_of(graph):
         if (folder / CONFIG_NAME).is_file():
             return folder
     raise BundleError(

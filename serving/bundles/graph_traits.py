@@ -61,14 +61,15 @@ def logits_of(outline: Outline) -> Value:
 def final_operator(outline: Outline, output: str) -> str:
     """Return the operator that computes an output; `Softmax` also where it is taken apart."""
     makers = {name: node for node in outline.nodes for name in node.outputs}
-    node = makers.get(output)
-    while node and node.operator in _PASSING:
-        node = makers.get(node.inputs[0])
+    node = makers.pop(output, None)
+    # Each is followed once: a malformed graph may lead in a circle.
+    while node and node.operator in _PASSING and node.inputs:
+        node = makers.pop(node.inputs[0], None)
     if not node:
         return ""
-    if node.operator == "Div":
+    if node.operator == "Div" and len(node.inputs) > 1:
         total = makers.get(node.inputs[1])
-        terms = makers.get(total.inputs[0]) if total else None
+        terms = makers.get(total.inputs[0]) if total and total.inputs else None
         if total and terms and (total.operator, terms.operator) == ("ReduceSum", "Exp"):
             return "Softmax"
     return node.operator
@@ -91,7 +92,9 @@ def embedding_rows(outline: Outline) -> int:
     }
 
     def origin(name: str) -> str:
-        while name in sources:
+        for _ in sources:  # no longer, since a malformed graph may lead in a circle
+            if name not in sources:
+                break
             name = sources[name]
         return name
 
