@@ -27,7 +27,7 @@ from serving.bundles.graph_traits import (
 )
 from serving.bundles.hugging_face import Declared, read_declared
 from serving.bundles.onnx_file import DATATYPES, OTHER_DATATYPES, Outline, Value, read_outline
-from serving.errors import BundleError
+from serving.errors import BundleError, failures
 
 ONNX_SUFFIX = ".onnx"
 _FOLDERS = ("", "onnx")
@@ -120,7 +120,8 @@ def read_exported(
     """
     outline = read_outline(source.graph)
     logits = logits_of(outline)
-    declared = read_declared(source.folder, logits.shape[-1] if len(logits.shape) == 2 else 0)
+    with failures(BundleError, str(source.folder)):
+        declared = read_declared(source.folder, logits.shape[-1] if len(logits.shape) == 2 else 0)
     _check_answers(outline, logits, declared)
     _check_ids(outline, declared)
     warnings = list(declared.warnings)

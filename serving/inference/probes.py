@@ -190,11 +190,16 @@ def _suspicions(manifest: Manifest, alone: Sequence[Logits], batch_difference: f
     if (logits == logits[0]).all():
         found.append(f"every probe has the same logits, {logits[0].tolist()}")
     elif "regression" not in manifest.problem_type and ((logits >= 0) & (logits <= 1)).all():
-        sums = (np.abs(logits.sum(axis=1) - 1) < _SUM_TOLERANCE).all()
+        if logits.shape[1] > 1 and (np.abs(logits.sum(axis=1) - 1) < _SUM_TOLERANCE).all():
+            raise BundleError(
+                "the outputs of every probe lie in [0, 1] and sum to 1, as probabilities do, but "
+                "the manifest says that they are logits: export the graph without its softmax, or "
+                "import it again with python -m models import, which recognises that"
+            )
         found.append(
-            f"every output lies in [0, 1]{' and sums to 1' if sums else ''}, as probabilities do: "
-            f"if the graph ends in a {'softmax' if sums else 'sigmoid'}, its answers are wrong "
-            "unless the manifest says so (graph_output) or the graph is exported without it"
+            "every output lies in [0, 1], as probabilities do: if the graph ends in a sigmoid, its "
+            "answers are wrong unless the manifest says so (graph_output) or the graph is exported "
+            "without it"
         )
     if batch_difference > manifest.logit_tolerance:
         found.append(

@@ -177,6 +177,24 @@ def test_a_softmax_that_was_taken_apart_is_recognised(tmp_path):
     assert final_operator(read_outline(tmp_path / "g.onnx"), "y") == "Softmax"
 
 
+@pytest.mark.parametrize("last", [("Div", ["one", "total"]), ("Reciprocal", ["total"])])
+def test_a_sigmoid_that_was_taken_apart_and_clipped_is_recognised(tmp_path, last):
+    operator, inputs = last
+    nodes = [
+        onnx.helper.make_node("Neg", ["x"], ["negative"]),
+        onnx.helper.make_node("Exp", ["negative"], ["term"]),
+        onnx.helper.make_node("Add", ["term", "one"], ["total"]),
+        onnx.helper.make_node(operator, inputs, ["share"]),
+        onnx.helper.make_node("Clip", ["share"], ["y"]),
+    ]
+    values = [onnx.helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, 2]) for n in "xy"]
+    one = onnx.helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
+    graph = onnx.helper.make_graph(nodes, "g", values[:1], values[1:], [one])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "g.onnx")
+
+    assert final_operator(read_outline(tmp_path / "g.onnx"), "y") == "Sigmoid"
+
+
 def test_a_graph_in_a_circle_is_read_to_its_end(tmp_path):
     nodes = [
         onnx.helper.make_node("Identity", ["y"], ["x"]),
