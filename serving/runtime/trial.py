@@ -99,8 +99,8 @@ class Trials:
         load_s = settings.load_timeout_ms / 1e3
         process = self._started()
         trial = {
-            "folder": str(bundle.folder.resolve()),
-            "elsewhere": [(name, str(path.resolve())) for name, path in bundle.elsewhere],
+            "folder": str(bundle.folder.absolute()),
+            "elsewhere": [(name, str(path.absolute())) for name, path in bundle.elsewhere],
             "engine": name,
             "device": settings.device,
             "gpu_memory_bytes": settings.gpu_memory_bytes,
