@@ -27,8 +27,7 @@ from tests.support.bundles import encoded
 from tests.support.exporters import export, tiny_model
 from tests.support.tiny_architectures import ARCHITECTURES, write_classifier
 
-# What the libraries deprecate in themselves.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate
 MANIFEST = Manifest.model_construct(
     labels=["dull", "fair", "fine"], problem_type="single_label", max_length=64, pad_token_id=1
 )

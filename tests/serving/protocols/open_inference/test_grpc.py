@@ -1,4 +1,3 @@
-import contextlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,34 +5,12 @@ import grpc
 import pytest
 
 from serving.protocols.open_inference.grpc_messages import message
+from tests.support.grpc_calls import INFER, call, channel, request
 from tests.support.metric_values import total
 from tests.support.processes import FRESH, free_port, serving
 from tests.support.registries import wait_for
 
-INFER = "/inference.GRPCInferenceService/ModelInfer"
 NO_CACHE = tuple((name.lower(), value) for name, value in FRESH.items())
-
-
-@contextlib.contextmanager
-def channel(port):
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as opened:
-        grpc.channel_ready_future(opened).result(10)
-        yield opened
-
-
-def request(*texts, model="tone"):
-    infer = message("ModelInferRequest")(model_name=model)
-    tensor = infer.inputs.add(name="text", datatype="BYTES", shape=[len(texts)])
-    tensor.contents.bytes_contents.extend(text.encode() for text in texts)
-    return infer
-
-
-def call(opened, path=INFER, answer="ModelInferResponse"):
-    return opened.unary_unary(
-        path,
-        request_serializer=lambda sent: sent.SerializeToString(),
-        response_deserializer=message(answer).FromString,
-    )
 
 
 def labels(answer):

@@ -7,7 +7,7 @@ import pytest
 
 from serving.bundles.probabilities import sigmoid, softmax
 from serving.bundles.registry import publish
-from tests.serving.protocols.open_inference.test_grpc import call, channel, request
+from tests.support.grpc_calls import call, channel, request
 from tests.support.odd_graphs import write_odd_bundle
 from tests.support.offline_jobs import classify, read
 from tests.support.processes import free_port, serving
