@@ -13,7 +13,7 @@ from models.graphs.imported_graph import optimized
 from serving.bundles.bundle import MODEL_NAME, Bundle, describe, write_manifest
 from serving.bundles.exported import Exported, find_source, read_exported
 from serving.bundles.registry import publish
-from serving.errors import BundleError
+from serving.errors import BundleError, EngineFailed
 
 Say = Callable[[str], None]
 
@@ -71,7 +71,11 @@ def _optimized(exported: Exported, scratch: Path, warnings: int, tell: Say) -> E
         tell(found.done)
         return exported
     changed = _with_graph(exported, found.path)
-    if len(try_out(changed.bundle)) > warnings:
+    try:
+        runs = len(try_out(changed.bundle)) <= warnings
+    except (BundleError, EngineFailed):  # the original is what was asked for, and it runs
+        runs = False
+    if not runs:
         tell("The graph is left as it is: not all engines that run it can run it fused.")
         return exported
     tell(found.done)

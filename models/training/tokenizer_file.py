@@ -10,7 +10,9 @@ from models.data.sources import Source
 from models.recipe import RecipeError
 from models.training.architecture import text_config
 from serving.bundles.bundle import TOKENIZER_NAME
+from serving.bundles.tokenizer_file import largest_token
 from serving.errors import BundleError
+from serving.inference.inputs import Unreadable
 from serving.inference.tokenizer import Tokenizer
 
 _OPTIONS_NAME = "tokenizer_config.json"
@@ -45,16 +47,17 @@ def copy_tokenizer(found: Source, folder: Path) -> None:
 def check_tokenizer(path: Path, config: PretrainedConfig, max_length: int, found: Source) -> None:
     """Raise RecipeError when the tokenizer fails, or gives what the model cannot read."""
     try:
-        Tokenizer(path, max_length).encode(_SAMPLES)
-        whole = _parsed(path.read_text(encoding="utf-8"), str(path))
+        encodings = Tokenizer(path, max_length).encode(_SAMPLES)
     except BundleError as error:
         raise RecipeError(f"{found}: {str(error).replace(str(path), TOKENIZER_NAME)}") from error
-    except Exception as error:  # tokenizers raises bare Exception
-        raise RecipeError(
-            f"{found}: its tokenizer cannot encode every text ({error}): name a token of its "
-            f"vocabulary as the unknown token in {TOKENIZER_NAME}"
-        ) from error
-    largest = max(_token_ids(whole), default=0)
+    for encoding in encodings:
+        if isinstance(encoding, Unreadable):
+            raise RecipeError(
+                f"{found}: its tokenizer cannot encode every text ({encoding.reason}): name a "
+                f"token of its vocabulary as the unknown token in {TOKENIZER_NAME}"
+            )
+    whole = _parsed(path.read_text(encoding="utf-8"), str(path))
+    _, largest = largest_token(whole)
     known = text_config(config).vocab_size
     if largest >= known:
         raise RecipeError(
@@ -80,12 +83,6 @@ def _segments_of_one_text(processor: dict[str, Any]) -> set[int]:
         if part.get("type") == "TemplateProcessing"
         for piece in part["single"]
     )
-
-
-def _token_ids(whole: dict[str, Any]) -> list[int]:
-    vocabulary = whole["model"].get("vocab") or {}
-    ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else [len(vocabulary) - 1]
-    return ids + [token["id"] for token in whole.get("added_tokens") or ()]
 
 
 def _read(found: Source, name: str) -> str | None:

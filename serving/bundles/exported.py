@@ -27,7 +27,7 @@ from serving.bundles.graph_traits import (
 )
 from serving.bundles.hugging_face import Declared, read_declared
 from serving.bundles.onnx_file import DATATYPES, OTHER_DATATYPES, Outline, Value, read_outline
-from serving.errors import BundleError
+from serving.errors import BundleError, failures
 
 ONNX_SUFFIX = ".onnx"
 _FOLDERS = ("", "onnx")
@@ -90,6 +90,14 @@ def graphs_of(folder: Path) -> list[Path]:
     return [each for name in _FOLDERS for each in sorted((folder / name).glob(f"*{ONNX_SUFFIX}"))]
 
 
+def folders_of(graph: Path) -> list[Path]:
+    """Return the folders that may describe a graph: its own, and the one above.
+
+    The graph may be a link, as in the cache of the Hugging Face Hub, where only links have names.
+    """
+    return [graph.parent, graph.parent.resolve().parent]
+
+
 def is_exported(path: Path) -> bool:
     """Return whether this is an ONNX file or a model's folder rather than a registry."""
     try:
@@ -112,7 +120,8 @@ def read_exported(
     """
     outline = read_outline(source.graph)
     logits = logits_of(outline)
-    declared = read_declared(source.folder, logits.shape[-1] if len(logits.shape) == 2 else 0)
+    with failures(BundleError, str(source.folder)):
+        declared = read_declared(source.folder, logits.shape[-1] if len(logits.shape) == 2 else 0)
     _check_answers(outline, logits, declared)
     _check_ids(outline, declared)
     warnings = list(declared.warnings)
@@ -204,7 +213,7 @@ def _probabilities(
 
 def _described_by(graph: Path) -> Path:
     """Return the folder with a graph's config.json: its own, or the one above."""
-    for folder in (graph.parent, graph.resolve().parent.parent):
+    for folder in folders_of(graph):
         if (folder / CONFIG_NAME).is_file():
             return folder
     raise BundleError(

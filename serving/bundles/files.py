@@ -33,8 +33,8 @@ def parse(model: type[Parsed], text: str, where: Path | str) -> Parsed:
         raise BundleError(f"{where}: {field}: {first['msg']}") from error
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, encoding: str = "utf-8") -> str:
     """Read a file. Raises OSError if it is none: reading a named pipe would never end."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(f"{path} is not a file")
-    return path.read_text(encoding="utf-8")
+    return path.read_text(encoding=encoding)

@@ -40,7 +40,10 @@ _NOT_WEIGHTS = {INT32, INT64, BOOL, STRING}
 _TOKENS = "input_ids"
 _TOKEN_INPUTS = {_TOKENS, "attention_mask", "token_type_ids", "position_ids"}
 # Operators that pass numbers on as they are, in another shape or type.
-_PASSING = {"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "DequantizeLinear"}
+_PASSING = {
+    "Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "DequantizeLinear",
+    "Clip",  # of a probability, against rounding
+}  # fmt: skip
 # Operators that look up rows by number: the places of their table and of the numbers.
 _LOOKUPS = {
     "Gather": (0, 1),
@@ -59,18 +62,24 @@ def logits_of(outline: Outline) -> Value:
 
 
 def final_operator(outline: Outline, output: str) -> str:
-    """Return the operator that computes an output; `Softmax` also where it is taken apart."""
+    """Return the operator that computes an output.
+
+    `Softmax` and `Sigmoid` also where they are taken apart: e^x / sum e^x, 1 / (1 + e^-x).
+    """
     makers = {name: node for node in outline.nodes for name in node.outputs}
-    node = makers.get(output)
-    while node and node.operator in _PASSING:
-        node = makers.get(node.inputs[0])
+    node = makers.pop(output, None)
+    # Each is followed once: a malformed graph may lead in a circle.
+    while node and node.operator in _PASSING and node.inputs:
+        node = makers.pop(node.inputs[0], None)
     if not node:
         return ""
-    if node.operator == "Div":
-        total = makers.get(node.inputs[1])
-        terms = makers.get(total.inputs[0]) if total else None
-        if total and terms and (total.operator, terms.operator) == ("ReduceSum", "Exp"):
-            return "Softmax"
+    if node.operator in {"Div", "Reciprocal"} and node.inputs:
+        total = makers.get(node.inputs[-1])
+        terms = (
+            {each.operator for name in total.inputs if (each := makers.get(name))} if total else {}
+        )
+        if total and "Exp" in terms:
+            return {"ReduceSum": "Softmax", "Add": "Sigmoid"}.get(total.operator, node.operator)
     return node.operator
 
 
@@ -91,7 +100,9 @@ def embedding_rows(outline: Outline) -> int:
     }
 
     def origin(name: str) -> str:
-        while name in sources:
+        for _ in sources:  # no longer, since a malformed graph may lead in a circle
+            if name not in sources:
+                break
             name = sources[name]
         return name
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from serving.bundles.bundle import CONFIG_NAME, TOKENIZER_NAME
+from serving.bundles.files import read_text
 from serving.bundles.position_limit import longest_input
 from serving.bundles.tokenizer_file import adapted, largest_token, token_ids
 from serving.errors import BundleError
@@ -90,7 +91,7 @@ def read_json(path: Path, *, optional: bool = False) -> tuple[dict[str, Any], st
     Raises BundleError if it is none; an `optional` file that is missing counts as empty.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "utf-8-sig")
         content = json.loads(text)
     except FileNotFoundError as error:
         if optional:

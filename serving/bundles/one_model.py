@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from serving.bundles.bundle import MANIFEST_NAME, Bundle, read_bundle
-from serving.bundles.exported import find_source, read_exported
+from serving.bundles.exported import find_source, folders_of, read_exported
 from serving.logs import log
 
 _LONGEST_NAME = 63
@@ -34,14 +34,15 @@ def read_as_family(path: Path) -> Bundle:
 
 def state_of(path: Path) -> State:
     """Return the files that may belong to the model, with their times of change and sizes."""
-    folders = [path.parent, path.parent.parent] if path.is_file() else [path, path / "onnx"]
+    folders = folders_of(path) if path.is_file() else [path, path / "onnx"]
     found = set()
     for folder in folders:
         with suppress(OSError):  # what cannot be read is not part of it
             for each in folder.iterdir():
-                status = each.stat()
-                if not stat.S_ISDIR(status.st_mode):
-                    found.add((str(each), status.st_mtime_ns, status.st_size))
+                with suppress(OSError):  # such as a link that leads nowhere
+                    status = each.stat()
+                    if not stat.S_ISDIR(status.st_mode):
+                        found.add((str(each), status.st_mtime_ns, status.st_size))
     return frozenset(found)
 
 

@@ -1,7 +1,7 @@
 """Probe an engine with the inputs on which graphs and tokenizers fail, before clients send them."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, pairwise
@@ -23,7 +23,6 @@ _WORDS = (
 # Words that few vocabularies hold, and characters of which tokenizers have lost one.
 _TEXTS = ("a", "", _WORDS[:60], f"xqzj {'w' * 300} 12.50 €", "\u200b\x07 très 中文 \U0001f600 no!!")
 _SENTENCE = 2
-_SPECIAL = 2
 _ROWS = 8
 # A text of max_length is only run at load time if the shorter ones let expect no more than this.
 _COSTLY_S = 1.0
@@ -132,6 +131,8 @@ def _check_ids(
 
     Return a text of ids from all over the vocabulary.
     """
+    tokens = tokenizer.tokens(_TEXTS[_SENTENCE], special=True)
+    special = {each.id for each in tokens if each.special}
     number, token = tokenizer.largest_token()
     largest, origin = max(
         (number, f"token {token!r} of tokenizer.json"),
@@ -139,19 +140,19 @@ def _check_ids(
         (manifest.pad_token_id, "padding token of manifest.json"),
     )
     with _step(f"the {origin} has the id {largest}", on_step):
-        engine.run_checked([_with_ids(sentence, [largest])])
+        engine.run_checked([_with_ids(sentence, [largest], special)])
     count = sentence.length
-    return _with_ids(sentence, [number * step // count for step in range(count, 0, -1)])
+    spread = [number * step // count for step in range(count, 0, -1)]
+    return _with_ids(sentence, spread, special)
 
 
-def _with_ids(text: Encoding, ids: Sequence[int]) -> Encoding:
-    """Return a text with these ids inside, by turns: its first and last token may be special.
+def _with_ids(text: Encoding, ids: Sequence[int], special: Collection[int]) -> Encoding:
+    """Return a text with these ids in place of its own, by turns.
 
-    Such tokens keep their places and appear nowhere else: some graphs count them.
+    Special tokens keep their places and appear nowhere else: some graphs count them.
     """
-    ends = {text.ids[0], text.ids[-1]} if text.length > _SPECIAL else set()
-    fill = cycle([each for each in ids if each not in ends] or ids)
-    new = [old if old in ends else next(fill) for old in text.ids]
+    fill = cycle([each for each in ids if each not in special] or ids)
+    new = [old if old in special else next(fill) for old in text.ids]
     return Encoding(new, text.length, text.types)
 
 
@@ -190,11 +191,16 @@ def _suspicions(manifest: Manifest, alone: Sequence[Logits], batch_difference: f
     if (logits == logits[0]).all():
         found.append(f"every probe has the same logits, {logits[0].tolist()}")
     elif "regression" not in manifest.problem_type and ((logits >= 0) & (logits <= 1)).all():
-        sums = (np.abs(logits.sum(axis=1) - 1) < _SUM_TOLERANCE).all()
+        if logits.shape[1] > 1 and (np.abs(logits.sum(axis=1) - 1) < _SUM_TOLERANCE).all():
+            raise BundleError(
+                "the outputs of every probe lie in [0, 1] and sum to 1, as probabilities do, but "
+                "the manifest says that they are logits: export the graph without its softmax, or "
+                "import it again with python -m models import, which recognises that"
+            )
         found.append(
-            f"every output lies in [0, 1]{' and sums to 1' if sums else ''}, as probabilities do: "
-            f"if the graph ends in a {'softmax' if sums else 'sigmoid'}, its answers are wrong "
-            "unless the manifest says so (graph_output) or the graph is exported without it"
+            "every output lies in [0, 1], as probabilities do: if the graph ends in a sigmoid, its "
+            "answers are wrong unless the manifest says so (graph_output) or the graph is exported "
+            "without it"
         )
     if batch_difference > manifest.logit_tolerance:
         found.append(

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -24,6 +25,8 @@ from serving.settings import Settings
 # A refusal may have been for want of memory or time, which another trial might find.
 _REMEMBERED_S = 600.0
 _MOST_WORDS = 300
+# A killed process that a file system holds up may not die; what waits must go on.
+_DEATH_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Trials:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
+        self._ended = False
         self._lines: SimpleQueue[bytes] = SimpleQueue()
         self._verdicts: dict[tuple[object, ...], _Verdict] = {}
         self._one_at_a_time = Lock()
@@ -68,14 +72,14 @@ class Trials:
         """End the process, unless a trial is running in it."""
         if self._one_at_a_time.acquire(blocking=False):
             try:
-                self.end()
+                self._kill()
             finally:
                 self._one_at_a_time.release()
 
     def end(self) -> None:
-        """End the process, and with it a trial that is running."""
-        if self._process:
-            self._kill()
+        """End the process, and with it a trial that is running; the next ones are refused."""
+        self._ended = True
+        self._kill()
 
     def _refused(self, bundle: Bundle, name: EngineName, *, beside_traffic: bool) -> str:
         """Return why an engine must not load a bundle, "" if it may."""
@@ -95,8 +99,8 @@ class Trials:
         load_s = settings.load_timeout_ms / 1e3
         process = self._started()
         trial = {
-            "folder": str(bundle.folder.resolve()),
-            "elsewhere": [(name, str(path.resolve())) for name, path in bundle.elsewhere],
+            "folder": str(bundle.folder.absolute()),
+            "elsewhere": [(name, str(path.absolute())) for name, path in bundle.elsewhere],
             "engine": name,
             "device": settings.device,
             "gpu_memory_bytes": settings.gpu_memory_bytes,
@@ -122,7 +126,7 @@ class Trials:
         except OSError:
             said = {}
         if not said:
-            return self._cause_of_death(step)
+            return self._cause_of_death(process, step)
         for warning in said.get("warnings", ()):
             family, variant, version = key(bundle)
             log(
@@ -132,6 +136,8 @@ class Trials:
         return str(said.get("refused", ""))
 
     def _started(self) -> "subprocess.Popen[bytes]":
+        if self._ended:
+            raise BundleError("the server is shutting down")
         if self._process is None or self._process.poll() is not None:
             self._lines = SimpleQueue()
             self._stderr.seek(0)
@@ -153,13 +159,18 @@ class Trials:
         return self._lines.get(timeout=max(0.0, until_s - time.monotonic()))
 
     def _kill(self) -> None:
-        assert self._process
-        self._process.kill()
-        self._process.wait()
+        process, self._process = self._process, None
+        if process:
+            process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_DEATH_S)
 
-    def _cause_of_death(self, step: str) -> str:
-        assert self._process
-        status = self._process.wait()
+    def _cause_of_death(self, process: "subprocess.Popen[bytes]", step: str) -> str:
+        try:
+            status = process.wait(_DEATH_S)
+        except subprocess.TimeoutExpired:
+            self._kill()
+            return f"{step} ended the process that tried it, which does not exit"
         if status == -signal.SIGXCPU:
             seconds = self._settings.engine_timeout_ms / 1e3
             return f"{step} took over {seconds:g} s of CPU time (SIZEWISE_ENGINE_TIMEOUT_MS)"

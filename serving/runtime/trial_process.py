@@ -61,7 +61,9 @@ def main() -> None:
 def _try(trial: dict[str, Any], tell: Callable[[str], None]) -> list[str]:
     """Load, probe and fill an engine; return the warnings. Raises StartError."""
     if trial["beside_traffic"]:
-        os.setpriority(os.PRIO_PROCESS, 0, _LOW_PRIORITY)
+        # Without privileges it can only be lowered.
+        priority = max(_LOW_PRIORITY, os.getpriority(os.PRIO_PROCESS, 0))
+        os.setpriority(os.PRIO_PROCESS, 0, priority)
     if trial["device"] == "cpu":
         _limit_memory()
 
@@ -104,7 +106,7 @@ def _limit_cpu(limit_s: float) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     until_s = int(used.ru_utime + used.ru_stime + limit_s) + 1
     _, most_s = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (until_s, most_s))
+    resource.setrlimit(resource.RLIMIT_CPU, (_at_most(until_s, most_s), most_s))
 
 
 def _limit_memory() -> None:
@@ -113,7 +115,12 @@ def _limit_memory() -> None:
     (used_kb,) = (int(line.split()[1]) for line in status.splitlines() if "VmData" in line)
     limit = used_kb * 1024 + int(_MEMORY_SHARE * available_bytes())
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+    resource.setrlimit(resource.RLIMIT_DATA, (_at_most(limit, most), most))
+
+
+def _at_most(limit: int, hard: int) -> int:
+    """Return the limit, or the hard one that whoever started the server has set below it."""
+    return limit if hard == resource.RLIM_INFINITY else min(limit, hard)
 
 
 def available_bytes() -> int:

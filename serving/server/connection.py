@@ -66,6 +66,10 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Watch whether the client reads."""
         super().pause_writing()
+        self.watch_unread()
+
+    def watch_unread(self) -> None:
+        """Abort the connection unless the client reads what was written for it."""
         if self._unread is None:
             self._unread = Unread(self.loop, self.transport)
 

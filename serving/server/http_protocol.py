@@ -169,10 +169,13 @@ class HttpProtocol(Connection):
         return False
 
     def _refuse(self, error: Exception) -> None:
-        """Answer with 400, after the requests that came before what is malformed."""
         cause = error.__context__
         said = str(cause) if isinstance(cause, BadHeadError) else "Invalid HTTP request received."
         self.logger.warning(said)
+        self._refuse_next(said)
+
+    def _refuse_next(self, said: str) -> None:
+        """Answer with 400, after the requests that came before what is malformed."""
         cycle: Cycle | None = self.cycle
         if cycle and not cycle.response_complete and (self.pipeline or not cycle.more_body):
             self._malformed = said
@@ -201,7 +204,7 @@ class HttpProtocol(Connection):
                 data = b""
         self._head_bytes += len(data)
         if self._head_bytes > _MAX_HEAD_BYTES:
-            self.send_400_response(f"The head exceeds {_MAX_HEAD_BYTES} bytes.")
+            self._refuse_next(f"The head exceeds {_MAX_HEAD_BYTES} bytes.")
         elif self._head_timer is None:
             self._limit_head()
 
@@ -220,5 +223,5 @@ class HttpProtocol(Connection):
 
     def _limit_head(self) -> None:
         self._head_timer = self.loop.call_later(
-            _MAX_HEAD_S, self.send_400_response, f"The head did not come in {_MAX_HEAD_S} s."
+            _MAX_HEAD_S, self._refuse_next, f"The head did not come in {_MAX_HEAD_S} s."
         )

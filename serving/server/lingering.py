@@ -140,6 +140,8 @@ class LingeringTransport:
             self.write = _drop
             LingeringClose(self._transport, protocol.connection_lost)
         else:
+            if self.get_write_buffer_size():
+                protocol.watch_unread()  # uvloop would wait for ever to send it
             self._transport.close()
 
 

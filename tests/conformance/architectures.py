@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
@@ -50,9 +51,12 @@ def saved(architecture, folder):
     """
     if architecture in NOT_OF_TEXT:
         raise NotAClassifierOfTexts(NOT_OF_TEXT[architecture])
-    tokenizer = tokenizer_of(architecture)
+    # What the folder says counts: a few classes write another tokenizer than they were.
+    tokenizer_of(architecture).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    known = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
     ids = {
-        "vocab_size": max(tokenizer.get_vocab().values()) + 1,
+        "vocab_size": max(known.values()) + 1,
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": _first(tokenizer.bos_token_id, tokenizer.cls_token_id),
         "eos_token_id": _first(tokenizer.eos_token_id, tokenizer.sep_token_id),
@@ -68,9 +72,7 @@ def saved(architecture, folder):
     model = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
     spread_out(model)
     model.eval().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    # What the folder says counts: a few classes write another tokenizer than they were.
-    return Saved(folder, model, AutoTokenizer.from_pretrained(folder))
+    return Saved(folder, model, tokenizer)
 
 
 def spread_out(model):

@@ -29,9 +29,9 @@ _VARYING = (
     (r"\s+", " "),
     # The names of this suite's folders, and the same advice in each.
     (r"^((adopted|classifier|export): )+", ""),
-    (r": use a model of another architecture, such as.*", ""),
+    (r"[:;] use a model of another architecture, such as.*", ""),
 )
-_MOST_CHARS = 160
+_MOST_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def words(error):
     for pattern, instead in _VARYING:
         text = re.sub(pattern, instead, text)
     text = text.strip().rstrip(".")
-    return text if len(text) <= _MOST_CHARS else text[:_MOST_CHARS].rsplit(" ", 1)[0] + " ..."
+    return text if len(text) <= _MOST_CHARS else text[:_MOST_CHARS].rsplit(" ", 1)[0] + "..."
 
 
 def texts_of(kind, *, pairs):

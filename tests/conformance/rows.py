@@ -4,6 +4,8 @@ import contextlib
 import io
 from dataclasses import dataclass
 
+import numpy as np
+
 from models.__main__ import main as models
 from models.recipe import RecipeError
 from serving.bundles.bundle import read_bundle
@@ -12,7 +14,8 @@ from serving.inference.engine_selection import ENGINES
 from tests.conformance.adopting import adopted
 from tests.conformance.architectures import NotAClassifierOfTexts, saved
 from tests.conformance.exporting import NotExportable, export
-from tests.conformance.judging import EQUAL, KINDS, Failing, Refused, judge, words
+from tests.conformance.inputs import SINGLE
+from tests.conformance.judging import EQUAL, KINDS, TOLERANCE, Failing, Refused, judge, words
 from tests.conformance.reference import Reference
 from tests.conformance.tokenizers_of import NoTokenizerJson
 
@@ -37,6 +40,8 @@ def row_of(architecture, folder):
         _fill(row, WAYS, Refused(str(error)))
         return row
     reference = Reference(classifier.model, classifier.tokenizer)
+    # Otherwise any answer would be equal.
+    assert np.ptp(reference.logits(SINGLE), axis=0).max() > 100 * TOLERANCE
     _adopt(row, classifier, folder / "adopted", reference)
     _import(row, classifier, folder, reference)
     return row

@@ -99,20 +99,13 @@ def page(rows):
 def line(row):
     """One line of the page's table."""
     words = [word for _, word in _summary(row)]
-    reasons = []
-    for way in WAYS:
-        found = [row.cells[cell] for cell in row.cells if cell[0] == way]
-        told = dict.fromkeys(
-            each.reason
-            for each in found
-            if isinstance(each, Refused) and each != PAIRS_ARE_NOT_ADOPTED
-        )
-        if told:
-            reasons.append((way, "; ".join(told)))
-    if len(reasons) == len(WAYS) and len({told for _, told in reasons}) == 1:
-        why = reasons[0][1]
-    else:
-        why = " ".join(f"{way}: {told}." for way, told in reasons)
+    reasons = {}
+    for (way, _, _), outcome in row.cells.items():
+        if isinstance(outcome, Refused) and outcome != PAIRS_ARE_NOT_ADOPTED:
+            reasons.setdefault(way, outcome.reason)
+    told = [f"{way}: {reasons[way]}" for way in WAYS if way in reasons]
+    # Most often the export is what fails, in the same words.
+    why = reasons["import"] if len(set(reasons.values())) < len(reasons) else "; ".join(told)
     return _joined([f"`{row.architecture}`", *words, why.replace("|", "\\|")])
 
 

@@ -15,11 +15,11 @@ STALE = {
     "models.data.readers": {"data"},
     "models.data.labelled": EVERY,
     "models.training.loop": TRAINING | {"export"},
-    "models.training.architecture": DISTILLING | {"export", "quantize"},
+    "models.training.architecture": TRAINING | {"adopt", "export", "quantize"},
     "models.training.pretrained": {"data", "train", "adopt"},
     "models.training.knowledge_distillation": DISTILLING,
     "models.training.vocabulary": {"distill"},
-    "models.graphs.packing": {"export", "quantize"},
+    "models.graphs.packing": {"adopt", "export", "quantize"},
     "models.graphs.quantizers": {"quantize"},
     "models.graphs.import_bundle": set(),
     "models.evaluation.predictions": ANSWERING,
@@ -30,7 +30,7 @@ STALE = {
     "models.stages.prune": {"prune"},
     "serving.inference.ort_engine": ANSWERING | {"export"},
     "serving.inference.openvino_engine": ANSWERING,
-    "serving.inference.tokenizer": TRAINING | ANSWERING | {"export"},
+    "serving.inference.tokenizer": TRAINING | ANSWERING | {"adopt", "export"},
     "serving.server.app": set(),
 }
 

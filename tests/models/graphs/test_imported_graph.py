@@ -188,6 +188,16 @@ def test_a_graph_that_would_answer_otherwise_is_left_as_it_is(tmp_path, monkeypa
     assert_left(bundle, tmp_path, "more than the tolerance")
 
 
+def test_a_rewrite_that_fails_leaves_the_graph_as_it_is(tmp_path, monkeypatch):
+    def stumble(_model, _pad_token_id):
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr("models.graphs.imported_graph.pack", stumble)
+    bundle = bundle_of(tiny_model(deepcopy(ARCHITECTURES["bert"])), tmp_path / "original")
+
+    assert_left(bundle, tmp_path, "list index out of range")
+
+
 def test_positions_relative_to_one_another_are_left_as_they_are(tmp_path):
     config = MPNetConfig(
         vocab_size=30, hidden_size=32, num_attention_heads=2, num_hidden_layers=2,

@@ -75,6 +75,15 @@ def test_a_graph_is_described_by_its_own_folder_or_the_one_above(folder, read):
         find_source(folder / "onnx" / "model.onnx")
 
 
+def test_a_graph_that_is_a_link_is_described_where_the_link_lies(folder):
+    (folder / "onnx").mkdir()
+    (folder / "model.onnx").rename(folder.parent / "blob")
+    graph = folder / "onnx" / "model.onnx"
+    graph.symlink_to(folder.parent / "blob")
+
+    assert find_source(graph).folder == folder.resolve()
+
+
 @pytest.mark.parametrize(
     ("files", "helps"),
     [
@@ -166,6 +175,40 @@ def test_a_softmax_that_was_taken_apart_is_recognised(tmp_path):
     onnx.save(onnx.helper.make_model(graph), tmp_path / "g.onnx")
 
     assert final_operator(read_outline(tmp_path / "g.onnx"), "y") == "Softmax"
+
+
+@pytest.mark.parametrize("last", [("Div", ["one", "total"]), ("Reciprocal", ["total"])])
+def test_a_sigmoid_that_was_taken_apart_and_clipped_is_recognised(tmp_path, last):
+    operator, inputs = last
+    nodes = [
+        onnx.helper.make_node("Neg", ["x"], ["negative"]),
+        onnx.helper.make_node("Exp", ["negative"], ["term"]),
+        onnx.helper.make_node("Add", ["term", "one"], ["total"]),
+        onnx.helper.make_node(operator, inputs, ["share"]),
+        onnx.helper.make_node("Clip", ["share"], ["y"]),
+    ]
+    values = [onnx.helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, 2]) for n in "xy"]
+    one = onnx.helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
+    graph = onnx.helper.make_graph(nodes, "g", values[:1], values[1:], [one])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "g.onnx")
+
+    assert final_operator(read_outline(tmp_path / "g.onnx"), "y") == "Sigmoid"
+
+
+def test_a_graph_in_a_circle_is_read_to_its_end(tmp_path):
+    nodes = [
+        onnx.helper.make_node("Identity", ["y"], ["x"]),
+        onnx.helper.make_node("Identity", ["x"], ["y"]),
+        onnx.helper.make_node("Gather", ["x", "y"], ["found"]),
+    ]
+    value = onnx.helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 2])
+    graph = onnx.helper.make_graph(nodes, "g", [], [value])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "g.onnx")
+
+    outline = read_outline(tmp_path / "g.onnx")
+
+    assert final_operator(outline, "y") == ""
+    assert embedding_rows(outline) == 0
 
 
 def test_tokens_beyond_the_embedding_are_refused_by_name(folder, read):

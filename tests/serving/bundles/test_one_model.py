@@ -53,6 +53,17 @@ def test_the_folder_is_only_read(folder):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_a_link_that_leads_nowhere_hides_no_change(folder):
+    for name in map(str, range(50)):
+        (folder / name).symlink_to("nowhere")
+    before = fingerprint([folder])
+
+    assert {path for path, _, _ in before} > {
+        str(folder / "model.onnx"),
+        str(folder / "config.json"),
+    }
+
+
 def test_a_change_of_the_folder_is_another_version(folder):
     (before,) = scan([folder]).bundles["my-model"]
     seen = fingerprint([folder])

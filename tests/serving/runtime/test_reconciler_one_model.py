@@ -42,3 +42,13 @@ def test_the_folder_of_one_model_is_served_and_followed(folder, http_processes):
         (folder / "config.json").write_text(json.dumps(config))
         wait_for(lambda: answered(server)[1] == "warm")
         assert refused(server) == {}
+
+
+def test_a_snapshot_of_links_to_nameless_blobs_is_served(folder, tmp_path):
+    """The cache of the Hugging Face hub has a model so."""
+    (tmp_path / "blobs").mkdir()
+    for number, file in enumerate(sorted(folder.iterdir())):
+        file.symlink_to(file.rename(tmp_path / "blobs" / str(number)))
+
+    with serving(folder) as server:
+        assert answered(server) == ("my-model", "positive")

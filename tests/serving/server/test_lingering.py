@@ -114,6 +114,15 @@ def test_malformed_http_behind_a_request_does_not_take_its_answer(guarded):
         assert [read(connection)[0] for _ in range(4)] == [200, 200, 400, 0]
 
 
+def test_a_head_that_is_too_large_behind_a_request_does_not_take_its_answer(guarded):
+    server, _ = guarded
+    good = b"".join(request(RIGHT))
+    with connect(server.url) as connection:
+        connection.sendall(good + b"GET / HTTP/1.1\r\nHost: a\r\n")
+        connection.sendall(b"A: b\r\n" * 20_000)
+        assert [read(connection)[0] for _ in range(3)] == [200, 400, 0]
+
+
 @pytest.mark.parametrize("fields", [b"", b"Connection: close\r\n"], ids=["kept", "closing"])
 def test_a_client_that_does_not_send_its_refused_body_is_given_up_in_time(guarded, fields):
     server, _ = guarded
