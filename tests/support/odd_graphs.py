@@ -58,7 +58,7 @@ def expected(ids: list[int], labels: int = 2, *, positions: bool = False) -> lis
 
 def _graph(labels, inputs, kind, shape, answer, others, ends_in):  # noqa: PLR0917
     count = len(labels)
-    table = np.zeros((len(VOCABULARY), count), np.float32)
+    table = np.zeros((len(VOCABULARY) + 2, count), np.float32)  # two pieces of words more
     for word, weight in WEIGHTS.items():
         table[VOCABULARY.index(word)] = np.multiply(_TABLES[count], weight)
     nodes = [helper.make_node("Gather", ["table", "input_ids"], ["kept0"])]

@@ -9,7 +9,7 @@ import pytest
 from serving.bundles.probabilities import softmax
 from serving.bundles.registry import publish
 from serving.protocols.open_inference.grpc_messages import message
-from tests.serving.protocols.open_inference.test_grpc import call, channel, request
+from tests.support.grpc_calls import call, channel, request
 from tests.support.odd_graphs import PADDED, write_odd_bundle
 from tests.support.offline_jobs import classify, read
 from tests.support.processes import free_port, serving
@@ -138,16 +138,9 @@ def test_other_protocols_cut_as_the_tokenizer_says(server, family):
     assert {each["label"]: each["score"] for each in ranked}["positive"] == near(POSITIVE[family])
 
 
-@pytest.mark.parametrize(
-    ("family", "text", "reason"),
-    [
-        *(("bare", blank, "no tokens") for blank in BLANKS),
-        ("unknown", "good movie", r"Missing [UNK] token"),
-    ],
-)
-def test_a_text_that_cannot_be_read_is_named_and_fails_no_other_request(
-    server, family, text, reason
-):
+@pytest.mark.parametrize("text", BLANKS)
+def test_a_text_that_cannot_be_read_is_named_and_fails_no_other_request(server, text):
+    family = "bare"
     v2 = {"name": "text", "shape": [2], "datatype": "BYTES", "data": ["good", text]}
     asked = {
         "/v1/classify": ({"model": family, "texts": ["good", text, "bad"]}, 422, "texts[1]"),
@@ -159,12 +152,17 @@ def test_a_text_that_cannot_be_read_is_named_and_fails_no_other_request(
         refusal = post(server, path, body)
         assert refusal.status_code == status, path
         assert field in refusal.text, path
-        assert json.dumps(reason)[1:-1] in refusal.text, path
+        assert "no tokens" in refusal.text, path
     with channel(server.grpc_port) as opened, pytest.raises(grpc.RpcError) as error:
         call(opened)(request("good", text, model=family))
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert server.classify({"model": family, "texts": ["good", "bad"]}).status_code == 200
     assert '"level":"error"' not in server.log()
+
+
+def test_a_tokenizer_without_its_unknown_token_is_refused_with_the_reason(server):
+    assert server.classify({"model": "unknown", "texts": ["good"]}).status_code == 404
+    assert "Missing [UNK] token" in server.log()
 
 
 def test_a_blank_that_has_special_tokens_is_answered(server):
