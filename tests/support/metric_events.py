@@ -27,7 +27,9 @@ def manifest(variant, size=1000):
 def text(variant, ticks, *, truncated=False, degraded=False):
     """An answered text that has waited for `ticks`."""
     scores, seconds = [0.5, 0.5], ticks * TICK_S
-    return Answer(scores, scores, *variant[1:], 1.0, truncated, seconds, TICK_S, degraded)
+    return Answer(
+        scores, scores, *variant[1:], 1.0, "right" if truncated else None, seconds, TICK_S, degraded
+    )
 
 
 def one_pass(variant, texts, tokens=7, ticks=1):
