@@ -85,7 +85,7 @@ def page(rows):
         all=len(rows),
         equal=sum(each["import", EQUAL] == len(KINDS) for each in cells.values()),
         adopted=sum(each["adopt", EQUAL] == len(KINDS) - 1 for each in cells.values()),
-        never=sum(each["import", EQUAL] + each["adopt", EQUAL] == 0 for each in cells.values()),
+        never=sum({word for _, word in each} == {"refused"} for each in cells.values()),
     )
     columns = [
         "architecture",
