@@ -7,11 +7,10 @@ from serving.errors import BundleError, EngineFailed, StartError
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Resources
 from serving.inference.engine_selection import ENGINES, reference
-from serving.inference.probes import probe
+from serving.inference.probes import probe, sum_to_one
 from serving.inference.tokenizer import open_tokenizer
 
 _TEXTS = ("a", "good", "it was not bad at all", "12.50 €", "the end of the film is very dull")
-_SUM_TOLERANCE = 1e-3
 
 
 def try_out(bundle: Bundle) -> list[str]:
@@ -47,4 +46,4 @@ def answers_probabilities(bundle: Bundle) -> bool:
         logits = np.concatenate([engine.run([each]) for each in tokenizer.encode(texts)])
     except EngineFailed:
         return False
-    return bool((logits >= 0).all() and (np.abs(logits.sum(axis=1) - 1) < _SUM_TOLERANCE).all())
+    return sum_to_one(logits)

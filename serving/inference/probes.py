@@ -73,6 +73,12 @@ def tensor_rows(tensors: Sequence[TensorInput]) -> list[Row]:
     ]
 
 
+def sum_to_one(outputs: Logits) -> bool:
+    """Return whether outputs for several labels are those of a softmax, not logits."""
+    sums = np.abs(outputs.sum(axis=1) - 1) < _SUM_TOLERANCE
+    return bool(outputs.shape[1] > 1 and (outputs >= 0).all() and sums.all())
+
+
 @dataclass(frozen=True)
 class _Runs:
     """Runs batches, and names the one that fails."""
@@ -191,7 +197,7 @@ def _suspicions(manifest: Manifest, alone: Sequence[Logits], batch_difference: f
     if (logits == logits[0]).all():
         found.append(f"every probe has the same logits, {logits[0].tolist()}")
     elif "regression" not in manifest.problem_type and ((logits >= 0) & (logits <= 1)).all():
-        if logits.shape[1] > 1 and (np.abs(logits.sum(axis=1) - 1) < _SUM_TOLERANCE).all():
+        if sum_to_one(logits):
             raise BundleError(
                 "the outputs of every probe lie in [0, 1] and sum to 1, as probabilities do, but "
                 "the manifest says that they are logits: export the graph without its softmax, or "
