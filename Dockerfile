@@ -47,9 +47,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise
 # What serving ONNX on a CPU never opens: OpenVINO's GPU and NPU plugins with their kernels, its
 # readers of other formats and C++ headers, ONNX Runtime's tools for making models and its C library
-# (the Python module has the runtime linked into it), and NumPy's own tests.
+# (the Python module has the runtime linked into it), and NumPy's own tests. -f, because the wheel
+# for arm64 has no GPU and NPU plugins.
 WORKDIR /opt/sizewise/lib/python3/site-packages
-RUN rm -r openvino/include openvino/cmake openvino/tools openvino/libs/cache.json \
+RUN rm -rf openvino/include openvino/cmake openvino/tools openvino/libs/cache.json \
        openvino/libs/libopenvino_intel_gpu_plugin.so openvino/libs/libopenvino_intel_npu_plugin.so \
        openvino/libs/libopenvino_*tensorflow*_frontend.so* \
        openvino/libs/libopenvino_pytorch_frontend.so* openvino/libs/libopenvino_paddle_frontend.so* \

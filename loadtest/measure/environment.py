@@ -18,21 +18,29 @@ _PACKAGES = (
     "geventhttpclient",
     "gevent",
 )
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 def environment() -> dict[str, object]:
     """Describe the processor, the cores that this process may use, and the installed versions."""
     return {
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": _cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
     }
 
 
+def _cores() -> int:
+    """Return the cores of the affinity mask; all cores where there is no such mask (macOS)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _cpu_model() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    lines = _CPUINFO.read_text().splitlines() if _CPUINFO.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
 

@@ -34,8 +34,8 @@ class Server:
     pid: int | None = None
 
     def peak_bytes(self) -> int | None:
-        """Return the peak memory of its process so far (VmHWM), in bytes."""
-        if self.pid is None:
+        """Return the peak memory of its process so far (VmHWM), in bytes; None without /proc."""
+        if self.pid is None or not Path("/proc/self/status").is_file():
             return None
         status = Path(f"/proc/{self.pid}/status").read_text()
         fields = dict(line.split(":", 1) for line in status.splitlines())

@@ -15,7 +15,7 @@ def usable_cores(cgroup_root: Path = _CGROUP_ROOT, membership: Path = _MEMBERSHI
     Reads cgroup v2 (`cpu.max`, kernel docs admin-guide/cgroup-v2) and v1 (`cpu.cfs_quota_us`)
     at the process's own group and all of its parents. A fraction of a core rounds down.
     """
-    cores = float(len(os.sched_getaffinity(0)))
+    cores = float(_cores())
     for line in _read(membership).splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
@@ -33,6 +33,13 @@ def has_vnni(cpuinfo: Path = _CPUINFO) -> bool:
     """Return whether an x86 processor has VNNI, whose sums of int8 products do not saturate."""
     flags = (line for line in _read(cpuinfo).splitlines() if line.startswith("flags"))
     return not _VNNI_FLAGS.isdisjoint(next(flags, "").split())
+
+
+def _cores() -> int:
+    """Return the cores of the affinity mask; all cores where there is no such mask (macOS)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _quota(folder: Path) -> float:

@@ -1,6 +1,7 @@
 """All engines of one process behind one batcher, with the metrics of what they do."""
 
 import asyncio
+import resource
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -281,5 +282,8 @@ class LocalRuntime:
 
 
 def _resident_bytes() -> int:
-    """Read the resident set from /proc/self/statm (proc(5))."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGESIZE
+    """Read the resident set from /proc/self/statm (proc(5)); without /proc (macOS), its peak."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * PAGESIZE
+    except FileNotFoundError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

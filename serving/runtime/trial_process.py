@@ -111,7 +111,10 @@ def _limit_cpu(limit_s: float) -> None:
 
 def _limit_memory() -> None:
     """Let this process allocate most of the memory that is available, and no more."""
-    status = Path("/proc/self/status").read_text()
+    try:
+        status = Path("/proc/self/status").read_text()
+    except FileNotFoundError:  # macOS, which does not enforce the limit either
+        return
     (used_kb,) = (int(line.split()[1]) for line in status.splitlines() if "VmData" in line)
     limit = used_kb * 1024 + int(_MEMORY_SHARE * available_bytes())
     _, most = resource.getrlimit(resource.RLIMIT_DATA)

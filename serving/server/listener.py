@@ -4,6 +4,7 @@ import ctypes
 import errno
 import socket
 import struct
+import sys
 from contextlib import suppress
 
 from serving.errors import StartError
@@ -85,8 +86,10 @@ def refuse_new_connections(listener: socket.socket) -> None:
 
     Closing a listener resets connections that the kernel has accepted and the process has not. With
     their SYN dropped, new clients retry and find the port closed, or another replica. Without
-    socket filters in the kernel, this does nothing.
+    socket filters in the kernel, as on macOS, this does nothing.
     """
+    if sys.platform != "linux":  # the option's number means something else there
+        return
     instructions = ctypes.create_string_buffer(_DROP_SYN, len(_DROP_SYN))
     program = struct.pack("HL", len(_DROP_SYN) // 8, ctypes.addressof(instructions))
     with suppress(OSError):

@@ -55,6 +55,13 @@ def test_the_affinity_mask_of_this_process_counts():
         os.sched_setaffinity(0, before)
 
 
+def test_without_affinity_masks_all_cores_count(cgroup, monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+
+    assert cgroup({}, "") == 7
+
+
 @pytest.mark.parametrize(
     ("cpuinfo", "vnni"),
     [
