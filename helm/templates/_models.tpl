@@ -9,29 +9,81 @@
   imagePullPolicy: {{ $.Values.image.pullPolicy }}
   command: [cp, -R, {{ printf "%s/." (trimSuffix "/" $model.image.path) | quote }}, /registry/{{ $model.family }}]
   {{- else }}
-  {{- include "sizewise.image" (list $ $.Values.fetch.image "-fetch") | nindent 2 }}
+  {{- include "sizewise.fetcher" (list $ $model) | nindent 2 }}
+  {{- end }}
+  {{- include "sizewise.fetchRights" (list $ $model) | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Beside the server: what is published at the URL goes live in running pods. */}}
+{{- define "sizewise.fetchSidecars" -}}
+{{- range $number, $model := .Values.models }}
+{{- if $model.url }}
+- name: fetch-{{ $number }}
+  {{- include "sizewise.fetcher" (list $ $model (printf "--every-s=%v" $.Values.fetch.everySeconds)) | nindent 2 }}
+  {{- include "sizewise.fetchRights" (list $ $model) | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The traffic.json and policy.json of the values, written beside the bundles. A change of them changes
+the pods, which are replaced. */}}
+{{- define "sizewise.familyFiles" -}}
+{{- $files := dict }}
+{{- range $model := .Values.models }}
+{{- range $name := list "traffic" "policy" }}
+{{- if hasKey $model $name }}
+{{- $_ := set $files (printf "/registry/%s/%s.json" $model.family $name) (index $model $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if $files }}
+- name: family-files
+  {{- include "sizewise.image" (list . (omit .Values.image "tag") (eq .Values.device "gpu" | ternary "-gpu" "")) | nindent 2 }}
+  command: [python, -c]
+  args:
+    - |
+      import json, pathlib, sys
+      for path, content in json.loads(sys.argv[1]).items():
+          pathlib.Path(path).unlink(missing_ok=True)  # a copy of one that is read-only
+          pathlib.Path(path).write_text(json.dumps(content))
+    - {{ toJson $files | quote }}
+  resources: {{- toYaml .Values.fetch.resources | nindent 4 }}
+  securityContext: {{- toYaml .Values.securityContext | nindent 4 }}
+  volumeMounts:
+    - {name: registry, mountPath: /registry}
+{{- end }}
+{{- end }}
+
+{{/* (list root model argument...): the image, command and credentials that fetch a family. */}}
+{{- define "sizewise.fetcher" -}}
+{{- $ := index . 0 }}{{ $model := index . 1 }}
+{{- include "sizewise.image" (list $ $.Values.fetch.image "-fetch") }}
   {{- $words := list "python" "-m" "serving" "fetch" $model.url "--to" (printf "/registry/%s" $model.family) }}
   {{- /* A family need not have every variant, so with several families all variants are fetched. */}}
   {{- if and $.Values.variants (eq (len $.Values.models) 1) }}
   {{- $words = append $words (join "," $.Values.variants | printf "--variants=%s") }}
   {{- end }}
   {{- if $.Values.fetch.nodeCache.enabled }}{{ $words = append $words "--cache=/cache" }}{{ end }}
-  command: {{ toJson $words }}
-  {{- with $.Values.fetch.secretName }}
-  envFrom:
-    - secretRef: {name: {{ . }}}
-  {{- end }}
-  {{- end }}
-  resources: {{- toYaml $.Values.fetch.resources | nindent 4 }}
-  securityContext: {{- include "sizewise.containerSecurity" $ | nindent 4 }}
-  volumeMounts:
-    - {name: registry, mountPath: /registry}
-    - {name: tmp, mountPath: /tmp}
-    {{- if and $model.url $.Values.fetch.nodeCache.enabled }}
-    - {name: cache, mountPath: /cache}
-    {{- end }}
+command: {{ concat $words (slice . 2) | toJson }}
+{{- with $.Values.fetch.secretName }}
+envFrom:
+  - secretRef: {name: {{ . }}}
 {{- end }}
 {{- end }}
+
+{{/* (list root model) */}}
+{{- define "sizewise.fetchRights" -}}
+{{- $ := index . 0 }}{{ $model := index . 1 -}}
+resources: {{- toYaml $.Values.fetch.resources | nindent 2 }}
+securityContext: {{- toYaml $.Values.securityContext | nindent 2 }}
+volumeMounts:
+  - {name: registry, mountPath: /registry}
+  - {name: tmp, mountPath: /tmp}
+  {{- if and $model.url $.Values.fetch.nodeCache.enabled }}
+  - {name: cache, mountPath: /cache}
+  {{- end }}
 {{- end }}
 
 {{/* Each family is a mount of its own, because a claim cannot be mounted inside a read-only volume. */}}

@@ -40,24 +40,19 @@ image: {{ printf "%s%s" (default $root.Values.image.repository $image.repository
 imagePullPolicy: {{ $image.pullPolicy }}
 {{- end }}
 
-{{/* For every container: no privileges, nothing writable but its volumes. */}}
-{{- define "sizewise.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
-{{- end }}
-
-{{- define "sizewise.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
-seccompProfile: {type: RuntimeDefault}
-{{- end }}
-
 {{- define "sizewise.apiKeyEnv" -}}
 - name: SIZEWISE_API_KEY
   valueFrom: {secretKeyRef: {name: {{ .Values.apiKey.existingSecret }}, key: {{ .Values.apiKey.key }}}}
+{{- end }}
+
+{{/* What the test pod and the load test send: the one key, or that of a caller. */}}
+{{- define "sizewise.testKeyEnv" -}}
+{{- if .Values.tests.existingSecret }}
+- name: SIZEWISE_API_KEY
+  valueFrom: {secretKeyRef: {name: {{ .Values.tests.existingSecret }}, key: {{ .Values.tests.key }}}}
+{{- else if .Values.apiKey.existingSecret }}
+{{ include "sizewise.apiKeyEnv" . }}
+{{- end }}
 {{- end }}
 
 {{/* The server's environment; settings are integers or strings. */}}

@@ -14,6 +14,12 @@ from serving.observability.metrics import REJECTIONS
 from serving.observability.recorder import Recorder
 
 CLIENT_LEFT = 499
+# kubelet and load balancers ask for these every few seconds.
+_PROBES = frozenset(
+    {"/health", "/health/live", "/health/ready", "/ping", "/v2/health/live", "/v2/health/ready"}
+    | {f"/inference.GRPCInferenceService/Server{what}" for what in ("Live", "Ready")}
+    | {"/grpc.health.v1.Health/Check"}
+)
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
@@ -113,6 +119,11 @@ class RequestLog:
         if self._tracing.exports or b"traceparent" in headers:
             exchange = Exchange(method, endpoint, path, status, seconds)
             ids = self._tracing.record(headers, record, exchange)
+        level = "info"
+        if endpoint in _PROBES:
+            if status < 400:
+                return
+            level = "warning"
         fields: dict[str, object] = {
             "request_id": record.request_id,
             "method": method,
@@ -131,7 +142,7 @@ class RequestLog:
             fields |= ids._asdict()
         if not self._lines:
             asyncio.get_running_loop().call_soon(self._write)
-        self._lines.append(json_line(time.time(), "info", LOGGER.name, "request", fields))
+        self._lines.append(json_line(time.time(), level, LOGGER.name, "request", fields))
 
     def _write(self) -> None:
         lines, self._lines = self._lines, []

@@ -2,6 +2,7 @@
 asked of promtool. Only addresses and folders are replaced.
 """
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import yaml
 
 from loadtest.measure.workload import poisson_arrivals_s
 from serving.bundles.registry import read_registry
+from tests.support.api_keys import write_callers
 from tests.support.helm import CHART, container, objects, of_file, only, variables
 from tests.support.processes import ROOT, free_port, serving
 
@@ -46,6 +48,31 @@ def test_the_test_pod_classifies_and_fails_without_the_key(tiny_registry):
     assert (right.returncode, wrong.returncode) == (0, 1)
     assert "'label': " in said[0]
     assert "401" in said[1]
+
+
+def test_the_test_pod_sends_a_callers_key_and_without_one_expects_to_be_refused(
+    tiny_registry, tmp_path
+):
+    callers = tmp_path / "callers.json"
+    key = write_callers(callers, web={})["web"]["Authorization"].removeprefix("Bearer ")
+    values = {"callers": {"existingSecret": "callers"}}
+    keyless = only(objects(values), "Pod")["spec"]["containers"][0]
+    keyed = only(objects(values | {"tests": {"existingSecret": "web"}}), "Pod")["spec"]
+    assert "env" not in keyless
+    assert variables(keyed["containers"][0])["SIZEWISE_API_KEY"] == {
+        "secretKeyRef": {"name": "web", "key": "api-key"}
+    }
+
+    with serving(tiny_registry, callers=callers) as server:
+        refused = start(argv(keyless, {SERVER: server.url}))
+        answered = start(argv(keyed["containers"][0], {SERVER: server.url}), SIZEWISE_API_KEY=key)
+        said = refused.communicate(timeout=60)[0], answered.communicate(timeout=60)[0]
+    with serving(tiny_registry) as server:
+        open_to_all = start(argv(keyless, {SERVER: server.url}))
+        said = (*said, open_to_all.communicate(timeout=60)[0])
+
+    assert (refused.returncode, answered.returncode, open_to_all.returncode) == (0, 0, 1), said
+    assert "'label': " in said[1]
 
 
 @pytest.mark.parametrize(("requests_per_s", "workers"), [(0, 1), (40, 2)])
@@ -99,6 +126,26 @@ def test_families_from_an_url_and_from_an_image_reach_the_registry(tmp_path, tin
         assert mounts["/registry/tone"] == {
             "mountPath": "/registry/tone", "name": "registry", "subPath": "tone", "readOnly": True,
         }  # fmt: skip
+
+
+def test_traffic_and_policy_of_the_values_are_written_beside_the_bundles(tmp_path, tiny_registry):
+    shutil.copytree(tiny_registry / "tone", tmp_path / "tone")
+    (tmp_path / "tone" / "policy.json").write_text("{}")
+    (tmp_path / "tone" / "policy.json").chmod(0o400)
+    given = {"traffic": {"tiny": {"version": "62d70871628b9586"}}, "policy": {"min_accuracy": 0.8}}
+    model = {"family": "tone", "image": {"reference": "tone:1", "path": "/tone"}, **given}
+    (_, writes) = only(objects({"models": [model]}), "Deployment")["spec"]["template"]["spec"][
+        "initContainers"
+    ]
+
+    words = argv(writes, {})
+    words[-1] = words[-1].replace("/registry/", f"{tmp_path}/")
+    done = start(words)
+    said, _ = done.communicate(timeout=30)
+
+    assert done.returncode == 0, said
+    for name, content in given.items():
+        assert json.loads((tmp_path / "tone" / f"{name}.json").read_text()) == content
 
 
 def test_variants_of_several_families_are_not_asked_of_each():

@@ -15,7 +15,6 @@ from tests.support.reports import report
 # What the chart decides itself; the rest of the settings are values.
 DECIDED = {
     "trace_endpoint",
-    "host",
     "port",
     "registry",
     "variants",
@@ -24,7 +23,6 @@ DECIDED = {
     "callers",
     "admin_port",
     "admin_key",
-    "default_model",
     "grpc_port",
 }
 

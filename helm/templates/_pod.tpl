@@ -1,0 +1,58 @@
+{{/* What a server's pod is made of, beside its main container. */}}
+
+{{/* Pods are replaced when a Secret changes that they read at their start alone. Without a cluster to
+ask, as in helm template, there are no checksums. */}}
+{{- define "sizewise.podAnnotations" -}}
+{{- $read := list .Values.apiKey.existingSecret .Values.admin.existingSecret .Values.fetch.secretName | compact | uniq }}
+{{- $annotations := deepCopy .Values.podAnnotations }}
+{{- range $read }}
+{{- with lookup "v1" "Secret" $.Release.Namespace . }}
+{{- $annotations = set $annotations (printf "checksum/%s" (.metadata.name | trunc 63 | trimSuffix "-")) (toJson .data | sha256sum) }}
+{{- end }}
+{{- end }}
+{{- with $annotations }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{- define "sizewise.strategy" -}}
+{{- if eq .Values.updateStrategy.type "Recreate" }}
+type: Recreate
+{{- else }}
+{{- toYaml .Values.updateStrategy }}
+{{- end }}
+{{- end }}
+
+{{- define "sizewise.initContainers" -}}
+{{- with .Values.initContainers }}{{ toYaml . }}{{ end }}
+{{ include "sizewise.modelContainers" . | trim }}
+{{ include "sizewise.familyFiles" . | trim }}
+{{- end }}
+
+{{- define "sizewise.sidecars" -}}
+{{- if .Values.fetch.everySeconds }}{{ include "sizewise.fetchSidecars" . | trim }}{{ end }}
+{{- with .Values.sidecars }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "sizewise.volumeMounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- if .Values.callers.existingSecret }}
+- {name: callers, mountPath: /etc/sizewise, readOnly: true}
+{{- end }}
+{{- include "sizewise.modelMounts" . }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "sizewise.volumes" -}}
+- name: tmp
+  emptyDir: {}
+{{- with .Values.callers.existingSecret }}
+- {name: callers, secret: {secretName: {{ . }}}}
+{{- end }}
+{{- include "sizewise.modelVolumes" . }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
