@@ -75,6 +75,7 @@ def test_the_test_pod_sends_a_callers_key_and_without_one_expects_to_be_refused(
     assert "'label': " in said[1]
 
 
+@pytest.mark.alone  # Locust gives its workers a time to begin, whatever else runs
 @pytest.mark.parametrize(("requests_per_s", "workers"), [(0, 1), (40, 2)])
 def test_the_load_tests_master_and_workers_load_the_server(tiny_registry, requests_per_s, workers):
     values = {"enabled": True, "workers": workers, "users": 4, "seconds": 2, "model": "tone",
