@@ -27,7 +27,7 @@ def run(job: Job) -> None:
         "this is a bug: the stage data uses the model's label order"
     )
     config = adopted_config(found, section.max_length, labels.problem_type)
-    copy_tokenizer(found, job.output)
+    copy_tokenizer(found, job.output, section.max_length)
     check_tokenizer(job.output / TOKENIZER_NAME, config, section.max_length, found)
     model, loading = _loaded(found, f"{labels.problem_type}_classification")
     if loading["missing_keys"]:

@@ -16,7 +16,7 @@ from models.progress import progress
 from models.recipe import RecipeError
 from models.recipe_sections import ExportSection
 from models.training.architecture import load_classifier, text_config
-from models.training.loop import padded
+from models.training.loop import padded, readable
 from serving.bundles.bundle import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, Bundle, write_manifest
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Resources
@@ -82,7 +82,7 @@ def largest_difference(model: PreTrainedModel, bundle: Bundle, texts: list[str])
     Torch reads each text alone, the bundle reads batches.
     """
     tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
-    encodings = tokenizer.encode(texts)
+    encodings = readable(tokenizer, texts)
     engine = OrtEngine(bundle, Resources("cpu", threads=1))
     starts = range(0, len(encodings), _PARITY_BATCH_TEXTS)
     largest = 0.0
@@ -99,6 +99,8 @@ def largest_difference(model: PreTrainedModel, bundle: Bundle, texts: list[str])
 def _difference(model: PreTrainedModel, bundle: Bundle, texts: list[str]) -> float:
     try:
         return largest_difference(model, bundle, texts)
+    except RecipeError:
+        raise
     except Exception as error:  # torch and the runtime raise many types
         raise RecipeError(
             f"{bundle.manifest.variant}: export: {type(model).__name__} or its graph cannot read "

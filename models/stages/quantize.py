@@ -26,6 +26,7 @@ from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import QuantizeSection, Scheme
 from models.training.architecture import load_classifier
+from models.training.loop import readable
 from serving.bundles.bundle import (
     CONFIG_NAME,
     MODEL_NAME,
@@ -147,7 +148,7 @@ def _feeds(parent: Bundle, graph: Path, texts: list[str]) -> list[Feed]:
     signature = read_signature(
         parent, [_port(each) for each in loaded.input], [_port(each) for each in loaded.output]
     )
-    return [signature.feed([encoding]) for encoding in tokenizer.encode(texts)]
+    return [signature.feed([encoding]) for encoding in readable(tokenizer, texts)]
 
 
 def _port(declared: onnx.ValueInfoProto) -> Port:

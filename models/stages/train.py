@@ -33,7 +33,7 @@ def run(job: Job) -> None:
     base = resolve(section.base, job.recipe, job.inputs["downloads"])
     model = _classifier(base, labels, section.lora_rank)
     check_length(model.config, section.max_length, base)
-    copy_tokenizer(base, job.output)
+    copy_tokenizer(base, job.output, section.max_length)
     tokenizer = Tokenizer(job.output / TOKENIZER_NAME, section.max_length)
     rows = read_split(data, "train")
     matrix = label_matrix(rows, labels)

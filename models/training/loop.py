@@ -15,7 +15,7 @@ from models.progress import progress
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType, TrainingSection
 from serving.inference.cpu import usable_cores
-from serving.inference.inputs import Unreadable
+from serving.inference.inputs import Encoding, Unreadable
 from serving.inference.tokenizer import Tokenizer
 
 Ids = Sequence[int]
@@ -29,6 +29,11 @@ _LARGEST_GRADIENT = 1.0
 
 def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:
     """Return the token ids of each text. Raises RecipeError naming one that cannot be read."""
+    return [encoding.ids for encoding in readable(tokenizer, texts)]
+
+
+def readable(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
+    """Encode each text. Raises RecipeError naming one that cannot be read."""
     encodings = tokenizer.encode(texts)
     for text, encoding in zip(texts, encodings, strict=True):
         if isinstance(encoding, Unreadable):
@@ -36,7 +41,7 @@ def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:
                 f"the tokenizer cannot read the text {text[:40]!r} ({encoding.reason}): "
                 "remove it, or name a token as the unknown token in tokenizer.json"
             )
-    return [encoding.ids for encoding in encodings]
+    return encodings
 
 
 def similar_lengths(lengths: Sequence[int], batch_texts: int, seed: int) -> list[list[int]]:

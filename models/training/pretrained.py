@@ -8,7 +8,9 @@ from models.data.sources import Source
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType
 from serving.bundles.bundle import CONFIG_NAME
+from serving.bundles.hugging_face import check_padding
 from serving.bundles.position_limit import longest_input
+from serving.errors import BundleError
 
 _KIND = "ForSequenceClassification"
 
@@ -42,10 +44,14 @@ def check_length(config: PretrainedConfig, max_length: int, found: Source) -> No
 def adopted_config(found: Source, max_length: int, problem_type: ProblemType) -> PretrainedConfig:
     """Return the configuration of a classifier to adopt.
 
-    Raises RecipeError when it cannot read `max_length` tokens or is for another kind of problem
-    than the data's.
+    Raises RecipeError when it cannot read `max_length` tokens, must be padded on the left, or is
+    for another kind of problem than the data's.
     """
     config = config_of(found)
+    try:
+        check_padding(config.model_type, found)
+    except BundleError as error:
+        raise RecipeError(error.detail) from error
     if config.problem_type == "regression":
         raise RecipeError(
             f"{found} is a regression model, whose answer is a value and not a label: it cannot be "
@@ -70,7 +76,7 @@ def config_of(found: Source) -> PretrainedConfig:
     """Return the model's configuration. Raises RecipeError if transformers finds none."""
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(found.name)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of a configuration of another form, many types
         raise RecipeError(
             f"{found} is not a model that transformers can load: {error}{_byte_order_mark(found)}"
         ) from error

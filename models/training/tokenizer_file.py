@@ -9,14 +9,13 @@ from transformers import AutoTokenizer, PretrainedConfig
 from models.data.sources import Source
 from models.recipe import RecipeError
 from models.training.architecture import text_config
-from serving.bundles.bundle import TOKENIZER_NAME
-from serving.bundles.tokenizer_file import largest_token
+from serving.bundles.bundle import CONFIG_NAME, TOKENIZER_NAME
+from serving.bundles.hugging_face import TOKENIZER_CONFIG_NAME
+from serving.bundles.tokenizer_file import adapted, largest_token, well_formed
 from serving.errors import BundleError
 from serving.inference.inputs import Unreadable
 from serving.inference.tokenizer import Tokenizer
 
-_OPTIONS_NAME = "tokenizer_config.json"
-_TRUNCATION = {"direction": "Right", "max_length": 512, "strategy": "LongestFirst", "stride": 0}
 _REMEDY = (
     "write it with `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`, or use a model "
     "that has a fast tokenizer"
@@ -24,23 +23,31 @@ _REMEDY = (
 _SAMPLES = ("", "a", "A word, 12 \u5b57 \U0001f600 \u200b<unk>")
 
 
-def copy_tokenizer(found: Source, folder: Path) -> None:
+def copy_tokenizer(found: Source, folder: Path, max_length: int) -> None:
     """Write tokenizer.json as the model's own library reads it.
 
-    It is the file of the folder or of the hub, with tokenizer_config.json's truncation side; or
-    one converted from the files of a slow tokenizer. Raises RecipeError if there is neither.
+    It is the file of the folder or of the hub with the settings of tokenizer_config.json, as an
+    import has it; or one converted from the files of a slow tokenizer. What is overruled is
+    printed. Raises RecipeError if there is neither, or one of another form.
     """
     content = _read(found, TOKENIZER_NAME)
     if content is None:
         content = _converted(found)
     whole = _parsed(content, f"{found}: {TOKENIZER_NAME}")
-    options = _read(found, _OPTIONS_NAME)
-    side = _parsed(options, f"{found}: {_OPTIONS_NAME}").get("truncation_side") if options else None
-    direction = {"left": "Left", "right": "Right"}.get(str(side))
-    if direction and (whole.get("truncation") or {}).get("direction", "Right") != direction:
-        whole["truncation"] = _TRUNCATION | (whole.get("truncation") or {})
-        whole["truncation"]["direction"] = direction
-        content = json.dumps(whole, ensure_ascii=False)
+    settings, config = (
+        _parsed(text, f"{found}: {name}") if (text := _read(found, name)) else {}
+        for name in (TOKENIZER_CONFIG_NAME, CONFIG_NAME)
+    )
+    warnings: list[str] = []
+    try:
+        with well_formed(f"{found}: {TOKENIZER_NAME} or {TOKENIZER_CONFIG_NAME}"):
+            changed = adapted(whole, settings, config, max_length, warnings)
+    except BundleError as error:
+        raise RecipeError(error.detail) from error
+    for warning in warnings:
+        print(f"{found}: {warning}")
+    if changed:
+        content = json.dumps(changed, ensure_ascii=False)
     (folder / TOKENIZER_NAME).write_text(content, encoding="utf-8")
 
 
@@ -66,8 +73,7 @@ def check_tokenizer(path: Path, config: PretrainedConfig, max_length: int, found
             "fine-tune it, or use the tokenizer that it was trained with"
         )
     segments = _segments_of_one_text(whole.get("post_processor") or {})
-    reads_segments = config.model_type == "xlnet" or bool(config.to_dict().get("type_vocab_size"))
-    if segments > {0} and reads_segments:
+    if segments > {0} and config.to_dict().get("type_vocab_size"):
         raise RecipeError(
             f"{found}: its tokenizer divides one text into the segments "
             f"{', '.join(map(str, sorted(segments)))}, but an exported graph reads it as segment "
@@ -105,9 +111,12 @@ def _read(found: Source, name: str) -> str | None:
 
 def _parsed(content: str, where: str) -> dict[str, Any]:
     try:
-        return dict(json.loads(content))
-    except ValueError as error:
+        parsed = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise RecipeError(f"{where} is not a JSON object ({error}): save it again") from error
+    if not isinstance(parsed, dict):
+        raise RecipeError(f"{where} is not a JSON object: save it again")
+    return parsed
 
 
 def _converted(found: Source) -> str:

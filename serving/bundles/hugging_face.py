@@ -54,11 +54,7 @@ def read_declared(folder: Path, width: int) -> Declared:
     `width` is 0 if the graph does not say. Raises BundleError naming the file and the remedy.
     """
     config, config_text = read_json(folder / CONFIG_NAME)
-    if config.get("model_type") in _PADDED_ON_THE_LEFT:
-        raise BundleError(
-            f"{folder}: {config['model_type']} must be padded on the left, and the server pads on "
-            "the right: use a model of another architecture"
-        )
+    check_padding(config.get("model_type"), folder)
     path = folder / TOKENIZER_NAME
     if not path.is_file():
         raise BundleError(_without_tokenizer(folder))
@@ -83,6 +79,15 @@ def read_declared(folder: Path, width: int) -> Declared:
         tokenizer_text=json.dumps(changed, ensure_ascii=False) if changed else tokenizer_text,
         warnings=warnings,
     )
+
+
+def check_padding(model_type: object, where: object) -> None:
+    """Raise BundleError for an architecture that the server would pad on the wrong side."""
+    if model_type in _PADDED_ON_THE_LEFT:
+        raise BundleError(
+            f"{where}: {model_type} must be padded on the left, and the server pads on the right: "
+            "use a model of another architecture"
+        )
 
 
 def read_json(path: Path, *, optional: bool = False) -> tuple[dict[str, Any], str]:

@@ -5,6 +5,7 @@ import re
 import shutil
 import stat
 import tempfile
+import weakref
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -17,13 +18,14 @@ from serving.logs import log
 _LONGEST_NAME = 63
 _UNNAMED = "model"
 State = frozenset[tuple[str, int, int]]
+_latest: dict[Path, tuple[State, Bundle]] = {}
 
 
 def read_as_family(path: Path) -> Bundle:
     """Read a Hugging Face folder with an ONNX graph, or such a graph, as a bundle of its name.
 
     The files stay where they are; those that a bundle has in another form are made in a temporary
-    folder, which is removed when this process ends.
+    folder, which is removed when nobody has the bundle any more, or when this process ends.
     Raises BundleError as read_exported does.
     """
     if (path / MANIFEST_NAME).is_file():
@@ -46,19 +48,30 @@ def state_of(path: Path) -> State:
     return frozenset(found)
 
 
-@cache
-def _read(path: Path, _unchanged: State) -> Bundle:
+def _read(path: Path, state: State) -> Bundle:
     """Read it once for each state of its files: hashing a large graph takes seconds."""
+    known = _latest.get(path)
+    if known and known[0] == state:
+        return known[1]
     source = find_source(path, choose_by="SIZEWISE_REGISTRY=PATH, which may be the graph itself")
     name = valid_name(source.folder.resolve().name)
     scratch = Path(tempfile.mkdtemp(dir=_scratch()))
-    exported = read_exported(source, scratch, family=name, variant=name, pairs=None)
-    for warning in exported.warnings:
-        log("suspicious model", path=str(path), reason=warning)
-    manifest = scratch / MANIFEST_NAME
-    manifest.write_text(exported.bundle.manifest.model_dump_json(), encoding="utf-8")
+    try:
+        exported = read_exported(source, scratch, family=name, variant=name, pairs=None)
+        for warning in exported.warnings:
+            log("suspicious model", path=str(path), reason=warning)
+        manifest = scratch / MANIFEST_NAME
+        manifest.write_text(exported.bundle.manifest.model_dump_json(), encoding="utf-8")
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
     files = (*exported.bundle.elsewhere, (MANIFEST_NAME, manifest))
-    return replace(exported.bundle, elsewhere=files)
+    bundle = replace(exported.bundle, elsewhere=files)
+    # Copies of the bundle share its manifest, so this is when nobody serves it any more.
+    finalizer = weakref.finalize(bundle.manifest, shutil.rmtree, scratch, ignore_errors=True)
+    finalizer.atexit = False
+    _latest[path] = (state, bundle)
+    return bundle
 
 
 @cache

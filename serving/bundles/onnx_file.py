@@ -1,14 +1,16 @@
 """The outline of an ONNX file, read without the library onnx and without its weights.
 
 It follows onnx.proto: a message is a sequence of numbered fields, and those that nobody needs are
-skipped, so that a graph of gigabytes is read in milliseconds.
+skipped, so that a graph of gigabytes is read in milliseconds. It is not mapped into memory: a file
+that another program cuts off meanwhile would end this process.
 """
 
 import math
-import mmap
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from serving.bundles.bundle import Datatype
 from serving.errors import BundleError
@@ -32,6 +34,33 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 _LONGEST_VARINT = 10
 _LOCATION = b"location"
+_READ_AT_ONCE = 1 << 16
+
+
+class _Span:
+    """A part of a file that is too large to be read at once."""
+
+    def __init__(self, file: BinaryIO, start: int, length: int) -> None:
+        self._file, self._start, self._length = file, start, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, place: int) -> int:
+        if place >= self._length:
+            raise IndexError(f"it ends at byte {place}")
+        self._file.seek(self._start + place)
+        return self._file.read(1)[0]
+
+    def part(self, place: int, length: int) -> "_Data":
+        start = self._start + place
+        if length > _READ_AT_ONCE:
+            return _Span(self._file, start, length)
+        self._file.seek(start)
+        return memoryview(self._file.read(length))
+
+
+_Data = memoryview | _Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,40 +107,46 @@ class Outline:
     inputs: list[Value] = field(default_factory=list)
     """Without initializers, which old files list too."""
     outputs: list[Value] = field(default_factory=list)
+    inner_locations: set[str] = field(default_factory=set)
+    """The files that hold weights of subgraphs and constants."""
 
     @property
     def external_files(self) -> list[str]:
         """Names of the files that hold weights, relative to the graph."""
-        return sorted({each.location for each in self.weights if each.location})
+        found = {each.location for each in self.weights if each.location}
+        return sorted(found | self.inner_locations)
 
 
 def read_outline(path: Path) -> Outline:
     """Read an ONNX file. Raises BundleError if it is none."""
     try:
         with path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        outline = _model(path, memoryview(mapped))
-    except (OSError, ValueError, IndexError) as error:
+            outline = _model(path, _Span(file, 0, os.fstat(file.fileno()).st_size))
+    except (OSError, ValueError, IndexError, RecursionError) as error:
         raise BundleError(f"{path} is not an ONNX file: {error}") from error
     if not outline.outputs:
         raise BundleError(f"{path} is not an ONNX file: it holds no graph with an output")
     return outline
 
 
-def _model(path: Path, data: memoryview) -> Outline:
+def _model(path: Path, data: _Data) -> Outline:
     outline = Outline(path)
     for number, value in _fields(data):
         if number == 7:
             _read_graph(_message(value), outline)
+        elif number == 25:  # a function of several operators
+            for part, node in _fields(_message(value)):
+                if part == 7:
+                    _node(_message(node), outline)
     names = {each.name for each in outline.weights}
     outline.inputs[:] = [each for each in outline.inputs if each.name not in names]
     return outline
 
 
-def _read_graph(data: memoryview, outline: Outline) -> None:
+def _read_graph(data: _Data, outline: Outline) -> None:
     for number, value in _fields(data):
         if number == 1:
-            outline.nodes.append(_node(_message(value)))
+            outline.nodes.append(_node(_message(value), outline))
         elif number == 5:
             outline.weights.append(_weights(_message(value)))
         elif number == 11:
@@ -120,15 +155,30 @@ def _read_graph(data: memoryview, outline: Outline) -> None:
             outline.outputs.append(_value(_message(value)))
 
 
-def _node(data: memoryview) -> Node:
+def _node(data: _Data, outline: Outline) -> Node:
     texts: dict[int, list[str]] = {1: [], 2: [], 4: []}
     for number, value in _fields(data):
         if number in texts:
             texts[number].append(_text(value))
+        elif number == 5:
+            outline.inner_locations.update(_locations(_message(value)))
     return Node("".join(texts[4]), tuple(texts[1]), tuple(texts[2]))
 
 
-def _weights(data: memoryview) -> Weights:
+def _locations(attribute: _Data) -> set[str]:
+    """Return the files that hold the values of an attribute: of its tensors and subgraphs."""
+    found: set[str] = set()
+    for number, value in _fields(attribute):
+        if number in {5, 10}:
+            found.add(_weights(_message(value)).location)
+        elif number in {6, 11}:
+            inner = Outline(Path())
+            _read_graph(_message(value), inner)
+            found.update(inner.external_files)
+    return found - {""}
+
+
+def _weights(data: _Data) -> Weights:
     name, datatype, location = "", 0, ""
     shape: list[int] = []
     for number, value in _fields(data):
@@ -139,13 +189,13 @@ def _weights(data: memoryview) -> Weights:
         elif number == 8:
             name = _text(value)
         elif number == 13:
-            entry = {part: bytes(_message(text)) for part, text in _fields(_message(value))}
+            entry = {part: _bytes(text) for part, text in _fields(_message(value))}
             if entry.get(1) == _LOCATION:
                 location = entry.get(2, b"").decode()
     return Weights(name, datatype, tuple(shape), location)
 
 
-def _value(data: memoryview) -> Value:
+def _value(data: _Data) -> Value:
     name, datatype = "", 0
     shape: list[int] = []
     for number, value in _fields(data):
@@ -161,13 +211,13 @@ def _value(data: memoryview) -> Value:
     return Value(name, datatype, tuple(shape))
 
 
-def _dimension(data: memoryview) -> int:
+def _dimension(data: _Data) -> int:
     return next(
         (value for number, value in _fields(data) if number == 1 and isinstance(value, int)), 0
     )
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def _fields(data: _Data) -> Iterator[tuple[int, int | _Data]]:
     """Yield each field's number and value. Raises ValueError if `data` is no message."""
     place = 0
     while place < len(data):
@@ -185,11 +235,18 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             raise ValueError(f"no field begins at byte {place}")
         if place + length > len(data):
             raise ValueError("it is cut off")
-        yield number, data[place : place + length]
+        yield number, _part(data, place, length)
         place += length
 
 
-def _varint(data: memoryview, place: int) -> tuple[int, int]:
+def _part(data: _Data, place: int, length: int) -> _Data:
+    part = data.part(place, length) if isinstance(data, _Span) else data[place : place + length]
+    if len(part) < length:
+        raise ValueError("it is cut off")
+    return part
+
+
+def _varint(data: _Data, place: int) -> tuple[int, int]:
     value = 0
     for shift in range(_LONGEST_VARINT):
         byte = data[place]
@@ -200,7 +257,7 @@ def _varint(data: memoryview, place: int) -> tuple[int, int]:
     raise ValueError(f"no number begins at byte {place}")
 
 
-def _packed(data: memoryview) -> list[int]:
+def _packed(data: _Data) -> list[int]:
     numbers, place = [], 0
     while place < len(data):
         number, place = _varint(data, place)
@@ -208,11 +265,17 @@ def _packed(data: memoryview) -> list[int]:
     return numbers
 
 
-def _message(value: int | memoryview) -> memoryview:
+def _message(value: int | _Data) -> _Data:
     if isinstance(value, int):
         raise ValueError("a number stands in place of a message")  # noqa: TRY004
     return value
 
 
-def _text(value: int | memoryview) -> str:
-    return bytes(_message(value)).decode()
+def _text(value: int | _Data) -> str:
+    return _bytes(value).decode()
+
+
+def _bytes(value: int | _Data) -> bytes:
+    if not isinstance(value, memoryview):
+        raise ValueError("a number or a large message stands in place of a text")  # noqa: TRY004
+    return bytes(value)

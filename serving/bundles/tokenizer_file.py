@@ -1,8 +1,11 @@
 """Makes a tokenizer.json say what tokenizer_config.json says, as transformers does on loading."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+
+from serving.errors import BundleError
 
 # transformers rebuilds the normalizer of these from tokenizer_config.json; other classes leave
 # tokenizer.json as it is.
@@ -19,6 +22,18 @@ _BERT_MODELS = {
 _CLASS_WITHOUT_SEGMENTS = "TokenizersBackend"
 _NORMALIZER = "BertNormalizer"
 _SIDES = {"left": "Left", "right": "Right"}
+
+
+@contextmanager
+def well_formed(where: object) -> Iterator[None]:
+    """Raise what fails on JSON of another form than its library writes as a BundleError."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise BundleError(
+            f"{where} does not have the form in which save_pretrained writes it "
+            f"({type(error).__name__}: {error}): save it again"
+        ) from error
 
 
 def token_ids(tokenizer: Mapping[str, Any]) -> dict[str, int]:

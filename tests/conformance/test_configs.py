@@ -15,13 +15,14 @@ from tests.conformance.rows import imported
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
 
 BOM = "\ufeff"
+KINDS_OF_TEXTS = ("single", "cut", "batch")
 
 
 @pytest.fixture
 def same(loaded, tmp_path):
     """Imports a folder and holds it to transformers on the same folder; returns the manifest."""
 
-    def _same(folder, *flags, kinds=("single", "cut", "batch")):
+    def _same(folder, *flags, kinds=KINDS_OF_TEXTS):
         with quietly():
             ours = imported(folder, tmp_path / "registry", "variant", *flags)
             theirs = loaded(folder)
@@ -74,17 +75,22 @@ def test_the_scores_follow_the_problem_type(copy_of, same, given, meant):
     assert same(folder).problem_type == meant
 
 
+@pytest.mark.parametrize("written", [{"pad_token_id": None}, {}], ids=["null", "absent"])
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "llama"])
-def test_a_padding_token_that_config_json_leaves_out_is_the_tokenizer_s(
-    copy_of, exported, architecture, tmp_path
+def test_a_padding_token_that_config_json_does_not_name_is_the_tokenizer_s(
+    copy_of, exported, architecture, written, tmp_path
 ):
-    folder = copy_of(architecture)
-    edit(folder / "config.json", pad_token_id=None)
+    folder, whole = copy_of(architecture), exported(architecture)
+    content = json.loads((folder / "config.json").read_text())
+    del content["pad_token_id"]
+    (folder / "config.json").write_text(json.dumps(content | written))
 
     with quietly():
-        manifest = imported(folder, tmp_path / "registry", "variant").manifest
+        ours = imported(folder, tmp_path / "registry", "variant")
+        found = judge(ours, "onnxruntime", Reference(whole.model, whole.tokenizer), KINDS_OF_TEXTS)
 
-    assert manifest.pad_token_id == exported(architecture).tokenizer.pad_token_id
+    assert ours.manifest.pad_token_id == whole.tokenizer.pad_token_id
+    assert found == dict.fromkeys(KINDS_OF_TEXTS, EQUAL)
 
 
 @pytest.mark.parametrize(

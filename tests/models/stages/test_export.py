@@ -74,6 +74,17 @@ def test_every_spelling_of_an_activation_is_exported_as_torch_answers(
     assert "logits of ONNX and torch differ by at most" in capsys.readouterr().out
 
 
+def test_a_text_that_the_tokenizer_cannot_read_is_named(exported, tmp_path):
+    folder = write_classifier(tmp_path / "weights", "bert", LABELS)
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["unk_token"] = "[NOT THERE]"
+    path.write_text(json.dumps(content))
+
+    with pytest.raises(RecipeError, match="the tokenizer cannot read the text 'a super'"):
+        exported(folder)  # a text that is cut in a word that it knows
+
+
 def test_a_model_that_onnx_cannot_express_is_refused(exported, tmp_path, capfd):
     folder = write_classifier(tmp_path / "weights", "bert", LABELS)
     config = FNetConfig(

@@ -199,6 +199,27 @@ def test_a_scheme_that_loses_too_much_all_the_same_is_refused(tone):
         )
 
 
+def test_a_text_that_the_tokenizer_cannot_read_is_named(tone, tmp_path):
+    parent = tmp_path / "parent"
+    shutil.copytree(tone.folder("teacher-fp32", "export"), parent)
+    content = json.loads((parent / "tokenizer.json").read_text())
+    special = {each["content"] for each in content["added_tokens"]}
+    vocabulary = content["model"]["vocab"].items()
+    content["model"] |= {
+        "unk_token": "[NOT THERE]",
+        "vocab": {word: number for word, number in vocabulary if word in special},
+    }
+    (parent / "tokenizer.json").write_text(json.dumps(content))
+    (tone.recipes / "unreadable.toml").write_text(
+        HEAD.format(parent="teacher-fp32") + QUANTIZE.format(scheme="int8-dynamic", drop=0.05)
+    )
+    ancestors = tuple(lineage(tone.recipes / "unreadable.toml"))
+    (tmp_path / "output").mkdir()
+
+    with pytest.raises(RecipeError, match="the tokenizer cannot read the text"):
+        run(Job(ancestors, {"data": tone.data, "parent_bundle": parent}, tmp_path / "output", {}))
+
+
 def test_int4_of_a_quantized_parent_is_refused_with_the_remedy(tone):
     tone.make("q-fp16", QUANTIZE.format(scheme="fp16", drop=0.05), ["quantize"])
 

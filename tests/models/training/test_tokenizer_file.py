@@ -3,12 +3,13 @@
 import json
 
 import pytest
-from tokenizers import Tokenizer, processors
+from tokenizers import Tokenizer, normalizers, processors
 from transformers import BertTokenizer
 
 from models.data.sources import Source
 from models.recipe import RecipeError
 from models.training.tokenizer_file import check_tokenizer, copy_tokenizer
+from serving.bundles.hugging_face import read_declared
 from serving.inference.tokenizer import Tokenizer as ServedTokenizer
 from tests.support.tiny_architectures import ARCHITECTURES, write_classifier
 
@@ -25,7 +26,7 @@ def copied(folder, tmp_path):
     """Copies the tokenizer of the folder, checks it, and returns the copy."""
 
     def _copied():
-        copy_tokenizer(Source(folder), tmp_path)
+        copy_tokenizer(Source(folder), tmp_path, 32)
         path = tmp_path / "tokenizer.json"
         check_tokenizer(path, ARCHITECTURES["bert"], 32, Source(folder))
         return path
@@ -51,6 +52,47 @@ def test_the_side_that_is_cut_is_that_of_tokenizer_config_json(folder, copied):
     (folder / "tokenizer_config.json").write_text("\ufeff" + json.dumps(settings), "utf-8")
 
     assert json.loads(copied().read_text())["truncation"]["direction"] == "Left"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_lower_case": True},
+        {"do_lower_case": False, "strip_accents": True},
+        {"tokenizer_class": "TokenizersBackend"},
+        {"model_input_names": ["input_ids", "attention_mask"], "truncation_side": "left"},
+        None,
+    ],
+)
+def test_a_folder_has_the_same_tokenizer_adopted_and_imported(folder, copied, settings, capsys):
+    processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> $B:1 </s>:1",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
+    )
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    tokenizer.post_processor = processor
+    tokenizer.save(str(folder / "tokenizer.json"))
+    if settings is not None:
+        content = json.dumps(settings | {"model_max_length": 32})
+        (folder / "tokenizer_config.json").write_text(content)
+    imported = read_declared(folder, 0)
+
+    assert copied().read_text(encoding="utf-8") == imported.tokenizer_text
+    assert all(warning in capsys.readouterr().out for warning in imported.warnings)
+
+
+def test_settings_of_another_form_are_refused_by_their_file(folder, copied):
+    (folder / "tokenizer_config.json").write_text("[]")
+
+    with pytest.raises(RecipeError, match=r"tokenizer_config\.json is not a JSON object"):
+        copied()
+
+    (folder / "tokenizer_config.json").write_text('{"truncation_side": "left"}')
+    edit(folder / "tokenizer.json", lambda whole: whole.update(truncation="on"))
+    with pytest.raises(RecipeError, match="does not have the form in which save_pretrained"):
+        copied()
 
 
 def test_the_words_of_a_slow_tokenizer_are_converted(folder, copied):

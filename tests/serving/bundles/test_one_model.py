@@ -1,8 +1,12 @@
+import gc
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from serving.bundles import one_model
 from serving.bundles.bundle import key, verify
 from serving.bundles.one_model import valid_name
 from serving.bundles.registry import fingerprint, read_registry, scan
@@ -75,6 +79,36 @@ def test_a_change_of_the_folder_is_another_version(folder):
     (after,) = scan([folder]).bundles["my-model"]
     assert key(after) != key(before)
     assert after.manifest.labels == ["dull", "warm"]
+
+
+def test_what_was_made_for_an_earlier_state_is_removed_once_nobody_has_it(folder):
+    edit(folder / "config.json", id2label=None)
+    (before,) = scan([folder]).bundles["my-model"]
+    made = before.path("config.json")
+    edit(folder / "config.json", pad_token_id=3)
+
+    (after,) = scan([folder]).bundles["my-model"]
+
+    assert made.is_file(), "it is still served"
+    verify(before)
+    copied = replace(before)
+    del before
+    gc.collect()
+    assert made.is_file()
+    del copied
+    gc.collect()
+    assert not made.parent.exists()
+    verify(after)
+
+
+def test_a_refused_state_leaves_nothing_behind(folder):
+    scan([folder])
+    scratch = Path(one_model._scratch())
+    before = set(scratch.iterdir())
+    (folder / "tokenizer.json").write_text("{")
+
+    assert scan([folder]).refused
+    assert set(scratch.iterdir()) <= before
 
 
 def test_a_folder_that_cannot_be_served_is_refused_by_its_own_path(folder):

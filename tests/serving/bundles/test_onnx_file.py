@@ -1,4 +1,5 @@
 from contextlib import suppress
+from types import SimpleNamespace
 
 import onnx
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from serving.bundles import onnx_file
 from serving.bundles.onnx_file import read_outline
 from serving.errors import BundleError
 from serving.settings import SHIPPED_REGISTRY
@@ -52,6 +54,55 @@ def test_files_that_hold_weights_are_named(tmp_path):
 
     assert read_outline(tmp_path / "split.onnx").external_files == ["w.bin"]
     assert read_outline(tmp_path / "model.onnx").external_files == []
+
+
+@pytest.mark.parametrize("in_a", ["subgraph", "function"])
+def test_files_that_hold_weights_of_inner_graphs_are_named(tmp_path, in_a):
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [2], [1.0, 2.0])
+    weights.ClearField("float_data")
+    weights.data_location = TensorProto.EXTERNAL
+    entry = weights.external_data.add()
+    entry.key, entry.value = "location", "inner.bin"
+    constant = helper.make_node("Constant", [], ["inner"], value=weights)
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])
+    branch = helper.make_graph([constant], "branch", [], [output])
+    node = helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch)
+    model = helper.make_model(helper.make_graph([node], "g", [], [output]))
+    if in_a == "function":
+        model.graph.node[0].ClearField("attribute")
+        model.functions.append(
+            helper.make_function("own", "f", [], ["inner"], [constant], model.opset_import)
+        )
+    (tmp_path / "g.onnx").write_bytes(model.SerializeToString())
+
+    assert read_outline(tmp_path / "g.onnx").external_files == ["inner.bin"]
+
+
+def test_a_large_file_is_not_read_whole(tmp_path, monkeypatch):
+    write_bundle(tmp_path, ballast_bytes=5_000_000)
+    asked = []
+
+    class Counted(onnx_file._Span):
+        def part(self, place, length):
+            found = super().part(place, length)
+            asked.append(len(found) if isinstance(found, memoryview) else 0)
+            return found
+
+    monkeypatch.setattr(onnx_file, "_Span", Counted)
+
+    assert len(read_outline(tmp_path / "model.onnx").nodes) == 5
+    assert 0 < sum(asked) < 10_000
+
+
+def test_a_file_that_is_cut_off_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    write_bundle(tmp_path)
+    path = tmp_path / "model.onnx"
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes()[: size // 2])
+    monkeypatch.setattr(onnx_file.os, "fstat", lambda _file: SimpleNamespace(st_size=size))
+
+    with pytest.raises(BundleError, match="is not an ONNX file"):
+        read_outline(path)
 
 
 @given(st.data())
