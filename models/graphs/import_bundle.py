@@ -1,5 +1,6 @@
 """Imports a classifier that others exported, without torch: reads it, runs it, publishes it."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -51,7 +52,7 @@ def import_folder(
         for warning in (*exported.warnings, *warnings):
             say(warning)
         if not as_is:
-            exported = _optimized(exported, Path(scratch), len(warnings), tell)
+            exported = _optimized(exported, Path(scratch), warnings, tell)
         if reference:
             from models.graphs.import_reference import compare  # noqa: PLC0415  needs torch
 
@@ -64,7 +65,7 @@ def import_folder(
         return publish(staged, registry)
 
 
-def _optimized(exported: Exported, scratch: Path, warnings: int, tell: Say) -> Exported:
+def _optimized(exported: Exported, scratch: Path, warnings: list[str], tell: Say) -> Exported:
     """Fuse and pack the graph, unless that would keep an engine from running it."""
     found = optimized(exported.bundle, scratch)
     if found.path == exported.bundle.model_path:
@@ -72,14 +73,19 @@ def _optimized(exported: Exported, scratch: Path, warnings: int, tell: Say) -> E
         return exported
     changed = _with_graph(exported, found.path)
     try:
-        runs = len(try_out(changed.bundle)) <= warnings
+        runs = _kinds(try_out(changed.bundle)) <= _kinds(warnings)
     except (BundleError, EngineFailed):  # the original is what was asked for, and it runs
         runs = False
     if not runs:
-        tell("The graph is left as it is: not all engines that run it can run it fused.")
+        tell("The graph is left as it is: fused, not all engines run it as they run the original.")
         return exported
     tell(found.done)
     return changed
+
+
+def _kinds(warnings: list[str]) -> set[str]:
+    """Return what warnings are about, without their figures and reasons."""
+    return {re.split(r"[:\d]", warning, maxsplit=1)[0] for warning in warnings}
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def import_graph(
         )
     outline = read_outline(model)
     inputs = [_tensor(model, each) for each in outline.inputs]
-    logits = logits_of(outline)
+    logits = logits_of(outline, len(labels))
     if len(logits.shape) != 2 or logits.shape[1] not in {0, len(labels)}:
         raise BundleError(
             f"{model}: {logits.name} has the shape {list(logits.shape)}, not "

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from serving.bundles.bundle import Bundle
+from serving.bundles.files import listed
 from serving.errors import BundleError, EngineFailed
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Resources
@@ -41,7 +42,9 @@ def compare(bundle: Bundle, folder: Path) -> str:
         raise BundleError(f"--reference: transformers cannot load {folder}: {error}") from error
     names = [model.config.id2label[index] for index in range(model.config.num_labels)]
     if names != manifest.labels:
-        raise BundleError(f"--reference: {folder} has the labels {names}, not {manifest.labels}")
+        raise BundleError(
+            f"--reference: {folder} has the labels {listed(names)}, not {listed(manifest.labels)}"
+        )
     ours = open_tokenizer(bundle)
     assert ours is not None, "a model of tensors has no folder"
     engine = ENGINES[reference(bundle)](bundle, Resources("cpu", usable_cores(), slots=1))

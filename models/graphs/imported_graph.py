@@ -81,7 +81,9 @@ def optimized(bundle: Bundle, scratch: Path, *, ratio: Ratio = speed_ratio) -> O
     the original's on probe texts, or the result is not faster.
     """
     try:
-        model = _simplified(bundle.model_path, scratch / "simplified.onnx")
+        model = _simplified(
+            bundle.model_path, scratch / "simplified.onnx", len(bundle.manifest.labels)
+        )
         probes = _probes(bundle, *_vocabulary(model.model))
         original = _engine(bundle)
         expected = np.concatenate([original.run([each]) for each in probes])
@@ -112,7 +114,7 @@ def optimized(bundle: Bundle, scratch: Path, *, ratio: Ratio = speed_ratio) -> O
     )
 
 
-def _simplified(source: Path, target: Path) -> OnnxModel:
+def _simplified(source: Path, target: Path, labels: int) -> OnnxModel:
     """Return the graph with its constants folded and one output, as the rewrites expect it."""
     outline = read_outline(source)
     files = (source, *external_files(outline).values())
@@ -138,7 +140,7 @@ def _simplified(source: Path, target: Path) -> OnnxModel:
         raise UnknownGraph(f"ONNX Runtime cannot load it: {error}") from error
     simplified = onnx.load(target)
     outputs = simplified.graph.output
-    name = logits_of(outline).name
+    name = logits_of(outline, labels).name
     kept = next(each for each in outputs if each.name == name)
     del outputs[:]
     outputs.append(kept)

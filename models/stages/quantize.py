@@ -37,7 +37,7 @@ from serving.bundles.bundle import (
     read_bundle,
     write_manifest,
 )
-from serving.inference.ports import Port
+from serving.bundles.ports import Port
 from serving.inference.signature import Feed, read_signature
 from serving.inference.tokenizer import Tokenizer
 

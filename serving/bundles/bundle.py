@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from serving.bundles.evaluation import Evaluation
-from serving.bundles.files import Frozen, Name, Sha256, parse, read_text
+from serving.bundles.files import Frozen, Name, Sha256, listed, parse, read_text
 from serving.errors import BundleError
 
 VariantKey = tuple[str, str, str]
@@ -112,7 +112,7 @@ class Manifest(Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> "Manifest":
         if len(set(self.labels)) != len(self.labels):
-            raise ValueError(f"labels are not unique: {self.labels}")
+            raise ValueError(f"labels are not unique: {listed(self.labels)}")
         model = OPENVINO_NAMES if set(OPENVINO_NAMES) & set(self.files) else (MODEL_NAME,)
         reads_text = () if self.tensors else (TOKENIZER_NAME,)
         missing = {*model, *reads_text, CONFIG_NAME} - set(self.files)
@@ -257,7 +257,10 @@ def _check_config(path: Path, manifest: Manifest) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} has no usable id2label: {error!r}") from error
     if labels != manifest.labels:
-        raise BundleError(f"{path}: id2label {labels} is not the manifest's {manifest.labels}")
+        raise BundleError(
+            f"{path}: id2label ({listed(labels)}) is not the manifest's labels "
+            f"({listed(manifest.labels)})"
+        )
 
 
 def key(bundle: Bundle) -> VariantKey:

@@ -15,6 +15,7 @@ from serving.bundles.bundle import (
     Bundle,
     describe,
 )
+from serving.bundles.files import listed
 from serving.bundles.graph_traits import (
     FLOATS,
     embedding_rows,
@@ -25,8 +26,8 @@ from serving.bundles.graph_traits import (
     parameters_of,
     precision_of,
 )
-from serving.bundles.hugging_face import Declared, read_declared
-from serving.bundles.onnx_file import DATATYPES, OTHER_DATATYPES, Outline, Value, read_outline
+from serving.bundles.hugging_face import Declared, label_counts, read_declared
+from serving.bundles.onnx_file import DATATYPE_NAMES, Outline, Value, read_outline
 from serving.errors import BundleError, failures
 
 ONNX_SUFFIX = ".onnx"
@@ -119,8 +120,8 @@ def read_exported(
     Raises BundleError naming what is wrong, and the remedy.
     """
     outline = read_outline(source.graph)
-    logits = logits_of(outline)
     with failures(BundleError, str(source.folder)):
+        logits = logits_of(outline, *label_counts(source.folder))
         declared = read_declared(source.folder, logits.shape[-1] if len(logits.shape) == 2 else 0)
     _check_answers(outline, logits, declared)
     _check_ids(outline, declared)
@@ -158,7 +159,7 @@ def _check_answers(outline: Outline, logits: Value, declared: Declared) -> None:
     where, labels = f"{outline.path}: its output {logits.name}", declared.labels
     again = "export it again with its classification head (--task text-classification)"
     if logits.datatype and logits.datatype not in FLOATS:
-        kind = DATATYPES.get(logits.datatype) or OTHER_DATATYPES.get(logits.datatype, "text")
+        kind = DATATYPE_NAMES.get(logits.datatype, "of an unknown type")
         raise BundleError(f"{where} is {kind}, not logits: {again}")
     if len(logits.shape) > 2:
         raise BundleError(
@@ -167,7 +168,7 @@ def _check_answers(outline: Outline, logits: Value, declared: Declared) -> None:
     if len(logits.shape) == 2 and logits.shape[1] not in {0, len(labels)}:
         raise BundleError(
             f"{where} has {logits.shape[1]} numbers, config.json names {len(labels)} labels "
-            f"({', '.join(labels)}): correct id2label, or {again}"
+            f"({listed(labels)}): correct id2label, or {again}"
         )
 
 

@@ -1,6 +1,8 @@
 """Types and parsing shared by the JSON files of a registry."""
 
 import stat
+from collections.abc import Collection
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -9,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from serving.errors import BundleError
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
+_MOST_LISTED = 20
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
@@ -31,6 +34,13 @@ def parse(model: type[Parsed], text: str, where: Path | str) -> Parsed:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"
         raise BundleError(f"{where}: {field}: {first['msg']}") from error
+
+
+def listed(names: Collection[object]) -> str:
+    """Join names for a message, which only needs the first of very many."""
+    shown = ", ".join(str(name) for name in islice(names, _MOST_LISTED))
+    rest = len(names) - _MOST_LISTED
+    return f"{shown} and {rest:,} more" if rest > 0 else shown
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:

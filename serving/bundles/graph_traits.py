@@ -7,6 +7,7 @@ from serving.bundles.bundle import Precision
 from serving.bundles.onnx_file import (
     BFLOAT16,
     BOOL,
+    DATATYPE_NAMES,
     DOUBLE,
     FLOAT,
     FLOAT16,
@@ -14,17 +15,17 @@ from serving.bundles.onnx_file import (
     INT8,
     INT32,
     INT64,
-    OTHER_DATATYPES,
     STRING,
     UINT4,
     UINT8,
     Outline,
     Value,
 )
+from serving.bundles.ports import LOGITS, Port, fitting
 from serving.errors import BundleError
 
-LOGITS = "logits"
-FLOATS = {FLOAT, DOUBLE, FLOAT16, BFLOAT16}
+FLOATS = {FLOAT: "float32", DOUBLE: "float64", FLOAT16: "float16", BFLOAT16: "bfloat16"}
+"""The types of logits, as NumPy names them."""
 _PRECISIONS: dict[int, Precision] = {
     FLOAT: "fp32",
     DOUBLE: "fp32",  # the widest that a manifest can name
@@ -53,12 +54,25 @@ _LOOKUPS = {
 }
 
 
-def logits_of(outline: Outline) -> Value:
-    """Return the output that holds the logits: of that name, or the first matrix of floats."""
-    outputs = outline.outputs
-    named = [each for each in outputs if each.name == LOGITS]
-    matrices = [each for each in outputs if each.datatype in FLOATS and len(each.shape) == 2]
-    return (named or matrices or outputs)[0]
+def logits_of(outline: Outline, *counts: int) -> Value:
+    """Return the output that holds the logits, by the rule by which engines find it (ports.py).
+
+    `counts` are the possible numbers of labels, the most trusted first. Where no output fits, it
+    is the one whose refusal says most.
+    """
+    ports = [
+        Port(
+            each.name,
+            FLOATS.get(each.datatype, ""),
+            tuple(size or None for size in each.shape) or None,
+        )
+        for each in outline.outputs
+    ]
+    for count in (*counts, 0):
+        for found in fitting(ports, count):
+            return outline.outputs[ports.index(found)]
+    named = [each for each in outline.outputs if each.name == LOGITS]
+    return (named or outline.outputs)[0]
 
 
 def final_operator(outline: Outline, output: str) -> str:
@@ -129,7 +143,7 @@ def precision_of(outline: Outline) -> Precision:
     kind = next((kind for kind, _ in counts.most_common(1)), FLOAT)
     if kind not in _PRECISIONS:
         raise BundleError(
-            f"{outline.path} stores its weights as {OTHER_DATATYPES.get(kind, kind)}: export them "
+            f"{outline.path} stores its weights as {DATATYPE_NAMES.get(kind, kind)}: export them "
             f"as one of {', '.join(sorted(set(_PRECISIONS.values())))}"
         )
     return _PRECISIONS[kind]

@@ -1,15 +1,16 @@
 """What a Hugging Face folder says of its classifier, read as transformers reads it."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from serving.bundles.bundle import CONFIG_NAME, TOKENIZER_NAME
-from serving.bundles.files import read_text
+from serving.bundles.files import listed, read_text
 from serving.bundles.position_limit import longest_input
-from serving.bundles.tokenizer_file import adapted, largest_token, token_ids
+from serving.bundles.tokenizer_file import adapted, largest_token, token_ids, well_formed
 from serving.errors import BundleError
 
 ProblemType = Literal["single_label", "multi_label", "regression"]
@@ -54,27 +55,34 @@ def read_declared(folder: Path, width: int) -> Declared:
     `width` is 0 if the graph does not say. Raises BundleError naming the file and the remedy.
     """
     config, config_text = read_json(folder / CONFIG_NAME)
-    check_padding(config.get("model_type"), folder)
+    warnings: list[str] = []
+    with well_formed(folder / CONFIG_NAME):
+        check_padding(config.get("model_type"), folder)
+        names = _labels(folder, config, width, warnings)
+        problem_type = _problem_type(folder, config, len(names))
+        looks_like_pairs = _looks_like_pairs(config, names)
+        longest, declared_pad = longest_input(config), _declared_pad(config)
     path = folder / TOKENIZER_NAME
     if not path.is_file():
         raise BundleError(_without_tokenizer(folder))
     tokenizer, tokenizer_text = read_json(path)
     settings = read_json(folder / TOKENIZER_CONFIG_NAME, optional=True)[0]
     special = read_json(folder / SPECIAL_TOKENS_NAME, optional=True)[0]
-    warnings: list[str] = []
-    names = _labels(folder, config, width, warnings)
-    max_length = _max_length(config, settings, tokenizer)
-    changed = adapted(tokenizer, settings, config, max_length, warnings)
+    with well_formed(f"{folder}: {TOKENIZER_NAME} or {TOKENIZER_CONFIG_NAME}"):
+        max_length = _max_length(longest, settings, tokenizer)
+        changed = adapted(tokenizer, settings, config, max_length, warnings)
+        largest = largest_token(tokenizer)
+        pad = _token_pad(settings, special, tokenizer) if declared_pad is None else declared_pad
     labels = {str(index): name for index, name in enumerate(names)}
     if config.get("id2label") != labels:
         config_text = json.dumps(config | {"id2label": labels}, indent=2)
     return Declared(
         labels=names,
-        problem_type=_problem_type(folder, config, len(names)),
-        pad_token_id=_pad_token_id(config, settings, special, tokenizer),
+        problem_type=problem_type,
+        pad_token_id=pad,
         max_length=max_length,
-        looks_like_pairs=_looks_like_pairs(config, names),
-        largest_token=largest_token(tokenizer),
+        looks_like_pairs=looks_like_pairs,
+        largest_token=largest,
         config_text=config_text,
         tokenizer_text=json.dumps(changed, ensure_ascii=False) if changed else tokenizer_text,
         warnings=warnings,
@@ -112,7 +120,7 @@ def read_json(path: Path, *, optional: bool = False) -> tuple[dict[str, Any], st
 def _labels(folder: Path, config: Mapping[str, Any], width: int, warnings: list[str]) -> list[str]:
     """Return the names in the order of the logits; LABEL_0 and so on if none are given."""
     where = folder / CONFIG_NAME
-    declared = config.get("id2label") or _turned(config.get("label2id"))
+    declared = _declared_labels(config)
     count = config.get("num_labels")
     if not declared:
         return _default_labels(count if isinstance(count, int) else width or _DEFAULT_LABELS)
@@ -123,14 +131,34 @@ def _labels(folder: Path, config: Mapping[str, Any], width: int, warnings: list[
     except (AttributeError, TypeError, ValueError) as error:
         raise BundleError(f"{where}: id2label has a key that is not a number: {error}") from error
     if sorted(names) != list(range(len(names))):
-        raise BundleError(f"{where}: id2label has the keys {sorted(names)}: number them from 0")
+        raise BundleError(
+            f"{where}: id2label has the keys [{listed(sorted(names))}]: number them from 0"
+        )
     if width and width != len(names) and count == width:
         warnings.append(
             f"{where}: id2label has {len(names)} names for {count} labels, so they are called "
             "LABEL_0 and so on"
         )
         return _default_labels(width)
+    twice = [name for name, times in Counter(names.values()).items() if times > 1]
+    if twice:
+        raise BundleError(
+            f"{where}: id2label has {listed(twice)} more than once: give each label its own name"
+        )
     return [names[index] for index in range(len(names))]
+
+
+def label_counts(folder: Path) -> list[int]:
+    """Return the numbers of labels that config.json may mean, the likeliest first."""
+    path = folder / CONFIG_NAME
+    config = read_json(path)[0]
+    with well_formed(path):
+        counts = [len(_declared_labels(config)), config.get("num_labels")]
+        return [each for each in counts if isinstance(each, int) and each] or [_DEFAULT_LABELS]
+
+
+def _declared_labels(config: Mapping[str, Any]) -> Any:
+    return config.get("id2label") or _turned(config.get("label2id"))
 
 
 def _default_labels(count: int) -> list[str]:
@@ -154,17 +182,20 @@ def _problem_type(folder: Path, config: Mapping[str, Any], labels: int) -> Probl
     return "multi_label" if labels == 1 and kind == "single_label" else kind
 
 
-def _pad_token_id(
-    config: Mapping[str, Any],
+def _declared_pad(config: Mapping[str, Any]) -> int | None:
+    for part in (config, config.get("text_config") or {}):
+        given = part.get("pad_token_id")
+        if isinstance(given, int) and given >= 0:
+            return given
+    return None
+
+
+def _token_pad(
     settings: Mapping[str, Any],
     special: Mapping[str, Any],
     tokenizer: Mapping[str, Any],
 ) -> int:
     """Return the id of padding: 0 if there is none, since the attention mask hides it."""
-    for part in (config, config.get("text_config") or {}):
-        given = part.get("pad_token_id")
-        if isinstance(given, int) and given >= 0:
-            return given
     ids = token_ids(tokenizer)
     for source in (settings, special):
         token = source.get("pad_token")
@@ -175,14 +206,11 @@ def _pad_token_id(
     return padding if isinstance(padding, int) and padding >= 0 else 0
 
 
-def _max_length(
-    config: Mapping[str, Any], settings: Mapping[str, Any], tokenizer: Mapping[str, Any]
-) -> int:
+def _max_length(longest: int, settings: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> int:
     """Return what the positions allow, or less if the tokenizer truncates before that.
 
     As in transformers, tokenizer.json's own limit counts where tokenizer_config.json has none.
     """
-    longest = longest_input(config)
     for given in (
         settings.get("model_max_length", settings.get("max_len")),
         (tokenizer.get("truncation") or {}).get("max_length"),

@@ -24,12 +24,13 @@ DATATYPES: dict[int, Datatype] = {
     INT64: "INT64", BOOL: "BOOL", FLOAT16: "FP16", DOUBLE: "FP64", 12: "UINT32", 13: "UINT64",
 }  # fmt: skip
 """The types of inputs that a manifest can name."""
-OTHER_DATATYPES = {
-    4: "UINT16", 5: "INT16", 12: "UINT32", 13: "UINT64", 14: "COMPLEX64", 15: "COMPLEX128",
-    17: "FLOAT8E4M3FN", 18: "FLOAT8E4M3FNUZ", 19: "FLOAT8E5M2", 20: "FLOAT8E5M2FNUZ",
+DATATYPE_NAMES: dict[int, str] = {
+    **DATATYPES,
+    STRING: "text", BFLOAT16: "BF16", 14: "COMPLEX64", 15: "COMPLEX128", 17: "FLOAT8E4M3FN",
+    18: "FLOAT8E4M3FNUZ", 19: "FLOAT8E5M2", 20: "FLOAT8E5M2FNUZ", UINT4: "UINT4", INT4: "INT4",
     23: "FLOAT4E2M1",
 }  # fmt: skip
-"""The names of types that no manifest calls a precision."""
+"""The names of all types."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 _LONGEST_VARINT = 10

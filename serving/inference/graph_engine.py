@@ -8,10 +8,10 @@ from typing import Self
 import numpy as np
 
 from serving.bundles.bundle import Bundle
+from serving.bundles.ports import Port
 from serving.errors import EngineFailed
 from serving.inference.engine import Logits
 from serving.inference.inputs import Item
-from serving.inference.ports import Port
 from serving.inference.signature import Feed, checked, read_signature
 
 # Rounding errors, as of a softmax in half precision.

@@ -10,12 +10,12 @@ import numpy as np
 import openvino
 
 from serving.bundles.bundle import Bundle
+from serving.bundles.ports import Port
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.inference.engine import Logits, Resources
 from serving.inference.graph_engine import GraphEngine
 from serving.inference.inputs import Encoding, Item
 from serving.inference.ort_engine import OrtEngine
-from serving.inference.ports import Port
 from serving.inference.signature import Feed
 
 # OpenVINO's binding builds its type table on first use and releases the GIL while it holds the

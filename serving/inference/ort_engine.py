@@ -6,12 +6,12 @@ import numpy as np
 import onnxruntime
 
 from serving.bundles.bundle import Bundle
+from serving.bundles.ports import Port
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.inference.cpu import has_vnni
 from serving.inference.engine import Device, Logits, Resources
 from serving.inference.graph_engine import GraphEngine
 from serving.inference.inputs import Item
-from serving.inference.ports import Port
 from serving.inference.signature import Feed
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

@@ -29,6 +29,7 @@ _COSTLY_S = 1.0
 _FIRST_LENGTH = 32
 _GROWTH = 4
 _SUM_TOLERANCE = 1e-3
+_PERCENT = 100.0
 
 
 def probe(
@@ -73,9 +74,9 @@ def tensor_rows(tensors: Sequence[TensorInput]) -> list[Row]:
     ]
 
 
-def sum_to_one(outputs: Logits) -> bool:
-    """Return whether outputs for several labels are those of a softmax, not logits."""
-    sums = np.abs(outputs.sum(axis=1) - 1) < _SUM_TOLERANCE
+def sum_to_one(outputs: Logits, whole: float = 1.0) -> bool:
+    """Return whether outputs for several labels are shares of a `whole`, not logits."""
+    sums = np.abs(outputs.sum(axis=1) - whole) < _SUM_TOLERANCE * whole
     return bool(outputs.shape[1] > 1 and (outputs >= 0).all() and sums.all())
 
 
@@ -207,6 +208,11 @@ def _suspicions(manifest: Manifest, alone: Sequence[Logits], batch_difference: f
             "every output lies in [0, 1], as probabilities do: if the graph ends in a sigmoid, its "
             "answers are wrong unless the manifest says so (graph_output) or the graph is exported "
             "without it"
+        )
+    elif "regression" not in manifest.problem_type and sum_to_one(logits, _PERCENT):
+        found.append(
+            "the outputs of every probe sum to 100, as percentages do: if they are some, the "
+            "scores are wrong: export the graph's logits"
         )
     if batch_difference > manifest.logit_tolerance:
         found.append(

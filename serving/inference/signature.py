@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.bundles.bundle import Bundle
+from serving.bundles.ports import Port, answer_of
 from serving.errors import BundleError, EngineFailed
 from serving.inference.engine import Logits
 from serving.inference.inputs import DATATYPES, Encoding, Item, Row
 from serving.inference.packing import lay_out
-from serving.inference.ports import Port, answer_of
 
 Ids = npt.NDArray[np.int64]
 Cells = npt.NDArray[np.int64] | npt.NDArray[np.bool_]

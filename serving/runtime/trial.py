@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,6 +24,8 @@ from serving.settings import Settings
 # A refusal may have been for want of memory or time, which another trial might find.
 _REMEMBERED_S = 600.0
 _MOST_WORDS = 300
+_CHUNK_BYTES = 1 << 16
+_KEPT_BYTES = 1 << 14
 # A killed process that a file system holds up may not die; what waits must go on.
 _DEATH_S = 5.0
 
@@ -50,7 +51,7 @@ class Trials:
         self._lines: SimpleQueue[bytes] = SimpleQueue()
         self._verdicts: dict[tuple[object, ...], _Verdict] = {}
         self._one_at_a_time = Lock()
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  as long as this
+        self._words = _Words()
 
     def engines(self, bundle: Bundle, *, beside_traffic: bool) -> Mapping[EngineName, MakeEngine]:
         """Return the engines; one that a bundle fails on raises the reason when it is made.
@@ -140,19 +141,19 @@ class Trials:
             raise BundleError("the server is shutting down")
         if self._process is None or self._process.poll() is not None:
             self._lines = SimpleQueue()
-            self._stderr.seek(0)
-            self._stderr.truncate()
+            self._words = _Words()
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "serving.runtime.trial_process"],
                 # This process's modules, not those that lie in the working folder.
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._stderr,
+                stderr=subprocess.PIPE,
                 start_new_session=True,  # a terminal's interrupt must reach only this process
             )
             args = (self._process, self._lines)
             Thread(target=_read, args=args, name="trial", daemon=True).start()
+            self._words.listen(self._process)
         return self._process
 
     def _next_line(self, until_s: float) -> bytes:
@@ -164,6 +165,9 @@ class Trials:
             process.kill()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_DEATH_S)
+            if process.stdin:
+                with suppress(OSError):
+                    process.stdin.close()
 
     def _cause_of_death(self, process: "subprocess.Popen[bytes]", step: str) -> str:
         try:
@@ -175,16 +179,41 @@ class Trials:
             seconds = self._settings.engine_timeout_ms / 1e3
             return f"{step} took over {seconds:g} s of CPU time (SIZEWISE_ENGINE_TIMEOUT_MS)"
         name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        self._stderr.seek(0)
-        words = " ".join(self._stderr.read().decode(errors="replace").split())[-_MOST_WORDS:]
+        words = self._words.last()
         return f"{step} ended the process that tried it ({name}){': ' * bool(words)}{words}"
+
+
+class _Words:
+    """What a process writes to stderr, of which the last is kept."""
+
+    def __init__(self) -> None:
+        self._kept = b""
+        self._reader: Thread | None = None
+
+    def listen(self, process: "subprocess.Popen[bytes]") -> None:
+        """Read until the process ends, so that it never waits for a reader."""
+        self._reader = Thread(target=self._read, args=(process,), name="trial", daemon=True)
+        self._reader.start()
+
+    def last(self) -> str:
+        """Return the last words of a process that has ended."""
+        if self._reader:
+            self._reader.join(_DEATH_S)
+        return " ".join(self._kept.decode(errors="replace").split())[-_MOST_WORDS:]
+
+    def _read(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stderr
+        with process.stderr as stderr:
+            while words := os.read(stderr.fileno(), _CHUNK_BYTES):
+                self._kept = (self._kept + words)[-_KEPT_BYTES:]
 
 
 def _read(process: "subprocess.Popen[bytes]", lines: "SimpleQueue[bytes]") -> None:
     """Hand over the lines of a process, and b"" when it has ended."""
     assert process.stdout
-    for line in process.stdout:
-        lines.put(line)
+    with process.stdout as stdout:
+        for line in stdout:
+            lines.put(line)
     lines.put(b"")
 
 

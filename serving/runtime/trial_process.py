@@ -110,13 +110,14 @@ def _limit_cpu(limit_s: float) -> None:
 
 
 def _limit_memory() -> None:
-    """Let this process allocate most of the memory that is available, and no more."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except FileNotFoundError:  # macOS, which does not enforce the limit either
+    """Let this process allocate most of the memory that is available, and no more.
+
+    Where that is not known, such as on macOS, there is no limit.
+    """
+    used, available = _bytes_of("/proc/self/status", "VmData:"), available_bytes()
+    if used is None or available is None:
         return
-    (used_kb,) = (int(line.split()[1]) for line in status.splitlines() if "VmData" in line)
-    limit = used_kb * 1024 + int(_MEMORY_SHARE * available_bytes())
+    limit = used + int(_MEMORY_SHARE * available)
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (_at_most(limit, most), most))
 
@@ -126,11 +127,20 @@ def _at_most(limit: int, hard: int) -> int:
     return limit if hard == resource.RLIM_INFINITY else min(limit, hard)
 
 
-def available_bytes() -> int:
-    """Return the memory that the machine, or this container's limit, leaves."""
-    machine = Path("/proc/meminfo").read_text().splitlines()
-    (available_kb,) = (int(line.split()[1]) for line in machine if "MemAvailable" in line)
-    available = available_kb * 1024
+def _bytes_of(path: str, name: str) -> int | None:
+    """Return the bytes that a file of /proc states; None if it does not."""
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path(path).read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def available_bytes() -> int | None:
+    """Return the memory that the machine, or this container's limit, leaves; None if unknown."""
+    available = _bytes_of("/proc/meminfo", "MemAvailable:")
+    if available is None:
+        return None
     with suppress(OSError, ValueError):  # no cgroup v2, or no limit
         group = Path("/sys/fs/cgroup")
         limit = int((group / "memory.max").read_text())

@@ -41,7 +41,7 @@ def export_folder(
 ) -> torch.nn.Module:
     """Write what save_pretrained and an exporter leave; `settings` are the tokenizer's.
 
-    The graph `ends_in` softmax or sigmoid; `outputs` may name `class` besides.
+    The graph `ends_in` softmax, "exp and div", tanh or percent; `outputs` may name `class` besides.
     """
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_config(
@@ -92,6 +92,10 @@ class _Outputs(torch.nn.Module):
         elif self.ends_in == "exp and div":
             terms = (logits - logits.amax(-1, keepdim=True)).exp()
             logits = terms * (1 / terms.sum(-1, keepdim=True))
+        elif self.ends_in == "percent":
+            logits = 100 * logits.softmax(-1)
+        elif self.ends_in == "tanh":
+            logits = 0.5 + 0.5 * (0.5 * logits).tanh()
         found = {"class": logits.argmax(-1)}
         return tuple(found.get(name, logits) for name in self.outputs)
 

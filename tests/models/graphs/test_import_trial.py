@@ -3,7 +3,7 @@ import json
 import onnx
 import pytest
 
-from models.graphs.import_bundle import import_folder
+from models.graphs.import_bundle import _kinds, import_folder
 from serving.bundles.registry import read_registry
 from serving.errors import BundleError
 from serving.inference.engine import Resources
@@ -60,6 +60,25 @@ def test_probabilities_inside_are_recognised_by_the_graph_or_by_their_values(
     expected = scores(plain)
     difference = scores(bundle) - expected
     assert abs(difference - difference[:, :1]).max() < 1e-4, "equal but for a softmax's constant"
+
+
+@pytest.mark.parametrize(
+    ("ends_in", "words"),
+    [("tanh", "every output lies in [0, 1]"), ("percent", "sum to 100, as percentages do")],
+)
+def test_what_may_be_probabilities_to_the_eye_is_said(imported, tmp_path, ends_in, words):
+    export_folder(tmp_path / "inside", ends_in=ends_in)
+
+    _, said = imported(tmp_path / "inside")
+
+    assert any(words in each for each in said)
+
+
+def test_warnings_are_compared_by_what_they_are_about():
+    batch = "in a batch, logits differ by up to {}, more than logit_tolerance 0.1"
+
+    assert _kinds([batch.format(0.2)]) == _kinds([batch.format(0.3)])
+    assert not _kinds(["openvino cannot run it: why"]) <= _kinds([batch.format(0.2)])
 
 
 def test_of_several_outputs_the_logits_are_served(imported, tmp_path):

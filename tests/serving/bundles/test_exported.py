@@ -6,9 +6,12 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from serving.bundles.exported import find_source, is_exported, read_exported
-from serving.bundles.graph_traits import embedding_rows, final_operator
+from serving.bundles.graph_traits import embedding_rows, final_operator, logits_of
 from serving.bundles.onnx_file import read_outline
 from serving.errors import BundleError
+from serving.inference.engine import Resources
+from serving.inference.ort_engine import OrtEngine
+from serving.inference.tokenizer import open_tokenizer
 from tests.support.bundles import write_bundle
 from tests.support.odd_graphs import write_odd_bundle
 
@@ -236,6 +239,36 @@ def test_labels_and_logits_of_different_number_are_refused(folder, read):
 
     with pytest.raises(BundleError, match=r"has 2 numbers, config.json names 3 labels \(a, b, c\)"):
         read(folder)
+
+
+def test_a_message_names_few_of_very_many_labels(folder, read):
+    edit(folder / "config.json", id2label={str(n): f"LABEL_{n}" for n in range(10_000)})
+
+    with pytest.raises(
+        BundleError, match=r"10000 labels \(LABEL_0, .* and 9,980 more\)"
+    ) as refused:
+        read(folder)
+
+    assert len(refused.value.detail) < 700
+
+
+@pytest.mark.parametrize("names", [{"0": "bad", "1": "good"}, None])
+def test_a_wider_output_before_the_scores_is_not_taken_for_them(read, names):
+    folder = read.scratch / "odd"
+    write_odd_bundle(folder, answer="scores")
+    edit(folder / "config.json", id2label=names)
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node.append(onnx.helper.make_node("Concat", ["scores"] * 3, ["pooled"], axis=1))
+    pooled = onnx.helper.make_tensor_value_info("pooled", TensorProto.FLOAT, ["batch", 6])
+    model.graph.output.insert(0, pooled)
+    onnx.save(model, folder / "model.onnx")
+
+    exported = read(folder)
+
+    assert len(exported.bundle.manifest.labels) == 2
+    assert logits_of(exported.outline, 2).name == "scores"
+    (encoding,) = open_tokenizer(exported.bundle).encode(["good film"])
+    assert OrtEngine(exported.bundle, Resources("cpu", 1)).run([encoding]).tolist() == [[-1.0, 1.0]]
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [("length", 12), (8, 8), (16, 12)])

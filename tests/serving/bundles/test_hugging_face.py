@@ -175,6 +175,40 @@ def test_a_configuration_that_is_no_object_is_refused(declared, tmp_path, conten
 
 
 @pytest.mark.parametrize(
+    ("config", "others", "file"),
+    [
+        ({"text_config": "bert"}, {}, "config.json"),
+        ({"problem_type": ["regression"]}, {}, "config.json"),
+        ({"model_type": {}}, {}, "config.json"),
+        ({"model_type": "roberta", "pad_token_id": "one"}, {}, "config.json"),
+        ({"id2label": {"0": "a", "1": "b"}, "label2id": 3, "max_position_embeddings": 1e999}, {},
+         "config.json"),
+        ({}, {"tokenizer": TOKENIZER | {"added_tokens": [{"id": 3}]}}, "tokenizer.json"),
+        ({}, {"tokenizer": TOKENIZER | {"added_tokens": ["x"]}}, "tokenizer.json"),
+        ({}, {"tokenizer": TOKENIZER | {"model": []}}, None),
+        ({}, {"tokenizer": TOKENIZER | {"model": "x"}}, "tokenizer.json"),
+        ({}, {"tokenizer": TOKENIZER | {"truncation": "on"}}, "tokenizer.json"),
+        ({}, {"tokenizer": {"normalizer": "x"}, "tokenizer_config": {"do_lower_case": True}},
+         "tokenizer.json"),
+        ({}, {"tokenizer": {"post_processor": {"processors": [1]}},
+              "tokenizer_config": {"model_input_names": []}}, "tokenizer.json"),
+        ({}, {"tokenizer_config": {"tokenizer_class": [], "model_max_length": "x"}}, None),
+    ],
+)  # fmt: skip
+def test_json_of_another_form_is_refused_in_a_sentence(declared, config, others, file):
+    if file is None:  # what nobody needs is not judged
+        assert declared(config, **others).labels == ["LABEL_0", "LABEL_1"]
+        return
+    with pytest.raises(BundleError, match=f"{file}.* does not have the form in which save_pretra"):
+        declared(config, **others)
+
+
+def test_a_label_that_is_named_twice_is_refused_by_its_file(declared):
+    with pytest.raises(BundleError, match=r"config.json: id2label has good more than once: give"):
+        declared({"id2label": {"0": "good", "1": "bad", "2": "good"}})
+
+
+@pytest.mark.parametrize(
     ("config", "expected"),
     [
         ({"id2label": {"0": "ENTAILMENT", "1": "neutral"}}, True),

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.bundles.bundle import Bundle, Manifest
+from serving.bundles.ports import Port
 from serving.inference.inputs import Encoding
 from serving.inference.packing import lay_out
-from serving.inference.ports import Port
 from serving.inference.signature import TextSignature
 
 PAD_ID = 7

@@ -2,13 +2,14 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 from types import SimpleNamespace
 
 import pytest
 
 from serving.bundles.bundle import read_bundle
 from serving.errors import BundleError
-from serving.runtime import trial
+from serving.runtime import trial, trial_process
 from serving.runtime.trial import Trials
 from serving.settings import Settings
 from tests.support.bundles import write_bundle
@@ -22,9 +23,7 @@ def bundle(tmp_path):
 
 @pytest.fixture
 def trials():
-    made = Trials(Settings())
-    yield made
-    made._stderr.close()
+    return Trials(Settings())
 
 
 def test_no_process_is_started_once_the_server_ends(trials, bundle, monkeypatch):
@@ -40,11 +39,46 @@ def test_a_killed_process_that_does_not_die_is_not_waited_for(trials, monkeypatc
         raise subprocess.TimeoutExpired("trial", timeout_s)
 
     monkeypatch.setattr(trial, "_DEATH_S", 0.01)
-    trials._process = SimpleNamespace(kill=lambda: None, wait=wait)
+    trials._process = SimpleNamespace(kill=lambda: None, wait=wait, stdin=None)
 
     trials.rest()
 
     assert trials._process is None
+
+
+def test_of_endless_words_before_a_crash_the_last_are_kept():
+    program = "import os; [os.write(2, b'x' * 65536) for _ in range(300)]; os.write(2, b' last')"
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE)
+    words = trial._Words()
+
+    words.listen(process)
+
+    assert process.wait(30) == 0
+    assert words.last().endswith("x last")
+    assert len(words.last()) == 300
+    assert len(words._kept) <= 1 << 14
+
+
+def test_memory_that_the_system_does_not_state_is_not_limited(tmp_path, monkeypatch):
+    (tmp_path / "meminfo").write_text("MemTotal: 5 kB\nMemAvailable:\n")
+    for name in ("meminfo", "absent"):
+        assert trial_process._bytes_of(str(tmp_path / name), "MemAvailable:") is None
+    assert trial_process._bytes_of(str(tmp_path / "meminfo"), "MemTotal:") == 5 * 1024
+    monkeypatch.setattr(trial_process, "_bytes_of", lambda *_: None)
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: pytest.fail("limited"))
+
+    trial_process._limit_memory()
+
+
+def test_a_bundle_is_tried_where_nothing_is_writable(bundle, monkeypatch):
+    def refuse(*_args, **_options):
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", refuse)
+    trials = Trials(Settings(engine="onnxruntime"))
+
+    assert "onnxruntime" in trials.engines(bundle, beside_traffic=False)
+    trials.end()
 
 
 def test_lower_limits_and_priority_that_the_server_has_do_not_refuse_a_bundle(bundle):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from serving.errors import BundleError
 
+LOGITS = "logits"
 _FLOATS = {"float16", "bfloat16", "float32", "float64"}
 
 
@@ -35,24 +36,34 @@ def answer_of(outputs: Sequence[Port], labels: int, model: Path) -> str:
 
     Raises BundleError if no output, or more than one, may be it.
     """
-    candidates = [port for port in outputs if port.name == "logits"] or outputs
-    fitting = [port for port in candidates if _fits(port, labels)]
-    exact = [port for port in fitting if port.size(1) == labels]
-    for found in (exact, fitting):
-        if len(found) == 1:
-            return found[0].name
+    found = fitting(outputs, labels)
+    if len(found) == 1:
+        return found[0].name
     wanted = f"floating-point numbers of the shape [batch, {labels}]"
     raise BundleError(
         f"{model} answers {', '.join(map(str, outputs))}: "
         + (
             f"more than one has {wanted}: name the one with the logits logits"
-            if fitting
+            if found
             else f"none has {wanted}, one for each label: export the classifier's logits"
         )
     )
 
 
+def fitting(outputs: Sequence[Port], labels: int = 0) -> list[Port]:
+    """Return the outputs that may be the answer for so many labels; 0 allows any number.
+
+    One that says how many numbers it has is before those that leave it open.
+    """
+    candidates = [port for port in outputs if port.name == LOGITS] or outputs
+    found = [port for port in candidates if _fits(port, labels)]
+    exact = [port for port in found if labels and port.size(1) == labels]
+    return exact or found
+
+
 def _fits(port: Port, labels: int) -> bool:
     if port.kind not in _FLOATS:
         return False
-    return port.shape is None or (len(port.shape) == 2 and port.shape[1] in {None, labels})
+    if port.shape is None:
+        return True
+    return len(port.shape) == 2 and (not labels or port.shape[1] in {None, labels})
