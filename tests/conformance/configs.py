@@ -56,7 +56,7 @@ SPECIAL = {
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
     "lilt": {"hidden_size": 48, "max_2d_position_embeddings": 16},
     "layoutlm": {"max_2d_position_embeddings": 16},
-    "longformer": {"attention_window": [8], "num_hidden_layers": 1},
+    "longformer": {"attention_window": [8, 8]},
     "luke": {"entity_vocab_size": 8, "entity_emb_size": WIDTH},
     "mistral4": {"head_dim": 2 * HEAD},
     "mobilebert": {"intra_bottleneck_size": WIDTH, "true_hidden_size": WIDTH},
