@@ -183,9 +183,11 @@ class Trials:
 def _read(process: "subprocess.Popen[bytes]", lines: "SimpleQueue[bytes]") -> None:
     """Hand over the lines of a process, and b"" when it has ended."""
     assert process.stdout
-    for line in process.stdout:
-        lines.put(line)
-    lines.put(b"")
+    try:
+        for line in process.stdout:
+            lines.put(line)
+    finally:
+        lines.put(b"")
 
 
 def _refusing(reason: str) -> MakeEngine:

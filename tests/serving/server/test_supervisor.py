@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.processes import serving
 
-SECONDS = 20
+SECONDS = 60
 
 
 def fronts(server):
