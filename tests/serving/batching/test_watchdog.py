@@ -44,7 +44,7 @@ async def test_while_the_process_stands_still_no_engine_is_late():
     batcher, _ = make(engine, engine_timeout_s=0.4)
 
     waiting = batcher.submit(KEY, [encoding(1)], terms(60))
-    await wait_until(lambda: batcher._running())
+    await wait_until(batcher._running)
     time.sleep(2)  # noqa: ASYNC251  five times the timeout, and the loop stands still
     await asyncio.sleep(0.01)
     alive = batcher.watchdog.alive
