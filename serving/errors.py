@@ -192,9 +192,9 @@ class RateLimited(CapacityError):
 
 
 class NotReady(CapacityError):
-    """The models are being loaded, or an engine has died."""
+    """The models are being loaded, or an engine does not respond."""
 
-    status, code, title = 503, "not_ready", "The server is loading its models"
+    status, code, title = 503, "not_ready", "The server is not ready"
 
 
 class Draining(CapacityError):

@@ -14,12 +14,12 @@ LOADING_RETRY_AFTER_S = 1
 RELOADING_RETRY_AFTER_S = 2
 
 
-def check_ready(*, alive: bool, draining: bool) -> None:
-    """Raise NotReady or Draining unless new requests are welcome."""
+def check_ready(trouble: str, *, draining: bool) -> None:
+    """Raise NotReady or Draining unless new requests are welcome: no `trouble`, not `draining`."""
     if draining:
         raise Draining("the server is shutting down: send to another replica")
-    if not alive:
-        raise not_ready("the models are being loaded or an engine has died: see the log")
+    if trouble:
+        raise not_ready(trouble)
 
 
 def not_ready(detail: str) -> NotReady:

@@ -15,6 +15,7 @@ from serving.batching.engine_threads import EngineThreads, Outcome, Run
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import Clock, Terms
 from serving.batching.scheduler import Plan, Scheduler
+from serving.batching.watchdog import Watchdog
 from serving.bundles.bundle import VariantKey
 from serving.errors import EngineFailed, ServedError
 from serving.inference.cost_model import Lane
@@ -23,7 +24,6 @@ from serving.inference.inputs import Item
 from serving.logs import LOGGER
 
 _length = attrgetter("length")
-_WATCHES_PER_TIMEOUT = 4
 _BUSY_EVERY_S = 0.05
 
 
@@ -54,8 +54,8 @@ class _Results(asyncio.Future[list[InferenceResult]]):
 class Batcher:
     """One queue and `slots` engine threads for all variants of the process.
 
-    Lives on one event loop: call every public method there. `alive` becomes false when an engine
-    does not return within `engine_timeout_s`. `requests_in_flight` are queued or running.
+    Lives on one event loop: call every public method there. `watchdog` tells whether every engine
+    returns within `engine_timeout_s`. `requests_in_flight` are queued or running.
     `on_reuse` receives for each request how many of its texts were cached, and how many ran for
     another request anyway.
     """
@@ -73,7 +73,6 @@ class Batcher:
         on_reuse: Callable[[VariantKey, int, int], None] = lambda *_: None,
         cache_texts: int = 0,
     ) -> None:
-        self.alive = True
         self.requests_in_flight = 0
         self._engines = dict(engines)
         self._max_queue_texts = max_queue_texts
@@ -96,11 +95,11 @@ class Batcher:
             on_finished=self._finish,
             on_died=self._die,
         )
-        self._watch()
+        self.watchdog = Watchdog(self._running, engine_timeout_s, clock, self._fail_late)
 
     def close(self) -> None:
         """End the threads; a batch that is still running ends by itself."""
-        self._watchdog.cancel()
+        self.watchdog.end()
         self._threads.close()
 
     def add(self, variant: VariantKey, engine: Engine, lane: Lane) -> None:
@@ -119,6 +118,10 @@ class Batcher:
             if not self._scheduler.queued_texts(variant):
                 self._scheduler.remove_lane(variant)
             del self._engines[variant]
+
+    def _running(self) -> list[Run]:
+        with self._lock:
+            return list(self._threads.runs)
 
     def _busy(self, variant: VariantKey) -> bool:
         with self._lock:
@@ -197,6 +200,8 @@ class Batcher:
             waiter.set_result(request.results)  # type: ignore[arg-type]
 
     def _finish(self, run: Run, outcome: Outcome, ended_s: float) -> None:
+        if not self.watchdog.alive:
+            self.watchdog.recover(run, ended_s)
         try:
             if not isinstance(outcome, Exception):
                 self._answer(run, outcome, ended_s)
@@ -240,21 +245,10 @@ class Batcher:
             self._fail(request, error)
 
     def _die(self) -> None:
-        self.alive = False
+        self.watchdog.die()
 
-    def _watch(self) -> None:
-        """Fail batches from which an engine does not return; look again later."""
-        with self._lock:
-            runs = list(self._threads.runs)
-        for run in runs:
-            if self._clock() - run.started_s > self._engine_timeout_s:
-                self.alive = False
-                self._fail_plan(
-                    run.plan, EngineFailed(f"a batch ran for over {self._engine_timeout_s:g} s")
-                )
-        self._watchdog = self._loop.call_later(
-            self._engine_timeout_s / _WATCHES_PER_TIMEOUT, self._watch
-        )
+    def _fail_late(self, run: Run, error: EngineFailed) -> None:
+        self._fail_plan(run.plan, error)
 
     def _expire(self, request: PendingRequest) -> None:
         with self._lock:

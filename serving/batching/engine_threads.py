@@ -89,10 +89,10 @@ class EngineThreads:
     def _work(self) -> None:
         try:
             self._run_plans()
-        except Exception:  # noqa: BLE001  logged, and told
-            LOGGER.exception("bug")
+        except Exception:  # noqa: BLE001  told, and logged
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._on_died)
+            LOGGER.exception("bug")
 
     def _run_plans(self) -> None:
         while True:

@@ -71,6 +71,9 @@ COMPARED, DIFFERENT = range(2)
 # A row of `cascades`.
 CASCADED, ESCALATED, SAMPLED, DISAGREED = range(4)
 
+# A row of `lags`.
+LAG = Histogram(0, SECONDS, NS)
+
 # Counting one event must not look up attributes of these.
 _DURATION_NS = DURATION.total
 _TOKENIZE, _TOKENIZE_NS = TOKENIZE.start, TOKENIZE.total
@@ -111,6 +114,8 @@ class Counters:
         """By model."""
         self.escalated = Table(1)
         """By model and the variant that was not sure."""
+        self.lags = Table(LAG.end)
+        """By kind of process."""
         self.tables = {
             name: table for name, table in vars(self).items() if isinstance(table, Table)
         }
@@ -135,6 +140,12 @@ class Counters:
         row = self.requests[endpoint, model, status]
         row[bisect_left(SECONDS, seconds)] += 1
         row[_DURATION_NS] += round(seconds * NS)
+
+    def record_lag(self, process: str, seconds: float) -> None:
+        """Count by how much an event loop was late."""
+        row = self.lags[(process,)]
+        row[bisect_left(SECONDS, seconds)] += 1
+        row[LAG.total] += round(seconds * NS)
 
     def record_rejected(self, reason: str) -> None:
         """Count a valid request that was refused."""

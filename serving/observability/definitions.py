@@ -286,4 +286,13 @@ _CASCADES: Sequence[Definition] = (
         _MODEL,
     ),
 )
-DEFINITIONS = (*_REQUESTS, *_BATCHES, *_LOADED, *_ANSWERS, *_CASCADES)
+_PROCESSES: Sequence[Definition] = (
+    _Histogram(
+        "loop_lag_seconds",
+        "By how much an event loop is late with what is due, ten times a second.",
+        ("process",),
+        "lags",
+        counters.LAG,
+    ),
+)
+DEFINITIONS = (*_REQUESTS, *_BATCHES, *_LOADED, *_ANSWERS, *_CASCADES, *_PROCESSES)

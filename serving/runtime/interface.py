@@ -13,6 +13,8 @@ from serving.inference.engine_selection import EngineName
 from serving.inference.tokenizer import Tokenizer
 from serving.observability.recorder import Recorder
 
+LOADING = "the models are being loaded"
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -52,6 +54,10 @@ class Runtime(Submits, Protocol):
     @property
     def alive(self) -> bool:
         """Whether everything is loaded and every engine responds."""
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not alive; "" if it is."""
 
     def wake(self, family: str) -> None:
         """Reload a family that was unloaded to free memory, soon."""

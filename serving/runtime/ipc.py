@@ -79,7 +79,11 @@ class Channel(asyncio.Protocol):
 
     def _flush(self) -> None:
         self.flushing = False
-        frames = self._receiver.turn() if self._receiver else ()
+        try:
+            frames = self._receiver.turn() if self._receiver else ()
+        except Exception:  # noqa: BLE001  logged; the messages must not be lost too
+            LOGGER.exception("bug")
+            frames = ()
         data = b"".join((*self._messages, *frames))
         self._messages.clear()
         if not self._transport.is_closing():

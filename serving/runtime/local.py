@@ -28,7 +28,7 @@ from serving.inference.tokenizer import Tokenizer, open_tokenizer
 from serving.logs import log
 from serving.observability.metrics import Metrics
 from serving.runtime.background import in_background
-from serving.runtime.interface import Running
+from serving.runtime.interface import LOADING, Running
 from serving.runtime.trial import Trials
 from serving.settings import Settings
 
@@ -76,7 +76,22 @@ class LocalRuntime:
     @property
     def alive(self) -> bool:
         """See Runtime."""
-        return bool(self._batcher and self._batcher.alive)
+        return bool(self._batcher and self._batcher.watchdog.alive)
+
+    @property
+    def trouble(self) -> str:
+        """See Runtime."""
+        return self._batcher.watchdog.trouble if self._batcher else LOADING
+
+    @property
+    def lost(self) -> bool:
+        """Whether an engine will never respond again."""
+        return bool(self._batcher and self._batcher.watchdog.lost)
+
+    @property
+    def served(self) -> bool:
+        """Whether deployments have been published."""
+        return bool(self._served)
 
     async def load(self, bundle: Bundle) -> None:
         """Verify, try, load and warm up one bundle, off the event loop, unless it is loaded.

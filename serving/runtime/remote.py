@@ -1,7 +1,8 @@
 """The HTTP process's end of a channel: a runtime whose engines are in another process."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any, TypeVar, cast
@@ -17,28 +18,41 @@ from serving.inference.inputs import Encoding, Item
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
 from serving.logs import log
 from serving.runtime.frames import RequestFrame, read_answers, withdrawals
-from serving.runtime.interface import Running
+from serving.runtime.interface import LOADING, Running
 from serving.runtime.ipc import Channel
 from serving.runtime.remote_recorder import RemoteRecorder
+from serving.runtime.silence import Silence
 
-_MOST_SILENCE_S = 10.0
+_TICK_S = 1.0
+# For an answer that is on its way at the deadline.
+_LATE_TICKS = 2
+# Of what has no deadline of its own.
+_USUAL_DEADLINE_S = 10.0
 _CLOSE_S = 1.0
 _GONE = "the engine process is gone: send to another replica"
+_SILENT = "the engine process is silent: retry after the Retry-After delay"
 _BEHIND = "the engine process does not read its requests: retry after the Retry-After delay"
+_LOST = "the answer was lost between two processes: send the request again"
 _Result = TypeVar("_Result")
 
 
 class RemoteRuntime:
     """The HTTP process's end: a Runtime whose engines are elsewhere. Lives on one event loop.
 
-    `gone` is set when the engine process has died or has been silent for ten seconds.
+    While the engine process is silent, it is not alive and every request fails. `gone` is set when
+    the engine process has died, or stays silent. `draining` and `stopping` are set when it says so.
     """
 
-    def __init__(self, channel: Channel, most_silence_s: float = _MOST_SILENCE_S) -> None:
+    def __init__(self, channel: Channel, tick_s: float = _TICK_S) -> None:
         self.recorder = RemoteRecorder(channel)
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
         self.gone = asyncio.Event()
+        self.draining = asyncio.Event()
+        self.stopping = asyncio.Event()
+        self.greeting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Whether models were served before this process started."""
+        self.trouble = LOADING
         self._channel = channel
         self._alive = False
         self._backlog = Backlog()
@@ -50,30 +64,70 @@ class RemoteRuntime:
         self._withdrawn: list[int] = []
         self._names: dict[VariantKey | Flow, int] = {}
         """The numbers of variants and flows that the engine process knows."""
-        self._loop = asyncio.get_running_loop()
-        self._most_silence_s = most_silence_s
-        self._silence = self._loop.call_later(most_silence_s, channel.abort)
+        self._handlers: dict[str, Callable[..., None]] = {
+            "greeting": self.greeting.set_result,
+            "state": self._set_state,
+            "flush": self.recorder.answer_flush,
+            "deployments": self._deploy,
+            "drain": self.draining.set,
+            "stop": self.stopping.set,
+        }
+        """By kind of message that answers no call."""
+        self._silence = Silence(
+            tick_s,
+            on_silent=self._note_silence,
+            on_gone=channel.abort,
+            on_tick=self._recall_late,
+        )
         channel.open(self)
 
     def on_message(self, kind: str, *rest: Any) -> None:
         """See Receiver."""
-        if kind == "state":
-            self._alive, self._backlog = rest
-            if not self._channel.full:
-                self.recorder.flush()
-            self._silence.cancel()
-            self._silence = self._loop.call_later(self._most_silence_s, self._channel.abort)
-        elif kind == "flush":
-            self.recorder.answer_flush()
-        elif kind == "deployments":
-            self._newest, running = rest
-            self.running |= running
-            self._changed.set()
-        elif future := self._waiting.pop(rest[0], None):
+        if handle := self._handlers.get(kind):
+            handle(*rest)
+        elif call := self._waiting.pop(rest[0], None):
             if kind == "answer":
-                future.set_result(rest[1])
+                call.set_result(rest[1])
+            elif kind == "unknown":
+                log("a request was lost between the processes", number=rest[0])
+                call.set_exception(EngineFailed(_LOST))
             else:
-                future.set_exception(rest[1])
+                call.set_exception(rest[1])
+
+    def _set_state(self, trouble: str, backlog: Backlog) -> None:
+        self.trouble, self._backlog = trouble, backlog
+        self._alive = not trouble
+        if self._silence.heard():
+            log("the engine process is heard again")
+        if not self._channel.full:
+            self.recorder.flush()
+
+    def _deploy(self, newest: Deployments, running: Mapping[VariantKey, Running]) -> None:
+        self._newest = newest
+        self.running |= running
+        self._changed.set()
+
+    def _note_silence(self) -> None:
+        log("the engine process is silent", outstanding=len(self._waiting))
+        self._alive, self.trouble = False, _SILENT
+        self._withdrawn += self._waiting
+        self._channel.flush_soon()
+        self._fail_all(_SILENT)
+
+    def _recall_late(self) -> None:
+        """Ask for the calls whose answer is overdue."""
+        now_s = time.monotonic()
+        for number, call in self._waiting.items():
+            if call.deadline_s < now_s:
+                call.late_ticks += 1
+                if call.late_ticks > _LATE_TICKS:
+                    self._channel.send("recall", number)
+
+    def _fail_all(self, reason: str) -> None:
+        waiting = list(self._waiting.values())
+        self._waiting.clear()
+        for future in waiting:
+            future.set_exception(EngineFailed(reason))
 
     def on_frame(self, kind: int, body: memoryview) -> None:  # noqa: ARG002  only answers come
         """See Receiver."""
@@ -92,14 +146,11 @@ class RemoteRuntime:
 
     def on_lost(self) -> None:
         """See Receiver."""
-        self._alive = False
-        self._silence.cancel()
+        self._alive, self.trouble = False, _GONE
+        self._silence.end()
         self.gone.set()
         self._changed.set()
-        waiting = list(self._waiting.values())
-        self._waiting.clear()
-        for future in waiting:
-            future.set_exception(EngineFailed(_GONE))
+        self._fail_all(_GONE)
 
     @property
     def alive(self) -> bool:
@@ -136,6 +187,7 @@ class RemoteRuntime:
     ) -> asyncio.Future[list[InferenceResult]]:
         """See Submits; both processes share the machine's monotonic clock."""
         call = self._open_call()
+        call.deadline_s = terms.deadline_s
         if isinstance(items[0], Encoding):
             texts = cast("Sequence[Encoding]", items)
             flow = self._number(terms.flow)
@@ -181,14 +233,17 @@ class RemoteRuntime:
 
     def _call(self, kind: str, *rest: Any) -> "_Call[Any]":
         call = self._open_call()
+        call.deadline_s = time.monotonic() + _USUAL_DEADLINE_S
         self._channel.send(kind, call.number, *rest)
         self._waiting[call.number] = call
         return call
 
     def _open_call(self) -> "_Call[Any]":
-        """Begin a call, unless the engine process has gone or reads no more."""
+        """Begin a call, unless the engine process has gone, is silent or reads no more."""
         if self.gone.is_set():
             raise not_ready(_GONE)
+        if self._silence.silent:
+            raise not_ready(_SILENT)
         if self._channel.full:
             raise not_ready(_BEHIND)
         return _Call(self, next(self._numbers))
@@ -214,7 +269,7 @@ class RemoteRuntime:
 
     def close(self) -> None:
         """See Runtime."""
-        self._silence.cancel()
+        self._silence.end()
         if not self.gone.is_set():
             self.recorder.flush()
         self._channel.close()
@@ -227,6 +282,10 @@ class RemoteRuntime:
 
 class _Call(asyncio.Future[_Result]):
     """A call of the engine process; cancelling it withdraws it there."""
+
+    deadline_s: float
+    late_ticks = 0
+    """Ticks since its deadline."""
 
     def __init__(self, runtime: RemoteRuntime, number: int) -> None:
         super().__init__()

@@ -7,13 +7,16 @@ from contextlib import aclosing
 from typing import Any
 
 from serving.access.api_keys import Caller
+from serving.batching.admission import missed
 from serving.batching.coalescing import PendingRequest
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import Terms
 from serving.bundles.bundle import VariantKey
 from serving.errors import EngineFailed, ServedError
 from serving.inference.inputs import Item
+from serving.logs import log
 from serving.observability.counters import Sums
+from serving.runtime.background import start
 from serving.runtime.frames import (
     REQUESTS,
     Answer,
@@ -82,6 +85,7 @@ class RuntimeServer:
             "wake": runtime.wake,
             "page": self._open_page,
             "using": self._use,
+            "recall": self._recall,
             "sums": self._add_sums,
             "flushed": self._note_flushed,
         }
@@ -90,13 +94,27 @@ class RuntimeServer:
 
     async def serve(self) -> None:
         """Serve until the HTTP process has gone, then drop its outstanding requests."""
+        self.channel.send("greeting", self._runtime.served)
         sending = [
-            asyncio.create_task(work) for work in (self._send_state(), self._send_deployments())
+            start(self._send_state(), "sending the state"),
+            start(self._send_deployments(), "sending the deployments"),
         ]
         self.channel.open(self)
-        await self._lost.wait()
+        lost = asyncio.create_task(self._lost.wait())
+        await asyncio.wait((lost, *sending), return_when=asyncio.FIRST_COMPLETED)
+        if not lost.done():
+            self.channel.abort()  # the HTTP process ends and is replaced
+            await lost
         for task in (*sending, *self._pages.values()):
             task.cancel()
+
+    def drain(self) -> None:
+        """Ask the HTTP process to be unready, and to go on answering."""
+        self.channel.send("drain")
+
+    def stop(self) -> None:
+        """Ask it to accept the rest of the listener's backlog, and to end."""
+        self.channel.send("stop")
 
     def on_lost(self) -> None:
         """See Receiver."""
@@ -183,6 +201,17 @@ class RuntimeServer:
         elif page := self._pages.get(number):
             page.cancel()
 
+    def _recall(self, number: int) -> None:
+        """Look after a request whose answer is overdue."""
+        request = self._requests.get(number)
+        if request is None:
+            if number not in self._pages:
+                self.channel.send("unknown", number)
+        elif any(text.queued for text in request.texts):
+            log("a request has outlived its deadline", number=number)
+            self._withdraw(number)
+            self._send_error(number, missed(0.0, 0.0))
+
     def _enter(self, number: int, caller: Caller) -> None:
         try:
             self._runtime.limit_use.enter(caller.name, caller.limits)
@@ -212,7 +241,7 @@ class RuntimeServer:
         runtime = self._runtime
         while True:
             if not self.channel.full:
-                self.channel.send("state", runtime.alive, runtime.backlog())
+                self.channel.send("state", runtime.trouble, runtime.backlog())
             await asyncio.sleep(_STATE_EVERY_S)
 
     async def _send_deployments(self) -> None:

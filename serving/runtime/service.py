@@ -17,7 +17,7 @@ from serving.bundles.bundle import Bundle, key
 from serving.bundles.traffic import Deployment, Deployments, Policy
 from serving.errors import NotReady, UnknownModel
 from serving.logs import log
-from serving.runtime.interface import Runtime
+from serving.runtime.interface import LOADING, Runtime
 from serving.settings import Settings
 from serving.variants.brownout import Brownout
 from serving.variants.classifier import Classifier
@@ -69,7 +69,7 @@ class Service:
 
     def check_ready(self) -> None:
         """Raise NotReady or Draining unless new requests are welcome."""
-        check_ready(alive=self.alive, draining=self.draining)
+        check_ready(self._trouble, draining=self.draining)
 
     @property
     def ready(self) -> bool:
@@ -151,9 +151,13 @@ class Service:
             check_requests(others, self.settings.max_requests, self.runtime.backlog)
 
     def check_alive(self) -> None:
-        """Raise NotReady unless everything is loaded."""
-        if not self.alive:
-            raise not_ready("the models are not loaded: wait for /health/ready")
+        """Raise NotReady unless everything is loaded and every engine responds."""
+        if trouble := self._trouble:
+            raise not_ready(f"{trouble}: wait for /health/ready")
+
+    @property
+    def _trouble(self) -> str:
+        return self.runtime.trouble if self.deployments.revision else LOADING
 
     def family(self, name: str | None) -> Family:
         """Find a family by name; without a name, the default one or the only one.

@@ -211,10 +211,12 @@ class _Words:
 def _read(process: "subprocess.Popen[bytes]", lines: "SimpleQueue[bytes]") -> None:
     """Hand over the lines of a process, and b"" when it has ended."""
     assert process.stdout
-    with process.stdout as stdout:
-        for line in stdout:
-            lines.put(line)
-    lines.put(b"")
+    try:
+        with process.stdout as stdout:
+            for line in stdout:
+                lines.put(line)
+    finally:
+        lines.put(b"")
 
 
 def _refusing(reason: str) -> MakeEngine:

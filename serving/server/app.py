@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -26,6 +26,7 @@ from serving.protocols import huggingface, infinity_vllm, native, tei
 from serving.protocols.dataplane import Api, response_headers
 from serving.protocols.open_inference import http as open_inference
 from serving.protocols.problem import error_headers
+from serving.runtime.background import keep_running, unending
 from serving.runtime.service import Service
 from serving.server.direct import Direct
 from serving.server.garbage import set_loaded_aside
@@ -44,11 +45,13 @@ def create_app(
     service: Service,
     on_loaded: Callable[[BaseException | None], None],
     beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+    until_current: Callable[[], Awaitable[None]] | None = None,
 ) -> "App":
     """Create the application; the coroutines of `beside` run during its lifespan.
 
     Models load in the background; `on_loaded` is called with None once they are served, and with
-    the exception if loading or a background task fails.
+    the exception if loading or a background task fails. The server accepts nothing before
+    `until_current` has returned.
     Raises StartError if tracing is configured and cannot be set up.
     """
     request_log = RequestLog(service.runtime.recorder, open_tracer(service.settings))
@@ -60,8 +63,15 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        work = [service.follow(ready), service.callers.watch(), *(each() for each in beside)]
+        callers = keep_running(service.callers.watch, "reading the callers' file")
+        work = [
+            service.follow(ready),
+            callers,
+            *(unending(each(), "a background task") for each in beside),
+        ]
         tasks = [asyncio.create_task(_report_failure(each, on_loaded)) for each in work]
+        if until_current:
+            await until_current()
         yield
         for task in tasks:
             task.cancel()

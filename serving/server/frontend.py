@@ -4,34 +4,62 @@ import asyncio
 import os
 import socket
 import sys
+from contextlib import suppress
+from functools import partial
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from serving.logs import configure_logs
+from serving.errors import own_words
+from serving.logs import configure_logs, log
+from serving.runtime.background import start
 from serving.runtime.ipc import Channel
 from serving.runtime.remote import RemoteRuntime
 from serving.runtime.service import Service
+from serving.runtime.watch import watch_lag
 from serving.server.http_server import Server, open_app
 from serving.settings import read_settings
 
+_GREETING_S = 1.0
+_CURRENT_S = 30.0
+
 
 async def main(listener: socket.socket, channel: socket.socket) -> int:
-    """Serve; return exit status 0 after a drain, 1 if the engine process is gone."""
+    """Serve; return exit status 0 after a drain, 1 after a failure or if the engines are gone."""
     settings, _ = read_settings(os.environ)
     configure_logs()
     runtime = RemoteRuntime(await Channel.over(channel))
     service = Service(settings, runtime)
-    server = Server(open_app(service, on_loaded=lambda _error: None), settings, listener)
+    failures: list[BaseException] = []
+    followed = asyncio.Event()
 
-    async def leave() -> None:
-        await runtime.gone.wait()
-        server.should_exit = True
+    def loaded(error: BaseException | None) -> None:
+        followed.set()
+        if error:
+            log("an HTTP process ends", reason=own_words(error))
+            failures.append(error)
+            server.stop()
 
-    leaving = asyncio.create_task(leave())
+    async def until_current() -> None:
+        """Wait for the models that are served already, so that no request finds none."""
+        with suppress(TimeoutError):
+            if await asyncio.wait_for(runtime.greeting, _GREETING_S):
+                await asyncio.wait_for(followed.wait(), _CURRENT_S)
+
+    lag = partial(watch_lag, runtime.recorder, "http")
+    app = open_app(service, loaded, [lag], until_current)
+    server = Server(app, settings, listener, shared=True)
+
+    async def end_together() -> None:
+        await runtime.draining.wait()
+        server.drain()
+        await runtime.stopping.wait()
+        server.stop()
+
+    ending = start(end_together(), "ending with the other processes")
     await server.serve(sockets=[listener])
-    leaving.cancel()
+    ending.cancel()
     await runtime.closed()
-    return int(runtime.gone.is_set())
+    return int(bool(failures))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -18,10 +18,11 @@ from serving.runtime.service import Service
 from serving.server.app import App, create_app
 from serving.server.http_protocol import HttpProtocol
 from serving.server.inference_protocol import InferenceProtocol
-from serving.server.listener import open_listener, refuse_new_connections, shares
+from serving.server.listener import backlog, open_listener, refuse_new_connections, shares
 from serving.settings import Settings
 
 _BACKLOG_S = 0.1
+_MOST_BACKLOG_S = 2.0
 
 
 class Server(uvicorn.Server):
@@ -29,9 +30,13 @@ class Server(uvicorn.Server):
 
     During the wait requests are still answered, each with `Connection: close`, so that clients and
     load balancers move on before the listener closes. A second signal skips the wait.
+
+    A listener that is `shared` with other processes is left as it is: they accept its backlog.
     """
 
-    def __init__(self, app: App, settings: Settings, listener: socket.socket) -> None:
+    def __init__(
+        self, app: App, settings: Settings, listener: socket.socket, *, shared: bool = False
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -48,7 +53,11 @@ class Server(uvicorn.Server):
         )
         self._service = app.service
         self._listener = listener
+        self._shared = shared
+        self._last = not shared
+        """Nobody else will accept the listener's backlog."""
         self._delay_s = settings.shutdown_delay_ms / 1e3
+        self._wait: asyncio.TimerHandle | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn calls it so
         """Schedule the shutdown; a signal handler may run between any two byte codes."""
@@ -57,10 +66,21 @@ class Server(uvicorn.Server):
             return
         self._service.draining = True
         log("draining", signal=sig, delay_s=self._delay_s)
-        loop = asyncio.get_running_loop()
-        loop.call_soon_threadsafe(loop.call_later, self._delay_s, self._stop)
+        asyncio.get_running_loop().call_soon_threadsafe(self._begin_wait)
 
-    def _stop(self) -> None:
+    def _begin_wait(self) -> None:
+        if not (self._shared and self._last):
+            self._wait = asyncio.get_running_loop().call_later(self._delay_s, self.stop)
+
+    def drain(self) -> None:
+        """Become unready until `stop`: every process that shares the listener ends."""
+        self._service.draining = True
+        self._last = True
+        if self._wait:
+            self._wait.cancel()
+
+    def stop(self) -> None:
+        """Close the listener and drain, soon."""
         self.should_exit = True
 
     def serve_forever(self) -> None:
@@ -73,9 +93,19 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept the rest of the listener's backlog, then close it and drain."""
-        refuse_new_connections(self._listener)
-        await asyncio.sleep(_BACKLOG_S)
+        if not self._shared:
+            refuse_new_connections(self._listener)
+        if self._last:
+            await _until_accepted(self._listener)
         await super().shutdown(sockets)
+
+
+async def _until_accepted(listener: socket.socket) -> None:
+    """Wait until the backlog of a listener that gets no new connections is accepted."""
+    for _ in range(round(_MOST_BACKLOG_S / _BACKLOG_S)):
+        await asyncio.sleep(_BACKLOG_S)
+        if not backlog(listener):
+            return
 
 
 class BesideServer(uvicorn.Server):
@@ -109,7 +139,7 @@ class BesideServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept the rest of the listener's backlog, then close it and drain."""
         refuse_new_connections(self._listener)
-        await asyncio.sleep(_BACKLOG_S)
+        await _until_accepted(self._listener)
         await super().shutdown(sockets)
 
     @contextmanager
@@ -132,10 +162,11 @@ def open_app(
     service: Service,
     on_loaded: Callable[[BaseException | None], None],
     beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+    until_current: Callable[[], Awaitable[None]] | None = None,
 ) -> App:
     """Create the application, with a gRPC server if it has a port. Raises StartError."""
     if not service.settings.grpc_port:
-        return create_app(service, on_loaded, beside)
+        return create_app(service, on_loaded, beside, until_current)
     with optional_packages("SIZEWISE_GRPC_PORT"):
         # A server without a gRPC port needs no gRPC.
         from serving.protocols.open_inference.grpc import GrpcServer  # noqa: PLC0415
@@ -143,5 +174,5 @@ def open_app(
     async def serve_grpc() -> None:
         await GrpcServer(service, app.request_log).run()
 
-    app = create_app(service, on_loaded, [*beside, serve_grpc])
+    app = create_app(service, on_loaded, [*beside, serve_grpc], until_current)
     return app

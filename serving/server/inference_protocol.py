@@ -5,6 +5,7 @@ import asyncio
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from serving.logs import LOGGER
 from serving.protocols.native import CLASSIFY_PATH
 from serving.server.app import App
 from serving.server.direct import Response
@@ -71,14 +72,18 @@ class InferenceProtocol(HttpProtocol):
     async def _respond(self, cycle: RequestResponseCycle) -> None:
         own: App = self.config.app  # type: ignore[assignment]
         try:
-            response = await own.direct.respond(cycle.scope, bytes(cycle.body))
-            if self.flow.write_paused:
-                await self.flow.drain()
-        finally:
-            self._task = None
-        if not cycle.disconnected:
-            closing = own.service.draining or not cycle.keep_alive
-            self._send(cycle, response, closing=closing)
+            try:
+                response = await own.direct.respond(cycle.scope, bytes(cycle.body))
+                if self.flow.write_paused:
+                    await self.flow.drain()
+            finally:
+                self._task = None
+            if not cycle.disconnected:
+                closing = own.service.draining or not cycle.keep_alive
+                self._send(cycle, response, closing=closing)
+        except Exception:  # noqa: BLE001  logged; the client must not wait for ever
+            LOGGER.exception("bug")
+            self.transport.abort()
 
     def _send(self, cycle: RequestResponseCycle, response: Response, *, closing: bool) -> None:
         """Send a whole response, and go on to the next request."""

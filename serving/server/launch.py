@@ -1,6 +1,8 @@
 """Launch the server: listener, engines and HTTP, in one process or several."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any
 
 import uvloop
 
@@ -8,6 +10,7 @@ from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.runtime.service import Service
+from serving.runtime.watch import watch_engines, watch_lag
 from serving.server import supervisor
 from serving.server.http_server import Server, admin_server, open_app
 from serving.server.listener import in_url, open_listener
@@ -48,7 +51,11 @@ def serve(
 
     runtime = LocalRuntime(settings, engines)
     reconciler = Reconciler(settings, runtime)
-    beside = [reconciler.run]
+    beside: list[Callable[[], Coroutine[Any, Any, None]]] = [
+        reconciler.run,
+        partial(watch_engines, runtime),
+        partial(watch_lag, runtime.recorder, "http"),
+    ]
     if settings.admin_port:
         beside.append(admin_server(settings, reconciler, runtime).run_beside)
     app = open_app(Service(settings, runtime), loaded, beside)

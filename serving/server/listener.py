@@ -15,6 +15,8 @@ _WITHOUT_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENOPROTOOPT}
 _BACKLOG = 2048
 _ACCEPTS = 16
 _SO_ATTACH_FILTER = 26
+# tcpi_unacked (linux/tcp.h), which is the length of the accept queue of a listening socket.
+_BACKLOG_OFFSET = 24
 _TCP_FLAGS_OFFSET = 13
 _SYN = 0x02
 # Classic BPF (linux/filter.h): drop a segment with the SYN flag, keep every other one.
@@ -79,6 +81,14 @@ def shares(listener: socket.socket) -> list[socket.socket]:
     under load. All at once would leave none to the other HTTP processes.
     """
     return [listener, *(listener.dup() for _ in range(_ACCEPTS - 1))]
+
+
+def backlog(listener: socket.socket) -> int:
+    """Count the connections that the kernel has accepted and no process has; 0 if unknown."""
+    with suppress(OSError, AttributeError):
+        info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BACKLOG_OFFSET + 4)
+        return int.from_bytes(info[_BACKLOG_OFFSET:], sys.byteorder)
+    return 0
 
 
 def refuse_new_connections(listener: socket.socket) -> None:

@@ -16,7 +16,8 @@ from serving.runtime.runtime_server import RuntimeServer
 class BatcherRuntime:
     """What RuntimeServer needs of a LocalRuntime, over a batcher of the tests."""
 
-    alive = True
+    trouble = ""
+    served = True
     running = {}  # noqa: RUF012  never changed
 
     def __init__(self, batcher):

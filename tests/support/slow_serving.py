@@ -1,17 +1,19 @@
 """`python -m tests.support.slow_serving`: the real server over an engine that takes its time.
 
 SLOW_LOAD_S and SLOW_BATCH_S say how long, in seconds; the variant `wide` takes half as long again.
-SLOW_SHARE adds this share of each run.
+SLOW_SHARE adds this share of each run. While the file SLOW_HOLD exists, no run returns.
 """
 
 import os
 import time
+from pathlib import Path
 
 from serving.inference.ort_engine import OrtEngine
 from tests.support.null_serving import serve
 
 BATCH_S = float(os.environ.get("SLOW_BATCH_S", "0"))
 SHARE = float(os.environ.get("SLOW_SHARE", "0"))
+HOLD = Path(os.environ.get("SLOW_HOLD", os.devnull + "/none"))
 LOAD_S = float(os.environ.get("SLOW_LOAD_S", "0"))
 
 
@@ -29,6 +31,8 @@ class SlowEngine:
 
     def run(self, batch):
         time.sleep(self._batch_s)
+        while HOLD.exists():
+            time.sleep(0.01)
         started_s = time.perf_counter()
         logits = self._engine.run(batch)
         if SHARE:

@@ -79,7 +79,7 @@ async def test_a_failing_batch_fails_exactly_its_own_texts(error):
     assert [isinstance(result, EngineFailed) for result in results] == [i == 7 for i in range(10)]
     assert results[7].detail == "poisoned"
     assert again[0].logits[0] == 1
-    assert batcher.alive
+    assert batcher.watchdog.alive
 
 
 async def test_an_engine_that_answers_short_is_an_error_and_not_a_mix_up():
@@ -162,7 +162,7 @@ async def test_a_bug_in_a_report_or_a_plan_shows_and_leaves_nobody_without_an_an
 
     assert answered[0].logits[0] == 1
     assert isinstance(asked.exception(), DeadlineMissed)
-    assert not batcher.alive
+    assert not batcher.watchdog.alive
 
 
 async def test_a_deadline_that_the_backlog_cannot_meet_is_refused_at_once():
@@ -199,7 +199,7 @@ async def test_an_engine_that_does_not_come_back_fails_its_waiters_and_shows():
         await asyncio.wait_for(batcher.submit(KEY, [encoding(1)], terms()), 5)
     engine.release.set()
 
-    assert not batcher.alive
+    assert not batcher.watchdog.alive
 
 
 async def test_a_large_request_is_split_over_all_slots():

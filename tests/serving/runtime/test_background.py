@@ -1,10 +1,12 @@
 import asyncio
+import json
 import threading
 
 import pytest
 
 from serving.errors import BundleError
-from serving.runtime.background import in_background
+from serving.runtime import background
+from serving.runtime.background import in_background, keep_running, start, unending
 from tests.support.faults import Panic
 
 
@@ -26,3 +28,40 @@ async def test_work_that_hangs_is_given_up_and_does_not_hold_up_the_process():
     assert hanging.daemon
     ended.set()
     await asyncio.to_thread(hanging.join)
+
+
+async def test_a_task_that_fails_is_told_at_once_though_nobody_awaits_it(capsys):
+    async def fail():
+        raise BundleError("the disk is gone")
+
+    task = start(fail(), "reading the disk")
+    await asyncio.wait((task,), timeout=5)
+    await asyncio.sleep(0)
+
+    line = json.loads(capsys.readouterr().out)
+    assert line["event"] == "a background task has failed"
+    assert (line["task"], line["reason"]) == ("reading the disk", "the disk is gone")
+    with pytest.raises(BundleError):
+        task.result()
+
+
+async def test_work_that_is_kept_running_starts_anew_after_each_failure(monkeypatch, capsys):
+    monkeypatch.setattr(background, "_RESTART_S", 0.001)
+    outcomes = [Panic, None]
+
+    async def work():
+        if error := outcomes.pop(0):
+            raise error("once")
+
+    with pytest.raises(Panic):  # not an Exception: it ends the process
+        await keep_running(work, "counting")
+    outcomes[:] = [OSError, ValueError, None]
+    await keep_running(work, "counting")
+
+    assert not outcomes
+    assert capsys.readouterr().out.count('"task":"counting","reason":"once"') == 2
+
+
+async def test_work_that_should_never_end_is_a_failure_when_it_returns():
+    with pytest.raises(RuntimeError, match="watching has ended"):
+        await unending(asyncio.sleep(0), "watching")

@@ -232,19 +232,6 @@ def test_when_the_engine_process_goes_every_request_fails_and_none_is_accepted()
     asyncio.run(scenario())
 
 
-def test_silence_of_the_engine_process_is_its_end_even_if_it_reads_nothing():
-    async def scenario():
-        ours, theirs = socket.socketpair()  # nobody reads the former
-        with ours:
-            remote = RemoteRuntime(await Channel.over(theirs), most_silence_s=0.2)
-            future = remote.submit(KEY, [LONG], terms())
-            with pytest.raises(EngineFailed):
-                await asyncio.wait_for(future, 5)
-            assert remote.gone.is_set()
-
-    asyncio.run(scenario())
-
-
 def test_what_an_engine_process_does_not_read_is_bounded():
     async def scenario():
         ours, theirs = socket.socketpair()  # nobody reads the former

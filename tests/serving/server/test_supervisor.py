@@ -1,4 +1,3 @@
-import contextlib
 import os
 import shutil
 import signal
@@ -9,19 +8,10 @@ import httpx
 import psutil
 import pytest
 
+from tests.support.fronts import fronts
 from tests.support.processes import serving
 
-SECONDS = 20
-
-
-def fronts(server):
-    """Its HTTP processes that are not dying."""
-    found = []
-    for child in psutil.Process(server.process.pid).children():
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-            if "serving.server.frontend" in child.cmdline():
-                found.append(child)
-    return found
+SECONDS = 60
 
 
 def ended(process):
