@@ -33,7 +33,11 @@ SizewiseError
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import ClassVar
+
+# What an error says of a request is bounded, whatever the request was.
+_MOST_CHARS, _MOST_ITEMS, _MOST_DEPTH, _MOST_DETAIL = 300, 64, 4, 4000
 
 
 def retry_after_s(wait_s: float) -> int:
@@ -44,6 +48,23 @@ def retry_after_s(wait_s: float) -> int:
 def printable(text: str) -> str:
     """Replace what JSON cannot hold: the bytes of a file name that are not UTF-8."""
     return text.encode(errors="replace").decode()
+
+
+def shortened(value: object, depth: int = _MOST_DEPTH) -> object:
+    """Leave out what is too much of a value to be sent back."""
+    if isinstance(value, str):
+        return value if len(value) <= _MOST_CHARS else value[:_MOST_CHARS] + "..."
+    if isinstance(value, list | tuple | dict):
+        if not depth:
+            return "..."
+        more = ["..."] if len(value) > _MOST_ITEMS else []
+        if isinstance(value, dict):
+            items = islice(value.items(), _MOST_ITEMS)
+            return {shortened(str(name)): shortened(item, depth - 1) for name, item in items} | {
+                each: each for each in more
+            }
+        return [shortened(item, depth - 1) for item in value[:_MOST_ITEMS]] + more
+    return value
 
 
 class SizewiseError(Exception):
@@ -74,10 +95,10 @@ class ServedError(SizewiseError):
         value: object = None,
         retry_after_s: int | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.field = field
+        super().__init__(detail if len(detail) <= _MOST_DETAIL else detail[:_MOST_DETAIL] + "...")
+        self.field = field and field[:_MOST_CHARS]
         self.limit = limit
-        self.value = value
+        self.value = shortened(value)
         self.retry_after_s = retry_after_s
 
     def sentence(self) -> str:
