@@ -37,7 +37,7 @@ from itertools import islice
 from typing import ClassVar
 
 # What an error says of a request is bounded, whatever the request was.
-_MOST_CHARS, _MOST_ITEMS, _MOST_DEPTH, _MOST_DETAIL = 300, 64, 4, 4000
+_MOST_CHARS, _MOST_DETAIL, _MOST_ITEMS, _FEWER = 300, 4000, 64, 8
 
 
 def retry_after_s(wait_s: float) -> int:
@@ -50,21 +50,20 @@ def printable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def shortened(value: object, depth: int = _MOST_DEPTH) -> object:
-    """Leave out what is too much of a value to be sent back."""
+def shortened(value: object, most: int = _MOST_ITEMS) -> object:
+    """Leave out what is too much of a value to be sent back: `most` items, fewer further inside."""
     if isinstance(value, str):
         return value if len(value) <= _MOST_CHARS else value[:_MOST_CHARS] + "..."
-    if isinstance(value, list | tuple | dict):
-        if not depth:
-            return "..."
-        more = ["..."] if len(value) > _MOST_ITEMS else []
-        if isinstance(value, dict):
-            items = islice(value.items(), _MOST_ITEMS)
-            return {shortened(str(name)): shortened(item, depth - 1) for name, item in items} | {
-                each: each for each in more
-            }
-        return [shortened(item, depth - 1) for item in value[:_MOST_ITEMS]] + more
-    return value
+    if not isinstance(value, list | tuple | dict):
+        return value
+    more = ["..."] * (len(value) > most)
+    if isinstance(value, list | tuple):
+        return [shortened(item, most // _FEWER) for item in value[:most]] + more
+    shown = {
+        str(shortened(str(name))): shortened(item, most // _FEWER)
+        for name, item in islice(value.items(), most)
+    }
+    return shown | dict(zip(more, more, strict=True))
 
 
 class SizewiseError(Exception):
