@@ -33,7 +33,11 @@ SizewiseError
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import ClassVar
+
+# What an error says of a request is bounded, whatever the request was.
+_MOST_CHARS, _MOST_DETAIL, _MOST_ITEMS, _FEWER = 300, 4000, 64, 8
 
 
 def retry_after_s(wait_s: float) -> int:
@@ -44,6 +48,22 @@ def retry_after_s(wait_s: float) -> int:
 def printable(text: str) -> str:
     """Replace what JSON cannot hold: the bytes of a file name that are not UTF-8."""
     return text.encode(errors="replace").decode()
+
+
+def shortened(value: object, most: int = _MOST_ITEMS) -> object:
+    """Leave out what is too much of a value to be sent back: `most` items, fewer further inside."""
+    if isinstance(value, str):
+        return value if len(value) <= _MOST_CHARS else value[:_MOST_CHARS] + "..."
+    if not isinstance(value, list | tuple | dict):
+        return value
+    more = ["..."] * (len(value) > most)
+    if isinstance(value, list | tuple):
+        return [shortened(item, most // _FEWER) for item in value[:most]] + more
+    shown = {
+        str(shortened(str(name))): shortened(item, most // _FEWER)
+        for name, item in islice(value.items(), most)
+    }
+    return shown | dict(zip(more, more, strict=True))
 
 
 class SizewiseError(Exception):
@@ -74,10 +94,10 @@ class ServedError(SizewiseError):
         value: object = None,
         retry_after_s: int | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.field = field
+        super().__init__(detail if len(detail) <= _MOST_DETAIL else detail[:_MOST_DETAIL] + "...")
+        self.field = field and field[:_MOST_CHARS]
         self.limit = limit
-        self.value = value
+        self.value = shortened(value)
         self.retry_after_s = retry_after_s
 
     def sentence(self) -> str:

@@ -1,18 +1,20 @@
 """Encode texts with the bundle's tokenizer.json."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import tokenizers
 
 from serving.bundles.bundle import Bundle
 from serving.errors import ENDING, BundleError, EngineFailed, failures, own_words
-from serving.inference.inputs import Encoding, Side, Text, Truncate, Unreadable
+from serving.inference.inputs import Encoding, Side, Text, Truncate, Unreadable, chars
 from serving.inference.word_lookup import WordLookup
 
 _NONE = Encoding([], 0)
+_PIECE_CHARS = 16_384
+TextOrPair = TypeVar("TextOrPair", bound=Text)
 
 
 def open_tokenizer(bundle: Bundle) -> "Tokenizer | None":
@@ -21,6 +23,21 @@ def open_tokenizer(bundle: Bundle) -> "Tokenizer | None":
     if manifest.tensors:
         return None
     return Tokenizer(bundle.tokenizer_path, manifest.max_length, pairs=manifest.pairs)
+
+
+def pieces(texts: Sequence[TextOrPair]) -> Iterator[list[TextOrPair]]:
+    """Split texts into pieces that take some milliseconds to tokenize, a long text by itself."""
+    piece: list[TextOrPair] = []
+    size = 0
+    for text in texts:
+        its_size = chars(text)
+        if piece and size + its_size > _PIECE_CHARS:
+            yield piece
+            piece, size = [], 0
+        piece.append(text)
+        size += its_size
+    if piece:
+        yield piece
 
 
 class Token(NamedTuple):
@@ -97,10 +114,17 @@ class Tokenizer:
                     encodings[index] = self._cut(texts[index], encoding.full_length)
         return encodings
 
+    def count_tokens(self, texts: Sequence[str], *, special: bool) -> int:
+        """Count what `tokens` returns for these texts."""
+        with failures(EngineFailed, "the tokenizer failed"):
+            encoded = self._whole.encode_batch_fast(list(texts), add_special_tokens=special)
+        return sum(map(len, encoded))
+
     def tokens(self, text: str, *, special: bool) -> list[Token]:
         """Return the tokens of a whole text, with special tokens if `special`."""
         with failures(EngineFailed, "the tokenizer failed"):
-            whole = self._whole.encode(text, add_special_tokens=special)
+            # Unlike encode(), it releases the GIL.
+            (whole,) = self._whole.encode_batch([text], add_special_tokens=special)
         return [
             Token(number, token, bool(is_special), start, stop)
             for number, token, is_special, (start, stop) in zip(
@@ -150,7 +174,7 @@ class Tokenizer:
         if not raw.overflowing:
             full_length = len(ids)
         elif isinstance(text, str):
-            rest = sum(len(each.ids) - self._special_tokens for each in raw.overflowing)
+            rest = sum(len(each) - self._special_tokens for each in raw.overflowing)
             full_length = len(ids) + rest
         else:
             full_length = len(self._whole.encode(*text).ids)

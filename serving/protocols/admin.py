@@ -1,5 +1,6 @@
 """The admin API: traffic, loading and unloading of families, by a port and key of its own."""
 
+import asyncio
 import secrets
 from typing import Literal
 
@@ -24,6 +25,7 @@ from serving.errors import (
 from serving.logs import LOGGER, log
 from serving.observability.request_log import CLIENT_LEFT, request_id
 from serving.protocols.cancellation import Cancellation
+from serving.protocols.large_body import INLINE_BYTES, check_structure
 from serving.protocols.problem import error_headers, problem
 from serving.protocols.request_body import parse_body, read_body
 from serving.runtime.local import LocalRuntime
@@ -114,7 +116,9 @@ class Admin:
         with Cancellation() as cancel:
             headers = dict(request.scope["headers"])
             body = await read_body(headers, request.receive, cancel, self._settings)
-        traffic = parse_body(Traffic, body)
+        if len(body) > INLINE_BYTES:
+            check_structure(body, self._settings.max_texts)
+        traffic = await asyncio.to_thread(parse_body, Traffic, body)
         try:
             await self._reconciler.set_traffic(family, traffic)
         except (StartError, EngineFailed) as error:

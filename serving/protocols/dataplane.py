@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from fastapi import APIRouter
 from starlette.requests import ClientDisconnect
@@ -17,12 +17,14 @@ from serving.errors import InvalidField, ServedError, TextTooLong, TooManyTexts
 from serving.inference.inputs import Row, Text, chars
 from serving.observability.request_log import RequestRecord
 from serving.protocols.cancellation import Cancellation
+from serving.protocols.large_body import INLINE_BYTES, check_structure
 from serving.protocols.request_body import JSON_TYPE, Model, parse_body, read_body
 from serving.runtime.service import Service
 from serving.settings import Settings
 from serving.variants.answers import FamilyAnswer
 from serving.variants.selection import ANY, Requirements
 
+Result = TypeVar("Result")
 # Callers are few.
 _flow = lru_cache(1024)(Flow)
 _URGENCY = re.compile(rb"(?:^|,)\s*u\s*=\s*([0-7])\s*(?:[;,]|$)")
@@ -78,9 +80,37 @@ async def classify(
 ) -> tuple[Model, FamilyAnswer]:
     """Answer a request whose body is JSON; return the body too. Raises the ServedError to send."""
     async with admitted_body(scope, receive) as (client, body):
-        sent = parse_body(body_type, body)
         state = scope["state"]
-        return sent, await answer(state["service"], state["record"], client, query_of(sent))
+        service: Service = state["service"]
+        sent, query = await read(service, body, body_type, lambda sent: (sent, query_of(sent)))
+        return sent, await answer(service, state["record"], client, query)
+
+
+async def read(
+    service: Service,
+    body: bytes,
+    body_type: type[Model],
+    meaning: Callable[[Model], Result],
+    *,
+    beside_bytes: int = 0,
+) -> Result:
+    """Parse a JSON body and return its meaning; in a thread if it and what is beside it are large.
+
+    Raises the ServedError to send.
+    """
+    if len(body) + beside_bytes <= INLINE_BYTES:
+        return meaning(parse_body(body_type, body))
+    max_texts = service.settings.max_texts
+
+    def work() -> Result:
+        check_structure(body, max_texts)
+        return meaning(parse_body(body_type, body))
+
+    try:
+        return await service.off_loop(work)
+    except TooManyTexts as error:
+        error.limit = max_texts
+        raise
 
 
 @asynccontextmanager
@@ -182,18 +212,21 @@ async def answer(
     return answered
 
 
+def check_count(texts: int, limit: int, field: str) -> None:
+    """Raise TooManyTexts if a request has more than `limit` texts."""
+    if texts > limit:
+        raise TooManyTexts(
+            "split the texts over several requests", field=field, limit=limit, value=texts
+        )
+
+
 def check_limits(query: Query, settings: Settings) -> None:
     """Check a query against the server's limits.
 
     Raises TooManyTexts, TextTooLong or InvalidField.
     """
     if len(query.inputs) > settings.max_texts:
-        raise TooManyTexts(
-            "split the texts over several requests",
-            field=query.field,
-            limit=settings.max_texts,
-            value=len(query.inputs),
-        )
+        check_count(len(query.inputs), settings.max_texts, query.field)
     most_chars = settings.max_text_chars
     for index, text in enumerate(query.inputs):
         if isinstance(text, str):

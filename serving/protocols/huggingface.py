@@ -3,6 +3,7 @@
 The answer is one list for each input, also for a single input.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -13,6 +14,7 @@ from serving.bundles.probabilities import sigmoid, softmax
 from serving.errors import InvalidField, ServedError
 from serving.inference.inputs import Text
 from serving.protocols.dataplane import Api, Query, Refusal, classify
+from serving.protocols.large_answer import json_list
 from serving.protocols.request_body import JSON_TYPE
 from serving.variants.answers import Answer
 from serving.variants.selection import Requirements
@@ -51,13 +53,12 @@ async def text_classification(request: Request, model: str) -> Response:
     sent, answered = await classify(
         request.scope, request.receive, TextClassificationBody, query_of
     )
-    found = [
-        answered.ranked(_scores(each, sent.parameters.function_to_apply))
-        for each in answered.answers
-    ]
-    return Response(
-        to_json([each[: sent.parameters.top_k] for each in found]), media_type=JSON_TYPE
-    )
+    function, top = sent.parameters.function_to_apply, sent.parameters.top_k
+
+    def write(answers: Sequence[Answer]) -> bytes:
+        return to_json([answered.ranked(_scores(each, function))[:top] for each in answers])
+
+    return Response(await json_list(answered, write), media_type=JSON_TYPE)
 
 
 def _scores(answer: Answer, function: str | None) -> list[float]:

@@ -5,6 +5,9 @@ has it is answered in Infinity's form, any other in vLLM's.
 """
 
 import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import count
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -15,8 +18,9 @@ from serving.errors import InvalidField, ServedError
 from serving.inference.inputs import Side, Truncate
 from serving.protocols import dataplane
 from serving.protocols.dataplane import Api, Query, Refusal
+from serving.protocols.large_answer import json_list, with_list
 from serving.protocols.request_body import JSON_TYPE
-from serving.variants.answers import FamilyAnswer
+from serving.variants.answers import Answer, FamilyAnswer
 from serving.variants.selection import Requirements
 
 # Infinity's client sends this if it has no model.
@@ -53,20 +57,18 @@ async def classify(request: Request) -> Response:
         response |= {
             "object": "classify",
             "id": f"infinity-{record.request_id}",
-            "data": [
-                answered.ranked(each.logits if sent.raw_scores else each.scores)
-                for each in answered.answers
-            ],
+            "data": [],
             "usage": usage,
         }
     else:
         response |= {
             "object": "list",
             "id": f"classify-{sent.request_id or record.request_id}",
-            "data": _vllm_data(answered, raw=False in {sent.use_activation, sent.activation}),
+            "data": [],
             "usage": usage | {"completion_tokens": 0, "prompt_tokens_details": None},
         }
-    return Response(to_json(response), media_type=JSON_TYPE)
+    data = await json_list(answered, partial(_data, sent, answered, count()))
+    return Response(with_list(response, "data", data), media_type=JSON_TYPE)
 
 
 def _query(sent: ClassifyBody) -> Query:
@@ -78,17 +80,26 @@ def _query(sent: ClassifyBody) -> Query:
     )
 
 
-def _vllm_data(answered: FamilyAnswer, *, raw: bool) -> list[dict[str, Any]]:
-    labels = answered.labels
-    return [
-        {
-            "index": index,
-            "label": labels[max(range(len(labels)), key=each.scores.__getitem__)],
-            "probs": each.logits if raw else each.scores,
-            "num_classes": len(labels),
-        }
-        for index, each in enumerate(answered.answers)
-    ]
+def _data(
+    sent: ClassifyBody, answered: FamilyAnswer, numbered: Iterator[int], answers: Sequence[Answer]
+) -> bytes:
+    """Write the next answers in Infinity's form, or in vLLM's."""
+    if sent.raw_scores is not None:
+        return to_json(
+            [answered.ranked(each.logits if sent.raw_scores else each.scores) for each in answers]
+        )
+    labels, raw = answered.labels, False in {sent.use_activation, sent.activation}
+    return to_json(
+        [
+            {
+                "index": next(numbered),
+                "label": labels[max(range(len(labels)), key=each.scores.__getitem__)],
+                "probs": each.logits if raw else each.scores,
+                "num_classes": len(labels),
+            }
+            for each in answers
+        ]
+    )
 
 
 def _truncates(sent: ClassifyBody) -> Truncate:

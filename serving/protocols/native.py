@@ -1,7 +1,8 @@
 """The native endpoints: parse a body, answer its query, write the response."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -10,6 +11,7 @@ from pydantic_core import to_json
 from serving.observability.request_log import RequestRecord
 from serving.protocols import dataplane
 from serving.protocols.dataplane import Api, Query, response_headers
+from serving.protocols.large_answer import json_list, with_list
 from serving.protocols.native_schemas import (
     ClassifyRequest,
     ClassifyResponse,
@@ -22,7 +24,7 @@ from serving.protocols.native_schemas import (
 from serving.protocols.problem import PROBLEM_TYPE, problem
 from serving.protocols.request_body import JSON_TYPE
 from serving.runtime.service import Service
-from serving.variants.answers import FamilyAnswer
+from serving.variants.answers import Answer, FamilyAnswer
 from serving.variants.selection import Requirements
 
 CLASSIFY_PATH = "/v1/classify"
@@ -50,7 +52,7 @@ async def classify(request: Request) -> Response:
     """Classify texts; each result names the variant and version that gave it."""
     _, answer = await dataplane.classify(request.scope, request.receive, ClassifyRequest, query_of)
     return Response(
-        _content(answer),
+        await content_in_turns(answer),
         media_type=JSON_TYPE,
         headers={"Server-Timing": _server_timing(answer)},
     )
@@ -120,9 +122,12 @@ def query_of(sent: ClassifyRequest) -> Query:
     return Query(sent.texts, sent.model, requirements, sent.deadline_ms)
 
 
-def whole_response(record: RequestRecord, answer: FamilyAnswer) -> tuple[bytes, bytes]:
+def whole_response(
+    record: RequestRecord, answer: FamilyAnswer, content: bytes | None = None
+) -> tuple[bytes, bytes]:
     """Make an HTTP/1.1 response: the head without the empty line at its end, and the content."""
-    content = _content(answer)
+    if content is None:
+        content = _content(answer)
     head = (
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
         b"server-timing: %b\r\n" % (len(content), _server_timing(answer).encode())
@@ -132,11 +137,14 @@ def whole_response(record: RequestRecord, answer: FamilyAnswer) -> tuple[bytes, 
     return head, content
 
 
-def _content(answer: FamilyAnswer) -> bytes:
-    """Make a ClassifyResponse of plain objects, which costs less than the pydantic models."""
+def _content(answer: FamilyAnswer, only: Sequence[Answer] | None = None) -> bytes:
+    """Make a ClassifyResponse of plain objects, which costs less than the pydantic models.
+
+    With `only` some of the answers, make the list of their results.
+    """
     labels, one = answer.labels, answer.least_score is None
     results = []
-    for text in answer.answers:
+    for text in only or answer.answers:
         scores = text.scores
         score = max(scores)
         label = labels[scores.index(score)]
@@ -153,8 +161,18 @@ def _content(answer: FamilyAnswer) -> bytes:
         if text.truncated:
             result["truncation_side"] = text.truncated
         results.append(result)
+    if only:
+        return to_json(results)
     usage = {"texts": len(results), "tokens": answer.tokens}
     return to_json({"model": answer.family, "results": results, "usage": usage})
+
+
+async def content_in_turns(answer: FamilyAnswer) -> bytes:
+    """Make the content of a response, a bounded part of it in a turn of the event loop."""
+    results = await json_list(answer, partial(_content, answer))
+    usage = {"texts": len(answer.answers), "tokens": answer.tokens}
+    fields = {"model": answer.family, "results": [], "usage": usage}
+    return with_list(fields, "results", results)
 
 
 def _server_timing(answer: FamilyAnswer) -> str:

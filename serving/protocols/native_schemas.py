@@ -5,7 +5,7 @@ The limits of Settings are checked in dataplane.py.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, model_validator
 
 from serving.bundles.bundle import TensorInput
 from serving.bundles.cascade import Cascade
@@ -14,6 +14,8 @@ from serving.bundles.traffic import Policy
 from serving.inference.inputs import Side
 
 MAX_NAME_CHARS = 128
+MOST_TEXTS = 65_536
+"""The most that SIZEWISE_MAX_TEXTS may allow."""
 
 
 _Text = Annotated[str, Field(min_length=1)]
@@ -35,8 +37,10 @@ class ClassifyRequest(BaseModel):
                 Discriminator(_kind),
             ]
         ],
+        FailFast(),
         Field(
             min_length=1,
+            max_length=MOST_TEXTS,
             description="The texts to classify, each on its own; "
             "for a model of pairs, each two texts that are classified together.",
         ),

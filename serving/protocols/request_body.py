@@ -15,7 +15,9 @@ from serving.errors import (
     InvalidField,
     MalformedBody,
     ServedError,
+    TooManyTexts,
     UnsupportedMediaType,
+    shortened,
 )
 from serving.protocols.cancellation import Cancellation
 from serving.settings import Settings
@@ -38,7 +40,7 @@ async def read_body(
     BodyTimeout.
     """
     check_head(headers, settings, media_types)
-    body = b""
+    body = bytearray()
     more = True
     timer = asyncio.get_running_loop().call_later(
         settings.body_timeout_ms / 1e3, lambda: cancel(_body_timeout(settings, len(body)))
@@ -54,7 +56,7 @@ async def read_body(
                 raise body_too_large(settings, len(body))
     finally:
         timer.cancel()
-    return body
+    return bytes(body)
 
 
 def check_head(
@@ -121,6 +123,10 @@ def _refusal(error: ValidationError) -> ServedError:
         return MalformedBody(f"{first['msg']}: send one JSON object in UTF-8", field="body")
     path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in _path(first["loc"]))
     context = {k: v for k, v in first.get("ctx", {}).items() if k != "error"}
+    if first["type"] == "too_long" and path == ".texts":
+        return TooManyTexts(
+            "split the texts over several requests", field="texts", limit=context["max_length"]
+        )
     limits = [v for k, v in context.items() if k.startswith(("min_", "max_", "ge", "le"))]
     return InvalidField(
         first["msg"],
@@ -139,5 +145,6 @@ def _shown(value: object) -> object:
     """Shorten a value to be sent back."""
     if isinstance(value, int | float | bool | None):
         return value
-    text = value if isinstance(value, str) else to_json(value, serialize_unknown=True).decode()
+    part = shortened(value)
+    text = part if isinstance(part, str) else to_json(part, serialize_unknown=True).decode()
     return text if len(text) <= _MAX_SHOWN_CHARS else text[:_MAX_SHOWN_CHARS] + "..."

@@ -20,10 +20,13 @@ from serving.protocols.dataplane import (
     admitted_body,
     check_limits,
     classify,
+    read,
 )
-from serving.protocols.request_body import JSON_TYPE, parse_body
+from serving.protocols.large_answer import json_list
+from serving.protocols.request_body import JSON_TYPE
+from serving.protocols.token_lists import TokenLists
 from serving.runtime.service import Service
-from serving.variants.answers import FamilyAnswer
+from serving.variants.answers import Answer, FamilyAnswer
 from serving.variants.selection import Requirements
 
 _PAIR = 2
@@ -64,12 +67,15 @@ async def predict(request: Request) -> Response:
     sent, answered = await classify(request.scope, request.receive, PredictBody, _query)
     texts, batch = sent.texts
     service, record = request.state.service, request.state.record
-    ranked = [
-        answered.ranked(each.logits if sent.raw_scores else each.scores)
-        for each in answered.answers
-    ]
+
+    def write(answers: Sequence[Answer]) -> bytes:
+        return to_json(
+            [answered.ranked(each.logits if sent.raw_scores else each.scores) for each in answers]
+        )
+
+    ranked = await json_list(answered, write)
     return Response(
-        to_json(ranked if batch else ranked[0]),
+        ranked if batch else ranked[1:-1],
         media_type=JSON_TYPE,
         headers=_headers(service, record.seconds(), texts, answered),
     )
@@ -118,22 +124,28 @@ async def health(request: Request) -> Response:
 @router.post("/tokenize")
 async def tokenize(request: Request) -> Response:
     """The tokens of each input."""
-    async with admitted_body(request.scope, request.receive) as (_, body):
-        sent = parse_body(TokenizeBody, body)
-        texts = [sent.inputs] if isinstance(sent.inputs, str) else sent.inputs
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise InvalidField("send a string or a list of strings", field="inputs")
+    async with admitted_body(request.scope, request.receive) as (client, body):
         service: Service = request.state.service
+        sent, texts = await read(service, body, TokenizeBody, _texts_to_tokenize)
         check_limits(Query(texts, field="inputs"), service.settings)
         manifest = service.family(None).default_manifest
+        request.state.record.model, request.state.record.texts = manifest.family, len(texts)
+        if client.limited and texts:
+            service.runtime.charge(client.caller, len(texts))
         version = (manifest.family, manifest.variant, manifest.version)
         tokenizer = service.runtime.tokenizers.get(version)
         if tokenizer is None:
             raise InvalidField("the model reads tensors, not texts", field="inputs")
-        tokens = [tokenizer.tokens(text, special=sent.add_special_tokens) for text in texts]
-    return Response(
-        to_json([[token._asdict() for token in each] for each in tokens]), media_type=JSON_TYPE
-    )
+        tokens = TokenLists(tokenizer, texts, special=sent.add_special_tokens)
+        return await tokens.response(service, whole=request.scope["http_version"] == "1.0")
+
+
+def _texts_to_tokenize(sent: TokenizeBody) -> tuple[TokenizeBody, list[str]]:
+    """Raises InvalidField."""
+    texts = [sent.inputs] if isinstance(sent.inputs, str) else sent.inputs
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise InvalidField("send a string or a list of strings", field="inputs")
+    return sent, texts
 
 
 def _query(sent: PredictBody) -> Query:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from serving.access.api_keys import Callers
 from serving.batching.admission import (
@@ -25,6 +26,7 @@ from serving.variants.family import Family, Served
 from serving.variants.selection import AUTO, Requirements
 
 _IDLE_EVERY_S = 0.05
+_Result = TypeVar("_Result")
 
 
 class InFlight:
@@ -230,6 +232,13 @@ class Service:
             except TimeoutError:
                 break
         return self.family(name)
+
+    def off_loop(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
+        """Do what takes long for a large request in the thread that tokenizes.
+
+        It is one thread, so that the event loop competes with one for the GIL.
+        """
+        return asyncio.get_running_loop().run_in_executor(self._tokenizer_threads, work)
 
     def close(self) -> None:
         """Release the threads."""

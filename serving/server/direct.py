@@ -13,7 +13,9 @@ from serving.errors import InternalError, ServedError
 from serving.logs import LOGGER
 from serving.observability.request_log import CLIENT_LEFT, RequestLog, RequestRecord, request_id
 from serving.protocols import native
-from serving.protocols.dataplane import Client, admit, answer
+from serving.protocols.dataplane import Client, admit, answer, read
+from serving.protocols.large_answer import TURN_SCORES
+from serving.protocols.large_body import INLINE_BYTES
 from serving.protocols.native import CLASSIFY_PATH
 from serving.protocols.native_schemas import ClassifyRequest
 from serving.protocols.problem import problem_response
@@ -63,11 +65,19 @@ class Direct:
                 await service.runtime.enter(client.caller)
                 limited = client
             check_head(headers, service.settings)
-            if len(body) > service.settings.max_body_bytes:
-                raise body_too_large(service.settings, len(body))
-            query = native.query_of(parse_body(ClassifyRequest, body))
+            size = len(body)
+            if size > service.settings.max_body_bytes:
+                raise body_too_large(service.settings, size)
+            query = (
+                native.query_of(parse_body(ClassifyRequest, body))
+                if size <= INLINE_BYTES
+                else await read(service, body, ClassifyRequest, native.query_of)
+            )
             answered = await answer(service, record, client, query)
             status = 200
+            if len(answered.answers) * len(answered.labels) > TURN_SCORES:
+                content = await native.content_in_turns(answered)
+                return native.whole_response(record, answered, content)
             return native.whole_response(record, answered)
         except ServedError as error:
             record.error, status = error, error.status

@@ -10,11 +10,13 @@ from serving.bundles.bundle import Bundle, key
 from serving.bundles.probabilities import activation, least_score
 from serving.errors import InvalidField, TextTooLong
 from serving.inference.inputs import Item, Row, Side, Text, Truncate, chars, why_no_tokens
-from serving.inference.tokenizer import Tokenizer
+from serving.inference.tokenizer import Tokenizer, pieces
 from serving.variants.answers import Answer, Classified
 
 # About 0.2 ms of tokenization, which is less than a round trip to a thread costs.
 _INLINE_CHARS = 1000
+# About 5 ms of softmax.
+_TURN_SCORES = 32_768
 _KINDS = {
     str: "one text at a time",
     tuple: "pairs of texts",
@@ -69,9 +71,7 @@ class Classifier:
             if sum(map(self._count_chars, texts)) <= _INLINE_CHARS:
                 items = self._tokenizer.encode(texts, truncate)
             else:
-                items = await asyncio.get_running_loop().run_in_executor(
-                    self._tokenizer_threads, self._tokenizer.encode, texts, truncate
-                )
+                items = await self._encode_in_pieces(self._tokenizer, texts, truncate)
         tokenize_s = self._clock() - started_s
         tokens = 0
         for index, item in enumerate(items):
@@ -83,9 +83,12 @@ class Classifier:
         manifest = self.manifest
         temperature = manifest.temperature
         side = self._sides[truncate]
-        answers = []
+        answers: list[Answer] = []
         start_tag_s = None
+        each_turn = max(1, _TURN_SCORES // len(manifest.labels))
         for item, result in zip(items, results, strict=True):
+            if len(answers) % each_turn == each_turn - 1 and len(answers) < len(items) - 1:
+                await asyncio.sleep(0)
             answers.append(
                 Answer(
                     self._scores(result.logits, temperature),
@@ -105,6 +108,20 @@ class Classifier:
             manifest.labels, self._least_score, manifest.variant, manifest.version,
             answers, tokens, started_s, tokenize_s, start_tag_s,
         )  # fmt: skip
+
+    async def _encode_in_pieces(
+        self, tokenizer: Tokenizer, texts: Sequence[Text], truncate: Truncate
+    ) -> list[Item]:
+        """Tokenize in the thread, between the pieces of other requests.
+
+        What a piece leaves is released while the GIL is held, which is another reason to keep the
+        pieces small.
+        """
+        run = asyncio.get_running_loop().run_in_executor
+        items: list[Item] = []
+        for piece in pieces(texts):
+            items += await run(self._tokenizer_threads, tokenizer.encode, piece, truncate)
+        return items
 
     def _other_kind(self, index: int, given: Text | Row) -> InvalidField:
         wanted = _KINDS[self._reads]

@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from itertools import islice, product
 
+import httpx
 import uvloop
 
 from serving.runtime.local import LocalRuntime
@@ -35,6 +36,15 @@ async def running(registry, engine=NullEngine, **settings):
     yield app
     following.cancel()
     app.service.close()
+
+
+@asynccontextmanager
+async def client_of(registry, **settings):
+    """A client of the application, without sockets: what a client reads is not bounded."""
+    async with running(registry, **settings) as app:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            yield client
 
 
 @contextmanager

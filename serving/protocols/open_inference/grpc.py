@@ -4,16 +4,26 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from serving.errors import ClientError, InternalError, InvalidField, ServedError, StartError
+from serving.errors import (
+    ClientError,
+    InternalError,
+    InvalidField,
+    MalformedBody,
+    ServedError,
+    StartError,
+)
 from serving.logs import LOGGER, log
 from serving.observability.request_log import CLIENT_LEFT, RequestLog, RequestRecord, request_id
 from serving.protocols.dataplane import admitted
+from serving.protocols.large_body import INLINE_BYTES
 from serving.protocols.open_inference import semantics
-from serving.protocols.open_inference.grpc_messages import message, parameters_of
+from serving.protocols.open_inference.grpc_messages import check_counts, message, parameters_of
 from serving.protocols.open_inference.semantics import (
     EXTENSIONS,
     InferRequest,
@@ -108,7 +118,9 @@ class GrpcServer:
             {
                 name: grpc.unary_unary_rpc_method_handler(
                     self._recorded(f"/{service}/{name}", method),
-                    request_deserializer=message(request).FromString,
+                    request_deserializer=_large_later(message(request).FromString)
+                    if name == "ModelInfer"
+                    else message(request).FromString,
                     response_serializer=lambda answered: answered.SerializeToString(),
                 )
                 for name, (request, method) in methods.items()
@@ -182,7 +194,10 @@ class GrpcServer:
     async def _infer(self, request: Any, call: _Call) -> Any:
         service = self._service
         async with admitted(service, call.record, call.headers) as client:
-            inference = _infer_request(request)
+            if isinstance(request, bytes):
+                request, inference = await service.off_loop(partial(_parse, request))
+            else:
+                inference = _infer_request(request)
             given = inference.parameters.keys()
             if call.left_s is not None and not {"timeout", "deadline_ms"} & given:
                 most_ms = self._settings.max_deadline_ms
@@ -201,8 +216,22 @@ class GrpcServer:
         return response
 
 
+def _large_later(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Leave a large request as it is: gRPC parses on the event loop."""
+    return lambda data: parse(data) if len(data) <= INLINE_BYTES else data
+
+
+def _parse(data: bytes) -> tuple[Any, InferRequest]:
+    try:
+        request = message("ModelInferRequest").FromString(data)
+    except DecodeError as error:
+        raise MalformedBody("send a ModelInferRequest", field="body") from error
+    return request, _infer_request(request)
+
+
 def _infer_request(request: Any) -> InferRequest:
     """Read a ModelInferRequest. Raises InvalidField."""
+    check_counts(request)
     requested = [
         requested_output(each.name, parameters_of(each.parameters), index, known=_HTTP_PARAMETERS)
         for index, each in enumerate(request.outputs)

@@ -10,6 +10,13 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
+from serving.errors import InvalidField
+from serving.protocols.open_inference.semantics import (
+    MOST_DIMENSIONS,
+    MOST_ID_CHARS,
+    MOST_TENSORS,
+)
+
 _ONE_OF = "parameter_choice"
 _PARAMETER = {
     "bool_param": (1, "bool"),
@@ -110,3 +117,19 @@ def parameters_of(entries: Any) -> dict[str, Any]:
         for entry in entries
         if (choice := entry.value.WhichOneof(_ONE_OF))
     }
+
+
+def check_counts(request: Any) -> None:
+    """Raise InvalidField for a ModelInferRequest of more parts than over HTTP."""
+    counts = {
+        "id": (len(request.id), MOST_ID_CHARS),
+        "inputs": (len(request.inputs), MOST_TENSORS),
+        "outputs": (len(request.outputs), MOST_TENSORS),
+        "parameters": (len(request.parameters), MOST_TENSORS),
+    }
+    if len(request.inputs) <= MOST_TENSORS:
+        longest = max((len(each.shape) for each in request.inputs), default=0)
+        counts["shape"] = (longest, MOST_DIMENSIONS)
+    for field, (count, limit) in counts.items():
+        if count > limit:
+            raise InvalidField(f"{field} is too long", field=field, limit=limit, value=count)

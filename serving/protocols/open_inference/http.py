@@ -1,24 +1,29 @@
 """The Open Inference Protocol V2 over HTTP, with Triton's binary data extension."""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 from pydantic_core import to_json
 
 from serving.errors import InvalidField, ServedError
-from serving.protocols.dataplane import Api, Refusal, admitted_body
+from serving.protocols.dataplane import Api, Refusal, admitted_body, read
+from serving.protocols.large_answer import TURN_SCORES
 from serving.protocols.open_inference import semantics
 from serving.protocols.open_inference.semantics import (
     EXTENSIONS,
+    MOST_DIMENSIONS,
+    MOST_ID_CHARS,
+    MOST_TENSORS,
     InferRequest,
     check_parameters,
     metadata,
     requested_output,
 )
 from serving.protocols.open_inference.tensors import BYTES, Tensor, from_binary, to_binary
-from serving.protocols.request_body import JSON_TYPE, parse_body
+from serving.protocols.request_body import JSON_TYPE
 from serving.runtime.service import Service
 
 BINARY_TYPE = "application/octet-stream"
@@ -38,7 +43,7 @@ class _Part(BaseModel):
 class InferInput(_Part):
     """One input; its data is in `data`, nested or flat, or follows the JSON."""
 
-    shape: list[int] = Field(max_length=16)
+    shape: Annotated[list[int], FailFast(), Field(max_length=MOST_DIMENSIONS)]
     datatype: str
     data: list[Any] | None = None
 
@@ -53,10 +58,10 @@ class InferBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     model_name: str | None = None
-    id: str | None = Field(None, max_length=1000)
+    id: str | None = Field(None, max_length=MOST_ID_CHARS)
     parameters: dict[str, Any] = {}
-    inputs: list[InferInput] = Field(min_length=1, max_length=1000)
-    outputs: list[InferOutput] = Field([], max_length=1000)
+    inputs: Annotated[list[InferInput], FailFast(), Field(min_length=1, max_length=MOST_TENSORS)]
+    outputs: Annotated[list[InferOutput], FailFast(), Field(max_length=MOST_TENSORS)] = []
 
 
 @router.get("/v2")
@@ -117,32 +122,41 @@ async def infer(request: Request, model: str, version: str = "") -> Response:
     media_types = (JSON_TYPE, BINARY_TYPE, "")
     async with admitted_body(request.scope, request.receive, media_types) as (client, body):
         header, binary = _split(request.headers.get(_HEADER_LENGTH.lower()), body)
-        sent = parse_body(InferBody, header)
-        if sent.model_name not in {None, model}:
-            raise InvalidField(
-                "model_name does not match the path",
-                field="model_name",
-                limit=model,
-                value=sent.model_name,
-            )
-        requested = [
-            requested_output(each.name, each.parameters, index, known=_OUTPUT_PARAMETERS)
-            for index, each in enumerate(sent.outputs)
-        ]
-        inputs = _tensors(sent.inputs, binary)
-        answered, outputs = await semantics.infer(
-            state.service,
-            state.record,
-            client,
-            InferRequest(model, version, inputs, requested, sent.parameters),
+        meaning = partial(_meaning, model, version, binary)
+        sent, inference = await read(
+            state.service, header, InferBody, meaning, beside_bytes=len(binary)
         )
+        answered, outputs = await semantics.infer(state.service, state.record, client, inference)
     fields = {
         "model_name": model,
         "model_version": answered.variant,
         **({"id": sent.id} if sent.id else {}),
         "parameters": {"version": answered.version, "degraded": answered.degraded},
     }
-    return _response(fields, outputs, _binary_outputs(sent))
+    write = partial(_response, fields, outputs, _binary_outputs(sent))
+    if sum(len(each.data) for each in outputs) <= TURN_SCORES:
+        return write()
+    response: Response = await state.service.off_loop(write)
+    return response
+
+
+def _meaning(
+    model: str, version: str, binary: bytes, sent: InferBody
+) -> tuple[InferBody, InferRequest]:
+    """Read a request. Raises InvalidField."""
+    if sent.model_name not in {None, model}:
+        raise InvalidField(
+            "model_name does not match the path",
+            field="model_name",
+            limit=model,
+            value=sent.model_name,
+        )
+    requested = [
+        requested_output(each.name, each.parameters, index, known=_OUTPUT_PARAMETERS)
+        for index, each in enumerate(sent.outputs)
+    ]
+    inputs = _tensors(sent.inputs, binary)
+    return sent, InferRequest(model, version, inputs, requested, sent.parameters)
 
 
 def _service(request: Request) -> Service:

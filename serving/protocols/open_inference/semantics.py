@@ -10,6 +10,7 @@ these as the parameter `labels` of both.
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -17,7 +18,8 @@ from serving.bundles.bundle import Manifest
 from serving.errors import InvalidField
 from serving.inference.inputs import Row, Text
 from serving.observability.request_log import RequestRecord
-from serving.protocols.dataplane import Client, Query, answer, deadline_s
+from serving.protocols.dataplane import Client, Query, answer, check_count, deadline_s
+from serving.protocols.large_answer import TURN_SCORES
 from serving.protocols.open_inference.tensors import BYTES, Tensor, array
 from serving.runtime.service import Service
 from serving.variants.answers import FamilyAnswer
@@ -31,6 +33,8 @@ _PARAMETERS = "truncate, deadline_ms, timeout, priority, allow_degraded"
 # Clients send these on their own; they do not change the answer.
 _IGNORED = {"binary_data_output", "content_type", "headers"}
 _US_PER_MS = 1000
+MOST_ID_CHARS, MOST_TENSORS, MOST_DIMENSIONS = 1000, 1000, 16
+_INLINE_VALUES = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,13 @@ async def infer(
     Raises the ServedError to send.
     """
     family = await service.awake(request.model, deadline_s(service, record))
-    answered = await answer(service, record, client, query_of(request, family))
-    return answered, output_tensors(request, answered)
+    read = partial(query_of, request, family, service.settings.max_texts)
+    values = sum(len(each.data) for each in request.inputs)
+    query = read() if values <= _INLINE_VALUES else await service.off_loop(read)
+    answered = await answer(service, record, client, query)
+    write = partial(output_tensors, request, answered)
+    scores = len(answered.answers) * len(answered.labels)
+    return answered, write() if scores <= TURN_SCORES else await service.off_loop(write)
 
 
 def requested_output(
@@ -117,8 +126,8 @@ def metadata(family: Family) -> dict[str, Any]:
     }
 
 
-def query_of(request: InferRequest, family: Family) -> Query:
-    """Read a request to this family. Raises InvalidField."""
+def query_of(request: InferRequest, family: Family, max_texts: int) -> Query:
+    """Read a request to this family. Raises InvalidField and TooManyTexts."""
     manifest = family.default_manifest
     parameters = request.parameters
     for name in parameters.keys() - {*_PARAMETERS.split(", "), *_IGNORED}:
@@ -137,7 +146,9 @@ def query_of(request: InferRequest, family: Family) -> Query:
     _check_outputs(request.outputs, len(manifest.labels))
     timeout_us = _integer(parameters, "timeout")
     return Query(
-        _rows(manifest, given) if manifest.tensors else _texts(manifest, given),
+        _rows(manifest, given, max_texts)
+        if manifest.tensors
+        else _texts(manifest, given, max_texts),
         family.name,
         Requirements(
             request.version or AUTO,
@@ -184,26 +195,27 @@ def _inputs(manifest: Manifest) -> list[tuple[str, str, list[int]]]:
     return [(name, BYTES, []) for name in names]
 
 
-def _texts(manifest: Manifest, given: Mapping[str, Tensor]) -> list[Text]:
+def _texts(manifest: Manifest, given: Mapping[str, Tensor], max_texts: int) -> list[Text]:
     columns = [
         _checked(given[name], datatype, ([], [1])).data for name, datatype, _ in _inputs(manifest)
     ]
-    _check_rows([len(column) for column in columns])
+    _check_rows([len(column) for column in columns], max_texts, TEXT)
     if len(columns) == 1:
         return list(columns[0])
     return list(zip(*columns, strict=True))
 
 
-def _rows(manifest: Manifest, given: Mapping[str, Tensor]) -> list[Row]:
+def _rows(manifest: Manifest, given: Mapping[str, Tensor], max_texts: int) -> list[Row]:
     arrays = [
         array(_checked(given[name], datatype, (shape,)), name)
         for name, datatype, shape in _inputs(manifest)
     ]
-    _check_rows([len(each) for each in arrays])
+    _check_rows([len(each) for each in arrays], max_texts, "inputs")
     return [Row(tuple(each[index] for each in arrays)) for index in range(len(arrays[0]))]
 
 
-def _check_rows(counts: Sequence[int]) -> None:
+def _check_rows(counts: Sequence[int], max_texts: int, field: str) -> None:
+    check_count(counts[0], max_texts, field)
     if len(set(counts)) > 1:
         raise InvalidField(
             "all inputs must have the same number of rows",
@@ -242,6 +254,10 @@ def _checked(tensor: Tensor, datatype: str, shapes: Sequence[Sequence[int]]) -> 
 
 
 def _check_outputs(wanted: Sequence[RequestedOutput], labels: int) -> None:
+    if len({each.name for each in wanted}) < len(wanted):
+        raise InvalidField(
+            "request each output once", field="outputs", value=[each.name for each in wanted]
+        )
     for index, each in enumerate(wanted):
         if each.name not in {LABEL, PROBABILITIES}:
             raise InvalidField(
