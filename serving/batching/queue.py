@@ -1,6 +1,7 @@
 """Queued texts by flow, in scheduling order. Pure: no clock, no asyncio."""
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
@@ -34,11 +35,11 @@ class Flow(NamedTuple):
         """
         if texts == 1 or tokens <= batch_tokens:
             return self
-        return self._replace(size=1 if tokens <= _GROWTH * batch_tokens else 2)
+        return Flow(self.caller, self.urgency, 1 if tokens <= _GROWTH * batch_tokens else 2)
 
     def all_sizes(self) -> "list[Flow]":
         """Return the flows of this caller and urgency, smallest requests first."""
-        return [self._replace(size=size) for size in range(_SIZES)]
+        return [Flow(self.caller, self.urgency, size) for size in range(_SIZES)]
 
     @property
     def weight(self) -> float:
@@ -137,6 +138,7 @@ class QueuedText:
         self.queued = False
 
 
+_flow = attrgetter("flow")
 _order = attrgetter("order")
 
 
@@ -178,8 +180,12 @@ class Queue:
                 del self.by_flow[flow]
             self.texts -= len(texts)
             return
-        for text in texts:
-            self.remove(text)
+        for flow, count in Counter(map(_flow, texts)).items():
+            own = self.by_flow[flow]
+            del own[:count]
+            if not own:
+                del self.by_flow[flow]
+        self.texts -= len(texts)
 
     def first(self) -> QueuedText:
         """Return the text that is next in scheduling order."""

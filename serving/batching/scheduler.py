@@ -15,7 +15,7 @@ from serving.inference.packing import lay_out
 _RECENT = 0.95
 # Texts of small requests wait for a slot that runs a batch of a large one. Longer batches would
 # run it at most a few percent faster.
-_LARGE_BATCH_S = 0.01
+_LARGE_BATCH_S = 0.02
 
 
 @dataclass(slots=True)
@@ -152,18 +152,18 @@ class Scheduler:
         if flow.size:
             weight /= sum(1 for each in flow.all_sizes() if each == flow or self._waits(each))
         next_s = max(self._virtual_time_s, state.finish_tag_s)
-        if start_tag_s is not None and flow.size:
-            start_tag_s = max(self._virtual_time_s, start_tag_s)
+        again = start_tag_s is not None
+        own_s = next_s if start_tag_s is None else start_tag_s
+        if flow.size:
+            own_s = max(self._virtual_time_s, own_s)
         for text in texts:
             share_s = queue.lane.shares_s[text.length]
-            own_s = next_s if start_tag_s is None or start_tag_s > next_s else start_tag_s
-            text.order = (own_s, self._arrivals)
+            text.order = (own_s if own_s < next_s else next_s, self._arrivals)
             text.variant, text.flow, text.share_s, text.queued = variant, flow, share_s, True
             self._arrivals += 1
-            tag_s = share_s / weight
-            next_s += tag_s
-            if start_tag_s is not None and flow.size:
-                start_tag_s += tag_s
+            next_s += share_s / weight
+            if flow.size or not again:
+                own_s += share_s / weight
             state.queued_s += share_s
         state.finish_tag_s = next_s
         state.texts += len(texts)

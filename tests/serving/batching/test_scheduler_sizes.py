@@ -77,7 +77,7 @@ def test_a_batch_holds_no_text_of_a_larger_request_and_a_large_one_is_short(requ
         assert all(text.flow.size <= first.flow.size for text in plan.texts)
         if first.flow.size and len(plan.texts) > 1:
             batch_s = sum(text.share_s for text in plan.texts) if packed else plan.predicted_s
-            assert batch_s <= 0.01 + 1e-9
+            assert batch_s <= 0.02 + 1e-9
 
 
 @given(st.integers(65, 300), st.integers(0, 40))
@@ -112,7 +112,7 @@ def test_sizes_that_wait_share_the_slots_so_neither_starves(lengths, count):
             most_s = max(most_s, text.share_s)
         if not all(queue.queued_texts(A, flow) for flow in (SMALL, LARGE)):
             return
-        most_batch_s = max(0.01, linear(1, 16)) * 2
+        most_batch_s = max(0.02, linear(1, 16)) * 2
         assert abs(served_s[0] - served_s[1]) <= 2 * most_s + most_batch_s
 
 
