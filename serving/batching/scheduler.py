@@ -158,7 +158,7 @@ class Scheduler:
             own_s = max(self._virtual_time_s, own_s)
         for text in texts:
             share_s = queue.lane.shares_s[text.length]
-            text.order = (own_s if own_s < next_s else next_s, self._arrivals)
+            text.order = (min(next_s, own_s), self._arrivals)
             text.variant, text.flow, text.share_s, text.queued = variant, flow, share_s, True
             self._arrivals += 1
             next_s += share_s / weight
