@@ -5,7 +5,7 @@ Rate limits of single callers are in access/rate_limits.py.
 
 from collections.abc import Callable, Sequence
 
-from serving.batching.queue import Backlog, Terms
+from serving.batching.queue import Backlog, Flow, Terms
 from serving.batching.scheduler import Scheduler
 from serving.bundles.bundle import VariantKey
 from serving.errors import DeadlineMissed, Draining, NotReady, Overloaded, retry_after_s
@@ -50,12 +50,13 @@ def check_texts(
     now_s: float,
     *,
     max_queue_texts: int,
-) -> None:
+) -> Flow:
     """Check that texts of these lengths have room in their flow's queue and time to be answered.
 
-    Raises Overloaded or DeadlineMissed.
+    Returns their flow by the request's size. Raises Overloaded or DeadlineMissed.
     """
-    queued = scheduler.queued_texts(variant, terms.flow)
+    flow, slot_s, work_s = scheduler.work_of(variant, lengths, terms.flow)
+    queued = scheduler.queued_texts(variant, flow)
     if queued + len(lengths) > max_queue_texts:
         raise Overloaded(
             f"queue for {'/'.join(variant[:2])} is full ({queued} waiting, "
@@ -66,12 +67,12 @@ def check_texts(
             retry_after_s=retry_after_s(scheduler.backlog().total_s),
         )
     left_s = terms.deadline_s - now_s
-    work_s = scheduler.work_s(variant, lengths)
     if work_s > left_s:
         raise missed(left_s, work_s)
-    # A text that was queued before goes ahead of everything that arrived after it.
+    # Texts that were queued before go ahead of everything that arrived after them, but those of a
+    # large request only within their flow.
     ahead = terms.start_tag_s is not None
-    wait_s = 0.0 if ahead else scheduler.wait_s(terms.flow, variant, lengths)
+    wait_s = 0.0 if ahead and not flow.size else scheduler.wait_s(flow, slot_s, ahead=ahead)
     if (predicted_s := wait_s + work_s) > left_s:
         raise Overloaded(
             f"the answer would take {predicted_s * 1e3:.0f} ms because of requests ahead of it; "
@@ -81,6 +82,7 @@ def check_texts(
             value=round(predicted_s * 1e3),
             retry_after_s=retry_after_s(predicted_s - left_s),
         )
+    return flow
 
 
 def missed(left_s: float, predicted_s: float) -> DeadlineMissed:

@@ -147,7 +147,7 @@ class Batcher:
         with self._lock:
             if fresh:
                 lengths = list(map(_length, fresh))
-                check_texts(
+                flow = check_texts(
                     self._scheduler,
                     variant,
                     lengths,
@@ -155,10 +155,12 @@ class Batcher:
                     now_s,
                     max_queue_texts=self._max_queue_texts,
                 )
-                self._scheduler.add(variant, fresh, terms.flow, terms.start_tag_s)
+                self._scheduler.add(variant, fresh, flow, terms.start_tag_s)
             if len(fresh) < len(request.texts):
+                lengths = list(map(_length, request.texts))
+                flow, _, _ = self._scheduler.work_of(variant, lengths, terms.flow)
                 for text in request.texts:
-                    self._scheduler.expedite(text, terms.flow)
+                    self._scheduler.expedite(text, flow)
         if len(fresh) < len(items):
             shared = len(request.texts) - len(fresh)
             self._on_reuse(variant, len(items) - len(request.texts), shared)

@@ -1,9 +1,11 @@
 """Queued texts by flow, in scheduling order. Pure: no clock, no asyncio."""
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
+from itertools import accumulate
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -12,11 +14,32 @@ from serving.bundles.bundle import VariantKey
 Clock = Callable[[], float]
 
 
+_SIZES = 3
+_GROWTH = 8
+
+
 class Flow(NamedTuple):
-    """A caller at one urgency: 0 to 7 as in RFC 9218, where 3 is usual and 7 is background."""
+    """A caller's requests of one urgency and size.
+
+    The urgency is 0 to 7 as in RFC 9218, where 3 is usual and 7 is background; `size` see `sized`.
+    """
 
     caller: str = ""
     urgency: int = 3
+    size: int = 0
+
+    def sized(self, texts: int, tokens: int, batch_tokens: int) -> "Flow":
+        """Return the flow for a request of this size: 0 fits one full batch, 1 fits eight.
+
+        A single text is never more than 0, however long it is.
+        """
+        if texts == 1 or tokens <= batch_tokens:
+            return self
+        return Flow(self.caller, self.urgency, 1 if tokens <= _GROWTH * batch_tokens else 2)
+
+    def all_sizes(self) -> "list[Flow]":
+        """Return the flows of this caller and urgency, smallest requests first."""
+        return [Flow(self.caller, self.urgency, size) for size in range(_SIZES)]
 
     @property
     def weight(self) -> float:
@@ -45,32 +68,55 @@ class Terms:
 class Backlog(NamedTuple):
     """Outstanding work at one moment: predicted seconds of slot time, queued and running.
 
-    `pace` is the recent ratio of measured to predicted seconds.
+    `running_s` has the seconds of each running batch, as predicted at its start. `pace` is the
+    recent ratio of measured to predicted seconds.
     """
 
     queued_s: Mapping[Flow, float] = {}
-    running_s: float = 0.0
+    running_s: Sequence[float] = ()
     slots: int = 1
     pace: float = 1.0
 
     @property
     def total_s(self) -> float:
         """Seconds until all of it is done, if nothing more arrives."""
-        return self._real_s(sum(self.queued_s.values()))
+        return (sum(self.queued_s.values()) + sum(self.running_s)) / self.slots * self.pace
 
-    def wait_s(self, flow: Flow, more_s: float = 0.0) -> float:
+    def wait_s(self, flow: Flow, more_s: float = 0.0, *, ahead: bool = False) -> float:
         """Return the seconds until all of a flow's queue, and `more_s` of slot time, has started.
 
-        Meanwhile other flows get at most the share that their weights allow.
+        Meanwhile other flows get at most the share that their weights allow. With `ahead`, the
+        flow's own queue does not count.
         """
-        own_s = self.queued_s.get(flow, 0.0) + more_s
-        queued_s = 0.0
-        for other, its_s in self.queued_s.items():
-            queued_s += its_s if other == flow else min(its_s, own_s * other.weight / flow.weight)
-        return self._real_s(queued_s)
+        before_s = self._before_s(flow, more_s, ahead=ahead)
+        return start_s(before_s, self.running_s, self.slots) * self.pace
 
-    def _real_s(self, queued_s: float) -> float:
-        return max(0.0, queued_s + self.running_s) / self.slots * self.pace
+    def queue_wait_s(self, flow: Flow) -> float:
+        """Return how much longer than until the first slot is free a flow's next text waits."""
+        before_s = self._before_s(flow, 0.0)
+        first_s = start_s(0.0, self.running_s, self.slots)
+        return (start_s(before_s, self.running_s, self.slots) - first_s) * self.pace
+
+    def _before_s(self, flow: Flow, more_s: float, *, ahead: bool = False) -> float:
+        queued_s = 0.0 if ahead else self.queued_s.get(flow, 0.0)
+        own_s = queued_s + more_s
+        for other, its_s in self.queued_s.items():
+            if other != flow:
+                queued_s += min(its_s, own_s * other.weight / flow.weight)
+        return queued_s
+
+
+def start_s(before_s: float, running_s: Sequence[float], slots: int) -> float:
+    """Return when slots, each free after its running batch, have started that much work."""
+    idle = slots - len(running_s)
+    if not before_s:
+        return 0.0 if idle > 0 else min(running_s)
+    all_slots_s = (before_s + sum(running_s)) / slots
+    if not running_s or all_slots_s >= max(running_s):
+        return all_slots_s
+    # A slot whose batch ends later than that takes none of the work.
+    ends_s = [0.0] * idle + sorted(running_s)
+    return min((before_s + s) / number for number, s in enumerate(accumulate(ends_s), 1))
 
 
 class QueuedText:
@@ -92,6 +138,7 @@ class QueuedText:
         self.queued = False
 
 
+_flow = attrgetter("flow")
 _order = attrgetter("order")
 
 
@@ -133,8 +180,12 @@ class Queue:
                 del self.by_flow[flow]
             self.texts -= len(texts)
             return
-        for text in texts:
-            self.remove(text)
+        for flow, count in Counter(map(_flow, texts)).items():
+            own = self.by_flow[flow]
+            del own[:count]
+            if not own:
+                del self.by_flow[flow]
+        self.texts -= len(texts)
 
     def first(self) -> QueuedText:
         """Return the text that is next in scheduling order."""
@@ -143,9 +194,10 @@ class Queue:
             return own[0]
         return min([own[0] for own in self.by_flow.values()], key=_order)
 
-    def in_order(self) -> Iterator[QueuedText]:
-        """Iterate in scheduling order."""
+    def in_order(self, size: int) -> Iterator[QueuedText]:
+        """Iterate in scheduling order, over the flows of at most this size."""
         if len(self.by_flow) == 1:
             (own,) = self.by_flow.values()
             return iter(own)
-        return merge(*self.by_flow.values(), key=_order)
+        flows = [own for flow, own in self.by_flow.items() if flow.size <= size]
+        return merge(*flows, key=_order) if len(flows) > 1 else iter(flows[0])

@@ -1,24 +1,21 @@
 """Start-time fair queueing: which queued texts run next. Pure: no clock, no asyncio, no numpy."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from operator import attrgetter
+from math import inf
 
-from serving.batching.queue import ONLY_FLOW, Backlog, Flow, Queue, QueuedText
+from serving.batching.batch_choice import candidates, first_in_order, grow
+from serving.batching.queue import ONLY_FLOW, Backlog, Flow, Queue, QueuedText, start_s
 from serving.bundles.bundle import VariantKey
 from serving.inference.cost_model import Lane
 from serving.inference.packing import lay_out
 
 # Exponential decay of the measured pace: about the last twenty plans count.
 _RECENT = 0.95
-# A choice among all queued texts would pad least, but texts of unusual lengths would wait until
-# they are the oldest.
-_FEWEST_CANDIDATES = 16
-_CANDIDATES_SHARE = 4
-_MOST_CANDIDATES = 128
-
-_length = attrgetter("length")
+# Texts of small requests wait for a slot that runs a batch of a large one. Longer batches would
+# run it at most a few percent faster.
+_LARGE_BATCH_S = 0.02
 
 
 @dataclass(slots=True)
@@ -58,9 +55,11 @@ class Scheduler:
     Texts are scheduled by start-time fair queueing (SFQ; Goyal, Vin and Cheng 1996): a text's start
     tag is the finish tag of its flow's previous text, or the virtual time if the flow was idle, and
     the lowest start tag is next. So each flow gets slot time in proportion to its weight while
-    others are queued, and all of it while none is; within a flow the oldest text is first.
-    Work-conserving: `plan` never holds a text back to wait for others. Starvation-free: no weight
-    is 0. Nothing but add_lane and remove_lane depends on the number of variants without texts.
+    others are queued, and all of it while none is; within a flow the oldest text is first. A
+    caller's small, medium and large requests are flows of their own, so none waits until a much
+    larger one has ended. Work-conserving: `plan` never holds a text back to wait for others.
+    Starvation-free: no weight is 0. Nothing but add_lane and remove_lane depends on the number of
+    variants without texts.
     """
 
     def __init__(self, lanes: Mapping[VariantKey, Lane], slots: int) -> None:
@@ -76,7 +75,7 @@ class Scheduler:
         """How far a flow of weight 1 that is never idle has been served."""
         self._flows: dict[Flow, _FlowState] = {}
         """Flows with queued texts, or a finish tag beyond the virtual time."""
-        self._running_s = 0.0
+        self._running_s: list[float] = []
         self._running_texts = 0
         self._recent_s = 0.0
         self._recent_predicted_s = 0.0
@@ -92,38 +91,46 @@ class Scheduler:
         del self._queues[variant]
 
     def queued_texts(self, variant: VariantKey, flow: Flow | None = None) -> int:
-        """Count the queued texts of a variant, of all flows or of one."""
+        """Count the queued texts of a variant, of all flows or of one and its smaller requests."""
         queue = self._queues[variant]
-        return queue.texts if flow is None else len(queue.by_flow.get(flow, ()))
+        if flow is None:
+            return queue.texts
+        if not flow.size:
+            return len(queue.by_flow.get(flow, ()))
+        return sum(len(queue.by_flow.get(each, ())) for each in flow.all_sizes()[: flow.size + 1])
 
     def backlog(self) -> Backlog:
         """Sum up the outstanding work; safe from any thread."""
         flows = list(self._flows.items())
         queued_s = {flow: state.queued_s for flow, state in flows if state.texts}
-        return Backlog(queued_s, self._running_s, self._slots, self._pace)
+        return Backlog(queued_s, tuple(self._running_s), self._slots, self._pace)
 
-    def wait_s(
-        self, flow: Flow, variant: VariantKey | None = None, lengths: Sequence[int] = ()
-    ) -> float:
-        """Predict the seconds until a flow's queue has started, and then texts of these lengths.
+    def wait_s(self, flow: Flow, more_s: float = 0.0, *, ahead: bool = False) -> float:
+        """Predict the seconds until a flow's queue, and then `more_s` of slot time, has started.
 
-        The lengths matter only for how many texts of other flows go ahead of theirs.
+        With `ahead`, the flow's own queue does not count.
         """
-        if not self._filled:
-            return max(0.0, self._running_s) / self._slots * self._pace
+        if not self._filled and len(self._running_s) < self._slots:
+            return 0.0
         state = self._flows.get(flow)
         if state and len(self._flows) == 1:  # a fifth of the cost of what follows
-            return max(0.0, state.queued_s + self._running_s) / self._slots * self._pace
-        more_s = (
-            sum(map(self._queues[variant].lane.shares_s.__getitem__, lengths)) if variant else 0.0
-        )
-        return self.backlog().wait_s(flow, more_s)
+            before_s = 0.0 if ahead else state.queued_s
+            return start_s(before_s, self._running_s, self._slots) * self._pace
+        return self.backlog().wait_s(flow, more_s, ahead=ahead)
 
-    def work_s(self, variant: VariantKey, lengths: Sequence[int]) -> float:
-        """Predict the seconds that texts of these lengths take on an idle server."""
-        queue = self._queues[variant]
-        spread_s = sum(map(queue.lane.shares_s.__getitem__, lengths)) / self._slots
-        return max(spread_s, queue.lane.alone_s[max(lengths)]) * self._pace
+    def queue_wait_s(self, flow: Flow) -> float:
+        """Predict how much longer than until the first slot is free a flow's next text waits."""
+        return self.backlog().queue_wait_s(flow) if self._filled else 0.0
+
+    def work_of(
+        self, variant: VariantKey, lengths: Sequence[int], flow: Flow
+    ) -> tuple[Flow, float, float]:
+        """Return a request's flow by its size, its slot time, and its seconds on an idle server."""
+        lane = self._queues[variant].lane
+        slot_s = sum(map(lane.shares_s.__getitem__, lengths))
+        if len(lengths) > 1 and (tokens := sum(lengths)) > lane.max_batch_tokens:
+            flow = flow.sized(len(lengths), tokens, lane.max_batch_tokens)
+        return flow, slot_s, max(slot_s / self._slots, lane.alone_s[max(lengths)]) * self._pace
 
     def add(
         self,
@@ -134,26 +141,39 @@ class Scheduler:
     ) -> None:
         """Queue texts of at least one token each, in order, at the end of their flow.
 
-        Texts that were queued for another variant before keep that `start_tag_s`.
+        Texts that were queued for another variant before keep that `start_tag_s`; those of a large
+        request start again at the virtual time, since so many would hold up everybody.
         """
         queue = self._queues[variant]
         state = self._flows.get(flow)
         if state is None:
             state = self._flows[flow] = _FlowState(flow.weight)
+        weight = state.weight
+        if flow.size:
+            weight /= sum(1 for each in flow.all_sizes() if each == flow or self._waits(each))
         next_s = max(self._virtual_time_s, state.finish_tag_s)
+        again = start_tag_s is not None
+        own_s = next_s if start_tag_s is None else start_tag_s
+        if flow.size:
+            own_s = max(self._virtual_time_s, own_s)
         for text in texts:
             share_s = queue.lane.shares_s[text.length]
-            own_s = next_s if start_tag_s is None or start_tag_s > next_s else start_tag_s
-            text.order = (own_s, self._arrivals)
+            text.order = (min(next_s, own_s), self._arrivals)
             text.variant, text.flow, text.share_s, text.queued = variant, flow, share_s, True
             self._arrivals += 1
-            next_s += share_s / state.weight
+            next_s += share_s / weight
+            if flow.size or not again:
+                own_s += share_s / weight
             state.queued_s += share_s
         state.finish_tag_s = next_s
         state.texts += len(texts)
         self.texts += len(texts)
         queue.add(texts, flow)
         self._filled[variant] = queue
+
+    def _waits(self, flow: Flow) -> bool:
+        state = self._flows.get(flow)
+        return state is not None and state.texts > 0
 
     def expedite(self, text: QueuedText, flow: Flow) -> None:
         """Move a queued text to `flow`, which wants it too, if it starts sooner there."""
@@ -192,7 +212,9 @@ class Scheduler:
         it in order, up to the token budget and a fair share of the outstanding texts. A padded one
         grows from it, within the same limits, towards the neighbour in length with the better
         predicted speed-up over running the texts one by one, and ends at the best size seen; its
-        neighbours are among the texts that are next in order, so that none waits much longer.
+        neighbours are among the texts that are next in order, so that none waits much longer. No
+        batch takes texts of requests larger than that of its first, and one that starts with a text
+        of a large request is short, so that small ones neither run nor wait long with large ones.
         """
         if not self._filled:
             return None
@@ -200,21 +222,23 @@ class Scheduler:
         first = queue.first()
         lane = queue.lane
         share = -(-(self._running_texts + self.texts) // self._slots)
+        size = first.flow.size
+        most_s = _LARGE_BATCH_S if size else inf
         if lane.packed:
-            texts = _next(queue.in_order(), lane, share)
+            texts = first_in_order(queue.in_order(size), lane, share, most_s)
             queue.remove_first(texts)
             layout = lay_out(tuple([text.length for text in texts]), packed=True)
             rows, tokens = layout.rows, layout.tokens
         else:
-            oldest = list(islice(queue.in_order(), _candidates(queue.texts)))
-            texts = _grow(oldest, lane, share)
+            oldest = list(islice(queue.in_order(size), candidates(queue.texts)))
+            texts = grow(oldest, lane, share, most_s)
             rows, tokens = len(texts), texts[-1].length
             for text in texts:
                 queue.remove(text)
         self._taken(texts, first.variant)
         self._advance(first.order[0])
         plan = Plan(first.variant, texts, lane.seconds(rows, tokens), rows * tokens)
-        self._running_s += plan.predicted_s
+        self._running_s.append(plan.predicted_s)
         self._running_texts += len(texts)
         return plan
 
@@ -246,52 +270,5 @@ class Scheduler:
         self._recent_predicted_s = _RECENT * self._recent_predicted_s + plan.predicted_s
         if self._recent_predicted_s:
             self._pace = self._recent_s / self._recent_predicted_s
-        self._running_s -= plan.predicted_s
+        self._running_s.remove(plan.predicted_s)
         self._running_texts -= len(plan.texts)
-
-
-def _next(in_order: Iterable[QueuedText], lane: Lane, most_texts: int) -> list[QueuedText]:
-    """Take the first texts in order, at least one."""
-    texts: list[QueuedText] = []
-    tokens = 0
-    for text in islice(in_order, most_texts):
-        tokens += text.length
-        if texts and tokens > lane.max_batch_tokens:
-            break
-        texts.append(text)
-    return texts
-
-
-def _candidates(queued: int) -> int:
-    """Return how many of the queued texts, in order, a padded batch may choose from."""
-    return min(_MOST_CANDIDATES, max(_FEWEST_CANDIDATES, queued // _CANDIDATES_SHARE))
-
-
-def _grow(oldest: Sequence[QueuedText], lane: Lane, most_texts: int) -> list[QueuedText]:
-    """Find the best run of neighbours in length that contains the first text, shortest first.
-
-    Of texts of equal length those that are next in order are nearer to it.
-    """
-    length = oldest[0].length
-    shorter = sorted([text for text in reversed(oldest) if text.length < length], key=_length)
-    others = sorted([text for text in oldest if text.length >= length], key=_length)
-    seconds, alone_s, budget_tokens = lane.seconds, lane.alone_s, lane.max_batch_tokens
-    longest, saved_s = length, alone_s[length]
-    below, above = len(shorter), 1
-    best = (1.0, below, above)
-    for texts in range(2, min(most_texts, len(oldest)) + 1):
-        down = up = 0.0
-        if below and texts * longest <= budget_tokens:
-            with_shorter_s = saved_s + alone_s[shorter[below - 1].length]
-            down = with_shorter_s / seconds(texts, longest)
-        if above < len(others) and texts * others[above].length <= budget_tokens:
-            with_longer_s = saved_s + alone_s[others[above].length]
-            up = with_longer_s / seconds(texts, others[above].length)
-        if down > up:
-            below, saved_s = below - 1, with_shorter_s
-        elif up:
-            longest, above, saved_s = others[above].length, above + 1, with_longer_s
-        else:
-            break
-        best = max(best, (max(down, up), below, above))
-    return shorter[best[1] :] + others[: best[2]]

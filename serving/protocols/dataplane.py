@@ -195,7 +195,7 @@ async def answer(
             query.inputs,
             Terms(until_s, flow, client.reuse),
             query.requirements,
-            service.steps(family, flow),
+            service.steps(family, flow, query.inputs),
         )
     except ServedError as error:
         error.rename("texts", query.field)

@@ -71,8 +71,8 @@ class Runtime(Submits, Protocol):
     def leave(self, caller: Caller) -> None:
         """See LimitUse."""
 
-    def wait_s(self, flow: Flow) -> float:
-        """Predict the seconds that a text of a flow would wait now."""
+    def queue_wait_s(self, flow: Flow) -> float:
+        """Predict how much longer than until the first slot is free a flow's next text waits."""
 
     def backlog(self) -> Backlog:
         """Outstanding work."""

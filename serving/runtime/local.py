@@ -271,9 +271,9 @@ class LocalRuntime:
         """See LimitUse."""
         self.limit_use.leave(caller.name)
 
-    def wait_s(self, flow: Flow) -> float:
+    def queue_wait_s(self, flow: Flow) -> float:
         """See Runtime."""
-        return self._scheduler.wait_s(flow) if self._scheduler else 0.0
+        return self._scheduler.queue_wait_s(flow) if self._scheduler else 0.0
 
     def backlog(self) -> Backlog:
         """See Runtime."""

@@ -254,9 +254,9 @@ class RemoteRuntime:
             self._withdrawn.append(number)
             self._channel.flush_soon()
 
-    def wait_s(self, flow: Flow) -> float:
+    def queue_wait_s(self, flow: Flow) -> float:
         """See Runtime; up to 50 ms old."""
-        return self._backlog.wait_s(flow)
+        return self._backlog.queue_wait_s(flow)
 
     def backlog(self) -> Backlog:
         """See Runtime; up to 50 ms old."""

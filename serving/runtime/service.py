@@ -17,6 +17,7 @@ from serving.batching.queue import Clock, Flow
 from serving.bundles.bundle import Bundle, key
 from serving.bundles.traffic import Deployment, Deployments, Policy
 from serving.errors import NotReady, UnknownModel
+from serving.inference.inputs import Row, Text
 from serving.logs import log
 from serving.runtime.interface import LOADING, Runtime
 from serving.settings import Settings
@@ -26,7 +27,9 @@ from serving.variants.family import Family, Served
 from serving.variants.selection import AUTO, Requirements
 
 _IDLE_EVERY_S = 0.05
-_Result = TypeVar("_Result")
+_USUAL_TOKENS = 32
+_CHARS_OF_A_TOKEN = 4
+_SIZES = ("small", "medium", "large")
 
 
 class InFlight:
@@ -63,8 +66,8 @@ class Service:
         self.deployments = Deployments()
         self._default: str | None = settings.default_model
         """The family of requests that name none."""
-        self._brownouts: dict[str, Brownout] = {}
-        """One per caller."""
+        self._brownouts: dict[tuple[str, int], Brownout] = {}
+        """One per caller and size of request."""
         self._changed = asyncio.Event()
         self._clock = clock
         self._tokenizer_threads = ThreadPoolExecutor(1, "tokenizer")
@@ -201,25 +204,41 @@ class Service:
         family.select(Requirements(variant or AUTO))
         return family
 
-    def steps(self, family: Family, flow: Flow) -> int:
-        """Number of preferred options that a family skips for a flow now, because of its wait."""
+    def steps(self, family: Family, flow: Flow, inputs: Sequence[Text | Row]) -> int:
+        """Number of preferred options that a family skips for a request now, because of its wait.
+
+        Only requests of the same caller that are about as large wait for each other.
+        """
         limit_s = self.settings.brownout_ms / 1e3
         if not limit_s or not family.most_steps:
             return 0
-        brownout = self._brownouts.get(flow.caller)
+        if len(inputs) > 1:
+            flow = self._sized(flow, family, inputs)
+        whose = (flow.caller, flow.size)
+        brownout = self._brownouts.get(whose)
         if brownout is None:
-            brownout = self._brownouts[flow.caller] = Brownout(limit_s)
-        before, wait_s = brownout.steps, self.runtime.wait_s(flow)
+            brownout = self._brownouts[whose] = Brownout(limit_s)
+        before, wait_s = brownout.steps, self.runtime.queue_wait_s(flow)
         steps = brownout.update(self._clock(), wait_s, family.most_steps)
         if brownout.steps != before:
             log(
                 "brownout",
                 caller=flow.caller,
+                size=_SIZES[flow.size],
                 model=family.name,
                 steps=brownout.steps,
                 wait_ms=round(wait_s * 1e3, 1),
             )
         return steps
+
+    def _sized(self, flow: Flow, family: Family, inputs: Sequence[Text | Row]) -> Flow:
+        """Estimate a request's size, which is not tokenized yet."""
+        texts = len(inputs)
+        most, tokens = family.default_manifest.max_length * texts, _USUAL_TOKENS * texts
+        if isinstance(inputs[0], str):
+            tokens = sum(map(len, inputs)) // _CHARS_OF_A_TOKEN
+        batch_tokens = self.runtime.running[family.default_key].max_batch_tokens
+        return flow.sized(texts, min(tokens, most), batch_tokens)
 
     async def awake(self, name: str | None, deadline_s: float) -> Family:
         """Find a family as `family` does, and wait until the deadline for a resting one to load."""

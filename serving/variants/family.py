@@ -108,7 +108,8 @@ class Family:
         text_ms = {variant: served.text_ms for variant, served in variants.items()}
         self.options = options_of(self.manifests, text_ms, cascade)
         self.default_variant = best_variant(self.options)
-        self.default_manifest = variants[self.default_variant].live.manifest
+        default = variants[self.default_variant].live
+        self.default_manifest, self.default_key = default.manifest, default.key
         self.select = lru_cache(_CACHED_SELECTIONS)(
             partial(select, self.options, min_accuracy=policy.min_accuracy)
         )

@@ -31,7 +31,7 @@ class BatcherRuntime:
         return self.batcher
 
     def backlog(self):
-        return Backlog(running_s=7.0)
+        return Backlog(running_s=(7.0,))
 
     async def follow(self):
         await asyncio.Event().wait()

@@ -49,8 +49,8 @@ def test_texts_are_admitted_exactly_when_they_have_room_and_time(
     queued, lengths, slots, left_s, max_queue_texts
 ):
     scheduler = scheduler_with(queued, slots=slots)
-    work_s = scheduler.work_s(KEY, lengths)
-    wait_s = scheduler.wait_s(ONLY_FLOW, KEY, lengths)
+    flow, slot_s, work_s = scheduler.work_of(KEY, lengths, ONLY_FLOW)
+    wait_s = scheduler.wait_s(flow, slot_s)
 
     refused = refusal_of(scheduler, lengths, left_s, max_queue_texts=max_queue_texts)
 
@@ -73,7 +73,8 @@ def test_after_retry_after_the_same_request_has_time(queued, lengths, left_s):
     if refused is None:
         return
 
-    predicted_s = scheduler.wait_s(ONLY_FLOW, KEY, lengths) + scheduler.work_s(KEY, lengths)
+    flow, slot_s, work_s = scheduler.work_of(KEY, lengths, ONLY_FLOW)
+    predicted_s = scheduler.wait_s(flow, slot_s) + work_s
     assert predicted_s - refused.retry_after_s <= left_s
     assert refused.retry_after_s - 1 <= predicted_s - left_s
 
@@ -114,7 +115,7 @@ def test_a_request_has_room_below_the_limit_and_else_hears_how_long_the_backlog_
 ):
     def backlog():
         assert requests >= limit, "the backlog is read for a refusal only"
-        return Backlog(running_s=running_s)
+        return Backlog(running_s=(running_s,))
 
     if requests < limit:
         check_requests(requests, limit, backlog)

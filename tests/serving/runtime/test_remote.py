@@ -184,7 +184,7 @@ def test_pages_wakes_and_the_state_come_through():
         remote.wake("tone")
         await wait_until(lambda: runtime.woken == ["tone"])
         await wait_until(lambda: remote.alive)
-        assert remote.backlog().running_s == 7.0
+        assert remote.backlog().running_s == (7.0,)
 
     run(scenario)
 
