@@ -116,7 +116,22 @@ class Settings(BaseModel):
         ge=1,
         le=1_000_000,
         description="Maximum number of requests in progress (in each HTTP process, where there are "
-        "several); more get 429.",
+        "several); more get 429. As many more may be sending their bodies.",
+    )
+    max_connections: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Maximum number of connections (to each HTTP process, where there are "
+        "several); 0 is what the limit of file descriptors allows, which bounds other values too.",
+    )
+    max_connections_per_address: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Maximum number of connections from one IPv4 address or IPv6 network of 64 "
+        "bits (to each HTTP process, where there are several); more get 429. 0 sets no limit, as "
+        "behind a proxy, which is one address.",
     )
     max_queue_texts: int = Field(
         2048,

@@ -96,6 +96,15 @@ def _body_timeout(settings: Settings, size_bytes: int) -> BodyTimeout:
     )
 
 
+def too_slow(settings: Settings) -> BodyTimeout:
+    """Make the refusal of a slow body whose place another one needs."""
+    return BodyTimeout(
+        "the server receives as many bodies as it can: send the whole body at once",
+        field="body",
+        limit=settings.max_requests,
+    )
+
+
 def body_too_large(settings: Settings, size_bytes: int) -> BodyTooLarge:
     """Make the refusal of a body of more bytes than the limit."""
     return BodyTooLarge(

@@ -17,6 +17,7 @@ from serving.bundles.bundle import Bundle, key
 from serving.bundles.traffic import Deployment, Deployments, Policy
 from serving.errors import NotReady, UnknownModel
 from serving.logs import log
+from serving.runtime.arrivals import Arrivals
 from serving.runtime.interface import Runtime
 from serving.settings import Settings
 from serving.variants.brownout import Brownout
@@ -28,7 +29,10 @@ _IDLE_EVERY_S = 0.05
 
 
 class InFlight:
-    """Counts the requests in progress: each is handled within `with service.in_flight`."""
+    """Counts the requests in progress: each is handled within `with service.in_flight`.
+
+    Those whose bodies are arriving are not counted (see Arrivals).
+    """
 
     def __init__(self) -> None:
         self.requests = 0
@@ -57,6 +61,7 @@ class Service:
         self.callers = Callers(settings)
         self.draining = False
         self.in_flight = InFlight()
+        self.arrivals = Arrivals(self.in_flight, settings.max_requests, clock)
         self.families: dict[str, Family] = {}
         self.deployments = Deployments()
         self._default: str | None = settings.default_model

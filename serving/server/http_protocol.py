@@ -6,12 +6,11 @@ from typing import Any, cast
 
 import httptools
 
-from serving.server.connection import Connection
+from serving.server.connection import MAX_HEAD_S, Connection
 from serving.server.http_cycle import HOST, BadHeadError, Cycle, malformed, without_offer
 from serving.server.lingering import Remainder
 
 _MAX_HEAD_BYTES = 65_536
-_MAX_HEAD_S = 10
 
 
 class HttpProtocol(Connection):
@@ -27,7 +26,8 @@ class HttpProtocol(Connection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer of the first request's head."""
         super().connection_made(transport)
-        self._limit_head()
+        if not self.transport.is_closing():
+            self._limit_head()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and refuse a head that is too large or does not come in time."""
@@ -219,9 +219,9 @@ class HttpProtocol(Connection):
             self._wait_for_request()
         elif self._head_timer is None:
             # What came was no head, and ended the keep-alive timer; more of it changes nothing.
-            self._head_timer = self.loop.call_later(_MAX_HEAD_S, self.transport.close)
+            self._head_timer = self.loop.call_later(MAX_HEAD_S, self.transport.close)
 
     def _limit_head(self) -> None:
         self._head_timer = self.loop.call_later(
-            _MAX_HEAD_S, self._refuse_next, f"The head did not come in {_MAX_HEAD_S} s."
+            MAX_HEAD_S, self._refuse_next, f"The head did not come in {MAX_HEAD_S} s."
         )
