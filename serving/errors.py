@@ -35,6 +35,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
+_CUT = "..."
+_MOST_ECHO_CHARS = 200
+_MOST_DETAIL_CHARS = 2000
+
 
 def retry_after_s(wait_s: float) -> int:
     """Round a predicted wait up to whole seconds, at least one, for the Retry-After header."""
@@ -44,6 +48,14 @@ def retry_after_s(wait_s: float) -> int:
 def printable(text: str) -> str:
     """Replace what JSON cannot hold: the bytes of a file name that are not UTF-8."""
     return text.encode(errors="replace").decode()
+
+
+def shortened(text: str, most: int) -> str:
+    """Cut the middle of a text beyond this length: its beginning says what, its end what to do."""
+    if len(text) <= most:
+        return text
+    part = (most - len(_CUT)) // 2
+    return text[:part] + _CUT + text[-part:]
 
 
 class SizewiseError(Exception):
@@ -74,10 +86,10 @@ class ServedError(SizewiseError):
         value: object = None,
         retry_after_s: int | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.field = field
+        super().__init__(shortened(detail, _MOST_DETAIL_CHARS))
+        self.field = field and shortened(field, _MOST_ECHO_CHARS)
         self.limit = limit
-        self.value = value
+        self.value = shortened(value, _MOST_ECHO_CHARS) if isinstance(value, str) else value
         self.retry_after_s = retry_after_s
 
     def sentence(self) -> str:

@@ -6,21 +6,15 @@ connection takes the place of one that has sent no request for the longest time.
 
 import ipaddress
 import math
-import resource
 import time
 from collections import Counter, deque
 from typing import Any, Protocol
 
 from uvicorn.server import ServerState
 
+from serving.descriptors import most_connections
 from serving.settings import Settings
 
-# For the listeners, the models, the registry and the processes that try bundles.
-_OTHER_FILES = 64
-_OTHER_SHARE = 8
-_GRPC_SHARE = 4
-_ADMIN_CONNECTIONS = 64
-_ADMIN_SHARE = 16
 _BATCH_SHARE = 16
 _PAUSE_S = 0.1
 _IPV6_NETWORK_BITS = 64
@@ -38,33 +32,6 @@ class Held(Protocol):
 
     def give_up(self) -> bool:
         """End it, unless a request has arrived meanwhile; return whether it has ended."""
-
-
-def descriptors() -> float:
-    """Return how many file descriptors the process may have."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return math.inf if limit == resource.RLIM_INFINITY else limit
-
-
-def most_grpc_connections() -> int:
-    """Return how many connections gRPC may have."""
-    return max(1, int(min(descriptors(), 1 << 20)) // _GRPC_SHARE)
-
-
-def most_connections(settings: Settings, *, admin: bool) -> float:
-    """Return how many connections a server may have, below the limit of file descriptors."""
-    limit = descriptors()
-    if limit == math.inf:
-        return settings.max_connections or limit
-    most_admin = min(_ADMIN_CONNECTIONS, limit // _ADMIN_SHARE)
-    if admin:
-        return max(1, most_admin)
-    left = limit - max(_OTHER_FILES, limit // _OTHER_SHARE)
-    if settings.grpc_port:
-        left -= most_grpc_connections()
-    if settings.admin_port:
-        left -= most_admin
-    return max(1, min(left, settings.max_connections or left))
 
 
 class LimitedConnections(ServerState):

@@ -66,7 +66,10 @@ OTHER_PROGRAMS = {
 # Heavy libraries and the only places that import them.
 HOMES = {
     "fastapi": {"serving.protocols", "serving.server"},
-    "grpc": {"serving.protocols.open_inference.grpc"},
+    "grpc": {
+        "serving.protocols.open_inference.grpc",
+        "serving.protocols.open_inference.grpc_bounds",
+    },
     "prometheus_client": {"serving.observability.metrics", "serving.observability.definitions"},
     "opentelemetry": {"serving.observability.tracing"},
     "onnxruntime": {"serving.inference.ort_engine", "models"},
@@ -75,6 +78,7 @@ HOMES = {
     "uvicorn": {
         "serving.server.http_server",
         "serving.server.connection",
+        "serving.server.connection_limits",
         "serving.server.http_cycle",
         "serving.server.inference_protocol",
     },

@@ -1,0 +1,66 @@
+"""Bounds of gRPC's connections, of the time that a request may take to arrive, and of details."""
+
+import asyncio
+from typing import Any
+from urllib.parse import quote
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from serving.descriptors import most_grpc_connections
+from serving.errors import InvalidField, shortened
+from serving.protocols.cancellation import Cancellation
+from serving.protocols.request_body import body_timeout, too_slow
+from serving.runtime.service import Service
+from serving.settings import Settings
+
+# A client's metadata, which hold the details of an error, may have 8 kB by default.
+_MOST_DETAIL_BYTES = 4096
+# A client that has left, or does not read, is given up after 80 s; a handshake after 10 s.
+_PING_AFTER_MS = 60_000
+_PING_WITHIN_MS = 20_000
+_HANDSHAKE_MS = 10_000
+
+
+def connection_bounds(settings: Settings) -> list[tuple[str, int]]:
+    """Return the options of a gRPC server that bound its connections, in time and in number."""
+    return [
+        ("grpc.max_receive_message_length", settings.max_body_bytes),
+        ("grpc.max_connection_idle_ms", settings.keep_alive_s * 1000),
+        ("grpc.max_concurrent_streams", settings.max_requests),
+        ("grpc.max_allowed_incoming_connections", most_grpc_connections()),
+        ("grpc.keepalive_time_ms", _PING_AFTER_MS),
+        ("grpc.keepalive_timeout_ms", _PING_WITHIN_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+    ]
+
+
+async def received(service: Service, context: Any, kind: Any) -> Any:
+    """Read a call's request, of this message class; it takes no room until it has arrived.
+
+    Raises BodyTimeout, Overloaded and InvalidField.
+    """
+    settings = service.settings
+    with Cancellation() as cancel:
+        timer = asyncio.get_running_loop().call_later(
+            settings.body_timeout_ms / 1e3, lambda: cancel(body_timeout(settings, 0))
+        )
+        try:
+            with service.arrivals.arriving(lambda: cancel(too_slow(settings))):
+                sent = await context.read()
+        finally:
+            timer.cancel()
+    try:
+        if sent is not grpc.aio.EOF:
+            return kind.FromString(sent)
+    except DecodeError:
+        pass
+    raise InvalidField("send one message of the method's type", field="message")
+
+
+def fitting(details: str) -> str:
+    """Shorten an error's details to what a client receives; they are sent percent-encoded."""
+    while len(quote(details)) > _MOST_DETAIL_BYTES:
+        details = shortened(details, len(details) // 2)
+    return details
