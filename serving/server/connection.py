@@ -1,9 +1,11 @@
 """The life of a connection: how long it is kept, and how it is closed without losing a request."""
 
 import asyncio
+from collections.abc import Sized
 from typing import Any, cast
 
 from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.errors import CapacityError, Overloaded, RateLimited
@@ -23,6 +25,18 @@ MAX_HEAD_S = 10
 _SLOW_S = 1.0
 _RETRY_AFTER_S = 1
 _CUT = "The request ended before it was complete."
+
+
+class _Flow(FlowControl):
+    """Reads no further while parsed requests wait: one that is small takes 50 times its size."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
 
 
 class Connection(HttpToolsProtocol):
@@ -53,6 +67,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Decide how long it is kept when idle."""
         super().connection_made(cast(asyncio.Transport, LingeringTransport(transport)))
+        self.flow = _Flow(self.transport, self.pipeline)  # type: ignore[arg-type]
         seconds = self.timeout_keep_alive
         if self.server_state.crowded:
             seconds = min(seconds, _CROWDED_KEEP_ALIVE_S)

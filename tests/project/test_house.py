@@ -80,6 +80,7 @@ HOMES = {
         "serving.server.connection",
         "serving.server.connection_limits",
         "serving.server.http_cycle",
+        "serving.server.http_protocol",
         "serving.server.inference_protocol",
     },
     "fsspec": {"serving.bundles.fetch"},
