@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from serving.descriptors import most_grpc_connections
 from serving.errors import InvalidField, shortened
 from serving.protocols.cancellation import Cancellation
-from serving.protocols.request_body import body_timeout, too_slow
+from serving.protocols.request_body import body_timeout
 from serving.runtime.service import Service
 from serving.settings import Settings
 
@@ -20,6 +20,8 @@ _MOST_DETAIL_BYTES = 4096
 _PING_AFTER_MS = 60_000
 _PING_WITHIN_MS = 20_000
 _HANDSHAKE_MS = 10_000
+# With few, calls that a client makes at once are UNAVAILABLE.
+_LEAST_STREAMS = 1000
 
 
 def connection_bounds(settings: Settings) -> list[tuple[str, int]]:
@@ -27,7 +29,7 @@ def connection_bounds(settings: Settings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_connection_idle_ms", settings.keep_alive_s * 1000),
-        ("grpc.max_concurrent_streams", settings.max_requests),
+        ("grpc.max_concurrent_streams", max(_LEAST_STREAMS, settings.max_requests)),
         ("grpc.max_allowed_incoming_connections", most_grpc_connections()),
         ("grpc.keepalive_time_ms", _PING_AFTER_MS),
         ("grpc.keepalive_timeout_ms", _PING_WITHIN_MS),
@@ -39,17 +41,18 @@ def connection_bounds(settings: Settings) -> list[tuple[str, int]]:
 async def received(service: Service, context: Any, kind: Any) -> Any:
     """Read a call's request, of this message class; it takes no room until it has arrived.
 
-    Raises BodyTimeout, Overloaded and InvalidField.
+    Streams bound the number of those that arrive. Raises BodyTimeout and InvalidField.
     """
-    settings = service.settings
+    settings, in_flight = service.settings, service.in_flight
     with Cancellation() as cancel:
         timer = asyncio.get_running_loop().call_later(
             settings.body_timeout_ms / 1e3, lambda: cancel(body_timeout(settings, 0))
         )
+        in_flight.requests -= 1
         try:
-            with service.arrivals.arriving(lambda: cancel(too_slow(settings))):
-                sent = await context.read()
+            sent = await context.read()
         finally:
+            in_flight.requests += 1
             timer.cancel()
     try:
         if sent is not grpc.aio.EOF:
