@@ -20,7 +20,7 @@ _MOST_DETAIL_BYTES = 4096
 _PING_AFTER_MS = 60_000
 _PING_WITHIN_MS = 20_000
 _HANDSHAKE_MS = 10_000
-# With few, calls that a client makes at once are UNAVAILABLE.
+# Calls beyond them that a client makes before it knows the limit are UNAVAILABLE.
 _LEAST_STREAMS = 1000
 
 
