@@ -35,6 +35,7 @@ class _Flow(FlowControl):
         self._waiting = waiting
 
     def resume_reading(self) -> None:
+        """Read on, unless requests wait."""
         if not self._waiting:
             super().resume_reading()
 
