@@ -20,7 +20,8 @@ from serving.errors import EngineFailed, StartError
 from serving.extras import optional_packages
 from serving.interrupts import interruptible
 from serving.logs import configure_logs, log
-from serving.settings import PREFIX, read_settings, settings_list
+from serving.settings import PREFIX, read_settings
+from serving.settings_help import settings_list
 
 _FLAGS = ("registry", "host", "port", "device")
 _STOPPED = b"\nStopped. Run the same command again, without --restart, to continue.\n"

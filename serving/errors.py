@@ -37,7 +37,8 @@ from itertools import islice
 from typing import ClassVar
 
 # What an error says of a request is bounded, whatever the request was.
-_MOST_CHARS, _MOST_DETAIL, _MOST_ITEMS, _FEWER = 300, 4000, 64, 8
+_MOST_CHARS, _MOST_DETAIL_CHARS, _MOST_ITEMS, _FEWER = 200, 2000, 64, 8
+_CUT = "..."
 
 
 def retry_after_s(wait_s: float) -> int:
@@ -50,17 +51,25 @@ def printable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
+def cut(text: str, most: int) -> str:
+    """Cut the middle of a text beyond this length: its beginning says what, its end what to do."""
+    if len(text) <= most:
+        return text
+    part = (most - len(_CUT)) // 2
+    return text[:part] + _CUT + text[-part:]
+
+
 def shortened(value: object, most: int = _MOST_ITEMS) -> object:
     """Leave out what is too much of a value to be sent back: `most` items, fewer further inside."""
     if isinstance(value, str):
-        return value if len(value) <= _MOST_CHARS else value[:_MOST_CHARS] + "..."
+        return cut(value, _MOST_CHARS)
     if not isinstance(value, list | tuple | dict):
         return value
-    more = ["..."] * (len(value) > most)
+    more = [_CUT] * (len(value) > most)
     if isinstance(value, list | tuple):
         return [shortened(item, most // _FEWER) for item in value[:most]] + more
     shown = {
-        str(shortened(str(name))): shortened(item, most // _FEWER)
+        cut(str(name), _MOST_CHARS): shortened(item, most // _FEWER)
         for name, item in islice(value.items(), most)
     }
     return shown | dict(zip(more, more, strict=True))
@@ -94,8 +103,8 @@ class ServedError(SizewiseError):
         value: object = None,
         retry_after_s: int | None = None,
     ) -> None:
-        super().__init__(detail if len(detail) <= _MOST_DETAIL else detail[:_MOST_DETAIL] + "...")
-        self.field = field and field[:_MOST_CHARS]
+        super().__init__(cut(detail, _MOST_DETAIL_CHARS))
+        self.field = field and cut(field, _MOST_CHARS)
         self.limit = limit
         self.value = shortened(value)
         self.retry_after_s = retry_after_s

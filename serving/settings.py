@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from textwrap import wrap
 from types import MappingProxyType
-from typing import Literal, get_args, get_origin
+from typing import Literal
 
 from pydantic import (
     BaseModel,
@@ -116,7 +115,22 @@ class Settings(BaseModel):
         ge=1,
         le=1_000_000,
         description="Maximum number of requests in progress (in each HTTP process, where there are "
-        "several); more get 429.",
+        "several); more get 429. As many more may be sending their bodies.",
+    )
+    max_connections: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Maximum number of connections (to each HTTP process, where there are "
+        "several); 0 is what the limit of file descriptors allows, which bounds other values too.",
+    )
+    max_connections_per_address: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Maximum number of connections from one IPv4 address or IPv6 network of 64 "
+        "bits (to each HTTP process, where there are several); more get 429. 0 sets no limit, as "
+        "behind a proxy, which is one address.",
     )
     max_queue_texts: int = Field(
         2048,
@@ -250,35 +264,6 @@ def read_settings(
         return Settings.model_validate(values | dict(flags)), injected
     except ValidationError as error:
         raise StartError("; ".join(_sentences(error, flags))) from error
-
-
-def settings_table() -> str:
-    """Return the settings as a Markdown table, for the documentation."""
-    rows = ["| variable | default | range | meaning |", "|---|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        bounds = {type(rule).__name__: rule for rule in field.metadata}
-        choices = " \\| ".join(
-            get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
-        )
-        span = choices or " to ".join(
-            f"{getattr(bounds[kind], kind.lower()):,}" for kind in ("Ge", "Le") if kind in bounds
-        )
-        default = "models/registry" if name == "registry" else field.default
-        shown = "" if default in (None, (), "") else f"`{default}`"
-        rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {span} | {field.description} |")
-    return "\n".join(rows)
-
-
-def settings_list(width: int = 78) -> str:
-    """Return the settings as indented lines of text, for `--help`."""
-    lines = []
-    for name, field in Settings.model_fields.items():
-        default = "the shipped family" if name == "registry" else field.default
-        shown = "" if default in (None, (), "") else f" Default: {default}."
-        meaning = f"{field.description}{shown}".replace("`", "")
-        lines.append(f"  {PREFIX}{name.upper()}")
-        lines += wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return "\n".join(lines)
 
 
 def _sentences(error: ValidationError, flags: Mapping[str, str]) -> Iterator[str]:

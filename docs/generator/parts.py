@@ -14,7 +14,7 @@ from serving.bundles.traffic import Policy, Traffic
 from serving.errors import served_errors
 from serving.observability.definitions import DEFINITIONS, NAMESPACE
 from serving.observability.metrics import Metrics
-from serving.settings import settings_table
+from serving.settings_help import settings_table
 
 
 def errors_table() -> str:

@@ -195,6 +195,7 @@ def create_admin(settings: Settings, reconciler: Reconciler, runtime: LocalRunti
     app = FastAPI(
         title="Sizewise admin",
         docs_url=None,
+        openapi_url=None,
         redoc_url=None,
         redirect_slashes=False,
         dependencies=[Depends(admin.authorize)],
@@ -205,6 +206,7 @@ def create_admin(settings: Settings, reconciler: Reconciler, runtime: LocalRunti
             Exception: _bug,
         },
     )
+    app.state.authorize = admin.authorize
     one = "/admin/models/{family}"
     app.get("/admin/models")(admin.families)
     app.get(one)(admin.family)
@@ -231,6 +233,10 @@ async def _served_error(request: Request, error: Exception) -> Response:
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    try:
+        request.app.state.authorize(request)
+    except Unauthorized as unauthorized:
+        return await _served_error(request, unauthorized)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         refused = MethodNotAllowed(

@@ -18,7 +18,7 @@ from serving.inference.inputs import Row, Text, chars
 from serving.observability.request_log import RequestRecord
 from serving.protocols.cancellation import Cancellation
 from serving.protocols.large_body import INLINE_BYTES, check_structure
-from serving.protocols.request_body import JSON_TYPE, Model, parse_body, read_body
+from serving.protocols.request_body import JSON_TYPE, Model, parse_body, read_body, too_slow
 from serving.runtime.service import Service
 from serving.settings import Settings
 from serving.variants.answers import FamilyAnswer
@@ -127,7 +127,28 @@ async def admitted_body(
     with Cancellation() as cancel:
         scope["state"]["on_disconnect"] = lambda: cancel(ClientDisconnect())
         async with admitted(service, scope["state"]["record"], headers) as client:
-            yield client, await read_body(headers, receive, cancel, service.settings, media_types)
+            yield client, await _arrived(scope, headers, receive, cancel, media_types)
+
+
+async def _arrived(
+    scope: Scope,
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    cancel: Cancellation,
+    media_types: Collection[str],
+) -> bytes:
+    """Read a body; one that is not there yet takes no room until it is.
+
+    Raises what `read_body` raises, and Overloaded.
+    """
+    service: Service = scope["state"]["service"]
+    settings = service.settings
+    if (has_arrived := scope["state"].get("has_arrived")) and has_arrived():
+        return await read_body(headers, receive, cancel, settings, media_types)
+    with service.arrivals.arriving(lambda: cancel(too_slow(settings))):
+        body = await read_body(headers, receive, cancel, settings, media_types)
+    service.check_room()
+    return body
 
 
 @asynccontextmanager

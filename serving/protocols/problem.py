@@ -24,7 +24,7 @@ def problem(error: ServedError, request_id: str) -> Refusal:
         "value": error.value,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    return Refusal(error.status, to_json(given), PROBLEM_TYPE)
+    return Refusal(error.status, to_json(given, inf_nan_mode="strings"), PROBLEM_TYPE)
 
 
 def error_headers(error: ServedError) -> dict[str, str]:

@@ -43,7 +43,7 @@ async def read_body(
     body = bytearray()
     more = True
     timer = asyncio.get_running_loop().call_later(
-        settings.body_timeout_ms / 1e3, lambda: cancel(_body_timeout(settings, len(body)))
+        settings.body_timeout_ms / 1e3, lambda: cancel(body_timeout(settings, len(body)))
     )
     try:
         while more:
@@ -89,12 +89,22 @@ def check_head(
         raise body_too_large(settings, declared)
 
 
-def _body_timeout(settings: Settings, size_bytes: int) -> BodyTimeout:
+def body_timeout(settings: Settings, size_bytes: int) -> BodyTimeout:
+    """Make the refusal of a body of which so many bytes have come in the time allowed."""
     return BodyTimeout(
         "send the whole body at once",
         field="body",
         limit=settings.body_timeout_ms,
         value=size_bytes,
+    )
+
+
+def too_slow(settings: Settings) -> BodyTimeout:
+    """Make the refusal of a slow body whose place another one needs."""
+    return BodyTimeout(
+        "the server receives as many bodies as it can: send the whole body at once",
+        field="body",
+        limit=settings.max_requests,
     )
 
 

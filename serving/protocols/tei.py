@@ -201,7 +201,7 @@ def _refusal(error: ServedError, _request_id: str) -> Refusal:
         status = _VALIDATION
     elif isinstance(error, EngineFailed):
         kind, status = "Backend", _BACKEND
-    elif error.value == "":
+    elif isinstance(error, InvalidField) and error.value == "":
         kind, status = "Empty", _EMPTY
     elif error.status in {429, 504}:
         kind = "Overloaded"

@@ -19,6 +19,7 @@ from serving.bundles.traffic import Deployment, Deployments, Policy
 from serving.errors import NotReady, UnknownModel
 from serving.inference.inputs import Row, Text
 from serving.logs import log
+from serving.runtime.arrivals import Arrivals
 from serving.runtime.interface import LOADING, Runtime
 from serving.settings import Settings
 from serving.variants.brownout import Brownout
@@ -30,10 +31,14 @@ _IDLE_EVERY_S = 0.05
 _USUAL_TOKENS = 32
 _CHARS_OF_A_TOKEN = 4
 _SIZES = ("small", "medium", "large")
+_Result = TypeVar("_Result")
 
 
 class InFlight:
-    """Counts the requests in progress: each is handled within `with service.in_flight`."""
+    """Counts the requests in progress: each is handled within `with service.in_flight`.
+
+    Those whose bodies are arriving are not counted (see Arrivals).
+    """
 
     def __init__(self) -> None:
         self.requests = 0
@@ -62,6 +67,7 @@ class Service:
         self.callers = Callers(settings)
         self.draining = False
         self.in_flight = InFlight()
+        self.arrivals = Arrivals(self.in_flight, settings.max_requests, clock)
         self.families: dict[str, Family] = {}
         self.deployments = Deployments()
         self._default: str | None = settings.default_model

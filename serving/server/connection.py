@@ -1,20 +1,43 @@
 """The life of a connection: how long it is kept, and how it is closed without losing a request."""
 
 import asyncio
-import resource
+from collections.abc import Sized
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from serving.server.http_cycle import Cycle
+from serving.errors import CapacityError, Overloaded, RateLimited
+from serving.server.connection_limits import LimitedConnections, Waiting
+from serving.server.half_close import HalfClosed
+from serving.server.http_cycle import Cycle, last_response
 from serving.server.lingering import LingeringTransport, Remainder, Unread, unread_bytes
 
 _LAST_REQUEST_S = 0.25
 # A connection outlives what `Keep-Alive` says, so that a client that trusts it never loses a
 # request that it sends in the last moment.
 _KEEP_ALIVE_MARGIN_S = 1
-# Idle connections may take half of the file descriptors; those beyond are kept this long only.
+# Idle connections may take half of the places; those beyond are kept this long only.
 _CROWDED_KEEP_ALIVE_S = 5
+MAX_HEAD_S = 10
+# What has been waited for so long is not a request on its way.
+_SLOW_S = 1.0
+_RETRY_AFTER_S = 1
+_CUT = "The request ended before it was complete."
+
+
+class _Flow(FlowControl):
+    """Reads no further while parsed requests wait: one that is small takes 50 times its size."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        """Read on, unless requests wait."""
+        if not self._waiting:
+            super().resume_reading()
 
 
 class Connection(HttpToolsProtocol):
@@ -22,6 +45,7 @@ class Connection(HttpToolsProtocol):
 
     cycle: Cycle
     transport: LingeringTransport  # type: ignore[assignment]
+    server_state: LimitedConnections
     _head: dict[str, Any] | None = None
     """The scope of the request whose head has begun and is not complete."""
     _head_timer: asyncio.TimerHandle | None = None
@@ -33,14 +57,20 @@ class Connection(HttpToolsProtocol):
     """Why what follows the requests in progress is not HTTP."""
     _leaving = False
     """The server is shutting down."""
+    _ended = False
+    """The client sends nothing more."""
+    _half_closed: HalfClosed | None = None
+    _body_since = 0.0
+    """When the request in progress began to send its body."""
     _kept = b"\r\n"
     """The end of a response's head after which the connection is kept."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Decide how long it is kept when idle."""
         super().connection_made(cast(asyncio.Transport, LingeringTransport(transport)))
+        self.flow = _Flow(self.transport, self.pipeline)  # type: ignore[arg-type]
         seconds = self.timeout_keep_alive
-        if 2 * len(self.connections) > resource.getrlimit(resource.RLIMIT_NOFILE)[0]:
+        if self.server_state.crowded:
             seconds = min(seconds, _CROWDED_KEEP_ALIVE_S)
         self.timeout_keep_alive = seconds + _KEEP_ALIVE_MARGIN_S
         self._kept = b"connection: keep-alive\r\nkeep-alive: timeout=%d\r\n\r\n" % seconds
@@ -48,11 +78,30 @@ class Connection(HttpToolsProtocol):
             (b"connection", b"keep-alive"),
             (b"keep-alive", b"timeout=%d" % seconds),
         )
+        if not self.server_state.enter(self.client):
+            self._refuse_connection(
+                RateLimited(
+                    "your address has too many connections: close some, or share them",
+                    field="connection",
+                    retry_after_s=_RETRY_AFTER_S,
+                )
+            )
+        elif not self.server_state.make_room(self):
+            self._refuse_connection(
+                Overloaded(
+                    "the server has too many connections; retry after the Retry-After delay",
+                    field="connection",
+                    retry_after_s=_RETRY_AFTER_S,
+                )
+            )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timers, and notify the request in progress."""
         self._end_head_timer()
         self._end_remainder()
+        if self._half_closed:
+            self._half_closed.end()
+        self.server_state.leave(self.client)
         self.resume_writing()
         self._unset_keepalive_if_required()
         self._notify_disconnect()
@@ -61,7 +110,57 @@ class Connection(HttpToolsProtocol):
     @property
     def expects_more(self) -> bool:
         """Whether the client may be sending, if the connection is closed now."""
+        if self._ended:
+            return False
         return bool(self._malformed or self.pipeline or (self.cycle and self.cycle.more_body))
+
+    @property
+    def waits_since(self) -> Waiting | None:
+        """See `connection_limits`: what was waited for in vain goes first, then the idle ones."""
+        cycle = self.cycle
+        if self.transport.is_closing():
+            return False, 0.0
+        if self._unread:
+            since = self._unread.since
+        elif cycle and not cycle.response_complete:
+            if not cycle.more_body or self.pipeline:
+                return None
+            since = self._body_since
+        elif self._remainder:
+            since = self._remainder.since
+        elif self._head_timer:
+            since = self._head_timer.when() - MAX_HEAD_S
+        elif self.timeout_keep_alive_task:
+            return True, self.timeout_keep_alive_task.when() - self.timeout_keep_alive
+        else:
+            return None
+        return self.loop.time() - since < _SLOW_S, since
+
+    def give_up(self) -> bool:
+        """Abort, unless the kernel has accepted a request."""
+        if self.timeout_keep_alive_task and unread_bytes(self.transport):
+            return False
+        self.connections.discard(self)
+        self.transport.abort()
+        return True
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer the requests that have arrived whole, then close."""
+        if self._ended:
+            return True
+        self._ended = True
+        cycle = self.cycle
+        answering = cycle and not cycle.response_complete and (self.pipeline or not cycle.more_body)
+        if not answering:
+            self.transport.close()
+            return True
+        probe = cycle.scope["http_version"] == "1.1"
+        self._half_closed = HalfClosed(self.loop, self.transport, probe=probe)
+        if cycle.more_body or self._head is not None:
+            self._malformed = self._malformed or _CUT
+        elif not self._malformed:
+            cycle.keep_alive = False
+        return True
 
     def pause_writing(self) -> None:
         """Watch whether the client reads."""
@@ -105,6 +204,23 @@ class Connection(HttpToolsProtocol):
             self.loop.call_later(_LAST_REQUEST_S, self._leave)
         else:
             super().shutdown()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Let the application find out whether the body has arrived."""
+        if cycle.more_body:
+            self._body_since = self.loop.time()
+        cycle.scope["state"]["has_arrived"] = lambda: not cycle.more_body
+        super()._start_asgi_task(cycle, app)
+
+    def _refuse_connection(self, error: CapacityError) -> None:
+        """Answer what the client will ask, if there is room to wait until it has read that."""
+        if self.server_state.overfull:
+            self.connections.discard(self)
+            self.transport.abort()
+            return
+        self._malformed = error.detail
+        self.transport.write(last_response(error, self.server_state.default_headers))
+        self.transport.close()
 
     def _wait_for_request(self) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from serving.errors import MalformedRequest
+from serving.errors import MalformedRequest, ServedError
 from serving.observability.request_log import request_id
 from serving.protocols.problem import problem_response
 
@@ -23,6 +23,11 @@ class BadHeadError(Exception):
 def malformed(said: str, default_headers: Headers) -> bytes:
     """Make the response to malformed HTTP, after which the connection is closed."""
     error = MalformedRequest(f"{said} Send HTTP/1.1.", field="request line or headers")
+    return last_response(error, default_headers)
+
+
+def last_response(error: ServedError, default_headers: Headers) -> bytes:
+    """Make a response to no request in particular, after which the connection is closed."""
     head, content = problem_response(error, request_id({}))
     for name, value in default_headers:
         head += b"%b: %b\r\n" % (name, value)

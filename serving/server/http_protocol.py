@@ -5,19 +5,21 @@ import urllib.parse
 from typing import Any, cast
 
 import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
-from serving.server.connection import Connection
+from serving.server.connection import MAX_HEAD_S, Connection
 from serving.server.http_cycle import HOST, BadHeadError, Cycle, malformed, without_offer
 from serving.server.lingering import Remainder
 
 _MAX_HEAD_BYTES = 65_536
-_MAX_HEAD_S = 10
 
 
 class HttpProtocol(Connection):
     """HTTP/1.1 with a bounded head and problem+json refusals."""
 
     _head_bytes = 0
+    _framing_bytes = 0
+    """How much came since the last content of a body; -1: content came with what came last."""
     _hosts = 0
     """Host fields of the head that has begun."""
     _offer: bytes | None = None
@@ -27,7 +29,8 @@ class HttpProtocol(Connection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer of the first request's head."""
         super().connection_made(transport)
-        self._limit_head()
+        if not self.transport.is_closing():
+            self._limit_head()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and refuse a head that is too large or does not come in time."""
@@ -53,6 +56,8 @@ class HttpProtocol(Connection):
         if is_new and (self._head_timer or self._remainder):
             self._end_head_timer()
             self._end_remainder()
+        if not is_new and self.cycle.more_body and self._exceeds_framing(len(data)):
+            return
         if self.cycle.response_complete and self.timeout_keep_alive_task is None:
             self._follow_answered(len(data), is_new=is_new)
 
@@ -116,6 +121,17 @@ class HttpProtocol(Connection):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of the body; as uvicorn does, but for what it does for WebSockets."""
+        self._framing_bytes = -1
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """Note that the request has arrived whole."""
@@ -183,6 +199,20 @@ class HttpProtocol(Connection):
         else:
             self.send_400_response(said)
 
+    def _exceeds_framing(self, size: int) -> bool:
+        """Limit what comes of a chunked body without being content: extensions and trailers.
+
+        The parser copies a trailer anew with each part of it.
+        """
+        self._framing_bytes = 0 if self._framing_bytes < 0 else self._framing_bytes + size
+        if self._framing_bytes <= _MAX_HEAD_BYTES:
+            return False
+        if self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self._refuse_next(f"Chunk extensions or trailers exceed {_MAX_HEAD_BYTES} bytes.")
+        return True
+
     def _without_offer(self, rest: bytes) -> bytes:
         """Return the head that offers to upgrade without the offer, and what followed it."""
         assert self._offer is not None
@@ -219,9 +249,9 @@ class HttpProtocol(Connection):
             self._wait_for_request()
         elif self._head_timer is None:
             # What came was no head, and ended the keep-alive timer; more of it changes nothing.
-            self._head_timer = self.loop.call_later(_MAX_HEAD_S, self.transport.close)
+            self._head_timer = self.loop.call_later(MAX_HEAD_S, self.transport.close)
 
     def _limit_head(self) -> None:
         self._head_timer = self.loop.call_later(
-            _MAX_HEAD_S, self._refuse_next, f"The head did not come in {_MAX_HEAD_S} s."
+            MAX_HEAD_S, self._refuse_next, f"The head did not come in {MAX_HEAD_S} s."
         )

@@ -16,6 +16,7 @@ from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.runtime.service import Service
 from serving.server.app import App, create_app
+from serving.server.connection_limits import LimitedConnections
 from serving.server.http_protocol import HttpProtocol
 from serving.server.inference_protocol import InferenceProtocol
 from serving.server.listener import backlog, open_listener, refuse_new_connections, shares
@@ -51,6 +52,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=_drain_s(settings),
             )
         )
+        self.server_state = LimitedConnections(settings)
         self._service = app.service
         self._listener = listener
         self._shared = shared
@@ -125,6 +127,7 @@ class BesideServer(uvicorn.Server):
                 timeout_graceful_shutdown=_drain_s(settings),
             )
         )
+        self.server_state = LimitedConnections(settings, admin=True)
         self._listener = listener
 
     async def run_beside(self) -> None:

@@ -54,6 +54,11 @@ class Remainder:
         """Stop the timer."""
         self._timer.cancel()
 
+    @property
+    def since(self) -> float:
+        """When the current period began, on the loop's clock."""
+        return self._timer.when() - _PERIOD_S
+
     def _check(self) -> None:
         self._periods_left -= 1
         if self._period_bytes < _LEAST_PERIOD_BYTES or not self._periods_left:
@@ -75,6 +80,11 @@ class Unread:
     def end(self) -> None:
         """Stop the timer."""
         self._timer.cancel()
+
+    @property
+    def since(self) -> float:
+        """When the current period began, on the loop's clock."""
+        return self._timer.when() - _READING_PERIOD_S
 
     def _check(self) -> None:
         size = self._transport.get_write_buffer_size()

@@ -49,7 +49,15 @@ PACKAGES = {
 }  # fmt: skip
 # The modules at a program's root that packages may import.
 ROOT_MODULES = {
-    "serving": {"settings", "errors", "extras", "interrupts", "logs"},
+    "serving": {
+        "settings",
+        "settings_help",
+        "descriptors",
+        "errors",
+        "extras",
+        "interrupts",
+        "logs",
+    },
     "models": {"recipe", "recipe_sections", "job", "progress"},
     "loadtest": {"scenario", "samples", "progress"},
 }
@@ -66,7 +74,10 @@ OTHER_PROGRAMS = {
 # Heavy libraries and the only places that import them.
 HOMES = {
     "fastapi": {"serving.protocols", "serving.server"},
-    "grpc": {"serving.protocols.open_inference.grpc"},
+    "grpc": {
+        "serving.protocols.open_inference.grpc",
+        "serving.protocols.open_inference.grpc_bounds",
+    },
     "prometheus_client": {"serving.observability.metrics", "serving.observability.definitions"},
     "opentelemetry": {"serving.observability.tracing"},
     "onnxruntime": {"serving.inference.ort_engine", "models"},
@@ -75,7 +86,9 @@ HOMES = {
     "uvicorn": {
         "serving.server.http_server",
         "serving.server.connection",
+        "serving.server.connection_limits",
         "serving.server.http_cycle",
+        "serving.server.http_protocol",
         "serving.server.inference_protocol",
     },
     "fsspec": {"serving.bundles.fetch"},

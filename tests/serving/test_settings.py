@@ -1,7 +1,8 @@
 import pytest
 
 from serving.errors import StartError
-from serving.settings import Settings, read_settings, settings_list
+from serving.settings import Settings, read_settings
+from serving.settings_help import settings_list
 
 
 def test_without_variables_every_setting_has_its_default():

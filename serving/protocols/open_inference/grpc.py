@@ -8,13 +8,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from serving.errors import (
     ClientError,
     InternalError,
     InvalidField,
-    MalformedBody,
+    PathNotFound,
     ServedError,
     StartError,
 )
@@ -23,6 +22,12 @@ from serving.observability.request_log import CLIENT_LEFT, RequestLog, RequestRe
 from serving.protocols.dataplane import admitted
 from serving.protocols.large_body import INLINE_BYTES
 from serving.protocols.open_inference import semantics
+from serving.protocols.open_inference.grpc_bounds import (
+    connection_bounds,
+    fitting,
+    parsed,
+    received,
+)
 from serving.protocols.open_inference.grpc_messages import check_counts, message, parameters_of
 from serving.protocols.open_inference.semantics import (
     EXTENSIONS,
@@ -36,6 +41,7 @@ from serving.runtime.service import Service
 
 _SERVICE = "inference.GRPCInferenceService"
 _HEALTH = "grpc.health.v1.Health"
+_CHECKED = ["", _SERVICE, _HEALTH]
 _SERVING, _NOT_SERVING = 1, 2
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -52,6 +58,7 @@ _HTTP_PARAMETERS = {"binary_data", "binary_data_size", "content_type"}
 _CODES = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     404: grpc.StatusCode.NOT_FOUND,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -79,7 +86,7 @@ class GrpcServer:
         settings = self._settings
         server = grpc.aio.server(
             options=[
-                ("grpc.max_receive_message_length", settings.max_body_bytes),
+                *connection_bounds(settings),
                 # HTTP processes share the port; two servers by mistake do not.
                 ("grpc.so_reuseport", int(settings.http_processes > 0)),
             ]
@@ -116,11 +123,9 @@ class GrpcServer:
         return grpc.method_handlers_generic_handler(
             service,
             {
-                name: grpc.unary_unary_rpc_method_handler(
-                    self._recorded(f"/{service}/{name}", method),
-                    request_deserializer=_large_later(message(request).FromString)
-                    if name == "ModelInfer"
-                    else message(request).FromString,
+                # gRPC would wait for ever for the request of a unary method.
+                name: grpc.stream_unary_rpc_method_handler(
+                    self._recorded(f"/{service}/{name}", method, message(request)),
                     response_serializer=lambda answered: answered.SerializeToString(),
                 )
                 for name, (request, method) in methods.items()
@@ -128,9 +133,9 @@ class GrpcServer:
         )
 
     def _recorded(
-        self, path: str, method: Callable[[Any, _Call], Awaitable[Any]]
+        self, path: str, method: Callable[[Any, _Call], Awaitable[Any]], kind: Any
     ) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def recorded(request: Any, context: Any) -> Any:
+        async def recorded(_requests: Any, context: Any) -> Any:
             headers = {
                 name.encode(): value.encode() if isinstance(value, str) else value
                 for name, value in context.invocation_metadata() or ()
@@ -139,6 +144,10 @@ class GrpcServer:
             status = 200
             with self._service.in_flight:
                 try:
+                    sent = await received(self._service, context)
+                    # It is parsed on the event loop, or by a thread if it is large.
+                    is_large = len(sent) > INLINE_BYTES and kind is message("ModelInferRequest")
+                    request = sent if is_large else parsed(kind, sent)
                     return await method(request, _Call(record, headers, context.time_remaining()))
                 except ServedError as error:
                     record.error, status = error, error.status
@@ -163,7 +172,14 @@ class GrpcServer:
     async def _ready(self, _request: Any, _call: _Call) -> Any:
         return message("ReadyResponse")(ready=self._service.ready)
 
-    async def _check(self, _request: Any, _call: _Call) -> Any:
+    async def _check(self, request: Any, _call: _Call) -> Any:
+        if request.service not in _CHECKED:
+            raise PathNotFound(
+                f"name one of the services {_CHECKED}",
+                field="service",
+                limit=_CHECKED,
+                value=request.service,
+            )
         status = _SERVING if self._service.ready else _NOT_SERVING
         return message("HealthCheckResponse")(status=status)
 
@@ -216,16 +232,8 @@ class GrpcServer:
         return response
 
 
-def _large_later(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """Leave a large request as it is: gRPC parses on the event loop."""
-    return lambda data: parse(data) if len(data) <= INLINE_BYTES else data
-
-
-def _parse(data: bytes) -> tuple[Any, InferRequest]:
-    try:
-        request = message("ModelInferRequest").FromString(data)
-    except DecodeError as error:
-        raise MalformedBody("send a ModelInferRequest", field="body") from error
+def _parse(sent: bytes) -> tuple[Any, InferRequest]:
+    request = parsed(message("ModelInferRequest"), sent)
     return request, _infer_request(request)
 
 
@@ -257,7 +265,8 @@ async def _abort(context: Any, error: ServedError) -> None:
     if isinstance(error, ClientError):
         usual = grpc.StatusCode.INVALID_ARGUMENT
     trailing = [("retry-after", str(error.retry_after_s))] if error.retry_after_s else []
-    await context.abort(_CODES.get(error.status, usual), error.sentence(), tuple(trailing))
+    code = _CODES.get(error.status, usual)
+    await context.abort(code, fitting(error.sentence()), tuple(trailing))
 
 
 def _tensors(request: Any) -> list[Tensor]:

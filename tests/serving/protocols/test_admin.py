@@ -186,3 +186,11 @@ def test_the_admin_api_wants_its_own_key_and_lies_on_its_own_port(running):
     with pytest.raises(StartError, match="SIZEWISE_ADMIN_KEY"):
         read_settings({"SIZEWISE_ADMIN_PORT": "9000"})
     assert Settings().admin_port == 0
+
+
+def test_nothing_is_answered_without_the_key(running):
+    _, admin = running
+    url = str(admin.base_url).removesuffix("/admin/")
+    for path in ("/openapi.json", "/docs", "/nowhere", "/admin/rescan"):
+        assert httpx.get(url + path).status_code == 401
+        assert admin.get(url + path).status_code in {404, 405}

@@ -1,0 +1,78 @@
+"""Bounds of gRPC's connections, of the time that a request may take to arrive, and of details."""
+
+import asyncio
+from typing import Any
+from urllib.parse import quote
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from serving.descriptors import most_grpc_connections
+from serving.errors import InvalidField, cut
+from serving.protocols.cancellation import Cancellation
+from serving.protocols.request_body import body_timeout
+from serving.runtime.service import Service
+from serving.settings import Settings
+
+# A client's metadata, which hold the details of an error, may have 8 kB by default.
+_MOST_DETAIL_BYTES = 4096
+# A client that has left, or does not read, is given up after 80 s; a handshake after 10 s.
+_PING_AFTER_MS = 60_000
+_PING_WITHIN_MS = 20_000
+_HANDSHAKE_MS = 10_000
+# Calls beyond them that a client makes before it knows the limit are UNAVAILABLE.
+_LEAST_STREAMS = 1000
+
+
+def connection_bounds(settings: Settings) -> list[tuple[str, int]]:
+    """Return the options of a gRPC server that bound its connections, in time and in number."""
+    return [
+        ("grpc.max_receive_message_length", settings.max_body_bytes),
+        ("grpc.max_connection_idle_ms", settings.keep_alive_s * 1000),
+        ("grpc.max_concurrent_streams", max(_LEAST_STREAMS, settings.max_requests)),
+        ("grpc.max_allowed_incoming_connections", most_grpc_connections()),
+        ("grpc.keepalive_time_ms", _PING_AFTER_MS),
+        ("grpc.keepalive_timeout_ms", _PING_WITHIN_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+    ]
+
+
+async def received(service: Service, context: Any) -> bytes:
+    """Read a call's request; it takes no room until it has arrived.
+
+    Streams bound the number of those that arrive. Raises BodyTimeout and InvalidField.
+    """
+    settings, in_flight = service.settings, service.in_flight
+    with Cancellation() as cancel:
+        timer = asyncio.get_running_loop().call_later(
+            settings.body_timeout_ms / 1e3, lambda: cancel(body_timeout(settings, 0))
+        )
+        in_flight.requests -= 1
+        try:
+            sent: Any = await context.read()
+        finally:
+            in_flight.requests += 1
+            timer.cancel()
+    if sent is grpc.aio.EOF:
+        raise _not_one_message()
+    return bytes(sent)
+
+
+def parsed(kind: Any, sent: bytes) -> Any:
+    """Parse a message of this class. Raises InvalidField."""
+    try:
+        return kind.FromString(sent)
+    except DecodeError as error:
+        raise _not_one_message() from error
+
+
+def _not_one_message() -> InvalidField:
+    return InvalidField("send one message of the method's type", field="message")
+
+
+def fitting(details: str) -> str:
+    """Shorten an error's details to what a client receives; they are sent percent-encoded."""
+    while len(quote(details)) > _MOST_DETAIL_BYTES:
+        details = cut(details, len(details) // 2)
+    return details

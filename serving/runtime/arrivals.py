@@ -1,0 +1,56 @@
+"""Requests whose bodies are still arriving: they have a bound of their own and take no room."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from serving.batching.queue import Clock
+from serving.errors import Overloaded
+
+# A body that takes longer is given up for one that has just begun, once there are too many.
+_GRACE_S = 1.0
+_RETRY_AFTER_S = 1
+
+
+class Counted(Protocol):
+    """The count of the requests that take room."""
+
+    requests: int
+
+
+class Arrivals:
+    """At most so many bodies at a time; those that have arrived are counted in `in_flight`."""
+
+    def __init__(self, in_flight: Counted, most: int, clock: Clock) -> None:
+        self._in_flight = in_flight
+        self._most = most
+        self._clock = clock
+        self._began_s: dict[Callable[[], None], float] = {}
+
+    @contextmanager
+    def arriving(self, give_up: Callable[[], None]) -> Iterator[None]:
+        """Take a request that is in flight out of the count while its body arrives.
+
+        `give_up` ends its wait. Raises Overloaded when there are too many, none of them slow.
+        """
+        if len(self._began_s) >= self._most:
+            self._give_up_the_oldest()
+        self._began_s[give_up] = self._clock()
+        self._in_flight.requests -= 1
+        try:
+            yield
+        finally:
+            self._in_flight.requests += 1
+            self._began_s.pop(give_up, None)
+
+    def _give_up_the_oldest(self) -> None:
+        oldest, began_s = next(iter(self._began_s.items()))
+        if self._clock() - began_s < _GRACE_S:
+            raise Overloaded(
+                f"the server is receiving {self._most} bodies; retry after the Retry-After delay",
+                limit=self._most,
+                value=len(self._began_s) + 1,
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        del self._began_s[oldest]
+        oldest()
