@@ -1,5 +1,6 @@
 """Types and parsing shared by the JSON files of a registry."""
 
+import re
 import stat
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -11,7 +12,8 @@ from serving.errors import BundleError
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")
+Name = Annotated[str, Field(pattern=NAME.pattern)]
 
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -17,7 +17,7 @@ from serving.batching.coalescing import PendingRequest
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import Backlog, Clock, Flow, Terms
 from serving.batching.scheduler import Scheduler
-from serving.bundles.bundle import Bundle, VariantKey, key, verify
+from serving.bundles.bundle import Bundle, VariantKey, key
 from serving.bundles.traffic import Deployments
 from serving.errors import BundleError, failures
 from serving.inference.cpu import usable_cores
@@ -28,6 +28,7 @@ from serving.inference.tokenizer import Tokenizer, open_tokenizer
 from serving.logs import log
 from serving.observability.metrics import Metrics
 from serving.runtime.background import in_background
+from serving.runtime.integrity import Integrity
 from serving.runtime.interface import Running
 from serving.runtime.trial import Trials
 from serving.settings import Settings
@@ -49,6 +50,7 @@ class LocalRuntime:
     ) -> None:
         """Start with nothing loaded. Bundles are tried first, unless `engines` are a test's."""
         self.recorder = Metrics()
+        self.integrity = Integrity()
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
         self._settings = settings
@@ -112,7 +114,7 @@ class LocalRuntime:
     async def _chosen(self, bundle: Bundle) -> Chosen:
         limit_s = self._settings.load_timeout_ms / 1e3
         folder = bundle.folder
-        await in_background(partial(verify, bundle), f"verifying {folder}", limit_s)
+        await in_background(partial(self.integrity.verify, bundle), f"verifying {folder}", limit_s)
         engines = self._engines
         if self._trials:
             tried = partial(self._trials.engines, bundle, beside_traffic=bool(self._batcher))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar, cast
 
@@ -16,12 +17,14 @@ from serving.errors import BundleError, EngineFailed, failures
 from serving.inference.inputs import Encoding, Item
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
 from serving.logs import log
+from serving.runtime.background import in_background
 from serving.runtime.frames import RequestFrame, read_answers, withdrawals
 from serving.runtime.interface import Running
 from serving.runtime.ipc import Channel
 from serving.runtime.remote_recorder import RemoteRecorder
 
 _MOST_SILENCE_S = 10.0
+_LOAD_TIMEOUT_S = 120.0
 _CLOSE_S = 1.0
 _GONE = "the engine process is gone: send to another replica"
 _BEHIND = "the engine process does not read its requests: retry after the Retry-After delay"
@@ -34,7 +37,12 @@ class RemoteRuntime:
     `gone` is set when the engine process has died or has been silent for ten seconds.
     """
 
-    def __init__(self, channel: Channel, most_silence_s: float = _MOST_SILENCE_S) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        most_silence_s: float = _MOST_SILENCE_S,
+        load_timeout_s: float = _LOAD_TIMEOUT_S,
+    ) -> None:
         self.recorder = RemoteRecorder(channel)
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
@@ -52,6 +60,7 @@ class RemoteRuntime:
         """The numbers of variants and flows that the engine process knows."""
         self._loop = asyncio.get_running_loop()
         self._most_silence_s = most_silence_s
+        self._load_timeout_s = load_timeout_s
         self._silence = self._loop.call_later(most_silence_s, channel.abort)
         channel.open(self)
 
@@ -118,7 +127,9 @@ class RemoteRuntime:
             for name in bundles.keys() - self.tokenizers.keys():
                 try:
                     with failures(BundleError, str(bundles[name].folder)):
-                        tokenizer = await asyncio.to_thread(open_tokenizer, bundles[name])
+                        opening = partial(open_tokenizer, bundles[name])
+                        what = f"opening the tokenizer of {bundles[name].folder}"
+                        tokenizer = await in_background(opening, what, self._load_timeout_s)
                 except BundleError as error:
                     log("refused in this HTTP process", reason=error.detail)
                     deployments = without(deployments, bundles[name])

@@ -17,9 +17,10 @@ from serving.settings import read_settings
 
 async def main(listener: socket.socket, channel: socket.socket) -> int:
     """Serve; return exit status 0 after a drain, 1 if the engine process is gone."""
-    settings, _ = read_settings(os.environ)
     configure_logs()
-    runtime = RemoteRuntime(await Channel.over(channel))
+    settings, _ = read_settings(os.environ)
+    load_timeout_s = settings.load_timeout_ms / 1e3
+    runtime = RemoteRuntime(await Channel.over(channel), load_timeout_s=load_timeout_s)
     service = Service(settings, runtime)
     server = Server(open_app(service, on_loaded=lambda _error: None), settings, listener)
 

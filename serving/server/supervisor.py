@@ -76,7 +76,7 @@ async def _until(
         return
     loading.result()
     set_loaded_aside()
-    on_ready()
+    announcing = asyncio.create_task(_say_ready(reconciler, on_ready))
     watching = asyncio.create_task(reconciler.watch())
     while not stop_wait.done():
         if not runtime.alive:
@@ -85,6 +85,12 @@ async def _until(
         if watching.done():
             watching.result()
     watching.cancel()
+    announcing.cancel()
+
+
+async def _say_ready(reconciler: Reconciler, on_ready: Callable[[], None]) -> None:
+    await reconciler.complete.wait()
+    on_ready()
 
 
 async def _keep_frontend(
