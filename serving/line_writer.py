@@ -39,12 +39,12 @@ class LineWriter:
         """Write from a thread from now on, straight to the descriptor."""
         if self._thread:
             return
-        stream = getattr(sys, _STREAMS.get(self._descriptor, ""), None)
-        if stream is None:
-            _occupy(self._descriptor)
-        else:
-            with suppress(OSError, ValueError):
-                stream.flush()
+        if name := _STREAMS.get(self._descriptor):
+            if stream := getattr(sys, name):
+                with suppress(OSError, ValueError):
+                    stream.flush()
+            else:
+                _occupy(self._descriptor)
         self._thread = Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 

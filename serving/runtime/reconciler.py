@@ -48,7 +48,6 @@ class Reconciler:
         """Set once nothing is missing, for good: what a running server lacks later is refused."""
         self._altered: dict[str, str] = {}
         """Running versions whose files have changed on disk: folder and reason."""
-        self._unreadable = ""
         self._reader = RegistryReader(settings)
         self._settings = settings
         self._runtime = runtime
@@ -98,24 +97,16 @@ class Reconciler:
                 if settled:
                     await self._check_files()
             except Exception as error:  # noqa: BLE001  what is served stays served
-                self._note_unreadable(own_words(error))
+                self._reader.note(own_words(error))
             else:
-                self._note_unreadable("")
-
-    def _note_unreadable(self, reason: str) -> None:
-        """Log it once, and once when the registries can be read again."""
-        if reason and reason != self._unreadable:
-            log("registry unreadable", reason=printable(reason))
-        elif self._unreadable and not reason:
-            log("registry readable")
-        self._unreadable = reason
+                self._reader.note("")
 
     async def rescan(self) -> None:
         """Serve what the registries hold now; where that is refused, keep what was served."""
         try:
             await self._rescan()
         except BundleError as error:
-            self._note_unreadable(error.detail)
+            self._reader.note(error.detail)
 
     async def _rescan(self) -> None:
         await self._serve(await self._reader.scan())

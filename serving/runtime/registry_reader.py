@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from serving.bundles.fingerprint import fingerprint
 from serving.bundles.registry import Found, scan
-from serving.errors import BundleError, failures
+from serving.errors import BundleError, failures, printable
+from serving.logs import log
 from serving.runtime.background import in_background
 from serving.settings import Settings
 
@@ -22,6 +23,7 @@ class RegistryReader:
         self._answered = Event()
         """Set unless a read has been given up on and is still running."""
         self._answered.set()
+        self._failing = ""
 
     async def fingerprint(self) -> frozenset[tuple[str, int, int]]:
         """See fingerprint.py."""
@@ -51,3 +53,11 @@ class RegistryReader:
             if not ended.is_set():
                 self._answered = ended
             raise
+
+    def note(self, reason: str) -> None:
+        """Log why the registries cannot be read, "" if they can, each time that it changes."""
+        if reason and reason != self._failing:
+            log("registry unreadable", reason=printable(reason))
+        elif self._failing and not reason:
+            log("registry readable")
+        self._failing = reason
