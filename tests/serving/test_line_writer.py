@@ -3,6 +3,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -16,8 +17,9 @@ FLUSH_S = 30
 
 @pytest.fixture
 def pipe():
-    """(the end to read, a started writer to the other end that keeps 64 kB at most)"""
+    """(the end of a pipe of 4 kB to read, a started writer to the other that keeps 64 kB)"""
     reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     writer = LineWriter(writing, most_chars=1 << 16)
     writer.start()
     yield reading, writer
@@ -33,11 +35,17 @@ def fill(writer, lines=1000):
 
 def read_lines(reading, writer):
     """All lines up to one that is written now."""
+
+    def write_last():
+        writer.flush(FLUSH_S)
+        writer.write(["last"])
+
+    writing = threading.Thread(target=write_last)
+    writing.start()
     content = b""
     while not content.endswith(b"\nlast\n"):
         content += os.read(reading, 1 << 20)
-        if writer.flush(0):
-            writer.write(["last"])
+    writing.join()
     return content.decode().splitlines()
 
 
@@ -74,7 +82,7 @@ def test_a_pipe_that_another_program_made_non_blocking_loses_nothing(pipe):
     lines = [line for line in read_lines(reading, writer) if line != "last"]
 
     assert len(lines) + dropped == 100
-    assert len(lines) > 70, "what was accepted is written"
+    assert len(lines) > 50, "what was accepted is written"
 
 
 def test_a_pipe_that_nobody_reads_any_more_costs_its_lines():

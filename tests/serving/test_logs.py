@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -23,7 +24,7 @@ LONG_REQUESTS = 160
 def broken(kind):
     """A stream that is full, that nobody reads any more, or that is never read."""
     if kind == "full":
-        with open("/dev/full", "wb") as full:
+        with Path("/dev/full").open("wb") as full:
             yield full
         return
     reading, writing = os.pipe()
