@@ -36,9 +36,11 @@ async def watching(registry):
 
 
 async def until(condition):
-    async with asyncio.timeout(BOUND_S):
-        while not condition():
-            await asyncio.sleep(0.02)
+    for _ in range(round(BOUND_S / 0.02)):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it did not come about in time")
 
 
 def test_a_change_whose_scan_fails_is_applied_by_the_next_scan_that_succeeds(
