@@ -49,7 +49,7 @@ PACKAGES = {
 }  # fmt: skip
 # The modules at a program's root that packages may import.
 ROOT_MODULES = {
-    "serving": {"settings", "errors", "extras", "interrupts", "logs"},
+    "serving": {"settings", "errors", "extras", "interrupts", "line_writer", "logs"},
     "models": {"recipe", "recipe_sections", "job", "progress"},
     "loadtest": {"scenario", "samples", "progress"},
 }
