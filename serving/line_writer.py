@@ -53,9 +53,11 @@ class LineWriter:
         text = "\n".join(lines) + "\n"
         if self._thread is None:
             stream = getattr(sys, _STREAMS[self._descriptor])
-            with suppress(OSError, ValueError, AttributeError):
+            try:  # `suppress` would be three more calls a request
                 stream.write(text)
                 stream.flush()
+            except (OSError, ValueError, AttributeError):
+                self.drop(len(lines))
             return
         with self._lock:
             if self._chars + len(text) > self._most_chars:

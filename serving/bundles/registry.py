@@ -160,10 +160,11 @@ def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, lis
 
 def broken_in(found: Found) -> list[str]:
     """Return why something is refused, except what can be no part of a family, as lost+found."""
+    lost = {variant for _, variant in found.lost}
     return [
         reason
         for path, reason in found.refused.items()
-        if NAME.fullmatch(Path(path).name.partition(BESIDE)[0])
+        if NAME.fullmatch(Path(path).name.partition(BESIDE)[0]) or Path(path).name in lost
     ]
 
 
