@@ -19,11 +19,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from serving.errors import EngineFailed, StartError
 from serving.extras import optional_packages
 from serving.interrupts import interruptible
-from serving.logs import configure_logs, log
+from serving.logs import ERR, OUT, configure_logs, log
 from serving.settings import PREFIX, read_settings
 from serving.settings_help import settings_list
 
 _FLAGS = ("registry", "host", "port", "device")
+_FLUSH_S = 2.0
 _STOPPED = b"\nStopped. Run the same command again, without --restart, to continue.\n"
 _EPILOG = """\
 The default command is `serve`; its flags can be given without it.
@@ -94,6 +95,7 @@ def run(options: argparse.Namespace) -> int:
             else:
                 _key(options.name)
     except (StartError, EngineFailed) as error:
+        OUT.flush(_FLUSH_S)  # so that the reason is the last line of both
         verb = "start" if options.command == "serve" else options.command
         _say(f"sizewise cannot {verb}: {_by_flag(str(error), _flags(options))}")
         return 2
@@ -184,12 +186,12 @@ def _add_classify(classify: argparse.ArgumentParser) -> None:
 def _serve(options: argparse.Namespace) -> None:
     flags = _flags(options)
     settings, injected = read_settings(os.environ, flags)
+    configure_logs()
     with interruptible():
         from serving.server.launch import serve  # noqa: PLC0415
 
     # The HTTP processes read the environment that they inherit.
     os.environ.update({PREFIX + name.upper(): value for name, value in flags.items()})
-    configure_logs()
     if injected:
         log("ignored what Kubernetes injects for a Service", names=injected)
     serve(settings, _say)
@@ -252,7 +254,7 @@ def _flags(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    ERR.write([text])
 
 
 def _seconds(text: str) -> float:

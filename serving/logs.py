@@ -1,13 +1,26 @@
 """Logging: JSON Lines on stdout, one line for each request."""
 
+import atexit
 import logging
 import sys
+import threading
 import time
 from functools import lru_cache
+from types import TracebackType
 
 from pydantic_core import to_json
 
+from serving.line_writer import LineWriter
+
 LOGGER = logging.getLogger("sizewise")
+_FLUSH_S = 2.0
+
+OUT = LineWriter(1)
+"""The log."""
+ERR = LineWriter(2)
+"""What the server tells whoever has started it."""
+
+write_lines = OUT.write
 
 
 class JsonFormatter(logging.Formatter):
@@ -20,6 +33,17 @@ class JsonFormatter(logging.Formatter):
             fields["traceback"] = self.formatException(record.exc_info)
         level = record.levelname.lower()
         return json_line(record.created, level, record.name, record.getMessage(), fields)
+
+
+class _Handler(logging.Handler):
+    """Write records to the log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record as one line."""
+        try:
+            OUT.write([self.format(record)])
+        except Exception:  # noqa: BLE001  a record that cannot be formatted costs its line
+            OUT.drop(1)
 
 
 def json_line(
@@ -43,18 +67,40 @@ def _second(number: int) -> str:
 
 
 def configure_logs() -> None:
-    """Send everything, uvicorn's messages included, to stdout as JSON lines."""
-    handler = logging.StreamHandler(sys.stdout)
+    """Send everything to stdout as JSON lines, from a thread: no caller waits for the log.
+
+    That includes uvicorn's messages, Python's warnings and exceptions that nobody has caught. At
+    the process's end the lines are written for at most two seconds.
+    """
+    for writer in (OUT, ERR):
+        writer.start()
+    handler = _Handler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda thrown: _uncaught(
+        thrown.exc_type, thrown.exc_value, thrown.exc_traceback
+    )
+    sys.unraisablehook = lambda thrown: _uncaught(
+        thrown.exc_type, thrown.exc_value, thrown.exc_traceback
+    )
+    atexit.register(_flush)
+
+
+def _uncaught(
+    kind: type[BaseException], error: BaseException | None, where: TracebackType | None
+) -> None:
+    if not issubclass(kind, (KeyboardInterrupt, SystemExit)):
+        LOGGER.critical("bug", exc_info=(kind, error or kind(), where))
+
+
+def _flush() -> None:
+    until_s = time.monotonic() + _FLUSH_S
+    for writer in (OUT, ERR):
+        writer.flush(until_s - time.monotonic())
 
 
 def log(event: str, **fields: object) -> None:
     """Write one line at level info, bypassing `logging`, which costs five times as much."""
     write_lines([json_line(time.time(), "info", LOGGER.name, event, fields)])
-
-
-def write_lines(lines: list[str]) -> None:
-    """Write lines to stdout at once."""
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()

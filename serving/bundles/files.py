@@ -1,5 +1,6 @@
 """Types and parsing shared by the JSON files of a registry."""
 
+import re
 import stat
 from collections.abc import Collection
 from itertools import islice
@@ -14,7 +15,8 @@ Parsed = TypeVar("Parsed", bound=BaseModel)
 _MOST_LISTED = 20
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")
+Name = Annotated[str, Field(pattern=NAME.pattern)]
 
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -11,18 +11,30 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from serving.bundles.bundle import Bundle, read_bundle, verify
+from serving.bundles.bundle import (
+    CONFIG_NAME,
+    MANIFEST_NAME,
+    MODEL_NAME,
+    OPENVINO_NAMES,
+    TOKENIZER_NAME,
+    Bundle,
+    read_bundle,
+    verify,
+)
 from serving.bundles.cascade import CASCADE_NAME
 from serving.bundles.exported import is_exported
-from serving.bundles.files import read_text
-from serving.bundles.one_model import read_as_family, state_of
-from serving.errors import BundleError, failures, printable
+from serving.bundles.files import NAME, read_text
+from serving.bundles.one_model import read_as_family
+from serving.errors import BundleError, failures, own_words, printable
 
 TRAFFIC_NAME = "traffic.json"
 POLICY_NAME = "policy.json"
 FAMILY_NAMES = (TRAFFIC_NAME, POLICY_NAME, CASCADE_NAME)
 BESIDE = "@"
 PREVIOUS = f"{BESIDE}previous"
+Lost = dict[tuple[str, str], str]
+"""Broken bundles by family and variant, with the reasons."""
+_PARTS = (MANIFEST_NAME, MODEL_NAME, *OPENVINO_NAMES, TOKENIZER_NAME, CONFIG_NAME)
 # Constants of renameat2(2).
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -32,24 +44,28 @@ class Found:
     """The content of registries, by family: its folder, its bundles and the text of its own files.
 
     Those are traffic.json, policy.json and cascade.json, as far as they exist. `refused` maps each
-    unreadable path to the reason.
+    unreadable path to the reason, and `lost` those of them that are bundles, without the inactive
+    versions.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
     bundles: dict[str, list[Bundle]] = field(default_factory=dict)
     texts: dict[str, dict[str, str]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    lost: Lost = field(default_factory=dict)
 
 
 def scan(registries: Iterable[Path], variants: Collection[str] = ()) -> Found:
     """Find all bundles of registries, or those of `variants`, inactive versions included.
 
     If two registries hold a family of the same name, the first one counts.
-    Raises BundleError when a folder is missing.
+    Raises BundleError when a folder is missing or cannot be read.
     """
     found = Found()
     for folder in registries:
-        if not folder.exists() or (folder.is_file() and not is_exported(folder)):
+        with failures(BundleError, f"SIZEWISE_REGISTRY: {folder}"):
+            wrong = not folder.exists() or (folder.is_file() and not is_exported(folder))
+        if wrong:
             raise BundleError(
                 f"SIZEWISE_REGISTRY: {folder} is not a folder: name one that holds "
                 "<family>/<variant>/, or the folder of one model"
@@ -58,7 +74,7 @@ def scan(registries: Iterable[Path], variants: Collection[str] = ()) -> Found:
             _add(folder, found, partial(_scan_exported, folder, found))
             continue
         with failures(BundleError, str(folder)):
-            families = list(_subfolders(folder))
+            families = list(_subfolders(folder, found.refused))
         for family in families:
             if family.name in found.folders:
                 found.refused[printable(str(family))] = _twice(found.folders[family.name])
@@ -81,7 +97,11 @@ def _twice(known: Path) -> str:
 
 def _scan_exported(folder: Path, found: Found) -> None:
     """Add the folder of one model, or its graph, as a family of one variant."""
-    bundle = read_as_family(folder)
+    try:
+        bundle = read_as_family(folder)
+    except BaseException as error:
+        found.lost[printable(folder.name), printable(folder.name)] = own_words(error)
+        raise
     family = bundle.manifest.family
     if family in found.folders:
         raise BundleError(_twice(found.folders[family]))
@@ -92,7 +112,7 @@ def _scan_exported(folder: Path, found: Found) -> None:
 
 def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
     found.folders[family.name] = family
-    for path in list(_subfolders(family)):
+    for path in list(_subfolders(family, found.refused)):
         if variants and path.name.partition(BESIDE)[0] not in variants:
             continue
         try:
@@ -100,6 +120,8 @@ def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
                 bundle = _read_variant(path)
         except BundleError as error:
             found.refused[printable(str(path))] = error.detail
+            if BESIDE not in path.name and _holds_a_bundle(path):
+                found.lost[family.name, path.name] = error.detail
         else:
             found.bundles.setdefault(family.name, []).append(bundle)
     texts = found.texts.setdefault(family.name, {})
@@ -112,32 +134,6 @@ def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
             found.refused[printable(str(family / name))] = printable(str(error))
 
 
-def fingerprint(registries: Iterable[Path]) -> frozenset[tuple[str, int, int]]:
-    """Return a value that changes if a file is added, removed, replaced or grows.
-
-    What cannot be read counts too, with the number of the error.
-    """
-    found: set[tuple[str, int, int]] = set()
-
-    def unreadable(error: OSError) -> None:
-        found.add((str(error.filename), -1, error.errno or 0))
-
-    for folder in registries:
-        if is_exported(folder):
-            found |= state_of(folder)
-            continue
-        for parent, _, names in os.walk(folder, onerror=unreadable):
-            for name in names:
-                path = os.path.join(parent, name)  # noqa: PTH118  os.walk gives strings
-                try:
-                    status = os.stat(path)  # noqa: PTH116
-                except OSError as error:
-                    unreadable(error)
-                else:
-                    found.add((path, status.st_mtime_ns, status.st_size))
-    return frozenset(found)
-
-
 def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, list[Bundle]]:
     """Read the bundles of a registry, or those of `variants`, by family, smallest first.
 
@@ -145,7 +141,7 @@ def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, lis
     or empty, a manifest is wrong or a named variant does not exist.
     """
     found = scan([folder])
-    for reason in found.refused.values():
+    for reason in broken_in(found):
         raise BundleError(reason)
     families = {
         name: sorted(
@@ -162,11 +158,22 @@ def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, lis
     return {name: bundles for name, bundles in families.items() if bundles}
 
 
+def broken_in(found: Found) -> list[str]:
+    """Return why something is refused, except what can be no part of a family, as lost+found."""
+    lost = {variant for _, variant in found.lost}
+    return [
+        reason
+        for path, reason in found.refused.items()
+        if NAME.fullmatch(Path(path).name.partition(BESIDE)[0]) or Path(path).name in lost
+    ]
+
+
 def check_names(found: Found, registries: Iterable[Path], variants: Collection[str]) -> None:
     """Raise BundleError if there is no bundle, or none of one of these variants."""
     where = ", ".join(map(str, registries))
     known = {bundle.manifest.variant for bundles in found.bundles.values() for bundle in bundles}
-    if known and (unknown := set(variants) - known):
+    broken = {variant for _, variant in found.lost}
+    if known and (unknown := set(variants) - known - broken):
         raise BundleError(
             f"SIZEWISE_VARIANTS: there is no {', '.join(sorted(unknown))} in {where}; "
             f"it holds {', '.join(sorted(known))}"
@@ -255,12 +262,28 @@ def _read_variant(folder: Path) -> Bundle:
     return bundle
 
 
-def _subfolders(folder: Path) -> Iterator[Path]:
-    """Yield the folders, and the links that lead nowhere: their error is the reason to refuse."""
+def _holds_a_bundle(folder: Path) -> bool:
+    """Return whether a folder that is refused was meant as a bundle, as far as one can tell."""
+    if not NAME.fullmatch(folder.name) or not NAME.fullmatch(folder.parent.name):
+        return False
+    try:
+        return any((folder / name).exists() for name in _PARTS)
+    except OSError:
+        return True
+
+
+def _subfolders(folder: Path, refused: dict[str, str]) -> Iterator[Path]:
+    """Yield the folders, and the links that lead nowhere: their error is the reason to refuse.
+
+    What the file system gives no information about is refused.
+    """
     for path in sorted(folder.iterdir()):
-        broken = path.is_symlink() and not path.exists()
-        if not path.name.startswith(".") and (broken or path.is_dir()):
-            yield path
+        try:
+            broken = path.is_symlink() and not path.exists()
+            if not path.name.startswith(".") and (broken or path.is_dir()):
+                yield path
+        except OSError as error:
+            refused[printable(str(path))] = printable(own_words(error))
 
 
 def sync(path: Path) -> None:

@@ -90,7 +90,8 @@ class Deployment:
 class Deployments:
     """Everything that is served (family -> variant -> deployment), and what was refused and why.
 
-    A `resting` family is loaded on demand; an `unloaded` one on an operator's request.
+    A `resting` family is loaded on demand; an `unloaded` one on an operator's request. The server
+    is not ready while something is `missing` (see completeness.py).
     """
 
     families: Mapping[str, Mapping[str, Deployment]] = field(default_factory=dict)
@@ -99,6 +100,7 @@ class Deployments:
     refused: Mapping[str, str] = field(default_factory=dict)
     resting: frozenset[str] = frozenset()
     unloaded: frozenset[str] = frozenset()
+    missing: Mapping[str, str] = field(default_factory=dict)
     revision: int = 0
 
     def bundles(self) -> dict[VariantKey, Bundle]:

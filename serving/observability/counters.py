@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from serving.batching.batcher import BatchReport
 from serving.bundles.bundle import VariantKey
+from serving.logs import OUT
 from serving.variants.answers import FamilyAnswer
 
 # 0.25 ms to 10 s, about x1.6 apart.
@@ -116,9 +117,16 @@ class Counters:
         """By model and the variant that was not sure."""
         self.lags = Table(LAG.end)
         """By kind of process."""
+        self.log_lines = Table(1)
+        """Those that were dropped, in one row."""
         self.tables = {
             name: table for name, table in vars(self).items() if isinstance(table, Table)
         }
+
+    def count_dropped_lines(self) -> None:
+        """Count the lines that this process's log has dropped."""
+        if dropped := OUT.take_dropped():
+            self.log_lines[()][0] += dropped
 
     def take(self) -> Sums:
         """Return what was counted since the last call, and start again at 0."""

@@ -193,6 +193,7 @@ _BATCHES: Sequence[Definition] = (
     _Gauge("requests_in_flight", "Requests whose texts are queued or running."),
     _Gauge("ready", "1 if the server accepts new requests, else 0."),
     _Counter("rejected", "Valid requests that were refused.", ("reason",), "rejected", _one(0)),
+    _Counter("log_lines_dropped", "Log lines that were not written.", (), "log_lines", _one(0)),
 )
 _LOADED: Sequence[Definition] = (
     _Gauge(
@@ -243,6 +244,7 @@ _ANSWERS: Sequence[Definition] = (
         _one(counters.DIFFERENT),
     ),
     _Gauge("refused_bundles", "Bundles in the registry that cannot be served.", _MODEL),
+    _Gauge("altered_bundles", "Always 1; the labels name a version altered on disk.", _VERSION),
 )
 _CASCADES: Sequence[Definition] = (
     _Counter(

@@ -54,6 +54,7 @@ class Metrics(Counters, Collector):
         self.registry.register(self)
         for reason in REJECTIONS:
             self.rejected[(reason,)]
+        self.log_lines[()]
         for status in (429, 503):  # refused before the model is known
             self.requests["/v1/classify", UNKNOWN, status]
 
@@ -100,6 +101,12 @@ class Metrics(Counters, Collector):
             (family,): bundles for family, bundles in families.items()
         }
 
+    def set_altered(self, manifests: Iterable[Manifest]) -> None:
+        """Set the running versions whose files have changed on disk."""
+        self._gauges["altered_bundles"] = {
+            (each.family, each.variant, each.version): 1 for each in manifests
+        }
+
     def add(self, sums: Sums) -> None:
         """Count what an HTTP process has counted; a cascade is watched by these sums."""
         super().add(sums)
@@ -126,6 +133,7 @@ class Metrics(Counters, Collector):
         self, queued: Iterable[tuple[VariantKey, int]], requests_in_flight: int, *, ready: bool
     ) -> tuple[bytes, str]:
         """Render the page of a scrape, and its content type; `queued` are the queues' lengths."""
+        self.count_dropped_lines()
         self._gauges["ready"][()] = ready
         self._gauges["requests_in_flight"][()] = requests_in_flight
         by_variant: Counts[Labels] = Counts()

@@ -1,11 +1,12 @@
-"""policy.json and cascade.json of each family: what was valid before stays if one is refused."""
+"""What was valid before stays: policy.json, cascade.json, and what became unreadable."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.files import parse
-from serving.bundles.registry import POLICY_NAME, Found
+from serving.bundles.registry import BESIDE, POLICY_NAME, Found
 from serving.bundles.traffic import Deployment, Deployments, Policy
 from serving.errors import BundleError
 
@@ -65,3 +66,24 @@ def _cascade(
                 return before
         return None
     return cascade
+
+
+def keep_unreadable(
+    wanted: dict[str, Mapping[str, Deployment]],
+    found: Found,
+    served: Deployments,
+    registries: Collection[Path],
+) -> None:
+    """Keep serving a variant whose manifest, or a family whose folder, became unreadable."""
+    for path in map(Path, found.refused):
+        for name, variants in served.families.items():
+            folders = [each.live.folder for each in variants.values()]
+            if path in registries and any(map(path.is_relative_to, folders)):
+                wanted.setdefault(name, variants)
+        whole = served.families.get(path.name)
+        if whole and path.parent in registries and path.name not in found.texts:
+            wanted[path.name] = whole
+        family, variant = path.parent.name, path.name.partition(BESIDE)[0]
+        before = served.families.get(family, {}).get(variant)
+        if before and variant not in wanted.get(family, {}):
+            wanted[family] = {**wanted.get(family, {}), variant: before}

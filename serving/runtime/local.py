@@ -1,12 +1,10 @@
 """All engines of one process behind one batcher, with the metrics of what they do."""
 
 import asyncio
-import resource
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
-from mmap import PAGESIZE
 from pathlib import Path
 
 from serving.access.api_keys import Caller
@@ -17,7 +15,7 @@ from serving.batching.coalescing import PendingRequest
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import Backlog, Clock, Flow, Terms
 from serving.batching.scheduler import Scheduler
-from serving.bundles.bundle import Bundle, VariantKey, key, verify
+from serving.bundles.bundle import Bundle, VariantKey, key
 from serving.bundles.traffic import Deployments
 from serving.errors import BundleError, failures
 from serving.inference.cpu import usable_cores
@@ -28,7 +26,9 @@ from serving.inference.tokenizer import Tokenizer, open_tokenizer
 from serving.logs import log
 from serving.observability.metrics import Metrics
 from serving.runtime.background import in_background
+from serving.runtime.integrity import Integrity
 from serving.runtime.interface import LOADING, Running
+from serving.runtime.memory import resident_bytes
 from serving.runtime.trial import Trials
 from serving.settings import Settings
 
@@ -49,6 +49,7 @@ class LocalRuntime:
     ) -> None:
         """Start with nothing loaded. Bundles are tried first, unless `engines` are a test's."""
         self.recorder = Metrics()
+        self.integrity = Integrity()
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
         self._settings = settings
@@ -101,10 +102,10 @@ class LocalRuntime:
         self._unserved.add(key(bundle))
         if key(bundle) in self._bundles:
             return
-        before_bytes = _resident_bytes()
+        before_bytes = resident_bytes()
         with failures(BundleError, str(bundle.folder)):
             chosen = await self._chosen(bundle)
-        grown_bytes = _resident_bytes() - before_bytes
+        grown_bytes = resident_bytes() - before_bytes
         self._bytes[key(bundle)] = max(grown_bytes, bundle.manifest.bytes)
         if not self._batcher:
             slots = chosen.engine.slots
@@ -127,7 +128,7 @@ class LocalRuntime:
     async def _chosen(self, bundle: Bundle) -> Chosen:
         limit_s = self._settings.load_timeout_ms / 1e3
         folder = bundle.folder
-        await in_background(partial(verify, bundle), f"verifying {folder}", limit_s)
+        await in_background(partial(self.integrity.verify, bundle), f"verifying {folder}", limit_s)
         engines = self._engines
         if self._trials:
             tried = partial(self._trials.engines, bundle, beside_traffic=bool(self._batcher))
@@ -294,11 +295,3 @@ class LocalRuntime:
             self._trials.end()
         if self._batcher:
             self._batcher.close()
-
-
-def _resident_bytes() -> int:
-    """Read the resident set from /proc/self/statm (proc(5)); without /proc (macOS), its peak."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * PAGESIZE
-    except FileNotFoundError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,22 +1,18 @@
 """Keeps a runtime in line with the registries: loads new versions before it releases old ones."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import TypeVar
 
-from serving.bundles.bundle import Bundle
+from serving.bundles.bundle import Bundle, key
 from serving.bundles.files import parse
 from serving.bundles.registry import (
-    BESIDE,
     TRAFFIC_NAME,
     Found,
+    Lost,
+    broken_in,
     check_names,
-    fingerprint,
-    scan,
 )
 from serving.bundles.traffic import (
     Deployment,
@@ -25,16 +21,18 @@ from serving.bundles.traffic import (
     bundles_of,
     deployments_of,
 )
-from serving.errors import BundleError, StartError, own_words
+from serving.errors import BundleError, StartError, own_words, printable
 from serving.logs import log
-from serving.runtime.background import in_background
-from serving.runtime.family_files import cascades_of, policies_of
+from serving.runtime.completeness import missing_of
+from serving.runtime.family_files import cascades_of, keep_unreadable, policies_of
 from serving.runtime.local import LocalRuntime
+from serving.runtime.registry_reader import RegistryReader
 from serving.settings import Settings
 
 Variants = Mapping[str, Deployment]
-_Result = TypeVar("_Result")
 _UNLOADED_EVERY_S = 0.05
+# What was refused for want of memory or time may load later.
+_RETRY_S = 60.0
 
 
 class Reconciler:
@@ -46,6 +44,11 @@ class Reconciler:
         """What the last scan found."""
         self.overrides: dict[str, Traffic] = {}
         """Traffic by family that was set through the admin API and replaces traffic.json."""
+        self.complete = asyncio.Event()
+        """Set once nothing is missing, for good: what a running server lacks later is refused."""
+        self._altered: dict[str, str] = {}
+        """Running versions whose files have changed on disk: folder and reason."""
+        self._reader = RegistryReader(settings)
         self._settings = settings
         self._runtime = runtime
         self._unloaded: set[str] = set()
@@ -60,12 +63,11 @@ class Reconciler:
 
     async def load(self) -> None:
         """Serve what the registries hold. Raises StartError if nothing can be served."""
-        registries, variants = self._settings.registry, self._settings.variants
-        self._applied = await self._read(fingerprint, registries)
-        found = await self._scan()
-        if not found.bundles and found.refused:
-            raise BundleError("; ".join(found.refused.values()))
-        check_names(found, registries, variants)
+        self._applied = await self._reader.fingerprint()
+        found = await self._reader.scan()
+        if not found.bundles and (reasons := broken_in(found)):
+            raise BundleError("; ".join(reasons))
+        check_names(found, self._settings.registry, self._settings.variants)
         await self._serve(found)
 
     async def watch(self) -> None:
@@ -76,38 +78,58 @@ class Reconciler:
         """
         seen = self._applied
         wake_up = self._runtime.wake_up
+        clock = asyncio.get_running_loop().time
+        applied_s = clock()
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(wake_up.wait(), self._settings.scan_ms / 1e3)
             wake_up.clear()
             try:
                 if woken := self._runtime.woken & self.served.resting:
-                    await self.rescan()
+                    await self._rescan()
                 self._runtime.woken -= woken
-                now = await self._read(fingerprint, self._settings.registry)
-                if now == seen != self._applied:
-                    self._applied = now
-                    await self.rescan()
-                seen = now
+                now = await self._reader.fingerprint()
+                settled, seen = now == seen, now
+                retry = not self.complete.is_set() and clock() - applied_s > _RETRY_S
+                if settled and (now != self._applied or retry):
+                    await self._rescan()
+                    self._applied, applied_s = now, clock()
+                if settled:
+                    await self._check_files()
             except Exception as error:  # noqa: BLE001  what is served stays served
-                log("registry unreadable", reason=own_words(error))
+                self._reader.note(own_words(error))
+            else:
+                self._reader.note("")
 
     async def rescan(self) -> None:
         """Serve what the registries hold now; where that is refused, keep what was served."""
         try:
-            found = await self._scan()
+            await self._rescan()
         except BundleError as error:
-            log("registry unreadable", reason=error.detail)
+            self._reader.note(error.detail)
+
+    async def _rescan(self) -> None:
+        await self._serve(await self._reader.scan())
+
+    async def _check_files(self) -> None:
+        """Report the running versions whose files have changed on disk."""
+        running = [
+            bundle
+            for bundles in self.found.bundles.values()
+            for bundle in bundles
+            if self._runtime.loaded(bundle)
+        ]
+        altered = await self._reader.read(self._runtime.integrity.altered, running)
+        reasons = {printable(str(bundle.folder)): reason for bundle, reason in altered}
+        if reasons == self._altered:
             return
-        await self._serve(found)
-
-    async def _scan(self) -> Found:
-        return await self._read(scan, self._settings.registry, self._settings.variants)
-
-    async def _read(self, read: Callable[..., _Result], *arguments: object) -> _Result:
-        """Read the registries; a file system that does not answer must not hold up the rest."""
-        limit_s = self._settings.load_timeout_ms / 1e3
-        return await in_background(partial(read, *arguments), "reading the registry", limit_s)
+        for bundle, reason in altered:
+            if self._altered.get(str(bundle.folder)) != reason:
+                model, variant, version = key(bundle)
+                log("bundle altered", model=model, variant=variant, version=version, reason=reason)
+        self._altered = reasons
+        self._runtime.recorder.set_altered([bundle.manifest for bundle, _ in altered])
+        await self._serve(self.found)
 
     async def set_traffic(self, family: str, traffic: Traffic | None) -> None:
         """Replace a family's traffic.json until the server ends; None restores it.
@@ -116,7 +138,7 @@ class Reconciler:
         nothing changes.
         """
         if traffic is not None:
-            found = await self._scan()
+            found = await self._reader.scan()
             wanted = deployments_of(found.bundles.get(family, []), traffic)
             for bundle in bundles_of(wanted):
                 await self._runtime.load(bundle)
@@ -138,12 +160,13 @@ class Reconciler:
 
     async def _serve(self, found: Found) -> None:
         async with self._one_at_a_time:
-            refused = dict(found.refused)
+            refused = found.refused | self._altered
+            lost = dict(found.lost)
             wanted = {
                 name: self._wanted(name, bundles, found, refused)
                 for name, bundles in found.bundles.items()
             }
-            self._keep_unreadable(wanted, found)
+            keep_unreadable(wanted, found, self.served, self._settings.registry)
             unloaded = self._unloaded & wanted.keys()
             for name in unloaded:
                 del wanted[name]
@@ -155,7 +178,7 @@ class Reconciler:
             for name in recent:
                 loaded = wanted[name]
                 if not families or not self._too_many(used_bytes + self._bytes(loaded)):
-                    loaded = await self._loaded(name, wanted[name], refused)
+                    loaded = await self._loaded(name, wanted[name], refused, lost)
                 # The memory it takes is only known once it is loaded.
                 its_bytes = self._bytes(loaded)
                 if families and self._too_many(used_bytes + its_bytes):
@@ -167,16 +190,18 @@ class Reconciler:
             self.found = found
             if not families and not self.served.revision:
                 raise StartError("; ".join(refused.values()))
-            await self._publish(
-                Deployments(
-                    families,
-                    cascades_of(families, found, self.served, refused),
-                    policies_of(families, found, self.served, refused),
-                    refused,
-                    frozenset(resting),
-                    frozenset(unloaded),
-                )
+            deployments = Deployments(
+                families,
+                cascades_of(families, found, self.served, refused),
+                policies_of(families, found, self.served, refused),
+                refused,
+                frozenset(resting),
+                frozenset(unloaded),
             )
+            if not self.complete.is_set():
+                missing = missing_of(self._settings, lost, deployments)
+                deployments = replace(deployments, missing=missing)
+            await self._publish(deployments)
 
     async def _publish(self, deployments: Deployments) -> None:
         if replace(deployments, revision=self.served.revision) == self.served:
@@ -191,6 +216,10 @@ class Reconciler:
             resting=sorted(self.served.resting),
             unloaded=sorted(self.served.unloaded),
         )
+        if self.served.missing:
+            log("not ready", missing=dict(self.served.missing))
+        else:
+            self.complete.set()
 
     def _last_used(self, family: str) -> tuple[float, str]:
         return (-self._runtime.used_s.get(family, 0.0), family)
@@ -242,7 +271,7 @@ class Reconciler:
         return parse(Traffic, found.texts[family].get(TRAFFIC_NAME, "{}"), TRAFFIC_NAME)
 
     async def _loaded(
-        self, family: str, wanted: Variants, refused: dict[str, str]
+        self, family: str, wanted: Variants, refused: dict[str, str], lost: Lost
     ) -> dict[str, Deployment]:
         """Load what is wanted; if a live version cannot be loaded, keep the previous deployment."""
         loaded = {}
@@ -253,7 +282,9 @@ class Reconciler:
                     await self._runtime.load(bundle)
                 except StartError as error:
                     failed.append(bundle)
-                    refused[str(bundle.folder)] = error.detail
+                    refused[printable(str(bundle.folder))] = error.detail
+                    if bundle == deployment.live:
+                        lost[family, variant] = error.detail
             if deployment.live not in failed:
                 loaded[variant] = replace(
                     deployment,
@@ -264,18 +295,3 @@ class Reconciler:
             elif before := self.served.families.get(family, {}).get(variant):
                 loaded[variant] = before
         return loaded
-
-    def _keep_unreadable(self, wanted: dict[str, Variants], found: Found) -> None:
-        """Keep serving a variant whose manifest, or a family whose folder, became unreadable."""
-        for path in map(Path, found.refused):
-            for name, variants in self.served.families.items():
-                folders = [each.live.folder for each in variants.values()]
-                if path in self._settings.registry and any(map(path.is_relative_to, folders)):
-                    wanted.setdefault(name, variants)
-            whole = self.served.families.get(path.name)
-            if whole and path.parent in self._settings.registry and path.name not in found.texts:
-                wanted[path.name] = whole
-            family, variant = path.parent.name, path.name.partition(BESIDE)[0]
-            before = self.served.families.get(family, {}).get(variant)
-            if before and variant not in wanted.get(family, {}):
-                wanted[family] = {**wanted.get(family, {}), variant: before}

@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from serving.access.api_keys import Caller
 from serving.batching.admission import not_ready
@@ -17,6 +18,8 @@ from serving.errors import BundleError, EngineFailed, failures
 from serving.inference.inputs import Encoding, Item
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
 from serving.logs import log
+from serving.runtime.background import in_background
+from serving.runtime.call import Call
 from serving.runtime.frames import RequestFrame, read_answers, withdrawals
 from serving.runtime.interface import LOADING, Running
 from serving.runtime.ipc import Channel
@@ -24,6 +27,7 @@ from serving.runtime.remote_recorder import RemoteRecorder
 from serving.runtime.silence import Silence
 
 _TICK_S = 1.0
+_LOAD_TIMEOUT_S = 120.0
 # For an answer that is on its way at the deadline.
 _LATE_TICKS = 2
 # Of what has no deadline of its own.
@@ -33,7 +37,6 @@ _GONE = "the engine process is gone: send to another replica"
 _SILENT = "the engine process is silent: retry after the Retry-After delay"
 _BEHIND = "the engine process does not read its requests: retry after the Retry-After delay"
 _LOST = "the answer was lost between two processes: send the request again"
-_Result = TypeVar("_Result")
 
 
 class RemoteRuntime:
@@ -43,7 +46,9 @@ class RemoteRuntime:
     the engine process has died, or stays silent. `draining` and `stopping` are set when it says so.
     """
 
-    def __init__(self, channel: Channel, tick_s: float = _TICK_S) -> None:
+    def __init__(
+        self, channel: Channel, tick_s: float = _TICK_S, load_timeout_s: float = _LOAD_TIMEOUT_S
+    ) -> None:
         self.recorder = RemoteRecorder(channel)
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
@@ -59,7 +64,7 @@ class RemoteRuntime:
         self._newest: Deployments | None = None
         self._changed = asyncio.Event()
         self._numbers = count()
-        self._waiting: dict[int, _Call[Any]] = {}
+        self._waiting: dict[int, Call[Any]] = {}
         self._requests = RequestFrame()
         self._withdrawn: list[int] = []
         self._names: dict[VariantKey | Flow, int] = {}
@@ -73,6 +78,7 @@ class RemoteRuntime:
             "stop": self.stopping.set,
         }
         """By kind of message that answers no call."""
+        self._load_timeout_s = load_timeout_s
         self._silence = Silence(
             tick_s,
             on_silent=self._note_silence,
@@ -169,7 +175,9 @@ class RemoteRuntime:
             for name in bundles.keys() - self.tokenizers.keys():
                 try:
                     with failures(BundleError, str(bundles[name].folder)):
-                        tokenizer = await asyncio.to_thread(open_tokenizer, bundles[name])
+                        opening = partial(open_tokenizer, bundles[name])
+                        what = f"opening the tokenizer of {bundles[name].folder}"
+                        tokenizer = await in_background(opening, what, self._load_timeout_s)
                 except BundleError as error:
                     log("refused in this HTTP process", reason=error.detail)
                     deployments = without(deployments, bundles[name])
@@ -211,7 +219,7 @@ class RemoteRuntime:
 
     async def enter(self, caller: Caller) -> None:
         """See LimitUse; a request that is cancelled before the answer has not entered."""
-        entering: _Call[None] = self._call("enter", caller)
+        entering: Call[None] = self._call("enter", caller)
 
         def leave(entered: asyncio.Future[None]) -> None:
             if not entered.cancelled() and not entered.exception():
@@ -231,14 +239,14 @@ class RemoteRuntime:
         """See LimitUse."""
         self._channel.send("leave", caller)
 
-    def _call(self, kind: str, *rest: Any) -> "_Call[Any]":
+    def _call(self, kind: str, *rest: Any) -> Call[Any]:
         call = self._open_call()
         call.deadline_s = time.monotonic() + _USUAL_DEADLINE_S
         self._channel.send(kind, call.number, *rest)
         self._waiting[call.number] = call
         return call
 
-    def _open_call(self) -> "_Call[Any]":
+    def _open_call(self) -> Call[Any]:
         """Begin a call, unless the engine process has gone, is silent or reads no more."""
         if self.gone.is_set():
             raise not_ready(_GONE)
@@ -246,9 +254,9 @@ class RemoteRuntime:
             raise not_ready(_SILENT)
         if self._channel.full:
             raise not_ready(_BEHIND)
-        return _Call(self, next(self._numbers))
+        return Call(next(self._numbers), self._withdraw)
 
-    def withdraw(self, number: int) -> None:
+    def _withdraw(self, number: int) -> None:
         """Tell the engine process at the end of this turn that nobody waits for a call."""
         if self._waiting.pop(number, None):
             self._withdrawn.append(number)
@@ -278,23 +286,3 @@ class RemoteRuntime:
         """Wait, after `close`, until everything is sent, for at most a second."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._channel.closed(), _CLOSE_S)
-
-
-class _Call(asyncio.Future[_Result]):
-    """A call of the engine process; cancelling it withdraws it there."""
-
-    deadline_s: float
-    late_ticks = 0
-    """Ticks since its deadline."""
-
-    def __init__(self, runtime: RemoteRuntime, number: int) -> None:
-        super().__init__()
-        self.number = number
-        self._runtime = runtime
-
-    def cancel(self, msg: object = None) -> bool:
-        """See asyncio.Future."""
-        cancelled = super().cancel(msg)
-        if cancelled:
-            self._runtime.withdraw(self.number)
-        return cancelled

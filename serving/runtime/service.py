@@ -81,11 +81,14 @@ class Service:
     def check_ready(self) -> None:
         """Raise NotReady or Draining unless new requests are welcome."""
         check_ready(self._trouble, draining=self.draining)
+        if missing := self.deployments.missing:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+            raise not_ready(f"not everything is served that must be: {reasons}")
 
     @property
     def ready(self) -> bool:
         """Whether new requests are welcome."""
-        return self.alive and not self.draining
+        return self.alive and not self.draining and not self.deployments.missing
 
     @property
     def alive(self) -> bool:
@@ -93,23 +96,26 @@ class Service:
         return self.deployments.revision > 0 and self.runtime.alive
 
     async def follow(self, on_loaded: Callable[[], None]) -> None:
-        """Serve what the runtime has loaded, each time that it changes; call `on_loaded` once.
+        """Serve what the runtime has loaded, each time that it changes.
+
+        Call `on_loaded` once, when nothing is missing.
 
         Raises EngineFailed when the engines have gone.
         """
+        complete = False
         async for deployments in self.runtime.follow():
             before = list(self.families.values())
             self.families = {
                 name: self._family(name, variants, deployments)
                 for name, variants in deployments.families.items()
             }
-            first = not self.deployments.revision
             self.deployments = deployments
             known = self._known()
             self._default = self.settings.default_model or (known[0] if len(known) == 1 else None)
             self._changed.set()
             self._changed = asyncio.Event()
-            if first:
+            if not complete and not deployments.missing:
+                complete = True
                 on_loaded()
             await self._until_idle(before)
 

@@ -14,7 +14,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from serving.bundles.bundle import Bundle, key
-from serving.bundles.registry import fingerprint
+from serving.bundles.fingerprint import fingerprint
 from serving.errors import BundleError
 from serving.inference.engine import Engine, Resources
 from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine, reference

@@ -20,20 +20,19 @@ from serving.server.http_server import Server, open_app
 from serving.settings import read_settings
 
 _GREETING_S = 1.0
-_CURRENT_S = 30.0
+_CURRENT_S, _CURRENT_EVERY_S = 30.0, 0.05
 
 
 async def main(listener: socket.socket, channel: socket.socket) -> int:
     """Serve; return exit status 0 after a drain, 1 after a failure or if the engines are gone."""
-    settings, _ = read_settings(os.environ)
     configure_logs()
-    runtime = RemoteRuntime(await Channel.over(channel))
+    settings, _ = read_settings(os.environ)
+    load_timeout_s = settings.load_timeout_ms / 1e3
+    runtime = RemoteRuntime(await Channel.over(channel), load_timeout_s=load_timeout_s)
     service = Service(settings, runtime)
     failures: list[BaseException] = []
-    followed = asyncio.Event()
 
     def loaded(error: BaseException | None) -> None:
-        followed.set()
         if error:
             log("an HTTP process ends", reason=own_words(error))
             failures.append(error)
@@ -43,7 +42,9 @@ async def main(listener: socket.socket, channel: socket.socket) -> int:
         """Wait for the models that are served already, so that no request finds none."""
         with suppress(TimeoutError):
             if await asyncio.wait_for(runtime.greeting, _GREETING_S):
-                await asyncio.wait_for(followed.wait(), _CURRENT_S)
+                async with asyncio.timeout(_CURRENT_S):
+                    while not (service.deployments.revision or failures):
+                        await asyncio.sleep(_CURRENT_EVERY_S)
 
     lag = partial(watch_lag, runtime.recorder, "http")
     app = open_app(service, loaded, [lag], until_current)

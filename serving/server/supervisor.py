@@ -118,17 +118,23 @@ async def _until(
     if loading.done():
         loading.result()
         set_loaded_aside()
-        on_ready()
+        announcing = start(_say_ready(reconciler, on_ready), "saying that the server is ready")
         work = unending(reconciler.watch(), "watching the registries")
         watching = start(work, "watching the registries")
         await asyncio.wait((watching, drain_wait, *beside), return_when=asyncio.FIRST_COMPLETED)
         if watching.done():
             watching.result()
         watching.cancel()
+        announcing.cancel()
     loading.cancel()
     for task in beside:
         if task.done():
             task.result()
+
+
+async def _say_ready(reconciler: Reconciler, on_ready: Callable[[], None]) -> None:
+    await reconciler.complete.wait()
+    on_ready()
 
 
 async def _keep_frontend(

@@ -56,6 +56,7 @@ ROOT_MODULES = {
         "errors",
         "extras",
         "interrupts",
+        "line_writer",
         "logs",
     },
     "models": {"recipe", "recipe_sections", "job", "progress"},

@@ -125,7 +125,7 @@ def published(metrics):
             if not lines[-1].startswith(f"{series} "):
                 lines.append(f"{series} ")
             lines[-1] += f" {most}:{value}"
-        elif "_created{" in line:
+        elif re.match(r"\w+_created[{ ]", line):
             lines.append(line.rpartition(" ")[0])
         elif not re.match("(# (HELP|TYPE) )?process_", line):
             lines.append(line)

@@ -71,8 +71,11 @@ def clean_environ():
 
 
 @contextlib.contextmanager
-def serving(registry, *, wait_ready=True, program="serving", environ=(), **settings):
-    """A server process on a free port; `settings` are SIZEWISE_ names in lower case."""
+def serving(registry, *, wait_ready=True, program="serving", environ=(), output=None, **settings):
+    """A server process on a free port; `settings` are SIZEWISE_ names in lower case.
+
+    `output` takes the place of the log.
+    """
     port = settings.pop("port", None) or free_port()
     given = {"registry": registry, "port": port, **SETTINGS, **settings}
     variables = {f"SIZEWISE_{name.upper()}": str(value) for name, value in given.items()}
@@ -83,8 +86,8 @@ def serving(registry, *, wait_ready=True, program="serving", environ=(), **setti
                 [sys.executable, "-m", program],
                 cwd=ROOT,
                 env=clean_environ() | variables | dict(environ),
-                stdout=log,
-                stderr=log,
+                stdout=output or log,
+                stderr=output or log,
             )
         running = Running(process, f"http://127.0.0.1:{port}", log_path)
         try:

@@ -8,8 +8,9 @@ import pytest
 
 from serving.bundles import one_model
 from serving.bundles.bundle import key, verify
+from serving.bundles.fingerprint import fingerprint
 from serving.bundles.one_model import valid_name
-from serving.bundles.registry import fingerprint, read_registry, scan
+from serving.bundles.registry import read_registry, scan
 from serving.errors import BundleError
 from serving.inference.engine import Resources
 from serving.inference.ort_engine import OrtEngine

@@ -1,0 +1,39 @@
+"""What a server must serve before it is ready, and why it does not. Pure."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from serving.bundles.registry import Lost
+from serving.bundles.traffic import Deployments
+from serving.settings import Settings
+
+
+def missing_of(settings: Settings, lost: Lost, deployments: Deployments) -> dict[str, str]:
+    """Return what must be served and is not, with the reasons; `lost` are the broken bundles.
+
+    That is a variant that SIZEWISE_VARIANTS names, the family of SIZEWISE_DEFAULT_MODEL, and every
+    family that has nothing but broken bundles. Other broken bundles are merely left out.
+    """
+    loaded_later = deployments.resting | deployments.unloaded
+    known = deployments.families.keys() | loaded_later
+    missing = {
+        f"{family}/{variant}": reason
+        for (family, variant), reason in sorted(lost.items())
+        if variant not in deployments.families.get(family, {})
+        and family not in loaded_later
+        and (variant in settings.variants or family not in known)
+    }
+    served = {variant for variants in deployments.families.values() for variant in variants}
+    for variant in set(settings.variants) - served - {variant for _, variant in lost}:
+        if not loaded_later:
+            missing[variant] = f"SIZEWISE_VARIANTS: the registry has no variant {variant}"
+    default = settings.default_model
+    if default and default not in known and not any(family == default for family, _ in lost):
+        missing[default] = _unreadable(default, deployments.refused) or (
+            f"SIZEWISE_DEFAULT_MODEL: the registry has no family {default}"
+        )
+    return missing
+
+
+def _unreadable(family: str, refused: Mapping[str, str]) -> str:
+    return next((reason for path, reason in refused.items() if Path(path).name == family), "")
