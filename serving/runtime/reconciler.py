@@ -18,6 +18,7 @@ from serving.bundles.registry import (
     fingerprint,
     scan,
 )
+from serving.bundles.signatures import read_trusted_keys
 from serving.bundles.traffic import (
     Deployment,
     Deployments,
@@ -47,6 +48,7 @@ class Reconciler:
         self.overrides: dict[str, Traffic] = {}
         """Traffic by family that was set through the admin API and replaces traffic.json."""
         self._settings = settings
+        self._trusted = read_trusted_keys(settings.trusted_keys)
         self._runtime = runtime
         self._unloaded: set[str] = set()
         self._applied: object = None
@@ -102,7 +104,9 @@ class Reconciler:
         await self._serve(found)
 
     async def _scan(self) -> Found:
-        return await self._read(scan, self._settings.registry, self._settings.variants)
+        return await self._read(
+            scan, self._settings.registry, self._settings.variants, self._trusted
+        )
 
     async def _read(self, read: Callable[..., _Result], *arguments: object) -> _Result:
         """Read the registries; a file system that does not answer must not hold up the rest."""
