@@ -86,7 +86,7 @@ def sign(folder: Path, key: Path) -> list[Path]:
 
 
 def check(folder: Path, keys: Path) -> list[Path]:
-    """Return the bundles in a folder, all signed and whole. Raises BundleError at the first else."""
+    """Return the bundles in a folder, all signed and whole. Raises BundleError."""
     try:
         trusted = read_trusted_keys(keys)
     except StartError as error:
