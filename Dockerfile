@@ -36,13 +36,13 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 FROM builder AS gpu-environment
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/sizewise/bin/python install --constraint constraints.txt '.[gpu,grpc,tracing]' \
+    pip --python /opt/sizewise/bin/python install --constraint constraints.txt '.[gpu,grpc,signing,tracing]' \
     && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise
 
 FROM builder AS cpu-environment
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/sizewise/bin/python install --constraint constraints.txt '.[cpu,grpc,tracing]' \
+    pip --python /opt/sizewise/bin/python install --constraint constraints.txt '.[cpu,grpc,signing,tracing]' \
     && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise
 # What serving ONNX on a CPU never opens: OpenVINO's GPU and NPU plugins with their kernels, its

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from serving.bundles import registry as registry_module
+from serving.bundles import files as files_module
 from serving.bundles.registry import publish, read_registry, scan
 from serving.errors import BundleError
 from tests.support.bundles import write_bundle, write_registry
@@ -57,7 +57,7 @@ def test_whoever_looks_while_versions_are_published_finds_one(tmp_path):
 def test_where_names_cannot_be_swapped_at_once_a_version_is_published_all_the_same(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(registry_module, "_RENAME_EXCHANGE", 1 << 20)  # the kernel knows no such
+    monkeypatch.setattr(files_module, "_RENAME_EXCHANGE", 1 << 20)  # the kernel knows no such
     write_bundle(tmp_path / "old")
     publish(tmp_path / "old", tmp_path / "registry")
     newer = write_bundle(tmp_path / "new", scale=3.0)
