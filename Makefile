@@ -26,6 +26,7 @@ quick: .venv-dev/installed
 
 check: .venv-dev/installed
 	@$(DEV) -m ruff check . && $(DEV) -m ruff format --check . && $(DEV) -m mypy
+	@$(DEV) -m tests.support.supply_chain
 
 models: .venv-dev/installed
 	@$(DEV) -m models all

@@ -36,7 +36,9 @@ class HostileStore:
 def send(request: BaseHTTPRequestHandler, body: bytes, **headers: str) -> None:
     """Send a complete answer."""
     request.send_response(200)
-    lines = {"Content-Length": str(len(body))} | {k.replace("_", "-"): v for k, v in headers.items()}
+    lines = {"Content-Length": str(len(body))} | {
+        k.replace("_", "-"): v for k, v in headers.items()
+    }
     for name, value in lines.items():
         request.send_header(name, value)
     request.end_headers()
