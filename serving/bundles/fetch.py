@@ -124,9 +124,10 @@ def _remote(store: Store, name: str, trusted: TrustedKeys | None) -> _Remote | N
 
 
 def _is_there(folder: Path, remote: _Remote) -> bool:
-    if folder.is_symlink() or not intact(folder):
+    known = folder / MANIFEST_NAME
+    if folder.is_symlink() or not known.is_file() or known.read_bytes() != remote.manifest:
         return False
-    if (folder / MANIFEST_NAME).read_bytes() != remote.manifest:
+    if not intact(folder):
         return False
     if remote.signature is not None:
         replace_file(folder / SIGNATURE_NAME, remote.signature)
@@ -171,9 +172,9 @@ def _from_cache(remote: _Remote, manifest: Manifest, folder: Path, target: Path)
             log("already fetched", folder=str(folder))
             return
     remove(folder)
-    for left in folder.parent.glob(f".{folder.name}.*"):
-        if left.is_dir():
-            remove(left)
+    for left in folder.parent.iterdir():
+        if re.fullmatch(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{16}}", left.name):
+            remove(left)  # of a download that was killed
     _download(remote, manifest, folder)
     _publish(remote, folder, target)
 

@@ -127,7 +127,7 @@ def test_a_redirect_to_another_host_is_not_followed(store, target, path, locatio
     (store.folder / "tone" / "traffic.json").write_text("{}")
     store.answers[path] = redirect(location)
 
-    with pytest.raises(StartError, match="redirects to|cannot be read"):
+    with pytest.raises(StartError, match=r"redirects to|cannot be read"):
         bring(store, target)
 
     assert not (target / "traffic.json").exists()
@@ -146,7 +146,7 @@ def test_a_redirect_within_the_host_is_followed(store, target):
 def test_an_endless_body_is_cut_off(store, target, path):
     store.answers[path] = endless
 
-    with pytest.raises(StartError, match="bytes|does not match"):
+    with pytest.raises(StartError, match=r"bytes|does not match"):
         bring(store, target)
 
     assert not target.exists() or list(target.iterdir()) == []

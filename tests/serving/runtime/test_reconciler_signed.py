@@ -37,7 +37,7 @@ def test_an_unsigned_bundle_is_refused_with_its_reason_and_served_once_it_is_sig
         wait_for(lambda: "small" in variants(server))
 
 
-def test_a_server_without_any_signed_bundle_does_not_start(tmp_path, keys, tiny_registry):
+def test_a_server_without_any_signed_bundle_does_not_start(keys, tiny_registry):
     with serving(tiny_registry, wait_ready=False, trusted_keys=keys[1]) as server:
         status = server.process.wait(30)
 
