@@ -91,3 +91,13 @@ def hostile_store(folder: Path) -> Iterator[HostileStore]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def outside(target: Path) -> dict[Path, bytes]:
+    """Everything near a family's folder but the family and a cache, with its content."""
+    paths = (path for path in target.parent.parent.rglob("*") if path.is_file())
+    return {
+        path: path.read_bytes()
+        for path in paths
+        if not path.is_relative_to(target) and "cache" not in path.parts
+    }

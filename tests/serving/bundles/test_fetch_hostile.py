@@ -1,4 +1,4 @@
-"""`fetch` from a store, and beside a neighbour, that mean harm: nothing outside is touched."""
+"""`fetch` from a store that means harm: nothing outside is touched."""
 
 import gzip
 import hashlib
@@ -11,45 +11,17 @@ import sys
 import pytest
 
 from models.signing import sign
-from serving.bundles import fetch as fetch_module
 from serving.bundles import store as store_module
 from serving.bundles.bundle import MANIFEST_NAME, BundleFile, Manifest
 from serving.bundles.fetch import fetch
 from serving.bundles.registry import intact
 from serving.bundles.signatures import SIGNATURE_NAME, read_trusted_keys
 from serving.errors import BundleError, StartError
-from tests.support.bundles import write_bundle
-from tests.support.hostile_store import endless, hostile_store, redirect, send
+from tests.support.hostile_store import endless, hostile_store, outside, redirect, send
 from tests.support.processes import ROOT
 from tests.support.signed import new_keys
 
 MANIFEST = f"tone/tiny/{MANIFEST_NAME}"
-
-
-@pytest.fixture
-def store(tmp_path):
-    write_bundle(tmp_path / "remote" / "tone" / "tiny")
-    with hostile_store(tmp_path / "remote") as store:
-        yield store
-
-
-@pytest.fixture
-def target(tmp_path):
-    """The family's folder, beside what must stay as it is."""
-    (tmp_path / "models" / "neighbour").mkdir(parents=True)
-    (tmp_path / "models" / "neighbour" / "kept").write_text("kept")
-    (tmp_path / "outside").write_text("outside")
-    return tmp_path / "models" / "tone"
-
-
-def outside(target):
-    """Everything but the family, with its content."""
-    paths = (path for path in target.parent.parent.rglob("*") if path.is_file())
-    return {
-        path: path.read_bytes()
-        for path in paths
-        if not path.is_relative_to(target) and "cache" not in path.parts
-    }
 
 
 def bring(store, target, **options):
@@ -255,80 +227,3 @@ def test_a_signature_made_after_the_fetch_arrives_with_the_next_one(store, targe
     bring(store, target)
 
     assert (target / "tiny" / SIGNATURE_NAME).is_file()
-
-
-def poisoned(cache, tmp_path, how):
-    """What a neighbour can leave in a shared cache."""
-    tone = cache / "tone"
-    if how == "a family that is a link":
-        cache.mkdir()
-        tone.symlink_to(tmp_path / "models" / "neighbour")
-        return
-    tone.mkdir(parents=True)
-    if how == "a lock that is a link":
-        (tone / ".tiny.lock").symlink_to(tmp_path / "outside")
-    elif how == "a lock that is a hard link":
-        (tone / ".tiny.lock").hardlink_to(tmp_path / "outside")
-    elif how == "a bundle that is a link":
-        (tone / "tiny").symlink_to(tmp_path / "models" / "neighbour")
-    elif how == "a bundle whose files are links":
-        shutil.copytree(tmp_path / "remote" / "tone" / "tiny", tone / "tiny")
-        (tone / "tiny" / "model.onnx").unlink()
-        (tone / "tiny" / "model.onnx").symlink_to(tmp_path / "outside")
-    elif how == "a bundle of other files":
-        shutil.copytree(tmp_path / "remote" / "tone" / "tiny", tone / "tiny")
-        (tone / "tiny" / "model.onnx").write_bytes(b"other")
-    elif how == "another bundle":
-        write_bundle(tone / "tiny", scale=-1.0)
-    else:
-        (tone / ".tiny.staged").symlink_to(tmp_path / "models" / "neighbour")
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        "a family that is a link", "a lock that is a link", "a lock that is a hard link",
-        "a bundle that is a link", "a bundle whose files are links", "a bundle of other files",
-        "another bundle", "the old name of a temporary folder as a link",
-    ],
-)  # fmt: skip
-def test_a_cache_that_a_neighbour_has_prepared_changes_nothing_outside(
-    store, target, tmp_path, how
-):
-    poisoned(tmp_path / "cache", tmp_path, how)
-    before = outside(target)
-    asked = (store.folder / "tone" / "tiny" / "model.onnx").read_bytes()
-    try:
-        bring(store, target, cache=tmp_path / "cache")
-    except (StartError, OSError):
-        assert not target.exists()
-    else:
-        assert (target / "tiny" / "model.onnx").read_bytes() == asked
-    assert outside(target) == before
-
-
-def test_a_lock_that_is_never_released_costs_a_second_download(
-    store, target, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(fetch_module, "_LOCK_S", 0.2)
-    (tmp_path / "cache" / "tone").mkdir(parents=True)
-    with fetch_module._alone(tmp_path / "cache" / "tone" / ".tiny.lock"):
-        bring(store, target, cache=tmp_path / "cache")
-
-    assert intact(target / "tiny")
-
-
-@pytest.mark.parametrize("name", ["tiny", "traffic.json"])
-def test_a_link_at_the_target_is_not_followed(store, target, tmp_path, name):
-    (store.folder / "tone" / "traffic.json").write_text("{}")
-    target.mkdir()
-    place = tmp_path / "outside" if "json" in name else tmp_path / "models" / "neighbour"
-    (target / name).symlink_to(place)
-    before = outside(target)
-    try:
-        bring(store, target)
-    except BundleError as error:
-        assert "is a link" in error.detail  # noqa: PT017
-    else:
-        assert not (target / name).is_symlink()
-    assert outside(target) == before
