@@ -3,46 +3,52 @@
 #   loadtest  Locust and `python -m loadtest` (the chart's load-test Job)
 #   gpu       the server on CUDA
 #   cpu       the server on ONNX Runtime and OpenVINO
-# Every version is locked in constraints.txt. Pin the base by digest where you publish:
-#   --build-arg BASE=python:3.13-slim@sha256:...
+# Every file that is installed is locked by its hash in locked/, for all processors, and the base by
+# its digest: that of 3.13.15-slim-trixie. `docker buildx imagetools inspect python:3.13-slim` names
+# the newest. Another base: --build-arg BASE=...
 # checkov:skip=CKV_DOCKER_7:BASE names a version; checkov does not read the ARG's default
-ARG BASE=python:3.13-slim
+ARG BASE=python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 # --- Dependencies, one virtual environment for each target ---------------------------------------
 FROM ${BASE} AS builder
 WORKDIR /source
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-COPY constraints.txt ./
+COPY locked locked
 # The environments hold no pip: the builder's own fills them. The SBOM's tool stays here as well.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/sizewise \
     && ln -s "$(ls /opt/sizewise/lib)" /opt/sizewise/lib/python3 \
     && python -m venv /opt/sbom \
-    && /opt/sbom/bin/pip install --quiet --constraint constraints.txt cyclonedx-bom==7.5.0
+    && /opt/sbom/bin/pip install --quiet --require-hashes --requirement locked/build.txt
 # Only what names the dependencies, so that a change of the sources does not install them again.
 COPY pyproject.toml README.md LICENSE NOTICE ./
+RUN /opt/sbom/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM builder AS fetch-environment
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/sizewise/bin/python install --constraint constraints.txt '.[fetch]' \
+    pip --python /opt/sizewise/bin/python install --require-hashes --requirement locked/fetch.txt \
+    && pip --python /opt/sizewise/bin/python install --no-deps /wheels/*.whl \
     && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise
 
 FROM builder AS loadtest-environment
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/sizewise/bin/python install --constraint constraints.txt '.[loadtest]' \
+    pip --python /opt/sizewise/bin/python install --require-hashes --requirement locked/loadtest.txt \
+    && pip --python /opt/sizewise/bin/python install --no-deps /wheels/*.whl \
     && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise
 
 FROM builder AS gpu-environment
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/sizewise/bin/python install --constraint constraints.txt '.[gpu,grpc,tracing]' \
+    pip --python /opt/sizewise/bin/python install --require-hashes --requirement locked/gpu.txt \
+    && pip --python /opt/sizewise/bin/python install --no-deps /wheels/*.whl \
     && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise
 
 FROM builder AS cpu-environment
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/sizewise/bin/python install --constraint constraints.txt '.[cpu,grpc,tracing]' \
+    pip --python /opt/sizewise/bin/python install --require-hashes --requirement locked/cpu.txt \
+    && pip --python /opt/sizewise/bin/python install --no-deps /wheels/*.whl \
     && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise
 # What serving ONNX on a CPU never opens: OpenVINO's GPU and NPU plugins with their kernels, its
@@ -65,8 +71,9 @@ COPY loadtest loadtest
 COPY models models
 # The servers' images have the shipped family in /models, and the others need none.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    rm -r models/registry && PIP_CONSTRAINT=constraints.txt \
-    pip --python /opt/sizewise/bin/python install --no-deps --root /package .
+    rm -r models/registry \
+    && /opt/sbom/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /package-wheel . \
+    && pip --python /opt/sizewise/bin/python install --no-deps --root /package /package-wheel/*.whl
 
 # --- What all targets share ----------------------------------------------------------------------
 FROM ${BASE} AS runtime

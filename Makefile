@@ -26,6 +26,7 @@ quick: .venv-dev/installed
 
 check: .venv-dev/installed
 	@$(DEV) -m ruff check . && $(DEV) -m ruff format --check . && $(DEV) -m mypy
+	@$(DEV) -m tests.support.supply_chain
 
 models: .venv-dev/installed
 	@$(DEV) -m models all
@@ -50,7 +51,7 @@ docs: .venv-docs/installed
 .venv/installed: pyproject.toml constraints.txt
 	@echo "Installing the server into .venv"
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/pip install $(PIP_FLAGS) --editable '.[cpu]'
+	@.venv/bin/pip install $(PIP_FLAGS) --editable '.[cpu,signing]'
 	@touch $@
 
 # The reference is made from the code, so the server is installed as well.
@@ -87,5 +88,5 @@ docs: .venv-docs/installed
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends prometheus; } >/dev/null
 	@$(PYTHON) -m venv .venv-dev
 	@.venv-dev/bin/pip install $(PIP_FLAGS) torch==2.13.0
-	@.venv-dev/bin/pip install $(PIP_FLAGS) --editable '.[cpu,fetch,grpc,tracing,models,loadtest,docs,dev]'
+	@.venv-dev/bin/pip install $(PIP_FLAGS) --editable '.[cpu,fetch,grpc,signing,tracing,models,loadtest,docs,dev]'
 	@touch $@

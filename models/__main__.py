@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from models import signing
 from models.commands import add_import, import_model
 from models.data.downloads import fetch
 from models.data.sources import fetched
@@ -19,7 +20,7 @@ from models.pipeline import Pipeline
 from models.recipe import RECIPES, STAGES, RecipeError, in_parent_order, lineage
 from models.runners import RUNNERS
 from serving.bundles.registry import publish
-from serving.errors import BundleError
+from serving.errors import StartError
 
 BUILD = Path("build")
 SENTIMENT = RECIPES / "sentiment"
@@ -63,6 +64,9 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
         # Libraries draw bars of their own, which only a terminal can show.
         os.environ |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     try:
+        if options.command in signing.COMMANDS:
+            print(f"Next: {signing.run(options)}")
+            return 0
         if options.command == "import":
             import_model(options)
         elif options.command == "report":
@@ -72,7 +76,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
             _cascade(options)
         else:
             make(options.command, options.recipe, options.registry)
-    except (RecipeError, BundleError) as error:
+    except (RecipeError, StartError) as error:
         print(error, file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
@@ -180,6 +184,8 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
     _add_report(add("report", "report the accuracy of a family's variants against their size"))
     _add_cascade(add("cascade", "calibrate a cascade of a family's variants, with a guarantee"))
     add_import(add("import", "make a bundle of an exported Hugging Face folder or ONNX graph"))
+    for name, does in signing.COMMANDS.items():
+        getattr(signing, f"add_{name}")(add(name, does))
     return whole
 
 

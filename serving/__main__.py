@@ -164,6 +164,12 @@ def _add_fetch(fetch: argparse.ArgumentParser) -> None:
     fetch.add_argument("--variants", default="", help="names, separated by commas; default: all")
     fetch.add_argument("--cache", type=Path, help="a folder to share downloads with others")
     fetch.add_argument(
+        "--trusted-keys",
+        type=Path,
+        metavar="PATH",
+        help="only what one of these public keys has signed; default: SIZEWISE_TRUSTED_KEYS",
+    )
+    fetch.add_argument(
         "--every-s", type=_seconds, help="keep running: look again every so many seconds"
     )
 
@@ -199,11 +205,14 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _fetch(options: argparse.Namespace) -> None:
     from serving.bundles.fetch import fetch, follow  # noqa: PLC0415
+    from serving.bundles.signatures import read_trusted_keys  # noqa: PLC0415
 
     configure_logs()
+    keys = options.trusted_keys or os.environ.get(f"{PREFIX}TRUSTED_KEYS")
     what = {
         "variants": tuple(filter(None, options.variants.split(","))),
         "cache": options.cache,
+        "trusted": read_trusted_keys(Path(keys) if keys else None),
     }
     if options.every_s is None:
         fetch(options.url, options.to, **what)

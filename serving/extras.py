@@ -8,6 +8,7 @@ from serving.errors import StartError
 _EXTRAS = {
     "adlfs": "fetch",
     "aiohttp": "fetch",
+    "cryptography": "signing",
     "fsspec": "fetch",
     "gcsfs": "fetch",
     "google": "grpc",

@@ -93,6 +93,11 @@ class Settings(BaseModel):
         description="When set, every request that uses or describes a model needs `Authorization: "
         "Bearer <key>`, in every protocol; health checks, `/metrics` and `/docs` do not.",
     )
+    trusted_keys: Path | None = Field(
+        None,
+        description="Public key in PEM, or a folder of `*.pem`, read at the start; only bundles "
+        "signed by one of them are served. Empty serves unsigned bundles too.",
+    )
     callers: Path | None = Field(
         None,
         description="JSON file of callers, each with the hash of its API key and its limits; "

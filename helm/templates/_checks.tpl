@@ -16,6 +16,9 @@
 {{- if and .Values.ingress.enabled .Values.httpRoute.enabled }}
 {{- fail "ingress and httpRoute are both enabled: enable only the one that your cluster supports" }}
 {{- end }}
+{{- if and .Values.trustedKeys.existingSecret .Values.trustedKeys.existingConfigMap }}
+{{- fail "trustedKeys.existingSecret and trustedKeys.existingConfigMap are both set: keep one of them" }}
+{{- end }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
 {{- fail "ingress is enabled without a host: list the host names in ingress.hosts" }}
 {{- end }}

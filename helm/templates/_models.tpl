@@ -67,6 +67,10 @@ the pods, which are replaced. */}}
   {{- end }}
   {{- if $.Values.fetch.nodeCache.enabled }}{{ $words = append $words "--cache=/cache" }}{{ end }}
 command: {{ concat $words (slice . 2) | toJson }}
+{{- with include "sizewise.keyVariable" $ | trim }}
+env:
+  {{- . | nindent 2 }}
+{{- end }}
 {{- with $.Values.fetch.secretName }}
 envFrom:
   - secretRef: {name: {{ . }}}
@@ -83,6 +87,11 @@ volumeMounts:
   - {name: tmp, mountPath: /tmp}
   {{- if and $model.url $.Values.fetch.nodeCache.enabled }}
   - {name: cache, mountPath: /cache}
+  {{- end }}
+  {{- if $model.url }}
+  {{- with include "sizewise.keyMount" $ | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- end }}
 {{- end }}
 
@@ -118,5 +127,18 @@ volumeMounts:
 - name: cache
   # It must exist: if kubelet created it, root would own it.
   hostPath: {path: {{ .Values.fetch.nodeCache.hostPath }}, type: Directory}
+{{- end }}
+{{- end }}
+
+{{/* The public keys, for what fetches bundles and what serves them. */}}
+{{- define "sizewise.keyMount" }}
+{{- if or .Values.trustedKeys.existingSecret .Values.trustedKeys.existingConfigMap }}
+- {name: trusted-keys, mountPath: /etc/sizewise-keys, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "sizewise.keyVariable" }}
+{{- if or .Values.trustedKeys.existingSecret .Values.trustedKeys.existingConfigMap }}
+- {name: SIZEWISE_TRUSTED_KEYS, value: /etc/sizewise-keys}
 {{- end }}
 {{- end }}

@@ -95,4 +95,5 @@ imagePullPolicy: {{ $image.pullPolicy }}
 {{- if .Values.callers.existingSecret }}
 - {name: SIZEWISE_CALLERS, value: {{ printf "/etc/sizewise/%s" .Values.callers.key }}}
 {{- end }}
+{{- include "sizewise.keyVariable" . }}
 {{- end }}

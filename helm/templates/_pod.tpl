@@ -39,6 +39,7 @@ type: Recreate
 {{- if .Values.callers.existingSecret }}
 - {name: callers, mountPath: /etc/sizewise, readOnly: true}
 {{- end }}
+{{- include "sizewise.keyMount" . }}
 {{- include "sizewise.modelMounts" . }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
@@ -50,6 +51,12 @@ type: Recreate
   emptyDir: {}
 {{- with .Values.callers.existingSecret }}
 - {name: callers, secret: {secretName: {{ . }}}}
+{{- end }}
+{{- with .Values.trustedKeys.existingSecret }}
+- {name: trusted-keys, secret: {secretName: {{ . }}}}
+{{- end }}
+{{- with .Values.trustedKeys.existingConfigMap }}
+- {name: trusted-keys, configMap: {name: {{ . }}}}
 {{- end }}
 {{- include "sizewise.modelVolumes" . }}
 {{- with .Values.extraVolumes }}

@@ -27,7 +27,7 @@ from serving.bundles.cascade import (
     Target,
     check_cascade,
 )
-from serving.bundles.registry import sync
+from serving.bundles.files import sync
 
 
 def run(options: CascadeOptions, output: Path, measure: Measure = measured) -> None:

@@ -143,7 +143,7 @@ class Batcher:
         """Queue all items or none, as `submit` does; `waiter` gets the results or the error."""
         now_s = self._clock()
         request = PendingRequest(waiter, now_s)
-        fresh = self._coalescer.collect(request, variant, items, reuse=terms.reuse)
+        fresh = self._coalescer.collect(request, variant, items, terms)
         with self._lock:
             if fresh:
                 lengths = list(map(_length, fresh))

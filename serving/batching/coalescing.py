@@ -1,17 +1,20 @@
-"""Request coalescing: equal inputs of several requests are run once, or not at all if cached."""
+"""Request coalescing: equal inputs of a caller are run once, or not at all if cached.
+
+Callers share nothing: neither a time nor a header tells one what another has sent.
+"""
 
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
 from serving.batching.interface import InferenceResult
-from serving.batching.queue import QueuedText
+from serving.batching.queue import QueuedText, Terms
 from serving.bundles.bundle import VariantKey
 from serving.errors import ServedError
 from serving.inference.inputs import Item
 
-CacheKey = tuple[VariantKey, bytes]
-"""What the logits depend on: the version, and the input as the engine reads it."""
+CacheKey = tuple[VariantKey, str, bytes]
+"""The version, the caller, and the input as the engine reads it."""
 
 
 class Waiter(Protocol):
@@ -72,21 +75,22 @@ class Coalescer:
         self._logits: OrderedDict[CacheKey, list[float]] = OrderedDict()
 
     def collect(
-        self, request: PendingRequest, variant: VariantKey, items: Sequence[Item], *, reuse: bool
+        self, request: PendingRequest, variant: VariantKey, items: Sequence[Item], terms: Terms
     ) -> list[PendingText]:
         """Answer cached items and note the texts for the others; return the new ones of these.
 
         Nothing else changes before `join`, so a refused request leaves no trace.
         """
-        if not reuse:
+        if not terms.reuse:
             for item in items:
                 request.texts.append(PendingText(item, None))
             request.results = [None] * len(items)
             request.missing = len(items)
             return request.texts
         new: dict[CacheKey, PendingText] = {}
+        caller = terms.flow.caller
         for item in items:
-            cache_key = (variant, item.key())
+            cache_key = (variant, caller, item.key())
             logits = self._logits.get(cache_key)
             if logits is not None:
                 self._logits.move_to_end(cache_key)

@@ -10,8 +10,19 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from serving.bundles.evaluation import Evaluation
-from serving.bundles.files import Frozen, Name, Sha256, listed, parse, read_text
-from serving.errors import BundleError
+from serving.bundles.files import (
+    FileName,
+    Frozen,
+    Name,
+    Sha256,
+    folded,
+    listed,
+    parse,
+    read_file,
+    within,
+)
+from serving.bundles.signatures import SIGNATURE_NAME, TrustedKeys, read_signature
+from serving.errors import BundleError, failures
 
 VariantKey = tuple[str, str, str]
 """(family, variant, version)"""
@@ -40,7 +51,7 @@ class BundleFile(Frozen):
 
     sha256: Sha256
     """Hash of its content."""
-    bytes: int
+    bytes: Annotated[int, Field(ge=0)]
     """Its size."""
 
 
@@ -98,8 +109,8 @@ class Manifest(Frozen):
     """Number of parameters."""
     bytes: int
     """Size of all files."""
-    files: dict[str, BundleFile]
-    """The bundle's files."""
+    files: dict[FileName, BundleFile]
+    """The bundle's files: plain names, which differ in more than case."""
     recipe: dict[str, Any] = Field(default={})
     """Content of the recipe that made it."""
     parent: Name | None = None
@@ -113,6 +124,9 @@ class Manifest(Frozen):
     def _consistent(self) -> "Manifest":
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels are not unique: {listed(self.labels)}")
+        names = [MANIFEST_NAME, SIGNATURE_NAME, *self.files]
+        if len(set(map(folded, names))) != len(names):
+            raise ValueError(f"files: a file system may take some of {names} for one another")
         model = OPENVINO_NAMES if set(OPENVINO_NAMES) & set(self.files) else (MODEL_NAME,)
         reads_text = () if self.tensors else (TOKENIZER_NAME,)
         missing = {*model, *reads_text, CONFIG_NAME} - set(self.files)
@@ -183,8 +197,8 @@ class Bundle:
     @property
     def model_path(self) -> Path:
         """The ONNX graph, or OpenVINO's own file if the bundle has one."""
-        path = self.path(OPENVINO_NAMES[0])
-        return path if path.is_file() else self.path(MODEL_NAME)
+        openvino = OPENVINO_NAMES[0] in self.manifest.files
+        return self.path(OPENVINO_NAMES[0] if openvino else MODEL_NAME)
 
     @property
     def tokenizer_path(self) -> Path:
@@ -204,7 +218,8 @@ def write_manifest(folder: Path, **fields: Any) -> Manifest:
     `fields` are those of Manifest except `version`, `bytes` and `files`, which are computed.
     Raises BundleError when a file is missing, a field is wrong or config.json disagrees.
     """
-    paths = sorted(p for p in folder.iterdir() if p.is_file() and p.name != MANIFEST_NAME)
+    own = {MANIFEST_NAME, SIGNATURE_NAME}
+    paths = sorted(p for p in folder.iterdir() if p.is_file() and p.name not in own)
     manifest = describe({p.name: p for p in paths}, folder / MANIFEST_NAME, **fields)
     _check_config(folder / CONFIG_NAME, manifest)
     (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n")
@@ -224,15 +239,28 @@ def describe(paths: Mapping[str, Path], where: Path, **fields: Any) -> Manifest:
     return parse(Manifest, draft.model_dump_json(warnings=False), where)
 
 
-def read_bundle(folder: Path, elsewhere: tuple[tuple[str, Path], ...] = ()) -> Bundle:
+def read_bundle(
+    folder: Path,
+    elsewhere: tuple[tuple[str, Path], ...] = (),
+    trusted: TrustedKeys | None = None,
+) -> Bundle:
     """Parse the manifest of a bundle; `verify` checks the files.
 
-    `elsewhere` is that of the bundle. Raises BundleError when the manifest is missing or wrong.
+    `elsewhere` is that of the bundle. Raises BundleError when the manifest is missing or wrong, or
+    not signed by one of the `trusted` keys.
     """
+    path = dict(elsewhere).get(MANIFEST_NAME, folder / MANIFEST_NAME)
     try:
-        text = read_text(dict(elsewhere).get(MANIFEST_NAME, folder / MANIFEST_NAME))
+        if not elsewhere:
+            within(path, folder)
+        content = read_file(path)
+        signature = read_signature(within(folder / SIGNATURE_NAME, folder)) if trusted else None
+        text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder}: manifest.json cannot be read ({error})") from error
+    if trusted:
+        # The bytes that were checked are those that are parsed.
+        trusted.check(content, signature, folder)
     return Bundle(folder, parse(Manifest, text, folder / MANIFEST_NAME), elsewhere)
 
 
@@ -243,6 +271,9 @@ def verify(bundle: Bundle) -> None:
     """
     for name, expected in bundle.manifest.files.items():
         path = bundle.path(name)
+        if not bundle.elsewhere:
+            with failures(BundleError, str(bundle.folder)):
+                within(path, bundle.folder)
         if not path.is_file():
             raise BundleError(f"{path} is missing: publish the bundle again")
         if path.stat().st_size != expected.bytes or file_sha256(path) != expected.sha256:

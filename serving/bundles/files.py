@@ -1,15 +1,20 @@
 """Types and parsing shared by the JSON files of a registry."""
 
+import ctypes
+import os
 import re
+import secrets
+import shutil
 import stat
-from collections.abc import Collection
+import unicodedata
+from collections.abc import Collection, Iterator
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from serving.errors import BundleError
+from serving.errors import BundleError, own_words, printable
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 _MOST_LISTED = 20
@@ -17,6 +22,39 @@ _MOST_LISTED = 20
 
 NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")
 Name = Annotated[str, Field(pattern=NAME.pattern)]
+
+
+_MOST_NAME_BYTES = 255
+# Constants of renameat2(2).
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_DEVICE = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)", re.IGNORECASE
+)
+
+
+def plain(name: str) -> str:
+    """Return the name of a file in a folder. Raises ValueError unless every system agrees on it."""
+    if (
+        name.startswith("..")
+        or name in {"", "."}
+        or name != name.rstrip(" .")
+        or set(name) & set('/\\:*?"<>|')
+        or _CONTROL.search(name)
+        or _DEVICE.match(name)
+        or len(os.fsencode(name)) > _MOST_NAME_BYTES
+        or PureWindowsPath(name).name != name
+    ):
+        raise ValueError(f"{name[:100]!r} is not the plain name of a file")
+    return name
+
+
+def folded(name: str) -> str:
+    """Return what names have in common that some file system takes for one."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+FileName = Annotated[str, AfterValidator(plain)]
 
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -46,7 +84,93 @@ def listed(names: Collection[object]) -> str:
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """Read a file. Raises OSError as read_file, UnicodeDecodeError if it is no text."""
+    return read_file(path).decode(encoding)
+
+
+def read_file(path: Path) -> bytes:
     """Read a file. Raises OSError if it is none: reading a named pipe would never end."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(f"{path} is not a file")
-    return path.read_text(encoding=encoding)
+    return path.read_bytes()
+
+
+def within(path: Path, folder: Path) -> Path:
+    """Return `path`. Raises OSError if symbolic links lead it out of `folder`.
+
+    Links inside it are followed: Kubernetes mounts ConfigMaps and Secrets with them.
+    """
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise OSError(f"{path} is a link that leads out of {folder}")
+    return path
+
+
+def create_beside(path: Path) -> Path:
+    """Create a hidden folder of a name that nobody can foresee, next to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+    staged.mkdir()
+    return staged
+
+
+def remove(path: Path) -> None:
+    """Remove a folder, a file, or a link but not what it leads to, if there is one."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that must not exist yet, not even as a link."""
+    with path.open("xb") as file:
+        file.write(content)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file atomically, unless it already has this content. A link there is replaced."""
+    if path.is_file() and not path.is_symlink() and path.read_bytes() == content:
+        return
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        write_new(staged, content)
+        sync(staged)
+        staged.replace(path)
+    except OSError:
+        staged.unlink(missing_ok=True)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a folder's entries to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Swap the names of two folders, in one step where the file system can (NFS cannot)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    paths = (_AT_FDCWD, bytes(one), _AT_FDCWD, bytes(other))
+    if hasattr(libc, "renameat2") and libc.renameat2(*paths, _RENAME_EXCHANGE) == 0:
+        return
+    aside = one.with_name(one.name + ".old")
+    other.rename(aside)
+    one.rename(other)
+    aside.rename(one)
+
+
+def subfolders(folder: Path, refused: dict[str, str]) -> Iterator[Path]:
+    """Yield the folders, and the links that lead nowhere: their error is the reason to refuse.
+
+    What the file system gives no information about is refused.
+    """
+    for path in sorted(folder.iterdir()):
+        try:
+            broken = path.is_symlink() and not path.exists()
+            if not path.name.startswith(".") and (broken or path.is_dir()):
+                yield path
+        except OSError as error:
+            refused[printable(str(path))] = printable(own_words(error))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from serving.bundles.bundle import MANIFEST_NAME, Bundle, read_bundle
 from serving.bundles.exported import find_source, folders_of, read_exported
+from serving.bundles.signatures import TrustedKeys
 from serving.logs import log
 
 _LONGEST_NAME = 63
@@ -21,15 +22,15 @@ State = frozenset[tuple[str, int, int]]
 _latest: dict[Path, tuple[State, Bundle]] = {}
 
 
-def read_as_family(path: Path) -> Bundle:
+def read_as_family(path: Path, trusted: TrustedKeys | None = None) -> Bundle:
     """Read a Hugging Face folder with an ONNX graph, or such a graph, as a bundle of its name.
 
     The files stay where they are; those that a bundle has in another form are made in a temporary
     folder, which is removed when nobody has the bundle any more, or when this process ends.
-    Raises BundleError as read_exported does.
+    Raises BundleError as read_exported does, or if none of the `trusted` keys has signed it.
     """
-    if (path / MANIFEST_NAME).is_file():
-        bundle = read_bundle(path)
+    if trusted or (path / MANIFEST_NAME).is_file():
+        bundle = read_bundle(path, trusted=trusted)
         return replace(bundle, elsewhere=tuple((n, path / n) for n in bundle.manifest.files))
     return _read(path, state_of(path))
 

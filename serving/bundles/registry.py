@@ -3,10 +3,8 @@
 A folder `<variant>@NAME` is an inactive version: traffic.json can name it.
 """
 
-import ctypes
-import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,8 +21,21 @@ from serving.bundles.bundle import (
 )
 from serving.bundles.cascade import CASCADE_NAME
 from serving.bundles.exported import is_exported
-from serving.bundles.files import NAME, read_text
+from serving.bundles.files import (
+    NAME,
+    create_beside,
+    exchange,
+    read_file,
+    read_text,
+    remove,
+    replace_file,
+    subfolders,
+    sync,
+    within,
+    write_new,
+)
 from serving.bundles.one_model import read_as_family
+from serving.bundles.signatures import SIGNATURE_NAME, TrustedKeys, read_signature
 from serving.errors import BundleError, failures, own_words, printable
 
 TRAFFIC_NAME = "traffic.json"
@@ -35,8 +46,6 @@ PREVIOUS = f"{BESIDE}previous"
 Lost = dict[tuple[str, str], str]
 """Broken bundles by family and variant, with the reasons."""
 _PARTS = (MANIFEST_NAME, MODEL_NAME, *OPENVINO_NAMES, TOKENIZER_NAME, CONFIG_NAME)
-# Constants of renameat2(2).
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +64,15 @@ class Found:
     lost: Lost = field(default_factory=dict)
 
 
-def scan(registries: Iterable[Path], variants: Collection[str] = ()) -> Found:
+def scan(
+    registries: Iterable[Path],
+    variants: Collection[str] = (),
+    trusted: TrustedKeys | None = None,
+) -> Found:
     """Find all bundles of registries, or those of `variants`, inactive versions included.
 
-    If two registries hold a family of the same name, the first one counts.
+    If two registries hold a family of the same name, the first one counts. A bundle that none of
+    the `trusted` keys has signed is refused.
     Raises BundleError when a folder is missing or cannot be read.
     """
     found = Found()
@@ -71,15 +85,15 @@ def scan(registries: Iterable[Path], variants: Collection[str] = ()) -> Found:
                 "<family>/<variant>/, or the folder of one model"
             )
         if is_exported(folder):
-            _add(folder, found, partial(_scan_exported, folder, found))
+            _add(folder, found, partial(_scan_exported, folder, found, trusted))
             continue
         with failures(BundleError, str(folder)):
-            families = list(_subfolders(folder, found.refused))
+            families = list(subfolders(folder, found.refused))
         for family in families:
             if family.name in found.folders:
                 found.refused[printable(str(family))] = _twice(found.folders[family.name])
             else:
-                _add(family, found, partial(_scan_family, family, variants, found))
+                _add(family, found, partial(_scan_family, family, variants, found, trusted))
     return found
 
 
@@ -95,10 +109,10 @@ def _twice(known: Path) -> str:
     return f"{known} is a family of the same name: rename one"
 
 
-def _scan_exported(folder: Path, found: Found) -> None:
+def _scan_exported(folder: Path, found: Found, trusted: TrustedKeys | None) -> None:
     """Add the folder of one model, or its graph, as a family of one variant."""
     try:
-        bundle = read_as_family(folder)
+        bundle = read_as_family(folder, trusted)
     except BaseException as error:
         found.lost[printable(folder.name), printable(folder.name)] = own_words(error)
         raise
@@ -110,14 +124,18 @@ def _scan_exported(folder: Path, found: Found) -> None:
     found.bundles[family] = [bundle]
 
 
-def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
+def _scan_family(
+    family: Path, variants: Collection[str], found: Found, trusted: TrustedKeys | None
+) -> None:
+    registry = family.parent
+    within(family, registry)
     found.folders[family.name] = family
-    for path in list(_subfolders(family, found.refused)):
+    for path in list(subfolders(family, found.refused)):
         if variants and path.name.partition(BESIDE)[0] not in variants:
             continue
         try:
             with failures(BundleError, str(path)):
-                bundle = _read_variant(path)
+                bundle = _read_variant(within(path, registry), trusted)
         except BundleError as error:
             found.refused[printable(str(path))] = error.detail
             if BESIDE not in path.name and _holds_a_bundle(path):
@@ -127,20 +145,23 @@ def _scan_family(family: Path, variants: Collection[str], found: Found) -> None:
     texts = found.texts.setdefault(family.name, {})
     for name in FAMILY_NAMES:
         try:
-            texts[name] = read_text(family / name)
+            texts[name] = read_text(within(family / name, registry))
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:
             found.refused[printable(str(family / name))] = printable(str(error))
 
 
-def read_registry(folder: Path, variants: Collection[str] = ()) -> dict[str, list[Bundle]]:
+def read_registry(
+    folder: Path, variants: Collection[str] = (), trusted: TrustedKeys | None = None
+) -> dict[str, list[Bundle]]:
     """Read the bundles of a registry, or those of `variants`, by family, smallest first.
 
     Inactive versions (`<variant>@NAME`) are left out. Raises BundleError if the folder is missing
-    or empty, a manifest is wrong or a named variant does not exist.
+    or empty, a manifest is wrong or not signed by a `trusted` key, or a named variant does not
+    exist.
     """
-    found = scan([folder])
+    found = scan([folder], (), trusted)
     for reason in broken_in(found):
         raise BundleError(reason)
     families = {
@@ -185,63 +206,68 @@ def check_names(found: Found, registries: Iterable[Path], variants: Collection[s
         )
 
 
-def publish(source: Path, registry: Path, beside: str = "") -> Bundle:
+def publish(
+    source: Path, registry: Path, beside: str = "", expected: bytes | None = None
+) -> Bundle:
     """Copy a finished bundle folder into the registry, verified and atomically.
 
-    The copy is written to a temporary folder, synced to disk and swapped with
+    The copy is written to a temporary folder, verified there, synced to disk and swapped with
     `<family>/<variant>/`, so a reader finds either the old or the new version. Publishing the
-    version that is already active changes nothing. A replaced version, unless it was broken, stays
-    as `<variant>@previous`, so that traffic.json can return to it. With `beside`, such as `@next`,
-    the bundle becomes that inactive version.
-    Raises BundleError if the source is broken.
+    version that is already active changes nothing but its signature. A replaced version, unless it
+    was broken, stays as `<variant>@previous`, so that traffic.json can return to it. With `beside`,
+    such as `@next`, the bundle becomes that inactive version.
+    Raises BundleError if the source is broken, or its manifest is not the `expected` one.
     """
     bundle = read_bundle(source)
     verify(bundle)
     manifest = bundle.manifest
+    with failures(BundleError, str(source)):
+        content = read_file(source / MANIFEST_NAME)
+        signature = read_signature(within(source / SIGNATURE_NAME, source))
+    if expected not in (None, content):
+        raise BundleError(f"{source / MANIFEST_NAME} has changed: run this again")
     target = registry / manifest.family / (manifest.variant + beside)
+    if target.is_symlink():
+        raise BundleError(f"{target} is a link: remove it, so that the bundle can be published")
     there = intact(target)
-    if there and there.manifest == manifest:
+    if there and read_file(target / MANIFEST_NAME) == content:
+        if signature is not None:
+            replace_file(target / SIGNATURE_NAME, signature)
         return there
-    staged = target.parent / f".{manifest.variant}.{manifest.version}.{os.getpid()}"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    for name in (*manifest.files, "manifest.json"):
-        shutil.copyfile(source / name, staged / name)
-        sync(staged / name)
-    sync(staged)
-    if target.exists():
-        _exchange(staged, target)
-        if there and not beside:
-            previous = target.with_name(target.name + PREVIOUS)
-            shutil.rmtree(previous, ignore_errors=True)
-            staged.rename(previous)
+    staged = create_beside(target)
+    try:
+        _stage(bundle, staged, {MANIFEST_NAME: content, SIGNATURE_NAME: signature})
+        if target.exists():
+            exchange(staged, target)
+            if there and not beside:
+                previous = target.with_name(target.name + PREVIOUS)
+                remove(previous)
+                staged.rename(previous)
+        else:
+            staged.rename(target)
+    finally:
         shutil.rmtree(staged, ignore_errors=True)
-    else:
-        staged.rename(target)
     sync(target.parent)
     return read_bundle(target)
 
 
-def _exchange(one: Path, other: Path) -> None:
-    """Swap the names of two folders, in one step where the file system can (NFS cannot)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    paths = (_AT_FDCWD, bytes(one), _AT_FDCWD, bytes(other))
-    if hasattr(libc, "renameat2") and libc.renameat2(*paths, _RENAME_EXCHANGE) == 0:
-        return
-    aside = one.with_name(one.name + ".old")
-    other.rename(aside)
-    one.rename(other)
-    aside.rename(one)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file atomically, unless it already has this content."""
-    if path.is_file() and path.read_bytes() == content:
-        return
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    staged.write_bytes(content)
+def _stage(bundle: Bundle, staged: Path, own: dict[str, bytes | None]) -> None:
+    """Write a bundle's files and `own` to a folder, verified there: the source may change."""
+    for name in bundle.manifest.files:
+        with failures(BundleError, str(bundle.folder)):
+            source = within(bundle.path(name), bundle.folder)
+            with source.open("rb") as read, (staged / name).open("xb") as written:
+                shutil.copyfileobj(read, written)
+        sync(staged / name)
+    for name, content in own.items():
+        if content is not None:
+            write_new(staged / name, content)
+            sync(staged / name)
     sync(staged)
-    staged.replace(path)
+    copied = read_bundle(staged)
+    if copied.manifest != bundle.manifest:
+        raise BundleError(f"{bundle.folder} has changed: run this again")
+    verify(copied)
 
 
 def intact(folder: Path) -> Bundle | None:
@@ -254,8 +280,8 @@ def intact(folder: Path) -> Bundle | None:
     return bundle
 
 
-def _read_variant(folder: Path) -> Bundle:
-    bundle = read_bundle(folder)
+def _read_variant(folder: Path, trusted: TrustedKeys | None) -> Bundle:
+    bundle = read_bundle(folder, trusted=trusted)
     named = (bundle.manifest.family, bundle.manifest.variant)
     if named != (folder.parent.name, folder.name.partition(BESIDE)[0]):
         raise BundleError(f"{folder}: its manifest says {'/'.join(named)}: rename the folder")
@@ -270,26 +296,3 @@ def _holds_a_bundle(folder: Path) -> bool:
         return any((folder / name).exists() for name in _PARTS)
     except OSError:
         return True
-
-
-def _subfolders(folder: Path, refused: dict[str, str]) -> Iterator[Path]:
-    """Yield the folders, and the links that lead nowhere: their error is the reason to refuse.
-
-    What the file system gives no information about is refused.
-    """
-    for path in sorted(folder.iterdir()):
-        try:
-            broken = path.is_symlink() and not path.exists()
-            if not path.name.startswith(".") and (broken or path.is_dir()):
-                yield path
-        except OSError as error:
-            refused[printable(str(path))] = printable(own_words(error))
-
-
-def sync(path: Path) -> None:
-    """Flush a file or a folder's entries to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

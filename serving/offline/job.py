@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from serving.bundles.bundle import Bundle, Manifest, file_sha256, verify
+from serving.bundles.files import sync
 from serving.bundles.probabilities import least_score, predicted_labels
-from serving.bundles.registry import read_registry, sync
+from serving.bundles.registry import read_registry
+from serving.bundles.signatures import read_trusted_keys
 from serving.errors import StartError
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Resources
@@ -124,8 +126,9 @@ def classify(
 
 def _bundle(job: Job, settings: Settings) -> Bundle:
     families: dict[str, list[Bundle]] = {}
+    trusted = read_trusted_keys(settings.trusted_keys)
     for folder in settings.registry:
-        families = read_registry(folder, settings.variants) | families
+        families = read_registry(folder, settings.variants, trusted) | families
     name = job.model or next(iter(families))
     if name not in families or (job.model is None and len(families) > 1):
         raise StartError(f"name one of the models {', '.join(sorted(families))} with --model")

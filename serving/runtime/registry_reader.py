@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from serving.bundles.fingerprint import fingerprint
 from serving.bundles.registry import Found, scan
+from serving.bundles.signatures import read_trusted_keys
 from serving.errors import BundleError, failures, printable
 from serving.logs import log
 from serving.runtime.background import in_background
@@ -20,6 +21,7 @@ class RegistryReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._trusted = read_trusted_keys(settings.trusted_keys)
         self._answered = Event()
         """Set unless a read has been given up on and is still running."""
         self._answered.set()
@@ -31,7 +33,9 @@ class RegistryReader:
 
     async def scan(self) -> Found:
         """See registry.scan."""
-        return await self.read(scan, self._settings.registry, self._settings.variants)
+        return await self.read(
+            scan, self._settings.registry, self._settings.variants, self._trusted
+        )
 
     async def read(self, read: Callable[..., _Result], *arguments: object) -> _Result:
         """Read something, for at most `load_timeout_ms`; a read that hangs is not tried again."""

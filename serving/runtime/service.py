@@ -75,6 +75,8 @@ class Service:
         self._brownouts: dict[tuple[str, int], Brownout] = {}
         """One per caller and size of request."""
         self._changed = asyncio.Event()
+        self.followed = asyncio.Event()
+        """Set once the runtime has said what it serves."""
         self._clock = clock
         self._tokenizer_threads = ThreadPoolExecutor(1, "tokenizer")
 
@@ -114,6 +116,7 @@ class Service:
             self._default = self.settings.default_model or (known[0] if len(known) == 1 else None)
             self._changed.set()
             self._changed = asyncio.Event()
+            self.followed.set()
             if not complete and not deployments.missing:
                 complete = True
                 on_loaded()

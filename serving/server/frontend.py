@@ -20,7 +20,7 @@ from serving.server.http_server import Server, open_app
 from serving.settings import read_settings
 
 _GREETING_S = 1.0
-_CURRENT_S, _CURRENT_EVERY_S = 30.0, 0.05
+_CURRENT_S = 30.0
 
 
 async def main(listener: socket.socket, channel: socket.socket) -> int:
@@ -34,6 +34,7 @@ async def main(listener: socket.socket, channel: socket.socket) -> int:
 
     def loaded(error: BaseException | None) -> None:
         if error:
+            service.followed.set()
             log("an HTTP process ends", reason=own_words(error))
             failures.append(error)
             server.stop()
@@ -42,9 +43,7 @@ async def main(listener: socket.socket, channel: socket.socket) -> int:
         """Wait for the models that are served already, so that no request finds none."""
         with suppress(TimeoutError):
             if await asyncio.wait_for(runtime.greeting, _GREETING_S):
-                async with asyncio.timeout(_CURRENT_S):
-                    while not (service.deployments.revision or failures):
-                        await asyncio.sleep(_CURRENT_EVERY_S)
+                await asyncio.wait_for(service.followed.wait(), _CURRENT_S)
 
     lag = partial(watch_lag, runtime.recorder, "http")
     app = open_app(service, loaded, [lag], until_current)

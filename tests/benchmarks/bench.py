@@ -10,6 +10,7 @@ run fails when something else used the machine.
 import argparse
 import os
 import re
+import shutil
 import statistics
 import sys
 import tempfile
@@ -51,7 +52,7 @@ def alone(bundle, folder):
     """A registry in `folder` with this one bundle."""
     family = folder / "registry" / bundle.resolve().parent.name
     family.mkdir(parents=True)
-    (family / bundle.name).symlink_to(bundle.resolve())
+    shutil.copytree(bundle, family / bundle.name)
     return family.parent
 
 

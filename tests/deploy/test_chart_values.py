@@ -21,6 +21,7 @@ DECIDED = {
     "device",
     "api_key",
     "callers",
+    "trusted_keys",
     "admin_port",
     "admin_key",
     "grpc_port",
@@ -75,6 +76,9 @@ BAD = [
       "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}},
      "ingress and httpRoute are both enabled: enable only the one that your cluster supports",
      None),
+    ({"trustedKeys": {"existingSecret": "a", "existingConfigMap": "b"}},
+     ("trustedKeys.existingSecret and trustedKeys.existingConfigMap are both set: keep one of "
+     "them"), None),
     ({"ingress": {"enabled": True}},
      "ingress is enabled without a host: list the host names in ingress.hosts", None),
     ({"httpRoute": {"enabled": True}},

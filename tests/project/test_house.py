@@ -63,7 +63,7 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }
 # The modules at a program's root that run its commands, and import what they need for that.
-COMMANDS = {"__main__", "commands"}
+COMMANDS = {"__main__", "commands", "signing"}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.
@@ -92,7 +92,8 @@ HOMES = {
         "serving.server.http_protocol",
         "serving.server.inference_protocol",
     },
-    "fsspec": {"serving.bundles.fetch"},
+    "fsspec": {"serving.bundles.store"},
+    "cryptography": {"serving.bundles.signatures"},
     "torch": {"models"},
     "transformers": {"models"},
     "locust": {"loadtest.measure.locustfile"},

@@ -42,6 +42,7 @@ def build(target):
     tag = "localhost/sizewise:test" if target == "cpu" else f"localhost/sizewise:test-{target}"
     mounts = [f"--volume={file}:{file}:ro" for file in HOST_FILES if Path(file).exists()]
     options = ["--pull-never", "--isolation=chroot", "--network=host", "--format=docker"]
+    options += [f"--build-arg=BASE={BASE}"]
     run("buildah", "bud", "--layers", *options, *mounts, f"--target={target}", f"--tag={tag}", ROOT)
     return tag
 

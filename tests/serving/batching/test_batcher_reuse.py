@@ -81,3 +81,29 @@ async def test_known_texts_are_answered_without_a_run_and_the_least_wanted_are_l
     assert forgotten[0].logits[0] == 2
     assert (runs, len(engine.batches)) == (3, 4)
     assert reused == [(KEY, 1, 0), (KEY, 2, 0)]
+
+
+async def test_a_caller_learns_nothing_from_what_another_has_sent():
+    engine = EchoEngine()
+    reused = []
+    batcher, _ = make(engine, cache_texts=10, on_reuse=lambda *report: reused.append(report))
+    await batcher.submit(KEY, [encoding(1)], terms(flow=Flow("hospital")))
+
+    (other,) = await batcher.submit(KEY, [encoding(1)], terms(flow=Flow("curious")))
+    (own,) = await batcher.submit(KEY, [encoding(1)], terms(flow=Flow("hospital", 7)))
+
+    assert other.engine_s > 0.0
+    assert own.engine_s == 0.0
+    assert (len(engine.batches), reused) == (2, [(KEY, 1, 0)])
+
+
+async def test_a_caller_does_not_join_a_text_that_runs_for_another():
+    engine = StuckEngine(slots=1)
+    batcher, _ = make(engine)
+    first = await queued(batcher, [1], terms(flow=Flow("hospital")))
+    await wait_until(lambda: engine.held == 1)
+    second = await queued(batcher, [1], terms(flow=Flow("curious")))
+    engine.release.set()
+
+    assert [a.logits[0] for a in (*await first, *await second)] == [1, 1]
+    assert len(engine.batches) == 2

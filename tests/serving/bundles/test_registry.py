@@ -2,7 +2,8 @@ import threading
 
 import pytest
 
-from serving.bundles import registry as registry_module
+from serving.bundles import files as files_module
+from serving.bundles.bundle import verify
 from serving.bundles.registry import publish, read_registry, scan
 from serving.errors import BundleError
 from tests.support.bundles import write_bundle, write_registry
@@ -57,7 +58,7 @@ def test_whoever_looks_while_versions_are_published_finds_one(tmp_path):
 def test_where_names_cannot_be_swapped_at_once_a_version_is_published_all_the_same(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(registry_module, "_RENAME_EXCHANGE", 1 << 20)  # the kernel knows no such
+    monkeypatch.setattr(files_module, "_RENAME_EXCHANGE", 1 << 20)  # the kernel knows no such
     write_bundle(tmp_path / "old")
     publish(tmp_path / "old", tmp_path / "registry")
     newer = write_bundle(tmp_path / "new", scale=3.0)
@@ -112,3 +113,53 @@ def test_only_the_named_variants_are_read_and_an_unknown_name_is_told(tmp_path):
     assert [bundle.manifest.variant for bundle in named["tone"]] == ["wide"]
     with pytest.raises(BundleError, match=r"SIZEWISE_VARIANTS: there is no huge.*tiny, wide"):
         read_registry(registry, ("wide", "huge"))
+
+
+@pytest.mark.parametrize("what", ["tone", "tone/tiny", "tone/tiny/model.onnx", "tone/traffic.json"])
+def test_a_link_that_leads_out_of_the_registry_is_refused(tmp_path, what):
+    registry = write_registry(tmp_path / "registry", tmp_path)
+    (registry / "tone" / "traffic.json").write_text("{}")
+    (registry / what).rename(tmp_path / "outside")
+    (registry / what).symlink_to(tmp_path / "outside")
+
+    found = scan([registry])
+    refused = {path: reason for path, reason in found.refused.items() if "is a link" in reason}
+
+    if what.endswith(".onnx"):
+        (tiny,) = (b for b in found.bundles["tone"] if b.manifest.variant == "tiny")
+        with pytest.raises(BundleError, match="is a link that leads out of"):
+            verify(tiny)
+    else:
+        assert list(refused) == [str(registry / what)]
+    assert not what.endswith("tiny") or [b.folder.name for b in found.bundles["tone"]] == ["wide"]
+
+
+def test_links_within_a_registry_are_followed_as_kubernetes_mounts_a_configmap(tmp_path):
+    registry = write_registry(tmp_path / "registry", tmp_path)
+    tiny = registry / "tone" / "tiny"
+    (tiny / "..2026_11_26").mkdir()
+    (tiny / "..data").symlink_to("..2026_11_26")
+    for path in [path for path in tiny.iterdir() if path.is_file()]:
+        path.rename(tiny / "..2026_11_26" / path.name)
+        path.symlink_to(f"..data/{path.name}")
+    (registry / ".data").mkdir()
+    (registry / "tone" / "wide").rename(registry / ".data" / "wide")
+    (registry / "tone" / "wide").symlink_to("../.data/wide")
+
+    bundles = read_registry(registry)["tone"]
+
+    assert [bundle.manifest.variant for bundle in bundles] == ["tiny", "wide"]
+    for bundle in bundles:
+        verify(bundle)
+
+
+def test_nothing_is_published_through_a_link(tmp_path):
+    write_bundle(tmp_path / "new")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "registry" / "tone").mkdir(parents=True)
+    (tmp_path / "registry" / "tone" / "tiny").symlink_to(tmp_path / "outside")
+
+    with pytest.raises(BundleError, match="is a link: remove it"):
+        publish(tmp_path / "new", tmp_path / "registry")
+
+    assert list((tmp_path / "outside").iterdir()) == []

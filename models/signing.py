@@ -1,0 +1,125 @@
+"""The commands `keygen`, `sign` and `verify`: bundles that say who made them."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from serving.bundles.bundle import MANIFEST_NAME, MODEL_NAME, Bundle, read_bundle, verify
+from serving.bundles.files import read_file, replace_file
+from serving.bundles.onnx_file import read_outline
+from serving.bundles.signatures import (
+    SIGNATURE_NAME,
+    read_private_key,
+    read_trusted_keys,
+    write_keys,
+)
+from serving.errors import BundleError, StartError
+
+COMMANDS = {
+    "keygen": "make a pair of keys that sign bundles",
+    "sign": "sign a bundle, or every bundle of a family or registry",
+    "verify": "check the signatures and files of a bundle, a family or a registry",
+}
+
+
+def add_keygen(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of `keygen`."""
+    command.add_argument(
+        "name", type=Path, help="writes NAME.private.pem, to keep, and NAME.pem, to distribute"
+    )
+
+
+def add_sign(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of `sign`."""
+    _add_folder(command)
+    command.add_argument(
+        "--key", type=Path, required=True, metavar="FILE", help="the private key, in PEM"
+    )
+
+
+def add_verify(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of `verify`."""
+    _add_folder(command)
+    command.add_argument(
+        "--trusted-keys",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="a public key in PEM, or a folder of them",
+    )
+
+
+def _add_folder(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", type=Path, help="a bundle, a family or a registry")
+
+
+def run(options: argparse.Namespace) -> str:
+    """Run one of the commands; return what to run next. Raises BundleError."""
+    if options.command == "keygen":
+        private = options.name.with_name(f"{options.name.name}.private.pem")
+        public = options.name.with_name(f"{options.name.name}.pem")
+        write_keys(private, public)
+        print(f"Wrote {private}, which signs, and {public}, which checks")
+        return f"python -m models sign FOLDER --key {private}"
+    if options.command == "sign":
+        for folder in sign(options.folder, options.key):
+            print(f"Signed {folder}")
+        return f"python -m models verify {options.folder} --trusted-keys PUBLIC.pem"
+    for folder in check(options.folder, options.trusted_keys):
+        print(f"{folder} is signed and whole")
+    return f"SIZEWISE_TRUSTED_KEYS={options.trusted_keys} python -m serving"
+
+
+def sign(folder: Path, key: Path) -> list[Path]:
+    """Sign the bundles in a folder, once all of them are whole. Raises BundleError."""
+    signer = read_private_key(key)
+    found = []
+    for path in bundles_in(folder):
+        bundle = read_bundle(path)
+        verify(bundle)
+        _check_covered(bundle)
+        found.append(path)
+    for path in found:
+        signature = signer.sign(read_file(path / MANIFEST_NAME))
+        replace_file(path / SIGNATURE_NAME, signature)
+    return found
+
+
+def check(folder: Path, keys: Path) -> list[Path]:
+    """Return the bundles in a folder, all signed and whole. Raises BundleError."""
+    try:
+        trusted = read_trusted_keys(keys)
+    except StartError as error:
+        raise BundleError(error.detail) from error
+    found = bundles_in(folder)
+    for path in found:
+        verify(read_bundle(path, trusted=trusted))
+    return found
+
+
+def bundles_in(folder: Path) -> list[Path]:
+    """Return a bundle, or those of a family or of a registry. Raises BundleError without one."""
+    found = list(_bundles_in(folder, 2))
+    if not found:
+        raise BundleError(f"{folder} holds no bundle: give a bundle, a family or a registry")
+    return found
+
+
+def _bundles_in(folder: Path, deeper: int) -> Iterator[Path]:
+    if (folder / MANIFEST_NAME).is_file():
+        yield folder
+    elif deeper and folder.is_dir():
+        for each in sorted(folder.iterdir()):
+            if not each.name.startswith("."):
+                yield from _bundles_in(each, deeper - 1)
+
+
+def _check_covered(bundle: Bundle) -> None:
+    """Raise BundleError if the graph reads a file that the manifest does not name."""
+    files = bundle.manifest.files
+    if MODEL_NAME not in files:
+        return
+    if missing := sorted(set(read_outline(bundle.model_path).external_files) - files.keys()):
+        raise BundleError(
+            f"{bundle.model_path} reads {', '.join(missing)}, which manifest.json does not name"
+        )

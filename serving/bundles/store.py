@@ -1,0 +1,165 @@
+"""Reads a family's folder at any URL that fsspec knows, whoever may have written what lies there.
+
+Every read is bounded in bytes and in time, and HTTP follows no redirect to another host.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from html.parser import HTMLParser
+from typing import Any, BinaryIO
+from urllib.parse import urljoin
+
+import fsspec
+from fsspec.asyn import AsyncFileSystem, sync
+
+from serving.errors import BundleError, StartError
+from serving.extras import optional_packages
+
+MOST_TEXT_BYTES = 16 << 20
+"""Of a manifest or one of the family's own files."""
+_MOST_LISTING_BYTES = 1 << 20
+_MOST_NAMES = 10_000
+_CHUNK_BYTES = 1 << 20
+_SILENCE_S = 30.0
+_LISTING_S = 120.0
+# A read may take as long as a slow line needs, and no longer.
+_PATIENCE_S = 60.0
+_SLOWEST_BYTES_PER_S = 50_000
+
+
+class Store:
+    """The folder of one family at a URL. Every method raises StartError if it cannot be read."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = url.startswith(("http://", "https://"))
+        with reading(url):
+            options = _http_options() if self._http else {}
+            self._files, self.root = fsspec.core.url_to_fs(url, **options)
+
+    def names(self) -> dict[str, bool]:
+        """Return the names in the folder, each with whether it is a folder."""
+        with reading(self.url):
+            listed = self._links() if self._http else self._listed()
+            if len(listed) > _MOST_NAMES:
+                raise ValueError(f"it lists over {_MOST_NAMES:,} names")
+        return listed
+
+    def text(self, name: str) -> bytes | None:
+        """Return a small file, None if there is no such file."""
+        path = f"{self.root}/{name}"
+        with reading(path):
+            return self._read(path, MOST_TEXT_BYTES)
+
+    def copy(self, name: str, target: BinaryIO, size: int) -> None:
+        """Write a file of this size to `target`. Raises BundleError if it has another."""
+        path = f"{self.root}/{name}"
+        written = 0
+        try:
+            with reading(path), self._open(path) as source:
+                for chunk in _chunks(source, size + 1):
+                    target.write(chunk)
+                    written += len(chunk)
+        except FileNotFoundError:
+            raise BundleError(f"{path} is missing: publish the bundle again") from None
+        if written != size:
+            raise BundleError(f"{path} does not match its manifest: publish the bundle again")
+
+    def _open(self, path: str) -> Any:
+        # Without a size, fsspec would ask for it first.
+        return self._files.open(path, "rb", **({"size": 1} if self._http else {}))
+
+    def _read(self, path: str, most_bytes: int) -> bytes | None:
+        try:
+            with self._open(path) as source:
+                content = b"".join(_chunks(source, most_bytes + 1))
+        except FileNotFoundError:
+            return None
+        if len(content) > most_bytes:
+            raise ValueError(f"it has over {most_bytes:,} bytes")
+        return content
+
+    def _listed(self) -> dict[str, bool]:
+        self._files.invalidate_cache()
+        if isinstance(self._files, AsyncFileSystem):
+            look = partial(self._files._ls, self.root, detail=True)  # noqa: SLF001
+            entries = sync(self._files.loop, look, timeout=_LISTING_S)
+        else:
+            entries = self._files.ls(self.root, detail=True)
+        return {
+            each["name"].rstrip("/").rsplit("/", 1)[-1]: each["type"] == "directory"
+            for each in entries
+        }
+
+    def _links(self) -> dict[str, bool]:
+        page = self.root.rstrip("/") + "/"
+        content = self._read(page, _MOST_LISTING_BYTES)
+        if content is None:
+            raise FileNotFoundError(page)
+        links = _Links(page)
+        links.feed(content.decode(errors="replace"))
+        return links.found
+
+
+class _Links(HTMLParser):
+    """Collects what a listing links to directly below its own address."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: dict[str, bool] = {}
+        self._page = page
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """See HTMLParser."""
+        link = dict(attrs).get("href")
+        if tag != "a" or not link:
+            return
+        address = urljoin(self._page, link).partition("?")[0].partition("#")[0]
+        name = address.removeprefix(self._page)
+        if name != address and name.rstrip("/") and "/" not in name.rstrip("/"):
+            self.found[name.rstrip("/")] = name.endswith("/")
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn whatever a store raises into a StartError, but for a file that is missing there."""
+    try:
+        with optional_packages(what):
+            yield
+    except StartError:
+        raise
+    except Exception as error:
+        raise StartError(f"{what} cannot be read: {error or type(error).__name__}") from error
+
+
+def _chunks(source: Any, most_bytes: int) -> Iterator[bytes]:
+    """Yield at most so many bytes of a file. Raises TimeoutError if they come too slowly."""
+    until_s = time.monotonic() + _PATIENCE_S + most_bytes / _SLOWEST_BYTES_PER_S
+    left = most_bytes
+    while left and (chunk := source.read(min(left, _CHUNK_BYTES))):
+        left -= len(chunk)
+        yield chunk
+        if time.monotonic() > until_s:
+            raise TimeoutError("it comes too slowly")
+
+
+def _http_options() -> dict[str, Any]:
+    """Return fsspec's options for HTTP: streams, bounded silence, redirects within the host."""
+    import aiohttp  # noqa: PLC0415  only HTTP needs it
+    from yarl import URL  # noqa: PLC0415
+
+    async def check(_session: object, _context: object, step: Any) -> None:
+        headers = step.response.headers
+        there = step.url.join(URL(headers.get("Location") or headers.get("URI") or ""))
+        same = there.host == step.url.host and there.scheme in {step.url.scheme, "https"}
+        if not same or (there.scheme == step.url.scheme and there.port != step.url.port):
+            step.response.close()
+            raise ValueError(f"it redirects to {there.scheme}://{there.host}: give that URL itself")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(check)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SILENCE_S, sock_read=_SILENCE_S)
+    client = {"trace_configs": [trace], "timeout": timeout}
+    return {"client_kwargs": client, "block_size": 0, "skip_instance_cache": True}
