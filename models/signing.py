@@ -4,8 +4,15 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from serving.bundles.bundle import MANIFEST_NAME, MODEL_NAME, Bundle, read_bundle, verify
-from serving.bundles.files import read_file, replace_file
+from serving.bundles.bundle import (
+    MANIFEST_NAME,
+    MODEL_NAME,
+    Bundle,
+    Manifest,
+    read_bundle,
+    verify,
+)
+from serving.bundles.files import parse, read_file, replace_file
 from serving.bundles.onnx_file import read_outline
 from serving.bundles.signatures import (
     SIGNATURE_NAME,
@@ -73,16 +80,18 @@ def run(options: argparse.Namespace) -> str:
 def sign(folder: Path, key: Path) -> list[Path]:
     """Sign the bundles in a folder, once all of them are whole. Raises BundleError."""
     signer = read_private_key(key)
-    found = []
+    found = {}
     for path in bundles_in(folder):
         bundle = read_bundle(path)
         verify(bundle)
         _check_covered(bundle)
-        found.append(path)
-    for path in found:
-        signature = signer.sign(read_file(path / MANIFEST_NAME))
-        replace_file(path / SIGNATURE_NAME, signature)
-    return found
+        content = read_file(path / MANIFEST_NAME)
+        if parse(Manifest, content.decode(), path / MANIFEST_NAME) != bundle.manifest:
+            raise BundleError(f"{path / MANIFEST_NAME} has changed: run this again")
+        found[path] = content
+    for path, content in found.items():
+        replace_file(path / SIGNATURE_NAME, signer.sign(content))
+    return list(found)
 
 
 def check(folder: Path, keys: Path) -> list[Path]:

@@ -81,6 +81,7 @@
   "extraEnv" (list "name" (printf "%s\n%s" (include "sizewise.env" .) (.Values.extraEnv | default list | toYaml | trimPrefix "[]")))
   "initContainers" (list "name" (include "sizewise.initContainers" .))
   "sidecars" (list "name" (printf "- name: server\n%s" (include "sizewise.sidecars" . | trim)))
+  "sidecars and initContainers" (list "name" (printf "- name: server\n%s\n%s" (include "sizewise.sidecars" . | trim) (include "sizewise.initContainers" . | trim)))
   "extraVolumes" (list "name" (include "sizewise.volumes" .))
   "extraVolumeMounts" (list "mountPath" (include "sizewise.volumeMounts" .)) }}
 {{- $seen := dict }}

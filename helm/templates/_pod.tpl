@@ -1,12 +1,17 @@
 {{/* What a server's pod is made of, beside its main container. */}}
 
-{{/* Pods are replaced when a Secret changes that they read at their start alone. Without a cluster to
+{{/* Pods are replaced when a Secret or the ConfigMap of keys changes that they read at their start alone. Without a cluster to
 ask, as in helm template, there are no checksums. */}}
 {{- define "sizewise.podAnnotations" -}}
-{{- $read := list .Values.apiKey.existingSecret .Values.admin.existingSecret .Values.fetch.secretName | compact | uniq }}
+{{- $read := list .Values.apiKey.existingSecret .Values.admin.existingSecret .Values.fetch.secretName .Values.trustedKeys.existingSecret | compact | uniq }}
 {{- $annotations := deepCopy .Values.podAnnotations }}
 {{- range $read }}
 {{- with lookup "v1" "Secret" $.Release.Namespace . }}
+{{- $annotations = set $annotations (printf "checksum/%s" (.metadata.name | trunc 63 | trimSuffix "-")) (toJson .data | sha256sum) }}
+{{- end }}
+{{- end }}
+{{- with .Values.trustedKeys.existingConfigMap }}
+{{- with lookup "v1" "ConfigMap" $.Release.Namespace . }}
 {{- $annotations = set $annotations (printf "checksum/%s" (.metadata.name | trunc 63 | trimSuffix "-")) (toJson .data | sha256sum) }}
 {{- end }}
 {{- end }}

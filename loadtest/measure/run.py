@@ -1,6 +1,8 @@
 """The measurement: every choice under every load, in interleaved rounds, on servers of its own."""
 
 import json
+import os
+import shutil
 import subprocess
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -113,11 +115,27 @@ def _link_registries(measurement: Measurement, chosen: list[Choice]) -> None:
         files = _CASCADE_FILES if len(choice.stages) > 1 else ()
         for name in (*choice.stages, *files):
             if (source / name).exists():
-                (family / name).symlink_to((source / name).resolve())
+                _link((source / name).resolve(), family / name)
     if measurement.scenario.floor:
         first = chosen[0]
         bundle = measurement.registry / first.model / first.stages[0]
         publish_null_model(bundle, registries / ".".join(NULL_MODEL))
+
+
+def _link(source: Path, target: Path) -> None:
+    """Link a file, or the files of a folder; a registry may hold no symbolic links that lead out.
+
+    They are copied where they cannot be linked: the report may be on another file system.
+    """
+    if source.is_dir():
+        target.mkdir()
+        for each in source.iterdir():
+            _link(each.resolve(), target / each.name)
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _run_rounds(measurement: Measurement, chosen: list[Choice]) -> None:

@@ -240,9 +240,7 @@ def describe(paths: Mapping[str, Path], where: Path, **fields: Any) -> Manifest:
 
 
 def read_bundle(
-    folder: Path,
-    elsewhere: tuple[tuple[str, Path], ...] = (),
-    trusted: TrustedKeys | None = None,
+    folder: Path, elsewhere: tuple[tuple[str, Path], ...] = (), trusted: TrustedKeys | None = None
 ) -> Bundle:
     """Parse the manifest of a bundle; `verify` checks the files.
 
@@ -269,16 +267,21 @@ def verify(bundle: Bundle) -> None:
 
     Raises BundleError naming the file and the remedy.
     """
-    for name, expected in bundle.manifest.files.items():
-        path = bundle.path(name)
+    for name in bundle.manifest.files:
+        verify_file(bundle, name)
+    _check_config(bundle.path(CONFIG_NAME), bundle.manifest)
+
+
+def verify_file(bundle: Bundle, name: str) -> None:
+    """Check one file of the manifest. Raises BundleError naming the file and the remedy."""
+    path, expected = bundle.path(name), bundle.manifest.files[name]
+    with failures(BundleError, str(path)):
         if not bundle.elsewhere:
-            with failures(BundleError, str(bundle.folder)):
-                within(path, bundle.folder)
+            within(path, bundle.folder)
         if not path.is_file():
             raise BundleError(f"{path} is missing: publish the bundle again")
         if path.stat().st_size != expected.bytes or file_sha256(path) != expected.sha256:
             raise BundleError(f"{path} does not match its manifest: publish the bundle again")
-    _check_config(bundle.path(CONFIG_NAME), bundle.manifest)
 
 
 def _check_config(path: Path, manifest: Manifest) -> None:
@@ -288,10 +291,8 @@ def _check_config(path: Path, manifest: Manifest) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} has no usable id2label: {error!r}") from error
     if labels != manifest.labels:
-        raise BundleError(
-            f"{path}: id2label ({listed(labels)}) is not the manifest's labels "
-            f"({listed(manifest.labels)})"
-        )
+        wrong = f"id2label ({listed(labels)}) is not the manifest's labels"
+        raise BundleError(f"{path}: {wrong} ({listed(manifest.labels)})")
 
 
 def key(bundle: Bundle) -> VariantKey:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from serving.bundles.bundle import MANIFEST_NAME, Manifest, read_bundle, verify
-from serving.bundles.files import create_beside, parse, remove, replace_file, write_new
+from serving.bundles.files import create_beside, parse, read_file, remove, replace_file, write_new
 from serving.bundles.registry import BESIDE, FAMILY_NAMES, intact, publish
 from serving.bundles.signatures import SIGNATURE_NAME, TrustedKeys
 from serving.bundles.store import Store
@@ -163,7 +163,7 @@ def _bring(remote: _Remote, target: Path, cache: Path | None) -> None:
 def _from_cache(remote: _Remote, manifest: Manifest, folder: Path, target: Path) -> None:
     """Publish from the cache; what others have changed there is downloaded again."""
     known = folder / MANIFEST_NAME
-    if not folder.is_symlink() and known.is_file() and known.read_bytes() == remote.manifest:
+    if not folder.is_symlink() and _content(known) == remote.manifest:
         try:
             _publish(remote, folder, target)
         except BundleError as error:
@@ -179,13 +179,19 @@ def _from_cache(remote: _Remote, manifest: Manifest, folder: Path, target: Path)
     _publish(remote, folder, target)
 
 
+def _content(path: Path) -> bytes | None:
+    try:
+        return read_file(path)
+    except OSError:
+        return None
+
+
 def _download(remote: _Remote, manifest: Manifest, folder: Path) -> None:
     """Download a bundle; the folder appears when it is complete and verified."""
     staged = create_beside(folder)
     try:
         size = sum(file.bytes for file in manifest.files.values())
-        # The published copy needs as much again.
-        if size > (free := shutil.disk_usage(staged).free) // 2:
+        if size > (free := shutil.disk_usage(staged).free):
             raise BundleError(f"{remote.url} has {size:,} bytes, of {free:,} free at {folder}")
         write_new(staged / MANIFEST_NAME, remote.manifest)
         if remote.signature is not None:

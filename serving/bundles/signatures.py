@@ -113,6 +113,9 @@ def write_keys(private: Path, public: Path) -> None:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
             Ed25519PrivateKey,
         )
+    for path in (private, public):  # neither is written if the other exists
+        if path.exists() or path.is_symlink():
+            raise BundleError(f"{path} exists: move it away, or choose another name")
     key = Ed25519PrivateKey.generate()
     for path, mode, content in (
         (

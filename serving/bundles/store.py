@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from html.parser import HTMLParser
 from typing import Any, BinaryIO
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 
 import fsspec
 from fsspec.asyn import AsyncFileSystem, sync
@@ -119,7 +119,7 @@ class _Links(HTMLParser):
         address = urljoin(self._page, link).partition("?")[0].partition("#")[0]
         name = address.removeprefix(self._page)
         if name != address and name.rstrip("/") and "/" not in name.rstrip("/"):
-            self.found[name.rstrip("/")] = name.endswith("/")
+            self.found[unquote(name.rstrip("/"))] = name.endswith("/")
 
 
 @contextmanager

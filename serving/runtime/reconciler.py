@@ -124,7 +124,7 @@ class Reconciler:
         if reasons == self._altered:
             return
         for bundle, reason in altered:
-            if self._altered.get(str(bundle.folder)) != reason:
+            if self._altered.get(printable(str(bundle.folder))) != reason:
                 model, variant, version = key(bundle)
                 log("bundle altered", model=model, variant=variant, version=version, reason=reason)
         self._altered = reasons

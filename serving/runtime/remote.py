@@ -12,9 +12,9 @@ from serving.access.api_keys import Caller
 from serving.batching.admission import not_ready
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import Backlog, Flow, Terms
-from serving.bundles.bundle import VariantKey
+from serving.bundles.bundle import TOKENIZER_NAME, Bundle, VariantKey, verify_file
 from serving.bundles.traffic import Deployments, without
-from serving.errors import BundleError, EngineFailed, failures
+from serving.errors import BundleError, EngineFailed, ServedError, failures
 from serving.inference.inputs import Encoding, Item
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
 from serving.logs import log
@@ -66,6 +66,8 @@ class RemoteRuntime:
         self._numbers = count()
         self._waiting: dict[int, Call[Any]] = {}
         self._requests = RequestFrame()
+        self._entering: dict[int, Caller] = {}
+        """Whose requests enter; when the answer comes, nobody may wait for it any more."""
         self._withdrawn: list[int] = []
         self._names: dict[VariantKey | Flow, int] = {}
         """The numbers of variants and flows that the engine process knows."""
@@ -91,7 +93,9 @@ class RemoteRuntime:
         """See Receiver."""
         if handle := self._handlers.get(kind):
             handle(*rest)
-        elif call := self._waiting.pop(rest[0], None):
+            return
+        entered = self._entering.pop(rest[0], None)
+        if call := self._waiting.pop(rest[0], None):
             if kind == "answer":
                 call.set_result(rest[1])
             elif kind == "unknown":
@@ -99,6 +103,8 @@ class RemoteRuntime:
                 call.set_exception(EngineFailed(_LOST))
             else:
                 call.set_exception(rest[1])
+        elif entered and kind == "answer":
+            self.leave(entered)
 
     def _set_state(self, trouble: str, backlog: Backlog) -> None:
         self.trouble, self._backlog = trouble, backlog
@@ -118,7 +124,7 @@ class RemoteRuntime:
         self._alive, self.trouble = False, _SILENT
         self._withdrawn += self._waiting
         self._channel.flush_soon()
-        self._fail_all(_SILENT)
+        self._fail_all(lambda: not_ready(_SILENT))
 
     def _recall_late(self) -> None:
         """Ask for the calls whose answer is overdue."""
@@ -129,17 +135,15 @@ class RemoteRuntime:
                 if call.late_ticks > _LATE_TICKS:
                     self._channel.send("recall", number)
 
-    def _fail_all(self, reason: str) -> None:
-        waiting = list(self._waiting.values())
-        self._waiting.clear()
-        for future in waiting:
-            future.set_exception(EngineFailed(reason))
+    def _fail_all(self, error: Callable[[], ServedError]) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            future.set_exception(error())
 
     def on_frame(self, kind: int, body: memoryview) -> None:  # noqa: ARG002  only answers come
         """See Receiver."""
-        waiting = self._waiting
         for number, results in read_answers(body):
-            if future := waiting.pop(number, None):
+            if future := self._waiting.pop(number, None):
                 future.set_result(results)
 
     def turn(self) -> Sequence[bytes]:
@@ -156,7 +160,7 @@ class RemoteRuntime:
         self._silence.end()
         self.gone.set()
         self._changed.set()
-        self._fail_all(_GONE)
+        self._fail_all(lambda: EngineFailed(_GONE))
 
     @property
     def alive(self) -> bool:
@@ -175,7 +179,7 @@ class RemoteRuntime:
             for name in bundles.keys() - self.tokenizers.keys():
                 try:
                     with failures(BundleError, str(bundles[name].folder)):
-                        opening = partial(open_tokenizer, bundles[name])
+                        opening = partial(_open_verified, bundles[name])
                         what = f"opening the tokenizer of {bundles[name].folder}"
                         tokenizer = await in_background(opening, what, self._load_timeout_s)
                 except BundleError as error:
@@ -220,6 +224,7 @@ class RemoteRuntime:
     async def enter(self, caller: Caller) -> None:
         """See LimitUse; a request that is cancelled before the answer has not entered."""
         entering: Call[None] = self._call("enter", caller)
+        self._entering[entering.number] = caller
 
         def leave(entered: asyncio.Future[None]) -> None:
             if not entered.cancelled() and not entered.exception():
@@ -286,3 +291,10 @@ class RemoteRuntime:
         """Wait, after `close`, until everything is sent, for at most a second."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._channel.closed(), _CLOSE_S)
+
+
+def _open_verified(bundle: Bundle) -> Tokenizer | None:
+    """Open a bundle's tokenizer: its file may have changed since the engine process verified it."""
+    if not bundle.manifest.tensors:
+        verify_file(bundle, TOKENIZER_NAME)
+    return open_tokenizer(bundle)

@@ -64,14 +64,15 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         callers = keep_running(service.callers.watch, "reading the callers' file")
-        work = [
-            service.follow(ready),
-            callers,
-            *(unending(each(), "a background task") for each in beside),
-        ]
-        tasks = [asyncio.create_task(_report_failure(each, on_loaded)) for each in work]
+        tasks: list[asyncio.Task[None]] = []
+
+        def start(*work: Coroutine[Any, Any, None]) -> None:
+            tasks.extend(asyncio.create_task(_report_failure(each, on_loaded)) for each in work)
+
+        start(service.follow(ready), callers)
         if until_current:
             await until_current()
+        start(*(unending(each(), "a background task") for each in beside))
         yield
         for task in tasks:
             task.cancel()

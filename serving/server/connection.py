@@ -57,6 +57,8 @@ class Connection(HttpToolsProtocol):
     """Why what follows the requests in progress is not HTTP."""
     _leaving = False
     """The server is shutting down."""
+    _counted = False
+    """Whether it counts among those of its address; one that is refused does not."""
     _ended = False
     """The client sends nothing more."""
     _half_closed: HalfClosed | None = None
@@ -78,7 +80,8 @@ class Connection(HttpToolsProtocol):
             (b"connection", b"keep-alive"),
             (b"keep-alive", b"timeout=%d" % seconds),
         )
-        if not self.server_state.enter(self.client):
+        self._counted = self.server_state.enter(self.client)
+        if not self._counted:
             self._refuse_connection(
                 RateLimited(
                     "your address has too many connections: close some, or share them",
@@ -101,7 +104,8 @@ class Connection(HttpToolsProtocol):
         self._end_remainder()
         if self._half_closed:
             self._half_closed.end()
-        self.server_state.leave(self.client)
+        if self._counted:
+            self.server_state.leave(self.client)
         self.resume_writing()
         self._unset_keepalive_if_required()
         self._notify_disconnect()
@@ -154,13 +158,16 @@ class Connection(HttpToolsProtocol):
         if not answering:
             self.transport.close()
             return True
-        probe = cycle.scope["http_version"] == "1.1"
-        self._half_closed = HalfClosed(self.loop, self.transport, probe=probe)
+        self._half_closed = HalfClosed(self.loop, self.transport, self._may_continue)
         if cycle.more_body or self._head is not None:
             self._malformed = self._malformed or _CUT
         elif not self._malformed:
             cycle.keep_alive = False
         return True
+
+    def _may_continue(self) -> bool:
+        """Whether `100 Continue` may be sent now: to HTTP/1.1, before the response has begun."""
+        return self.cycle.scope["http_version"] == "1.1" and not self.cycle.response_started
 
     def pause_writing(self) -> None:
         """Watch whether the client reads."""

@@ -56,12 +56,14 @@ class LimitedConnections(ServerState):
         return len(self.connections) > self.most + self.most // _BATCH_SHARE
 
     def enter(self, client: tuple[str, int] | None) -> bool:
-        """Count a connection from this address; False: its address has too many."""
+        """Count a connection from this address; False: its address has too many already."""
         if not self._most_per_address or client is None:
             return True
         network = _network(client[0])
+        if self._by_address[network] >= self._most_per_address:
+            return False
         self._by_address[network] += 1
-        return self._by_address[network] <= self._most_per_address
+        return True
 
     def leave(self, client: tuple[str, int] | None) -> None:
         """Count a connection from this address no longer."""

@@ -42,7 +42,7 @@ async def main(listener: socket.socket, channel: socket.socket) -> int:
     async def until_current() -> None:
         """Wait for the models that are served already, so that no request finds none."""
         with suppress(TimeoutError):
-            if await asyncio.wait_for(runtime.greeting, _GREETING_S):
+            if await asyncio.wait_for(asyncio.shield(runtime.greeting), _GREETING_S):
                 await asyncio.wait_for(service.followed.wait(), _CURRENT_S)
 
     lag = partial(watch_lag, runtime.recorder, "http")

@@ -6,6 +6,7 @@ So one that waits for long is sent `100 Continue`, which every client of HTTP/1.
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 # Answers usually come sooner, and a text of a client that has left costs no more than this wait.
@@ -17,12 +18,19 @@ _PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class HalfClosed:
-    """Aborts the connection of a client that has left, unless it is answered first."""
+    """Aborts the connection of a client that has left, unless it is answered first.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, transport: Any, *, probe: bool) -> None:
+    `may_probe` tells whether a `100 Continue` may be sent now: the parts of a response that has
+    begun draw the reset themselves.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, transport: Any, may_probe: Callable[[], bool]
+    ) -> None:
         self._loop = loop
         self._transport = transport
-        self._probe = probe
+        self._may_probe = may_probe
+        self._probed = False
         self._timer = loop.call_later(_PROBE_AFTER_S, self._look)
 
     def end(self) -> None:
@@ -36,10 +44,10 @@ class HalfClosed:
             self._transport.abort()
             return
         wait_s = _LOOK_EVERY_S
-        if self._probe and not self._transport.get_write_buffer_size():
+        if not self._probed and self._may_probe() and not self._transport.get_write_buffer_size():
             self._transport.write(_PROBE)
             wait_s = _RESET_WITHIN_S
-        self._probe = False
+        self._probed = True
         self._timer = self._loop.call_later(wait_s, self._look)
 
 

@@ -3,14 +3,16 @@
 `python -m tests.benchmarks.imported_packing`
 
 MiniLM-L6 with a new head is exported by torch.onnx.export, and fused by onnxruntime's optimiser as
-a second graph. Each is imported with `--as-is` and without, into build/. The program compares
-their logits, times the engine on batches of mixed lengths in turns, by CPU time, and asks servers
-in turns with wrk. The last line is JSON.
+a second graph. Each is imported with `--as-is` and without, into build/, beside `own`: the same
+weights as `python -m models` exports them. The program compares their logits, times the engine on
+batches of mixed lengths in turns, by CPU time, and asks servers in turns with wrk. The last line
+is JSON.
 """
 
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -39,13 +41,14 @@ VARIANTS = {
     "unfused-as-is": ("unfused", ["--as-is"]), "unfused-imported": ("unfused", []),
     "fused-as-is": ("fused", ["--as-is"]), "fused-imported": ("fused", []),
 }  # fmt: skip
+OWN = "own"
 BATCH_TEXTS = 16
 
 
 def import_graphs():
     """The bundles by name, made and imported where they are not yet."""
     registry = BUILD / "registry"
-    bundles = {name: registry / FAMILY / name for name in VARIANTS}
+    bundles = {name: registry / FAMILY / name for name in (*VARIANTS, OWN)}
     if all((bundle / "manifest.json").is_file() for bundle in bundles.values()):
         return bundles
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +63,23 @@ def import_graphs():
                 ],
                 cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=300,
             )  # fmt: skip
+        export_own(bundles["unfused-as-is"], bundles[OWN])
     return bundles
+
+
+def export_own(source, target):
+    from transformers import AutoConfig  # noqa: PLC0415 (only where there are no graphs)
+
+    from models.graphs import fusion  # noqa: PLC0415
+    from serving.bundles.bundle import MODEL_NAME, write_manifest  # noqa: PLC0415
+
+    imported = read_bundle(source).manifest
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    (target / MODEL_NAME).unlink()
+    fusion.fuse(source / MODEL_NAME, AutoConfig.from_pretrained(source), target / MODEL_NAME)
+    kept = ("labels", "problem_type", "max_length", "pad_token_id", "precision", "parameters")
+    fields = {name: getattr(imported, name) for name in kept}
+    write_manifest(target, family=FAMILY, variant=OWN, **fields)
 
 
 def fuse(source, target):
@@ -145,6 +164,7 @@ def main():
     bundles = import_graphs()
     texts = seeded_texts(arguments.texts, seed=0)
     baselines = {name: f"{source}-as-is" for name, (source, _) in VARIANTS.items()}
+    baselines[OWN] = "unfused-imported"
     runs, differences = offline(bundles, texts, arguments.rounds)
     result = {"offline": medians(runs, baselines), "logits differ by": differences}
     if arguments.clients:

@@ -14,9 +14,10 @@ VALUES = {
     "callers": {"existingSecret": "callers"},
     "models": [{"family": "topics", "url": "s3://bucket/topics"}],
     "fetch": {"secretName": "bucket"},
+    "trustedKeys": {"existingSecret": "signers"},
     "podAnnotations": {"team": "nlp"},
 }
-ALL = ("key", "admin", "callers", "bucket")
+ALL = ("key", "admin", "callers", "bucket", "signers")
 
 
 def annotations(version, folder, changed=(), present=ALL):
@@ -37,7 +38,8 @@ def annotations(version, folder, changed=(), present=ALL):
 @pytest.mark.parametrize("version", ["3", "4"])
 def test_each_secret_that_is_read_at_the_start_changes_its_own_checksum(version, tmp_path):
     before = annotations(version, tmp_path)
-    assert set(before) == {"checksum/key", "checksum/admin", "checksum/bucket", "team"}
+    read = {f"checksum/{name}" for name in ALL if name != "callers"}
+    assert set(before) == {*read, "team"}
     assert annotations(version, tmp_path) == before
 
     after = annotations(version, tmp_path, changed=("admin", "callers"))

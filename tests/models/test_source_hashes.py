@@ -14,7 +14,7 @@ EVERY = set(STAGES)
 STALE = {
     "models.data.readers": {"data"},
     "models.data.labelled": EVERY,
-    "models.training.loop": TRAINING | {"export"},
+    "models.training.loop": TRAINING | {"export", "quantize"},
     "models.training.architecture": TRAINING | {"adopt", "export", "quantize"},
     "models.training.pretrained": {"data", "train", "adopt"},
     "models.training.knowledge_distillation": DISTILLING,

@@ -67,7 +67,7 @@ def test_other_labels_are_refused(compared, tmp_path):
     export_folder(tmp_path / "old")
     export_folder(tmp_path / "new", BertConfig(**SHAPE, id2label={0: "b", 1: "a"}))
 
-    with pytest.raises(BundleError, match=r"has the labels \['b', 'a'\], not \['LABEL_0', 'LAB"):
+    with pytest.raises(BundleError, match="has the labels b, a, not LABEL_0, LABEL_1"):
         compared(tmp_path / "old", tmp_path / "new")
 
 

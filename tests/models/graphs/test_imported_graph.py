@@ -29,7 +29,11 @@ from tests.support.tiny_architectures import ARCHITECTURES, write_classifier
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate
 MANIFEST = Manifest.model_construct(
-    labels=["dull", "fair", "fine"], problem_type="single_label", max_length=64, pad_token_id=1
+    labels=["dull", "fair", "fine"],
+    problem_type="single_label",
+    max_length=64,
+    pad_token_id=1,
+    files={},
 )
 PACKED = ["first_tokens", "input_ids", "position_ids", "text_ids"]
 # The last has padding tokens inside, as the text "a <pad> b" has.
@@ -48,7 +52,8 @@ from models.__main__ import main
 from models.graphs.imported_graph import optimized
 from serving.bundles.bundle import Bundle, Manifest
 manifest = Manifest.model_construct(
-    labels=["dull", "fair", "fine"], problem_type="single_label", max_length=64, pad_token_id=1
+    labels=["dull", "fair", "fine"], problem_type="single_label", max_length=64, pad_token_id=1,
+    files={},
 )
 print(optimized(Bundle(Path(sys.argv[1]), manifest), Path(sys.argv[2]), ratio=lambda *_: 2.0).done)
 """

@@ -19,7 +19,9 @@ from tests.support.tiny_architectures import ARCHITECTURES, write_classifier
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
 LABELS = ["dull", "fair", "fine"]
-MANIFEST = Manifest.model_construct(labels=LABELS, pad_token_id=1, problem_type="single_label")
+MANIFEST = Manifest.model_construct(
+    labels=LABELS, pad_token_id=1, problem_type="single_label", files={}
+)
 # Ids of words: the tiny tokenizers' special ones come first.
 TEXTS = st.lists(st.lists(st.integers(4, 20), min_size=1, max_size=60), min_size=1, max_size=12)
 

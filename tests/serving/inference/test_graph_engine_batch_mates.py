@@ -25,7 +25,7 @@ class Shifted:
 @pytest.mark.parametrize("kind", ["regression", "single_label", "multi_label"])
 def test_it_counts_the_moves_and_the_labels_that_changed(kind):
     manifest = Manifest.model_construct(
-        labels=["no", "yes"], problem_type=kind, temperature=1.0, graph_output="logits"
+        labels=["no", "yes"], problem_type=kind, temperature=1.0, graph_output="logits", files={}
     )
     items = encoded([2], [0.5], [-3], [-0.01])
 

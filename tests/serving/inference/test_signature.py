@@ -21,7 +21,7 @@ TEXTS = st.lists(
 
 
 def signature(tmp_path_factory, inputs, *, packed):
-    manifest = Manifest.model_construct(pad_token_id=PAD_ID, tensors=(), max_length=64)
+    manifest = Manifest.model_construct(pad_token_id=PAD_ID, tensors=(), max_length=64, files={})
     ports = [Port(name, "int64", (None, None)) for name in inputs]
     found = TextSignature(Bundle(tmp_path_factory.getbasetemp(), manifest), ports, "logits")
     return found if packed else found.unpacked()

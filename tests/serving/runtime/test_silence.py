@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from serving.access.api_keys import Caller
 from serving.errors import EngineFailed, NotReady
 from serving.runtime.ipc import Channel
 from serving.runtime.remote import RemoteRuntime
@@ -43,7 +44,7 @@ def test_a_silent_engine_process_fails_what_waits_and_is_welcome_back():
             ours.send("state", "", remote.backlog())
             await wait_until(lambda: remote.alive)
             waiting = remote.submit(KEY, [encoding(1)], terms())
-            with pytest.raises(EngineFailed, match="is silent"):
+            with pytest.raises(NotReady, match="is silent"):
                 await asyncio.wait_for(waiting, 20)
             silent = remote.alive, remote.trouble
             with pytest.raises(NotReady, match="is silent"):
@@ -64,7 +65,7 @@ def test_an_engine_process_that_stays_silent_is_gone_even_if_it_reads_nothing():
         with ours:
             remote = RemoteRuntime(await Channel.over(theirs), tick_s=0.01)
             future = remote.submit(KEY, [encoding(1)], terms())
-            with pytest.raises(EngineFailed):
+            with pytest.raises(NotReady):
                 await asyncio.wait_for(future, 20)
             await asyncio.wait_for(remote.gone.wait(), 20)
 
@@ -87,6 +88,27 @@ def test_an_answer_that_was_lost_between_the_processes_is_an_error_soon_after_th
             ours.send("unknown", *recalled)
             with pytest.raises(EngineFailed, match="lost between two processes"):
                 await asyncio.wait_for(waiting, 20)
+            remote.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_entered_while_the_engine_process_was_silent_leaves():
+    async def scenario():
+        async with channel_pair() as (ours, theirs):
+            inbox = Inbox(ours)
+            remote = RemoteRuntime(theirs, tick_s=0.05)
+            ours.send("state", "", remote.backlog())
+            await wait_until(lambda: remote.alive)
+            caller = Caller("c")
+            with pytest.raises(NotReady, match="is silent"):
+                await asyncio.wait_for(remote.enter(caller), 20)
+            ours.send("answer", 0, None)
+            async with asyncio.timeout(20):
+                async for kind, *rest in inbox.messages():
+                    if kind == "leave":
+                        break
+            assert rest == [caller]
             remote.close()
 
     asyncio.run(scenario())

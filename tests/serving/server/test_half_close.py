@@ -1,11 +1,13 @@
 """A client that ends its sending side is answered; one that has left is not waited for."""
 
+import asyncio
 import json
 import socket
 from contextlib import contextmanager
 
 import pytest
 
+from serving.server import half_close
 from tests.support.processes import serving
 from tests.support.raw_http import BODY, connect, head, read, request
 from tests.support.registries import wait_for
@@ -103,3 +105,23 @@ def test_a_client_that_has_left_is_not_answered(slow):
         with connect(slow.url) as connection:
             connection.sendall(b"".join(request(body=body)))
     wait_for(lambda: statuses(slow).count(499) == left + 2)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_nothing_is_sent_into_a_response_that_has_begun(monkeypatch, begun):
+    monkeypatch.setattr(half_close, "_PROBE_AFTER_S", 0)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+        looked = asyncio.Event()
+
+        def may_probe():
+            looked.set()
+            return not begun
+
+        half_closed = half_close.HalfClosed(loop, transport, may_probe)
+        await asyncio.wait_for(looked.wait(), 30)
+        half_closed.end()
+        transport.close()
+        assert theirs.recv(100) == (b"" if begun else b"HTTP/1.1 100 Continue\r\n\r\n")
