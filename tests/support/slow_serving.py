@@ -1,6 +1,7 @@
 """`python -m tests.support.slow_serving`: the real server over an engine that takes its time.
 
-SLOW_LOAD_S and SLOW_BATCH_S say how long, in seconds; the variant `wide` takes half as long again.
+SLOW_LOAD_S and SLOW_BATCH_S say how long, in seconds; the variant `wide` takes SLOW_WIDE times as
+long, by default half as long again.
 SLOW_SHARE adds this share of each run. While the file SLOW_HOLD exists, no run returns.
 """
 
@@ -12,6 +13,7 @@ from serving.inference.ort_engine import OrtEngine
 from tests.support.null_serving import serve
 
 BATCH_S = float(os.environ.get("SLOW_BATCH_S", "0"))
+WIDE = float(os.environ.get("SLOW_WIDE", "1.5"))
 SHARE = float(os.environ.get("SLOW_SHARE", "0"))
 HOLD = Path(os.environ.get("SLOW_HOLD", os.devnull + "/none"))
 LOAD_S = float(os.environ.get("SLOW_LOAD_S", "0"))
@@ -21,7 +23,7 @@ class SlowEngine:
     def __init__(self, bundle, resources):
         time.sleep(LOAD_S)
         self._engine = OrtEngine(bundle, resources)
-        self._batch_s = BATCH_S * (1.5 if bundle.manifest.variant == "wide" else 1)
+        self._batch_s = BATCH_S * (WIDE if bundle.manifest.variant == "wide" else 1)
         self.slots = self._engine.slots
         self.packed = self._engine.packed
         self.example = self._engine.example
