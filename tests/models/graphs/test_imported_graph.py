@@ -28,12 +28,9 @@ from tests.support.exporters import export, tiny_model
 from tests.support.tiny_architectures import ARCHITECTURES, write_classifier
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate
+LABELS = ["dull", "fair", "fine"]
 MANIFEST = Manifest.model_construct(
-    labels=["dull", "fair", "fine"],
-    problem_type="single_label",
-    max_length=64,
-    pad_token_id=1,
-    files={},
+    labels=LABELS, problem_type="single_label", max_length=64, pad_token_id=1, files={}
 )
 PACKED = ["first_tokens", "input_ids", "position_ids", "text_ids"]
 # The last has padding tokens inside, as the text "a <pad> b" has.
@@ -51,10 +48,8 @@ sys.meta_path.insert(0, Refusing())
 from models.__main__ import main
 from models.graphs.imported_graph import optimized
 from serving.bundles.bundle import Bundle, Manifest
-manifest = Manifest.model_construct(
-    labels=["dull", "fair", "fine"], problem_type="single_label", max_length=64, pad_token_id=1,
-    files={},
-)
+known = dict(labels=["dull", "fair", "fine"], problem_type="single_label", max_length=64)
+manifest = Manifest.model_construct(**known, pad_token_id=1, files={})
 print(optimized(Bundle(Path(sys.argv[1]), manifest), Path(sys.argv[2]), ratio=lambda *_: 2.0).done)
 """
 
