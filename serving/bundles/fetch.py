@@ -156,7 +156,7 @@ def _bring(remote: _Remote, target: Path, cache: Path | None) -> None:
                     return
     with tempfile.TemporaryDirectory() as own:
         folder = Path(own) / remote.name
-        _download(remote, manifest, folder)
+        _download(remote, manifest, folder, target)
         _publish(remote, folder, target)
 
 
@@ -175,7 +175,7 @@ def _from_cache(remote: _Remote, manifest: Manifest, folder: Path, target: Path)
     for left in folder.parent.iterdir():
         if re.fullmatch(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{16}}", left.name):
             remove(left)  # of a download that was killed
-    _download(remote, manifest, folder)
+    _download(remote, manifest, folder, target)
     _publish(remote, folder, target)
 
 
@@ -186,13 +186,21 @@ def _content(path: Path) -> bytes | None:
         return None
 
 
-def _download(remote: _Remote, manifest: Manifest, folder: Path) -> None:
+def _check_room(remote: _Remote, size: int, staged: Path, target: Path) -> None:
+    """Raise BundleError unless there is room for the download and for the published copy of it."""
+    published = next(each for each in target.absolute().parents if each.exists())
+    copies = 2 if staged.stat().st_dev == published.stat().st_dev else 1
+    for folder in (staged, published):
+        if copies * size > (free := shutil.disk_usage(folder).free):
+            raise BundleError(f"{remote.url} has {size:,} bytes, of {free:,} free at {folder}")
+
+
+def _download(remote: _Remote, manifest: Manifest, folder: Path, target: Path) -> None:
     """Download a bundle; the folder appears when it is complete and verified."""
     staged = create_beside(folder)
     try:
         size = sum(file.bytes for file in manifest.files.values())
-        if size > (free := shutil.disk_usage(staged).free):
-            raise BundleError(f"{remote.url} has {size:,} bytes, of {free:,} free at {folder}")
+        _check_room(remote, size, staged, target)
         write_new(staged / MANIFEST_NAME, remote.manifest)
         if remote.signature is not None:
             write_new(staged / SIGNATURE_NAME, remote.signature)

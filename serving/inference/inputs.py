@@ -1,15 +1,17 @@
 """The inputs of an engine: the tokens of a text, or a row of tensors."""
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from serving.bundles.bundle import Datatype
+
+_Item = TypeVar("_Item")
 
 DATATYPES: Mapping[Datatype, type[np.generic]] = {
     "BOOL": np.bool_,
@@ -111,3 +113,20 @@ Item = Encoding | Row
 def chars(text: Text) -> int:
     """Return the number of characters of a text or a pair."""
     return len(text) if isinstance(text, str) else sum(map(len, text))
+
+
+def grouped(
+    items: Iterable[_Item], size: Callable[[_Item], int], most: int
+) -> Iterator[list[_Item]]:
+    """Yield the items in order, in groups whose sizes sum up to `most`; any item fits alone."""
+    group: list[_Item] = []
+    total = 0
+    for item in items:
+        its_size = size(item)
+        if group and total + its_size > most:
+            yield group
+            group, total = [], 0
+        group.append(item)
+        total += its_size
+    if group:
+        yield group

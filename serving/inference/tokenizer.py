@@ -9,7 +9,7 @@ import tokenizers
 
 from serving.bundles.bundle import Bundle
 from serving.errors import ENDING, BundleError, EngineFailed, failures, own_words
-from serving.inference.inputs import Encoding, Side, Text, Truncate, Unreadable, chars
+from serving.inference.inputs import Encoding, Side, Text, Truncate, Unreadable, chars, grouped
 from serving.inference.word_lookup import WordLookup
 
 _NONE = Encoding([], 0)
@@ -27,17 +27,7 @@ def open_tokenizer(bundle: Bundle) -> "Tokenizer | None":
 
 def pieces(texts: Sequence[TextOrPair]) -> Iterator[list[TextOrPair]]:
     """Split texts into pieces that take some milliseconds to tokenize, a long text by itself."""
-    piece: list[TextOrPair] = []
-    size = 0
-    for text in texts:
-        its_size = chars(text)
-        if piece and size + its_size > _PIECE_CHARS:
-            yield piece
-            piece, size = [], 0
-        piece.append(text)
-        size += its_size
-    if piece:
-        yield piece
+    return grouped(texts, chars, _PIECE_CHARS)
 
 
 class Token(NamedTuple):

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
+from serving.inference.inputs import grouped
+
 # Sixteen quantiles of a log-normal distribution with the median and the tail of sentences from
 # reviews (median 21 tokens, sigma 0.68), shuffled.
 USUAL_LENGTHS = (6, 20, 52, 16, 36, 12, 28, 9, 22, 74, 18, 42, 14, 31, 11, 25)
@@ -10,16 +12,7 @@ USUAL_LENGTHS = (6, 20, 52, 16, 36, 12, 28, 9, 22, 74, 18, 42, 14, 31, 11, 25)
 
 def in_order(lengths: Iterable[int], budget_tokens: int) -> Iterator[list[int]]:
     """Yield batches up to the budget, as the scheduler takes packed texts; any text fits alone."""
-    batch: list[int] = []
-    tokens = 0
-    for length in lengths:
-        if batch and tokens + length > budget_tokens:
-            yield batch
-            batch, tokens = [], 0
-        batch.append(length)
-        tokens += length
-    if batch:
-        yield batch
+    return grouped(lengths, int, budget_tokens)
 
 
 def by_length(

@@ -30,6 +30,14 @@ class Inbox:
         while (message := await self._messages.get()) is not None:
             yield message
 
+    async def first(self, *kinds):
+        """(kind, content) of the next message of one of these kinds; others are dropped."""
+        async with asyncio.timeout(20):
+            async for kind, *rest in self.messages():
+                if kind in kinds:
+                    return kind, rest
+        raise AssertionError(f"the other end has gone without a message of {kinds}")
+
     def on_message(self, *message):
         self._messages.put_nowait(message)
 

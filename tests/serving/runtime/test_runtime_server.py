@@ -23,13 +23,6 @@ def run(scenario, engine=None):
     asyncio.run(whole())
 
 
-async def first(inbox, *kinds):
-    async for kind, *rest in inbox.messages():
-        if kind in kinds:
-            return kind, rest
-    raise AssertionError("the channel has ended")
-
-
 def test_a_request_that_is_recalled_is_known_while_it_runs_and_ended_if_it_is_queued():
     engine = StuckEngine(slots=1)
 
@@ -39,8 +32,8 @@ def test_a_request_that_is_recalled_is_known_while_it_runs_and_ended_if_it_is_qu
         channel.send("submit", 1, KEY, [encoding(2)], terms())
         for number in (0, 7, 1):
             channel.send("recall", number)
-        unknown = await first(inbox, "unknown", "error")
-        queued = await first(inbox, "unknown", "error")
+        unknown = await inbox.first("unknown", "error")
+        queued = await inbox.first("unknown", "error")
         engine.release.set()
 
         assert unknown == ("unknown", [7])
@@ -51,7 +44,7 @@ def test_a_request_that_is_recalled_is_known_while_it_runs_and_ended_if_it_is_qu
 
 def test_a_sender_that_fails_is_told_and_ends_the_channel(monkeypatch, capsys):
     async def scenario(inbox, _channel, server):
-        await first(inbox, "state")
+        await inbox.first("state")
         monkeypatch.setattr(type(server._runtime), "trouble", property(lambda _: 1 / 0))
         async for _ in inbox.messages():
             pass

@@ -78,11 +78,7 @@ def test_an_answer_that_was_lost_between_the_processes_is_an_error_soon_after_th
             inbox = Inbox(ours)
             remote = RemoteRuntime(theirs, tick_s=0.05)
             waiting = remote.submit(KEY, [encoding(1)], terms(0.01))
-            recalled = None
-            async for kind, *rest in inbox.messages():
-                if kind == "recall":
-                    recalled = rest
-                    break
+            _, recalled = await inbox.first("recall")
             assert recalled == [0]
             assert not waiting.done()
             ours.send("unknown", *recalled)
@@ -104,11 +100,7 @@ def test_a_request_that_entered_while_the_engine_process_was_silent_leaves():
             with pytest.raises(NotReady, match="is silent"):
                 await asyncio.wait_for(remote.enter(caller), 20)
             ours.send("answer", 0, None)
-            async with asyncio.timeout(20):
-                async for message in inbox.messages():
-                    if message[0] == "leave":
-                        break
-            assert message == ("leave", caller)
+            assert await inbox.first("leave") == ("leave", [caller])
             remote.close()
 
     asyncio.run(scenario())
