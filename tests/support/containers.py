@@ -103,6 +103,9 @@ def container(image, *options, **settings):
     try:
         _wait_until_ready(running)
         yield running
+    except Exception as error:
+        error.add_note(running.log()[-4000:])
+        raise
     finally:
         running.client.close()
         podman("rm", "--force", "--time=0", name)
