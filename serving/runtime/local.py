@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from serving.runtime.background import in_background
 from serving.runtime.integrity import Integrity
 from serving.runtime.interface import LOADING, Running
 from serving.runtime.memory import resident_bytes
+from serving.runtime.retention import retain
 from serving.runtime.trial import Trials
 from serving.settings import Settings
 
@@ -145,9 +146,15 @@ class LocalRuntime:
         )
         return chosen
 
-    def end_trials(self) -> None:
-        """Release what tried the bundles that are now loaded or refused, unless more come soon."""
+    def settle(self, found: Iterable[Bundle]) -> None:
+        """Forget bundles that are neither found nor loaded; release what tried them a bit later."""
+        known = {key(bundle): bundle for bundle in found} | self._bundles
+        folders = {bundle.folder for bundle in known.values()}
+        retain(self._bytes, known)
+        retain(self.used_s, {family for family, _, _ in known})
+        self.integrity.forget(folders)
         if self._trials:
+            self._trials.forget(folders)
             asyncio.get_running_loop().call_later(_MORE_TRIALS_S, self._trials.rest)
 
     def bytes_of(self, bundle: Bundle) -> int:
@@ -229,17 +236,11 @@ class LocalRuntime:
             engines=engines,
         )
         log(
-            "loaded",
-            model=manifest.family,
-            variant=manifest.variant,
-            version=manifest.version,
-            device=settings.device,
-            engine=chosen.name,
-            engine_reason=chosen.reason,
-            slots=chosen.engine.slots,
-            max_batch_tokens=chosen.lane.max_batch_tokens,
+            "loaded", model=manifest.family, variant=manifest.variant, version=manifest.version,
+            device=settings.device, engine=chosen.name, engine_reason=chosen.reason,
+            slots=chosen.engine.slots, max_batch_tokens=chosen.lane.max_batch_tokens,
             seconds=round(self._clock() - started_s, 3),
-        )
+        )  # fmt: skip
         return tokenizer, chosen
 
     def submit(
