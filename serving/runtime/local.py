@@ -28,7 +28,7 @@ from serving.observability.metrics import Metrics
 from serving.runtime.background import in_background
 from serving.runtime.integrity import Integrity
 from serving.runtime.interface import LOADING, Running
-from serving.runtime.memory import resident_bytes
+from serving.runtime.memory import resident_bytes, return_freed
 from serving.runtime.retention import retain
 from serving.runtime.trial import Trials
 from serving.settings import Settings
@@ -214,6 +214,7 @@ class LocalRuntime:
             self.running.pop(unused, None)
             self.recorder.remove_version(bundle.manifest)
             log("unloaded", model=unused[0], variant=unused[1], version=unused[2])
+            await asyncio.to_thread(return_freed)
 
     def _load(
         self, bundle: Bundle, engines: Mapping[EngineName, MakeEngine]

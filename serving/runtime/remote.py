@@ -24,6 +24,8 @@ from serving.runtime.frames import RequestFrame, read_answers, withdrawals
 from serving.runtime.integrity import open_verified
 from serving.runtime.interface import LOADING, Running
 from serving.runtime.ipc import Channel
+from serving.runtime.memory import return_freed
+from serving.runtime.numbers import Numbers
 from serving.runtime.remote_recorder import RemoteRecorder
 from serving.runtime.silence import Silence
 
@@ -70,10 +72,8 @@ class RemoteRuntime:
         self._entering: dict[int, Caller] = {}
         """Whose requests enter; when the answer comes, nobody may wait for it any more."""
         self._withdrawn: list[int] = []
-        self._names: dict[VariantKey | Flow, int] = {}
-        """The numbers of variants and flows that the engine process knows."""
-        self._unused: list[int] = []
-        """Numbers of variants that have gone."""
+        self._names: Numbers[VariantKey | Flow] = Numbers()
+        """Those of variants and flows that the engine process knows."""
         self._handlers: dict[str, Callable[..., None]] = {
             "greeting": self.greeting.set_result,
             "state": self._set_state,
@@ -197,8 +197,8 @@ class RemoteRuntime:
             for name in self.running.keys() - used.keys():
                 self.tokenizers.pop(name, None)
                 del self.running[name]
-                if name in self._names:
-                    self._unused.append(self._names.pop(name))
+                self._names.forget(name)
+                await asyncio.to_thread(return_freed)
 
     def submit(
         self, variant: VariantKey, items: Sequence[Item], terms: Terms
@@ -219,8 +219,7 @@ class RemoteRuntime:
     def _number(self, name: VariantKey | Flow) -> int:
         number = self._names.get(name)
         if number is None:
-            number = self._unused.pop() if self._unused else len(self._names)
-            self._names[name] = number
+            number = self._names.add(name)
             self._channel.send("name", number, name)
         return number
 

@@ -63,6 +63,9 @@ class Soak:
 
     def run(self):
         """Send everything, then compare; the parts of the report."""
+        # Refusals of the probes until it was ready are logged.
+        self.log.settle()
+        logged = self.log.requests
         before = self._scrape()
         self._began_s = time.monotonic()
         for each in (*self._clients, self.changes):
@@ -70,10 +73,10 @@ class Soak:
         with suppress(KeyboardInterrupt):
             self._follow()
         self._collect()
-        after = self._idle_page()
+        after, lines = self._idle_page()
         faults = [*self.tally.faults, *self.changes.faults]
         faults += [f"log: {bug.decode(errors='replace')}" for bug in self.log.bugs]
-        checks = compare(self.tally, odd.GROUPS, before, after, self._logged)
+        checks = compare(self.tally, odd.GROUPS, before, after, lines - logged)
         return checks, faults
 
     def _follow(self):
@@ -88,7 +91,7 @@ class Soak:
                 bar.set_postfix_str(f"{latest.rss / 1e6:.0f} MB, {latest.versions} swaps")
                 bar.update(min(total, latest.requests) - bar.n)
                 if self.server.process.poll() is not None:
-                    self.tally.fault(f"the server has ended: {self.log.last[-500:]!r}")
+                    self.tally.fault("the server", f"has ended: {self.log.last[-500:]!r}")
                     return
                 time.sleep(max(0.0, due - time.monotonic()))
 
@@ -106,7 +109,7 @@ class Soak:
                 else:
                     self.tally.add(found)
         if missing:
-            self.tally.fault(f"{missing} results of client processes are missing")
+            self.tally.fault("clients", f"{missing} results are missing")
         for each in (*self._clients, self.changes):
             each.join(10)
 
@@ -132,20 +135,18 @@ class Soak:
         self.samples.append(sample)
 
     def _idle_page(self):
-        """The page once nothing is in progress and the log is quiet, which it does not count."""
+        """The page once nothing is in progress, and the lines of the log for what it counts."""
         until_s = time.monotonic() + _IDLE_S
         while time.monotonic() < until_s:
             page = self._scrape()
             self._sample(page)
-            change, lines = Change("", page), self.log.requests
-            time.sleep(_EVERY_S)
-            # This scrape's own line comes after its page.
-            if not change.now("requests_in_flight") and self.log.requests <= lines + 1:
+            self.log.settle()
+            if not Change("", page).now("requests_in_flight"):
                 break
-        self._logged = self.log.requests
+        lines = self.log.requests
         page = self._http.get("/metrics").text
         self._http.close()
-        return page
+        return page, lines
 
 
 def run(arguments):

@@ -55,7 +55,7 @@ class Bulk:
         self._statuses[number, status] += 1
         kind = self.kinds[number]
         if status not in kind.right:
-            self.tally.fault(f"{kind.name}: {status} {content[:300].decode(errors='replace')}")
+            self.tally.fault(kind.name, f"{status} {content[:200]!r}")
         elif kind.native:
             if status == 200:
                 self._note_answer(kind, content)
@@ -88,7 +88,7 @@ class Bulk:
                 tally.sums["tokens", kind.right[200]] += count * kind.tokens
         tally.rejected.pop("unknown_model", None)
         if self.answered < self.sent:
-            tally.fault(f"{self.sent - self.answered} requests of the bulk have no answer")
+            tally.fault("bulk", f"{self.sent - self.answered} requests have no answer")
         return tally
 
 

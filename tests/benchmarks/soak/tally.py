@@ -10,8 +10,8 @@ CLEAN = ("tone", "sentiment", "guest")
 """Families that no client leaves while it waits."""
 BY_VERSION = ("sentiment", "guest")
 """Families whose every answer names its version."""
-_SHOWN = 20
-PROBES = ("/health/live", "/health/ready")
+_SHOWN = 3
+PROBES = ("/health", "/health/live", "/health/ready")
 """Endpoints that are counted and not logged."""
 
 
@@ -29,6 +29,8 @@ class Tally:
     """Requests of a group, see Group, that the server must have counted."""
     most: Counter = field(default_factory=Counter)
     """Requests of a group that it may have counted."""
+    wrong: Counter = field(default_factory=Counter)
+    """By what has a fault."""
     faults: list[str] = field(default_factory=list)
     """Answers that are wrong, and requests without one."""
 
@@ -36,9 +38,11 @@ class Tally:
         for each in fields(self):
             getattr(self, each.name).__iadd__(getattr(other, each.name))
 
-    def fault(self, said):
-        if len(self.faults) < _SHOWN:
-            self.faults.append(said)
+    def fault(self, what, said):
+        """Keep the first few of each sort."""
+        self.wrong[what] += 1
+        if self.wrong[what] <= _SHOWN:
+            self.faults.append(f"{what}: {said}")
 
 
 class Check(NamedTuple):
@@ -82,7 +86,7 @@ def compare(tally, groups, before, after, logged):
         *_texts(tally, change),
         *_batches(change),
         *_ended(change),
-        _check("lines in the log", _logged(change), logged),
+        _check("lines in the log", logged, _logged(change)),
     ]
 
 

@@ -96,6 +96,13 @@ class Log(threading.Thread):
             self.bugs += _bug(whole)[: _MOST_BUGS - len(self.bugs)]
             self.last = (self.last + whole)[-4000:]
 
+    def settle(self, quiet_s=0.5, most_s=30):
+        """Wait until no request has been logged for a while."""
+        until_s, before = time.monotonic() + most_s, -1
+        while self.requests != before and time.monotonic() < until_s:
+            before = self.requests
+            time.sleep(quiet_s)
+
 
 def probe(outcome, port, stop):
     """In a process of its own: ask /health/live every 10 ms on one connection."""
@@ -110,11 +117,13 @@ def probe(outcome, port, stop):
             began = time.monotonic()
             late = max(late, began - due)
             connection.sendall(data)
-            answer = connection.recv(65536)
+            answer = b""
+            while not answer.endswith(b"}"):
+                answer += connection.recv(65536)
             ended = time.monotonic()
             waits.append(ended - began)
             if not answer.startswith(b"HTTP/1.1 200"):
-                tally.fault(f"/health/live: {answer[:100]!r}")
+                tally.fault("/health/live", repr(answer[:100]))
             tally.requests["/health/live", "", "200"] += 1
             due = max(due + _LIVE_EVERY_S, ended)
             time.sleep(max(0.0, due - time.monotonic()))

@@ -5,6 +5,7 @@ import shutil
 from collections import defaultdict
 
 from serving.bundles.registry import publish
+from serving.runtime import local
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.runtime.retention import retain
@@ -25,7 +26,9 @@ async def followed(runtime):
         pass
 
 
-async def test_nothing_is_kept_of_versions_and_families_that_have_gone(tmp_path):
+async def test_nothing_is_kept_of_versions_and_families_that_have_gone(tmp_path, monkeypatch):
+    returned = []
+    monkeypatch.setattr(local, "return_freed", lambda: returned.append(1))
     registry = tmp_path / "registry"
     settings = Settings(registry=registry)
     runtime = LocalRuntime(settings, defaultdict(lambda: NullEngine))
@@ -51,6 +54,7 @@ async def test_nothing_is_kept_of_versions_and_families_that_have_gone(tmp_path)
 
     assert known[1:] == known[1:2] * 5
     assert known[-1][1] == 2
+    assert len(returned) == 2 * 5, "memory is returned after each version that was unloaded"
 
 
 def test_only_the_named_are_retained():
