@@ -12,13 +12,13 @@ from tests.benchmarks.soak.flat import verdict, verdicts
 from tests.benchmarks.soak.kinds import deck, kinds
 from tests.benchmarks.soak.odd import GROUPS
 from tests.benchmarks.soak.report import at_shares
-from tests.benchmarks.soak.tally import Tally, compare
+from tests.benchmarks.soak.tally import Tally, Versions, compare
 from tests.benchmarks.soak.watch import Sample
-from tests.support.metric_events import CLASSIFY
+from tests.support.metric_events import CLASSIFY, answer, one_pass, text
 from tests.support.processes import ROOT, clean_environ
 
 PROGRAM = (sys.executable, "-m", "tests.benchmarks.soak", "--program", "tests.support.null_serving")
-SHORT = ("--requests", "8000", "--swap-s", "0.5")
+SHORT = ("--requests", "6000", "--swap-s", "0.5")
 LIMIT_S = 110
 LEFT = (CLASSIFY, "leave", "499")
 
@@ -38,7 +38,7 @@ def test_every_request_of_a_short_soak_is_counted_once_and_none_is_lost(http_pro
     found = json.loads(ran.stdout.splitlines()[-1])
 
     assert (found["wrong"], found["faults"]) == ([], []), ran.stderr[-2000:]
-    assert (ran.returncode, found["right"], found["requests"]) == (0, True, 8000)
+    assert (ran.returncode, found["right"], found["requests"]) == (0, True, 6000)
     assert found["changes"]["versions"] > 0
     assert found["ending"]["lost"] == found["ending"]["other"] == 0 < found["ending"]["answered"]
     assert (tmp_path / "memory.png").stat().st_size > 1000
@@ -73,10 +73,10 @@ def tally(requests=2, least=1, most=2, **sums):
     return found
 
 
-def wrong(tally, *events, logged=3):
-    before = page(ANSWERED, ANSWERED)
-    after = page(ANSWERED, ANSWERED, *events)
-    return [each.name for each in compare(tally, GROUPS, before, after, logged) if not each.equal]
+def wrong(tally, *events, logged=3, versions=None):
+    pages = (page(ANSWERED, ANSWERED), page(ANSWERED, ANSWERED, *events))
+    checks = compare(tally, GROUPS, pages, versions or Versions(), logged)
+    return [each.name for each in checks if not each.equal]
 
 
 def test_counts_that_are_equal_are_right_also_where_a_client_left():
@@ -114,6 +114,23 @@ def samples(rss):
         Sample(10_000 * n, float(n), int(rss(n / 100)), 0, 50, 10, 5, 1000, 0, 0)
         for n in range(1, 101)
     ]
+
+
+def test_texts_of_a_version_whose_series_has_gone_are_compared_too():
+    guest = ("guest", "tiny", "v1")
+    loaded, gone = Metrics(), Metrics()
+    answered = answer(one_pass(guest, [text(guest, 1)] * 2))
+    answered.family = "guest"
+    loaded.record_answer(answered)
+    seen = Versions()
+    for metrics in (loaded, gone):
+        seen.see(metrics.page([], 0, ready=True)[0].decode())
+    right, short = tally(), tally()
+    right.sums["versions", "guest", "v1"] = 2
+    short.sums["versions", "guest", "v1"] = 1
+
+    assert wrong(right, ANSWERED, ANSWERED, LEAVING, versions=seen) == []
+    assert wrong(short, ANSWERED, ANSWERED, LEAVING, versions=seen) == ["versions with texts"]
 
 
 def test_what_grows_to_the_end_is_not_flat_and_what_fills_up_at_first_is():

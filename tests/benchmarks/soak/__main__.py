@@ -27,7 +27,7 @@ from tests.benchmarks.soak.changes import Changes
 from tests.benchmarks.soak.ending import end
 from tests.benchmarks.soak.flat import verdicts
 from tests.benchmarks.soak.report import Report
-from tests.benchmarks.soak.tally import Change, Tally, compare
+from tests.benchmarks.soak.tally import Change, Tally, Versions, compare
 from tests.benchmarks.soak.world import World
 from tests.support.processes import serving
 
@@ -45,6 +45,7 @@ class Soak:
         self.arguments = arguments
         self.samples, self.tally, self.live = [], Tally(), {}
         self._http = httpx.Client(base_url=server.url, timeout=60)
+        self._versions = Versions()
         self._stop = _context.Event()
         self._outcome = _context.Queue()
         self._progress = [_context.Value("q", 0, lock=False) for _ in range(arguments.clients)]
@@ -76,7 +77,7 @@ class Soak:
         after, lines = self._idle_page()
         faults = [*self.tally.faults, *self.changes.faults]
         faults += [f"log: {bug.decode(errors='replace')}" for bug in self.log.bugs]
-        checks = compare(self.tally, odd.GROUPS, before, after, lines - logged)
+        checks = compare(self.tally, odd.GROUPS, (before, after), self._versions, lines - logged)
         return checks, faults
 
     def _follow(self):
@@ -116,6 +117,7 @@ class Soak:
     def _scrape(self):
         page = self._http.get("/metrics")
         self.tally.requests["/metrics", "", str(page.status_code)] += 1
+        self._versions.see(page.text)
         return page.text
 
     def _sample(self, page):
@@ -145,6 +147,7 @@ class Soak:
                 break
         lines = self.log.requests
         page = self._http.get("/metrics").text
+        self._versions.see(page)
         self._http.close()
         return page, lines
 

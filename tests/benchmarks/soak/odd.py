@@ -208,7 +208,7 @@ class Odd:
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     await infer(sent, metadata=_GRPC_METADATA, timeout=_ANSWER_S)
                     self.tally.fault("gRPC", f"what deserves {status} was answered")
-                self.tally.requests[INFER, "" if status == "404" else "tone", status] += 1
+                self.tally.requests[INFER, "", status] += 1
             sent = request(*sentences(self._chosen, 8, 40), model="leave")
             leaving = infer(sent, metadata=_GRPC_METADATA)
             await asyncio.sleep(0.005)

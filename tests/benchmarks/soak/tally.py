@@ -1,5 +1,6 @@
 """What clients have sent and were answered, and whether the server has counted the same."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple
@@ -11,6 +12,10 @@ CLEAN = ("tone", "sentiment", "guest")
 BY_VERSION = ("sentiment", "guest")
 """Families whose every answer names its version."""
 _SHOWN = 3
+_MODEL, _VARIANT, _VERSION = range(3)
+_of_versions = re.compile(
+    r"^sizewise_(version_texts|shadow_texts)_total\{(.*?)\} (\S+)$", re.MULTILINE
+).findall
 PROBES = ("/health", "/health/live", "/health/ready")
 """Endpoints that are counted and not logged."""
 
@@ -43,6 +48,10 @@ class Tally:
         self.wrong[what] += 1
         if self.wrong[what] <= _SHOWN:
             self.faults.append(f"{what}: {said}")
+
+
+def _labels(given):
+    return dict(re.findall(r'(\w+)="(.*?)"', given))
 
 
 class Check(NamedTuple):
@@ -78,13 +87,32 @@ class Change:
         return sum(value for (its, _), value in self.after.items() if its == f"sizewise_{name}")
 
 
-def compare(tally, groups, before, after, logged):
-    """Every comparison; `logged` are the lines of requests in the log meanwhile."""
-    change = Change(before, after)
+class Versions:
+    """The last counts of each version: a page has no series of those that went long ago."""
+
+    def __init__(self):
+        self.counts = {}
+
+    def see(self, page):
+        for name, labels, value in _of_versions(page):
+            key = tuple(_labels(labels)[each] for each in ("model", "variant", "version"))
+            self.counts[name, *key] = round(float(value))
+
+    def by(self, name, *parts):
+        found = Counter()
+        for (its, *key), count in self.counts.items():
+            if its == name:
+                found[tuple(key[part] for part in parts)] += count
+        return found
+
+
+def compare(tally, groups, pages, versions, logged):
+    """Every comparison of the pages before and after, `versions` and the `logged` requests."""
+    change = Change(*pages)
     return [
         *_requests(tally, groups, change),
-        *_texts(tally, change),
-        *_batches(change),
+        *_texts(tally, change, versions),
+        *_batches(change, versions),
         *_ended(change),
         _check("lines in the log", logged, _logged(change)),
     ]
@@ -118,7 +146,7 @@ def _requests(tally, groups, change):
         yield _check(f"rejected, {reason}", tally.rejected[reason], reasons[(reason,)])
 
 
-def _texts(tally, change):
+def _texts(tally, change, versions):
     names = {"texts": "texts_total", "tokens": "tokens_total", "degraded": "degraded_total",
              "truncated": "truncated_total"}  # fmt: skip
     for name, metric in names.items():
@@ -126,17 +154,31 @@ def _texts(tally, change):
         for model in CLEAN:
             if counted[(model,)] or tally.sums[name, model]:
                 yield _check(f"{name}, {model}", tally.sums[name, model], counted[(model,)])
-    for key, counted in change.by("version_texts_total", "model", "version").items():
-        if key[0] in BY_VERSION and counted != tally.sums["versions", *key]:
-            yield _check(f"texts of {key}", tally.sums["versions", *key], counted)
+    counted = versions.by("version_texts", _MODEL, _VERSION)
+    sent = Counter(
+        {
+            key: n
+            for (name, *rest), n in tally.sums.items()
+            if name == "versions"
+            for key in [tuple(rest)]
+        }
+    )
+    wrong = [
+        f"{key}: {counted[key] - sent[key]:+d}"
+        for key in counted.keys() | sent.keys()
+        if key[0] in BY_VERSION and counted[key] != sent[key]
+    ]
+    yield Check(
+        "versions with texts", f"{len(sent):,}", ", ".join(wrong[:5]) or "as many", not wrong
+    )
 
 
-def _batches(change):
+def _batches(change, versions):
     """What engines have run: of texts that were answered, and of those that a shadow compared."""
     ran = change.by("batch_texts_sum", "model", "variant")
     reused = change.by("reused_texts_total", "model", "variant")
     waited = change.by("queue_duration_seconds_count", "model", "variant")
-    compared = change.by("shadow_texts_total", "model", "variant")
+    compared = versions.by("shadow_texts", _MODEL, _VARIANT)
     for key in sorted(ran.keys() | waited.keys()):
         if key[0] in CLEAN:
             wanted = waited[key] + compared[key] - reused[key]

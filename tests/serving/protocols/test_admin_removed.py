@@ -20,9 +20,10 @@ class Vanishing(SimpleNamespace):
 @pytest.mark.parametrize("call", ["unload", "load", "undirect"])
 async def test_a_family_that_is_removed_during_the_call_is_unknown_and_no_bug(call):
     reconciler = Vanishing(
-        found=Found(bundles={"guest": []}), served=SimpleNamespace(families={}, resting=(), unloaded=()),
+        found=Found(bundles={"guest": []}),
+        served=SimpleNamespace(families={}, resting=(), unloaded=()),
         overrides={},
-    )  # fmt: skip
+    )
     admin = Admin(Settings(), reconciler, SimpleNamespace(bytes_of=len))
 
     with pytest.raises(UnknownModel, match="no model 'guest'"):
