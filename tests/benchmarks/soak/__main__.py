@@ -71,13 +71,19 @@ class Soak:
         self._began_s = time.monotonic()
         for each in (*self._clients, self.changes):
             each.start()
-        with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt, httpx.TransportError):
             self._follow()
         self._collect()
-        after, lines = self._idle_page()
+        checks = []
+        try:
+            after, lines = self._idle_page()
+        except httpx.TransportError as error:
+            self.tally.fault("the server", f"does not answer: {error!r}, {self.log.last[-500:]!r}")
+        else:
+            pages = (before, after)
+            checks = compare(self.tally, odd.GROUPS, pages, self._versions, lines - logged)
         faults = [*self.tally.faults, *self.changes.faults]
         faults += [f"log: {bug.decode(errors='replace')}" for bug in self.log.bugs]
-        checks = compare(self.tally, odd.GROUPS, (before, after), self._versions, lines - logged)
         return checks, faults
 
     def _follow(self):
@@ -167,6 +173,7 @@ def run(arguments):
                 environ={"TMPDIR": str(world.temporary)},
                 wait_ready=False,
                 program=arguments.program,
+                apart=True,
                 **settings,
             )
         )

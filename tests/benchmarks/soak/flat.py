@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import theilslopes
 
-MEMORY_SHARE, MEMORY_BYTES = 0.05, 8 << 20
+MEMORY_SHARE, MEMORY_BYTES = 0.1, 32 << 20
 """Memory may grow by the larger of these between 10 % and 100 % of the requests."""
 COUNT_SHARE, COUNT = 0.05, 4
 """Descriptors, threads, files and label sets may grow by the larger of these."""
@@ -17,7 +17,10 @@ _WINDOW = 0.1
 
 @dataclass
 class Verdict:
-    """`early` and `late` are medians around 10 to 20 %, and 90 to 100 %, of the requests."""
+    """`early` and `late` are lower quartiles of 10 to 20 %, and 90 to 100 %, of the requests.
+
+    While a version is loaded beside the one that it replaces, memory is that of both.
+    """
 
     name: str
     early: float
@@ -41,8 +44,8 @@ def verdict(name, samples, share, most):
         found = [s for s in samples if low * last <= s.requests <= high * last]
         return [getattr(each, name) for each in found]
 
-    early = float(np.median(within(_WINDOW, 2 * _WINDOW) or within(0, 1)))
-    late = float(np.median(within(1 - _WINDOW, 1)))
+    early = float(np.quantile(within(_WINDOW, 2 * _WINDOW) or within(0, 1), 0.25))
+    late = float(np.quantile(within(1 - _WINDOW, 1), 0.25))
     after = [each for each in samples if each.requests >= _WINDOW * last]
     slope = low = 0.0
     if len(after) > 2:

@@ -91,13 +91,13 @@ def kinds():
     # A shadow of several texts may run in part, and is not counted then.
     whole = {"allow_degraded": False}
     return [
-        native("one text", 405),
+        native("one text", 420),
         native("cached", 150, headers=_REUSE),
         native("four texts", 60, 4, **whole),
         native("a variant", 40, variant="tiny"),
         native("cut", 20, 2, truncate=True, words=40, **whole),
-        native("cascade", 20, model="sentiment", truncate=True),
-        native("deadline", 20, model="sentiment", truncate=True, deadline_ms=1,
+        native("cascade", 12, model="sentiment", truncate=True),
+        native("deadline", 13, model="sentiment", truncate=True, deadline_ms=1,
                right={200: "sentiment", 429: "sentiment", 504: "sentiment"}),
         native("limited caller", 80, right={200: "tone", 429: ""}, headers=limited),
         native("a guest", 30, model="guest", right={200: "guest", 404: "", 503: ""}),
