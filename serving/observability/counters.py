@@ -98,6 +98,20 @@ class Table(dict[Key, Row]):
         self.created.setdefault(key, time())
         return row
 
+    def merge(self, key: Key, into: Key) -> None:
+        """Add a row, if it is there, to another one, and remove it."""
+        if row := self.pop(key, None):
+            created = self.created.pop(key)
+            self[into][:] = map(add, self[into], row)
+            self.created[into] = min(created, self.created[into])
+
+    def take(self) -> dict[Key, Row]:
+        """Remove and return all rows."""
+        rows = dict(self)
+        self.clear()
+        self.created.clear()
+        return rows
+
 
 class Counters:
     """Counts events (see Recorder), and hands its sums to the counters of another process."""
@@ -108,7 +122,7 @@ class Counters:
         self.rejected = Table(1)
         """By reason."""
         self.versions = Table(BATCH_TOKENS.end)
-        """By model, variant and version."""
+        """By model, variant and version; those unloaded long ago by model and variant alone."""
         self.shadows = Table(2)
         """By model, variant and version of the shadow."""
         self.cascades = Table(4)
@@ -130,10 +144,7 @@ class Counters:
 
     def take(self) -> Sums:
         """Return what was counted since the last call, and start again at 0."""
-        sums = {name: dict(table) for name, table in self.tables.items() if table}
-        for name in sums:
-            self.tables[name].clear()
-        return sums
+        return {name: table.take() for name, table in self.tables.items() if table}
 
     def add(self, sums: Sums) -> None:
         """Count what another process has counted."""

@@ -129,7 +129,7 @@ def _full(name: str) -> str:
 def _series(table: Table, parts: int) -> Iterator[tuple[list[str], Row, float | None]]:
     """Yield the first `parts` of the keys, the sum of their rows, and when the first was added."""
     keys: dict[Key, list[Key]] = {}
-    for key in table:
+    for key in (each for each in table if len(each) >= parts):
         keys.setdefault(key[:parts], []).append(key)
     for first, alike in keys.items():
         rows = [table[key] for key in alike]

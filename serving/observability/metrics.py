@@ -1,7 +1,7 @@
 """The metrics page: counters and gauges of the engine process, rendered when they are scraped."""
 
 from collections import Counter as Counts
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import (
@@ -30,6 +30,8 @@ REJECTIONS = ("overloaded", "rate_limited", "deadline_missed", "not_ready", "dra
 # A counter that starts at its first error has no rate for that error.
 STATUSES = (200, 429, 500, 503, 504)
 UNKNOWN = ""
+# Versions of a variant that have series of their own after they were unloaded; others are one sum.
+PAST_VERSIONS = 8
 
 
 class _Watched:
@@ -49,6 +51,10 @@ class Metrics(Counters, Collector):
         super().__init__()
         self._gauges: defaultdict[str, dict[Labels, float]] = defaultdict(dict)
         self._watched: dict[str, _Watched] = {}
+        self._loaded: dict[VariantKey, tuple[str, int]] = {}
+        """The engine and the bytes of each loaded version."""
+        self._past: defaultdict[Labels, deque[str]] = defaultdict(deque)
+        """Versions of each variant that were unloaded, the oldest first."""
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
@@ -84,16 +90,35 @@ class Metrics(Counters, Collector):
         self.versions[(*names, manifest.version)]
         for status in STATUSES:
             self.requests["/v1/classify", manifest.family, status]
-        gauges = self._gauges
-        gauges["queue_texts"].setdefault(names, 0)
-        gauges["variant_info"][*names, manifest.version, manifest.precision] = 1
-        gauges["engine_info"][*names, engine] = 1
-        gauges["variant_bytes"][names] = manifest.bytes
+        if manifest.version in self._past[names]:
+            self._past[names].remove(manifest.version)
+        self._loaded[*names, manifest.version] = (engine, manifest.bytes)
+        self._gauges["variant_info"][*names, manifest.version, manifest.precision] = 1
+        self._set_gauges(names)
 
     def remove_version(self, manifest: Manifest) -> None:
-        """Remove a version that is no longer loaded."""
-        names = (manifest.family, manifest.variant, manifest.version)
-        self._gauges["variant_info"].pop((*names, manifest.precision), None)
+        """Remove a version that is no longer loaded; add the oldest ones of these up."""
+        names = (manifest.family, manifest.variant)
+        self._loaded.pop((*names, manifest.version), None)
+        self._gauges["variant_info"].pop((*names, manifest.version, manifest.precision), None)
+        self._set_gauges(names)
+        past = self._past[names]
+        past.append(manifest.version)
+        if len(past) > PAST_VERSIONS:
+            oldest = (*names, past.popleft())
+            self.versions.merge(oldest, names)
+            self.shadows.merge(oldest, names)
+
+    def _set_gauges(self, names: Labels) -> None:
+        """Set what the page says of a variant by its loaded versions, the newest last."""
+        loaded = [its for key, its in self._loaded.items() if key[:2] == names]
+        engines = self._gauges["engine_info"]
+        for labels in [labels for labels in engines if labels[:2] == names]:
+            del engines[labels]
+        engines.update(dict.fromkeys([(*names, engine) for engine, _ in loaded], 1))
+        self._gauges["variant_bytes"].pop(names, None)
+        if loaded:
+            self._gauges["variant_bytes"][names] = loaded[-1][1]
 
     def set_refused(self, families: Mapping[str, int]) -> None:
         """Set the number of bundles of each family that cannot be served."""
@@ -139,5 +164,5 @@ class Metrics(Counters, Collector):
         by_variant: Counts[Labels] = Counts()
         for (model, variant, _), texts in queued:
             by_variant[model, variant] += texts
-        self._gauges["queue_texts"].update(by_variant)
+        self._gauges["queue_texts"] = dict(by_variant)
         return generate_latest(self.registry), CONTENT_TYPE_LATEST

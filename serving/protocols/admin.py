@@ -100,14 +100,6 @@ class Admin:
 
         Raises UnknownModel.
         """
-        known = sorted(self._reconciler.found.bundles)
-        if family not in known:
-            raise UnknownModel(
-                f"there is no model {family!r}: name one of {known}",
-                field="family",
-                limit=known,
-                value=family,
-            )
         return self._state(family)
 
     async def direct(self, family: str, request: Request) -> FamilyState:
@@ -149,7 +141,15 @@ class Admin:
         return await self.families()
 
     def _state(self, name: str) -> FamilyState:
-        served, found = self._reconciler.served, self._reconciler.found.bundles[name]
+        served, known = self._reconciler.served, self._reconciler.found.bundles
+        found = known.get(name)
+        if found is None:  # or no longer, as its folder was removed meanwhile
+            raise UnknownModel(
+                f"there is no model {name!r}: name one of {sorted(known)}",
+                field="family",
+                limit=sorted(known),
+                value=name,
+            )
         versions: dict[str, list[str]] = {}
         for bundle in found:
             versions.setdefault(bundle.manifest.variant, []).append(bundle.manifest.version)

@@ -1,11 +1,13 @@
 """Whether the files of running versions are still those that were loaded."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from serving.bundles.bundle import Bundle, VariantKey, key, verify
+from serving.bundles.bundle import TOKENIZER_NAME, Bundle, VariantKey, key, verify, verify_file
 from serving.errors import BundleError, failures
+from serving.inference.tokenizer import Tokenizer, open_tokenizer
+from serving.runtime.retention import retain
 
 State = tuple[tuple[int, ...], ...]
 """What the file system says of each file; nobody can set the time of change, unlike the mtime."""
@@ -33,6 +35,11 @@ class Integrity:
         verify(bundle)
         self._checked[bundle.folder] = _Checked(key(bundle), state, "")
 
+    def forget(self, folders: Collection[Path]) -> None:
+        """Forget all folders but these."""
+        retain(self._checked, folders)
+        retain(self._seen, folders)
+
     def altered(self, bundles: Iterable[Bundle]) -> list[tuple[Bundle, str]]:
         """Return the bundles whose files no longer match their manifests, with the reasons.
 
@@ -52,6 +59,16 @@ class Integrity:
             if checked and same_bundle and checked.reason:
                 altered.append((bundle, checked.reason))
         return altered
+
+
+def open_verified(bundle: Bundle) -> Tokenizer | None:
+    """Open a bundle's tokenizer: its file may have changed since the engine process verified it.
+
+    Raises BundleError.
+    """
+    if not bundle.manifest.tensors:
+        verify_file(bundle, TOKENIZER_NAME)
+    return open_tokenizer(bundle)
 
 
 def _reason(bundle: Bundle) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +28,8 @@ from serving.observability.metrics import Metrics
 from serving.runtime.background import in_background
 from serving.runtime.integrity import Integrity
 from serving.runtime.interface import LOADING, Running
-from serving.runtime.memory import resident_bytes
+from serving.runtime.memory import resident_bytes, return_freed
+from serving.runtime.retention import retain
 from serving.runtime.trial import Trials
 from serving.settings import Settings
 
@@ -145,9 +146,15 @@ class LocalRuntime:
         )
         return chosen
 
-    def end_trials(self) -> None:
-        """Release what tried the bundles that are now loaded or refused, unless more come soon."""
+    def settle(self, found: Iterable[Bundle]) -> None:
+        """Forget bundles that are neither found nor loaded; release what tried them a bit later."""
+        known = {key(bundle): bundle for bundle in found} | self._bundles
+        folders = {bundle.folder for bundle in known.values()}
+        retain(self._bytes, known)
+        retain(self.used_s, {family for family, _, _ in known})
+        self.integrity.forget(folders)
         if self._trials:
+            self._trials.forget(folders)
             asyncio.get_running_loop().call_later(_MORE_TRIALS_S, self._trials.rest)
 
     def bytes_of(self, bundle: Bundle) -> int:
@@ -207,6 +214,7 @@ class LocalRuntime:
             self.running.pop(unused, None)
             self.recorder.remove_version(bundle.manifest)
             log("unloaded", model=unused[0], variant=unused[1], version=unused[2])
+            await asyncio.to_thread(return_freed)
 
     def _load(
         self, bundle: Bundle, engines: Mapping[EngineName, MakeEngine]
@@ -229,17 +237,11 @@ class LocalRuntime:
             engines=engines,
         )
         log(
-            "loaded",
-            model=manifest.family,
-            variant=manifest.variant,
-            version=manifest.version,
-            device=settings.device,
-            engine=chosen.name,
-            engine_reason=chosen.reason,
-            slots=chosen.engine.slots,
-            max_batch_tokens=chosen.lane.max_batch_tokens,
+            "loaded", model=manifest.family, variant=manifest.variant, version=manifest.version,
+            device=settings.device, engine=chosen.name, engine_reason=chosen.reason,
+            slots=chosen.engine.slots, max_batch_tokens=chosen.lane.max_batch_tokens,
             seconds=round(self._clock() - started_s, 3),
-        )
+        )  # fmt: skip
         return tokenizer, chosen
 
     def submit(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 
 from serving.bundles.bundle import Bundle, key
 from serving.bundles.files import parse
@@ -186,7 +187,7 @@ class Reconciler:
                 elif loaded:
                     families[name] = loaded
                     used_bytes += its_bytes
-            self._runtime.end_trials()
+            self._runtime.settle(chain.from_iterable(found.bundles.values()))
             self.found = found
             if not families and not self.served.revision:
                 raise StartError("; ".join(refused.values()))

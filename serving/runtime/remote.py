@@ -12,17 +12,20 @@ from serving.access.api_keys import Caller
 from serving.batching.admission import not_ready
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import Backlog, Flow, Terms
-from serving.bundles.bundle import TOKENIZER_NAME, Bundle, VariantKey, verify_file
+from serving.bundles.bundle import VariantKey
 from serving.bundles.traffic import Deployments, without
 from serving.errors import BundleError, EngineFailed, ServedError, failures
 from serving.inference.inputs import Encoding, Item
-from serving.inference.tokenizer import Tokenizer, open_tokenizer
+from serving.inference.tokenizer import Tokenizer
 from serving.logs import log
 from serving.runtime.background import in_background
 from serving.runtime.call import Call
 from serving.runtime.frames import RequestFrame, read_answers, withdrawals
+from serving.runtime.integrity import open_verified
 from serving.runtime.interface import LOADING, Running
 from serving.runtime.ipc import Channel
+from serving.runtime.memory import return_freed
+from serving.runtime.numbers import Numbers
 from serving.runtime.remote_recorder import RemoteRecorder
 from serving.runtime.silence import Silence
 
@@ -69,8 +72,8 @@ class RemoteRuntime:
         self._entering: dict[int, Caller] = {}
         """Whose requests enter; when the answer comes, nobody may wait for it any more."""
         self._withdrawn: list[int] = []
-        self._names: dict[VariantKey | Flow, int] = {}
-        """The numbers of variants and flows that the engine process knows."""
+        self._names: Numbers[VariantKey | Flow] = Numbers()
+        """Those of variants and flows that the engine process knows."""
         self._handlers: dict[str, Callable[..., None]] = {
             "greeting": self.greeting.set_result,
             "state": self._set_state,
@@ -179,7 +182,7 @@ class RemoteRuntime:
             for name in bundles.keys() - self.tokenizers.keys():
                 try:
                     with failures(BundleError, str(bundles[name].folder)):
-                        opening = partial(_open_verified, bundles[name])
+                        opening = partial(open_verified, bundles[name])
                         what = f"opening the tokenizer of {bundles[name].folder}"
                         tokenizer = await in_background(opening, what, self._load_timeout_s)
                 except BundleError as error:
@@ -190,9 +193,12 @@ class RemoteRuntime:
                     self.tokenizers[name] = tokenizer
             yield deployments
             self._channel.send("using", deployments.revision)
-            for name in self.running.keys() - self._newest.bundles().keys():
+            used = deployments.bundles() | self._newest.bundles()
+            for name in self.running.keys() - used.keys():
                 self.tokenizers.pop(name, None)
                 del self.running[name]
+                self._names.forget(name)
+                await asyncio.to_thread(return_freed)
 
     def submit(
         self, variant: VariantKey, items: Sequence[Item], terms: Terms
@@ -213,8 +219,8 @@ class RemoteRuntime:
     def _number(self, name: VariantKey | Flow) -> int:
         number = self._names.get(name)
         if number is None:
-            self._channel.send("name", name)
-            number = self._names[name] = len(self._names)
+            number = self._names.add(name)
+            self._channel.send("name", number, name)
         return number
 
     def wake(self, family: str) -> None:
@@ -291,10 +297,3 @@ class RemoteRuntime:
         """Wait, after `close`, until everything is sent, for at most a second."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._channel.closed(), _CLOSE_S)
-
-
-def _open_verified(bundle: Bundle) -> Tokenizer | None:
-    """Open a bundle's tokenizer: its file may have changed since the engine process verified it."""
-    if not bundle.manifest.tensors:
-        verify_file(bundle, TOKENIZER_NAME)
-    return open_tokenizer(bundle)

@@ -69,7 +69,7 @@ class RuntimeServer:
         """Those of this turn."""
         self._requests: dict[int, PendingRequest] = {}
         """Those that may be withdrawn."""
-        self._names: list[Any] = []
+        self._names: dict[int, Any] = {}
         """Variants and flows, by the number that the HTTP process gave them."""
         self._pages: dict[int, asyncio.Task[None]] = {}
         self._entered: Counter[Caller] = Counter()
@@ -77,7 +77,7 @@ class RuntimeServer:
         self._using = -1
         self._used = asyncio.Event()
         self._handlers: dict[str, Callable[..., None]] = {
-            "name": self._names.append,
+            "name": self._names.__setitem__,
             "submit": self._enqueue,
             "enter": self._enter,
             "charge": runtime.charge,

@@ -6,19 +6,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any
 
-from serving.bundles.bundle import Bundle, key
+from serving.bundles.bundle import Bundle, VariantKey, key
 from serving.bundles.fingerprint import fingerprint
 from serving.errors import BundleError
 from serving.inference.engine import Engine, Resources
 from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine, reference
 from serving.logs import log
+from serving.runtime.retention import retain
 from serving.settings import Settings
 
 # A refusal may have been for want of memory or time, which another trial might find.
@@ -32,6 +34,7 @@ _DEATH_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
+    bundle: VariantKey
     files: frozenset[tuple[str, int, int]]
     refused: str
     until_s: float
@@ -49,7 +52,8 @@ class Trials:
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = False
         self._lines: SimpleQueue[bytes] = SimpleQueue()
-        self._verdicts: dict[tuple[object, ...], _Verdict] = {}
+        self._verdicts: dict[tuple[Path, EngineName], _Verdict] = {}
+        """The last one of each folder and engine."""
         self._one_at_a_time = Lock()
         self._words = _Words()
 
@@ -84,16 +88,20 @@ class Trials:
 
     def _refused(self, bundle: Bundle, name: EngineName, *, beside_traffic: bool) -> str:
         """Return why an engine must not load a bundle, "" if it may."""
-        tried = (key(bundle), str(bundle.folder), name)
-        files = fingerprint([bundle.folder])
+        tried = (bundle.folder, name)
+        now = (key(bundle), fingerprint([bundle.folder]))
         known = self._verdicts.get(tried)
-        if known and known.files == files and time.monotonic() < known.until_s:
+        if known and (known.bundle, known.files) == now and time.monotonic() < known.until_s:
             return known.refused
         with self._one_at_a_time:
             refused = self._try(bundle, name, beside_traffic=beside_traffic)
         until_s = time.monotonic() + _REMEMBERED_S if refused else float("inf")
-        self._verdicts[tried] = _Verdict(files, refused, until_s)
+        self._verdicts[tried] = _Verdict(*now, refused, until_s)
         return refused
+
+    def forget(self, folders: Collection[Path]) -> None:
+        """Forget the verdicts of all folders but these."""
+        retain(self._verdicts, [(folder, name) for folder in folders for name in ENGINES])
 
     def _try(self, bundle: Bundle, name: EngineName, *, beside_traffic: bool) -> str:
         settings = self._settings

@@ -71,10 +71,19 @@ def clean_environ():
 
 
 @contextlib.contextmanager
-def serving(registry, *, wait_ready=True, program="serving", environ=(), output=None, **settings):
+def serving(
+    registry,
+    *,
+    wait_ready=True,
+    program="serving",
+    environ=(),
+    output=None,
+    apart=False,
+    **settings,
+):
     """A server process on a free port; `settings` are SIZEWISE_ names in lower case.
 
-    `output` takes the place of the log.
+    `output` takes the place of the log. One that is `apart` gets no signal of the terminal's.
     """
     port = settings.pop("port", None) or free_port()
     given = {"registry": registry, "port": port, **SETTINGS, **settings}
@@ -88,6 +97,7 @@ def serving(registry, *, wait_ready=True, program="serving", environ=(), output=
                 env=clean_environ() | variables | dict(environ),
                 stdout=output or log,
                 stderr=output or log,
+                start_new_session=apart,
             )
         running = Running(process, f"http://127.0.0.1:{port}", log_path)
         try:

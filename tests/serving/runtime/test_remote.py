@@ -210,7 +210,7 @@ def test_a_turn_is_one_frame_and_a_flow_is_announced_once():
                 assert list(read_withdrawals(memoryview(withdrawn))) == [read[1][0]]
             ours.abort()
             names = [rest async for kind, *rest in inbox.messages() if kind == "name"]
-            assert names == [[Flow("a")], [KEY]]
+            assert names == [[0, Flow("a")], [1, KEY]]
 
     asyncio.run(scenario())
 

@@ -95,3 +95,23 @@ def test_lower_limits_and_priority_that_the_server_has_do_not_refuse_a_bundle(bu
         "trials.end()"
     )
     subprocess.run([sys.executable, "-c", program], check=True, preexec_fn=lower)
+
+
+def test_of_each_folder_and_engine_only_the_last_verdict_is_kept(tmp_path, monkeypatch):
+    tried = []
+
+    def refuse(_self, bundle, _name, **_options):
+        tried.append(bundle.manifest.version)
+        return ""
+
+    monkeypatch.setattr(Trials, "_try", refuse)
+    trials = Trials(Settings(engine="onnxruntime"))
+    for scale in (1.0, 2.0, 3.0):
+        write_bundle(tmp_path / "tiny", scale=scale)
+        for _ in range(2):
+            trials.engines(read_bundle(tmp_path / "tiny"), beside_traffic=False)
+    kept = len(trials._verdicts)
+    trials.forget([tmp_path / "other"])
+
+    assert len(tried) == len(set(tried)) == 3
+    assert (kept, len(trials._verdicts)) == (1, 0)

@@ -1,0 +1,24 @@
+"""Numbers in place of names, between two processes."""
+
+from typing import TypeVar
+
+_Name = TypeVar("_Name")
+
+
+class Numbers(dict[_Name, int]):
+    """The numbers of names; that of a name which is forgotten is given to another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unused: list[int] = []
+
+    def add(self, name: _Name) -> int:
+        """Give a number to a name that has none."""
+        number = self[name] = self._unused.pop() if self._unused else len(self)
+        return number
+
+    def forget(self, name: _Name) -> None:
+        """Forget a name, if it has a number."""
+        number = self.pop(name, None)
+        if number is not None:
+            self._unused.append(number)

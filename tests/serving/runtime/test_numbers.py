@@ -1,0 +1,12 @@
+from serving.runtime.numbers import Numbers
+
+
+def test_each_name_has_its_own_number_and_those_of_forgotten_names_are_given_again():
+    numbers = Numbers()
+    first = [numbers.add(name) for name in "abc"]
+    numbers.forget("b")
+    numbers.forget("never")
+
+    assert first == [0, 1, 2]
+    assert [numbers.add(name) for name in "de"] == [1, 3]
+    assert numbers == {"a": 0, "c": 2, "d": 1, "e": 3}

@@ -1,0 +1,74 @@
+"""What an HTTP process keeps of versions that come and go."""
+
+import asyncio
+
+from serving.batching.queue import Flow
+from serving.bundles.bundle import key, read_bundle
+from serving.bundles.traffic import Deployment, Deployments
+from serving.inference.inputs import Encoding
+from serving.runtime.interface import Running
+from serving.runtime.remote import RemoteRuntime
+from tests.support.batchers import terms
+from tests.support.bundles import write_bundle
+from tests.support.channels import Inbox, channel_pair
+
+RUNNING = Running("onnxruntime", "", 64, text_ms=1.0)
+
+
+def deployments(folder, revision):
+    """A family of one version of its own."""
+    write_bundle(folder, scale=1.0 + revision)
+    bundle = read_bundle(folder)
+    return bundle, Deployments({"tone": {"tiny": Deployment(bundle)}}, revision=revision)
+
+
+async def send(channel, bundle, newest):
+    channel.send("deployments", newest, {key(bundle): RUNNING})
+
+
+def test_the_number_of_a_version_that_has_gone_is_given_to_another(tmp_path):
+    async def scenario():
+        async with asyncio.timeout(30), channel_pair() as (ours, theirs):
+            inbox, remote = Inbox(ours), RemoteRuntime(theirs)
+            following = remote.follow()
+            for revision in range(5):
+                bundle, newest = deployments(tmp_path / str(revision), revision)
+                await send(ours, bundle, newest)
+                await anext(following)
+                future = remote.submit(
+                    key(bundle), [Encoding([revision], 1)], terms(flow=Flow("a"))
+                )
+                future.cancel()
+            await following.aclose()
+            ours.abort()
+            named = [rest async for kind, *rest in inbox.messages() if kind == "name"]
+            numbers = [number for number, name in named if not isinstance(name, Flow)]
+
+            assert [len(each) for each in (remote.running, remote.tokenizers)] == [2, 2]
+            assert numbers[:4] == [1, 2, 1, 2]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_still_served_stays_known_while_newer_versions_come(tmp_path):
+    async def scenario():
+        async with asyncio.timeout(30), channel_pair() as (ours, theirs):
+            Inbox(ours)
+            remote = RemoteRuntime(theirs)
+            following = remote.follow()
+            first, its = deployments(tmp_path / "first", 1)
+            second, newer = deployments(tmp_path / "second", 2)
+            await send(ours, first, its)
+            await anext(following)
+            await send(ours, second, newer)
+            while key(second) not in remote.running:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            # The tokenizer of the second one is still being opened.
+            opening = asyncio.create_task(anext(following))
+            await asyncio.sleep(0)
+            known = key(first) in remote.running
+            await opening
+            assert known
+            assert key(first) in remote.running
+
+    asyncio.run(scenario())
