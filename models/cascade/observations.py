@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from models.cascade.costs import Costs, Measure, measured
+from models.cascade.looks import Look
 from models.cascade.options import CascadeOptions
 from models.cascade.scored_texts import Candidate, LabelledLogits, Problem, scored
 from models.cascade.selection import Selection
@@ -49,6 +50,13 @@ class Observations:
         eligible = (at for at, each in enumerate(self.manifests) if each.variant in self.eligible)
         return Problem(target, kind, largest, self.costs.batched_s, tuple(eligible))
 
+    def look(self, does: Literal["choose", "resplit"], target: Target) -> Look:
+        """Describe a look at these texts, for the log."""
+        eligible = [each for each in self.manifests if each.variant in self.eligible]
+        versions = [f"{each.variant} {each.version}" for each in eligible]
+        _, tested, judged = self.texts
+        return Look(does, target, versions, tested.sha256, judged.sha256)
+
     def hits(self, selection: Selection, problem: Problem) -> Callable[[Candidate], Flags]:
         """Return a function from a candidate to the test texts that it gets right, (texts,)."""
         judged, kind = self.logits[2], problem.problem_type
@@ -60,8 +68,9 @@ class Observations:
 def observe(options: CascadeOptions, measure: Measure = measured) -> Observations:
     """Run every variant, or those in the options and the largest, on the held-out texts.
 
-    `measure` measures what they cost. Raises RecipeError when texts or variants are missing,
-    BundleError when a bundle is broken.
+    `measure` measures what they cost, on the texts for ordering, so that the others are only
+    tested. Raises RecipeError when texts or variants are missing, BundleError when a bundle is
+    broken.
     """
     bundles = _bundles(options)
     data = data_folder(options.family, options.build)
@@ -79,7 +88,7 @@ def observe(options: CascadeOptions, measure: Measure = measured) -> Observation
             "use, and it needs two: run `python -m models all`"
         )
     logits = _logits(list(loaded.values()), texts)
-    costs = measure(loaded, tested.texts)
+    costs = measure(loaded, ordered.texts)
     manifests = [bundle.manifest for bundle in bundles if bundle.manifest.variant in loaded]
     return Observations(manifests, texts, logits, costs, eligible)
 

@@ -56,7 +56,7 @@ class ScoredTexts:
 
     A loss is 1 where the reference is right and the variant wrong, and -1 the other way round; for
     agreement the reference is always right. `groups`, (groups, texts), are all texts, or the texts
-    of each label.
+    of each label; then, if some text has none, those without a label are the last group.
     """
 
     losses: Floats
@@ -104,5 +104,10 @@ def scored(
     hits = np.stack([correct(labels, predicted(each, kind)) for each in texts.logits])
     own = [scores(x, how, kind) for x, how in zip(texts.logits, calibrations, strict=True)]
     everything = np.ones((1, len(labels)), dtype=np.bool_)
-    groups = labels.T if problem.target.each_label else everything
+    groups = _by_label(labels) if problem.target.each_label else everything
     return ScoredTexts(hits[problem.reference] - hits.astype(np.float64), np.stack(own), groups)
+
+
+def _by_label(labels: Flags) -> Flags:
+    bare = ~labels.any(axis=1)
+    return np.vstack([labels.T, bare]) if bare.any() else labels.T

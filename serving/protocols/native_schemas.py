@@ -62,7 +62,9 @@ class ClassifyRequest(BaseModel):
         True, description="With `auto`: let smaller variants stand in under overload."
     )
     min_accuracy: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="With `auto`: the cheapest option of at least this measured accuracy."
+        None,
+        description="With `auto`: the cheapest option whose accuracy is at least this, by the "
+        "lower end of its 95 % interval.",
     )
     max_cost: Annotated[float, Field(gt=0)] | None = Field(
         None,
