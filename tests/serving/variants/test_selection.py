@@ -93,7 +93,7 @@ def test_never_a_variant_under_the_asked_accuracy_and_none_cheaper_would_do(opti
 
 @pytest.mark.parametrize("texts", [500, 2000])
 def test_the_chosen_variant_seldom_has_less_than_the_asked_accuracy(texts):
-    """Of five about as accurate as asked, the measured accuracy chose a worse one in 21 and 10 %."""
+    """By the measured accuracy, of five about as good as asked, 21 and 10 % were worse."""
     generator, asked = np.random.default_rng(0), 0.85
     true = asked + generator.uniform(-0.03, 0.03, (1000, 5))
     right = generator.binomial(texts, true)
