@@ -67,8 +67,15 @@ def choose_cascade(found: Observations, target: Target) -> tuple[Selection, Casc
     Raises RecipeError when there is none: too few texts, or none that costs less.
     """
     problem = found.problem(target)
-    selection = select(*found.logits[:2], problem)
     reference = found.manifests[problem.reference]
+    self_disagreement = found.self_disagreement(problem).value
+    if target.loss == "agreement" and self_disagreement > target.max_loss:
+        raise RecipeError(
+            f"--max-loss {target.max_loss:g}: in batches of {BATCH_TEXTS} {reference.variant} "
+            f"itself answers {self_disagreement:.2%} of the texts otherwise than alone: allow "
+            "more, or use a reference whose answers do not depend on the batch"
+        )
+    selection = select(*found.logits[:2], problem)
     if selection.chosen is None:
         raise RecipeError(refusal(selection, problem, reference))
     if selection.tested.cost(selection.chosen, problem.costs) >= problem.costs[problem.reference]:
@@ -130,6 +137,7 @@ def _described(
     same = scored(found.logits[1], selection.calibrations, agreement)
     hits = found.hits(selection, problem)
     ordered, tests, judged = found.texts
+    used = {found.manifests[number].variant for number in candidate.variants} | {reference.variant}
     return Cascade(
         family=reference.family,
         stages=[
@@ -152,12 +160,14 @@ def _described(
         n=len(losses),
         disagreement=proportion(same.lost(candidate) > 0),
         escalation=proportion(reached[1]),
-        versus=paired(hits(candidate), hits(Candidate((problem.reference,), ()))),
+        versus=paired(hits(candidate), found.reference_hits(problem)),
         expected=_expected(found, selection, candidate, problem),
         batch_texts=BATCH_TEXTS,
         ordered_sha256=ordered.sha256,
         tested_sha256=tests.sha256,
         judged_sha256=judged.sha256,
+        self_disagreement=found.self_disagreement(problem),
+        engines={name: found.engines[name] for name in sorted(used) if name in found.engines},
     )
 
 

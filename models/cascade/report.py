@@ -33,7 +33,7 @@ def summary(cascade: Cascade, found: Observations, selection: Selection, looks: 
         )
         for stage in cascade.stages
     ]
-    alone = found.hits(selection, found.problem(target))(_reference(found, cascade))
+    alone = found.reference_hits(found.problem(target))
     each = " for each label" if target.each_label else ""
     slower = "higher" if expected.p99_ms > expected.reference_p99_ms else "not higher"
     assert cascade.versus is not None
@@ -44,7 +44,8 @@ def summary(cascade: Cascade, found: Observations, selection: Selection, looks: 
 {table(header, stages)}
 Guarantee: loss {cascade.loss:.2%}, upper bound {cascade.bound:.2%}, on {cascade.n:,} texts. \
 Escalated: {percent(cascade.escalation)}; labels other than {reference}'s: \
-{percent(cascade.disagreement)}.
+{percent(cascade.disagreement)}; its own in a batch of {cascade.batch_texts}: \
+{percent(cascade.self_disagreement)}. Shown on {_engines(cascade)}.
 Test split, {len(found.texts[2].texts):,} texts: accuracy {percent(cascade.stages[-1].accuracy)}, \
 {reference} {percent(proportion(alone))}. {comparison(reference, cascade.versus, len(alone))}
 {_verdict(cascade, found, selection)} {_looks(looks, target)}
@@ -56,6 +57,10 @@ the throughput.
 Latency without load: p50 {expected.p50_ms:.1f} ms ({reference} {expected.reference_p50_ms:.1f}), \
 p99 {expected.p99_ms:.1f} ms ({expected.reference_p99_ms:.1f}), so the p99 is {slower}.
 {_hindsight(cascade, found, selection)}"""
+
+
+def _engines(cascade: Cascade) -> str:
+    return "; ".join(f"{variant}: {engine}" for variant, engine in cascade.engines.items()) or "?"
 
 
 def _verdict(cascade: Cascade, found: Observations, selection: Selection) -> str:
@@ -161,7 +166,3 @@ def picture(cascade: Cascade, found: Observations, selection: Selection) -> Figu
     axes.grid(visible=True, alpha=0.3)
     axes.legend(frameon=False)
     return figure
-
-
-def _reference(found: Observations, cascade: Cascade) -> Candidate:
-    return Candidate((found.problem(cascade.target).reference,), ())

@@ -281,12 +281,7 @@ _CASCADES: Sequence[Definition] = (
         "cascades",
         _one(counters.DISAGREED),
     ),
-    _Gauge(
-        "disagreement_lower_ratio",
-        "Lower bound of the share of disagreements, from the texts since evidence of an excess "
-        "began; above the allowed one if they prove it.",
-        _MODEL,
-    ),
+    _Gauge("disagreement_lower_ratio", "Lower bound of the share of disagreements now.", _MODEL),
     _Gauge(
         "allowed_disagreement_ratio",
         "Calibrated upper bound of the share of disagreements.",

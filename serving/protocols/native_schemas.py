@@ -161,6 +161,8 @@ class VariantInfo(_Described):
     """Engine that runs it."""
     engine_reason: str
     """Why that engine was chosen."""
+    runs_as: str
+    """The engine and the number format in which it computes, such as `openvino, bf16`."""
     max_batch_tokens: int
     """Largest batch, in padded tokens, as measured at warm-up."""
     text_ms: float
@@ -188,6 +190,8 @@ class ModelInfo(_Described):
     """Its variants."""
     cascade: Cascade | None
     """Its cascade.json."""
+    unproven: list[str]
+    """Variants of the cascade for which its guarantee was shown with another `runs_as`."""
     policy: Policy
     """Its policy.json."""
 
