@@ -20,7 +20,7 @@ from serving.bundles.bundle import Manifest
 from tests.support.cascade_problems import BIG, COSTS, answers, problem
 
 NOISE = 0.12
-TARGET = problem("agreement", 0.03)
+TARGET = problem("agreement", 0.02)
 
 
 def in_batches(n, seed, noise=NOISE):
@@ -38,11 +38,11 @@ def lost(found, judging):
 
 @pytest.mark.slow
 def test_the_target_holds_against_the_reference_asked_alone():
-    """Judged by its answers in the same batches, the target was missed in 73 of 80 re-splits."""
+    """Judged by its answers in the same batches, 36 of 40 re-splits missed the target."""
     pool, generator = in_batches(20_000, 0), np.random.default_rng(0)
     over = 0
     for _ in range(40):
-        ordered, tested = (pool.of(generator.integers(0, 20_000, 1200)) for _ in range(2))
+        ordered, tested = (pool.of(generator.integers(0, 20_000, 2500)) for _ in range(2))
         found = select(ordered, tested, TARGET)
         over += found.chosen is not None and lost(found, pool) > TARGET.target.max_loss
 
