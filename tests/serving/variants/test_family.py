@@ -89,8 +89,10 @@ def test_a_cascade_that_changes_is_followed_and_a_stale_or_broken_one_refused(re
     path = registry / "tone" / "cascade.json"
     with serving(registry, scan_ms=100) as server:
         assert answered(server.classify({"texts": ["good"]})) == [("wide", False)]
-        write_cascade(registry, versions(registry), threshold=0.6)
+        elsewhere = {"tiny": "onnxruntime, fp32", "wide": "openvino, fp64"}
+        write_cascade(registry, versions(registry), threshold=0.6, engines=elsewhere)
         wait_for(lambda: answered(server.classify({"texts": ["good"]})) == [("tiny", False)])
+        listed = models(server)["models"][0]
         path.write_text("{")
         wait_for(lambda: str(path) in models(server)["refused"])
         kept = answered(server.classify({"texts": ["good"]}))
@@ -103,6 +105,9 @@ def test_a_cascade_that_changes_is_followed_and_a_stale_or_broken_one_refused(re
         path.unlink()
         wait_for(lambda: not models(server)["refused"])
 
+    runs_as = {each["variant"]: each["runs_as"] for each in listed["variants"]}
+    assert listed["unproven"] == sorted(n for n in runs_as if runs_as[n] != elsewhere[n])
+    assert "wide" in listed["unproven"]
     assert kept == [("tiny", False)]
     assert stale["models"][0]["cascade"] is None
     assert "python -m models cascade" in stale["refused"][str(path)]
