@@ -15,8 +15,8 @@ from models.recipe_sections import ProblemType
 from serving.bundles.bundle import Bundle
 from serving.errors import BundleError
 from serving.inference.cpu import usable_cores
-from serving.inference.engine import Engine, Resources
-from serving.inference.engine_selection import ENGINES, EngineName, reference, runs_as
+from serving.inference.engine import Engine, Resources, runs_as
+from serving.inference.engine_selection import ENGINES, EngineName, reference
 from serving.inference.inputs import Encoding, why_no_tokens
 from serving.inference.tokenizer import Tokenizer
 
@@ -39,7 +39,7 @@ class Predictor:
         self._tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
         name = name or reference(bundle)
         self._engine = engine or ENGINES[name](bundle, Resources("cpu", usable_cores()))
-        self.runs_as = runs_as(name, self._engine, bundle)
+        self.runs_as = runs_as(name, self._engine, bundle.manifest.precision)
 
     def lengths(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the tokens of each text, as the model reads it."""

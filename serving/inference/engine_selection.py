@@ -64,14 +64,6 @@ def reference(bundle: Bundle) -> EngineName:
     return "onnxruntime" if bundle.model_path.suffix == ".onnx" else "openvino"
 
 
-def runs_as(name: EngineName, engine: Engine, bundle: Bundle) -> str:
-    """Name what decides a bundle's exact answers: the engine, and what it computes in.
-
-    That is the number format that the engine or its device prefers, or else that of the weights.
-    """
-    return f"{name}, {getattr(engine, 'computing', '') or bundle.manifest.precision}"
-
-
 def choose(
     bundle: Bundle,
     tokenizer: Tokenizer | None,
