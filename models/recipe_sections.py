@@ -189,14 +189,17 @@ class ExportSection(Section):
 class QuantizeSection(Section):
     """A smaller number format for the parent's weights, embeddings included.
 
-    If accuracy on validation drops by more than `max_accuracy_drop`, the most sensitive operators
-    keep the parent's format, as few as needed.
+    If accuracy may drop by more than `max_accuracy_drop`, the most sensitive operators keep the
+    parent's format, as few as needed.
     """
 
     scheme: Scheme = "int8-dynamic"
     """The number format."""
-    max_accuracy_drop: Annotated[float, Field(ge=0)]
-    """Largest drop of accuracy on the validation split, as a fraction."""
+    max_accuracy_drop: Share
+    """Largest drop of accuracy, as a fraction: the upper 95 % bound, from the validation split.
+
+    To show a drop of at most 0.01 takes 299 texts without a loss, 0.005 takes 598.
+    """
 
 
 class EvaluateSection(Section):

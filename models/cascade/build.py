@@ -10,10 +10,11 @@ import numpy as np
 from models.cascade import report
 from models.cascade.costs import Measure, machine, measured
 from models.cascade.coverage_check import coverage_table
+from models.cascade.looks import log
 from models.cascade.observations import BATCH_TEXTS, Observations, observe
 from models.cascade.options import CascadeOptions
 from models.cascade.risk_control import p_value, texts_needed, upper_bound
-from models.cascade.scored_texts import Candidate, Problem, ScoredTexts, scored
+from models.cascade.scored_texts import Candidate, Problem, scored
 from models.cascade.selection import Selection, select
 from models.evaluation.statistics import paired, proportion
 from models.recipe import RecipeError
@@ -33,12 +34,15 @@ from serving.bundles.files import sync
 def run(options: CascadeOptions, output: Path, measure: Measure = measured) -> None:
     """Write `cascade.json` into the family's folder and a picture into `output`; print a report.
 
-    Raises RecipeError when there is no such cascade, or texts or variants are missing.
+    The look at the held-out texts is logged first, whatever comes of it. Raises RecipeError when
+    there is no such cascade, or texts or variants are missing.
     """
     found = observe(options, measure)
+    family = options.registry / options.family
+    looks = log(found.look("choose", options.target), family)
     selection, cascade = choose_cascade(found, options.target)
-    path = write(cascade, options.registry / options.family, found.manifests)
-    print(report.summary(cascade, found, selection))
+    path = write(cascade, family, found.manifests)
+    print(report.summary(cascade, found, selection, looks))
     output.mkdir(parents=True, exist_ok=True)
     picture = output / report.PICTURE_NAME
     report.draw(cascade, found, selection, picture)
@@ -53,17 +57,25 @@ def check_coverage(options: CascadeOptions, times: int, measure: Measure = measu
     if times < 1:
         raise RecipeError(f"--resplit {times}: choose a positive number")
     found = observe(options, measure)
+    log(found.look("resplit", options.target), options.registry / options.family)
     print(coverage_table(found.logits, found.problem(options.target), times))
 
 
 def choose_cascade(found: Observations, target: Target) -> tuple[Selection, Cascade]:
-    """Select the cheapest cascade that meets the target, and judge it once on the test split.
+    """Select the cheapest cascade that meets the target, and judge it on the test split.
 
     Raises RecipeError when there is none: too few texts, or none that costs less.
     """
     problem = found.problem(target)
-    selection = select(*found.logits[:2], problem)
     reference = found.manifests[problem.reference]
+    self_disagreement = found.self_disagreement(problem).value
+    if target.loss == "agreement" and self_disagreement > target.max_loss:
+        raise RecipeError(
+            f"--max-loss {target.max_loss:g}: in batches of {BATCH_TEXTS} {reference.variant} "
+            f"itself answers {self_disagreement:.2%} of the texts otherwise than alone: allow "
+            "more, or use a reference whose answers do not depend on the batch"
+        )
+    selection = select(*found.logits[:2], problem)
     if selection.chosen is None:
         raise RecipeError(refusal(selection, problem, reference))
     if selection.tested.cost(selection.chosen, problem.costs) >= problem.costs[problem.reference]:
@@ -92,7 +104,8 @@ def refusal(selection: Selection, problem: Problem, reference: Manifest) -> str:
     p_values = [p_value(losses, group[None], target) for group in texts.groups]
     worst = int(np.argmax(p_values))
     group = losses[texts.groups[worst]]
-    labelled = f" labelled {reference.labels[worst]}" if target.each_label else ""
+    names = [*(f" labelled {label}" for label in reference.labels), " without a label"]
+    labelled = names[worst] if target.each_label else ""
     fewest = texts_needed(np.zeros(1), target)
     about = "" if target.loss == "agreement" else "about "
     reason = (
@@ -124,6 +137,7 @@ def _described(
     same = scored(found.logits[1], selection.calibrations, agreement)
     hits = found.hits(selection, problem)
     ordered, tests, judged = found.texts
+    used = {found.manifests[number].variant for number in candidate.variants} | {reference.variant}
     return Cascade(
         family=reference.family,
         stages=[
@@ -146,25 +160,31 @@ def _described(
         n=len(losses),
         disagreement=proportion(same.lost(candidate) > 0),
         escalation=proportion(reached[1]),
-        versus=paired(hits(candidate), hits(Candidate((problem.reference,), ()))),
-        expected=_expected(found, candidate, tested, problem),
+        versus=paired(hits(candidate), found.reference_hits(problem)),
+        expected=_expected(found, selection, candidate, problem),
         batch_texts=BATCH_TEXTS,
         ordered_sha256=ordered.sha256,
         tested_sha256=tests.sha256,
         judged_sha256=judged.sha256,
+        self_disagreement=found.self_disagreement(problem),
+        engines={name: found.engines[name] for name in sorted(used) if name in found.engines},
     )
 
 
 def _expected(
-    found: Observations, candidate: Candidate, tested: ScoredTexts, problem: Problem
+    found: Observations, selection: Selection, candidate: Candidate, problem: Problem
 ) -> Expected:
-    """Cost and latency without queueing: a text's latency is the sum over its stages."""
+    """Cost and latency without queueing: a text's latency is the sum over its stages.
+
+    Texts were timed where candidates were ordered, so that testing them stays their only use.
+    """
     latencies_ms = 1000 * found.costs.latencies_s
-    visited = tested.reached(candidate)[:, : latencies_ms.shape[1]]
+    timed = scored(found.logits[0], selection.calibrations, problem)
+    visited = timed.reached(candidate)[:, : latencies_ms.shape[1]]
     own = np.quantile((visited * latencies_ms[list(candidate.variants)]).sum(axis=0), (0.5, 0.99))
     other = np.quantile(latencies_ms[problem.reference], (0.5, 0.99))
     return Expected(
-        cost_s=tested.cost(candidate, problem.costs),
+        cost_s=selection.tested.cost(candidate, problem.costs),
         p50_ms=own[0],
         p99_ms=own[1],
         reference_cost_s=problem.costs[problem.reference],

@@ -31,7 +31,12 @@ class Resplit:
 def pooled(answers: Sequence[LabelledLogits]) -> LabelledLogits:
     """Join the texts."""
     truth = np.concatenate([part.truth for part in answers])
-    return LabelledLogits(truth, np.concatenate([part.logits for part in answers], axis=1))
+    alone = [part.alone for part in answers if part.alone is not None]
+    return LabelledLogits(
+        truth,
+        np.concatenate([part.logits for part in answers], axis=1),
+        np.concatenate(alone) if len(alone) == len(answers) else None,
+    )
 
 
 def resplit(

@@ -1,22 +1,24 @@
 """Runs a family's variants on all held-out texts and measures what they cost on this machine."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from models.cascade.costs import Costs, Measure, measured
+from models.cascade.looks import Look
 from models.cascade.options import CascadeOptions
 from models.cascade.scored_texts import Candidate, LabelledLogits, Problem, scored
 from models.cascade.selection import Selection
 from models.cascade.text_sets import TextSet, data_folder, read_halves, read_text_set
 from models.data.labelled import LabelSet, read_labels
 from models.evaluation.predictions import Predictor, predicted
-from models.evaluation.statistics import Flags, correct
+from models.evaluation.statistics import Flags, correct, proportion
 from models.recipe import RecipeError
 from serving.bundles.bundle import Bundle, Manifest
 from serving.bundles.cascade import Target
+from serving.bundles.evaluation import Estimate
 from serving.bundles.registry import read_registry
 from serving.errors import SizewiseError
 from serving.inference.cpu import usable_cores
@@ -32,7 +34,7 @@ _MOST_BATCH_TOKENS = 4096
 class Observations:
     """A family's variants, and their logits on the texts for ordering, testing and judging.
 
-    `eligible` are the names of the variants that a cascade may use.
+    `eligible` are the names of the variants that a cascade may use, `engines` what ran each.
     """
 
     manifests: list[Manifest]
@@ -40,14 +42,33 @@ class Observations:
     logits: tuple[LabelledLogits, LabelledLogits, LabelledLogits]
     costs: Costs
     eligible: Collection[str]
+    engines: Mapping[str, str] = field(default_factory=dict)
 
     def problem(self, target: Target) -> Problem:
         """Return the problem of meeting `target` against the variant with the most bytes."""
-        largest = int(np.argmax([manifest.bytes for manifest in self.manifests]))
+        largest = _largest(self.manifests)
         kind = self.manifests[largest].problem_type
         assert kind != "regression", "left out on loading"
         eligible = (at for at, each in enumerate(self.manifests) if each.variant in self.eligible)
         return Problem(target, kind, largest, self.costs.batched_s, tuple(eligible))
+
+    def reference_hits(self, problem: Problem) -> Flags:
+        """Return which test texts the reference gets right, asked one by one, (texts,)."""
+        judged = self.logits[2]
+        return correct(judged.truth, judged.referred(problem))
+
+    def self_disagreement(self, problem: Problem) -> Estimate:
+        """Return the share of calibration texts that the reference answers otherwise in a batch."""
+        tested = self.logits[1]
+        batched = predicted(tested.logits[problem.reference], problem.problem_type)
+        return proportion(~correct(tested.referred(problem), batched))
+
+    def look(self, does: Literal["choose", "resplit"], target: Target) -> Look:
+        """Describe a look at these texts, for the log."""
+        eligible = [each for each in self.manifests if each.variant in self.eligible]
+        versions = [f"{each.variant} {each.version}" for each in eligible]
+        _, tested, judged = self.texts
+        return Look(does, target, versions, tested.sha256, judged.sha256)
 
     def hits(self, selection: Selection, problem: Problem) -> Callable[[Candidate], Flags]:
         """Return a function from a candidate to the test texts that it gets right, (texts,)."""
@@ -60,8 +81,9 @@ class Observations:
 def observe(options: CascadeOptions, measure: Measure = measured) -> Observations:
     """Run every variant, or those in the options and the largest, on the held-out texts.
 
-    `measure` measures what they cost. Raises RecipeError when texts or variants are missing,
-    BundleError when a bundle is broken.
+    `measure` measures what they cost, on the texts for ordering, so that the others are only
+    tested. Raises RecipeError when texts or variants are missing, BundleError when a bundle is
+    broken.
     """
     bundles = _bundles(options)
     data = data_folder(options.family, options.build)
@@ -78,10 +100,15 @@ def observe(options: CascadeOptions, measure: Measure = measured) -> Observation
             f"{options.registry / options.family} has {len(eligible)} variants that a cascade can "
             "use, and it needs two: run `python -m models all`"
         )
-    logits = _logits(list(loaded.values()), texts)
-    costs = measure(loaded, tested.texts)
     manifests = [bundle.manifest for bundle in bundles if bundle.manifest.variant in loaded]
-    return Observations(manifests, texts, logits, costs, eligible)
+    logits = _logits(list(loaded.values()), _largest(manifests), texts)
+    costs = measure(loaded, ordered.texts)
+    engines = {variant: predictor.runs_as for variant, predictor in loaded.items()}
+    return Observations(manifests, texts, logits, costs, eligible, engines)
+
+
+def _largest(manifests: Sequence[Manifest]) -> int:
+    return int(np.argmax([manifest.bytes for manifest in manifests]))
 
 
 def _bundles(options: CascadeOptions) -> list[Bundle]:
@@ -125,19 +152,22 @@ def _load(
             print(f"{manifest.variant} is left out: {error}")
             continue
         print(f"{manifest.variant} runs on {choice.name}: {choice.reason}")
-        loaded[manifest.variant] = Predictor(bundle, choice.engine)
+        loaded[manifest.variant] = Predictor(bundle, choice.engine, choice.name)
     return loaded
 
 
 def _logits(
-    predictors: Sequence[Predictor], sets: tuple[TextSet, TextSet, TextSet]
+    predictors: Sequence[Predictor], reference: int, sets: tuple[TextSet, TextSet, TextSet]
 ) -> tuple[LabelledLogits, LabelledLogits, LabelledLogits]:
-    """Every variant's logits, in batches of 8 as in traffic, because a batch can change them."""
+    """Every variant's logits in batches of 8, as in traffic, and the reference's one by one.
+
+    A batch can change a dynamically quantized graph's answers, and the standard must not depend on
+    what else was in the batch.
+    """
     texts = [text for each in sets for text in each.texts]
     ends = np.cumsum([len(each.texts) for each in sets])[:-1]
     logits = np.stack([predictor.logits(texts, BATCH_TEXTS) for predictor in predictors])
-    ordered, tested, judged = (
-        LabelledLogits(each.truth, own)
-        for each, own in zip(sets, np.split(logits, ends, axis=1), strict=True)
-    )
+    alone = predictors[reference].logits(texts)
+    parts = zip(sets, np.split(logits, ends, axis=1), np.split(alone, ends), strict=True)
+    ordered, tested, judged = (LabelledLogits(each.truth, *found) for each, *found in parts)
     return ordered, tested, judged

@@ -4,21 +4,24 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from models.cascade.candidates import Candidates
+from models.cascade.looks import LOOKS_NAME, Looks
 from models.cascade.observations import Observations
+from models.cascade.risk_control import refutation
 from models.cascade.scored_texts import Candidate, scored
 from models.cascade.selection import Selection
 from models.evaluation.statistics import proportion
+from models.reports.axes import scale_sizes
 from models.reports.markdown import comparison, percent, table
-from serving.bundles.cascade import Cascade
+from serving.bundles.cascade import Cascade, Target
 
 PICTURE_NAME = "cascade.png"
+_SIGNIFICANT = 0.05
 
 
-def summary(cascade: Cascade, found: Observations, selection: Selection) -> str:
-    """Write the report that the command prints."""
+def summary(cascade: Cascade, found: Observations, selection: Selection, looks: Looks) -> str:
+    """Write the report that the command prints; `looks` counts this one."""
     target, expected, reference = cascade.target, cascade.expected, cascade.reference.variant
     stages = [
         (
@@ -30,7 +33,7 @@ def summary(cascade: Cascade, found: Observations, selection: Selection) -> str:
         )
         for stage in cascade.stages
     ]
-    alone = found.hits(selection, found.problem(target))(_reference(found, cascade))
+    alone = found.reference_hits(found.problem(target))
     each = " for each label" if target.each_label else ""
     slower = "higher" if expected.p99_ms > expected.reference_p99_ms else "not higher"
     assert cascade.versus is not None
@@ -41,15 +44,70 @@ def summary(cascade: Cascade, found: Observations, selection: Selection) -> str:
 {table(header, stages)}
 Guarantee: loss {cascade.loss:.2%}, upper bound {cascade.bound:.2%}, on {cascade.n:,} texts. \
 Escalated: {percent(cascade.escalation)}; labels other than {reference}'s: \
-{percent(cascade.disagreement)}.
+{percent(cascade.disagreement)}; its own in a batch of {cascade.batch_texts}: \
+{percent(cascade.self_disagreement)}. Shown on {_engines(cascade)}.
 Test split, {len(found.texts[2].texts):,} texts: accuracy {percent(cascade.stages[-1].accuracy)}, \
-{reference} {percent(proportion(alone))}. {comparison(reference, cascade.versus)}
+{reference} {percent(proportion(alone))}. {comparison(reference, cascade.versus, len(alone))}
+{_verdict(cascade, found, selection)} {_looks(looks, target)}
+
+{_alone(cascade, found, selection)}
 Cost: {1000 * expected.cost_s:.2f} core ms per text, {reference} \
 {1000 * expected.reference_cost_s:.2f}: {expected.reference_cost_s / expected.cost_s:.2f} times \
 the throughput.
 Latency without load: p50 {expected.p50_ms:.1f} ms ({reference} {expected.reference_p50_ms:.1f}), \
 p99 {expected.p99_ms:.1f} ms ({expected.reference_p99_ms:.1f}), so the p99 is {slower}.
 {_hindsight(cascade, found, selection)}"""
+
+
+def _engines(cascade: Cascade) -> str:
+    return "; ".join(f"{variant}: {engine}" for variant, engine in cascade.engines.items()) or "?"
+
+
+def _verdict(cascade: Cascade, found: Observations, selection: Selection) -> str:
+    """Say whether the test split refutes the guarantee."""
+    texts = scored(found.logits[2], selection.calibrations, found.problem(cascade.target))
+    assert selection.chosen is not None
+    chance = refutation(texts.lost(selection.chosen), texts.groups, cascade.target)
+    loss = f"a loss of {texts.worst(selection.chosen):.2%}, p = {chance:.2g}"
+    if chance > _SIGNIFICANT:
+        return f"It does not refute the target ({loss})."
+    return f"IT REFUTES THE TARGET ({loss}): raise --max-loss or hold out more texts."
+
+
+def _looks(looks: Looks, target: Target) -> str:
+    """Say what the best of several looks at the same texts is worth."""
+    if looks.tested == looks.judged == 1:
+        return f"This is the first look at these texts, which {LOOKS_NAME} counts."
+    return (
+        f"This is look {looks.judged} at the test split and {looks.tested} at the calibration "
+        f"texts ({LOOKS_NAME}). If you choose among them by their figures, the test split judges "
+        f"no longer, and the guarantee of the best holds with {looks.worth(target.confidence):.0%} "
+        f"instead of {target.confidence:.0%}."
+    )
+
+
+def _alone(cascade: Cascade, found: Observations, selection: Selection) -> str:
+    """Tabulate the accuracy of the variants alone: in these batches, and as on their cards."""
+    hits = found.hits(selection, found.problem(cascade.target))
+    used = {stage.variant for stage in cascade.stages} | {cascade.reference.variant}
+    rows = []
+    for number, manifest in enumerate(found.manifests):
+        if manifest.variant in used:
+            judged = manifest.judged
+            same = judged and judged.split_sha256 == found.texts[2].sha256
+            rows.append(
+                (
+                    manifest.variant,
+                    percent(proportion(hits(Candidate((number,), ()))), unit=""),
+                    percent(judged.accuracy if judged and same else None, unit=""),
+                )
+            )
+    header = (
+        "alone, on the test split",
+        f"accuracy in batches of {cascade.batch_texts}, %",
+        "accuracy one by one, as on its card, %",
+    )
+    return table(header, rows)
 
 
 def _hindsight(cascade: Cascade, found: Observations, selection: Selection) -> str:
@@ -68,7 +126,12 @@ def _hindsight(cascade: Cascade, found: Observations, selection: Selection) -> s
 
 
 def draw(cascade: Cascade, found: Observations, selection: Selection, path: Path) -> None:
-    """Write a PNG of accuracy against cost on the test split.
+    """Write the picture as a PNG."""
+    picture(cascade, found, selection).savefig(path, dpi=110)
+
+
+def picture(cascade: Cascade, found: Observations, selection: Selection) -> Figure:
+    """Draw accuracy against cost on the test split.
 
     It shows the single variants with 95 % intervals, the candidates in the order of testing, and
     the chosen cascade.
@@ -94,10 +157,7 @@ def draw(cascade: Cascade, found: Observations, selection: Selection, path: Path
     axes.plot(*zip(*points.values(), strict=True), ".-", color="C2", label="candidates")
     own = points[selection.chosen]
     axes.plot(*own, "*", color="C3", markersize=14, label="the cascade")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(EngFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    scale_sizes(axes)
     axes.set_xlabel("core ms per text in full batches")
     axes.set_ylabel("accuracy on the test split, %")
     axes.set_title(
@@ -105,8 +165,4 @@ def draw(cascade: Cascade, found: Observations, selection: Selection, path: Path
     )
     axes.grid(visible=True, alpha=0.3)
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=110)
-
-
-def _reference(found: Observations, cascade: Cascade) -> Candidate:
-    return Candidate((found.problem(cascade.target).reference,), ())
+    return figure

@@ -41,6 +41,18 @@ def upper_bound(losses: Floats, groups: Flags, target: Target) -> float:
     return max(bound(losses[group], target) for group in groups)
 
 
+def refutation(losses: Floats, groups: Flags, target: Target) -> float:
+    """Test the hypothesis that the expected loss is within the target in every group.
+
+    A small p-value refutes the guarantee. It is the least of the groups', times their number
+    (Bonferroni). Arguments are those of `p_value`.
+    """
+    least = min(
+        (_refutation(losses[group], target) for group in groups if group.any()), default=1.0
+    )
+    return min(1.0, least * len(groups))
+
+
 def passed(p_values: Iterable[float], confidence: float) -> int:
     """Count the hypotheses that fixed-sequence testing rejects: all before the first p that fails.
 
@@ -71,6 +83,14 @@ def _p_value(losses: Floats, mean: float, target: Target) -> float:
     if target.loss == "agreement":
         return float(stats.binom.cdf(losses.sum(), losses.size, mean)) if losses.size else 1.0
     return _betting_p_value(losses, _bets(losses, target), mean)
+
+
+def _refutation(losses: Floats, target: Target) -> float:
+    if target.loss == "agreement":
+        return float(stats.binom.sf(losses.sum() - 1, losses.size, target.max_loss))
+    # The bets of a gain, small enough that no single text can take all the capital.
+    bets = _bets(-losses, target) / (1 + target.max_loss)
+    return _betting_p_value(-losses, bets, -target.max_loss)
 
 
 def _binomial_bound(losses: Floats, target: Target) -> float:

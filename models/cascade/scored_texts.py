@@ -14,14 +14,25 @@ from serving.bundles.cascade import Isotonic, Target, Temperature
 
 @dataclass(frozen=True)
 class LabelledLogits:
-    """The truth of some texts, (texts, labels), and logits, (variants, texts, labels)."""
+    """The truth of some texts, (texts, labels), and logits, (variants, texts, labels).
+
+    `alone` are the reference's, (texts, labels), one text a batch: what it answers if nothing else
+    is asked. None if they are those of `logits`.
+    """
 
     truth: Flags
     logits: Floats
+    alone: Floats | None = None
 
     def of(self, texts: Indices) -> "LabelledLogits":
         """Return these texts alone, in this order."""
-        return LabelledLogits(self.truth[texts], self.logits[:, texts])
+        alone = None if self.alone is None else self.alone[texts]
+        return LabelledLogits(self.truth[texts], self.logits[:, texts], alone)
+
+    def referred(self, problem: "Problem") -> Flags:
+        """Return the reference's labels, (texts, labels), which no other text has changed."""
+        logits = self.logits[problem.reference] if self.alone is None else self.alone
+        return predicted(logits, problem.problem_type)
 
 
 @dataclass(frozen=True)
@@ -54,9 +65,10 @@ class Candidate:
 class ScoredTexts:
     """Each variant's losses and scores on some texts, both of shape (variants, texts).
 
-    A loss is 1 where the reference is right and the variant wrong, and -1 the other way round; for
-    agreement the reference is always right. `groups`, (groups, texts), are all texts, or the texts
-    of each label.
+    A loss is 1 where the reference, asked alone, is right and the variant in its batch wrong, and
+    -1 the other way round; for agreement the reference is always right. `groups`, (groups, texts),
+    are all texts, or the texts of each label; then, if some text has none, those without a label
+    are the last group.
     """
 
     losses: Floats
@@ -92,7 +104,7 @@ def standard(texts: LabelledLogits, problem: Problem) -> Flags:
     """Return the labels that count as right: the truth, or for agreement the reference's."""
     if problem.target.loss == "accuracy":
         return texts.truth
-    return predicted(texts.logits[problem.reference], problem.problem_type)
+    return texts.referred(problem)
 
 
 def scored(
@@ -104,5 +116,11 @@ def scored(
     hits = np.stack([correct(labels, predicted(each, kind)) for each in texts.logits])
     own = [scores(x, how, kind) for x, how in zip(texts.logits, calibrations, strict=True)]
     everything = np.ones((1, len(labels)), dtype=np.bool_)
-    groups = labels.T if problem.target.each_label else everything
-    return ScoredTexts(hits[problem.reference] - hits.astype(np.float64), np.stack(own), groups)
+    groups = _by_label(labels) if problem.target.each_label else everything
+    right = correct(labels, texts.referred(problem))
+    return ScoredTexts(right - hits.astype(np.float64), np.stack(own), groups)
+
+
+def _by_label(labels: Flags) -> Flags:
+    bare = ~labels.any(axis=1)
+    return np.vstack([labels.T, bare]) if bare.any() else labels.T

@@ -26,10 +26,12 @@ from models.recipe import RecipeError
 from models.recipe_sections import DataSection, Split
 from serving.bundles.bundle import file_sha256
 
+_SEED = 0
+
 
 @dataclass(frozen=True)
 class TextSet:
-    """Texts in the order of their hashes, which is as good as random.
+    """Texts in random order, or in that of their hashes, which is as good.
 
     `truth` has the shape (texts, labels); it is all false if the truth is not known.
     """
@@ -63,15 +65,16 @@ def read_text_set(data: Path, split: Split) -> TextSet:
 def read_halves(
     path: Path, labels: LabelSet, loss: Literal["accuracy", "agreement"]
 ) -> tuple[TextSet, TextSet]:
-    """Divide a table's texts by their hashes into two halves: for ordering, and for testing.
+    """Divide a table's rows at random into two halves: for ordering, and for testing.
 
-    The table has a column `text`, and for accuracy `label`. Equal texts count once.
+    The table has a column `text`, and for accuracy `label`. A text counts as often as it occurs,
+    because the guarantee is for traffic, which repeats itself; the division is seeded.
     Raises RecipeError naming file, line and remedy when the table cannot be used.
     """
     section = DataSection(files=(str(path),), labels=labels.names, problem_type=labels.problem_type)
     if not path.is_file():
         raise RecipeError(f"{path} does not exist: name a table of texts")
-    rows: dict[str, LabelledText] = {}
+    rows = []
     for row in read_rows(Source(path), ["text", *(["label"] if loss == "accuracy" else [])]):
         names = names_in(row.cells["label"], section, row.where) if loss == "accuracy" else ()
         for name in names or ():
@@ -81,14 +84,10 @@ def read_halves(
                     "correct the row"
                 )
         numbers = tuple(labels.names.index(name) for name in names or ())
-        text = text_in(row.cells["text"], row.where)
-        rows.setdefault(text, LabelledText(text, numbers))
-    texts = sorted(rows, key=_digest)
-    middle = len(texts) // 2
-    first, second = (
-        _of([rows[text] for text in half], labels) for half in (texts[:middle], texts[middle:])
-    )
-    return first, second
+        rows.append(LabelledText(text_in(row.cells["text"], row.where), numbers))
+    rows = [rows[number] for number in np.random.default_rng(_SEED).permutation(len(rows))]
+    middle = len(rows) // 2
+    return _of(rows[:middle], labels), _of(rows[middle:], labels)
 
 
 def _of(rows: list[LabelledText], labels: LabelSet) -> TextSet:

@@ -12,6 +12,7 @@ from models.evaluation.statistics import (
     Floats,
     bootstrapped,
     brier_scores,
+    calibrated_error,
     calibration_error,
     correct,
     label_scores,
@@ -58,10 +59,13 @@ def figures(
     return {
         "n": texts,
         "accuracy": proportion(hits),
-        "macro_f1": bootstrapped(lambda at: macro_f1(truth[at], own[at]), texts),
+        "macro_f1": bootstrapped(lambda at: macro_f1(truth[at], own[at]), texts)
+        if truth.any() or own.any()
+        else None,
         "expected_calibration_error": bootstrapped(
             lambda at: calibration_error(truth[at], tempered[at], single_label=single), texts
         ),
+        "calibrated_error": calibrated_error(tempered, single_label=single),
         "uncalibrated_error": calibration_error(truth, raw, single_label=single),
         "brier": bootstrapped(lambda at: float(brier[at].mean()), texts),
         "negative_log_likelihood": bootstrapped(lambda at: float(losses[at].mean()), texts),

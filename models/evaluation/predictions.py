@@ -15,8 +15,8 @@ from models.recipe_sections import ProblemType
 from serving.bundles.bundle import Bundle
 from serving.errors import BundleError
 from serving.inference.cpu import usable_cores
-from serving.inference.engine import Engine, Resources
-from serving.inference.engine_selection import ENGINES, reference
+from serving.inference.engine import Engine, Resources, runs_as
+from serving.inference.engine_selection import ENGINES, EngineName, reference
 from serving.inference.inputs import Encoding, why_no_tokens
 from serving.inference.tokenizer import Tokenizer
 
@@ -28,16 +28,18 @@ _TIMED_BATCH_TOKENS = 256
 class Predictor:
     """A loaded bundle, to run on many texts at once."""
 
-    def __init__(self, bundle: Bundle, engine: Engine | None = None) -> None:
-        """Load the bundle into its reference engine, or take an `engine` that has loaded it.
+    def __init__(
+        self, bundle: Bundle, engine: Engine | None = None, name: EngineName | None = None
+    ) -> None:
+        """Load the bundle into its reference engine, or take an `engine`, by its `name`.
 
         Raises BundleError or StartError when the engine cannot load it.
         """
         self._variant = bundle.manifest.variant
         self._tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
-        self._engine = engine or ENGINES[reference(bundle)](
-            bundle, Resources("cpu", usable_cores())
-        )
+        name = name or reference(bundle)
+        self._engine = engine or ENGINES[name](bundle, Resources("cpu", usable_cores()))
+        self.runs_as = runs_as(name, self._engine, bundle.manifest.precision)
 
     def lengths(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the tokens of each text, as the model reads it."""

@@ -1,5 +1,6 @@
 """Scores with their 95 % intervals, from truth and predictions of shape (texts, labels). Pure."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -39,13 +40,14 @@ def bootstrapped(
     """Return `figure(indices of all texts)` with its bootstrap percentile interval (Efron 1979).
 
     The bootstrap is seeded. If the figure is biased, as calibration errors are, its value may lie
-    outside the percentiles; the interval is then extended to the value.
+    outside the percentiles; the interval is then extended to the value. A resample for which the
+    figure is NaN, that is undefined, is left out.
     """
     generator = np.random.default_rng(_SEED)
     drawn = [figure(generator.integers(0, texts, texts)) for _ in range(resamples)]
     tail = (1 - _CONFIDENCE) / 2
     value = figure(np.arange(texts))
-    low, high = (float(quantile) for quantile in np.quantile(drawn, (tail, 1 - tail)))
+    low, high = (float(quantile) for quantile in np.nanquantile(drawn, (tail, 1 - tail)))
     return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
@@ -65,7 +67,10 @@ def paired(mine: Flags, other: Flags) -> Paired:
 
 
 def label_scores(truth: Flags, predictions: Flags, names: list[str]) -> dict[str, LabelScore]:
-    """Compute each label's precision, recall and F1; 0 / 0 counts as 1."""
+    """Compute each label's precision, recall and F1; 0 / 0 is None.
+
+    In scikit-learn's words, None is `zero_division=nan`.
+    """
     hits = (truth & predictions).sum(axis=0)
     claimed, existing = predictions.sum(axis=0), truth.sum(axis=0)
     return {
@@ -80,10 +85,14 @@ def label_scores(truth: Flags, predictions: Flags, names: list[str]) -> dict[str
 
 
 def macro_f1(truth: Flags, predictions: Flags) -> float:
-    """Compute the mean F1 of the labels; a label that no text has or gets counts as 1."""
+    """Compute the mean F1 of the labels that some text has or gets; NaN if there is none.
+
+    It is scikit-learn's `f1_score(..., average="macro", zero_division=nan)`.
+    """
     hits = (truth & predictions).sum(axis=0)
     sizes = truth.sum(axis=0) + predictions.sum(axis=0)
-    return float(np.where(sizes > 0, 2 * hits / np.maximum(sizes, 1), 1.0).mean())
+    used = sizes > 0
+    return float((2 * hits[used] / sizes[used]).mean()) if used.any() else math.nan
 
 
 def calibration_error(truth: Flags, probabilities: Floats, *, single_label: bool) -> float:
@@ -92,12 +101,40 @@ def calibration_error(truth: Flags, probabilities: Floats, *, single_label: bool
     Confidence is a text's largest probability. Without `single_label` every label of every text
     counts, with the probability of the prediction, yes or no.
     """
+    confidence = _confidence(probabilities, single_label=single_label)
     if single_label:
-        confidence = probabilities.max(axis=1)
         hit = truth[np.arange(len(truth)), probabilities.argmax(axis=1)]
     else:
-        confidence = np.maximum(probabilities, 1 - probabilities).ravel()
         hit = ((probabilities >= 0.5) == truth).ravel()
+    return _binned_gap(confidence, hit)
+
+
+def calibrated_error(probabilities: Floats, *, single_label: bool) -> Estimate:
+    """Estimate the calibration error that a calibrated model would have on as many texts.
+
+    The error cannot be negative, so chance alone makes it positive: truth is drawn from the
+    probabilities themselves (consistency resampling, Broecker and Smith 2007). The value is the
+    mean of the draws, the interval holds 95 % of them and the mean; the draws are seeded.
+    """
+    confidence = _confidence(probabilities, single_label=single_label)
+    generator = np.random.default_rng(_SEED)
+    drawn = [
+        _binned_gap(confidence, generator.random(len(confidence)) < confidence)
+        for _ in range(_RESAMPLES)
+    ]
+    tail = (1 - _CONFIDENCE) / 2
+    low, high = (float(quantile) for quantile in np.quantile(drawn, (tail, 1 - tail)))
+    mean = float(np.mean(drawn))
+    return Estimate(value=mean, low=min(low, mean), high=max(high, mean))
+
+
+def _confidence(probabilities: Floats, *, single_label: bool) -> Floats:
+    if single_label:
+        return np.asarray(probabilities.max(axis=1))
+    return np.asarray(np.maximum(probabilities, 1 - probabilities).ravel())
+
+
+def _binned_gap(confidence: Floats, hit: Flags) -> float:
     bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
     gaps = np.bincount(bins, weights=confidence - hit, minlength=_BINS)
     return float(np.abs(gaps).sum() / len(confidence))
@@ -121,5 +158,5 @@ def log_losses(truth: Flags, probabilities: Floats, *, single_label: bool) -> Fl
     return np.asarray(np.where(truth, yes, no).sum(axis=1))
 
 
-def _ratio(part: int, whole: int) -> float:
-    return float(part / whole) if whole else 1.0
+def _ratio(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None

@@ -7,8 +7,8 @@ from itertools import product
 from pathlib import Path
 
 from models.recipe import RecipeError
-from models.reports.markdown import percent, table
-from models.reports.power_law import Point, fitted
+from models.reports.markdown import UNDEFINED, percent, table
+from models.reports.power_law import FEWEST_POINTS, Fit, Point, fitted
 from models.reports.scaling_plot import Panel, draw
 from serving.bundles.bundle import Manifest
 from serving.bundles.evaluation import Evaluation
@@ -25,7 +25,8 @@ _VALUES = ("error", "loss")
 def run(family: str, registry: Path, output: Path) -> None:
     """Print the table and write `scaling.png` and `scaling.json` into `output`.
 
-    Raises RecipeError when the family does not exist or has fewer than three evaluated variants.
+    A curve needs three variants; fewer are listed and drawn without one.
+    Raises RecipeError when the family does not exist or has no evaluated variant.
     """
     families = read_registry(registry)
     if family not in families:
@@ -34,19 +35,22 @@ def run(family: str, registry: Path, output: Path) -> None:
         (b.manifest for b in families[family] if b.manifest.judged),
         key=lambda manifest: -manifest.bytes,
     )
-    if len(manifests) < 3:
+    if not manifests:
         raise RecipeError(
-            f"{family} has {len(manifests)} evaluated variants in {registry}, but a curve needs "
-            "three: run `python -m models all`"
+            f"{family} has no evaluated variant in {registry}: run `python -m models all`"
         )
     panels = []
     for value, size in product(_VALUES, _SIZES):
         points = [_point(manifest, size, value) for manifest in manifests]
-        panels.append(Panel(size, value, points, fitted(points)))
+        fit = fitted(points) if len(points) >= FEWEST_POINTS else None
+        panels.append(Panel(size, value, points, fit))
     output.mkdir(parents=True, exist_ok=True)
     print(markdown(manifests))
+    if len(manifests) < FEWEST_POINTS:
+        print(f"No curve: it needs {FEWEST_POINTS} variants, and there are {len(manifests)}.")
     for panel in panels:
-        print(_sentence(panel))
+        if panel.fit:
+            print(_sentence(panel, panel.fit))
     draw(
         f"{family}: error (share of texts) and loss (nats a text) on the test split, "
         "with 95 % intervals",
@@ -62,6 +66,7 @@ def run(family: str, registry: Path, output: Path) -> None:
             | {"intervals": panel.fit.intervals, "aicc": panel.fit.aicc}
             | {"doubts": panel.fit.doubts}
             for panel in panels
+            if panel.fit
         ],
     }
     (output / FIGURES_NAME).write_text(json.dumps(figures, indent=2))
@@ -90,7 +95,7 @@ def markdown(manifests: Sequence[Manifest]) -> str:
                 f"{manifest.bytes:,}",
                 f"{largest / manifest.bytes:.1f}",
                 percent(found.accuracy, unit=""),
-                f"{100 * found.macro_f1.value:.1f}",
+                f"{100 * found.macro_f1.value:.1f}" if found.macro_f1 else UNDEFINED,
                 f"{100 * found.expected_calibration_error.value:.1f}",
                 f"{100 * found.agreement.value:.1f}" if found.agreement else "",
                 _against_teacher(found),
@@ -125,8 +130,8 @@ def _point(manifest: Manifest, size: str, value: str) -> Point:
     )
 
 
-def _sentence(panel: Panel) -> str:
-    size, value, fit, law = panel.size, panel.value, panel.fit, panel.fit.law
+def _sentence(panel: Panel, fit: Fit) -> str:
+    size, value, law = panel.size, panel.value, fit.law
     ranges = ", ".join(f"{k} {low:.3g} to {high:.3g}" for k, (low, high) in fit.intervals.items())
     law_text = (
         f"{value} = {law.a:.4f} + {law.c:.4f} * ({size} / {law.reference:.3g})^-{law.alpha:.3f}"

@@ -1,6 +1,6 @@
 """The model card: a manifest in plain words, as Markdown with Hugging Face's front matter."""
 
-from models.reports.markdown import comparison, percent, table
+from models.reports.markdown import UNDEFINED, comparison, escaped, percent, table
 from serving.bundles.bundle import Manifest
 from serving.bundles.evaluation import Evaluation
 
@@ -20,8 +20,12 @@ curl -s http://127.0.0.1:8000/v1/classify -H 'Content-Type: application/json' \\
 """
 
 
-def card(manifest: Manifest) -> str:
-    """Write a variant's card; it warns if the variant has not been evaluated."""
+def card(manifest: Manifest, *, adopted: bool = False) -> str:
+    """Write a variant's card; it warns if the variant has not been evaluated.
+
+    `adopted` variants are, or were made from, a model that was fine-tuned elsewhere, so it is not
+    known which texts it has seen.
+    """
     parts = [
         _FRONT.format(precision=manifest.precision),
         f"# {manifest.family}/{manifest.variant}\n",
@@ -31,7 +35,7 @@ def card(manifest: Manifest) -> str:
     evaluation = manifest.judged
     if evaluation:
         parts += [
-            _scores(evaluation),
+            _scores(evaluation, "texts of the test split" if adopted else "held-out texts"),
             _labels(evaluation),
             _confusion(manifest, evaluation),
             _lengths(evaluation),
@@ -39,34 +43,35 @@ def card(manifest: Manifest) -> str:
         ]
     else:
         parts.append("This variant has not been evaluated: measure it before you rely on it.\n")
-    parts += [_limits(manifest, evaluation), _SERVE.format(**manifest.model_dump())]
+    parts += [
+        _limits(manifest, evaluation, adopted=adopted),
+        _SERVE.format(**manifest.model_dump()),
+    ]
     return "\n".join(part for part in parts if part)
 
 
 def _what(manifest: Manifest) -> str:
     kinds = {"single_label": "exactly one", "multi_label": "any number", "regression": "a value"}
     kind = kinds[manifest.problem_type]
-    return (
-        f"A text classifier: each text gets {kind} of the labels {', '.join(manifest.labels)}."
-        "\n\n"
-        + table(
-            ("", ""),
-            [
-                ("version", f"`{manifest.version}`"),
-                ("precision", manifest.precision),
-                ("parameters", f"{manifest.parameters:,}"),
-                ("bytes", f"{manifest.bytes:,}"),
-                ("longest text", f"{manifest.max_length} tokens"),
-                ("temperature", f"{manifest.temperature:.3f}"),
-            ],
-        )
+    labels = ", ".join(map(escaped, manifest.labels))
+    return f"A text classifier: each text gets {kind} of the labels {labels}.\n\n" + table(
+        ("", ""),
+        [
+            ("version", f"`{manifest.version}`"),
+            ("precision", manifest.precision),
+            ("parameters", f"{manifest.parameters:,}"),
+            ("bytes", f"{manifest.bytes:,}"),
+            ("longest text", f"{manifest.max_length} tokens"),
+            ("temperature", f"{manifest.temperature:.3f}"),
+        ],
     )
 
 
 def _how(manifest: Manifest) -> str:
-    origin = f"`{manifest.parent}`" if manifest.parent else "a base model"
+    model = "a fine-tuned model" if "adopt" in manifest.recipe else "a base model"
+    origin = f"`{manifest.parent}`" if manifest.parent else model
     stages = [
-        f"- {stage}: " + ", ".join(f"{key} {value}" for key, value in section.items())
+        f"- {stage}: " + ", ".join(f"{key} {escaped(str(value))}" for key, value in section.items())
         for stage, section in manifest.recipe.items()
         if isinstance(section, dict) and section
     ]
@@ -76,9 +81,11 @@ def _how(manifest: Manifest) -> str:
     )
 
 
-def _scores(evaluation: Evaluation) -> str:
+def _scores(evaluation: Evaluation, texts: str) -> str:
     rows = [("accuracy", percent(evaluation.accuracy)), ("macro-F1", percent(evaluation.macro_f1))]
     error = percent(evaluation.expected_calibration_error)
+    if evaluation.calibrated_error:
+        error += f"; a calibrated model's would be {percent(evaluation.calibrated_error)}"
     if evaluation.uncalibrated_error is not None:
         error += f"; before temperature scaling {100 * evaluation.uncalibrated_error:.1f} %"
     rows.append(("expected calibration error", error))
@@ -101,26 +108,31 @@ def _scores(evaluation: Evaluation) -> str:
                 f"{evaluation.texts_per_second:.0f}",
             )
         )
-    return f"## Evaluation\n\nOn {evaluation.n:,} held-out texts, with 95 % intervals:\n\n" + table(
-        ("metric", "value"), rows
+    return (
+        f"## Evaluation\n\nOn {evaluation.n:,} {texts}, each alone in its batch, with 95 % "
+        "intervals. The report of a cascade runs batches of eight, so its figures may differ.\n\n"
+        + table(("metric", "value"), rows)
     )
 
 
 def _labels(evaluation: Evaluation) -> str:
     rows = [
-        (name, f"{100 * s.precision:.1f}", f"{100 * s.recall:.1f}", f"{100 * s.f1:.1f}", s.texts)
+        (escaped(name), _share(s.precision), _share(s.recall), _share(s.f1), s.texts)
         for name, s in evaluation.labels.items()
     ]
     return table(("label", "precision, %", "recall, %", "F1, %", "texts"), rows) if rows else ""
 
 
+def _share(value: float | None) -> str:
+    return UNDEFINED if value is None else f"{100 * value:.1f}"
+
+
 def _confusion(manifest: Manifest, evaluation: Evaluation) -> str:
     if evaluation.confusion is None:
         return ""
-    rows = [
-        (name, *counts) for name, counts in zip(manifest.labels, evaluation.confusion, strict=True)
-    ]
-    return table(("true \\ predicted", *manifest.labels), rows)
+    labels = [escaped(label) for label in manifest.labels]
+    rows = [(name, *counts) for name, counts in zip(labels, evaluation.confusion, strict=True)]
+    return table(("true \\ predicted", *labels), rows)
 
 
 def _lengths(evaluation: Evaluation) -> str:
@@ -134,15 +146,25 @@ def _lengths(evaluation: Evaluation) -> str:
 def _comparisons(evaluation: Evaluation) -> str:
     if not evaluation.versus:
         return ""
-    lines = [f"- {comparison(name, pair)}\n" for name, pair in evaluation.versus.items()]
-    return "Compared on the same texts (McNemar's exact test):\n\n" + "".join(lines)
-
-
-def _limits(manifest: Manifest, evaluation: Evaluation | None) -> str:
     lines = [
-        "The test texts resemble the training texts; expect lower scores on other texts.",
+        f"- {comparison(name, pair, evaluation.n)}\n" for name, pair in evaluation.versus.items()
+    ]
+    return (
+        "Compared on the same texts, by McNemar's exact test for a difference and Tango's "
+        "non-inferiority test for its absence:\n\n" + "".join(lines)
+    )
+
+
+def _limits(manifest: Manifest, evaluation: Evaluation | None, *, adopted: bool) -> str:
+    lines = [
+        "The scores are for texts like those of the test split; other texts may score lower.",
         f"Texts of more than {manifest.max_length} tokens are rejected, or truncated on request.",
     ]
+    if adopted:
+        lines.append(
+            "The model was fine-tuned elsewhere. If it has seen texts of the test split, its "
+            "scores are too high."
+        )
     if evaluation and evaluation.batch_flips and evaluation.batch_flips.value > 0:
         lines.append(
             "Predictions close to the decision boundary may depend on the other texts in a padded "

@@ -12,6 +12,7 @@ Floats = npt.NDArray[np.float64]
 _RESAMPLES = 1000
 _SEED = 0
 _CONFIDENCE = 0.95
+FEWEST_POINTS = 3
 _FEWEST_SIZES = 5
 _ALPHAS = np.geomspace(0.01, 5.0, 500)
 _REFINEMENT = np.linspace(0.98, 1.02, 401)
@@ -72,7 +73,7 @@ def fitted(points: Sequence[Point]) -> Fit:
     no higher than that of a line in the size's logarithm.
     Raises ValueError with fewer than three points.
     """
-    if len(points) < 3:
+    if len(points) < FEWEST_POINTS:
         raise ValueError(f"a curve needs at least three variants, not {len(points)}")
     sizes, values, errors = _columns(points)
     law = nearest(points)

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 from scipy import optimize
 
+from models.reports.axes import scale_sizes
 from models.reports.power_law import Fit, Floats, Point
 
 _CURVE_POINTS = 200
@@ -23,12 +23,12 @@ _COLOURS = {"fp32": "C0", "fp16": "C2", "bf16": "C5", "int8": "C1", "int4": "C3"
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: the names of its axes, a point for each variant, and the fitted curve."""
+    """One plot: the names of its axes, a point for each variant, and the curve, if there is one."""
 
     size: str
     value: str
     points: Sequence[Point]
-    fit: Fit
+    fit: Fit | None
 
 
 def draw(title: str, variants: Mapping[str, str], panels: Sequence[Panel], path: Path) -> None:
@@ -66,9 +66,12 @@ def spread(wanted: Floats, gap: float) -> Floats:
 def _draw_panel(axes: Axes, panel: Panel, variants: Mapping[str, str]) -> None:
     sizes = np.array([point.size for point in panel.points])
     left, right = np.log(sizes.min() / _MARGIN), np.log(sizes.max() * _MARGIN)
-    axes.set_xscale("log")
     axes.set_xlim(np.exp(left), np.exp(right))
-    formula = _draw_curve(axes, panel.fit, np.geomspace(sizes.min(), sizes.max(), _CURVE_POINTS))
+    scale_sizes(axes)
+    formula = "too few variants for a curve"
+    if panel.fit:
+        along = np.geomspace(sizes.min(), sizes.max(), _CURVE_POINTS)
+        formula = _draw_curve(axes, panel.fit, along)
     named = sorted(zip(variants.items(), panel.points, strict=True), key=_from_left)
     wanted = np.array([(np.log(point.size) - left) / (right - left) for _, point in named])
     beside = np.exp(left + spread(wanted, _MARKER_GAP) * (right - left))
@@ -89,9 +92,6 @@ def _draw_panel(axes: Axes, panel: Panel, variants: Mapping[str, str]) -> None:
             color=colour,
             arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.35, "linewidth": 0.6},
         )
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(EngFormatter())
     axes.set_xlabel(f"{panel.size}\n{formula}")
     axes.set_ylabel(panel.value)
     axes.grid(visible=True, alpha=0.3)

@@ -33,6 +33,7 @@ def run(job: Job) -> None:
         "build_seconds": job.seconds,
     }
     manifest = write_manifest(job.output, **fields)
-    (job.output / CARD_NAME).write_text(card(manifest), encoding="utf-8")
+    adopted = job.root.adopt is not None
+    (job.output / CARD_NAME).write_text(card(manifest, adopted=adopted), encoding="utf-8")
     # Again, because the card is one of the manifest's files.
     write_manifest(job.output, **fields)

@@ -14,7 +14,8 @@ from typing import Protocol, assert_never
 
 import onnx
 
-from models.data.labelled import LabelSet, label_matrix, read_labels, read_split
+from models.data.labelled import LabelledText, LabelSet, label_matrix, read_labels, read_split
+from models.evaluation.noninferiority import largest_loss, texts_needed
 from models.evaluation.predictions import Predictor, predicted
 from models.evaluation.statistics import Flags, correct
 from models.graphs import nncf_int8
@@ -50,7 +51,7 @@ PRECISIONS: dict[Scheme, Precision] = {
     "fp16": "fp16",
 }
 """The number format in which a scheme stores most of the weights."""
-_CALIBRATION_TEXTS = 300
+_RANGE_TEXTS = 300
 _SENSITIVITY_TEXTS = 128
 _LARGEST_KEPT_SHARE = 0.5
 _Write = Callable[[Path, Collection[str]], None]
@@ -71,27 +72,62 @@ class Quantizer(Protocol):
 
 
 @dataclass(frozen=True)
+class _Loss:
+    """The accuracy that a number format costs on the validation split, and its upper bound."""
+
+    before: float
+    after: float
+    bound: float
+
+    def __str__(self) -> str:
+        return (
+            f"validation: accuracy {self.before:.4f}, quantized {self.after:.4f}, "
+            f"at most {self.bound:.4f} lower at 95 %"
+        )
+
+
 class _AccuracyLimit:
-    """How much accuracy the recipe lets a number format cost, measured on the validation split."""
+    """How much accuracy the recipe lets a number format cost, measured on the validation split.
 
-    variant: str
-    section: QuantizeSection
-    texts: list[str]
-    truth: Flags
-    labels: LabelSet
+    The upper 95 % bound of the loss counts, because on few texts a loss is easily missed.
+    """
 
-    def accuracy(self, bundle: Bundle) -> float:
+    def __init__(
+        self, job: Job, section: QuantizeSection, rows: list[LabelledText], labels: LabelSet
+    ) -> None:
+        """Raise RecipeError when so few texts cannot show it."""
+        self.texts = [row.text for row in rows]
+        self.truth = label_matrix(rows, labels)
+        self.labels = labels
+        self.most = section.max_accuracy_drop
+        self._what = f"{job.recipe.variant}: quantize: {section.scheme}"
+        if len(rows) < (needed := texts_needed(self.most)):
+            raise RecipeError(
+                f"{self._what}: {len(rows)} validation texts cannot show that accuracy drops by "
+                f"at most max_accuracy_drop {self.most}: even without a loss it takes {needed}: "
+                "hold out more texts or allow more"
+            )
+
+    def hits(self, bundle: Bundle) -> Flags:
         found = predicted(Predictor(bundle).logits(self.texts), self.labels.problem_type)
-        return float(correct(self.truth, found).mean())
+        return correct(self.truth, found)
 
-    def allows(self, drop: float) -> bool:
-        return drop <= self.section.max_accuracy_drop
+    def loss(self, before: Flags, bundle: Bundle) -> _Loss:
+        """Compare a bundle with its parent, whose hits are `before`."""
+        after = self.hits(bundle)
+        better, worse = int((after & ~before).sum()), int((before & ~after).sum())
+        bound = largest_loss(better, worse, len(before))
+        return _Loss(float(before.mean()), float(after.mean()), bound)
 
-    def refusal(self, drop: float, despite: str) -> RecipeError:
+    def allows(self, loss: _Loss) -> bool:
+        return loss.bound <= self.most
+
+    def refusal(self, loss: _Loss, despite: str) -> RecipeError:
         return RecipeError(
-            f"{self.variant}: quantize: {self.section.scheme} loses {drop:.4f} of accuracy on "
-            f"validation, more than max_accuracy_drop {self.section.max_accuracy_drop}, {despite}: "
-            "distil longer, allow more or choose another scheme"
+            f"{self._what} loses {loss.before - loss.after:.4f} of accuracy on "
+            f"{len(self.texts)} validation texts, so up to {loss.bound:.4f} at 95 %, more than "
+            f"max_accuracy_drop {self.most}, {despite}: distil longer, hold out more texts, allow "
+            "more or choose another scheme"
         )
 
 
@@ -99,7 +135,8 @@ def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
     """Write the quantized bundle, not yet evaluated.
 
     The graph's metadata names the operators that keep the parent's format, as JSON under
-    `sizewise.kept_operators`. Raises RecipeError when the accuracy on validation drops by more
+    `sizewise.kept_operators`. The ranges of activations are those seen on training texts, because
+    the other splits test, calibrate or judge. Raises RecipeError when the accuracy may drop by more
     than `max_accuracy_drop` even if half of the operators keep it.
     """
     section = job.recipe.quantize
@@ -108,15 +145,8 @@ def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
     for name in (CONFIG_NAME, TOKENIZER_NAME):
         shutil.copyfile(parent.folder / name, job.output / name)
     labels, rows = read_labels(job.inputs["data"]), read_split(job.inputs["data"], "validation")
-    limit = _AccuracyLimit(
-        job.recipe.variant,
-        section,
-        [row.text for row in rows],
-        label_matrix(rows, labels),
-        labels,
-    )
-    calibration = read_split(job.inputs["data"], "calibration")[:_CALIBRATION_TEXTS]
-    texts = [row.text for row in calibration]
+    limit = _AccuracyLimit(job, section, rows, labels)
+    texts = [row.text for row in read_split(job.inputs["data"], "train")[:_RANGE_TEXTS]]
     kept: list[str] = []
     if section.scheme == "int8-openvino":
         _openvino(parent, job.output, texts, limit)
@@ -166,13 +196,13 @@ def _openvino(parent: Bundle, output: Path, calibration: list[str], limit: _Accu
         feeds(calibration),
         list(zip(feeds(limit.texts), limit.truth, strict=True)),
         problem_type=limit.labels.problem_type,
-        max_accuracy_drop=limit.section.max_accuracy_drop,
+        max_accuracy_drop=limit.most,
     )
     manifest = parent.manifest.model_copy(update={"files": dict.fromkeys(OPENVINO_NAMES)})
-    before, after = limit.accuracy(parent), limit.accuracy(Bundle(output, manifest))
-    print(f"validation: accuracy {before:.4f}, quantized {after:.4f}")
-    if not limit.allows(before - after):
-        raise limit.refusal(before - after, "whatever operators keep their format")
+    loss = limit.loss(limit.hits(parent), Bundle(output, manifest))
+    print(loss)
+    if not limit.allows(loss):
+        raise limit.refusal(loss, "whatever operators keep their format")
 
 
 def _quantize_within(
@@ -183,21 +213,18 @@ def _quantize_within(
     write: _Write,
 ) -> list[str]:
     """Write the graph, as few operators as needed in the parent's format; return their names."""
-    before = limit.accuracy(parent)
+    before = limit.hits(parent)
     quantized = Bundle(output, parent.manifest)
     ranking: list[str] = []
     for count in range(int(_LARGEST_KEPT_SHARE * len(names)) + 1):
         if count == 1:
             ranking = by_sensitivity(names, write, parent, limit.texts[:_SENSITIVITY_TEXTS])
         write(quantized.model_path, ranking[:count])
-        after = limit.accuracy(quantized)
-        print(
-            f"validation: accuracy {before:.4f}, quantized {after:.4f} with {count} of "
-            f"{len(names)} operators kept"
-        )
-        if limit.allows(before - after):
+        loss = limit.loss(before, quantized)
+        print(f"{loss}, with {count} of {len(names)} operators kept")
+        if limit.allows(loss):
             return ranking[:count]
-    raise limit.refusal(before - after, f"even with {count} of {len(names)} operators kept")
+    raise limit.refusal(loss, f"even with {count} of {len(names)} operators kept")
 
 
 def _writer(quantize: _Write) -> _Write:

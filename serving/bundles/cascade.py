@@ -149,6 +149,13 @@ class Cascade(Frozen):
     """Hash of the calibration texts, which tested them."""
     judged_sha256: Sha256 | None = None
     """Hash of the texts that judged the chosen one."""
+    self_disagreement: Estimate | None = None
+    """Share of the calibration texts that the reference answers otherwise in a batch than alone."""
+    engines: dict[str, str] = Field(default={})
+    """What ran each variant: the engine, and the number format in which it computes.
+
+    The guarantee was shown for these; with others it is not shown.
+    """
 
     @model_validator(mode="after")
     def _consistent(self) -> "Cascade":
@@ -172,6 +179,11 @@ class Cascade(Frozen):
         if self.target.loss == "agreement" and not self.target.each_label:
             return self.target.max_loss
         return self.disagreement.high
+
+    def unproven(self, runs_as: Mapping[str, str]) -> list[str]:
+        """Name the variants that do not run as they did when the guarantee was shown."""
+        shown = self.engines.items()
+        return sorted(name for name, engine in shown if runs_as.get(name, engine) != engine)
 
     @property
     def escalations(self) -> float:

@@ -27,12 +27,12 @@ class Estimate(Frozen):
 class LabelScore(Frozen):
     """How well one label is found."""
 
-    precision: float
-    """Of the texts that were given this label, the share that have it."""
-    recall: float
-    """Of the texts that have this label, the share that were given it."""
-    f1: float
-    """Harmonic mean of the two."""
+    precision: float | None
+    """Of the texts that were given this label, the share that have it; null if none was."""
+    recall: float | None
+    """Of the texts that have this label, the share that were given it; null if none has it."""
+    f1: float | None
+    """Harmonic mean of the two; null if no text has the label or was given it."""
     texts: int
     """Texts that have this label."""
 
@@ -75,12 +75,14 @@ class Evaluation(Frozen):
     """Texts in the split."""
     accuracy: Estimate
     """Share of the texts that are right."""
-    macro_f1: Estimate
-    """Mean over the labels of F1."""
+    macro_f1: Estimate | None
+    """Mean of F1 over the labels that some text has or was given; null if there is none."""
     expected_calibration_error: Estimate
     """Mean distance between confidence and accuracy, after temperature scaling."""
+    calibrated_error: Estimate | None = None
+    """What it would be by chance alone if confidence were accuracy: mean, and 95 % of the draws."""
     uncalibrated_error: float | None = None
-    """The same before temperature scaling."""
+    """The expected calibration error before temperature scaling."""
     brier: Estimate | None = None
     """Brier score (1950), after temperature scaling."""
     negative_log_likelihood: Estimate | None = None

@@ -57,7 +57,7 @@ class Policy(_Strict):
     """What a family's answers may become under overload, and how its cascade is watched."""
 
     min_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Under overload, no variant below this accuracy stands in for `auto`."""
+    """Under overload, no variant stands in for `auto` whose accuracy's lower 95 % end is below."""
     sample_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of a cascade's texts that its reference answers too, to watch the guarantee."""
 

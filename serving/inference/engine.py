@@ -58,6 +58,14 @@ class Engine(Protocol):
         """
 
 
+def runs_as(name: str, engine: Engine, precision: str) -> str:
+    """Name what decides exact answers: the engine, and what it computes in.
+
+    That is the number format that the engine or its device prefers, or else that of the weights.
+    """
+    return f"{name}, {getattr(engine, 'computing', '') or precision}"
+
+
 def answers_of(engine: Engine, batch: Sequence[Item]) -> list[list[float] | EngineFailed]:
     """Return the logits of each input, in order; after a failure each input runs alone."""
     try:

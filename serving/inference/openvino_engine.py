@@ -65,6 +65,7 @@ class OpenVinoEngine(GraphEngine):
             [_port(node) for node in compiled.inputs],
             [_port(node) for node in compiled.outputs],
         )
+        self.computing: str = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         self._bundle = bundle
         self._output = compiled.output(self._signature.output)
         self._requests: SimpleQueue[openvino.InferRequest] = SimpleQueue()

@@ -41,6 +41,7 @@ class OrtEngine(GraphEngine):
         self.slots = slots if device == "cpu" else _CUDA_SLOTS
         self._bundle = bundle
         self._device = device
+        self.computing = "" if device == "cpu" else device
         provider = _PROVIDERS[device]
         if device == "cuda":
             onnxruntime.preload_dlls()

@@ -16,6 +16,7 @@ class SingleTextEngine:
         self.slots = many.slots
         self.packed = many.packed
         self.example = many.example
+        self.computing: str = getattr(many, "computing", "")
         self._many = many
         self._one = one
         self._running = 0

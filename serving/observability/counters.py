@@ -208,6 +208,9 @@ class Counters:
     def watch(self, family: str, texts: int, hits: int) -> None:
         """Do nothing: Metrics watches cascades, wherever their texts were counted."""
 
+    def watch_sample(self, family: str, texts: int, disagreements: int) -> None:
+        """Do nothing, as `watch`."""
+
     def record_batch(self, report: BatchReport) -> None:
         """Count a batch that the engine has finished."""
         row = self.versions[report.variant]
@@ -237,3 +240,4 @@ class Counters:
         row = self.cascades[(family,)]
         row[SAMPLED] += texts
         row[DISAGREED] += disagreements
+        self.watch_sample(family, texts, disagreements)

@@ -281,7 +281,7 @@ _CASCADES: Sequence[Definition] = (
         "cascades",
         _one(counters.DISAGREED),
     ),
-    _Gauge("disagreement_lower_ratio", "Lower 95 % bound of the share of disagreements.", _MODEL),
+    _Gauge("disagreement_lower_ratio", "Lower bound of the share of disagreements now.", _MODEL),
     _Gauge(
         "allowed_disagreement_ratio",
         "Calibrated upper bound of the share of disagreements.",

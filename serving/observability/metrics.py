@@ -24,7 +24,7 @@ from serving.observability.counters import (
     Sums,
 )
 from serving.observability.definitions import DEFINITIONS, Labels
-from serving.observability.drift import Drift, lower_bound
+from serving.observability.drift import Drift, Excess
 
 REJECTIONS = ("overloaded", "rate_limited", "deadline_missed", "not_ready", "draining")
 # A counter that starts at its first error has no rate for that error.
@@ -35,13 +35,12 @@ PAST_VERSIONS = 8
 
 
 class _Watched:
-    """A cascade that is served, and what was counted before it was."""
+    """A cascade that is served, and what its texts tell since then."""
 
-    def __init__(self, cascade: Cascade, sampled: int, disagreed: int) -> None:
+    def __init__(self, cascade: Cascade) -> None:
         self.cascade = cascade
         self.drift = Drift(cascade.escalation.low, cascade.escalation.high)
-        self.sampled_before = sampled
-        self.disagreed_before = disagreed
+        self.excess = Excess(cascade.allowed_disagreement)
 
 
 class Metrics(Counters, Collector):
@@ -77,8 +76,8 @@ class Metrics(Counters, Collector):
         for family, cascade in cascades.items():
             if (watched := self._watched.get(family)) and watched.cascade == cascade:
                 continue
-            row = self.cascades[(family,)]
-            self._watched[family] = _Watched(cascade, row[SAMPLED], row[DISAGREED])
+            self.cascades[(family,)]
+            self._watched[family] = _Watched(cascade)
             for stage in cascade.stages[:-1]:
                 self.escalated[family, stage.variant]
             gauges["expected_escalation_ratio"][(family,)] = cascade.escalations
@@ -136,21 +135,26 @@ class Metrics(Counters, Collector):
         """Count what an HTTP process has counted; a cascade is watched by these sums."""
         super().add(sums)
         for (family, *_), row in sums.get("cascades", {}).items():
-            self.watch(str(family), row[CASCADED], row[ESCALATED])
+            if row[CASCADED]:
+                self.watch(str(family), row[CASCADED], row[ESCALATED])
+            if row[SAMPLED]:
+                self.watch_sample(str(family), row[SAMPLED], row[DISAGREED])
 
     def watch(self, family: str, texts: int, hits: int) -> None:
-        """Watch how many texts a cascade's first stage escalates."""
+        """Watch how many texts a cascade's first stage escalates; the texts are one block."""
         if watched := self._watched.get(family):
             watched.drift.add(texts, hits)
+
+    def watch_sample(self, family: str, texts: int, disagreements: int) -> None:
+        """Watch how many sampled texts the reference labels otherwise; they are one block."""
+        if watched := self._watched.get(family):
+            watched.excess.add(texts, disagreements)
 
     def collect(self) -> Iterator[Metric]:
         """Make the metric families of a scrape."""
         for family, watched in self._watched.items():
-            row = self.cascades[(family,)]
-            sampled = row[SAMPLED] - watched.sampled_before
-            disagreed = row[DISAGREED] - watched.disagreed_before
             self._gauges["escalation_drifted"][(family,)] = watched.drift.drifted
-            self._gauges["disagreement_lower_ratio"][(family,)] = lower_bound(disagreed, sampled)
+            self._gauges["disagreement_lower_ratio"][(family,)] = watched.excess.least
         for definition in DEFINITIONS:
             yield definition.family(self.tables, self._gauges)
 

@@ -25,6 +25,7 @@ from serving.protocols.problem import PROBLEM_TYPE, problem
 from serving.protocols.request_body import JSON_TYPE
 from serving.runtime.service import Service
 from serving.variants.answers import Answer, FamilyAnswer
+from serving.variants.family import Family
 from serving.variants.selection import Requirements
 
 CLASSIFY_PATH = "/v1/classify"
@@ -58,6 +59,15 @@ async def classify(request: Request) -> Response:
     )
 
 
+def _unproven(service: Service, family: Family) -> list[str]:
+    running = service.runtime.running
+    runs_as = {
+        each.variant: running[family.name, each.variant, each.version].runs_as
+        for each in family.manifests
+    }
+    return family.cascade.unproven(runs_as) if family.cascade else []
+
+
 @router.get("/v1/models", responses=PROBLEMS)
 async def models(request: Request) -> ModelsResponse:
     """Families and variants, with what each was measured to do."""
@@ -82,6 +92,7 @@ async def models(request: Request) -> ModelsResponse:
                     for manifest, cost in family.costs()
                 ],
                 cascade=family.cascade,
+                unproven=_unproven(service, family),
                 policy=family.policy,
             )
             for family in service.families.values()

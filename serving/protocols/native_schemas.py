@@ -62,7 +62,9 @@ class ClassifyRequest(BaseModel):
         True, description="With `auto`: let smaller variants stand in under overload."
     )
     min_accuracy: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="With `auto`: the cheapest option of at least this measured accuracy."
+        None,
+        description="With `auto`: the cheapest option whose accuracy is at least this, by the "
+        "lower end of its 95 % interval.",
     )
     max_cost: Annotated[float, Field(gt=0)] | None = Field(
         None,
@@ -159,6 +161,8 @@ class VariantInfo(_Described):
     """Engine that runs it."""
     engine_reason: str
     """Why that engine was chosen."""
+    runs_as: str
+    """The engine and the number format in which it computes, such as `openvino, bf16`."""
     max_batch_tokens: int
     """Largest batch, in padded tokens, as measured at warm-up."""
     text_ms: float
@@ -186,6 +190,8 @@ class ModelInfo(_Described):
     """Its variants."""
     cascade: Cascade | None
     """Its cascade.json."""
+    unproven: list[str]
+    """Variants of the cascade for which its guarantee was shown with another `runs_as`."""
     policy: Policy
     """Its policy.json."""
 

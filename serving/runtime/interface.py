@@ -20,11 +20,13 @@ LOADING = "the models are being loaded"
 class Running:
     """How a variant is run: its engine, why that one, and the most tokens in a batch.
 
-    `text_ms` is the slot time of a text of 32 tokens in full batches, measured on this machine.
+    `runs_as` names the engine and what it computes in. `text_ms` is the slot time of a text of
+    32 tokens in full batches, measured on this machine.
     """
 
     engine: EngineName
     engine_reason: str
+    runs_as: str
     max_batch_tokens: int
     text_ms: float
 

@@ -19,7 +19,7 @@ from serving.bundles.bundle import Bundle, VariantKey, key
 from serving.bundles.traffic import Deployments
 from serving.errors import BundleError, failures
 from serving.inference.cpu import usable_cores
-from serving.inference.engine import Resources
+from serving.inference.engine import Resources, runs_as
 from serving.inference.engine_selection import ENGINES, Chosen, EngineName, MakeEngine, choose
 from serving.inference.inputs import Item
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
@@ -141,6 +141,7 @@ class LocalRuntime:
         self.running[key(bundle)] = Running(
             chosen.name,
             chosen.reason,
+            runs_as(chosen.name, chosen.engine, bundle.manifest.precision),
             chosen.lane.max_batch_tokens,
             text_ms=chosen.lane.share_s(min(_USUAL_TOKENS, bundle.manifest.max_length)) * 1e3,
         )

@@ -16,12 +16,14 @@ AUTO = "auto"
 class Option:
     """A way to answer: one variant, or the first stages of a cascade.
 
-    `accuracy` is on the test split, 0 if it was never measured. `cost` is the slot time of a text
-    on this machine, relative to the family's costliest variant.
+    `accuracy` is on the test split and `least_accuracy` the lower end of its 95 % interval; both
+    are 0 if it was never measured. `cost` is the slot time of a text on this machine, relative to
+    the family's costliest variant.
     """
 
     variants: tuple[str, ...]
     accuracy: float
+    least_accuracy: float
     cost: float
 
 
@@ -51,16 +53,18 @@ def options_of(
     """
     costliest = max(costs.values())
     relative = {variant: cost / costliest for variant, cost in costs.items()}
-    options = [
-        Option((m.variant,), m.judged.accuracy.value if m.judged else 0.0, relative[m.variant])
-        for m in manifests
-    ]
+    options = []
+    for manifest in manifests:
+        found = manifest.judged.accuracy if manifest.judged else None
+        accuracy, least = (found.value, found.low) if found else (0.0, 0.0)
+        variant = manifest.variant
+        options.append(Option((variant,), accuracy, least, relative[variant]))
     stages = cascade.stages if cascade else []
     spent = list(accumulate(stage.reach * relative[stage.variant] for stage in stages))
     names = tuple(stage.variant for stage in stages)
     for depth in range(2, len(stages) + 1):
-        last = stages[depth - 1]
-        options.append(Option(names[:depth], last.accuracy.value, spent[depth - 1]))
+        last = stages[depth - 1].accuracy
+        options.append(Option(names[:depth], last.value, last.low, spent[depth - 1]))
     return options
 
 
@@ -73,6 +77,8 @@ def select(
     accuracy. Otherwise the intended option is the cascade, or the best variant if there is none.
     Where the request allows degrading, the Pareto frontier follows: each option cheaper and less
     accurate than the one before, none below the family's `min_accuracy`. `max_cost` bounds all.
+    An accuracy is reached when the lower end of its interval is: a point estimate is as likely
+    below the true accuracy as above it.
     Raises UnknownVariant, and InvalidField if no option is accurate or cheap enough.
     """
     if requirements.variant != AUTO:
@@ -90,7 +96,7 @@ def select(
             if option.accuracy > best and option.cost < intended.cost:
                 best = option.accuracy
                 frontier.append(option)
-    return [intended, *(each for each in reversed(frontier) if each.accuracy >= min_accuracy)]
+    return [intended, *(each for each in reversed(frontier) if each.least_accuracy >= min_accuracy)]
 
 
 def best_variant(options: Sequence[Option]) -> str:
@@ -134,12 +140,12 @@ def _at_most(options: Sequence[Option], max_cost: float | None) -> list[Option]:
 
 
 def _at_least(options: Sequence[Option], min_accuracy: float) -> list[Option]:
-    best = max(option.accuracy for option in options)
+    best = max(option.least_accuracy for option in options)
     if min_accuracy > best:
         raise InvalidField(
-            "no variant within max_cost has this accuracy; see /v1/models",
+            "no variant within max_cost is shown to have this accuracy; see /v1/models",
             field="min_accuracy",
             limit=best,
             value=min_accuracy,
         )
-    return [option for option in options if option.accuracy >= min_accuracy]
+    return [option for option in options if option.least_accuracy >= min_accuracy]

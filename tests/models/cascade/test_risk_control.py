@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from models.cascade.risk_control import p_value, passed, texts_needed, upper_bound
+from models.cascade.risk_control import p_value, passed, refutation, texts_needed, upper_bound
 from serving.bundles.cascade import Target
 
 agreement = Target(loss="agreement", max_loss=0.02, confidence=0.95)
@@ -45,6 +45,32 @@ def test_a_loss_at_the_target_passes_in_no_more_than_the_stated_share(target, n)
 
     shares = [p_value(losses, everyone(losses), target) <= 0.05 for losses in runs]
     assert stats.binomtest(sum(shares), len(runs), 0.05, alternative="greater").pvalue > 0.001
+
+
+@pytest.mark.parametrize("target", [agreement, accuracy], ids=lambda t: t.loss)
+def test_a_target_that_is_just_met_is_refuted_in_no_more_than_the_stated_share(target):
+    generator = np.random.default_rng(3)
+
+    runs = [drawn(target, 600, generator) for _ in range(2000)]
+
+    refuted = sum(refutation(losses, everyone(losses), target) <= 0.05 for losses in runs)
+    assert stats.binomtest(refuted, len(runs), 0.05, alternative="greater").pvalue > 0.001
+
+
+@pytest.mark.parametrize("target", [agreement, accuracy], ids=lambda t: t.loss)
+def test_a_loss_of_twice_the_target_is_refuted_by_2000_texts(target):
+    worse = target.model_copy(update={"max_loss": 2 * target.max_loss})
+    losses = drawn(worse, 2000, np.random.default_rng(4))
+
+    assert refutation(losses, everyone(losses), target) < 0.01
+    assert refutation(losses, everyone(losses), worse) > 0.05
+
+
+def test_a_group_without_texts_refutes_nothing():
+    losses = np.zeros(50)
+    groups = np.stack([np.ones(50, dtype=bool), np.zeros(50, dtype=bool)])
+
+    assert refutation(losses, groups, agreement) == 1
 
 
 @pytest.mark.parametrize("target", [agreement, accuracy], ids=lambda t: t.loss)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from models.cascade.scored_texts import Problem, scored
+from models.cascade.scored_texts import LabelledLogits, Problem, scored
 from models.cascade.selection import select
 from serving.bundles.cascade import Stage
 from tests.support.cascade_problems import BIG, COSTS, answers, problem
@@ -107,6 +107,35 @@ def test_a_text_may_have_several_labels():
     found = select(answers(800, 0), answers(800, 1), asked)
 
     assert found.chosen is not None
+
+
+def without_a_label(n, seed, share=0.3, flipped=0.15):
+    """Texts of two labels; the small variants give one to some of those that have none."""
+    texts, generator = answers(n, seed), np.random.default_rng(seed)
+    logits = texts.logits.copy()
+    bare = generator.random(n) < share
+    logits[:, bare] = -4.0
+    wrong = bare & (generator.random(n) < flipped)
+    logits[:BIG, wrong, 0] = 4.0
+    truth = texts.truth.copy()
+    truth[bare] = False
+    return LabelledLogits(truth, logits)
+
+
+def test_the_texts_without_a_label_are_guaranteed_too():
+    """They were in no group, and the cascade that was chosen lost 15.9 % of them."""
+    asked = replace(problem(max_loss=0.08, each_label=True), problem_type="multi_label")
+    tested, judging = without_a_label(1500, 1), without_a_label(3000, 2)
+    found = select(without_a_label(1500, 0), tested, asked)
+    judged = scored(judging, found.calibrations, asked)
+    bare = ~judged.groups[:2].any(axis=0)
+
+    assert len(judged.groups) == 3
+    assert (judged.groups[2] == bare).all()
+    assert judged.lost(found.chosen)[bare].mean() <= 0.08
+    assert (
+        scored(answers(300, 3), found.calibrations, problem(each_label=True)).groups.shape[0] == 2
+    )
 
 
 def test_only_the_eligible_variants_are_used():

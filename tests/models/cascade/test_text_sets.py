@@ -19,16 +19,27 @@ def rows(count):
     return [{"text": f"text {n}", "label": LABELS.names[n % 2]} for n in range(count)]
 
 
-def test_a_table_s_texts_are_halved_with_their_labels_and_equal_ones_count_once(tmp_path):
-    path = written(tmp_path / "traffic.jsonl", rows(40) + rows(3))
+def test_a_table_s_rows_are_halved_at_random_with_their_labels(tmp_path):
+    path = written(tmp_path / "traffic.jsonl", rows(40))
 
     first, second = read_halves(path, LABELS, "accuracy")
 
     assert len(first.texts) == len(second.texts) == 20
     assert {*first.texts, *second.texts} == {row["text"] for row in rows(40)}
+    assert first.texts != sorted(first.texts)
     for half in (first, second):
         assert half.truth[:, 1].tolist() == [int(text[5:]) % 2 == 1 for text in half.texts]
     assert first.sha256 != second.sha256
+
+
+def test_a_text_counts_as_often_as_traffic_has_it(tmp_path):
+    """Each counted once, so a text that was 30 % of the traffic was 0.1 % of the calibration."""
+    often = [{"text": "where is my order?", "label": "negative"}] * 305
+    path = written(tmp_path / "traffic.jsonl", rows(695) + often)
+
+    for half in read_halves(path, LABELS, "accuracy"):
+        share = half.texts.count("where is my order?") / len(half.texts)
+        assert share == pytest.approx(0.305, abs=0.04)
 
 
 def test_agreement_needs_no_label(tmp_path):

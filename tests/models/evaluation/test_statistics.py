@@ -10,11 +10,10 @@ from scipy import stats
 from models.evaluation.statistics import (
     bootstrapped,
     brier_scores,
+    calibrated_error,
     calibration_error,
     correct,
-    label_scores,
     log_losses,
-    macro_f1,
     paired,
     proportion,
 )
@@ -60,26 +59,6 @@ def test_the_bootstrap_of_a_mean_agrees_with_theory_and_is_the_same_every_time()
     error = values.std() / 20
     assert first.low == pytest.approx(values.mean() - 1.96 * error, abs=0.3 * error)
     assert first.high == pytest.approx(values.mean() + 1.96 * error, abs=0.3 * error)
-
-
-@given(pairs_of_flags)
-def test_macro_f1_is_the_mean_of_the_labels_own(pair):
-    truth, answers = pair
-    names = [str(number) for number in range(truth.shape[1])]
-
-    scores = label_scores(truth, answers, names)
-
-    assert macro_f1(truth, answers) == pytest.approx(np.mean([s.f1 for s in scores.values()]))
-    for number, score in enumerate(scores.values()):
-        both = (truth[:, number] & answers[:, number]).sum()
-        assert score.texts == truth[:, number].sum()
-        if both:
-            assert score.precision == pytest.approx(both / answers[:, number].sum())
-            assert score.recall == pytest.approx(both / truth[:, number].sum())
-            harmonic = 2 / (1 / score.precision + 1 / score.recall)
-            assert score.f1 == pytest.approx(harmonic)
-        elif score.texts or answers[:, number].any():
-            assert score.f1 == 0
 
 
 @given(pairs_of_flags)
@@ -129,6 +108,27 @@ def test_a_calibrated_model_has_no_calibration_error_and_a_boaster_has_all_of_it
     assert calibration_error(wrong, confident, single_label=True) == 1
     assert calibration_error(eight_right, fair, single_label=True) == pytest.approx(0)
     assert calibration_error(eight_right, fair, single_label=False) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("single_label", [True, False])
+def test_the_error_of_a_calibrated_model_is_what_calibrated_models_have_by_chance(single_label):
+    generator = np.random.default_rng(1)
+    draws = generator.beta(2, 2, (200, 500, 2))
+    if single_label:
+        draws[..., 1] = 1 - draws[..., 0]
+    errors = []
+    for chances in draws:
+        truth = generator.random((500, 2)) < chances
+        if single_label:
+            truth[:, 1] = ~truth[:, 0]
+        errors.append(calibration_error(truth, chances, single_label=single_label))
+
+    expected = calibrated_error(draws[0], single_label=single_label)
+
+    assert np.mean(errors) > 0.02
+    assert expected.value == pytest.approx(np.mean(errors), rel=0.1)
+    inside = np.mean([expected.low <= error <= expected.high for error in errors])
+    assert inside == pytest.approx(0.95, abs=0.05)
 
 
 @given(flags)

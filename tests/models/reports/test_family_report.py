@@ -28,6 +28,7 @@ def evaluation(error, versus=()):
             "accuracy": around(1 - error),
             "macro_f1": around(1 - error),
             "expected_calibration_error": around(0.02),
+            "calibrated_error": around(0.012),
             "uncalibrated_error": 0.08,
             "brier": around(2 * error),
             "negative_log_likelihood": around(3 * error),
@@ -91,6 +92,20 @@ def test_the_report_fits_the_curve_draws_it_and_keeps_the_figures(registry, tmp_
     assert height > 700
 
 
+def test_two_variants_are_reported_without_a_curve(registry, tmp_path, capsys):
+    for variant in ("size-2", "size-64"):
+        publish(registry / "tone" / variant, tmp_path / "registry")
+    options = ["--registry", str(tmp_path / "registry"), "--output", str(tmp_path)]
+
+    assert main(["report", "tone", *options]) == 0
+
+    printed = capsys.readouterr().out
+    assert "| size-64 | fp32 |" in printed
+    assert "No curve: it needs 3 variants, and there are 2." in printed
+    assert json.loads((tmp_path / "tone" / "scaling.json").read_text())["fits"] == []
+    assert (tmp_path / "tone" / "scaling.png").stat().st_size > 10_000
+
+
 def test_the_table_has_every_variant_with_its_interval_and_its_paired_test(registry):
     rows = markdown([manifest(registry, "size-64"), manifest(registry, "size-2")]).splitlines()
 
@@ -101,10 +116,15 @@ def test_the_table_has_every_variant_with_its_interval_and_its_paired_test(regis
 
 
 @pytest.mark.parametrize(
-    ("family", "said"), [("tune", "has no family tune: choose from tone"), ("tone", "needs three")]
+    ("family", "said"),
+    [("tune", "has no family tune: choose from tone"), ("tone", "no evaluated variant")],
 )
 def test_a_report_of_too_little_says_what_is_missing(tmp_path, family, said):
     write_bundle(tmp_path / "one")
+    fields = read_bundle(tmp_path / "one").manifest.model_dump(
+        exclude={"version", "bytes", "files", "evaluations"}
+    )
+    write_manifest(tmp_path / "one", **fields)
     publish(tmp_path / "one", tmp_path / "registry")
 
     with pytest.raises(RecipeError, match=said):
@@ -119,10 +139,12 @@ def test_a_card_says_what_the_variant_is_what_it_scores_and_how_to_serve_it(regi
         "# tone/size-2",
         "exactly one of the labels negative, positive",
         "| temperature | 1.700 |",
-        "before temperature scaling 8.0 %",
+        "2.0 % (1.5 to 2.5); a calibrated model's would be 1.2 % (0.7 to 1.7); before temperature",
         "| negative | 900 | 100 |",
         "| 3 to 9 | 2000 |",
         "- Worse than size-64: -2.00 points (-3.00 to -1.00), p = 0.001",
+        "A loss of less than 1 % of the texts is not shown (at most 1.5",
+        "On 2,000 held-out texts, each alone in its batch",
         "may depend on the other texts in a padded batch: 1.0 % (0.5 to 1.5) did",
         "SIZEWISE_REGISTRY=REGISTRY python -m serving",
     ):
@@ -145,4 +167,11 @@ def test_a_card_without_evaluations_says_that_nothing_is_known(tmp_path):
     ],
 )
 def test_a_paired_test_is_said_in_words(difference, p_value, said):
-    assert comparison("big", paired(difference, p_value)).startswith(said)
+    assert comparison("big", paired(difference, p_value), 5000).startswith(said)
+
+
+def test_no_significant_difference_is_no_proof_that_nothing_is_lost():
+    same = [comparison("big", paired(-0.01, 0.2), texts) for texts in (800, 10_000)]
+
+    assert "A loss of less than 1 % of the texts is not shown (at most 3.89" in same[0]
+    assert "A loss of less than 1 % of the texts is shown (at most 0.3" in same[1]

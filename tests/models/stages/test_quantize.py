@@ -16,6 +16,7 @@ from models.job import Job
 from models.recipe import RecipeError, lineage
 from models.recipe_sections import Scheme
 from models.runners import RUNNERS
+from models.stages import quantize
 from models.stages.quantize import KEPT_KEY, PRECISIONS, run
 from serving.bundles.bundle import read_bundle, verify
 from serving.errors import BundleError
@@ -178,7 +179,7 @@ def test_the_operator_that_moves_the_logits_most_is_found(tone, spoilt):
 def test_as_few_operators_as_needed_keep_the_parent_s_format(tone, spoilt, tmp_path, capsys):
     bundle, guilty = spoilt
     (tone.recipes / "rescued.toml").write_text(
-        HEAD.format(parent="teacher-fp32") + QUANTIZE.format(scheme="int8-dynamic", drop=0.02)
+        HEAD.format(parent="teacher-fp32") + QUANTIZE.format(scheme="int8-dynamic", drop=0.06)
     )
     ancestors = tuple(lineage(tone.recipes / "rescued.toml"))
     output = tmp_path / "output"
@@ -195,8 +196,27 @@ def test_a_scheme_that_loses_too_much_all_the_same_is_refused(tone):
 
     with pytest.raises(RecipeError, match=r"int4 loses 0\.\d+ of accuracy .* even with \d+ of"):
         tone.make(
-            "refused", QUANTIZE.format(scheme="int4", drop=0.01), ["quantize"], runners=zeroing
+            "refused", QUANTIZE.format(scheme="int4", drop=0.06), ["quantize"], runners=zeroing
         )
+
+
+def test_too_few_validation_texts_to_show_the_drop_are_refused(tone):
+    """Twenty texts allowed a drop of two points, and the test split showed 13.5."""
+    with pytest.raises(RecipeError, match=r"\d+ validation texts cannot show .* it takes 2995"):
+        tone.make("few", QUANTIZE.format(scheme="int8-dynamic", drop=0.001), ["quantize"])
+
+
+def test_the_ranges_of_activations_are_those_of_training_texts(tone, monkeypatch):
+    read = []
+
+    def reading(folder, split):
+        read.append(split)
+        return read_split(folder, split)
+
+    monkeypatch.setattr(quantize, "read_split", reading)
+    tone.make("q-ranges", QUANTIZE.format(scheme="int8-static", drop=0.06), ["quantize"])
+
+    assert sorted(read) == ["train", "validation"]
 
 
 def test_a_text_that_the_tokenizer_cannot_read_is_named(tone, tmp_path):

@@ -1,0 +1,65 @@
+"""The log of looks: every target that was tried on a family's held-out texts.
+
+Each look at the same texts is another chance to be lucky, so the more looks, the less the best of
+them proves.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from models.recipe import RecipeError
+from serving.bundles.cascade import Target
+
+LOOKS_NAME = "cascade-looks.jsonl"
+
+
+@dataclass(frozen=True)
+class Look:
+    """One run of the command: the target, the versions it may use, and the texts it looks at."""
+
+    does: Literal["choose", "resplit"]
+    target: Target
+    versions: Sequence[str]
+    tested_sha256: str
+    judged_sha256: str
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How many different looks there have been at the same calibration texts and test split."""
+
+    tested: int
+    judged: int
+
+    def worth(self, confidence: float) -> float:
+        """Return the confidence that is left for the best of the looks, by Bonferroni's bound."""
+        return max(0.0, 1 - self.tested * (1 - confidence))
+
+
+def log(look: Look, family: Path) -> Looks:
+    """Append a look to the family's log, and count those that differ.
+
+    Raises RecipeError when the log cannot be read or written: an unlogged look is not taken.
+    """
+    path = family / LOOKS_NAME
+    fields = asdict(look) | {"target": look.target.model_dump(), "versions": sorted(look.versions)}
+    line = json.dumps(fields | {"at": datetime.now(UTC).isoformat(timespec="seconds")})
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        past = [json.loads(each) for each in path.read_text(encoding="utf-8").splitlines()]
+        return Looks(_count(past, fields, "tested_sha256"), _count(past, fields, "judged_sha256"))
+    except (OSError, ValueError, KeyError) as error:
+        raise RecipeError(
+            f"{path}: {error}: looks at held-out texts are logged here, so make it a writable file "
+            "of JSON lines"
+        ) from error
+
+
+def _count(past: list[dict[str, object]], fields: dict[str, object], texts: str) -> int:
+    same = (each for each in past if each[texts] == fields[texts])
+    return len({json.dumps([each[key] for key in fields], sort_keys=True) for each in same})

@@ -1,0 +1,49 @@
+"""Non-inferiority: what paired answers prove about how much accuracy a variant loses. Pure.
+
+McNemar's test asks whether two variants differ at all; finding no difference proves nothing. Here
+the hypothesis is that the loss exceeds a margin, and rejecting it is the proof that it does not.
+"""
+
+import math
+
+from scipy import optimize, stats
+
+_CONFIDENCE = 0.95
+
+
+def p_value(better: int, worse: int, texts: int, margin: float) -> float:
+    """Test the hypothesis that a variant's accuracy is lower than another's by `margin` or more.
+
+    `better` of the same `texts` only this variant gets right, `worse` only the other. This is
+    Tango's score test (1998), and never less than the exact binomial test's p-value of as many
+    losses and no gains as the difference, because where few answers differ the score test alone
+    proves too much.
+    """
+    loss = (worse - better) / texts
+    if loss >= margin:
+        return 1.0
+    # Tango's restricted maximum likelihood estimate of the share that only the other gets right.
+    b = -better - worse - (2 * texts - better + worse) * margin
+    c = worse * margin * (margin + 1)
+    share = (math.sqrt(b * b - 8 * texts * c) - b) / (4 * texts)
+    variance = texts * (2 * share - margin * (margin + 1))
+    score = (worse - better - texts * margin) / math.sqrt(variance)
+    exact = stats.binom.cdf(max(0, worse - better), texts, margin)
+    return max(float(stats.norm.cdf(score)), float(exact))
+
+
+def largest_loss(better: int, worse: int, texts: int, confidence: float = _CONFIDENCE) -> float:
+    """Return the upper bound of the loss of accuracy: the least margin that is proved."""
+
+    def excess(margin: float) -> float:
+        return p_value(better, worse, texts, margin) - (1 - confidence)
+
+    observed = max(0.0, (worse - better) / texts)
+    if excess(observed + 1e-9) <= 0:
+        return observed
+    return float(optimize.brentq(excess, observed + 1e-9, 1 - 1e-9))
+
+
+def texts_needed(margin: float, confidence: float = _CONFIDENCE) -> int:
+    """Return how many texts prove `margin` if not a single one is lost."""
+    return math.ceil(math.log(1 - confidence) / math.log1p(-margin))

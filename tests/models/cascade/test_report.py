@@ -1,0 +1,130 @@
+"""What the report of a cascade says about its judgement, and the axes of its picture."""
+
+import json
+
+import numpy as np
+import pytest
+
+from models.cascade import build, report
+from models.cascade.costs import Costs
+from models.cascade.looks import LOOKS_NAME, Look, Looks, log
+from models.cascade.observations import Observations
+from models.cascade.text_sets import TextSet
+from models.recipe import RecipeError
+from serving.bundles.bundle import Manifest
+from serving.bundles.cascade import Target
+from tests.support.bundles import evaluation
+from tests.support.cascade_problems import COSTS, answers, problem
+
+NAMES = ("small", "medium", "large")
+
+
+def observed(test_noise=(1.6, 0.8, 0.3), costs_s=COSTS / 1000):
+    """Observations of three variants, whose test texts may be noisier than the others."""
+    manifests = [
+        Manifest.model_construct(
+            family="tone",
+            variant=name,
+            version=str(number) * 16,
+            bytes=number,
+            labels=["negative", "positive"],
+            problem_type="single_label",
+            evaluations={"test": evaluation(0.9)},
+        )
+        for number, name in enumerate(NAMES, 1)
+    ]
+    logits = answers(1500, 0), answers(1500, 1), answers(1500, 2, test_noise)
+    texts = tuple(
+        TextSet(["text"] * 1500, each.truth, str(number) * 64) for number, each in enumerate(logits)
+    )
+    costs = Costs(costs_s, np.repeat(costs_s[:, None], 50, 1))
+    return Observations(manifests, texts, logits, costs, NAMES)
+
+
+def chosen(found):
+    selection, cascade = build.choose_cascade(found, problem(max_loss=0.06).target)
+    return cascade, found, selection
+
+
+def test_a_target_that_the_test_split_refutes_is_flagged():
+    kept, refuted = (
+        report.summary(*chosen(observed(noise)), Looks(1, 1))
+        for noise in ((1.6, 0.8, 0.3), (2.8, 2.0, 0.3))
+    )
+
+    assert "It does not refute the target (a loss of " in kept
+    assert "IT REFUTES THE TARGET (a loss of " in refuted
+
+
+def test_the_figures_in_batches_stand_beside_those_of_the_cards():
+    found = observed()
+    card = found.manifests[2].evaluations["test"]
+    found.manifests[2].evaluations["test"] = card.model_copy(update={"split_sha256": "2" * 64})
+
+    said = report.summary(*chosen(found), Looks(1, 1))
+
+    assert "| alone, on the test split | accuracy in batches of 8, % | accuracy one by one" in said
+    assert any(
+        line.startswith("| large | ") and line.endswith("| 90.0 (88.0 to 92.0) |")
+        for line in said.splitlines()
+    )
+    assert said.count(" | - |\n") >= 1
+
+
+@pytest.mark.parametrize("costs_ms", [(1, 3, 9), (2.1, 3.1, 4.6), (0.12, 0.14, 0.18)])
+def test_the_picture_s_axes_are_named_and_labelled_however_alike_the_costs_are(costs_ms):
+    """Costs of 2.1 to 4.6 ms had no label at all."""
+    figure = report.picture(*chosen(observed(costs_s=np.array(costs_ms) / 1000)))
+    figure.canvas.draw()
+    (axes,) = figure.axes
+
+    assert "core ms" in axes.get_xlabel()
+    assert "accuracy" in axes.get_ylabel()
+    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        ticks = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
+        shown = [label.get_text() for place, label in ticks if low <= place <= high]
+        assert len(shown) >= 2
+        assert all(shown)
+        assert len(set(shown)) == len(shown)
+
+
+def look(max_loss=0.01, tested="a" * 64):
+    target = Target(loss="agreement", max_loss=max_loss, confidence=0.95)
+    return Look("choose", target, ["large 1", "small 2"], tested, "b" * 64)
+
+
+def test_every_look_is_logged_and_those_that_differ_are_counted(tmp_path):
+    looks = [log(look(max_loss), tmp_path) for max_loss in (0.01, 0.01, 0.02, 0.005)]
+    other = log(look(tested="c" * 64), tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / LOOKS_NAME).read_text().splitlines()]
+
+    assert [(each.tested, each.judged) for each in looks] == [(1, 1), (1, 1), (2, 2), (3, 3)]
+    assert (other.tested, other.judged) == (1, 4)
+    assert [line["target"]["max_loss"] for line in lines] == [0.01, 0.01, 0.02, 0.005, 0.01]
+    assert {line["judged_sha256"] for line in lines} == {"b" * 64}
+
+
+def test_a_look_that_cannot_be_logged_is_refused(tmp_path):
+    (tmp_path / LOOKS_NAME).write_text("{")
+
+    with pytest.raises(RecipeError, match="looks at held-out texts are logged here"):
+        log(look(), tmp_path)
+
+
+def test_the_best_of_eight_looks_is_worth_less():
+    said = report.summary(*chosen(observed()), Looks(8, 8))
+
+    assert "look 8 at the test split and 8 at the calibration texts" in said
+    assert "the guarantee of the best holds with 60% instead of 95%" in said
+    assert Looks(30, 30).worth(0.95) == 0
+
+
+def test_of_eight_targets_at_the_bound_one_is_passed_far_more_often_than_once_in_twenty():
+    """What the log is for: each look keeps its level, and the best of them does not."""
+    generator = np.random.default_rng(0)
+    passed = 0
+    for _ in range(400):
+        lost = generator.binomial(600, 0.02, 8)
+        passed += (lost <= 6).any()
+
+    assert 0.05 < passed / 400 <= 1 - Looks(8, 8).worth(0.95)

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import optimize, stats
+
+from models.evaluation.noninferiority import largest_loss, p_value, texts_needed
+
+COUNTS = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(80, 2000))
+
+
+def chance_of_proof(texts, margin, better_share):
+    """The probability of p <= 0.05, summed over all outcomes, when the loss is the margin."""
+    worse_share = better_share + margin
+    most = [int(stats.binom.ppf(1 - 1e-7, texts, share)) for share in (better_share, worse_share)]
+    chance = 0.0
+    for better in range(most[0] + 1):
+        fits = [w for w in range(most[1] + 1) if w + better <= texts]
+        # The more are worse the larger p is, so the outcomes that prove it come first.
+        proofs = np.searchsorted(
+            [p_value(better, worse, texts, margin) for worse in fits], 0.05, side="right"
+        )
+        chance += stats.binom.pmf(better, texts, better_share) * stats.binom.cdf(
+            proofs - 1, texts - better, worse_share / (1 - better_share)
+        )
+    return chance
+
+
+@pytest.mark.parametrize("better_share", [0.0, 0.003, 0.03, 0.1])
+@pytest.mark.parametrize(("texts", "margin"), [(149, 0.02), (300, 0.02), (600, 0.01)])
+def test_a_loss_of_the_margin_passes_for_less_in_one_case_of_twenty_at_most(
+    texts, margin, better_share
+):
+    """A point estimate lets it pass in every second case."""
+    assert 0.01 < chance_of_proof(texts, margin, better_share) <= 0.0501
+
+
+def test_a_variant_that_loses_nothing_is_shown_to_lose_less_than_a_point():
+    generator = np.random.default_rng(0)
+    shown = 0
+    for _ in range(200):
+        kinds = generator.choice(3, 2000, p=[0.98, 0.01, 0.01])
+        shown += p_value((kinds == 1).sum(), (kinds == 2).sum(), 2000, 0.01) <= 0.05
+
+    assert shown > 180
+
+
+@given(COUNTS)
+def test_the_nuisance_has_the_greatest_likelihood_under_the_hypothesis(counts):
+    better, worse, texts = counts
+    margin = 0.05
+    if (worse - better) / texts >= margin:
+        assert p_value(*counts, margin) == 1
+        return
+
+    def unlikelihood(share):
+        outcomes = [share - margin, share, 1 - 2 * share + margin]
+        return -float(np.dot([better, worse, texts - better - worse], np.log(outcomes)))
+
+    bounds = (margin + 1e-9, (1 + margin) / 2 - 1e-9)
+    share = optimize.minimize_scalar(
+        unlikelihood, bounds=bounds, method="bounded", options={"xatol": 1e-10}
+    ).x
+    variance = texts * (2 * share - margin * (margin + 1))
+    expected = stats.norm.cdf((worse - better - texts * margin) / variance**0.5)
+
+    exact = stats.binom.cdf(max(0, worse - better), texts, margin)
+    assert p_value(*counts, margin) == pytest.approx(max(expected, exact), rel=1e-3, abs=1e-9)
+
+
+@given(COUNTS)
+def test_the_largest_loss_is_where_the_p_value_is_one_minus_the_confidence(counts):
+    bound = largest_loss(*counts)
+
+    assert max(0, (counts[1] - counts[0]) / counts[2]) <= bound
+    assert p_value(*counts, bound + 1e-6) <= 0.05 + 1e-3
+    assert p_value(*counts, bound - 1e-6) >= 0.05 - 1e-3 or bound <= 1e-6
+
+
+@pytest.mark.parametrize(("margin", "texts"), [(0.02, 149), (0.01, 299), (0.005, 598)])
+def test_without_a_loss_it_takes_as_many_texts_as_in_the_exact_test(margin, texts):
+    assert texts_needed(margin) == texts
+    assert p_value(0, 0, texts, margin) <= 0.05 < p_value(0, 0, texts - 1, margin)
+
+
+def test_twenty_texts_allow_no_drop_of_two_points():
+    assert largest_loss(0, 0, 20) == pytest.approx(0.139, abs=1e-3)
