@@ -68,8 +68,9 @@ class Terms:
 class Backlog(NamedTuple):
     """Outstanding work at one moment: predicted seconds of slot time, queued and running.
 
-    `running_s` has the seconds of each running batch, as predicted at its start. `pace` is the
-    recent ratio of measured to predicted seconds.
+    `running_s` has the seconds of each running batch of small requests, as predicted at its start,
+    `larger_s` those of larger ones, which delay no small request. `pace` is the recent ratio of
+    measured to predicted seconds.
     """
 
     queued_s: Mapping[Flow, float] = {}
@@ -99,7 +100,7 @@ class Backlog(NamedTuple):
         return (self._start_s(flow, before_s) - self._start_s(flow, 0.0)) * self.pace
 
     def _start_s(self, flow: Flow, before_s: float) -> float:
-        """Return when slots that a flow may use have started that much work."""
+        """Return when the slots have started that much work of a flow."""
         if not flow.size:
             return start_s(before_s, self.running_s, self.slots)
         running_s = [*self.larger_s, *self.running_s]
@@ -116,7 +117,7 @@ class Backlog(NamedTuple):
         return queued_s
 
     def _weight(self, flow: Flow) -> float:
-        """Return a flow's weight, of which a larger one leaves its caller's others a share."""
+        """Return a flow's weight as Scheduler.add divides it among the sizes of its caller."""
         if not flow.size:
             return flow.weight
         sizes = sum(1 for each in flow.all_sizes() if each == flow or each in self.queued_s)

@@ -45,7 +45,7 @@ class Scheduler:
     the lowest start tag is next. So each flow gets slot time in proportion to its weight while
     others are queued, and all of it while none is; within a flow the oldest text is first. A
     caller's small, medium and large requests are flows of their own, so none waits until a much
-    larger one has ended. Work-conserving: `plan` never holds a text back to wait for others.
+    larger one has ended. Work-conserving: no text waits for others to come while a slot is free.
     Starvation-free: no weight is 0. Nothing but add_lane and remove_lane depends on the number of
     variants without texts.
     """

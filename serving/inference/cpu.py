@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
@@ -38,11 +39,12 @@ def has_vnni(cpuinfo: Path = _CPUINFO) -> bool:
 
 
 def yield_cores(nice: int) -> None:
-    """Let other threads run before this one; only Linux has a nice value for each thread."""
+    """Raise the nice value of this thread, where threads have one (Linux) and a sandbox allows it."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
-        own = os.getpriority(os.PRIO_PROCESS, thread)
-        os.setpriority(os.PRIO_PROCESS, thread, own + nice)
+        with suppress(OSError):
+            own = os.getpriority(os.PRIO_PROCESS, thread)
+            os.setpriority(os.PRIO_PROCESS, thread, own + nice)
 
 
 def _cores() -> int:
