@@ -39,7 +39,7 @@ def has_vnni(cpuinfo: Path = _CPUINFO) -> bool:
 
 
 def yield_cores(nice: int) -> None:
-    """Raise the nice value of this thread, where threads have one (Linux) and a sandbox allows it."""
+    """Raise the nice value of this thread, on Linux, if the sandbox allows it."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
         with suppress(OSError):
