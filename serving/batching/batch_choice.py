@@ -2,17 +2,63 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from math import inf
 from operator import attrgetter
 
-from serving.batching.queue import QueuedText
+from serving.batching.queue import Queue, QueuedText
 from serving.inference.cost_model import Lane
+from serving.inference.packing import lay_out
 
 # A choice among all queued texts would pad least, but texts of unusual lengths would wait until
 # they are the oldest.
 _FEWEST_CANDIDATES = 16
 _CANDIDATES_SHARE = 4
 _MOST_CANDIDATES = 128
+# Other requests, and small ones where the engine cannot run them beside it, wait for a batch of a
+# larger one. Longer batches would run it at most a few percent faster.
+_LARGE_BATCH_S = 0.02
+# Where one text alone takes about as long, as on a GPU, a batch of them takes hardly longer.
+_LARGE_BATCH_TEXTS = 2
 _length = attrgetter("length")
+
+
+class LaneQueue(Queue):
+    """A variant's queue, and its lane."""
+
+    __slots__ = ("lane",)
+
+    def __init__(self, lane: Lane) -> None:
+        super().__init__()
+        self.lane = lane
+
+
+def longest_s(first: QueuedText, lane: Lane) -> float:
+    """Return how long a batch that begins with a text of a larger request may take."""
+    return max(_LARGE_BATCH_S, _LARGE_BATCH_TEXTS * lane.alone_s[first.length])
+
+
+def take(queue: LaneQueue, first: QueuedText, most_texts: int) -> tuple[list[QueuedText], int, int]:
+    """Take a batch out of the queue; return its texts, and the rows and tokens of its grid.
+
+    A packed batch takes the texts after the first in order, up to the token budget. A padded one
+    grows from it, within the same limits, towards the neighbour in length with the better predicted
+    speed-up over running the texts one by one, and ends at the best size seen; its neighbours are
+    among the texts that are next in order, so that none waits much longer. No batch takes texts of
+    requests larger than that of its first, and one that begins with a text of a larger request is
+    short.
+    """
+    lane, size = queue.lane, first.flow.size
+    most_s = longest_s(first, lane) if size else inf
+    if lane.packed:
+        texts = first_in_order(queue.in_order(size), lane, most_texts, most_s)
+        queue.remove_first(texts)
+        layout = lay_out(tuple([text.length for text in texts]), packed=True)
+        return texts, layout.rows, layout.tokens
+    oldest = list(islice(queue.in_order(size), candidates(queue.texts)))
+    texts = grow(oldest, lane, most_texts, most_s)
+    for text in texts:
+        queue.remove(text)
+    return texts, len(texts), texts[-1].length
 
 
 def first_in_order(

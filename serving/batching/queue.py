@@ -68,19 +68,22 @@ class Terms:
 class Backlog(NamedTuple):
     """Outstanding work at one moment: predicted seconds of slot time, queued and running.
 
-    `running_s` has the seconds of each running batch, as predicted at its start. `pace` is the
-    recent ratio of measured to predicted seconds.
+    `running_s` has the seconds of each running batch of small requests, as predicted at its start,
+    `larger_s` those of larger ones, which delay no small request. `pace` is the recent ratio of
+    measured to predicted seconds.
     """
 
     queued_s: Mapping[Flow, float] = {}
     running_s: Sequence[float] = ()
     slots: int = 1
     pace: float = 1.0
+    larger_s: Sequence[float] = ()
 
     @property
     def total_s(self) -> float:
         """Seconds until all of it is done, if nothing more arrives."""
-        return (sum(self.queued_s.values()) + sum(self.running_s)) / self.slots * self.pace
+        running_s = sum(self.running_s) + sum(self.larger_s)
+        return (sum(self.queued_s.values()) + running_s) / self.slots * self.pace
 
     def wait_s(self, flow: Flow, more_s: float = 0.0, *, ahead: bool = False) -> float:
         """Return the seconds until all of a flow's queue, and `more_s` of slot time, has started.
@@ -89,21 +92,36 @@ class Backlog(NamedTuple):
         flow's own queue does not count.
         """
         before_s = self._before_s(flow, more_s, ahead=ahead)
-        return start_s(before_s, self.running_s, self.slots) * self.pace
+        return self._start_s(flow, before_s) * self.pace
 
     def queue_wait_s(self, flow: Flow) -> float:
         """Return how much longer than until the first slot is free a flow's next text waits."""
         before_s = self._before_s(flow, 0.0)
-        first_s = start_s(0.0, self.running_s, self.slots)
-        return (start_s(before_s, self.running_s, self.slots) - first_s) * self.pace
+        return (self._start_s(flow, before_s) - self._start_s(flow, 0.0)) * self.pace
+
+    def _start_s(self, flow: Flow, before_s: float) -> float:
+        """Return when the slots have started that much work of a flow."""
+        if not flow.size:
+            return start_s(before_s, self.running_s, self.slots)
+        running_s = [*self.larger_s, *self.running_s]
+        preempting_s = sum(running_s[self.slots :])
+        return start_s(before_s + preempting_s, running_s[: self.slots], self.slots)
 
     def _before_s(self, flow: Flow, more_s: float, *, ahead: bool = False) -> float:
         queued_s = 0.0 if ahead else self.queued_s.get(flow, 0.0)
         own_s = queued_s + more_s
+        weight = self._weight(flow)
         for other, its_s in self.queued_s.items():
             if other != flow:
-                queued_s += min(its_s, own_s * other.weight / flow.weight)
+                queued_s += min(its_s, own_s * self._weight(other) / weight)
         return queued_s
+
+    def _weight(self, flow: Flow) -> float:
+        """Return a flow's weight as Scheduler.add divides it among the sizes of its caller."""
+        if not flow.size:
+            return flow.weight
+        sizes = sum(1 for each in flow.all_sizes() if each == flow or each in self.queued_s)
+        return flow.weight / sizes
 
 
 def start_s(before_s: float, running_s: Sequence[float], slots: int) -> float:
@@ -193,6 +211,11 @@ class Queue:
             (own,) = self.by_flow.values()
             return own[0]
         return min([own[0] for own in self.by_flow.values()], key=_order)
+
+    def first_small(self) -> QueuedText | None:
+        """Return the text of a small request that is next; None without one."""
+        firsts = [own[0] for flow, own in self.by_flow.items() if not flow.size]
+        return min(firsts, key=_order, default=None)
 
     def in_order(self, size: int) -> Iterator[QueuedText]:
         """Iterate in scheduling order, over the flows of at most this size."""

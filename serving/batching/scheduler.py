@@ -2,22 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from math import inf
 
-from serving.batching.batch_choice import candidates, first_in_order, grow
-from serving.batching.queue import ONLY_FLOW, Backlog, Flow, Queue, QueuedText, start_s
+from serving.batching.batch_choice import LaneQueue, longest_s, take
+from serving.batching.queue import ONLY_FLOW, Backlog, Flow, QueuedText, start_s
 from serving.bundles.bundle import VariantKey
 from serving.inference.cost_model import Lane
-from serving.inference.packing import lay_out
 
 # Exponential decay of the measured pace: about the last twenty plans count.
 _RECENT = 0.95
-# Texts of small requests wait for a slot that runs a batch of a large one. Longer batches would
-# run it at most a few percent faster.
-_LARGE_BATCH_S = 0.02
-# Where one text alone takes about as long, as on a GPU, a batch of them takes hardly longer.
-_LARGE_BATCH_TEXTS = 2
 
 
 @dataclass(slots=True)
@@ -29,16 +21,10 @@ class Plan:
     predicted_s: float
     cells: int
     """Tokens that the engine computes, padding included."""
-
-
-class _LaneQueue(Queue):
-    """A variant's queue, and its lane."""
-
-    __slots__ = ("lane",)
-
-    def __init__(self, lane: Lane) -> None:
-        super().__init__()
-        self.lane = lane
+    larger: bool = False
+    """Whether it is of medium or large requests."""
+    beside: bool = False
+    """Whether it has started beside as many batches as there are slots, and so slows them down."""
 
 
 @dataclass(slots=True)
@@ -59,7 +45,7 @@ class Scheduler:
     the lowest start tag is next. So each flow gets slot time in proportion to its weight while
     others are queued, and all of it while none is; within a flow the oldest text is first. A
     caller's small, medium and large requests are flows of their own, so none waits until a much
-    larger one has ended. Work-conserving: `plan` never holds a text back to wait for others.
+    larger one has ended. Work-conserving: no text waits for others to come while a slot is free.
     Starvation-free: no weight is 0. Nothing but add_lane and remove_lane depends on the number of
     variants without texts.
     """
@@ -68,16 +54,19 @@ class Scheduler:
         """`slots` is the number of plans that run at a time."""
         self.texts = 0
         """Number of queued texts, of all variants."""
+        self.larger_texts = 0
+        """Those of medium and large requests."""
         self._slots = slots
-        self._queues = {variant: _LaneQueue(lane) for variant, lane in lanes.items()}
-        self._filled: dict[VariantKey, _LaneQueue] = {}
+        self._queues = {variant: LaneQueue(lane) for variant, lane in lanes.items()}
+        self._filled: dict[VariantKey, LaneQueue] = {}
         """The queues that hold texts."""
         self._arrivals = 0
         self._virtual_time_s = 0.0
         """How far a flow of weight 1 that is never idle has been served."""
         self._flows: dict[Flow, _FlowState] = {}
         """Flows with queued texts, or a finish tag beyond the virtual time."""
-        self._running_s: list[float] = []
+        self._running_s: tuple[list[float], list[float]] = ([], [])
+        """Of small requests, and of larger ones."""
         self._running_texts = 0
         self._recent_s = 0.0
         self._recent_predicted_s = 0.0
@@ -86,7 +75,7 @@ class Scheduler:
 
     def add_lane(self, variant: VariantKey, lane: Lane) -> None:
         """Accept texts of one more variant."""
-        self._queues[variant] = _LaneQueue(lane)
+        self._queues[variant] = LaneQueue(lane)
 
     def remove_lane(self, variant: VariantKey) -> None:
         """Accept no more texts of a variant that has none queued."""
@@ -105,19 +94,21 @@ class Scheduler:
         """Sum up the outstanding work; safe from any thread."""
         flows = list(self._flows.items())
         queued_s = {flow: state.queued_s for flow, state in flows if state.texts}
-        return Backlog(queued_s, tuple(self._running_s), self._slots, self._pace)
+        small_s, larger_s = map(tuple, self._running_s)
+        return Backlog(queued_s, small_s, self._slots, self._pace, larger_s)
 
     def wait_s(self, flow: Flow, more_s: float = 0.0, *, ahead: bool = False) -> float:
         """Predict the seconds until a flow's queue, and then `more_s` of slot time, has started.
 
         With `ahead`, the flow's own queue does not count.
         """
-        if not self._filled and len(self._running_s) < self._slots:
+        small_s, larger_s = self._running_s
+        if not self._filled and len(small_s) + (len(larger_s) if flow.size else 0) < self._slots:
             return 0.0
         state = self._flows.get(flow)
-        if state and len(self._flows) == 1:  # a fifth of the cost of what follows
+        if state and len(self._flows) == 1 and not flow.size:  # a fifth of what follows costs
             before_s = 0.0 if ahead else state.queued_s
-            return start_s(before_s, self._running_s, self._slots) * self._pace
+            return start_s(before_s, small_s, self._slots) * self._pace
         return self.backlog().wait_s(flow, more_s, ahead=ahead)
 
     def queue_wait_s(self, flow: Flow) -> float:
@@ -170,6 +161,8 @@ class Scheduler:
         state.finish_tag_s = next_s
         state.texts += len(texts)
         self.texts += len(texts)
+        if flow.size:
+            self.larger_texts += len(texts)
         queue.add(texts, flow)
         self._filled[variant] = queue
 
@@ -202,50 +195,74 @@ class Scheduler:
             text.queued = False
             state = self._flows[text.flow]
             state.texts -= 1
+            if text.flow.size:
+                self.larger_texts -= 1
             # Nothing queued is exactly nothing, whatever was rounded.
             state.queued_s = state.queued_s - text.share_s if state.texts else 0.0
         if not self._queues[variant].texts:
             del self._filled[variant]
 
     def plan(self) -> Plan | None:
-        """Take the next batch out of the queue; None if no text is queued.
+        """Take the batch that is next in order out of the queue; None if no text is queued."""
+        if not self._filled:
+            return None
+        queue = self._next_queue()
+        return self._plan(queue, queue.first())
 
-        The variant is that of the text that is next in order. A packed batch takes the texts after
-        it in order, up to the token budget and a fair share of the outstanding texts. A padded one
-        grows from it, within the same limits, towards the neighbour in length with the better
-        predicted speed-up over running the texts one by one, and ends at the best size seen; its
-        neighbours are among the texts that are next in order, so that none waits much longer. No
-        batch takes texts of requests larger than that of its first, and one that starts with a text
-        of a large request is short, so that small ones neither run nor wait long with large ones.
+    def startable(self) -> bool | None:
+        """Return whether the plan that may start now is of larger requests; None if none may.
+
+        One of small requests may while fewer of them than slots run, whatever else does; one of
+        larger requests while any slot is free.
+        """
+        found = self._startable()
+        return None if found is None else found[1].flow.size > 0
+
+    def next_plan(self, *, larger: bool) -> Plan | None:
+        """Take the batch that may start now; None without one, or if it is of the other kind."""
+        found = self._startable()
+        if found is None or (found[1].flow.size > 0) is not larger:
+            return None
+        return self._plan(*found)
+
+    def _plan(self, queue: LaneQueue, first: QueuedText) -> Plan:
+        """Take the batch that begins with this text out of the queue.
+
+        It has at most a fair share of the outstanding texts.
+        """
+        in_order = first is self._next_queue().first()
+        share = -(-(self._running_texts + self.texts) // self._slots)
+        texts, rows, tokens = take(queue, first, share)
+        self._taken(texts, first.variant)
+        self._advance(first.order[0] if in_order else self._virtual_time_s)
+        larger, beside = first.flow.size > 0, sum(map(len, self._running_s)) >= self._slots
+        predicted_s = queue.lane.seconds(rows, tokens)
+        plan = Plan(first.variant, texts, predicted_s, rows * tokens, larger, beside)
+        self._running_s[larger].append(predicted_s)
+        self._running_texts += len(texts)
+        return plan
+
+    def _startable(self) -> tuple[LaneQueue, QueuedText] | None:
+        """Find the text that the next plan begins with, if that may start now.
+
+        It is the next in order. While that is of a larger request and every slot is busy, the next
+        of a small request goes ahead, by at most the time of one batch of larger ones.
         """
         if not self._filled:
             return None
         queue = self._next_queue()
         first = queue.first()
-        lane = queue.lane
-        share = -(-(self._running_texts + self.texts) // self._slots)
-        size = first.flow.size
-        alone_s = _LARGE_BATCH_TEXTS * lane.alone_s[first.length]
-        most_s = max(_LARGE_BATCH_S, alone_s) if size else inf
-        if lane.packed:
-            texts = first_in_order(queue.in_order(size), lane, share, most_s)
-            queue.remove_first(texts)
-            layout = lay_out(tuple([text.length for text in texts]), packed=True)
-            rows, tokens = layout.rows, layout.tokens
-        else:
-            oldest = list(islice(queue.in_order(size), candidates(queue.texts)))
-            texts = grow(oldest, lane, share, most_s)
-            rows, tokens = len(texts), texts[-1].length
-            for text in texts:
-                queue.remove(text)
-        self._taken(texts, first.variant)
-        self._advance(first.order[0])
-        plan = Plan(first.variant, texts, lane.seconds(rows, tokens), rows * tokens)
-        self._running_s.append(plan.predicted_s)
-        self._running_texts += len(texts)
-        return plan
+        small, larger = map(len, self._running_s)
+        if small + (larger if first.flow.size else 0) < self._slots:
+            return queue, first
+        if small == self._slots or self.texts == self.larger_texts:
+            return None
+        ahead = [(text, each) for each in self._filled.values() if (text := each.first_small())]
+        text, its_queue = min(ahead, key=lambda each: each[0].order)
+        lead_s = text.order[0] - first.order[0]
+        return (its_queue, text) if lead_s <= longest_s(first, queue.lane) else None
 
-    def _next_queue(self) -> _LaneQueue:
+    def _next_queue(self) -> LaneQueue:
         if len(self._filled) == 1:
             (only,) = self._filled.values()
             return only
@@ -267,11 +284,12 @@ class Scheduler:
     def finished(self, plan: Plan, seconds: float) -> None:
         """Free the slot of a plan that took this many seconds.
 
-        Predictions follow the measured pace: warm-up cannot know what else will use the cores.
+        Predictions follow the measured pace: warm-up cannot know what else will use the cores. The
+        seconds of a plan beside others are in theirs too.
         """
-        self._recent_s = _RECENT * self._recent_s + seconds
+        self._recent_s = _RECENT * self._recent_s + (0.0 if plan.beside else seconds)
         self._recent_predicted_s = _RECENT * self._recent_predicted_s + plan.predicted_s
         if self._recent_predicted_s:
             self._pace = self._recent_s / self._recent_predicted_s
-        self._running_s.remove(plan.predicted_s)
+        self._running_s[plan.larger].remove(plan.predicted_s)
         self._running_texts -= len(plan.texts)

@@ -47,7 +47,8 @@ class Engine(Protocol):
     def run(self, batch: Sequence[Item]) -> Logits:
         """Logits of shape (len(batch), number of labels), in the order of `batch`.
 
-        Takes one or more inputs, none of them empty. `slots` threads may call it concurrently.
+        Takes one or more inputs, none of them empty. Twice `slots` threads may call it
+        concurrently.
         Raises EngineFailed if the runtime fails or a logit is not finite.
         """
 

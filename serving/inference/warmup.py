@@ -1,8 +1,6 @@
 """Warm up one engine: check that it answers, and measure the cost of batches on this machine."""
 
-import os
 import statistics
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +10,7 @@ from itertools import cycle, islice
 from typing import Self
 
 from serving.inference.cost_model import Lane, Sample, fit_cost_model
+from serving.inference.cpu import yield_cores
 from serving.inference.engine import Engine
 from serving.inference.inputs import Item
 from serving.inference.packing import lay_out
@@ -46,7 +45,7 @@ _HOPELESS_SHARE = 0.85
 # little.
 _ENOUGH_SHARE = 0.95
 _ENOUGH_SHARE_PADDED = 0.98
-_LOW_PRIORITY = 10
+_NICE = 10
 # The loop's work for one batch more, whatever its size: CPU a text served in batches of 1.7 and of
 # 4.5 texts differed by 41 us.
 _HANDOVER_S = 1e-4
@@ -131,11 +130,6 @@ def warm_up(
     return Lane(model.seconds, budget, engine.packed)
 
 
-def _yield_cores() -> None:
-    """Lower the priority of this thread; Linux keeps one per thread."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY)
-
-
 class _Slots:
     """Runs the same work in every slot at once, and says how long that took."""
 
@@ -145,7 +139,9 @@ class _Slots:
         self._slots = 1 if beside_traffic else engine.slots
         self._handovers_s = conditions.handover_s * (self._slots if conditions.cpu_clock else 1)
         self._threads = ThreadPoolExecutor(
-            self._slots, "warm-up", initializer=_yield_cores if beside_traffic else None
+            self._slots,
+            "warm-up",
+            initializer=partial(yield_cores, _NICE) if beside_traffic else None,
         )
 
     def __enter__(self) -> Self:

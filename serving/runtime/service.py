@@ -17,7 +17,7 @@ from serving.batching.queue import Clock, Flow
 from serving.bundles.bundle import Bundle, key
 from serving.bundles.traffic import Deployment, Deployments, Policy
 from serving.errors import NotReady, UnknownModel
-from serving.inference.inputs import Row, Text
+from serving.inference.inputs import Row, Text, chars
 from serving.logs import log
 from serving.runtime.arrivals import Arrivals
 from serving.runtime.interface import LOADING, Runtime
@@ -28,7 +28,6 @@ from serving.variants.family import Family, Served
 from serving.variants.selection import AUTO, Requirements
 
 _IDLE_EVERY_S = 0.05
-_USUAL_TOKENS = 32
 _CHARS_OF_A_TOKEN = 4
 _SIZES = ("small", "medium", "large")
 _Result = TypeVar("_Result")
@@ -249,9 +248,14 @@ class Service:
     def _sized(self, flow: Flow, family: Family, inputs: Sequence[Text | Row]) -> Flow:
         """Estimate a request's size, which is not tokenized yet."""
         texts = len(inputs)
-        most, tokens = family.default_manifest.max_length * texts, _USUAL_TOKENS * texts
+        most = family.default_manifest.max_length * texts
         if isinstance(inputs[0], str):
             tokens = sum(map(len, inputs)) // _CHARS_OF_A_TOKEN
+        else:
+            tokens = sum(
+                each.length if isinstance(each, Row) else chars(each) // _CHARS_OF_A_TOKEN
+                for each in inputs
+            )
         batch_tokens = self.runtime.running[family.default_key].max_batch_tokens
         return flow.sized(texts, min(tokens, most), batch_tokens)
 

@@ -3,16 +3,17 @@
 The others are four callers with open arrivals, a fifth of what the server can do; their latency
 counts from the intended arrival. In rounds that take turns they are alone; beside a caller that
 offers 20 times its limit, of texts a second or of requests at a time, and ignores Retry-After;
-beside a batch job without limits that sends 32 texts at a time without a pause; and beside the same
-job under one of their own keys, which is first come, first served. The engine has one core, so that
-HTTP and this client have another.
+beside a batch job without limits that sends 32 texts at a time without a pause; beside the same job
+under one of their own keys; and beside two clients that send 256 texts of 256 tokens again and
+again, with a key of their own and on a server without keys. The engine has one core, so that HTTP
+and this client have another.
 """
 
 import argparse
 import asyncio
 import contextlib
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,9 @@ TEXTS_PER_S = 20
 MAX_REQUESTS = 2
 PAUSE_S = 0.05
 JOB_TEXTS, JOB_CLIENTS = 32, 8
+LARGE_TEXTS, LARGE_CLIENTS = 256, 2
+LONG = "word " * 300
+LARGE = f"beside {LARGE_CLIENTS} clients of {LARGE_TEXTS} long texts"
 
 
 async def beside(port, others, rate, seconds, noise):
@@ -82,6 +86,16 @@ def told(name, rounds):
     return p50_ms, p99_ms
 
 
+def compare(found):
+    """Print the others' latency in each situation, and its ratio to that of the first."""
+    quiet = None
+    for name, rounds in found.items():
+        latency = told(name, rounds)
+        quiet = quiet or latency
+        p50, p99 = (a / b for a, b in zip(latency, quiet, strict=True))
+        print(f"  {p50:.2f} times the quiet p50, {p99:.2f} times the quiet p99")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -100,16 +114,23 @@ def main():
             "by-rate": {"texts_per_s": TEXTS_PER_S},
             "by-requests": {"max_requests": MAX_REQUESTS},
         }
-        headers = write_callers(folder / "callers.json", **limits)
+        headers = write_callers(folder / "callers.json", **limits) | {"": {}}
         server = stack.enter_context(serving(registry, threads=1, callers=folder / "callers.json"))
-        port, rate = int(server.url.rpartition(":")[2]), knee / 5
+        without_keys = stack.enter_context(serving(registry, threads=1))
+        port, open_port = (int(each.url.rpartition(":")[2]) for each in (server, without_keys))
+        rate = knee / 5
 
         def requests(texts, *callers, size=1):
             parts = (texts[at : at + size] for at in range(0, len(texts), size))
+            more = {"truncate": True, "deadline_ms": 60_000}
             return [
-                as_request({"texts": part, "truncate": True}, **headers[callers[n % len(callers)]])
+                as_request({"texts": part, **more}, **headers[callers[n % len(callers)]])
                 for n, part in enumerate(parts)
             ]
+
+        def larges(caller):
+            texts = [f"{number} {LONG}" for number in range(LARGE_TEXTS)]
+            return closed(requests(texts, caller, size=LARGE_TEXTS), LARGE_CLIENTS)
 
         ones = requests(texts, "by-rate"), requests(texts, "by-requests")
         noises = {
@@ -124,17 +145,22 @@ def main():
             "beside it under a key of theirs": closed(
                 requests(texts, "search", size=JOB_TEXTS), JOB_CLIENTS
             ),
+            LARGE: larges("job"),
         }
+        open_noises = {"alone": nothing, LARGE: larges("")}
         print(f"the knee: {knee:.0f} texts/s; the others ask {rate:.0f}/s")
         others = requests(texts, *OTHERS)
-        found = {name: [] for name in noises}
+        anybody = requests(texts, "")
+        found, open_found = defaultdict(list), defaultdict(list)
         for _ in tqdm(range(arguments.rounds), unit="round"):
             for name, noise in noises.items():
                 found[name].append(uvloop.run(beside(port, others, rate, seconds, noise)))
-    quiet = told("alone", found.pop("alone"))
-    for name, rounds in found.items():
-        p50, p99 = (a / b for a, b in zip(told(name, rounds), quiet, strict=True))
-        print(f"  {p50:.2f} times the quiet p50, {p99:.2f} times the quiet p99")
+            for name, noise in open_noises.items():
+                each = uvloop.run(beside(open_port, anybody, rate, seconds, noise))
+                open_found[name].append(each)
+    compare(found)
+    print("without keys")
+    compare(open_found)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ def test_each_waiter_gets_its_own_answers_in_order_whoever_else_leaves(requests,
             answered = await asyncio.wait_for(task, 5)
             assert [list(a.logits) for a in answered] == [[e.ids[0], e.length] for e in encodings]
         await wait_until(lambda: sum(r.texts for r in reports) == sum(map(len, engine.batches)))
-        assert engine.most_running <= slots
+        small = all(sum(lengths) <= 256 or len(lengths) == 1 for lengths, _ in requests)
+        assert engine.most_running <= (slots if small else 2 * slots)
         batcher.close()
 
     asyncio.run(scenario())
@@ -156,7 +157,7 @@ async def test_a_bug_in_a_report_or_a_plan_shows_and_leaves_nobody_without_an_an
     batcher, _ = make(EchoEngine())
     batcher._on_batch = None
     answered = await asyncio.wait_for(batcher.submit(KEY, [encoding(1)], terms()), 5)
-    monkeypatch.setattr(batcher._scheduler, "plan", None)
+    monkeypatch.setattr(batcher._scheduler, "next_plan", None)
     asked = asyncio.ensure_future(batcher.submit(KEY, [encoding(2)], terms(0.3)))
     await asyncio.wait([asked], timeout=5)
 

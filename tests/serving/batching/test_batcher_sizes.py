@@ -1,11 +1,75 @@
 """Requests of several sizes beside each other, on a real batcher."""
 
 import asyncio
+import os
+import sys
+import threading
+
+import pytest
 
 from tests.support.batchers import encoding, make, queued, running, submit, terms, wait_until
 from tests.support.faults import EchoEngine, StuckEngine
 
 MANY = [encoding(first, 64) for first in range(256)]
+
+
+class HoldsLong(StuckEngine):
+    """Holds only batches of long texts; notes the nice value of the thread of each batch."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.nice = {}
+
+    def run(self, batch):
+        thread = threading.get_native_id()
+        self.nice[batch[0].length] = os.getpriority(os.PRIO_PROCESS, thread)
+        return super().run(batch) if batch[0].length == 64 else EchoEngine.run(self, batch)
+
+
+async def stopped(batcher, engine, *tasks):
+    engine.release.set()
+    await asyncio.gather(*tasks)
+    batcher.close()
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+async def test_small_requests_are_answered_while_every_slot_runs_a_large_one(slots):
+    engine = HoldsLong(slots=slots)
+    batcher, _ = make(engine)
+    large = asyncio.create_task(submit(batcher, MANY, terms()))
+    await wait_until(lambda: engine.held == slots)
+
+    answered = [await submit(batcher, [encoding(first)], terms()) for first in range(300, 310)]
+
+    assert [each[0].logits[0] for each in answered] == [*range(300, 310)]
+    assert (engine.held, large.done()) == (slots, False)
+    await stopped(batcher, engine, large)
+
+
+async def test_a_large_request_runs_in_every_slot_once_the_small_ones_have_ended():
+    engine = HoldsLong(slots=2)
+    batcher, _ = make(engine)
+    small = [asyncio.create_task(submit(batcher, [encoding(9)], terms())) for _ in range(9)]
+    large = asyncio.create_task(submit(batcher, MANY, terms()))
+
+    await asyncio.wait_for(asyncio.gather(*small), 30)
+    await wait_until(lambda: engine.held == 2)
+
+    await stopped(batcher, engine, large)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a nice value for each thread")
+async def test_batches_of_large_requests_leave_the_cores_to_others():
+    engine = HoldsLong(slots=1)
+    batcher, _ = make(engine)
+    large = asyncio.create_task(submit(batcher, MANY, terms()))
+    await wait_until(lambda: engine.held == 1)
+
+    await submit(batcher, [encoding(7)], terms())
+
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert engine.nice == {4: own, 64: min(own + 5, 19)}
+    await stopped(batcher, engine, large)
 
 
 async def test_a_single_text_is_answered_while_a_large_request_of_the_same_caller_waits():

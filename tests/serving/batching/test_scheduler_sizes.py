@@ -173,6 +173,38 @@ def test_running_batches_alone_never_make_a_caller_wait_in_the_queue(running_s):
     assert backlog.queue_wait_s(LARGE) > 0
 
 
+@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("count", [12, 40])
+def test_the_predicted_wait_of_a_medium_request_counts_the_weight_that_its_callers_sizes_share(
+    slots, count
+):
+    queue = scheduler(slots, budget=256)
+    for flow in (ONLY_FLOW, Flow("other")):
+        for _ in range(2000):
+            request(queue, [16], flow)
+    lengths = [48] * count
+    flow, slot_s, _ = queue.work_of(A, lengths, ONLY_FLOW)
+    predicted_s = queue.wait_s(flow, slot_s)
+    texts = request(queue, lengths)
+
+    planned_s = 0.0
+    while any(text.queued for text in texts):
+        plan = queue.plan()
+        planned_s += plan.predicted_s
+        queue.finished(plan, plan.predicted_s)
+
+    assert flow == MEDIUM
+    assert predicted_s == pytest.approx((planned_s - slot_s) / slots, rel=0.25)
+
+
+@given(st.lists(st.floats(1e-3, 10), min_size=1, max_size=3), st.floats(0, 10))
+def test_running_batches_of_larger_requests_delay_only_requests_like_them(larger_s, queued_s):
+    backlog = Backlog({SMALL: queued_s}, (), len(larger_s), larger_s=larger_s)
+
+    assert backlog.wait_s(SMALL) == queued_s / len(larger_s)
+    assert backlog.wait_s(LARGE) == min(larger_s)
+
+
 def test_texts_of_a_large_request_that_were_queued_before_hold_up_no_small_one():
     queue = scheduler()
     tag_s = request(queue, [8])[0].order[0]

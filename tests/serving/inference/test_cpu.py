@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from serving.inference.cpu import has_vnni, usable_cores
+from serving.inference.cpu import has_vnni, usable_cores, yield_cores
 
 HERE = len(os.sched_getaffinity(0))
 
@@ -80,3 +80,12 @@ def test_vnni_is_read_from_the_processor_s_flags(tmp_path, cpuinfo, vnni):
 
 def test_a_machine_that_does_not_say_has_no_vnni(tmp_path):
     assert not has_vnni(tmp_path / "missing")
+
+
+def test_a_sandbox_that_allows_no_nice_values_does_no_harm(monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+
+    yield_cores(5)

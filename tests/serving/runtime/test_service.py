@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from serving.batching.queue import ONLY_FLOW, Backlog, Flow
+from serving.inference.inputs import Row
 from serving.runtime.service import Service
 from serving.settings import Settings
 
@@ -62,8 +63,12 @@ def test_a_caller_is_degraded_by_its_own_queue_alone():
         (["word " * 40] * 4, 0),
         (["word " * 40] * 6, 1),
         (["word " * 300] * 256, 2),
-        ([("a", "b")] * 8, 0),
-        ([("a", "b")] * 9, 1),
+        ([("a", "b")] * 9, 0),
+        ([("word " * 20, "word " * 20)] * 5, 0),
+        ([("word " * 20, "word " * 20)] * 6, 1),
+        ([("word " * 300, "a")] * 256, 2),
+        ([Row(())] * 256, 0),
+        ([Row(())] * 257, 1),
     ],
 )
 def test_a_requests_size_is_estimated_before_it_is_tokenized(inputs, size):
