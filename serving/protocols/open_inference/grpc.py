@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
+from serving.background import start
 from serving.errors import (
     ClientError,
     InternalError,
@@ -82,7 +83,10 @@ class GrpcServer:
         self._settings = service.settings
 
     async def run(self) -> None:
-        """Serve until cancelled, then answer what was accepted. Raises StartError."""
+        """Serve until the service stops, then answer what was accepted; return when cancelled.
+
+        Raises StartError.
+        """
         settings = self._settings
         server = grpc.aio.server(
             options=[
@@ -101,11 +105,19 @@ class GrpcServer:
             ) from error
         await server.start()
         log("grpc", port=settings.grpc_port)
+        stopping = self._service.stopping
+
+        async def drain() -> None:
+            await stopping.wait()
+            await server.stop(settings.drain_ms / 1e3)
+
+        # In a task of its own: cancelling stop() would cut off what it waits for.
+        draining = start(drain(), "draining gRPC")
         try:
-            # Cancelling wait_for_termination() would cancel what stop() waits for.
             await asyncio.Event().wait()
         finally:
-            await server.stop(settings.drain_ms / 1e3)
+            stopping.set()
+            await draining
 
     def _handlers(self) -> list[Any]:
         methods = {
