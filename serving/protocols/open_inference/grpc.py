@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from serving.background import start
 from serving.errors import (
     ClientError,
     InternalError,
@@ -28,6 +27,7 @@ from serving.protocols.open_inference.grpc_bounds import (
     fitting,
     parsed,
     received,
+    until_drained,
 )
 from serving.protocols.open_inference.grpc_messages import check_counts, message, parameters_of
 from serving.protocols.open_inference.semantics import (
@@ -83,10 +83,7 @@ class GrpcServer:
         self._settings = service.settings
 
     async def run(self) -> None:
-        """Serve until the service stops, then answer what was accepted; return when cancelled.
-
-        Raises StartError.
-        """
+        """Serve until cancelled; see `until_drained`. Raises StartError."""
         settings = self._settings
         server = grpc.aio.server(
             options=[
@@ -105,19 +102,7 @@ class GrpcServer:
             ) from error
         await server.start()
         log("grpc", port=settings.grpc_port)
-        stopping = self._service.stopping
-
-        async def drain() -> None:
-            await stopping.wait()
-            await server.stop(settings.drain_ms / 1e3)
-
-        # In a task of its own: cancelling stop() would cut off what it waits for.
-        draining = start(drain(), "draining gRPC")
-        try:
-            await asyncio.Event().wait()
-        finally:
-            stopping.set()
-            await draining
+        await until_drained(server, self._service)
 
     def _handlers(self) -> list[Any]:
         methods = {
