@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from serving.errors import RateLimited, StartError, Unauthorized
 from serving.settings import Settings
 from tests.support.api_keys import write_callers
 from tests.support.processes import FRESH, ROOT, serving
+from tests.support.registries import wait_for
 
 
 class Clock:
@@ -178,6 +180,25 @@ def test_a_changed_file_counts_without_a_restart_and_a_wrong_one_changes_nothing
 
     assert (revoked.status_code, kept.status_code) == (401, 200)
     assert "callers not reloaded" in said
+
+
+def test_a_file_that_hangs_is_told_and_holds_up_neither_answers_nor_the_end(
+    tmp_path, tiny_registry
+):
+    path = tmp_path / "callers.json"
+    key = write_callers(path, search={})["search"]
+    settings = {"callers": path, "scan_ms": 100, "load_timeout_ms": 1000, "variants": "tiny"}
+    with serving(tiny_registry, **settings) as server:
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "pipe").replace(path)  # nobody writes to it, so it cannot even be opened
+        wait_for(lambda: "the file system still does not answer" in server.log())
+        answered = server.classify({"texts": ["good"]}, headers=key)
+        status = server.stop()
+        log = server.log()
+
+    assert (answered.status_code, status) == (200, 0)
+    assert log.count('"callers not reloaded","reason":"reading SIZEWISE_CALLERS took over 1 s') == 1
+    assert log.count("the file system still does not answer") == 1
 
 
 @pytest.mark.parametrize("http_processes", [0, 1])
