@@ -96,10 +96,15 @@ def run(options: argparse.Namespace) -> int:
                 _key(options.name)
     except (StartError, EngineFailed) as error:
         OUT.flush(_FLUSH_S)  # so that the reason is the last line of both
-        verb = "start" if options.command == "serve" else options.command
-        _say(f"sizewise cannot {verb}: {_by_flag(str(error), _flags(options))}")
+        _say(f"sizewise {_failed(options.command, error)}: {_by_flag(str(error), _flags(options))}")
         return 2
     return 0
+
+
+def _failed(command: str, error: StartError | EngineFailed) -> str:
+    if command != "serve":
+        return f"cannot {command}"
+    return "cannot start" if isinstance(error, StartError) else "has ended"
 
 
 def _by_flag(sentence: str, flags: Iterable[str]) -> str:
@@ -192,7 +197,7 @@ def _add_classify(classify: argparse.ArgumentParser) -> None:
 def _serve(options: argparse.Namespace) -> None:
     flags = _flags(options)
     settings, injected = read_settings(os.environ, flags)
-    configure_logs()
+    configure_logs(shared=settings.http_processes > 0)
     with interruptible():
         from serving.server.launch import serve  # noqa: PLC0415
 

@@ -2,8 +2,9 @@
 
 import os
 import select
+import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Event, RLock, Thread
@@ -11,6 +12,8 @@ from time import sleep
 
 MOST_CHARS = 8 << 20
 """What waits for a stalled stream at most; more is dropped."""
+MOST_BYTES = 4096
+"""What Linux writes to a pipe whole, however many processes write to it (PIPE_BUF)."""
 # Lines of that time are written together.
 _PAUSE_S = 0.01
 _STREAMS = {1: "stdout", 2: "stderr"}
@@ -19,12 +22,20 @@ _STREAMS = {1: "stdout", 2: "stderr"}
 class LineWriter:
     """Writes lines to a standard stream; any thread and any signal handler may call it.
 
-    Until `start` is called, lines are written at once, by whoever calls `write`.
+    Until `start` is called, lines are written at once, by whoever calls `write`. On a pipe that is
+    `shared` with other processes, no line is longer than MOST_BYTES: `shorten` makes it so.
     """
 
-    def __init__(self, descriptor: int, most_chars: int = MOST_CHARS) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        most_chars: int = MOST_CHARS,
+        shorten: Callable[[bytes, int], bytes] | None = None,
+    ) -> None:
         self._descriptor = descriptor
         self._most_chars = most_chars
+        self._shorten = shorten or _cut
+        self._in_pieces = False
         self._lines: SimpleQueue[str | Event] = SimpleQueue()
         self._chars = 0
         """What the queue holds, and what is being written."""
@@ -35,8 +46,9 @@ class LineWriter:
         """Whether the last line was written in part."""
         self._thread: Thread | None = None
 
-    def start(self) -> None:
+    def start(self, *, shared: bool = False) -> None:
         """Write from a thread from now on, straight to the descriptor."""
+        self._in_pieces = shared and _is_torn(self._descriptor)
         if self._thread:
             return
         if name := _STREAMS.get(self._descriptor):
@@ -105,6 +117,24 @@ class LineWriter:
 
     def _write(self, text: str) -> None:
         whole = text.encode(errors="replace")
+        for piece in self._pieces(whole) if self._in_pieces else [whole]:
+            self._write_piece(piece)
+
+    def _pieces(self, whole: bytes) -> Iterator[bytes]:
+        """Yield whole lines together, as many as are written whole; shorten those that are not."""
+        begin = 0
+        while len(whole) - begin > MOST_BYTES:
+            end = whole.rfind(b"\n", begin, begin + MOST_BYTES) + 1
+            if end:
+                yield whole[begin:end]
+            else:
+                end = whole.index(b"\n", begin) + 1
+                yield self._shorten(whole[begin : end - 1], MOST_BYTES - 1) + b"\n"
+            begin = end
+        if begin < len(whole):
+            yield whole[begin:]
+
+    def _write_piece(self, whole: bytes) -> None:
         # What was left of a line that was cut has no end.
         data = memoryview(b"\n" + whole if self._cut else whole)
         written = 0
@@ -126,6 +156,19 @@ class LineWriter:
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
         poll.poll(1000)
+
+
+def _cut(line: bytes, most: int) -> bytes:
+    return line[:most].decode(errors="ignore").encode()
+
+
+def _is_torn(descriptor: int) -> bool:
+    """Return whether what several processes write there at once may be mixed up."""
+    try:
+        mode = os.fstat(descriptor).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def _occupy(descriptor: int) -> None:

@@ -8,14 +8,39 @@ import time
 from functools import lru_cache
 from types import TracebackType
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from serving.line_writer import LineWriter
 
 LOGGER = logging.getLogger("sizewise")
 _FLUSH_S = 2.0
 
-OUT = LineWriter(1)
+_CUT = " [...] "
+_FEWEST_CHARS = 64
+
+
+def shortened(line: bytes, most: int) -> bytes:
+    """Cut the middle of a JSON line's longest fields until it has at most `most` bytes.
+
+    A line that cannot be shortened so is replaced by an event that says so.
+    """
+    bytes_before, fields = len(line), from_json(line)
+    while len(line) > most:
+        name = max(fields, key=lambda name: len(to_json(fields[name])))
+        value = fields[name]
+        text = value if isinstance(value, str) else to_json(value).decode()
+        if len(text) < _FEWEST_CHARS:
+            cut = {"event": "a line was too long", "bytes": bytes_before}
+            return to_json({key: fields.get(key) for key in ("time", "level", "logger")} | cut)
+        surplus = (len(line) - most) * len(text) // len(to_json(text))
+        part = min(len(text) - surplus - len(_CUT), len(text) * 3 // 4) // 2
+        part = max(part, _FEWEST_CHARS // 4)
+        fields[name] = text[:part] + _CUT + text[-part:]
+        line = to_json(fields)
+    return line
+
+
+OUT = LineWriter(1, shorten=shortened)
 """The log."""
 ERR = LineWriter(2)
 """What the server tells whoever has started it."""
@@ -66,14 +91,16 @@ def _second(number: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(number))
 
 
-def configure_logs() -> None:
+def configure_logs(*, shared: bool = False) -> None:
     """Send everything to stdout as JSON lines, from a thread: no caller waits for the log.
+
+    If other processes write there too (`shared`), lines for a pipe are at most 4,096 bytes long.
 
     That includes uvicorn's messages, Python's warnings and exceptions that nobody has caught. At
     the process's end the lines are written for at most two seconds.
     """
     for writer in (OUT, ERR):
-        writer.start()
+        writer.start(shared=shared)
     handler = _Handler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

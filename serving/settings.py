@@ -192,7 +192,8 @@ class Settings(BaseModel):
         30_000,
         ge=100,
         le=600_000,
-        description="Maximum run time of a batch, in ms; beyond it the engine counts as dead.",
+        description="Maximum run time of a batch, in ms; beyond it the batch fails and the server "
+        "is not ready until the engine responds; after twice that time the process ends.",
     )
     load_timeout_ms: int = Field(
         120_000,

@@ -12,12 +12,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from serving.access.rate_limits import Limits
+from serving.background import Reader
 from serving.bundles.files import Name
 from serving.errors import StartError, Unauthorized
 from serving.logs import log
 from serving.settings import Settings
 
 _KEY_BYTES = 32
+_WHERE = "SIZEWISE_CALLERS"
 
 
 class Entry(BaseModel):
@@ -87,17 +89,23 @@ class Callers:
     async def watch(self) -> None:
         """Reload the file when it changes, checking every `scan_ms`; an invalid file is ignored."""
         path = self._settings.callers
+        reader = Reader(_WHERE, self._settings.load_timeout_ms / 1e3)
+        failing = ""
         while path:
             await asyncio.sleep(self._settings.scan_ms / 1e3)
             try:
-                text = await asyncio.to_thread(_read, path)
+                text = await reader.read(_read, path)
                 if text == self._text:
+                    failing = ""
                     continue
                 self._text = text
                 self._by_hash = self._parse(text)
             except StartError as error:
-                log("callers not reloaded", reason=error.detail)
+                if error.detail != failing:
+                    log("callers not reloaded", reason=error.detail)
+                failing = error.detail
             else:
+                failing = ""
                 log(
                     "callers reloaded",
                     names=sorted(caller.name for caller in self._by_hash.values()),

@@ -66,8 +66,8 @@ class Watchdog:
                 self._tell_slow(run)
             elif seen > _WATCHES_PER_TIMEOUT:
                 self._fail(run)
-            if seen > _MOST_WATCHES:
-                self.lost = True
+            if seen > _MOST_WATCHES and not self.lost:
+                self._lose()
 
     def _tell_slow(self, run: Run) -> None:
         model, variant, version = run.plan.variant
@@ -78,6 +78,13 @@ class Watchdog:
             version=version,
             texts=len(run.plan.texts),
             seconds=round(self._clock() - run.started_s, 3),
+        )
+
+    def _lose(self) -> None:
+        self.lost = True
+        self.trouble = (
+            f"an engine has not responded for {2 * self._timeout_s:g} s, "
+            "twice SIZEWISE_ENGINE_TIMEOUT_MS"
         )
 
     def _fail(self, run: Run) -> None:

@@ -53,6 +53,8 @@ class OpenVinoEngine(GraphEngine):
             "ENABLE_CPU_PINNING": False,
         }
         core = openvino.Core()
+        # Who writes into a file that is mapped into memory changes answers, or ends the process.
+        core.set_property({"ENABLE_MMAP": False})
         try:
             model = core.read_model(bundle.model_path)
             self._embedding_rows = _embedding_rows(model)

@@ -1,11 +1,13 @@
 """The engine on ONNX Runtime, for CPUs and CUDA."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from serving.bundles.bundle import Bundle
+from serving.bundles.onnx_file import read_outline
 from serving.bundles.ports import Port
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.inference.cpu import has_vnni
@@ -47,14 +49,17 @@ class OrtEngine(GraphEngine):
             onnxruntime.preload_dlls()
         if provider not in onnxruntime.get_available_providers():
             raise _no_device(device)
+        options = _session_options(resources.threads // slots)
         try:
+            beside = _read_weights(bundle.model_path, options)
             self._session = onnxruntime.InferenceSession(
                 bundle.model_path,
-                _session_options(resources.threads // slots),
+                options,
                 providers=[(provider, provider_options(resources))],
             )
         except Exception as error:  # onnxruntime raises many bare types
             raise BundleError(f"{bundle.model_path} does not load: {error}") from error
+        del beside
         if self._session.get_providers()[0] != provider:
             raise _no_device(device)
         super().__init__(
@@ -104,6 +109,20 @@ def provider_options(resources: Resources) -> dict[str, str]:
     if resources.gpu_memory_bytes:
         options["gpu_mem_limit"] = str(resources.gpu_memory_bytes)
     return options
+
+
+def _read_weights(graph: Path, options: onnxruntime.SessionOptions) -> list[bytes]:
+    """Read the files of weights beside a graph; keep what is returned until the graph is loaded.
+
+    ONNX Runtime would map them into memory: whoever truncates one under a running server ends it
+    by SIGBUS, and whoever writes into one changes its answers.
+    """
+    names = read_outline(graph).external_files
+    contents = [(graph.parent / name).read_bytes() for name in names]
+    if names:
+        sizes = list(map(len, contents))
+        options.add_external_initializers_from_files_in_memory(names, contents, sizes)
+    return contents
 
 
 def _session_options(run_threads: int) -> onnxruntime.SessionOptions:

@@ -12,6 +12,7 @@ from operator import add
 from time import time
 from typing import NamedTuple
 
+from serving.background import FAILURES
 from serving.batching.batcher import BatchReport
 from serving.bundles.bundle import VariantKey
 from serving.logs import OUT
@@ -133,14 +134,18 @@ class Counters:
         """By kind of process."""
         self.log_lines = Table(1)
         """Those that were dropped, in one row."""
+        self.failures = Table(1)
+        """Of background tasks, in one row."""
         self.tables = {
             name: table for name, table in vars(self).items() if isinstance(table, Table)
         }
 
-    def count_dropped_lines(self) -> None:
-        """Count the lines that this process's log has dropped."""
+    def count_own(self) -> None:
+        """Count what this process's log has dropped, and which of its tasks have failed."""
         if dropped := OUT.take_dropped():
             self.log_lines[()][0] += dropped
+        if failed := FAILURES.take():
+            self.failures[()][0] += failed
 
     def take(self) -> Sums:
         """Return what was counted since the last call, and start again at 0."""

@@ -194,6 +194,7 @@ _BATCHES: Sequence[Definition] = (
     _Gauge("ready", "1 if the server accepts new requests, else 0."),
     _Counter("rejected", "Valid requests that were refused.", ("reason",), "rejected", _one(0)),
     _Counter("log_lines_dropped", "Log lines that were not written.", (), "log_lines", _one(0)),
+    _Counter("task_failures", "Background tasks that have failed.", (), "failures", _one(0)),
 )
 _LOADED: Sequence[Definition] = (
     _Gauge(
@@ -244,15 +245,12 @@ _ANSWERS: Sequence[Definition] = (
         _one(counters.DIFFERENT),
     ),
     _Gauge("refused_bundles", "Bundles in the registry that cannot be served.", _MODEL),
+    _Gauge("registry_unreadable", "1 while the registry cannot be read, else 0."),
     _Gauge("altered_bundles", "Always 1; the labels name a version altered on disk.", _VERSION),
 )
 _CASCADES: Sequence[Definition] = (
     _Counter(
-        "cascade_texts",
-        "Texts answered by a cascade.",
-        _MODEL,
-        "cascades",
-        _one(counters.CASCADED),
+        "cascade_texts", "Texts answered by a cascade.", _MODEL, "cascades", _one(counters.CASCADED)
     ),
     _Counter(
         "escalated_texts",

@@ -60,6 +60,8 @@ class Metrics(Counters, Collector):
         for reason in REJECTIONS:
             self.rejected[(reason,)]
         self.log_lines[()]
+        self.failures[()]
+        self._gauges["registry_unreadable"][()] = 0
         for status in (429, 503):  # refused before the model is known
             self.requests["/v1/classify", UNKNOWN, status]
 
@@ -125,6 +127,10 @@ class Metrics(Counters, Collector):
             (family,): bundles for family, bundles in families.items()
         }
 
+    def set_unreadable(self, unreadable: bool) -> None:
+        """Set whether the registries cannot be read."""
+        self._gauges["registry_unreadable"][()] = unreadable
+
     def set_altered(self, manifests: Iterable[Manifest]) -> None:
         """Set the running versions whose files have changed on disk."""
         self._gauges["altered_bundles"] = {
@@ -162,7 +168,7 @@ class Metrics(Counters, Collector):
         self, queued: Iterable[tuple[VariantKey, int]], requests_in_flight: int, *, ready: bool
     ) -> tuple[bytes, str]:
         """Render the page of a scrape, and its content type; `queued` are the queues' lengths."""
-        self.count_dropped_lines()
+        self.count_own()
         self._gauges["ready"][()] = ready
         self._gauges["requests_in_flight"][()] = requests_in_flight
         by_variant: Counts[Labels] = Counts()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from serving.access.api_keys import Caller
 from serving.access.rate_limits import LimitUse
+from serving.background import in_background
 from serving.batching.admission import not_ready
 from serving.batching.batcher import Batcher
 from serving.batching.coalescing import PendingRequest
@@ -25,7 +26,6 @@ from serving.inference.inputs import Item
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
 from serving.logs import log
 from serving.observability.metrics import Metrics
-from serving.runtime.background import in_background
 from serving.runtime.integrity import Integrity
 from serving.runtime.interface import LOADING, Running
 from serving.runtime.memory import resident_bytes, return_freed
@@ -255,7 +255,7 @@ class LocalRuntime:
         """Return the batcher, for requests of a variant. Raises NotReady before `load` returned."""
         self.used_s[variant[0]] = self._clock()
         if not self._batcher:
-            raise not_ready("the models are being loaded")
+            raise not_ready(LOADING)
         return self._batcher
 
     def withdraw(self, request: PendingRequest) -> None:

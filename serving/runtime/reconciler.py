@@ -49,7 +49,7 @@ class Reconciler:
         """Set once nothing is missing, for good: what a running server lacks later is refused."""
         self._altered: dict[str, str] = {}
         """Running versions whose files have changed on disk: folder and reason."""
-        self._reader = RegistryReader(settings)
+        self._reader = RegistryReader(settings, runtime.recorder.set_unreadable)
         self._settings = settings
         self._runtime = runtime
         self._unloaded: set[str] = set()

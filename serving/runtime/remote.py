@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any, cast
 
 from serving.access.api_keys import Caller
+from serving.background import in_background
 from serving.batching.admission import not_ready
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import Backlog, Flow, Terms
@@ -18,7 +19,6 @@ from serving.errors import BundleError, EngineFailed, ServedError, failures
 from serving.inference.inputs import Encoding, Item
 from serving.inference.tokenizer import Tokenizer
 from serving.logs import log
-from serving.runtime.background import in_background
 from serving.runtime.call import Call
 from serving.runtime.frames import RequestFrame, read_answers, withdrawals
 from serving.runtime.integrity import open_verified

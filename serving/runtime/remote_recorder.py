@@ -24,7 +24,7 @@ class RemoteRecorder(Counters):
 
     def flush(self) -> None:
         """Send what was counted since the last time, if anything was."""
-        self.count_dropped_lines()
+        self.count_own()
         if sums := self.take():
             self._channel.send("sums", sums)
 

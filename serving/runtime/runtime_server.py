@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from serving.access.api_keys import Caller
+from serving.background import start
 from serving.batching.admission import missed
 from serving.batching.coalescing import PendingRequest
 from serving.batching.interface import InferenceResult
@@ -16,7 +17,6 @@ from serving.errors import EngineFailed, ServedError
 from serving.inference.inputs import Item
 from serving.logs import log
 from serving.observability.counters import Sums
-from serving.runtime.background import start
 from serving.runtime.frames import (
     REQUESTS,
     Answer,
@@ -74,6 +74,10 @@ class RuntimeServer:
         self._pages: dict[int, asyncio.Task[None]] = {}
         self._entered: Counter[Caller] = Counter()
         """Requests in progress in the HTTP process whose caller has limits."""
+        self.started = False
+        """Whether the HTTP process has begun to accept connections."""
+        self.failure = ""
+        """Why it cannot start."""
         self._using = -1
         self._used = asyncio.Event()
         self._handlers: dict[str, Callable[..., None]] = {
@@ -88,6 +92,8 @@ class RuntimeServer:
             "recall": self._recall,
             "sums": self._add_sums,
             "flushed": self._note_flushed,
+            "started": self._note_start,
+            "failed": self._note_failure,
         }
         """By kind of message."""
         self._lost = asyncio.Event()
@@ -164,6 +170,12 @@ class RuntimeServer:
 
     def _note_flushed(self) -> None:
         self._recorders.flushed(self.channel)
+
+    def _note_start(self) -> None:
+        self.started = True
+
+    def _note_failure(self, reason: str) -> None:
+        self.failure = reason
 
     def turn(self) -> Sequence[bytes]:
         """See Receiver."""

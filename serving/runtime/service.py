@@ -65,6 +65,8 @@ class Service:
         self.runtime = runtime
         self.callers = Callers(settings)
         self.draining = False
+        self.stopping = asyncio.Event()
+        """Set when new connections end: what serves beside HTTP drains at the same time."""
         self.in_flight = InFlight()
         self.arrivals = Arrivals(self.in_flight, settings.max_requests, clock)
         self.families: dict[str, Family] = {}
@@ -172,7 +174,7 @@ class Service:
     def check_alive(self) -> None:
         """Raise NotReady unless everything is loaded and every engine responds."""
         if trouble := self._trouble:
-            raise not_ready(f"{trouble}: wait for /health/ready")
+            raise not_ready(trouble)
 
     @property
     def _trouble(self) -> str:

@@ -22,4 +22,4 @@ async def watch_engines(runtime: LocalRuntime) -> None:
     """Wait until an engine is lost for good. Raises EngineFailed."""
     while not runtime.lost:  # noqa: ASYNC110  the batcher is made later
         await asyncio.sleep(_EVERY_S)
-    raise EngineFailed(f"{runtime.trouble}, and the process ends")
+    raise EngineFailed(runtime.trouble)

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from serving.background import keep_running, unending
 from serving.errors import InternalError, MethodNotAllowed, PathNotFound, ServedError
 from serving.logs import LOGGER, log
 from serving.observability.request_log import (
@@ -26,7 +27,6 @@ from serving.protocols import huggingface, infinity_vllm, native, tei
 from serving.protocols.dataplane import Api, response_headers
 from serving.protocols.open_inference import http as open_inference
 from serving.protocols.problem import error_headers
-from serving.runtime.background import keep_running, unending
 from serving.runtime.service import Service
 from serving.server.direct import Direct
 from serving.server.garbage import set_loaded_aside

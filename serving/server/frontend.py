@@ -4,14 +4,15 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from serving.errors import own_words
+from serving.background import start
+from serving.errors import StartError, own_words
 from serving.logs import configure_logs, log
-from serving.runtime.background import start
 from serving.runtime.ipc import Channel
 from serving.runtime.remote import RemoteRuntime
 from serving.runtime.service import Service
@@ -23,20 +24,44 @@ _GREETING_S = 1.0
 _CURRENT_S = 30.0
 
 
-async def main(listener: socket.socket, channel: socket.socket) -> int:
+async def main(listener: socket.socket, sock: socket.socket) -> int:
     """Serve; return exit status 0 after a drain, 1 after a failure or if the engines are gone."""
-    configure_logs()
+    configure_logs(shared=True)
+    channel = await Channel.over(sock)
     settings, _ = read_settings(os.environ)
     load_timeout_s = settings.load_timeout_ms / 1e3
-    runtime = RemoteRuntime(await Channel.over(channel), load_timeout_s=load_timeout_s)
-    service = Service(settings, runtime)
+    runtime = RemoteRuntime(channel, load_timeout_s=load_timeout_s)
     failures: list[BaseException] = []
+
+    def failed(error: BaseException) -> None:
+        log("an HTTP process ends", reason=own_words(error))
+        failures.append(error)
+        if isinstance(error, StartError):
+            channel.send("failed", error.detail)
+
+    try:
+        service = Service(settings, runtime)
+        await _serve(service, runtime, listener, partial(channel.send, "started"), failed)
+    except StartError as error:
+        failed(error)
+        runtime.close()
+    await runtime.closed()
+    return int(bool(failures))
+
+
+async def _serve(
+    service: Service,
+    runtime: RemoteRuntime,
+    listener: socket.socket,
+    on_started: Callable[[], None],
+    on_failed: Callable[[BaseException], None],
+) -> None:
+    """Serve until the engine process or a signal says stop. Raises StartError."""
 
     def loaded(error: BaseException | None) -> None:
         if error:
             service.followed.set()
-            log("an HTTP process ends", reason=own_words(error))
-            failures.append(error)
+            on_failed(error)
             server.stop()
 
     async def until_current() -> None:
@@ -47,7 +72,11 @@ async def main(listener: socket.socket, channel: socket.socket) -> int:
 
     lag = partial(watch_lag, runtime.recorder, "http")
     app = open_app(service, loaded, [lag], until_current)
-    server = Server(app, settings, listener, shared=True)
+    server = Server(app, service.settings, listener, shared=True)
+
+    async def tell_start() -> None:
+        await server.accepting.wait()
+        on_started()
 
     async def end_together() -> None:
         await runtime.draining.wait()
@@ -55,11 +84,13 @@ async def main(listener: socket.socket, channel: socket.socket) -> int:
         await runtime.stopping.wait()
         server.stop()
 
-    ending = start(end_together(), "ending with the other processes")
+    tasks = [
+        start(tell_start(), "telling the start"),
+        start(end_together(), "ending with the other processes"),
+    ]
     await server.serve(sockets=[listener])
-    ending.cancel()
-    await runtime.closed()
-    return int(bool(failures))
+    for task in tasks:
+        task.cancel()
 
 
 if __name__ == "__main__":

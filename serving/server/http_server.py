@@ -60,6 +60,13 @@ class Server(uvicorn.Server):
         """Nobody else will accept the listener's backlog."""
         self._delay_s = settings.shutdown_delay_ms / 1e3
         self._wait: asyncio.TimerHandle | None = None
+        self.accepting = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        await super().startup(sockets)
+        if self.started:
+            self.accepting.set()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn calls it so
         """Schedule the shutdown; a signal handler may run between any two byte codes."""
@@ -99,6 +106,7 @@ class Server(uvicorn.Server):
             refuse_new_connections(self._listener)
         if self._last:
             await _until_accepted(self._listener)
+        self._service.stopping.set()
         await super().shutdown(sockets)
 
 
@@ -130,13 +138,19 @@ class BesideServer(uvicorn.Server):
         self.server_state = LimitedConnections(settings, admin=True)
         self._listener = listener
 
-    async def run_beside(self) -> None:
-        """Serve until cancelled; then answer the requests in progress."""
+    async def run_beside(self, stopping: asyncio.Event) -> None:
+        """Serve until `stopping`, then answer the requests in progress; return when cancelled."""
+        serving = asyncio.create_task(self.serve(sockets=[self._listener]))
+        stop = asyncio.create_task(stopping.wait())
         try:
-            await self.serve(sockets=[self._listener])
+            await asyncio.wait((serving, stop), return_when=asyncio.FIRST_COMPLETED)
+            if stop.done():
+                self.should_exit = True
+                await asyncio.Event().wait()
         finally:
-            if self.started:
-                await self.shutdown([self._listener])
+            stop.cancel()
+            self.should_exit = True
+            await serving
             self._listener.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -51,14 +51,16 @@ def serve(
 
     runtime = LocalRuntime(settings, engines)
     reconciler = Reconciler(settings, runtime)
+    service = Service(settings, runtime)
     beside: list[Callable[[], Coroutine[Any, Any, None]]] = [
         reconciler.run,
         partial(watch_engines, runtime),
         partial(watch_lag, runtime.recorder, "http"),
     ]
     if settings.admin_port:
-        beside.append(admin_server(settings, reconciler, runtime).run_beside)
-    app = open_app(Service(settings, runtime), loaded, beside)
+        admin = admin_server(settings, reconciler, runtime)
+        beside.append(partial(admin.run_beside, service.stopping))
+    app = open_app(service, loaded, beside)
     server = Server(app, settings, open_listener(settings.host, settings.port))
     server.serve_forever()
     if failures:

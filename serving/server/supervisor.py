@@ -7,11 +7,11 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 
+from serving.background import FAILURES, keep_running, start, unending
+from serving.errors import StartError
 from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine
 from serving.logs import log
-from serving.runtime.background import keep_running, start, unending
 from serving.runtime.ipc import Channel
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
@@ -23,9 +23,9 @@ from serving.server.http_server import admin_server
 from serving.server.listener import open_listener, refuse_new_connections
 from serving.settings import Settings
 
-_PAUSE_S = 1.0
-# For the backlog and for the interpreter to exit, beside the drain.
-_EXIT_S = 7.0
+_PAUSE_S, _MOST_PAUSE_S = 1.0, 30.0
+# For the backlog, the last spans and log lines, and the interpreter to exit, beside the drain.
+_EXIT_S = 10.0
 
 
 async def serve(
@@ -36,7 +36,8 @@ async def serve(
     """Run the engines in this process and HTTP in `settings.http_processes` others.
 
     An HTTP process that ends is replaced; the requests of one that dies are lost. On a signal every
-    process drains. Raises StartError or EngineFailed if the engines cannot start or have died.
+    process drains. Raises StartError if the engines or the HTTP processes cannot start, and
+    EngineFailed if an engine is lost.
     """
     runtime = LocalRuntime(settings, engines)
     reconciler = Reconciler(settings, runtime)
@@ -46,17 +47,18 @@ async def serve(
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, shutdown.on_signal)
     recorders = RemoteRecorders(runtime.recorder)
-    keep = partial(_keep_frontend, settings, runtime, recorders, shutdown)
-    frontends = [
-        start(keep_running(keep, "keeping an HTTP process"), "keeping an HTTP process")
-        for _ in range(settings.http_processes)
-    ]
+    frontends = []
+    for _ in range(settings.http_processes):
+        keep = _Frontend(settings, runtime, recorders, shutdown).keep
+        keeping = keep_running(keep, "keeping an HTTP process")
+        frontends.append(start(keeping, "keeping an HTTP process"))
     beside = {
         "watching the engines": watch_engines(runtime),
         "watching the event loop": watch_lag(runtime.recorder, "engine"),
+        "starting the HTTP processes": shutdown.until_failed(),
     }
     if admin:
-        beside["the admin API"] = admin.run_beside()
+        beside["the admin API"] = admin.run_beside(shutdown.stopping)
     tasks = {start(unending(work, what), what) for what, work in beside.items()}
     try:
         await _until(shutdown.draining, reconciler, on_ready, tasks)
@@ -82,12 +84,22 @@ class _Shutdown:
         self.draining = asyncio.Event()
         self.stopping = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_signal(self) -> None:
         """Begin; a second signal skips the delay."""
         if self.draining.is_set():
             self._hurry.set()
         self.draining.set()
+
+    def fail(self, reason: str) -> None:
+        """End because an HTTP process cannot start."""
+        if not self._failed.done():
+            self._failed.set_exception(StartError(reason))
+
+    async def until_failed(self) -> None:
+        """Wait until an HTTP process cannot start. Raises StartError."""
+        await self._failed
 
     async def begin(self, delay_s: float) -> None:
         """Let the processes answer for a while, each response with `Connection: close`."""
@@ -137,49 +149,85 @@ async def _say_ready(reconciler: Reconciler, on_ready: Callable[[], None]) -> No
     on_ready()
 
 
-async def _keep_frontend(
-    settings: Settings,
-    runtime: LocalRuntime,
-    recorders: RemoteRecorders,
-    shutdown: _Shutdown,
-) -> None:
-    """Run one HTTP process after another until the server stops."""
-    while not shutdown.draining.is_set():
-        status = await _run_frontend(settings, runtime, recorders, shutdown)
-        if not shutdown.draining.is_set():
-            log("an HTTP process has ended and is replaced", status=status)
+class _Frontend:
+    """One HTTP process after another, until the server stops."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        runtime: LocalRuntime,
+        recorders: RemoteRecorders,
+        shutdown: _Shutdown,
+    ) -> None:
+        self._settings = settings
+        self._runtime = runtime
+        self._recorders = recorders
+        self._shutdown = shutdown
+        self._is_first = True
+        self._pause_s = _PAUSE_S
+
+    async def keep(self) -> None:
+        """Replace each process that ends; one that cannot start waits longer each time.
+
+        If the first one cannot start, the server cannot.
+        """
+        draining = self._shutdown.draining
+        while not draining.is_set():
+            status, started, reason = await self._run()
+            if draining.is_set():
+                return
+            if reason and self._is_first:
+                self._shutdown.fail(reason)
+                return
+            self._is_first = False
+            if status:
+                FAILURES.count()
+            if reason or not started:
+                self._pause_s = min(2 * self._pause_s, _MOST_PAUSE_S)
+            else:
+                self._pause_s = _PAUSE_S
+            if reason:
+                log("an HTTP process cannot start", reason=reason, retry_s=self._pause_s)
+            else:
+                log("an HTTP process has ended and is replaced", status=status)
             with suppress(TimeoutError):
-                await asyncio.wait_for(shutdown.draining.wait(), _PAUSE_S)
+                await asyncio.wait_for(draining.wait(), self._pause_s)
 
+    async def _run(self) -> tuple[int | None, bool, str]:
+        """Run one process to its end.
 
-async def _run_frontend(
-    settings: Settings,
-    runtime: LocalRuntime,
-    recorders: RemoteRecorders,
-    shutdown: _Shutdown,
-) -> int | None:
-    """Run one HTTP process to its end, and return its exit status."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        process = await _started(shutdown.listener, theirs)
-    answering = None
-    ended = asyncio.create_task(process.wait())
-    try:
-        server = RuntimeServer(await Channel.over(ours), runtime, recorders)
-        answering = start(server.serve(), "answering an HTTP process")
-        for event, tell in ((shutdown.draining, server.drain), (shutdown.stopping, server.stop)):
-            waiting = asyncio.create_task(event.wait())
-            await asyncio.wait((ended, waiting), return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+        Return its exit status, whether it had started, and why it could not, as far as that is
+        known: one that was killed might have.
+        """
+        shutdown = self._shutdown
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await _started(shutdown.listener, theirs)
+        answering = None
+        ended = asyncio.create_task(process.wait())
+        try:
+            server = RuntimeServer(await Channel.over(ours), self._runtime, self._recorders)
+            answering = start(server.serve(), "answering an HTTP process")
+            for event, tell in (
+                (shutdown.draining, server.drain),
+                (shutdown.stopping, server.stop),
+            ):
+                waiting = asyncio.create_task(event.wait())
+                await asyncio.wait((ended, waiting), return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                if not ended.done():
+                    tell()
+            await asyncio.wait((ended,), timeout=self._settings.drain_ms / 1e3 + _EXIT_S)
+        finally:
             if not ended.done():
-                tell()
-        await asyncio.wait((ended,), timeout=settings.drain_ms / 1e3 + _EXIT_S)
-    finally:
-        if not ended.done():
-            process.kill()
-            await ended
-    await answering
-    return process.returncode
+                process.kill()
+                await ended
+        await answering
+        status = process.returncode
+        reason = server.failure
+        if not reason and not server.started and status and status > 0:
+            reason = f"an HTTP process ended with status {status} at its start: see the log"
+        return status, server.started, reason
 
 
 async def _started(listener: socket.socket, channel: socket.socket) -> asyncio.subprocess.Process:

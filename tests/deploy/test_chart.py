@@ -134,7 +134,7 @@ def test_a_pod_has_no_rights_and_knows_when_it_is_ready_alive_and_done(path):
         {name: value for name, value in variables(server).items() if name.endswith("_MS")}
     )
     stopping_ms = settings.shutdown_delay_ms + settings.drain_ms
-    assert 1000 * pod["terminationGracePeriodSeconds"] > stopping_ms
+    assert 1000 * pod["terminationGracePeriodSeconds"] >= stopping_ms + 5000
 
 
 @each_file

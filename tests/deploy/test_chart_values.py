@@ -97,7 +97,7 @@ BAD = [
      "tracing is enabled without a collector: set tracing.endpoint to its address", None),
     ({"settings": {"drain_ms": 25000}},
      ("terminationGracePeriodSeconds is 30: it must exceed the sum of "
-     "settings.shutdown_delay_ms and settings.drain_ms, which is 30000 ms"), None),
+     "settings.shutdown_delay_ms and settings.drain_ms, which is 30000 ms, by 5 seconds"), None),
 ]  # fmt: skip
 
 

@@ -50,6 +50,7 @@ PACKAGES = {
 # The modules at a program's root that packages may import.
 ROOT_MODULES = {
     "serving": {
+        "background",
         "settings",
         "settings_help",
         "descriptors",

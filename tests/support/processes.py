@@ -31,7 +31,11 @@ class Running:
         return self.log_path.read_text()
 
     def classify(self, body, **kwargs):
-        return httpx.post(f"{self.url}/v1/classify", json=body, timeout=30, **kwargs)
+        try:
+            return httpx.post(f"{self.url}/v1/classify", json=body, timeout=30, **kwargs)
+        except httpx.TimeoutException as error:
+            error.add_note(f"the server's log:\n{self.log()[-20_000:]}")
+            raise
 
     def metrics(self):
         return httpx.get(f"{self.url}/metrics").text

@@ -27,6 +27,7 @@ from serving.protocols.open_inference.grpc_bounds import (
     fitting,
     parsed,
     received,
+    until_drained,
 )
 from serving.protocols.open_inference.grpc_messages import check_counts, message, parameters_of
 from serving.protocols.open_inference.semantics import (
@@ -82,7 +83,7 @@ class GrpcServer:
         self._settings = service.settings
 
     async def run(self) -> None:
-        """Serve until cancelled, then answer what was accepted. Raises StartError."""
+        """Serve until cancelled; see `until_drained`. Raises StartError."""
         settings = self._settings
         server = grpc.aio.server(
             options=[
@@ -101,11 +102,7 @@ class GrpcServer:
             ) from error
         await server.start()
         log("grpc", port=settings.grpc_port)
-        try:
-            # Cancelling wait_for_termination() would cancel what stop() waits for.
-            await asyncio.Event().wait()
-        finally:
-            await server.stop(settings.drain_ms / 1e3)
+        await until_drained(server, self._service)
 
     def _handlers(self) -> list[Any]:
         methods = {

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import grpc
 from google.protobuf.message import DecodeError
 
+from serving.background import start
 from serving.descriptors import most_grpc_connections
 from serving.errors import InvalidField, cut
 from serving.protocols.cancellation import Cancellation
@@ -76,3 +77,19 @@ def fitting(details: str) -> str:
     while len(quote(details)) > _MOST_DETAIL_BYTES:
         details = cut(details, len(details) // 2)
     return details
+
+
+async def until_drained(server: Any, service: Service) -> None:
+    """Drain when the service stops, or when this is cancelled, which is when it returns."""
+
+    async def drain() -> None:
+        await service.stopping.wait()
+        await server.stop(service.settings.drain_ms / 1e3)
+
+    # In a task of its own: cancelling stop() would cut off what it waits for.
+    draining = start(drain(), "draining gRPC")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        service.stopping.set()
+        await draining

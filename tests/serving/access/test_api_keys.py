@@ -1,6 +1,9 @@
+import asyncio
 import json
+import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -178,6 +181,31 @@ def test_a_changed_file_counts_without_a_restart_and_a_wrong_one_changes_nothing
 
     assert (revoked.status_code, kept.status_code) == (401, 200)
     assert "callers not reloaded" in said
+
+
+async def test_a_file_that_hangs_takes_one_thread_and_is_told_once(tmp_path, capsys):
+    path = tmp_path / "callers.json"
+    headers = write_callers(path, search={})["search"]
+    callers = Callers(Settings(callers=path, scan_ms=100, load_timeout_ms=1000))
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "pipe").replace(path)  # nobody writes to it, so that opening it hangs
+    watch, said = asyncio.create_task(callers.watch()), ""
+    async with asyncio.timeout(60):
+        while "the file system still does not answer" not in said:
+            await asyncio.sleep(0.05)
+            said += capsys.readouterr().out
+        await asyncio.sleep(0.3)  # for more of the same
+    said += capsys.readouterr().out
+    watch.cancel()
+    reading = [each for each in threading.enumerate() if "SIZEWISE_CALLERS" in each.name]
+    os.close(os.open(path, os.O_WRONLY))
+    for each in reading:
+        await asyncio.to_thread(each.join, 30)
+
+    assert callers.identify({b"authorization": headers["Authorization"].encode()}).name == "search"
+    assert [each.daemon for each in reading] == [True], "it must not hold up the end"
+    assert said.count("callers not reloaded") == 2
+    assert "reading SIZEWISE_CALLERS took over 1 s" in said
 
 
 @pytest.mark.parametrize("http_processes", [0, 1])

@@ -37,6 +37,7 @@ async def test_an_engine_that_does_not_come_back_is_lost():
     batcher.close()
 
     assert not batcher.watchdog.alive
+    assert batcher.watchdog.trouble.startswith("an engine has not responded for 0.1 s, twice")
 
 
 async def test_while_the_process_stands_still_no_engine_is_late():

@@ -10,7 +10,7 @@ from serving.settings import Settings
 
 @pytest.fixture
 def reader():
-    return RegistryReader(Settings(load_timeout_ms=1000))
+    return RegistryReader(Settings(load_timeout_ms=1000), lambda _unreadable: None)
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "denied"), OSError(5, "I/O"), ValueError()])
@@ -44,7 +44,9 @@ def test_a_read_that_hangs_is_given_up_and_is_not_repeated_before_it_ends(reader
     assert begun[0].daemon, "it must not keep the process alive"
 
 
-def test_a_failure_is_logged_when_it_begins_changes_and_ends(reader, capsys):
+def test_a_failure_is_logged_when_it_begins_changes_and_ends(capsys):
+    changes = []
+    reader = RegistryReader(Settings(), changes.append)
     for reason in ("", "gone", "gone", "denied", "", ""):
         reader.note(reason)
 
@@ -55,3 +57,4 @@ def test_a_failure_is_logged_when_it_begins_changes_and_ends(reader, capsys):
         '"registry unreadable","reason":"denied"}',
         '"registry readable"}',
     ]
+    assert changes == [True, False]

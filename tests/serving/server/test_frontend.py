@@ -40,7 +40,9 @@ def test_the_last_counts_of_an_http_process_are_sent_before_it_ends(tmp_path):
         os.kill(process.pid, signal.SIGTERM)
         status = process.wait(SECONDS)
 
-    sums = [rest for kind, rest in asyncio.run(received(ours)) if kind == "sums"]
+    messages = asyncio.run(received(ours))
+    sums = [rest[0] for kind, *rest in messages if kind == "sums"]
+    assert ("started",) in messages
     assert (status, [answer.status_code for answer in answers]) == (0, [200] * 3)
     assert sums[0] == {}  # says that the process has started
     (row,) = (row for each in sums[1:] for row in each["requests"].values())

@@ -107,7 +107,7 @@ def test_an_engine_that_does_not_come_back_ends_the_server_with_the_reason(
     assert (failed.status_code, status) == (500, 1)  # this program does not catch what is raised
     assert "a batch has run for over 1 s" in failed.json()["detail"]
     assert '"an engine does not respond","reason":"a batch has run for over 1 s"' in log
-    assert "a batch has run for over 1 s, and the process ends" in log.splitlines()[-1]
+    assert "an engine has not responded for 2 s, twice SIZEWISE_ENGINE" in log.splitlines()[-1]
 
 
 def ready(server):

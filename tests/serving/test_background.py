@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
+from serving import background
+from serving.background import in_background, keep_running, start, unending
 from serving.errors import BundleError
-from serving.runtime import background
-from serving.runtime.background import in_background, keep_running, start, unending
 from tests.support.faults import Panic
 
 

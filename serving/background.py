@@ -4,14 +4,33 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, TypeVar
 
-from serving.errors import BundleError, SizewiseError, own_words
+from serving.errors import BundleError, SizewiseError, failures, own_words
 from serving.logs import LOGGER, log
 
 _Result = TypeVar("_Result")
 _RESTART_S = 1.0
+
+
+class Failures:
+    """Counts the background tasks of this process that have failed."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def count(self) -> None:
+        """Count one."""
+        self._number += 1
+
+    def take(self) -> int:
+        """Return how many have failed since the last call."""
+        number, self._number = self._number, 0
+        return number
+
+
+FAILURES = Failures()
 
 
 async def in_background(work: Callable[[], _Result], what: str, limit_s: float) -> _Result:
@@ -37,6 +56,40 @@ async def in_background(work: Callable[[], _Result], what: str, limit_s: float) 
         ending.cancel()
         raise BundleError(f"{what} took over {limit_s:g} s (SIZEWISE_LOAD_TIMEOUT_MS)")
     return ending.result()
+
+
+class Reader:
+    """Reads files in threads: a file system that hangs takes one of them, whatever is waiting.
+
+    Every failure is a BundleError that names the setting `where`.
+    """
+
+    def __init__(self, where: str, limit_s: float) -> None:
+        self._where = where
+        self._limit_s = limit_s
+        self._answered = Event()
+        """Set unless a read has been given up on and is still running."""
+        self._answered.set()
+
+    async def read(self, read: Callable[..., _Result], *arguments: object) -> _Result:
+        """Read something in time; while a read hangs, no other is tried."""
+        if not self._answered.is_set():
+            raise BundleError(f"{self._where}: the file system still does not answer")
+        ended = Event()
+
+        def work() -> _Result:
+            try:
+                with failures(BundleError, self._where):
+                    return read(*arguments)
+            finally:
+                ended.set()
+
+        try:
+            return await in_background(work, f"reading {self._where}", self._limit_s)
+        except BundleError:
+            if not ended.is_set():
+                self._answered = ended
+            raise
 
 
 def start(work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
@@ -70,6 +123,7 @@ async def unending(work: Coroutine[Any, Any, None], what: str) -> None:
 
 
 def _log_end(what: str, error: BaseException) -> None:
+    FAILURES.count()
     log("a background task has failed", task=what, reason=own_words(error))
     if not isinstance(error, SizewiseError):
         LOGGER.error("bug", exc_info=error)
