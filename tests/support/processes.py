@@ -71,10 +71,19 @@ def clean_environ():
 
 
 @contextlib.contextmanager
-def serving(registry, *, wait_ready=True, program="serving", environ=(), output=None, **settings):
+def serving(
+    registry,
+    *,
+    wait_ready=True,
+    program="serving",
+    environ=(),
+    output=None,
+    prefix=(),
+    **settings,
+):
     """A server process on a free port; `settings` are SIZEWISE_ names in lower case.
 
-    `output` takes the place of the log.
+    `output` takes the place of the log; `prefix` is a command that becomes the one after it.
     """
     port = settings.pop("port", None) or free_port()
     given = {"registry": registry, "port": port, **SETTINGS, **settings}
@@ -83,7 +92,7 @@ def serving(registry, *, wait_ready=True, program="serving", environ=(), output=
         log_path = Path(folder) / "log"
         with log_path.open("w") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", program],
+                [*prefix, sys.executable, "-m", program],
                 cwd=ROOT,
                 env=clean_environ() | variables | dict(environ),
                 stdout=output or log,
