@@ -38,6 +38,9 @@ def main():
     parser.add_argument("--state", type=Path, default=ROOT / "build" / "faults")
     parser.add_argument("--restart", action="store_true", help="discard the faults that are done")
     parser.add_argument("--table", type=Path, help="file for the Markdown table")
+    parser.add_argument(
+        "--tries", type=int, default=1, help="of a fault whose promise is broken; default: 1"
+    )
     parser.add_argument("--live-ms", type=float, default=LIVE_MS, help="of /health/live, at most")
     arguments = parser.parse_args()
     for group in GROUPS:
@@ -83,16 +86,23 @@ def _rows(chosen, arguments):
             bar.set_postfix_str(fault.name)
             kept = arguments.state / (re.sub(r"\W+", "-", fault.name) + ".json")
             if not kept.exists():
-                try:
-                    row = run(fault, source, arguments.live_ms)
-                except (Exception, TimeoutError) as error:  # noqa: BLE001  a row of the table
-                    row = {"group": fault.group, "fault": fault.name, "mode": fault.mode}
-                    row |= {"broken": [repr(error)]}
-                kept.write_text(json.dumps(row, indent=1))
+                for attempt in range(1, arguments.tries + 1):
+                    row = _row(fault, source, arguments.live_ms) | {"attempt": attempt}
+                    kept.write_text(json.dumps(row, indent=1))
+                    if not row.get("broken"):
+                        break
             rows.append(json.loads(kept.read_text()))
             if rows[-1].get("broken"):
                 bar.write(f"{fault.name}: {'; '.join(rows[-1]['broken'])}")
     return rows
+
+
+def _row(fault, source, live_ms):
+    try:
+        return run(fault, source, live_ms)
+    except Exception as error:  # noqa: BLE001  a row of the table
+        broken = [repr(error)]
+    return {"group": fault.group, "fault": fault.name, "mode": fault.mode, "broken": broken}
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ IDLE, SLOW, READERS = 1000, 600, 50
 FAULT_S = 2.0
 
 
-def through(name, link, *, works, many=False):
+def through(name, link, *, works):
     """A fault of the network between the server and some clients."""
 
     def inject(scene):
@@ -33,12 +33,11 @@ def through(name, link, *, works, many=False):
                 statuses.append(_ask(port))
             scene.notes.append(f"through it: {dict.fromkeys(statuses)}"[:60])
         scene.require(not works or set(statuses) == {200}, "each request through it is answered")
-        if many:
-            scene.watch(0.5)
 
     inject.__module__ = __name__
     fault(f"network {name}", *UNTOUCHED)(inject)
-    fault(f"network {name}, HTTP processes", *UNTOUCHED, **PAIR)(inject)
+    if link.reset_after:
+        fault(f"network {name}, HTTP processes", *UNTOUCHED, **PAIR)(inject)
 
 
 def _ask(port):

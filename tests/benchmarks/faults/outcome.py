@@ -11,6 +11,7 @@ LOST = {"closed", "reset", "timeout"}
 """Requests that were sent and have no complete answer."""
 SLOW_S = 1.0
 USUAL_EVENTS = {"request", "draining", "ready", "serving", "loaded", "unloaded"}
+UVICORN = ("Started ", "Waiting for ", "Application ", "Shutting down", "Finished ", "Uvicorn ")
 
 
 class Asked(NamedTuple):
@@ -142,6 +143,6 @@ def events_of(log, usual=USUAL_EVENTS):
             event = json.loads(line)["event"]
         except (ValueError, KeyError, TypeError):
             continue
-        if event not in usual and event not in found:
+        if event not in usual and event not in found and not event.startswith(UVICORN):
             found.append(event)
     return found

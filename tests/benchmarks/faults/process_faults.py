@@ -131,7 +131,7 @@ def engine_stopped_for_good(scene):
     scene.kill(scene.pid, sig=signal.SIGSTOP)
     scene.until(
         lambda: not any(map(_is_running, fronts)),
-        "the HTTP processes end, so that liveness fails",
+        "the HTTP processes end",
         25,
     )
     scene.watch(1.2)

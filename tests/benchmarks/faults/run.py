@@ -71,6 +71,7 @@ def _played(fault, scene):
         if server.process.poll() is None:
             time.sleep(AFTER_S)
         signalled_s = scene.ended_s or time.monotonic()
+        log = server.log()[logged:]
         if not scene.ended_s and server.process.poll() is None:
             server.process.terminate()
             try:
@@ -79,7 +80,6 @@ def _played(fault, scene):
                 scene.broken.append(f"SIGTERM did not end it within {LIMIT_S} s")
         ended_s = scene.ended_s or time.monotonic()
         record = seen()
-    log = server.log()[logged:]
     from_s = scene.injected_s if scene.ended_s else signalled_s
     return _outcome(scene, record, log, signalled_s, ended_s - from_s)
 
@@ -98,8 +98,8 @@ def _outcome(scene, record, log, signalled_s, end_s):
     ]
     before_end = [each for each in concerned if each.began_s < signalled_s]
     first, before, during = _scrapes(scene, record["scrapes"], signalled_s)
-    lives = [each for each in live if injected_s <= each.ended_s and each.began_s < signalled_s]
-    readys = [each for each in ready if injected_s <= each.ended_s and each.began_s < signalled_s]
+    lives = [each for each in live if injected_s <= each.ended_s <= signalled_s]
+    readys = [each for each in ready if injected_s <= each.ended_s <= signalled_s]
     return Outcome(
         requests=concerned,
         live=lives,

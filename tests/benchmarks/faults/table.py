@@ -40,9 +40,13 @@ def _line(row):
         "" if gap is None else f"{gap:.0f}",
         "; ".join([*(f"`{each}`" for each in row["events"]), *row["moved"]]),
         ", ".join(each.removeprefix("Sizewise") for each in row["alerts"]),
-        verdict + "".join(f" ({note})" for note in row["notes"]),
+        verdict + "".join(f" ({note})" for note in _notes(row)),
     )
     return "| " + " | ".join(map(_cell, cells)) + " |\n"
+
+
+def _notes(row):
+    return row["notes"] + [f"attempt {row['attempt']}"] * (row["attempt"] > 1)
 
 
 def _requests(row):
