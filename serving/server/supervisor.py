@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 
 from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine
+from serving.interrupts import ending_signals
 from serving.logs import log
 from serving.runtime.background import keep_running, start, unending
 from serving.runtime.ipc import Channel
@@ -43,7 +43,7 @@ async def serve(
     listener = open_listener(settings.host, settings.port)
     admin = admin_server(settings, reconciler, runtime) if settings.admin_port else None
     shutdown = _Shutdown(listener)
-    for each in (signal.SIGTERM, signal.SIGINT):
+    for each in ending_signals():
         asyncio.get_running_loop().add_signal_handler(each, shutdown.on_signal)
     recorders = RemoteRecorders(runtime.recorder)
     keep = partial(_keep_frontend, settings, runtime, recorders, shutdown)

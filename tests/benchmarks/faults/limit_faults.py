@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -157,10 +158,12 @@ def another_user(_place):
 @fault("thread limit at what is used, and a new bundle", *UNTOUCHED, prepare=another_user)
 def threads(scene):
     scene.injected()
+    # Only the same user may set it.
+    command = ["setpriv", f"--reuid={NOBODY}", "prlimit", f"--pid={scene.pid}"]
     used = psutil.Process(scene.pid).num_threads()
-    resource.prlimit(scene.pid, resource.RLIMIT_NPROC, (used, 4096))
+    subprocess.run([*command, f"--nproc={used}:"], check=True)
     version = scene.publish(scale=1.5)
     scene.watch(2)
-    resource.prlimit(scene.pid, resource.RLIMIT_NPROC, (4096, 4096))
+    subprocess.run([*command, "--nproc=1000:"], check=True)
     scene.healed()
     scene.until_served(version)

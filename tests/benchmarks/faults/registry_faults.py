@@ -50,11 +50,15 @@ def removed(scene):
     scene.until_logged("registry readable")
 
 
-@fault("registry emptied", *UNTOUCHED)
+@fault("registry emptied, as an unmounted volume", *UNTOUCHED, REFUSED)
 def emptied(scene):
     scene.injected()
-    shutil.rmtree(scene.family)
-    scene.watch(SCANS_S)
+    scene.family.rename(scene.place / "elsewhere")
+    scene.until_refused("holds no bundle")
+    scene.watch(1)
+    (scene.place / "elsewhere").rename(scene.family)
+    scene.healed()
+    scene.until(lambda: not scene.refused(), "nothing is refused any more")
 
 
 @fault(

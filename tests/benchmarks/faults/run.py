@@ -17,7 +17,6 @@ from tests.benchmarks.faults.outcome import (
     recovery_s,
 )
 from tests.benchmarks.faults.scene import (
-    BEFORE_S,
     LIMIT_S,
     SETTINGS,
     Scene,
@@ -27,7 +26,7 @@ from tests.benchmarks.faults.scene import (
 )
 from tests.support.processes import serving, wait_until_ready
 
-AFTER_S = 1.5
+AFTER_S = 1.0
 MOST_S = 120
 
 
@@ -63,9 +62,9 @@ def _played(fault, scene):
         scene.injected()
     else:
         wait_until_ready(server)
-    with watching(scene.port) as seen:
+    with watching(scene.port) as (begun, seen):
         if not fault.start:
-            time.sleep(BEFORE_S + 0.3)
+            begun()
         logged = len(server.log())
         fault.inject(scene)
         if server.process.poll() is None:

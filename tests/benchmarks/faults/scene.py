@@ -24,7 +24,6 @@ from tests.support.processes import ROOT, Running, serving
 SETTINGS = {"engine": "onnxruntime", "scan_ms": 300, "shutdown_delay_ms": 300, "threads": 1}
 LIMIT_S = 30
 POLL_S = 0.02
-BEFORE_S = 1.2
 
 
 @dataclass
@@ -225,16 +224,19 @@ def fresh_registry(source, place):
 
 @contextlib.contextmanager
 def watching(port):
-    """A function that ends the watching and returns what was seen."""
+    """(a function that waits until the usual has been seen, one that ends and returns all)"""
     command = [sys.executable, "-m", "tests.benchmarks.faults.watcher", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
+    def begun():
+        assert process.stdout.readline() == b"begun\n", "the watcher has ended"
+
     def seen():
         said, _ = process.communicate(timeout=LIMIT_S)
-        return json.loads(said)
+        return json.loads(said.splitlines()[-1])
 
     try:
-        yield seen
+        yield begun, seen
     finally:
         process.kill()
         process.wait()

@@ -1,8 +1,8 @@
 """What clients and probes see of a server: `python -m tests.benchmarks.faults.watcher PORT`.
 
-In a process of its own, so that what injects the fault holds up neither. Ends when standard input
-does, and then writes all that was seen as one JSON object. Times are of the monotonic clock, which
-all processes share.
+In a process of its own, so that what injects the fault holds up neither. It writes a line when it
+has seen the usual, and when standard input ends all that was seen, as one JSON object. Times are of
+the monotonic clock, which all processes share.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ READY_EVERY_S = 0.1
 SCRAPE_EVERY_S = 0.5
 # As a probe of Kubernetes.
 PROBE_S = 1.0
+# What is usual is known after so many.
+SCRAPES, REQUESTS = 3, 50
 MOST_PROBES = 300
 # What the watcher itself was late by is not the server's silence.
 LATE_S = 0.02
@@ -131,6 +133,12 @@ class Watcher:
             due_s += seconds
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
 
+    async def tell(self):
+        """Say that what comes before the fault has been seen."""
+        while len(self.scrapes) < SCRAPES or len(self.requests) < REQUESTS:  # noqa: ASYNC110
+            await asyncio.sleep(PAUSE_S)
+        print("begun", flush=True)
+
     async def run(self):
         loop = asyncio.get_running_loop()
         loop.add_reader(sys.stdin, self.ended.set)
@@ -140,7 +148,7 @@ class Watcher:
             self.every(READY_EVERY_S, lambda: self.probe("/health/ready", self.ready)),
             self.every(SCRAPE_EVERY_S, self.scrape),
         ]
-        tasks = [asyncio.create_task(each) for each in running]
+        tasks = [asyncio.create_task(each) for each in [*running, self.tell()]]
         await self.ended.wait()
         await asyncio.wait({*tasks, *self.probes}, timeout=END_S)
         names = ("requests", "live", "ready", "scrapes", "late")
