@@ -103,17 +103,16 @@ def few_descriptors(count):
     return {"prefix": ("prlimit", f"--nofile={count}")}
 
 
-@fault("64 descriptors and 200 idle connections", *UNTOUCHED, **few_descriptors(64))
 @fault("256 descriptors and 500 idle connections", *UNTOUCHED, **few_descriptors(256))
 @fault(
-    "256 descriptors, 500 idle connections, HTTP processes",
+    "256 descriptors and 500 idle connections, HTTP processes",
     *UNTOUCHED,
     **PAIR,
     **few_descriptors(256),
 )
 def descriptors(scene):
     scene.injected()
-    opened = connections(scene.port, 200 if scene.server.process.args[1] == "--nofile=64" else 500)
+    opened = connections(scene.port, 500)
     scene.notes.append(f"{len(opened)} connected")
     version = scene.publish(scale=1.5)
     scene.until_served(version)
@@ -121,16 +120,8 @@ def descriptors(scene):
         each.close()
 
 
-@fault(
-    "descriptor limit lowered to what is open", NOTHING_LOST, STAYS_LIVE, recovers(1), stops=True
-)
-@fault(
-    "descriptor limit of both HTTP processes lowered to what is open",
-    NOTHING_LOST,
-    recovers(1),
-    stops=True,
-    **PAIR,
-)
+@fault("descriptor limit lowered to what is open", recovers(1), stops=True)
+@fault("descriptor limit lowered to what is open, HTTP processes", recovers(1), stops=True, **PAIR)
 def descriptors_lowered(scene):
     scene.injected()
     pids = scene.fronts() or [scene.pid]

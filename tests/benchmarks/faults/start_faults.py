@@ -68,6 +68,12 @@ def corrupt(place):
     return {}
 
 
+@says_why("64 descriptors", "limit of file descriptors is 64")
+@says_why("64 descriptors, HTTP processes", "limit of file descriptors is 64", **PAIR)
+def few_descriptors(_place):
+    return {"prefix": ("prlimit", "--nofile=64")}
+
+
 @says_why("there is no registry at the start", "SIZEWISE_REGISTRY")
 def no_registry(place):
     (place / "registry").rename(place / "elsewhere")

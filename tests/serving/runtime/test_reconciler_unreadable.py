@@ -59,6 +59,7 @@ def test_a_change_whose_scan_fails_is_applied_by_the_next_scan_that_succeeds(
             monkeypatch.setattr(registry_reader, "scan", fail_twice)
             (registry / "tone" / "policy.json").write_text('{"min_accuracy": 0.5}')
             await until(lambda: reconciler.served.policies["tone"].min_accuracy == 0.5)
+            await until(lambda: not reconciler._reader._failing)
 
     asyncio.run(main())
 
