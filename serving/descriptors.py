@@ -43,7 +43,7 @@ def most_connections(settings: Settings, *, admin: bool) -> float:
         left -= most_admin
     if left < 1:
         raise StartError(
-            f"the limit of file descriptors is {limit}, which leaves none for connections: raise it "
-            "(`ulimit -n 1024`)"
+            f"the limit of file descriptors is {limit}, which leaves none for connections: "
+            "raise it (`ulimit -n 1024`)"
         )
     return min(left, settings.max_connections or left)

@@ -71,8 +71,7 @@ engine_fault(
 @fault(
     "engine hangs for ever",
     NOTHING_LOST,
-    ends(2, 10, ", so that Kubernetes restarts it"),
-    STAYS_LIVE,
+    ends(2, 20, ", so that Kubernetes restarts it"),
     ready_says(503),
     logs("an engine does not respond"),
     alerts("SizewiseNoneReady"),
@@ -83,7 +82,7 @@ engine_fault(
 @fault(
     "engine hangs for ever, HTTP processes",
     NOTHING_LOST,
-    ends(2, 10, ", so that Kubernetes restarts it"),
+    ends(2, 20, ", so that Kubernetes restarts it"),
     ready_says(503),
     logs("an engine does not respond"),
     alerts("SizewiseNoneReady"),
