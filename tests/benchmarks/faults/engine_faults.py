@@ -16,7 +16,7 @@ from tests.benchmarks.faults.scene import fault
 
 PROGRAM = "tests.support.faulty_serving"
 BURN = alerts("SizewiseErrorBudgetBurnFast")
-FAULT_S = 1.5
+FAULT_S = 2.5
 PAIR = {"http_processes": 2}
 
 
@@ -63,7 +63,7 @@ engine_fault(
     logs("an engine does not respond"),
     logs("an engine responds again"),
     alerts("SizewiseNoneReady"),
-    seconds=2.6,
+    seconds=2.9,
     engine_timeout_ms=1600,
 )
 

@@ -63,7 +63,7 @@ def closed(*descriptors):
             os.close(each)
 
 
-@fault("log pipe whose reader has gone", *UNTOUCHED, DROPPED, quick=True, prepare=pipe)
+@fault("log pipe whose reader has gone", *UNTOUCHED, DROPPED, prepare=pipe)
 @fault(
     "log pipe whose reader has gone, HTTP processes",
     *UNTOUCHED,

@@ -57,7 +57,7 @@ through("trickles, 20 bytes every 10 ms", Link(piece=20, delay_s=0.01), works=Tr
 through("loses all after 60 bytes", Link(lose_after=60), works=False)
 
 
-@fault(f"{IDLE} idle connections", *UNTOUCHED, quick=True)
+@fault(f"{IDLE} idle connections", *UNTOUCHED)
 @fault(f"{IDLE} idle connections, HTTP processes", *UNTOUCHED, **PAIR)
 def idle(scene):
     scene.injected()

@@ -103,8 +103,7 @@ def read_only(scene):
 @fault(
     "registry hangs (a FIFO for traffic.json)",
     *UNTOUCHED,
-    quick=True,
-    load_timeout_ms=2000,
+    load_timeout_ms=5000,
 )
 def hangs(scene):
     scene.injected()

@@ -164,14 +164,16 @@ def traces(scene):
 def _large_bodies(scene):
     """Clients whose bodies are large, some of which come in two parts around SIGTERM."""
     body = json.dumps({"texts": ["good film " * 15] * 256}).encode()
+    begun = []
 
-    def parts():
+    def parts(pause_s):
         yield body[:100]
-        time.sleep(0.6)
+        begun.append(pause_s)
+        time.sleep(pause_s)
         yield body[100:]
 
     def ask(number):
-        content = body if number % 2 else parts()
+        content = parts(0.1 * number)
         fields = {"Content-Type": "application/json", "Content-Length": str(len(body))}
         url = f"{scene.server.url}/v1/classify"
         try:
@@ -181,7 +183,7 @@ def _large_bodies(scene):
 
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(ask, number) for number in range(8)]
-        time.sleep(0.2)
+        scene.until(lambda: len(begun) == 8, "all clients have begun to send")
         scene.kill(scene.pid, sig=15)
         statuses = [each.result() for each in asked]
     scene.require(set(statuses) <= {200}, f"large bodies are answered: {statuses}")
