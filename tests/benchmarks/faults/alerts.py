@@ -16,10 +16,10 @@ from tests.support.prometheus import RULES, promtool
 
 LABELS = {"namespace": "shop", "job": "sizewise", "pod": "sizewise-1", "instance": "one"}
 BEFORE_MIN, FAULT_MIN = 120, 30
-NEEDED = re.compile(
-    r"sizewise_(requests_total|rejected_total|queue_duration_seconds_(sum|count)|texts_total|"
-    r"degraded_total|loop_lag_seconds_(bucket|count)|ready|refused_bundles|altered_bundles)$"
-)
+# Those that the rules read.
+NEEDED = set(re.findall(r"\bsizewise_\w+", RULES.read_text()))
+# Those of them that move without a fault.
+USUAL = re.compile(r"(requests|texts)_total$|(duration|lag)_seconds|requests_in_flight|ratio$")
 CUMULATIVE = re.compile(r"_(total|bucket|count|sum)$")
 FIRING = re.compile(r'alertname="(\w+)"')
 
@@ -67,10 +67,7 @@ def _is_trouble(name, labels):
     if name == "sizewise_requests_total":
         code = labels["code"]
         return "health" not in labels["endpoint"] and (code == "429" or code >= "500")
-    return name in {
-        "sizewise_ready", "sizewise_refused_bundles", "sizewise_altered_bundles",
-        "sizewise_rejected_total", "sizewise_log_lines_dropped_total", "sizewise_degraded_total",
-    }  # fmt: skip
+    return name == "sizewise_log_lines_dropped_total" or (name in NEEDED and not USUAL.search(name))
 
 
 def _stalls(page):
@@ -91,7 +88,7 @@ def _series(first, before, during):
     }
     pages = [samples(page or "") for page in (first_page, before_page, during_page)]
     for name, labels in sorted({*pages[1], *pages[2]}):
-        if not NEEDED.match(name):
+        if name not in NEEDED:
             continue
         values = [page.get((name, labels), 0.0) for page in pages]
         if CUMULATIVE.search(name):

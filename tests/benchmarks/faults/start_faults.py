@@ -53,6 +53,7 @@ def says_why(name, *words, **how):
 says_why("the port is taken", "SIZEWISE_PORT")(taken("port"))
 says_why("the port is taken, HTTP processes", "SIZEWISE_PORT", **PAIR)(taken("port"))
 says_why("gRPC's port is taken", "SIZEWISE_GRPC_PORT")(taken("grpc_port"))
+says_why("gRPC's port is taken, HTTP processes", "SIZEWISE_GRPC_PORT", **PAIR)(taken("grpc_port"))
 ADMIN = {"admin_key": "a long enough key"}
 says_why("the admin port is taken", "SIZEWISE_ADMIN_PORT", **ADMIN)(taken("admin_port"))
 says_why("the admin port is taken, HTTP processes", "SIZEWISE_ADMIN_PORT", **ADMIN, **PAIR)(
@@ -109,19 +110,6 @@ def callers_file(place):
 
 
 KEY = "an API key of the test"
-
-
-@fault(
-    "gRPC's port is taken, HTTP processes",
-    CANNOT_START,
-    start=True,
-    ends=True,
-    prepare=taken("grpc_port"),
-    **PAIR,
-)
-def grpc_taken(scene):
-    scene.until_ended(15)
-    scene.notes.append(scene.server.log().splitlines()[-1][:160])
 
 
 def _callers(scene, change, event):

@@ -13,7 +13,7 @@ from tests.support.hostile_store import hostile_store
 from tests.support.processes import ROOT, clean_environ
 
 UNTOUCHED = (answered(), recovers(0.5), STAYS_LIVE, STAYS_READY)
-EVERY_S = 0.3
+EVERY_S = 1
 
 
 @contextlib.contextmanager
@@ -32,7 +32,7 @@ def followed(scene):
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
+                process.wait(30)
             scene.require(process.poll() is not None, "SIGTERM ends fetch")
             process.kill()
 
