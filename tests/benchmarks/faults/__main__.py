@@ -55,10 +55,6 @@ def main():
         shutil.rmtree(arguments.state, ignore_errors=True)
     arguments.state.mkdir(parents=True, exist_ok=True)
     rows = _rows(chosen, arguments)
-    table = markdown(rows)
-    if arguments.table:
-        arguments.table.write_text(table)
-    print(table)
     broken = {row["fault"]: row["broken"] for row in rows if row.get("broken")}
     skipped = [row["fault"] for row in rows if "skipped" in row]
     gaps = [row["live_gap_ms"] for row in rows if row.get("bounded")]
@@ -70,6 +66,10 @@ def main():
         "requests": sum(row.get("requests", 0) for row in rows),
         "longest_live_gap_ms": max(gaps, default=None),
     }
+    table = markdown(rows, summary)
+    if arguments.table:
+        arguments.table.write_text(table)
+    print(table)
     print(json.dumps(summary))
     return int(bool(broken))
 

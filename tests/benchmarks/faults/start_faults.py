@@ -39,7 +39,7 @@ def says_why(name, *words, **how):
     def register(break_it):
         def inject(scene):
             scene.until_ended()
-            last = scene.server.log().splitlines()[-1]
+            last = (scene.server.log().splitlines() or [""])[-1]
             scene.require(all(word in last for word in words), f"its last line says why: {last}")
             scene.notes.append(last[:160])
 

@@ -14,12 +14,20 @@ COLUMNS = (
 HEAD = f"| {' | '.join(COLUMNS)} |\n|---|---|---|--:|---|--:|---|---|---|\n"
 
 
-def markdown(rows):
+def markdown(rows, summary):
+    """The end of a page of benchmarks."""
     groups = dict.fromkeys(row.get("group", "not injected here") for row in rows)
-    return "\n".join(
-        f"### {group.capitalize()}\n\n{HEAD}"
-        + "".join(_line(row) for row in rows if row.get("group", "not injected here") == group)
-        for group in groups
+    gap_ms = summary["longest_live_gap_ms"] or 0.0
+    return (
+        "\n## Each fault\n\n"
+        f"{summary['faults']} faults, of which {summary['kept']} kept all promises, under "
+        f"{summary['requests']:,} requests. The longest time without an answer of /health/live was "
+        f"{gap_ms:.0f} ms, faults that stop or end a process left out.\n\n"
+        + "\n".join(
+            f"### {group.capitalize()}\n\n{HEAD}"
+            + "".join(_line(row) for row in rows if row.get("group", "not injected here") == group)
+            for group in groups
+        )
     )
 
 
