@@ -42,7 +42,7 @@ examples:
   SIZEWISE_HTTP_PROCESSES=2 {prog} serve --host 0.0.0.0
 
 exit status:
-  0 after SIGTERM or Ctrl-C, once all accepted requests are answered
+  0 after SIGTERM, SIGHUP or Ctrl-C, once all accepted requests are answered
   2 with one sentence on stderr when the server cannot start, or an engine has failed
 
 settings, all of them environment variables (a flag takes precedence over its variable):

@@ -3,6 +3,7 @@
 import math
 import resource
 
+from serving.errors import StartError
 from serving.settings import Settings
 
 # For the listeners, the models, the registry and the processes that try bundles.
@@ -25,7 +26,10 @@ def most_grpc_connections() -> int:
 
 
 def most_connections(settings: Settings, *, admin: bool) -> float:
-    """Return how many connections a server may have, below the limit of file descriptors."""
+    """Return how many connections a server may have, below the limit of file descriptors.
+
+    Raises StartError if that leaves none.
+    """
     limit = descriptors()
     if limit == math.inf:
         return settings.max_connections or limit
@@ -37,4 +41,9 @@ def most_connections(settings: Settings, *, admin: bool) -> float:
         left -= most_grpc_connections()
     if settings.admin_port:
         left -= most_admin
-    return max(1, min(left, settings.max_connections or left))
+    if left < 1:
+        raise StartError(
+            f"the limit of file descriptors is {limit}, which leaves none for connections: "
+            "raise it (`ulimit -n 1024`)"
+        )
+    return min(left, settings.max_connections or left)

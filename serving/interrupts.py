@@ -1,8 +1,17 @@
-"""Ctrl-C: it ends a command without a traceback, also while modules are imported."""
+"""Signals that end a command: which they are, and Ctrl-C, also while modules are imported."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals that ask a server to drain and end.
+
+    SIGHUP, of a terminal that closes, is one of them unless it is ignored, as by nohup.
+    """
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([] if ignored else [signal.SIGHUP])]
 
 
 @contextmanager

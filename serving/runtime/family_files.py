@@ -8,7 +8,7 @@ from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.files import parse
 from serving.bundles.registry import BESIDE, POLICY_NAME, Found
 from serving.bundles.traffic import Deployment, Deployments, Policy
-from serving.errors import BundleError
+from serving.errors import BundleError, printable
 
 
 def policies_of(
@@ -68,17 +68,29 @@ def _cascade(
     return cascade
 
 
+def _refuse_emptied(found: Found, served: Deployments, registries: Iterable[Path]) -> None:
+    """Refuse a registry that has lost every bundle, as the folder of a volume that is unmounted."""
+    live = [each.live for variants in served.families.values() for each in variants.values()]
+    for registry in registries:
+        served_from_it = [each for each in live if each.folder.is_relative_to(registry)]
+        held = [each for bundles in found.bundles.values() for each in bundles]
+        if served_from_it and not any(each.folder.is_relative_to(registry) for each in held):
+            reason = f"{printable(str(registry))} holds no bundle any more; what was loaded goes on"
+            found.refused.setdefault(printable(str(registry)), reason)
+
+
 def keep_unreadable(
     wanted: dict[str, Mapping[str, Deployment]],
     found: Found,
     served: Deployments,
     registries: Collection[Path],
 ) -> None:
-    """Keep serving a variant whose manifest, or a family whose folder, became unreadable."""
+    """Keep serving what became unreadable: a variant, a family, or a registry that is empty now."""
+    _refuse_emptied(found, served, registries)
     for path in map(Path, found.refused):
         for name, variants in served.families.items():
             folders = [each.live.folder for each in variants.values()]
-            if path in registries and any(map(path.is_relative_to, folders)):
+            if path in registries and any(each.is_relative_to(path) for each in folders):
                 wanted.setdefault(name, variants)
         whole = served.families.get(path.name)
         if whole and path.parent in registries and path.name not in found.texts:

@@ -168,6 +168,7 @@ class Reconciler:
                 for name, bundles in found.bundles.items()
             }
             keep_unreadable(wanted, found, self.served, self._settings.registry)
+            refused |= found.refused
             unloaded = self._unloaded & wanted.keys()
             for name in unloaded:
                 del wanted[name]

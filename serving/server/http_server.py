@@ -1,6 +1,7 @@
 """uvicorn with a lossless shutdown."""
 
 import asyncio
+import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,8 +9,10 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.server import HANDLED_SIGNALS
 
 from serving.extras import optional_packages
+from serving.interrupts import ending_signals
 from serving.logs import log
 from serving.protocols.admin import AdminApp, create_admin
 from serving.runtime.local import LocalRuntime
@@ -27,7 +30,7 @@ _MOST_BACKLOG_S = 2.0
 
 
 class Server(uvicorn.Server):
-    """On SIGTERM or SIGINT: become unready, wait, close the listener, drain.
+    """On SIGTERM, SIGINT or SIGHUP: become unready, wait, close the listener, drain.
 
     During the wait requests are still answered, each with `Connection: close`, so that clients and
     load balancers move on before the listener closes. A second signal skips the wait.
@@ -67,6 +70,18 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self.accepting.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle what ends a server; uvicorn does not know SIGHUP."""
+        with super().capture_signals():
+            others = set(ending_signals()) - set(HANDLED_SIGNALS)
+            before = {each: signal.signal(each, self.handle_exit) for each in others}
+            try:
+                yield
+            finally:
+                for each, handler in before.items():
+                    signal.signal(each, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn calls it so
         """Schedule the shutdown; a signal handler may run between any two byte codes."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import uvloop
 
+from serving.descriptors import most_connections
 from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
@@ -31,12 +32,13 @@ def serve(
 ) -> None:
     """Serve until a signal; `say` prints what to try once the server is ready.
 
-    Raises StartError or EngineFailed if the models do not load.
+    Raises StartError or EngineFailed if the models do not load, or nobody could connect.
     """
 
     def say_ready() -> None:
         say(READY.format(host=in_url(settings.host), port=settings.port))
 
+    most_connections(settings, admin=False)
     if settings.http_processes:
         uvloop.run(supervisor.serve(settings, say_ready, engines))
         return

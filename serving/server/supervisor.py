@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from contextlib import suppress
 from serving.background import FAILURES, keep_running, start, unending
 from serving.errors import StartError
 from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine
+from serving.interrupts import ending_signals
 from serving.logs import log
 from serving.runtime.ipc import Channel
 from serving.runtime.local import LocalRuntime
@@ -44,7 +44,7 @@ async def serve(
     listener = open_listener(settings.host, settings.port)
     admin = admin_server(settings, reconciler, runtime) if settings.admin_port else None
     shutdown = _Shutdown(listener)
-    for each in (signal.SIGTERM, signal.SIGINT):
+    for each in ending_signals():
         asyncio.get_running_loop().add_signal_handler(each, shutdown.on_signal)
     recorders = RemoteRecorders(runtime.recorder)
     frontends = []

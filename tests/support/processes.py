@@ -83,11 +83,13 @@ def serving(
     environ=(),
     output=None,
     apart=False,
+    prefix=(),
     **settings,
 ):
     """A server process on a free port; `settings` are SIZEWISE_ names in lower case.
 
-    `output` takes the place of the log. One that is `apart` gets no signal of the terminal's.
+    `output` takes the place of the log; `prefix` is a command that becomes the one after it. One
+    that is `apart` gets no signal of the terminal's.
     """
     port = settings.pop("port", None) or free_port()
     given = {"registry": registry, "port": port, **SETTINGS, **settings}
@@ -96,7 +98,7 @@ def serving(
         log_path = Path(folder) / "log"
         with log_path.open("w") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", program],
+                [*prefix, sys.executable, "-m", program],
                 cwd=ROOT,
                 env=clean_environ() | variables | dict(environ),
                 stdout=output or log,

@@ -10,7 +10,7 @@ from serving.runtime import registry_reader
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.settings import Settings
-from tests.support.bundles import write_registry
+from tests.support.bundles import write_bundle, write_registry
 from tests.support.null_serving import NullEngine
 
 BOUND_S = 30
@@ -59,6 +59,7 @@ def test_a_change_whose_scan_fails_is_applied_by_the_next_scan_that_succeeds(
             monkeypatch.setattr(registry_reader, "scan", fail_twice)
             (registry / "tone" / "policy.json").write_text('{"min_accuracy": 0.5}')
             await until(lambda: reconciler.served.policies["tone"].min_accuracy == 0.5)
+            await until(lambda: not reconciler._reader._failing)
 
     asyncio.run(main())
 
@@ -100,3 +101,33 @@ def test_a_start_with_a_registry_that_cannot_be_read_ends_with_a_sentence(regist
 
     with pytest.raises(BundleError, match=r"SIZEWISE_REGISTRY: .*Permission denied"):
         asyncio.run(main())
+
+
+def test_a_registry_that_is_empty_now_is_refused_and_what_was_loaded_goes_on(registry, tmp_path):
+    async def main():
+        async with watching(registry) as reconciler:
+            before = reconciler.served.families
+            (registry / "tone").rename(tmp_path / "away")
+            await until(lambda: str(registry) in reconciler.served.refused)
+            emptied = reconciler.served
+            (tmp_path / "away").rename(registry / "tone")
+            await until(lambda: not reconciler.served.refused)
+            return before, emptied, reconciler.served.families
+
+    before, emptied, after = asyncio.run(main())
+
+    assert emptied.families == before == after
+    assert "holds no bundle any more" in emptied.refused[str(registry)]
+
+
+def test_a_family_that_leaves_a_registry_of_several_is_not_served_any_more(registry, tmp_path):
+    write_bundle(registry / "mood" / "tiny", family="mood")
+
+    async def main():
+        async with watching(registry) as reconciler:
+            assert reconciler.served.families.keys() == {"mood", "tone"}
+            (registry / "tone").rename(tmp_path / "away")
+            await until(lambda: reconciler.served.families.keys() == {"mood"})
+            assert not reconciler.served.refused
+
+    asyncio.run(main())

@@ -94,6 +94,22 @@ def test_more_connections_than_descriptors_keep_nobody_else_from_being_answered(
     assert server.process.poll() is None
 
 
+@pytest.mark.parametrize("http_processes", [0, 1])
+def test_too_few_descriptors_for_any_connection_stop_the_start(tiny_registry, http_processes):
+    with serving(
+        tiny_registry,
+        wait_ready=False,
+        program="tests.support.few_descriptors_serving",
+        environ={"DESCRIPTORS": "64"},
+        http_processes=http_processes,
+    ) as server:
+        status = server.process.wait(60)
+        log = server.log()
+
+    assert status == 2
+    assert "sizewise cannot start: the limit of file descriptors is 64" in log.splitlines()[-1]
+
+
 def test_connections_to_admin_leave_some_for_the_others(few):
     server, admin = few
     with ExitStack() as held:
