@@ -24,7 +24,8 @@ def load(kind, rate_rps, p99_ms, *, rounds=5, noise=0.02, seed=0, scale=1.0):
     ]
     return {
         "kind": kind, "users": 32, "arrivals": "poisson", "texts_per_request": 1,
-        "rounds": own, "refusals": [],
+        "rate_rps": 0.0 if kind == "closed" else rate_rps,
+        "rounds": own, "refusals": [], "findings": [], "sustained": True,
         "offered_rps": estimate(rate_rps, 0.0), "achieved_rps": estimate(rate_rps),
         "latency_ms": {"p50": estimate(p99_ms / 3), "p99": estimate(p99_ms, 0.1)},
         "split_mean_ms": {"tokenize": 0.1, "queue": p99_ms / 10, "engine": p99_ms / 4},
@@ -51,7 +52,8 @@ def variant(name, accuracy, capacity_rps, p99_ms, **changes):
 
 def report(**changes):
     return {
-        "machine": {"cores": 2},
+        "machine": {"cpu": "one", "cores": 2},
+        "scenario": {"slo_p99_ms": 50.0, "measured_s": 6.0},
         "variants": [
             variant("large", 0.90, 200.0, 10.0, **changes),
             variant("small", 0.86, 800.0, 4.0, **changes),
