@@ -151,9 +151,7 @@ def _rounds(load: dict[str, Any], figure: str) -> dict[int, float]:
     field = _FIELDS[figure]
     patience_ms, closed = ANSWER_TIMEOUT_S * 1e3, field == "achieved_rps"
     return {
-        each["round"]: float(
-            np.log(each[field] or (patience_ms if field != "achieved_rps" else 1e-3))
-        )
+        each["round"]: float(np.log(each[field] or (_STALLED_RPS if closed else patience_ms)))
         for each in load["rounds"]
         if not each["refusals"]
     }

@@ -191,7 +191,7 @@ def _accuracy(
     if listed["brownout_ms"] is None:
         accuracy: dict[str, float] | None = listed["evaluations"].get(SPLIT, {}).get("accuracy")
         return accuracy
-    return degraded_accuracy(model, load["degraded"]) if load["latency_ms"] else None
+    return degraded_accuracy(model, load["degraded"]) if load["status"].get("200") else None
 
 
 def _lowest(accuracies: list[dict[str, float] | None]) -> dict[str, float] | None:

@@ -32,7 +32,7 @@ def samples(of, due_s, end_s, *, status=None, client=IDLE, machine=None):
         phase=of,
         client=client,
         intended_s=due_s,
-        start_s=due_s,
+        start_s=due_s.copy(),
         end_s=end_s,
         status=np.full(due_s.size, 200, np.int16) if status is None else status,
         server_ms={step: np.full(due_s.size, 1.0) for step in SERVER_STEPS},
