@@ -139,6 +139,7 @@ def write_samples(
 
 def write_machine(path: Path, machine: MachineLoad) -> None:
     """Write what others took of the machine during a phase."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(asdict(machine)) + "\n")
 
 

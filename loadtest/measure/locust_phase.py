@@ -69,7 +69,7 @@ def sample_files(folder: Path, phase_name: str) -> list[Path]:
 
 def machine_file(folder: Path, phase_name: str) -> Path:
     """Return the file of what others took of the machine during a phase."""
-    return folder / "samples" / f"{phase_name}.machine.json"
+    return folder / "machine" / f"{phase_name}.json"
 
 
 def _locust_arguments(phase: Phase, url: str, folder: Path, scenario: Scenario) -> list[str]:
