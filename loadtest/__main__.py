@@ -25,15 +25,18 @@ examples:
   {prog} run own.toml --registry build/registry
   {prog} recommend --slo-p99-ms 50 --min-accuracy 0.85 --rps 200
   {prog} compare reports/BEFORE reports/AFTER
+  {prog} alternate registry-before registry-after
 
 Reports are written into the working folder: reports/.
 
 exit status:
   0 success
-  1 `compare` found a regression, no variant meets the requirements of `recommend`, or its --check
-    missed the prediction
+  1 `compare` or `alternate` found a regression or misses a variant, no variant meets the
+    requirements of `recommend`, or its --check missed the prediction
   2 the command failed; stderr says why, in one sentence
-  3 every round of a load was refused as invalid, so it has no figures
+  3 every round of a load was refused as invalid, so it has no figures, or `compare` could not
+    compare a figure
+  4 the figures are too uncertain for `recommend`; nothing was written
 """
 
 
@@ -78,6 +81,9 @@ def parser(prog: str = "python -m loadtest") -> argparse.ArgumentParser:
     _add_run(add("run", "measure every variant under load and write a report"))
     _add_report(add("report", "rebuild a report from the raw times of a run"))
     _add_compare(add("compare", "compare two reports: what changed beyond noise"))
+    _add_alternate(
+        add("alternate", "measure two registries or servers in alternation, and compare them")
+    )
     _add_recommend(
         add(
             "recommend",
@@ -116,6 +122,12 @@ def _add_run(measure: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=REPORTS, help="folder for reports; default: %(default)s"
     )
     measure.add_argument("--variant", nargs="+", help="measure only these variants")
+    measure.add_argument(
+        "--rates-of",
+        type=Path,
+        metavar="FOLDER",
+        help="offer the rates of this earlier run, so that `compare` can compare latencies",
+    )
 
 
 def _add_report(report: argparse.ArgumentParser) -> None:
@@ -127,6 +139,21 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
     compare.add_argument(
         "after", type=Path, help="a folder that `run` made later, with the same loads"
     )
+
+
+def _add_alternate(alternate: argparse.ArgumentParser) -> None:
+    for name in ("before", "after"):
+        alternate.add_argument(name, help="a folder of families, or the URL of a running server")
+    alternate.add_argument(
+        "--scenario",
+        type=Path,
+        default=SCENARIOS / "default.toml",
+        help="a TOML file; default: default.toml in this package",
+    )
+    alternate.add_argument(
+        "--out", type=Path, default=REPORTS, help="folder for reports; default: %(default)s"
+    )
+    alternate.add_argument("--variant", nargs="+", help="measure only these variants")
 
 
 def _add_recommend(recommend: argparse.ArgumentParser) -> None:
@@ -160,7 +187,7 @@ def _add_recommend(recommend: argparse.ArgumentParser) -> None:
     recommend.add_argument(
         "--check",
         action="store_true",
-        help="measure one replica at the recommended rate and compare it with the prediction",
+        help="first measure one replica at the recommended rate; write nothing if it misses",
     )
 
 

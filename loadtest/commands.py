@@ -11,15 +11,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from loadtest.analysis.compare import compare
+from loadtest.analysis.compare import compare, is_alternated
 from loadtest.analysis.replica_curve import ScalingTargets, replica_curve, scaling_targets
-from loadtest.analysis.summary import THRESHOLDS, Thresholds
+from loadtest.analysis.validity import THRESHOLDS, Thresholds
+from loadtest.measure.alternate import alternate
 from loadtest.measure.run import run
 from loadtest.measure.server import LoadTestError, request_json
 from loadtest.measure.subprocesses import PYTHON, exit_on_sigterm, same_imports
 from loadtest.measure.workload import texts_from
 from loadtest.report.build import read_report, rebuild
-from loadtest.report.markdown import table
+from loadtest.report.comparison import comparison_text
 from loadtest.samples import Phase
 from loadtest.scenario import read_scenario
 from loadtest.sizing.autoscaling import (
@@ -30,8 +31,9 @@ from loadtest.sizing.autoscaling import (
     simulate,
 )
 from loadtest.sizing.autoscaling_plot import autoscaling_plot, autoscaling_table
+from loadtest.sizing.autoscaling_verdict import verdict_text
 from loadtest.sizing.helm_values import upgrade_command, write_values
-from loadtest.sizing.recommend import SizingRequirements, recommend
+from loadtest.sizing.recommend import SizedChoice, SizingRequirements, recommend
 from loadtest.sizing.recommendation_text import recommendation_text
 from loadtest.sizing.verify import PLAN, VerificationPlan, verify
 
@@ -51,20 +53,16 @@ class Criteria:
 def run_command(options: argparse.Namespace, command: str, criteria: Criteria | None = None) -> int:
     """Run the command that was parsed and return its exit status; `command` is its whole line."""
     criteria = criteria or Criteria()
-    match options.command:
-        case "run":
-            return _run(options, command, criteria)
-        case "report":
-            return _report(options.folder, options.prog, criteria)
-        case "compare":
-            return _compare(options)
-        case "recommend":
-            return _recommend(options, command, criteria)
-        case "simulate-scaling":
-            return _simulate_scaling(options)
-        case "watch":
-            return _watch(options)
-    raise AssertionError(f"{options.command} has no implementation: this is a bug")
+    run_by_name = {
+        "run": lambda: _run(options, command, criteria),
+        "report": lambda: _report(options.folder, options.prog, criteria),
+        "compare": lambda: _compare(options.before, options.after),
+        "alternate": lambda: _alternate(options, command, criteria),
+        "recommend": lambda: _recommend(options, command, criteria),
+        "simulate-scaling": lambda: _simulate_scaling(options),
+        "watch": lambda: _watch(options),
+    }
+    return run_by_name[options.command]()
 
 
 def _run(options: argparse.Namespace, command: str, criteria: Criteria) -> int:
@@ -80,6 +78,7 @@ def _run(options: argparse.Namespace, command: str, criteria: Criteria) -> int:
         registry=None if options.url else options.registry,
         url=options.url.rstrip("/") if options.url else None,
         wanted=options.variant,
+        rates_of=options.rates_of,
     )
     return _report(folder, options.prog, criteria)
 
@@ -101,25 +100,25 @@ def _report(folder: Path, prog: str, criteria: Criteria) -> int:
     return 0
 
 
-def _compare(options: argparse.Namespace) -> int:
-    changes = compare(read_report(options.before), read_report(options.after))
-    head = ["variant", "load", "figure", "before", "after", "ratio", "p (Holm)", "verdict"]
-    rows = [
-        [
-            change.variant, change.load, change.figure, f"{change.before:.1f}",
-            f"{change.after:.1f}", f"{change.ratio:.3f}", f"{change.p_value:.3f}", change.verdict,
-        ]
-        for change in changes
-    ]  # fmt: skip
-    if not rows:
-        raise LoadTestError(
-            "the reports have no load of a variant in common: compare runs of one scenario"
-        )
-    print(table(head, rows))
-    worse = sum(change.verdict == "worse" for change in changes)
-    better = sum(change.verdict == "better" for change in changes)
-    print(f"{worse} worse, {better} better, {len(changes) - worse - better} unchanged beyond noise")
-    return 1 if worse else 0
+def _compare(folder_before: Path, folder_after: Path) -> int:
+    before, after = read_report(folder_before), read_report(folder_after)
+    changes = compare(before, after)
+    print(comparison_text(changes, is_alternated(before, after)))
+    verdicts = {change.verdict for change in changes}
+    if verdicts & {"worse", "missing"}:
+        return 1
+    return 3 if "unknown" in verdicts else 0
+
+
+def _alternate(options: argparse.Namespace, command: str, criteria: Criteria) -> int:
+    _check_locust()
+    exit_on_sigterm()
+    scenario = read_scenario(options.scenario)
+    sources = (options.before, options.after)
+    folders = alternate(scenario, options.out, command, sources, options.variant)
+    for folder in folders:
+        rebuild(folder, criteria.thresholds)
+    return _compare(*folders)
 
 
 def _recommend(options: argparse.Namespace, command: str, criteria: Criteria) -> int:
@@ -137,18 +136,25 @@ def _recommend(options: argparse.Namespace, command: str, criteria: Criteria) ->
     print(recommendation_text(found))
     if found.chosen is None:
         return 1
+    if not found.is_certain:
+        return 4
+    if options.check and not _holds(folder, report, found.chosen, criteria):
+        print(f"Nothing was written: {options.values} would not hold. Measure again.")
+        return 1
     (folder / "recommendation.json").write_text(json.dumps(found.as_json(), indent=2) + "\n")
     write_values(found, report["machine"]["cores"], command, options.values)
     print("Next, apply the values; the other values of the release stay as they are:")
     print(f"  {upgrade_command(options.values)}")
-    if options.check:
-        _check_locust()
-        exit_on_sigterm()
-        print(f"Measuring one replica at {found.chosen.rate_rps:.1f} requests/s ...", flush=True)
-        verified = verify(folder, report, found.chosen, criteria.plan, criteria.thresholds)
-        print(verified.as_text())
-        return 0 if verified.holds else 1
     return 0
+
+
+def _holds(folder: Path, report: dict[str, Any], chosen: SizedChoice, criteria: Criteria) -> bool:
+    _check_locust()
+    exit_on_sigterm()
+    print(f"Measuring one replica at {chosen.rate_rps:.1f} requests/s ...", flush=True)
+    verified = verify(folder, report, chosen, criteria.plan, criteria.thresholds)
+    print(verified.as_text())
+    return verified.holds
 
 
 def _simulate_scaling(options: argparse.Namespace) -> int:
@@ -188,8 +194,8 @@ def _simulate_scaling(options: argparse.Namespace) -> int:
     autoscaling_plot(
         title, dict(islice(played.items(), 2)), slo_ms, found.rate_rps, largest
     ).savefig(path, dpi=120)
-    print(f"Next: open {path}. To scale on {next(iter(compared))}:")
-    print(f"  {options.prog} recommend writes the targets; add --set autoscaling.enabled=true")
+    print(verdict_text(played, largest))
+    print(f"Next: open {path}.")
     return 0
 
 

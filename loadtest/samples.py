@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 NO_ANSWER = 0  # the status of a request without an answer: refused, cut off or timed out
 SERVER_STEPS = ("tokenize", "queue", "engine")
+ANSWER_TIMEOUT_S = 30.0  # how long the client waits
+MAX_IN_FLIGHT = 1000  # of one client process; beyond it an open phase sends late
 
 _FLOATS = ("intended_s", "start_s", "end_s", *(f"{step}_ms" for step in SERVER_STEPS))
 _COLUMNS = pa.schema(
@@ -68,6 +70,14 @@ class ClientLoad:
 
 
 @dataclass(frozen=True)
+class MachineLoad:
+    """What others took of the machine during a phase; 0 where it is not known."""
+
+    other_cpu_share: float = 0.0
+    """Share of the cores that neither the client nor the server used, but that were busy."""
+
+
+@dataclass(frozen=True)
 class RequestSample:
     """One request; times in seconds since the phase began."""
 
@@ -93,6 +103,7 @@ class Samples:
     status: NDArray[np.int16]
     server_ms: dict[str, NDArray[np.float64]]  # NaN if the server did not say
     degraded: NDArray[np.object_]  # lists of variants, or None
+    machine: MachineLoad = MachineLoad()
 
     @property
     def latency_ms(self) -> NDArray[np.float64]:
@@ -126,9 +137,16 @@ def write_samples(
     unfinished.rename(path)  # so that a reader finds all of it or nothing
 
 
-def read_samples(paths: Sequence[Path]) -> Samples:
+def write_machine(path: Path, machine: MachineLoad) -> None:
+    """Write what others took of the machine during a phase."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asdict(machine)) + "\n")
+
+
+def read_samples(paths: Sequence[Path], machine: Path | None = None) -> Samples:
     """Read one phase from the files of its processes; the client is the busiest of them.
 
+    `machine` is the file of write_machine; runs from before it have none.
     Raise ValueError if a file was not written by write_samples.
     """
     tables = [pq.read_table(path) for path in paths]
@@ -149,6 +167,11 @@ def read_samples(paths: Sequence[Path]) -> Samples:
         client=ClientLoad(
             loop_lag_p99_s=max(client.loop_lag_p99_s for client in clients),
             cpu_share=max(client.cpu_share for client in clients),
+        ),
+        machine=(
+            MachineLoad(**json.loads(machine.read_text()))
+            if machine and machine.is_file()
+            else MachineLoad()
         ),
         server_ms={step: columns[f"{step}_ms"] for step in SERVER_STEPS},
         **{

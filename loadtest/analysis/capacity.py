@@ -1,14 +1,16 @@
 """Capacity: the highest rate that one replica serves within a latency objective."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class LoadPoint:
-    """One measured open load: its offered rate and its p99."""
+    """One measured open load: its offered rate and its p99, infinite if it exceeds any limit."""
 
     rate_rps: float
     p99_ms: float
@@ -22,11 +24,33 @@ class Capacity:
     measured_out: bool
 
 
+def load_points(
+    loads: Iterable[dict[str, Any]], bound: Literal["value", "high"] = "value"
+) -> list[LoadPoint]:
+    """Return the points of the latency-throughput curve: a report's open loads, without ramps.
+
+    The p99 is infinite where more than a hundredth of the requests were refused, failed or got no
+    answer, and where the server did not keep up: there it grows with the time measured. An upper
+    bound that is unknown is infinite too.
+    """
+    return [
+        LoadPoint(load["offered_rps"]["value"], _p99_ms(load, bound))
+        for load in loads
+        if load["kind"] == "open" and load["arrivals"] != "ramp" and load["latency_ms"]
+    ]
+
+
+def _p99_ms(load: dict[str, Any], bound: str) -> float:
+    found = load["latency_ms"]["p99"][bound]
+    return math.inf if found is None or not load["sustained"] else float(found)
+
+
 def capacity(points: Sequence[LoadPoint], slo_ms: float) -> Capacity | None:
     """Return the highest rate at which the p99 stays within `slo_ms`; None if no point does.
 
     More load is never faster, so a dip is noise: take the running maximum of the p99 over the
-    rate, then interpolate its logarithm linearly. Never extrapolate beyond the highest rate.
+    rate, then interpolate its logarithm linearly. Never extrapolate beyond the highest rate, nor
+    towards an infinite p99.
     """
     ordered = sorted(points, key=lambda point: point.rate_rps)
     if not ordered:
@@ -47,6 +71,7 @@ def capacity(points: Sequence[LoadPoint], slo_ms: float) -> Capacity | None:
 def predicted_p99_ms(points: Sequence[LoadPoint], rate_rps: float) -> float:
     """Return the p99 at a rate on the curve that `capacity` uses; constant below the lowest point.
 
+    It is infinite between a point and one whose p99 is infinite.
     Raise ValueError beyond the highest measured rate or without a point.
     """
     ordered = sorted(points, key=lambda point: point.rate_rps)
@@ -57,4 +82,5 @@ def predicted_p99_ms(points: Sequence[LoadPoint], rate_rps: float) -> float:
             f"{highest_rps:.1f}"
         )
     logs = np.maximum.accumulate(np.log([point.p99_ms for point in ordered]))
+    rate_rps *= 1.0 - 1e-9  # a capacity is a point's own rate where the next p99 is infinite
     return float(np.exp(np.interp(rate_rps, [point.rate_rps for point in ordered], logs)))

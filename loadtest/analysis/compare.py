@@ -5,13 +5,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
-# Two runs on different days on one machine differ by up to this much.
+from loadtest.samples import ANSWER_TIMEOUT_S
+
 SMALLEST_RATIO = 1.05
+"""A smaller change of a rate or a latency does not count, however sure."""
+SESSION_NOISE = 0.05
+"""Relative standard deviation of a machine's speed from one session to another."""
 _CONFIDENCE = 0.95
-_LOWER_IS_BETTER = {"p50, ms": True, "p99, ms": True, "achieved/s": False}
+_MAX_UTILISATION = 0.95
+_SAME_RATE = 1e-3
+_STALLED_RPS = 1e-3  # for the logarithm of a throughput of 0
+_ACCURACY = "accuracy"
+_LOWER_IS_BETTER = {"p50, ms": True, "p99, ms": True, "achieved/s": False, _ACCURACY: False}
 _FIELDS = {"p50, ms": "p50_ms", "p99, ms": "p99_ms", "achieved/s": "achieved_rps"}
+# What two runs may differ in: how precise they are, not what they measure.
+_FREE = {"rounds", "processes", "floor"}
 
 
 @dataclass(frozen=True)
@@ -21,70 +32,191 @@ class Change:
     variant: str
     load: str
     figure: str
+    before: float | None
+    after: float | None
+    ratio: float | None
+    p_value: float | None
+    verdict: str
+    """better | worse | none | missing (from the second report) | new | unknown (no figure)"""
+
+
+@dataclass(frozen=True)
+class _Test:
+    names: tuple[str, str, str]
     before: float
     after: float
-    ratio: float
     p_value: float
-    verdict: str
-    """better | worse | none"""
 
 
 def compare(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
-    """Return every figure that both reports have, with a verdict.
+    """Return every figure of either report, with a verdict.
 
-    The sample is the rounds: Welch's t-test on the logarithm of each round's figure, with Holm's
-    correction over all figures (Holm 1979), so that testing many figures raises no false alarm. A
-    change counts if it is significant at 5 % overall and at least 5 % in size. Closed loads are
-    judged by throughput, open loads by latency.
+    The sample is the rounds, on logarithms of each round's figure, with Holm's correction over all
+    figures (Holm 1979), so that testing many figures raises no false alarm. Two servers that were
+    measured in alternation share the machine's mood: the t-test is of the differences in each
+    round. Two runs on their own were measured in one session each, whose noise no number of rounds
+    shows: SESSION_NOISE is added to Welch's test. A change counts if it is significant at 5 %
+    overall and at least 5 % in size. Closed loads are judged by throughput, open loads by latency,
+    at the same rates. A request without an answer counts as one that took the client's patience.
+    Raise ValueError if the reports are of different scenarios or machines.
     """
-    found = list(_pairs(before, after))
-    order = np.argsort([p_value for *_, p_value in found])
-    adjusted = np.ones(len(found))
-    running = 0.0
-    for rank, index in enumerate(order):
-        running = max(running, (len(found) - rank) * found[index][-1])
-        adjusted[index] = min(1.0, running)
-    return [
-        Change(*names, *values, p_value, _verdict(names[2], values[2], p_value))
-        for (names, values, _), p_value in zip(found, adjusted.tolist(), strict=True)
-    ]
+    if different := _differences(before, after):
+        raise ValueError(
+            f"the reports differ in {', '.join(different)}, so their figures do not compare: "
+            "measure both with one scenario on one machine"
+        )
+    found = list(_figures(before, after, is_alternated(before, after)))
+    tests = [each for each in found if isinstance(each, _Test)]
+    adjusted = iter(_holm([each.p_value for each in tests]))
+    return [_judged(each, next(adjusted)) if isinstance(each, _Test) else each for each in found]
 
 
-def _pairs(
-    before: dict[str, Any], after: dict[str, Any]
-) -> Iterator[tuple[tuple[str, str, str], tuple[float, float, float], float]]:
-    old = {(v["model"], v["variant"]): v for v in before["variants"]}
-    for variant in after["variants"]:
-        same = old.get((variant["model"], variant["variant"]), {"loads": {}})
-        for name, load in variant["loads"].items():
-            if name not in same["loads"]:
+def is_alternated(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Tell whether two reports are the two sides of one alternated run."""
+    own: str | None = before.get("alternation")
+    return own is not None and own == after.get("alternation")
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Name what makes two reports incomparable: settings of the scenario, the machine."""
+    old, new = before["scenario"], after["scenario"]
+    names = sorted((old.keys() | new.keys()) - _FREE)
+    found = [name for name in names if old.get(name) != new.get(name)]
+    machines = (before["machine"], after["machine"])
+    return found + [name for name in ("cpu", "cores") if len({m.get(name) for m in machines}) > 1]
+
+
+def _figures(
+    before: dict[str, Any], after: dict[str, Any], paired: bool
+) -> Iterator[_Test | Change]:
+    old, new = (
+        {f"{each['model']}/{each['variant']}": each for each in report["variants"]}
+        for report in (before, after)
+    )
+    for name in old.keys() - new.keys():
+        yield Change(name, "", "", None, None, None, None, "missing")
+    for name in new.keys() - old.keys():
+        yield Change(name, "", "", None, None, None, None, "new")
+    for name, variant in new.items():
+        if name in old:
+            yield from _accuracy(name, old[name], variant)
+            yield from _loads(name, old[name], variant, paired)
+
+
+def _accuracy(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[_Test | Change]:
+    a, b = old["accuracy"], new["accuracy"]
+    if a is None and b is None:
+        return
+    if a is None or b is None:
+        known = [each and each["value"] for each in (a, b)]
+        verdict = "missing" if b is None else "new"
+        yield Change(name, "", _ACCURACY, known[0], known[1], None, None, verdict)
+        return
+    # As if of two samples of texts: without each text's answers, this overstates the noise.
+    widths = [(each["high"] - each["low"]) / 2.0 / stats.norm.ppf(0.975) for each in (a, b)]
+    noise, lost = float(np.hypot(*widths)), abs(a["value"] - b["value"])
+    p_value = float(2.0 * stats.norm.sf(lost / noise)) if noise > 0.0 else float(lost == 0.0)
+    yield _Test((name, "", _ACCURACY), a["value"], b["value"], p_value)
+
+
+def _loads(
+    name: str, old: dict[str, Any], new: dict[str, Any], paired: bool
+) -> Iterator[_Test | Change]:
+    for load_name in old["loads"] | new["loads"]:
+        loads = [each["loads"].get(load_name) for each in (old, new)]
+        closed = any(load and load["kind"] == "closed" for load in loads)
+        for figure in ("achieved/s",) if closed else ("p50, ms", "p99, ms"):
+            names = name, load_name, figure
+            rounds = [_rounds(load, figure) if load else {} for load in loads]
+            if paired:
+                shared = rounds[0].keys() & rounds[1].keys()
+                rounds = [{number: each[number] for number in sorted(shared)} for each in rounds]
+            a, b = (np.array(list(each.values()), np.float64) for each in rounds)
+            values = [float(np.exp(each.mean())) if each.size else None for each in (a, b)]
+            if min(a.size, b.size) < 2 or not _same_rate(*loads):
+                yield Change(*names, values[0], values[1], None, None, "unknown")
                 continue
-            figures = ("achieved/s",) if load["kind"] == "closed" else ("p50, ms", "p99, ms")
-            for figure in figures:
-                a, b = (_rounds(each, figure) for each in (same["loads"][name], load))
-                if min(a.size, b.size) < 2:
-                    continue
-                values = float(np.exp(a.mean())), float(np.exp(b.mean()))
-                names = f"{variant['model']}/{variant['variant']}", name, figure
-                yield names, (*values, values[1] / values[0]), _welch(a, b)
+            noise = _session_noise(old, loads[0])
+            p_value = _paired(b - a) if paired else _welch(a, b, 2.0 * noise**2)
+            yield _Test(names, float(np.exp(a.mean())), float(np.exp(b.mean())), p_value)
 
 
-def _rounds(load: dict[str, Any], figure: str) -> np.ndarray:
-    """Return the logarithm of a figure in every round that was not refused."""
+def _same_rate(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Tell whether two loads offered the same rate; a latency at another one says nothing."""
+    return bool(abs(old["rate_rps"] - new["rate_rps"]) <= _SAME_RATE * old["rate_rps"])
+
+
+def _rounds(load: dict[str, Any], figure: str) -> dict[int, float]:
+    """Return the logarithm of a figure by round; without those refused."""
     field = _FIELDS[figure]
-    return np.log([each[field] for each in load["rounds"] if not each["refusals"] and each[field]])
+    patience_ms, closed = ANSWER_TIMEOUT_S * 1e3, field == "achieved_rps"
+    return {
+        each["round"]: float(np.log(each[field] or (_STALLED_RPS if closed else patience_ms)))
+        for each in load["rounds"]
+        if not each["refusals"]
+    }
 
 
-def _welch(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the two-sided p-value of Welch's t-test; unlike scipy's, also for equal values."""
+def _session_noise(variant: dict[str, Any], load: dict[str, Any]) -> float:
+    """Return the standard deviation of a load's log figures from one session to another.
+
+    A slower machine is a busier one: in a queue, latency is proportional to 1 / (1 - utilisation),
+    so a relative change of the speed has 1 / (1 - utilisation) times its effect on the latency.
+    """
+    closed = [each for each in variant["loads"].values() if each["kind"] == "closed"]
+    if load["kind"] == "closed" or not closed or not closed[0]["achieved_rps"]:
+        return SESSION_NOISE
+    saturated_rps = closed[0]["achieved_rps"]["value"]
+    utilisation: float = load["offered_rps"]["value"] / max(saturated_rps, 1e-9)
+    return SESSION_NOISE / (1.0 - min(utilisation, _MAX_UTILISATION))
+
+
+def _paired(differences: NDArray[np.float64]) -> float:
+    """Return the two-sided p-value of Student's t-test, also for equal values."""
+    error = float(differences.std(ddof=1)) / differences.size**0.5
+    if error < 1e-9:
+        return float(np.isclose(differences.mean(), 0.0, atol=1e-9))
+    return float(2.0 * stats.t.sf(abs(differences.mean()) / error, differences.size - 1))
+
+
+def _welch(a: NDArray[np.float64], b: NDArray[np.float64], known_variance: float = 0.0) -> float:
+    """Return the two-sided p-value of Welch's t-test; unlike scipy's, also for equal values.
+
+    `known_variance` is added to the variance of the difference, with infinite degrees of freedom.
+    """
     own = np.array([a.var(ddof=1) / a.size, b.var(ddof=1) / b.size])
-    if (total := own.sum()) < 1e-18:
+    if (total := own.sum() + known_variance) < 1e-18:
         return float(np.isclose(a.mean(), b.mean()))
-    freedom = total**2 / (own**2 / (np.array([a.size, b.size]) - 1)).sum()
+    estimated = (own**2 / (np.array([a.size, b.size]) - 1)).sum()
+    freedom = total**2 / estimated if estimated > 0.0 else np.inf
     return float(2.0 * stats.t.sf(abs(a.mean() - b.mean()) / total**0.5, freedom))
 
 
+def _holm(p_values: list[float]) -> list[float]:
+    """Return Holm's adjusted p-values, in the order given."""
+    adjusted = np.ones(len(p_values))
+    running = 0.0
+    for rank, index in enumerate(np.argsort(p_values)):
+        running = max(running, (len(p_values) - rank) * p_values[index])
+        adjusted[index] = min(1.0, running)
+    found: list[float] = adjusted.tolist()
+    return found
+
+
+def _judged(test: _Test, p_value: float) -> Change:
+    ratio = test.after / test.before
+    return Change(
+        *test.names,
+        test.before,
+        test.after,
+        ratio,
+        p_value,
+        _verdict(test.names[2], ratio, p_value),
+    )
+
+
 def _verdict(figure: str, ratio: float, p_value: float) -> str:
-    if p_value > 1.0 - _CONFIDENCE or 1 / SMALLEST_RATIO < ratio < SMALLEST_RATIO:
+    small = figure != _ACCURACY and 1 / SMALLEST_RATIO < ratio < SMALLEST_RATIO
+    if p_value > 1.0 - _CONFIDENCE or small or ratio == 1.0:
         return "none"
     return "worse" if (ratio > 1.0) == _LOWER_IS_BETTER[figure] else "better"

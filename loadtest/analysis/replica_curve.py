@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.analysis.capacity import LoadPoint, capacity
+from loadtest.analysis.capacity import capacity, load_points
 from loadtest.analysis.summary import QUANTILES
+from loadtest.samples import ANSWER_TIMEOUT_S
 
 # An HPA counts in thousandths, so a queue time in whole milliseconds: below ten of them one step
 # exceeds its tolerance of a tenth.
@@ -61,8 +62,8 @@ class ScalingTargets:
 
 def replica_curve(variant: dict[str, Any]) -> ReplicaCurve | None:
     """Build the curve of a variant; None without a closed load, an open one or queue times."""
-    rates = {point["rate_rps"] for point in variant["curve"]}
     loads = list(variant["loads"].values())
+    rates = {point.rate_rps for point in load_points(loads) if math.isfinite(point.p99_ms)}
     closed = next((load for load in loads if load["kind"] == "closed"), None)
     if not closed or not closed["achieved_rps"]:
         return None
@@ -87,9 +88,13 @@ def replica_curve(variant: dict[str, Any]) -> ReplicaCurve | None:
 
 
 def _row_ms(load: dict[str, Any], names: Sequence[str]) -> list[float]:
+    """Return a row in ms; a quantile that got no answer is at least the client's patience."""
     mean_ms = load["split_mean_ms"]
     in_server_ms = mean_ms["queue"] + mean_ms["engine"]
-    return [mean_ms["queue"], in_server_ms, *(load["latency_ms"][name]["value"] for name in names)]
+    values = (load["latency_ms"][name]["value"] for name in names)
+    patience_ms = ANSWER_TIMEOUT_S * 1e3
+    quantiles_ms = (patience_ms if each is None else each for each in values)
+    return [mean_ms["queue"], in_server_ms, *quantiles_ms]
 
 
 def scaling_targets(
@@ -101,8 +106,8 @@ def scaling_targets(
     headroom. Queue time stays flat, below an HPA's resolution, until a replica is nearly full, so
     it is the alarm: its target is its value at the full capacity, at least MIN_QUEUE_S.
     """
-    points = [LoadPoint(**point) for point in variant["curve"]]
-    found, curve = capacity(points, slo_ms), replica_curve(variant)
+    found = capacity(load_points(variant["loads"].values()), slo_ms)
+    curve = replica_curve(variant)
     if found is None or curve is None:
         return None
     rate_rps = found.rate_rps * (1.0 - headroom)

@@ -32,6 +32,8 @@ from loadtest.measure.workload import (
     texts_from,
 )
 from loadtest.samples import (
+    ANSWER_TIMEOUT_S,
+    MAX_IN_FLIGHT,
     NO_ANSWER,
     ClientLoad,
     Phase,
@@ -41,8 +43,6 @@ from loadtest.samples import (
 )
 
 DISTINCT_TEXTS = 500
-ANSWER_TIMEOUT_S = 30.0
-MAX_IN_FLIGHT = 1000  # beyond it an open phase sends late, which shows in its lateness
 LAG_PROBE_S = 0.01
 HEADERS = {
     "Content-Type": "application/json",

@@ -3,10 +3,9 @@
 import json
 import os
 import shutil
-import subprocess
-import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,14 @@ from typing import Any
 from loadtest.analysis.summary import summarise
 from loadtest.measure.choice import Choice, available_choices, check_stages
 from loadtest.measure.environment import environment
+from loadtest.measure.locust_phase import run_phase
 from loadtest.measure.null_model import NULL_MODEL, publish_null_model
 from loadtest.measure.server import LoadTestError, Server, request_json, running_server
-from loadtest.measure.subprocesses import last_lines, python_subprocess
 from loadtest.progress import progress
-from loadtest.samples import Phase, Samples, read_samples
+from loadtest.samples import Phase
 from loadtest.scenario import Load, Scenario
 
 SCHEMA_VERSION = 2
-END_TIMEOUT_S = 90.0  # beyond a phase's own time, to start Locust and wait for the last answers
-_POLL_S = 0.05
-_STOP_S = 35  # how long Locust waits for the last answers if a master ends the run
 
 # The files in a family's folder that a server needs for the cascade.
 _CASCADE_FILES = ("cascade.json", "policy.json")
@@ -39,11 +35,14 @@ class Measurement:
     registry: Path | None
     url: str | None
     about: dict[str, Any]
-    saturated_rps: dict[Choice, float] = field(default_factory=dict)
+    chosen: list[Choice] = field(default_factory=list)
+    saturated_rps: dict[str, float] = field(default_factory=dict)
+    """By a choice's name: the throughput of which the scenario's rates are shares."""
 
     def save(self) -> None:
         """Write run.json, so that an interrupted run can be reported too."""
-        (self.folder / "run.json").write_text(json.dumps(self.about, indent=2) + "\n")
+        about = self.about | {"saturated_rps": self.saturated_rps}
+        (self.folder / "run.json").write_text(json.dumps(about, indent=2) + "\n")
 
     def server(self, choice: Choice) -> AbstractContextManager[Server]:
         """Return the given server, or start one for this choice alone."""
@@ -62,18 +61,55 @@ def run(
     registry: Path | None = None,
     url: str | None = None,
     wanted: list[str] | None = None,
+    rates_of: Path | None = None,
 ) -> Path:
     """Measure each choice under each load in each round, and return the folder of raw times.
 
     The choices are the variants and the cascades. With a registry, each runs on servers of its
     own, and cascades are measured under brownout too; with a URL, that server gets the load.
+    With `rates_of`, the folder of an earlier run, rates that are shares are that run's.
     The folder holds run.json (the command, the environment and the server's list of variants),
     samples/*.parquet and logs/.
     Raise LoadTestError with the remedy if nothing can be measured.
     """
-    started = datetime.now(UTC)
-    folder = out / started.strftime("%Y%m%dT%H%M%SZ")
+    rates = saturated_rates(rates_of) if rates_of else {}
+    measurement = prepare(
+        scenario, new_folder(out), command, registry=registry, url=url, wanted=wanted
+    )
+    measurement.saturated_rps.update(rates)
+    run_rounds([measurement])
+    return measurement.folder
+
+
+def new_folder(out: Path, suffix: str = "") -> Path:
+    """Make the folder of a run that starts now."""
+    folder = out / f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}{suffix}"
     folder.mkdir(parents=True)
+    return folder
+
+
+def saturated_rates(folder: Path) -> dict[str, float]:
+    """Return the throughputs that an earlier run's shares are of. Raise LoadTestError if none."""
+    try:
+        rates: dict[str, float] = json.loads((folder / "run.json").read_text())["saturated_rps"]
+    except (OSError, ValueError, KeyError) as error:
+        raise LoadTestError(
+            f"{folder} has no rates: name the folder of a run by this version"
+        ) from error
+    return rates
+
+
+def prepare(
+    scenario: Scenario,
+    folder: Path,
+    command: str,
+    *,
+    registry: Path | None = None,
+    url: str | None = None,
+    wanted: list[str] | None = None,
+    alternation: str | None = None,
+) -> Measurement:
+    """List what there is to measure, and write run.json; `alternation` names an alternated run."""
     print(
         f"Raw times are written to {folder}. If the run is interrupted, report what it has with\n"
         f"  python -m loadtest report {folder}"
@@ -85,23 +121,24 @@ def run(
         listed = request_json(f"{server.url if server else url}/v1/models")["models"]
     about = {
         "schema_version": SCHEMA_VERSION,
-        "started_utc": started.isoformat(timespec="seconds"),
+        "started_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "machine": environment(),
         "url": url,
         "scenario": scenario.model_dump(mode="json"),
+        "alternation": alternation,
         "models": listed,
         "servers": [],
     }
     measurement = Measurement(folder, scenario, registry, url, about)
     measurement.save()
     brownout_ms = scenario.brownout_ms if registry else None
-    chosen = list(available_choices(listed, brownout_ms, wanted))
+    measurement.chosen += available_choices(listed, brownout_ms, wanted)
     if registry is not None:
-        _link_registries(measurement, chosen)
-        chosen += [Choice(*NULL_MODEL, stages=NULL_MODEL[1:])] if scenario.floor else []
-    _run_rounds(measurement, chosen)
-    return folder
+        _link_registries(measurement, measurement.chosen)
+        floor = [Choice(*NULL_MODEL, stages=NULL_MODEL[1:])] if scenario.floor else []
+        measurement.chosen += floor
+    return measurement
 
 
 def _link_registries(measurement: Measurement, chosen: list[Choice]) -> None:
@@ -138,35 +175,53 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _run_rounds(measurement: Measurement, chosen: list[Choice]) -> None:
-    """Start each round with another choice, so that a drift of the machine affects all alike."""
-    loads = measurement.scenario.loads
-    total = measurement.scenario.rounds * len(chosen) * len(loads)
+def run_rounds(sides: Sequence[Measurement]) -> None:
+    """Measure every choice of one measurement, or of two in alternation, in each round.
+
+    Each round starts with another choice, so that a drift of the machine affects all alike; of two
+    measurements each choice is measured on one side right after the other, and the side that comes
+    first changes with the round (AB, BA, AB): the second of each pair would carry the drift.
+    """
+    first = sides[0]
+    choices = {choice.name: choice for side in sides for choice in side.chosen}
+    names = list(choices)
+    visits = sum(len(side.chosen) for side in sides)
+    total = first.scenario.rounds * visits * len(first.scenario.loads)
     with progress(total, "phases") as bar:
-        for number in range(measurement.scenario.rounds):
-            start = number % len(chosen)
-            for choice in chosen[start:] + chosen[:start]:
-                with measurement.server(choice) as server:
-                    check_stages(server.url, choice)
-                    for load in loads:
-                        bar.set_postfix_str(f"{choice.variant}, {load.name}, round {number + 1}")
-                        _run_load(measurement, choice, load, number, server.url)
-                        bar.update()
-                    measurement.about["servers"].append(
-                        {
-                            "model": choice.model,
-                            "variant": choice.variant,
-                            "round": number,
-                            "ready_s": server.ready_s,
-                            "peak_bytes": server.peak_bytes(),
-                        }
-                    )
-                    measurement.save()
+        for number in range(first.scenario.rounds):
+            start = number % len(names)
+            for name in names[start:] + names[:start]:
+                for side in sides if number % 2 == 0 else reversed(sides):
+                    for choice in side.chosen:
+                        if choice.name == name:
+                            _visit(side, choice, number, bar)
 
 
-def _run_load(measurement: Measurement, choice: Choice, load: Load, number: int, url: str) -> None:
-    """Run one phase; the first closed load of the first round sets the rates given as shares."""
-    scenario = measurement.scenario
+def _visit(measurement: Measurement, choice: Choice, number: int, bar: Any) -> None:
+    """Measure one choice under every load, on a server that was just started."""
+    with measurement.server(choice) as server:
+        check_stages(server.url, choice)
+        for load in measurement.scenario.loads:
+            bar.set_postfix_str(f"{choice.variant}, {load.name}, round {number + 1}")
+            _run_load(measurement, choice, load, number, server)
+            bar.update()
+        measurement.about["servers"].append(
+            {
+                "model": choice.model,
+                "variant": choice.variant,
+                "round": number,
+                "ready_s": server.ready_s,
+                "peak_bytes": server.peak_bytes(),
+            }
+        )
+        measurement.save()
+
+
+def _run_load(
+    measurement: Measurement, choice: Choice, load: Load, number: int, server: Server
+) -> None:
+    """Run one phase; the first closed phase of a choice sets the rates given as shares."""
+    scenario, saturated_rps = measurement.scenario, measurement.saturated_rps
     phase = Phase(
         model=choice.model,
         variant=choice.variant,
@@ -175,7 +230,7 @@ def _run_load(measurement: Measurement, choice: Choice, load: Load, number: int,
         kind=load.kind,
         users=load.users or 1,
         arrivals=load.arrivals,
-        rate_rps=load.rate_rps or (load.share or 0.0) * measurement.saturated_rps.get(choice, 0.0),
+        rate_rps=load.rate_rps or (load.share or 0.0) * saturated_rps.get(choice.name, 0.0),
         trace=str(load.trace) if load.trace else None,
         texts_per_request=load.texts_per_request,
         deadline_ms=scenario.deadline_ms,
@@ -184,76 +239,12 @@ def _run_load(measurement: Measurement, choice: Choice, load: Load, number: int,
         seed=scenario.seed + number,
         pairs=choice.pairs,
     )
-    samples = run_phase(phase, url, measurement.folder, scenario)
-    if load.kind == "closed" and choice not in measurement.saturated_rps:
+    samples = run_phase(phase, server.url, measurement.folder, scenario, server.pid)
+    if load.kind == "closed" and choice.name not in saturated_rps:
         achieved_rps = summarise(samples, scenario.slo_p99_ms).achieved_rps
         if achieved_rps <= 0.0:
             raise LoadTestError(
                 f"{choice.variant} answered nothing under the load {load.name}, so rates given as "
                 f"shares of it are unknown: see {measurement.folder / 'logs'}"
             )
-        measurement.saturated_rps[choice] = achieved_rps
-
-
-def run_phase(phase: Phase, url: str, folder: Path, scenario: Scenario) -> Samples:
-    """Run one phase in Locust processes of its own, because gevent patches its whole process.
-
-    Write samples/<phase>.*.parquet, one file per process, and Locust's log into the folder.
-    Raise LoadTestError if Locust fails or does not end in time.
-    """
-    log = folder / "logs" / f"locust-{phase.name}.log"
-    with python_subprocess(_locust_arguments(phase, url, folder, scenario), log) as locust:
-        try:
-            status = locust.wait(phase.total_s + END_TIMEOUT_S)
-        except subprocess.TimeoutExpired as error:
-            raise LoadTestError(
-                f"Locust was still running {END_TIMEOUT_S:g} s after the phase's end: see {log}"
-            ) from error
-    if status:
-        raise LoadTestError(f"Locust ended with status {status}: {last_lines(log)}; see {log}")
-    files = wait_for_files(folder, phase.name, scenario.processes)
-    if len(files) < scenario.processes:
-        raise LoadTestError(
-            f"{len(files)} of {scenario.processes} Locust processes wrote their times: see {log}"
-        )
-    return read_samples(files)
-
-
-def wait_for_files(folder: Path, phase_name: str, count: int) -> list[Path]:
-    """Return a phase's files; wait for them, because Locust's master may end before its workers."""
-    deadline_s = time.monotonic() + _STOP_S
-    while len(files := sample_files(folder, phase_name)) < count:
-        if time.monotonic() > deadline_s:
-            break
-        time.sleep(_POLL_S)
-    return files
-
-
-def sample_files(folder: Path, phase_name: str) -> list[Path]:
-    """List the files of raw times of one phase."""
-    return sorted((folder / "samples").glob(f"{phase_name}.*.parquet"))
-
-
-def _locust_arguments(phase: Phase, url: str, folder: Path, scenario: Scenario) -> list[str]:
-    users = phase.users if phase.kind == "closed" else scenario.processes
-    options = {
-        "--locustfile": str(Path(__file__).with_name("locustfile.py")),
-        "--host": url,
-        "--users": str(users),
-        "--spawn-rate": str(users),
-        "--exit-code-on-error": "0",
-        "--phase": json.dumps(asdict(phase)),
-        "--samples": str(folder / "samples" / f"{phase.name}.parquet"),
-        "--shares": str(scenario.processes),
-    }
-    if scenario.texts is not None:
-        options["--texts"] = str(scenario.texts)
-    if scenario.processes > 1:
-        options |= {
-            "--processes": str(scenario.processes),
-            "--run-time": f"{phase.total_s + 1:.0f}s",
-            "--stop-timeout": str(_STOP_S),
-        }
-    words = [word for option in options.items() for word in option]
-    user = "ClosedUser" if phase.kind == "closed" else "OpenUser"
-    return ["-m", "locust", "--headless", "--only-summary", *words, user]
+        saturated_rps[choice.name] = achieved_rps

@@ -1,6 +1,7 @@
 """Build a report from raw times: report.json, report.md, report.html and plots."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
@@ -9,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from loadtest.analysis.capacity import LoadPoint, capacity
+from loadtest.analysis.capacity import capacity, load_points
 from loadtest.analysis.cascade_choices import SPLIT, choices, degraded_accuracy
 from loadtest.analysis.frontier import ParetoPoint, pareto
 from loadtest.analysis.power_law import fit_power_law
 from loadtest.analysis.statistics import mean_of_rates
-from loadtest.analysis.summary import THRESHOLDS, LoadSummary, Thresholds, combine
+from loadtest.analysis.summary import LoadSummary, combine
+from loadtest.analysis.validity import THRESHOLDS, Thresholds
+from loadtest.measure.locust_phase import machine_file, sample_files
 from loadtest.measure.null_model import NULL_MODEL
-from loadtest.measure.run import SCHEMA_VERSION, sample_files
+from loadtest.measure.run import SCHEMA_VERSION
 from loadtest.measure.server import LoadTestError
 from loadtest.report.html_page import html_page
 from loadtest.report.markdown import markdown
@@ -24,9 +27,8 @@ from loadtest.report.plots import plots
 from loadtest.samples import read_samples
 from loadtest.scenario import Scenario
 
-REPORT_VERSION = 4  # of report.json; run.py has that of the raw times
+REPORT_VERSION = 5  # of report.json; run.py has that of the raw times
 _REFERENCE_SHARE = 0.5
-_ANSWERED_SHARE = 0.99
 _SIZES = ("parameters", "bytes")
 _DESCRIPTION = (
     "variant", "version", "precision", "parameters", "bytes", "stages", "brownout_ms"
@@ -102,13 +104,18 @@ def build(folder: Path, thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
         "variants": measured,
         "floor": _loads(read, scenario, *NULL_MODEL),
         "laws": [asdict(law) | label for law, label in _power_laws(measured, reference)],
-        "refused": [
-            f"{variant['model']}/{variant['variant']}, {name}, {reason}"
-            for variant in measured
-            for name, load in variant["loads"].items()
-            for reason in load["refusals"]
-        ],
+        "refused": _said(measured, "refusals"),
+        "findings": _said(measured, "findings"),
     }
+
+
+def _said(measured: list[dict[str, Any]], field: str) -> list[str]:
+    return [
+        f"{variant['model']}/{variant['variant']}, {name}, {sentence}"
+        for variant in measured
+        for name, load in variant["loads"].items()
+        for sentence in load[field]
+    ]
 
 
 def _variant(
@@ -129,10 +136,11 @@ def _variant(
     loads = _loads(read, scenario, model["model"], name)
     for load in loads.values():
         load["accuracy"] = _accuracy(model, listed, load)
-    opened = [load for load in loads.values() if _is_on_curve(load)]
-    points = [
-        LoadPoint(load["offered_rps"]["value"], load["latency_ms"]["p99"]["value"])
-        for load in opened
+    points = load_points(loads.values())
+    opened = [
+        load
+        for load in loads.values()
+        if any(math.isfinite(point.p99_ms) for point in load_points([load]))
     ]
     within = capacity(points, scenario.slo_p99_ms)
     ready = mean_of_rates(ready_s)
@@ -144,7 +152,13 @@ def _variant(
         "ready_s": asdict(ready) if ready else None,
         "peak_bytes": max(peak_bytes, default=None),
         "loads": loads,
-        "curve": [asdict(point) for point in points],
+        "curve": [
+            {
+                "rate_rps": each.rate_rps,
+                "p99_ms": each.p99_ms if math.isfinite(each.p99_ms) else None,
+            }
+            for each in points
+        ],
         "within_slo": asdict(within) if within else None,
     }
 
@@ -153,7 +167,7 @@ def _loads(
     read: Callable[[str], LoadSummary | None], scenario: Scenario, model: str, variant: str
 ) -> dict[str, Any]:
     return {
-        load.name: asdict(summary)
+        load.name: summary.as_json()
         for load in scenario.loads
         if (summary := read(f"{model}.{variant}.{load.name}"))
     }
@@ -163,7 +177,7 @@ def _read_load(
     folder: Path, scenario: Scenario, thresholds: Thresholds, name: str
 ) -> LoadSummary | None:
     rounds = [
-        read_samples(files)
+        read_samples(files, machine_file(folder, f"{name}.{number}"))
         for number in range(scenario.rounds)
         if (files := sample_files(folder, f"{name}.{number}"))
     ]
@@ -177,20 +191,7 @@ def _accuracy(
     if listed["brownout_ms"] is None:
         accuracy: dict[str, float] | None = listed["evaluations"].get(SPLIT, {}).get("accuracy")
         return accuracy
-    return degraded_accuracy(model, load["degraded"]) if load["latency_ms"] else None
-
-
-def _is_on_curve(load: dict[str, Any]) -> bool:
-    """Tell whether a load is a point of the latency-throughput curve: open, steady, answered.
-
-    Latencies are those of the answered requests, so they say nothing about a rate at which the
-    server refuses more than the slowest hundredth.
-    """
-    if load["kind"] != "open" or load["arrivals"] == "ramp" or not load["latency_ms"]:
-        return False
-    answered: int = load["status"].get("200", 0)
-    total: int = sum(load["status"].values())
-    return answered >= _ANSWERED_SHARE * total
+    return degraded_accuracy(model, load["degraded"]) if load["status"].get("200") else None
 
 
 def _lowest(accuracies: list[dict[str, float] | None]) -> dict[str, float] | None:
@@ -217,7 +218,10 @@ def _frontier(variants: list[dict[str, Any]], reference: str | None) -> list[str
             bytes=variant["bytes"],
         )
         for variant in variants
-        if variant["accuracy"] and (load := variant["loads"].get(reference)) and load["latency_ms"]
+        if variant["accuracy"]
+        and (load := variant["loads"].get(reference))
+        and load["latency_ms"]
+        and load["latency_ms"]["p99"]["value"]
     ]
     return [point.name for point in pareto(points)]
 

@@ -11,6 +11,7 @@ from loadtest.report.markdown import (
     CASCADES,
     LOADS,
     VARIANTS,
+    findings,
     headline,
     load_table,
     power_laws,
@@ -38,6 +39,7 @@ def html_page(report: dict[str, Any], drawn: dict[str, Figure]) -> str:
             f"<details><summary>{refused} of {len(rounds)} phases are excluded from all figures: "
             f"show the reasons</summary>{validity}</details>"
         )
+    kept_up = html.escape(findings(report)).replace("\n- ", "<br>").removeprefix("- ")
     laws = power_laws(report)
     figures = "\n".join(
         f"<h2>{_TITLES[name]}</h2>\n<figure>{svg(figure, name)}</figure>"
@@ -57,6 +59,7 @@ measured from the intended start of each request, so it includes waiting.
 <h2>Variants</h2>{table(*variant_table(report))}
 <p><small>{html.escape(VARIANTS.format(load=report["reference_load"]))}
 {CASCADES}</small></p>
+<h2>What the servers did not keep up with</h2><p>{kept_up}</p>
 <h2>Excluded phases</h2><div class="excluded">{validity}</div>
 <h2>Loads</h2>{table(*load_table(report))}
 <p><small>{LOADS}</small></p>

@@ -12,12 +12,13 @@ one."""
 CASCADES = """The parameters and bytes of a cascade are sums over its stages, and fits against size
 leave it out. Under brownout, cheaper variants answer the texts that would wait too long; its
 accuracy is the lowest under any open load."""
-LOADS = """Rates are requests per second; in SLO counts those answered within it. Latencies are
-those of the requests answered with 200, so a load with more than 1 % of other answers is no point
-of the curve of latency against rate, and does not count for the rate within the SLO. tokenize,
-queue and engine are medians of the server's steps; rest is HTTP, network and client. A closed load
-measures throughput: its latency hides queueing, because users wait before they send again. "no
-inference" is the null model: the same server, but nothing to compute."""
+LOADS = """Rates are requests per second; in SLO counts those answered within it. A request that was
+refused, failed or got no answer is slower than any limit: "unanswered" stands for a latency that
+falls on one. The capacity ends below a rate of which more than 1 % were unanswered, or with which
+the server did not keep up. tokenize, queue and engine are medians of the server's steps; rest is
+HTTP, network and client. A closed load measures throughput: its latency hides queueing, because
+users wait before they send again. "no inference" is the null model: the same server, but nothing to
+compute."""
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -58,6 +59,10 @@ from the intended start of each request, so it includes waiting. {BOUNDS}
 ## Time against size
 
 {laws if isinstance(laws, str) else table(*laws)}
+
+## What the servers did not keep up with
+
+{findings(report)}
 
 ## Excluded phases
 
@@ -131,7 +136,7 @@ def _variant_row(variant: dict[str, Any], reference: str | None) -> list[str]:
         estimate(closed[0]["achieved_rps"], ".1f") if closed else "",
         estimate(bulk[0]["achieved_rps"], ".0f", bulk[0]["texts_per_request"]) if bulk else "",
         f"{'>= ' if within['measured_out'] else ''}{within['rate_rps']:.0f}" if within else "none",
-        *(estimate(latency.get(q), ".1f") for q in ("p50", "p99", "p99.9")),
+        *(_latency(latency.get(q)) for q in ("p50", "p99", "p99.9")),
         f"{variant['peak_bytes'] / 1e6:.0f}" if variant["peak_bytes"] else "",
         estimate(variant["ready_s"], ".1f") if variant["ready_s"] else "",
         "yes" if variant["on_frontier"] else "",
@@ -165,7 +170,7 @@ def _load_row(variant: str, name: str, load: dict[str, Any]) -> list[str]:
         ", ".join(f"{code}: {count}" for code, count in load["status"].items()),
         f"{sum(load['degraded'].values()):.1%}" if kept else "unknown",
         estimate(load["accuracy"], ".3f") if "accuracy" in load else "",
-        *(estimate(load["latency_ms"].get(q), ".1f") for q in ("p50", "p90", "p99")),
+        *(_latency(load["latency_ms"].get(q)) for q in ("p50", "p90", "p99")),
         *("" if ms is None else f"{ms:.2f}" for ms in steps),
         f"{max(each['lateness_p99_ms'] for each in kept):.1f}" if kept else "",
     ]
@@ -198,6 +203,12 @@ def refusals(report: dict[str, Any]) -> str:
     return "\n".join(lines) or "None: every phase was valid."
 
 
+def findings(report: dict[str, Any]) -> str:
+    """List what the servers did not keep up with, one per line; these phases count."""
+    lines = [f"- {finding}" for finding in report["findings"]]
+    return "\n".join(lines) or "Nothing."
+
+
 def _cascade(variant: dict[str, Any]) -> str:
     return cascade_description(variant["stages"], variant["brownout_ms"])
 
@@ -205,6 +216,12 @@ def _cascade(variant: dict[str, Any]) -> str:
 def name_of(variant: dict[str, Any]) -> str:
     """Return model/variant."""
     return f"{variant['model']}/{variant['variant']}"
+
+
+def _latency(found: dict[str, float | None] | None) -> str:
+    if found and found["value"] is None:
+        return "unanswered"
+    return estimate(found, ".1f")
 
 
 def estimate(found: dict[str, float | None] | None, form: str, times: float = 1.0) -> str:

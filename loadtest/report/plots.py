@@ -49,6 +49,7 @@ def _frontier(report: dict[str, Any]) -> Figure | None:
         if variant["accuracy"]
         and (load := variant["loads"].get(report["reference_load"]))
         and load["latency_ms"]
+        and load["latency_ms"]["p99"]["value"]
     ]
     if not shown:
         return None
@@ -83,14 +84,18 @@ def _frontier(report: dict[str, Any]) -> Figure | None:
 
 
 def _curves(report: dict[str, Any]) -> Figure | None:
-    """Plot p99 over the offered rate, one line per variant, and the SLO."""
-    shown = [variant for variant in report["variants"] if variant["curve"]]
+    """Plot p99 over the offered rate, one line per variant up to its last sustained rate."""
+    answered = [
+        (variant, [point for point in variant["curve"] if point["p99_ms"]])
+        for variant in report["variants"]
+    ]
+    shown = [(variant, points) for variant, points in answered if points]
     if not shown:
         return None
     figure, axes = _figure()
     colours = _colours(report)
-    for variant in shown:
-        points = sorted((point["rate_rps"], point["p99_ms"]) for point in variant["curve"])
+    for variant, on_curve in shown:
+        points = sorted((point["rate_rps"], point["p99_ms"]) for point in on_curve)
         axes.plot(*zip(*points, strict=True), f"{_marker(variant)}-", ms=4,
                   label=variant["variant"], color=colours[variant["variant"]])  # fmt: skip
     slo_ms = report["scenario"]["slo_p99_ms"]

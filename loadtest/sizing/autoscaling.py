@@ -38,6 +38,14 @@ class SimulationConfig:
     """From the HPA's decision to a ready replica: scheduling and the server's start."""
     behaviour: Behaviour = field(default_factory=Behaviour)
 
+    def __post_init__(self) -> None:
+        """Raise ValueError if no number of replicas lies within the bounds."""
+        if not 1 <= self.smallest <= self.largest:
+            raise ValueError(
+                f"an autoscaler needs 1 <= minimum <= maximum, got {self.smallest} to "
+                f"{self.largest} replicas: change --min-replicas or --max-replicas"
+            )
+
 
 @dataclass
 class Cohort:

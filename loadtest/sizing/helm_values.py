@@ -15,10 +15,10 @@ _MAX_FACTOR = 3  # the autoscaler's upper bound is this multiple of the recommen
 
 
 def write_values(found: Recommendation, cores: int, command: str, path: Path) -> None:
-    """Write the Helm values of a recommendation. Raise ValueError if it has no choice."""
+    """Write the Helm values of a recommendation. Raise ValueError if it recommends nothing."""
     chosen = found.chosen
-    if chosen is None:
-        raise ValueError("no variant meets the requirements, so there are no values to write")
+    if chosen is None or not found.is_certain:
+        raise ValueError("nothing is recommended, so there are no values to write")
     memory = math.ceil((chosen.peak_bytes or 0) * _MEMORY_FACTOR / _MIB)
     limit = f'\n  limits: {{memory: "{memory}Mi"}}' if memory else ""
     request = f', memory: "{memory}Mi"' if memory else ""

@@ -6,14 +6,15 @@ Processes, 1993, colouring theorem).
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from loadtest.analysis.capacity import LoadPoint, capacity, predicted_p99_ms
+from loadtest.analysis.capacity import LoadPoint, capacity, load_points, predicted_p99_ms
 from loadtest.analysis.replica_curve import ScalingTargets, scaling_targets
 from loadtest.report.markdown import name_of
 
+MAX_FACTOR = 2.0
+"""A choice whose interval spans this factor in replicas is not recommended."""
 _SLOWER_LOAD = (
     "a slower open load: no variant here answered one completely, so no rate is known at which one "
     "keeps a p99; add one with a smaller `share` to the scenario"
@@ -46,6 +47,8 @@ class SizedChoice:
     replicas: int
     replicas_if_slow: int | None
     """Replicas at the upper bounds of the p99s' intervals; None if no number is enough."""
+    factor_if_slow: float | None
+    """How many times the capacity that would take, before rounding; None if no number is enough."""
     rate_rps: float
     p99_ms: float
     peak_bytes: int | None
@@ -71,6 +74,12 @@ class Recommendation:
     """The variants without a measured accuracy."""
     checks_accuracy: bool
     """False if no variant has a measured accuracy, so that none can be required."""
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether there is a choice, and its interval is narrow enough to deploy by."""
+        factor = self.chosen.factor_if_slow if self.chosen else None
+        return factor is not None and factor < MAX_FACTOR
 
     def as_json(self) -> dict[str, Any]:
         """Return the contents of recommendation.json."""
@@ -128,29 +137,25 @@ def _is_accurate(accuracy: float | None, requirements: SizingRequirements) -> bo
     return accuracy is None or accuracy >= requirements.min_accuracy
 
 
-def _points(variant: dict[str, Any], p99_of: Callable[[dict[str, Any]], float]) -> list[LoadPoint]:
-    rates = {point["rate_rps"] for point in variant["curve"]}
-    return [
-        LoadPoint(load["offered_rps"]["value"], p99_of(load["latency_ms"]["p99"]))
-        for load in variant["loads"].values()
-        if load["offered_rps"] and load["offered_rps"]["value"] in rates
-    ]
-
-
-def _replicas(points: list[LoadPoint], requirements: SizingRequirements) -> int | None:
+def _needed(points: list[LoadPoint], requirements: SizingRequirements) -> float | None:
+    """Return the replicas needed, not rounded and at least one; None if no number is enough."""
     found = capacity(points, requirements.slo_p99_ms)
     if found is None:
         return None
-    usable_rps = found.rate_rps * (1.0 - requirements.headroom)
-    return max(1, math.ceil(requirements.rps / usable_rps - 1e-9))
+    return max(1.0, requirements.rps / (found.rate_rps * (1.0 - requirements.headroom)))
+
+
+def _rounded(needed: float) -> int:
+    return math.ceil(needed - 1e-9)
 
 
 def _sized(variant: dict[str, Any], requirements: SizingRequirements) -> SizedChoice | None:
-    points = _points(variant, lambda p99: p99["value"])
-    replicas = _replicas(points, requirements)
-    if replicas is None:
+    points = load_points(variant["loads"].values())
+    needed = _needed(points, requirements)
+    if needed is None:
         return None
-    slow = _points(variant, lambda p99: p99["value"] if p99["high"] is None else p99["high"])
+    replicas = _rounded(needed)
+    if_slow = _needed(load_points(variant["loads"].values(), "high"), requirements)
     rate_rps = requirements.rps / replicas
     hourly = requirements.cost_per_hour
     cost = None if hourly is None else replicas * hourly
@@ -162,7 +167,8 @@ def _sized(variant: dict[str, Any], requirements: SizingRequirements) -> SizedCh
         accuracy=variant["accuracy"] and variant["accuracy"]["value"],
         accuracy_low=variant["accuracy"] and variant["accuracy"]["low"],
         replicas=replicas,
-        replicas_if_slow=_replicas(slow, requirements),
+        replicas_if_slow=None if if_slow is None else _rounded(if_slow),
+        factor_if_slow=None if if_slow is None else if_slow / needed,
         rate_rps=rate_rps,
         p99_ms=predicted_p99_ms(points, rate_rps),
         peak_bytes=variant["peak_bytes"],
@@ -214,9 +220,9 @@ def _alternatives(
             f"{best.variant} on {replica_count(best.replicas)}"
         )
     accurate = [
-        (min(point["p99_ms"] for point in variant["curve"]), variant["variant"])
+        (p99_ms, variant["variant"])
         for variant in _considered(report)
-        if variant["curve"]
+        if math.isfinite(p99_ms := _lowest_p99_ms(variant))
         and _is_accurate(variant["accuracy"] and variant["accuracy"]["value"], requirements)
     ]
     if accurate:
@@ -225,9 +231,14 @@ def _alternatives(
             f"a p99 of {p99_ms:.1f} ms instead of {requirements.slo_p99_ms:g} ms: {name} at low "
             "load"
         )
-    if not any(variant["curve"] for variant in _considered(report)):
+    if not any(math.isfinite(_lowest_p99_ms(variant)) for variant in _considered(report)):
         alternatives = [_SLOWER_LOAD]
     return alternatives or ["a more accurate family: no variant here reaches that accuracy"]
+
+
+def _lowest_p99_ms(variant: dict[str, Any]) -> float:
+    points = load_points(variant["loads"].values())
+    return min((point.p99_ms for point in points), default=math.inf)
 
 
 def replica_count(replicas: int) -> str:

@@ -1,7 +1,7 @@
 """Explain a recommendation in a few lines."""
 
 from loadtest.analysis.cascade_choices import cascade_description
-from loadtest.sizing.recommend import Recommendation, SizedChoice, replica_count
+from loadtest.sizing.recommend import MAX_FACTOR, Recommendation, SizedChoice, replica_count
 
 _UNSCORED = (
     "no variant here has a measured accuracy ({names}), so the choice is by latency and replicas "
@@ -20,6 +20,8 @@ def recommendation_text(found: Recommendation) -> str:
         alternatives = "\n".join(f"  - {each}" for each in found.alternatives)
         unknown = "".join(f"\n{line}" for line in _unknown(found))
         return f"No measured variant meets {required}. What would help:\n{alternatives}{unknown}"
+    if not found.is_certain:
+        return _uncertain(found, chosen, required)
     lines = [
         f"For {required}:",
         f"  deploy {_summary(chosen)}",
@@ -33,6 +35,24 @@ def recommendation_text(found: Recommendation) -> str:
         lines.append(f"  more accurate: {_summary(found.better)}")
     lines += _unknown(found)
     return "\n".join(lines)
+
+
+def _uncertain(found: Recommendation, chosen: SizedChoice, required: str) -> str:
+    most = (
+        "no number would be enough"
+        if chosen.replicas_if_slow is None
+        else f"{replica_count(chosen.replicas_if_slow)} would be needed"
+    )
+    return "\n".join(
+        [
+            f"No recommendation for {required}: the measured p99s are too uncertain.",
+            f"  by the p99s themselves: {_summary(chosen)}",
+            f"  at the upper bounds of their intervals: {most}",
+            f"  The two must differ by less than a factor of {MAX_FACTOR:g}. Measure again on a",
+            "  quiet machine, with more `rounds` or a longer `measured_s`.",
+            *_unknown(found),
+        ]
+    )
 
 
 def _unknown(found: Recommendation) -> list[str]:

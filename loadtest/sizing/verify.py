@@ -1,10 +1,11 @@
 """Verify a recommendation by measuring one replica of it: predicted against measured."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtest.analysis.summary import THRESHOLDS, Thresholds
+from loadtest.analysis.validity import THRESHOLDS, Thresholds
 from loadtest.measure.run import run
 from loadtest.measure.server import LoadTestError
 from loadtest.report.build import build
@@ -32,6 +33,7 @@ class Verification:
 
     predicted_p99_ms: float
     p99_ms: float
+    """Infinite if more than a hundredth of the requests got no answer."""
     predicted_rps: float
     achieved_rps: float
     max_error: float
@@ -44,11 +46,15 @@ class Verification:
 
     def as_text(self) -> str:
         """Report predictions, measurements and errors in one line."""
-        p99_error = self.p99_ms / self.predicted_p99_ms - 1.0
         rps_error = self.achieved_rps / self.predicted_rps - 1.0
+        measured = (
+            f"measured {self.p99_ms:.1f} ms ({self.p99_ms / self.predicted_p99_ms - 1.0:+.0%})"
+            if math.isfinite(self.p99_ms)
+            else "but more than 1 % of the requests got no answer"
+        )
         return (
-            f"p99 predicted {self.predicted_p99_ms:.1f} ms, measured {self.p99_ms:.1f} ms "
-            f"({p99_error:+.0%}); requests/s predicted {self.predicted_rps:.1f}, measured "
+            f"p99 predicted {self.predicted_p99_ms:.1f} ms, {measured}; requests/s predicted "
+            f"{self.predicted_rps:.1f}, measured "
             f"{self.achieved_rps:.1f} ({rps_error:+.0%}): {'holds' if self.holds else 'MISSED'}"
         )
 
@@ -85,9 +91,10 @@ def verify(
     load = build(measured, thresholds)["variants"][0]["loads"][_LOAD]
     if not load["latency_ms"]:
         raise LoadTestError(f"every round of the check was refused: {'; '.join(load['refusals'])}")
+    p99_ms = load["latency_ms"]["p99"]["value"]
     return Verification(
         predicted_p99_ms=chosen.p99_ms,
-        p99_ms=load["latency_ms"]["p99"]["value"],
+        p99_ms=math.inf if p99_ms is None else p99_ms,
         predicted_rps=chosen.rate_rps,
         achieved_rps=load["achieved_rps"]["value"],
         max_error=plan.max_error,

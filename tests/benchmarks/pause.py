@@ -16,7 +16,7 @@ from threading import Timer
 
 import numpy as np
 
-from loadtest.measure.run import run_phase
+from loadtest.measure.locust_phase import run_phase
 from loadtest.measure.server import running_server
 from loadtest.samples import Phase
 from loadtest.scenario import Load, Scenario

@@ -7,6 +7,7 @@ from loadtest.report.build import read_report
 from serving.bundles.registry import publish
 from tests.support.bundles import alter, write_bundle, write_tensor_bundle
 from tests.support.lenient_criteria import REFUSE_NOTHING
+from tests.support.reports import settle
 
 SCENARIO = """
 rounds = 1
@@ -39,6 +40,7 @@ def test_an_unscored_model_is_measured_and_sized(tmp_path, monkeypatch, capsys, 
     assert variant["accuracy"] is None
     assert set(variant["loads"]["open"]["status"]) == {"200"}
     assert "its accuracy is unknown, because it was not evaluated" in capsys.readouterr().out
+    settle(folder)
     wanted = ["--slo-p99-ms", "10000", "--min-accuracy", "0.8", "--rps", "100"]
     assert main(["recommend", *wanted]) == 0
     assert "--min-accuracy was not checked" in capsys.readouterr().out

@@ -24,6 +24,7 @@ from serving.bundles.registry import read_registry
 from tests.support.bundles import evaluation, write_registry
 from tests.support.cascades import cascade_of, write_cascade
 from tests.support.lenient_criteria import REFUSE_NOTHING
+from tests.support.reports import settle
 
 VERSIONS = {"small": "1a", "medium": "2b", "large": "3c"}
 ACCURACIES = {"small": 0.80, "medium": 0.86, "large": 0.90}
@@ -173,6 +174,7 @@ def test_a_cascade_and_its_brownout_are_measured_on_own_servers_and_recommended(
     assert not report["laws"]
     text = (folder / "report.md").read_text()
     assert "cascade of tiny, wide, brownout above a wait of 500 ms" in text
+    settle(folder)
     values = tmp_path / "values.yaml"
     required = ["--slo-p99-ms", "30000", "--min-accuracy", "0.1", "--rps", "1"]
     assert main(["recommend", str(folder), *required, "--values", str(values)]) == 0

@@ -94,31 +94,34 @@ def test_latency_counts_from_the_intended_start_and_a_late_client_is_refused(tmp
     assert any("sent requests late" in reason for reason in found.refusals)
 
 
-def test_a_backlog_answered_after_the_end_is_counted_in_full_and_refused(tmp_path):
+def test_a_backlog_answered_after_the_end_is_counted_in_full_and_named(tmp_path):
     rows = [
         RequestSample(at, at, 2.0 * at, 200, 9, {}) for at in np.arange(0.0, 12.0, 0.02).tolist()
     ]
     found = summary_of(tmp_path, rows)
     assert found.p99_ms > 11_000.0
     assert found.achieved_rps < 0.6 * found.offered_rps
-    assert any("its queue grew" in reason for reason in found.refusals)
+    assert found.refusals == []
+    assert any("fell behind" in finding for finding in found.findings)
 
 
-def test_a_server_that_says_that_it_is_full_is_believed_and_one_that_hangs_up_is_not(tmp_path):
+def test_refusals_and_requests_without_an_answer_are_slower_than_any_limit(tmp_path):
     told = steady() + [RequestSample(5.0, 5.0, 5.001, 429, 9, {})] * 300
-    assert summary_of(tmp_path, told).refusals == []
     found = summary_of(tmp_path, [*told, RequestSample(5.0, 5.0, 35.0, 0, 0, {})])
     assert found.status == {"0": 1, "200": 500, "429": 300}
-    assert found.p99_ms == pytest.approx(10.0)
-    assert any(reason.startswith("1 requests got no answer") for reason in found.refusals)
-
-
-@pytest.mark.parametrize("rows", [[], steady(status=503)])
-def test_a_phase_without_a_good_answer_has_no_percentile_and_says_so(tmp_path, rows):
-    found = summary_of(tmp_path, rows)
+    assert found.p50_ms == pytest.approx(10.0)
     assert found.p99_ms is None
-    assert found.achieved_rps == 0.0
-    assert "No request was answered" in found.refusals[0]
+    assert found.answered_p99_ms == pytest.approx(10.0)
+    assert found.refusals == []
+    assert found.findings[0].startswith("1 requests got no answer")
+    assert found.findings[1].startswith("The server refused or failed 37.5% of the requests")
+
+
+def test_a_phase_without_a_good_answer_counts_and_one_without_a_request_does_not(tmp_path):
+    found = summary_of(tmp_path, steady(status=503))
+    assert (found.p50_ms, found.p99_ms, found.achieved_rps) == (None, None, 0.0)
+    assert found.refusals == []
+    assert "No request was due" in summary_of(tmp_path, []).refusals[0]
 
 
 @pytest.mark.parametrize(
@@ -161,32 +164,37 @@ def test_raw_times_from_before_there_were_cascades_are_read(tmp_path):
 
 
 def test_a_load_whose_rounds_were_all_refused_has_no_figure(tmp_path):
-    found = combine([samples_of(tmp_path, steady(status=503))], 50.0)
+    found = combine([samples_of(tmp_path, steady(), ClientLoad(0.0, 0.99))], 50.0)
     assert found.latency_ms == {}
     assert found.achieved_rps is None
 
 
-def test_a_round_far_from_the_others_is_refused(tmp_path):
+def test_a_round_far_from_the_others_counts_and_is_named(tmp_path):
     rounds = [samples_of(tmp_path, steady(), round=n) for n in range(4)]
     rounds.append(samples_of(tmp_path, steady()[::3], round=4))
-    (reason,) = combine(rounds, 50.0).refusals
-    assert reason.startswith(
-        "round 5: The run drifted: 16.6 requests/s, while the median round had 50.0"
+    found = combine(rounds, 50.0)
+    (finding,) = found.findings
+    assert finding.startswith(
+        "round 5: It answered 16.6 requests/s, while the median round had 50.0"
     )
+    assert found.refusals == []
+    assert found.achieved_rps.value == pytest.approx((4 * 49.95 + 16.6) / 5, rel=0.01)
 
 
-def test_phases_that_all_slow_down_are_refused_and_a_single_one_is_not(tmp_path):
+def test_phases_that_all_slow_down_are_named_and_a_single_one_is_not(tmp_path):
     slowing = [
         RequestSample(
             row.intended_s, row.start_s, row.start_s + 0.01 + 0.002 * row.start_s, 200, 9, STEPS
         )
         for row in steady()
     ]
-    alike = [samples_of(tmp_path, slowing, round=n) for n in range(3)]
-    assert all("drifted" in reason for reason in combine(alike, 50.0).refusals)
+    alike = combine([samples_of(tmp_path, slowing, round=n) for n in range(3)], 50.0)
+    assert len(alike.findings) == 3
+    assert all("No steady state" in finding for finding in alike.findings)
+    assert alike.refusals == []
     mixed = [samples_of(tmp_path, rows, round=n) for n, rows in enumerate([slowing, steady(),
              steady()])]  # fmt: skip
-    assert combine(mixed, 50.0).refusals == []
+    assert combine(mixed, 50.0).findings == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from loadtest.analysis.summary import combine, summarise
 from loadtest.measure.choice import Choice, available_choices, check_stages
-from loadtest.measure.run import run_phase, wait_for_files
+from loadtest.measure.locust_phase import run_phase, wait_for_files
 from loadtest.measure.server import LoadTestError, request_json
 from loadtest.measure.workload import poisson_arrivals_s
 from loadtest.samples import Phase

@@ -113,7 +113,8 @@ def test_among_scored_variants_an_unscored_one_is_left_out_and_named():
 
 def test_a_report_without_an_answered_open_load_asks_for_a_slower_one(unscored):
     for each in unscored["variants"]:
-        each["curve"] = []
+        for load in each["loads"].values():
+            load["latency_ms"]["p99"]["value"] = None
 
     said = recommendation_text(recommend(unscored, SizingRequirements(20.0, 0.0, 100.0)))
 
