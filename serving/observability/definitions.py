@@ -193,6 +193,13 @@ _BATCHES: Sequence[Definition] = (
     _Gauge("requests_in_flight", "Requests whose texts are queued or running."),
     _Gauge("ready", "1 if the server accepts new requests, else 0."),
     _Counter("rejected", "Valid requests that were refused.", ("reason",), "rejected", _one(0)),
+    _Counter(
+        "connections_refused",
+        "HTTP connections that were refused, or ended before their clients were done.",
+        ("reason",),
+        "connections",
+        _one(0),
+    ),
     _Counter("log_lines_dropped", "Log lines that were not written.", (), "log_lines", _one(0)),
 )
 _LOADED: Sequence[Definition] = (

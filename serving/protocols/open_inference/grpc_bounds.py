@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from serving.descriptors import most_grpc_connections
 from serving.errors import InvalidField, cut
 from serving.protocols.cancellation import Cancellation
-from serving.protocols.request_body import body_timeout
+from serving.protocols.request_body import body_timeout, too_slow
 from serving.runtime.service import Service
 from serving.settings import Settings
 
@@ -41,18 +41,17 @@ def connection_bounds(settings: Settings) -> list[tuple[str, int]]:
 async def received(service: Service, context: Any) -> bytes:
     """Read a call's request; it takes no room until it has arrived.
 
-    Streams bound the number of those that arrive. Raises BodyTimeout and InvalidField.
+    Raises BodyTimeout, Overloaded and InvalidField.
     """
-    settings, in_flight = service.settings, service.in_flight
+    settings = service.settings
     with Cancellation() as cancel:
         timer = asyncio.get_running_loop().call_later(
             settings.body_timeout_ms / 1e3, lambda: cancel(body_timeout(settings, 0))
         )
-        in_flight.requests -= 1
         try:
-            sent: Any = await context.read()
+            with service.arrivals.arriving(lambda: cancel(too_slow(settings))):
+                sent: Any = await context.read()
         finally:
-            in_flight.requests += 1
             timer.cancel()
     if sent is grpc.aio.EOF:
         raise _not_one_message()
