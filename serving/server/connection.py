@@ -46,6 +46,9 @@ class Connection(HttpToolsProtocol):
     """A connection of uvicorn's with a lingering close and a graceful shutdown."""
 
     cycle: Cycle
+    """The newest request; those before it may not be answered yet."""
+    answering: Cycle | None = None
+    """The request that was begun last."""
     transport: LingeringTransport  # type: ignore[assignment]
     server_state: LimitedConnections
     _head: dict[str, Any] | None = None
@@ -173,7 +176,8 @@ class Connection(HttpToolsProtocol):
 
     def _may_continue(self) -> bool:
         """Whether `100 Continue` may be sent now: to HTTP/1.1, before the response has begun."""
-        return self.cycle.scope["http_version"] == "1.1" and not self.cycle.response_started
+        cycle = self.answering
+        return bool(cycle and cycle.scope["http_version"] == "1.1" and not cycle.response_started)
 
     def pause_writing(self) -> None:
         """Watch whether the client reads."""
@@ -261,9 +265,13 @@ class Connection(HttpToolsProtocol):
         )
 
     def _notify_disconnect(self) -> None:
-        # Not `self.scope`: the next request's head may have begun.
-        if self.cycle and (tell := self.cycle.scope["state"].get("on_disconnect")):
-            tell()
+        """Tell the request in progress that its client has left."""
+        cycle = self.answering
+        if cycle and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if tell := cycle.scope["state"].get("on_disconnect"):
+                tell()
 
     def _end_remainder(self) -> None:
         if self._remainder:

@@ -121,6 +121,7 @@ class HttpProtocol(Connection):
         self.cycle.kept = self._kept_headers
         is_next = before is None or before.response_complete
         if is_next and not self.flow.write_paused:
+            self.answering = self.cycle
             self._start_asgi_task(self.cycle, self.app)
         else:
             self._held_back = self._held_back or is_next
@@ -176,6 +177,7 @@ class HttpProtocol(Connection):
         if self._malformed and cycle.more_body:
             self.send_400_response(self._malformed)
         else:
+            self.answering = cast(Cycle, cycle)
             self._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
@@ -185,10 +187,7 @@ class HttpProtocol(Connection):
         self._malformed = msg
         self.transport.write(malformed(msg, self.server_state.default_headers))
         self.transport.close()
-        if self.cycle and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            self._notify_disconnect()
+        self._notify_disconnect()
 
     def _recover(self, error: Exception, data: bytes) -> bool:
         """Parse on without the offer to upgrade that ended the parsing; False: it was refused."""

@@ -75,7 +75,7 @@ class InferenceProtocol(HttpProtocol):
                 response = await own.direct.respond(cycle.scope, bytes(cycle.body))
             finally:
                 self._task = None
-            if not cycle.disconnected:
+            if not (cycle.disconnected or self.transport.is_closing()):
                 closing = own.service.draining or not cycle.keep_alive
                 self._send(cycle, response, closing=closing)
         except Exception:  # noqa: BLE001  logged; the client must not wait for ever

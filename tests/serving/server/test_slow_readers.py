@@ -2,6 +2,7 @@
 
 import json
 import socket
+import struct
 import time
 from contextlib import ExitStack
 from urllib.parse import urlsplit
@@ -186,6 +187,15 @@ def test_a_request_behind_an_answer_that_is_not_read_is_answered_once_it_is(serv
         found.append(read(connection))
     assert [status for status, _, _ in found] == [200] * 8
     assert len({content for _, _, content in found[:5]}) == 1
+
+
+def test_clients_that_leave_in_the_middle_of_pipelined_answers_are_no_bug(server):
+    for _ in range(10):
+        with slowly(server, FILES + PREDICT) as connection:
+            begun(connection)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert server.classify({"texts": ["good"]}).status_code == 200
+    assert '"event":"bug"' not in server.log()
 
 
 def test_one_that_reads_too_slowly_is_given_up_and_one_that_reads_is_not(impatient):
