@@ -21,6 +21,7 @@ from serving.inference.inputs import Row, Text
 from serving.logs import log
 from serving.runtime.arrivals import Arrivals
 from serving.runtime.interface import LOADING, Runtime
+from serving.runtime.shared import Shared
 from serving.settings import Settings
 from serving.variants.brownout import Brownout
 from serving.variants.classifier import Classifier
@@ -68,6 +69,8 @@ class Service:
         self.draining = False
         self.in_flight = InFlight()
         self.arrivals = Arrivals(self.in_flight, settings.max_requests, clock)
+        self.page = Shared(lambda: runtime.page(ready=self.ready))
+        """The metrics page and its content type; to render it takes milliseconds."""
         self.families: dict[str, Family] = {}
         self.deployments = Deployments()
         self._default: str | None = settings.default_model
