@@ -177,9 +177,7 @@ _BATCHES: Sequence[Definition] = (
         "tokenize_duration_seconds", "Time to tokenize one request's texts.", counters.TOKENIZE
     ),
     _distribution(
-        "queue_duration_seconds",
-        "Time that one text waits for its batch to start.",
-        counters.QUEUE,
+        "queue_duration_seconds", "Time that one text waits for its batch to start.", counters.QUEUE
     ),
     _distribution(
         "engine_duration_seconds", "Time that the engine takes for one batch.", counters.ENGINE
@@ -204,9 +202,7 @@ _BATCHES: Sequence[Definition] = (
 )
 _LOADED: Sequence[Definition] = (
     _Gauge(
-        "variant_info",
-        "Always 1; the labels describe a loaded variant.",
-        (*_VERSION, "precision"),
+        "variant_info", "Always 1; the labels describe a loaded variant.", (*_VERSION, "precision")
     ),
     _Gauge(
         "engine_info", "Always 1; the labels name the engine of a variant.", (*_VARIANT, "engine")
@@ -255,11 +251,7 @@ _ANSWERS: Sequence[Definition] = (
 )
 _CASCADES: Sequence[Definition] = (
     _Counter(
-        "cascade_texts",
-        "Texts answered by a cascade.",
-        _MODEL,
-        "cascades",
-        _one(counters.CASCADED),
+        "cascade_texts", "Texts answered by a cascade.", _MODEL, "cascades", _one(counters.CASCADED)
     ),
     _Counter(
         "escalated_texts",
