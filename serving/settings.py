@@ -120,7 +120,7 @@ class Settings(BaseModel):
         ge=1,
         le=1_000_000,
         description="Maximum number of requests in progress (in each HTTP process, where there are "
-        "several); more get 429. As many more may be sending their bodies.",
+        "several); more get 429. As many more may be sending their bodies, and as many reading.",
     )
     max_connections: int = Field(
         0,

@@ -16,6 +16,7 @@ from serving.background import FAILURES
 from serving.batching.batcher import BatchReport
 from serving.bundles.bundle import VariantKey
 from serving.logs import OUT
+from serving.observability.recorder import RefusalReason
 from serving.variants.answers import FamilyAnswer
 
 # 0.25 ms to 10 s, about x1.6 apart.
@@ -122,6 +123,8 @@ class Counters:
         """By endpoint, model and status."""
         self.rejected = Table(1)
         """By reason."""
+        self.connections = Table(1)
+        """Refused ones, by reason."""
         self.versions = Table(BATCH_TOKENS.end)
         """By model, variant and version; those unloaded long ago by model and variant alone."""
         self.shadows = Table(2)
@@ -174,6 +177,10 @@ class Counters:
     def record_rejected(self, reason: str) -> None:
         """Count a valid request that was refused."""
         self.rejected[(reason,)][0] += 1
+
+    def record_refused_connection(self, reason: RefusalReason) -> None:
+        """Count a connection that was refused, or ended before its client was done."""
+        self.connections[(reason,)][0] += 1
 
     def record_answer(self, answer: FamilyAnswer) -> None:
         """Count the answered texts of one request."""

@@ -177,9 +177,7 @@ _BATCHES: Sequence[Definition] = (
         "tokenize_duration_seconds", "Time to tokenize one request's texts.", counters.TOKENIZE
     ),
     _distribution(
-        "queue_duration_seconds",
-        "Time that one text waits for its batch to start.",
-        counters.QUEUE,
+        "queue_duration_seconds", "Time that one text waits for its batch to start.", counters.QUEUE
     ),
     _distribution(
         "engine_duration_seconds", "Time that the engine takes for one batch.", counters.ENGINE
@@ -193,14 +191,19 @@ _BATCHES: Sequence[Definition] = (
     _Gauge("requests_in_flight", "Requests whose texts are queued or running."),
     _Gauge("ready", "1 if the server accepts new requests, else 0."),
     _Counter("rejected", "Valid requests that were refused.", ("reason",), "rejected", _one(0)),
+    _Counter(
+        "connections_refused",
+        "HTTP connections that were refused, or ended before their clients were done.",
+        ("reason",),
+        "connections",
+        _one(0),
+    ),
     _Counter("log_lines_dropped", "Log lines that were not written.", (), "log_lines", _one(0)),
     _Counter("task_failures", "Background tasks that have failed.", (), "failures", _one(0)),
 )
 _LOADED: Sequence[Definition] = (
     _Gauge(
-        "variant_info",
-        "Always 1; the labels describe a loaded variant.",
-        (*_VERSION, "precision"),
+        "variant_info", "Always 1; the labels describe a loaded variant.", (*_VERSION, "precision")
     ),
     _Gauge(
         "engine_info", "Always 1; the labels name the engine of a variant.", (*_VARIANT, "engine")

@@ -3,6 +3,7 @@
 from collections import Counter as Counts
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
+from typing import get_args
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -25,6 +26,7 @@ from serving.observability.counters import (
 )
 from serving.observability.definitions import DEFINITIONS, Labels
 from serving.observability.drift import Drift, Excess
+from serving.observability.recorder import RefusalReason
 
 REJECTIONS = ("overloaded", "rate_limited", "deadline_missed", "not_ready", "draining")
 # A counter that starts at its first error has no rate for that error.
@@ -59,6 +61,8 @@ class Metrics(Counters, Collector):
         self.registry.register(self)
         for reason in REJECTIONS:
             self.rejected[(reason,)]
+        for refused in get_args(RefusalReason):
+            self.connections[(refused,)]
         self.log_lines[()]
         self.failures[()]
         self._gauges["registry_unreadable"][()] = 0

@@ -1,9 +1,21 @@
 """The recorder: counts events, in this process or in the engine process."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from serving.bundles.bundle import VariantKey
 from serving.variants.answers import FamilyAnswer
+
+RefusalReason = Literal[
+    "too_many",
+    "too_many_from_address",
+    "displaced",
+    "malformed",
+    "slow_head",
+    "slow_body",
+    "slow_reader",
+    "lingering",
+]
+"""Why a connection was refused, or ended before its client was done."""
 
 
 class Recorder(Protocol):
@@ -14,6 +26,9 @@ class Recorder(Protocol):
 
     def record_rejected(self, reason: str) -> None:
         """Count a valid request that was refused."""
+
+    def record_refused_connection(self, reason: RefusalReason) -> None:
+        """Count a connection that was refused, or ended before its client was done."""
 
     def record_answer(self, answer: FamilyAnswer) -> None:
         """Count the answered texts of one request."""

@@ -143,7 +143,7 @@ async def _arrived(
     """
     service: Service = scope["state"]["service"]
     settings = service.settings
-    if (has_arrived := scope["state"].get("has_arrived")) and has_arrived():
+    if scope["state"].get("has_arrived"):
         return await read_body(headers, receive, cancel, settings, media_types)
     with service.arrivals.arriving(lambda: cancel(too_slow(settings))):
         body = await read_body(headers, receive, cancel, settings, media_types)

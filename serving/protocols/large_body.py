@@ -22,7 +22,11 @@ def check_structure(body: bytes, max_texts: int) -> None:
     """Raise InvalidField if the JSON has more keys, containers or values than a request needs."""
     limits = {
         "keys": (b":", _KEYS + _PER_TEXT * max_texts, "send fewer"),
-        "lists and objects": (b"[{", _CONTAINERS + _PER_TEXT * max_texts, "send fewer"),
+        "lists and objects": (
+            b"[{",
+            _CONTAINERS + _PER_TEXT * max_texts,
+            "send fewer, and the data of a tensor flat or as binary data",
+        ),
         "values": (b",", MOST_VALUES, "send fewer, or numbers as binary data"),
     }
     for name, (marks, limit, remedy) in limits.items():

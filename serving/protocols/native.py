@@ -121,7 +121,7 @@ async def ready(request: Request) -> Health:
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     service: Service = request.state.service
-    page, content_type = await service.runtime.page(ready=service.ready)
+    page, content_type = await service.page()
     return Response(page, headers={"Content-Type": content_type})
 
 

@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
@@ -17,14 +16,12 @@ from serving.errors import (
     ServedError,
     TooManyTexts,
     UnsupportedMediaType,
-    shortened,
 )
 from serving.protocols.cancellation import Cancellation
 from serving.settings import Settings
 
 JSON_TYPE = "application/json"
 Model = TypeVar("Model", bound=BaseModel)
-_MAX_SHOWN_CHARS = 100
 
 
 async def read_body(
@@ -75,14 +72,14 @@ def check_head(
                 f"send Content-Type: {wanted}",
                 field="Content-Type",
                 limit=wanted,
-                value=_shown(content_type),
+                value=content_type,
             )
     if encoding := headers.get(b"content-encoding", b"").decode("latin-1"):
         raise UnsupportedMediaType(
             "send the body uncompressed",
             field="Content-Encoding",
             limit="identity",
-            value=_shown(encoding),
+            value=encoding,
         )
     declared = int(headers.get(b"content-length", 0))
     if declared > settings.max_body_bytes:
@@ -142,19 +139,10 @@ def _refusal(error: ValidationError) -> ServedError:
         first["msg"],
         field=path.removeprefix(".") or "body",
         limit=limits[0] if limits else first["type"],
-        value=_shown(first["input"]),
+        value=first["input"],
     )
 
 
 def _path(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """Leave out the tag that native_schemas.py gives to a kind of text."""
     return (*loc[:2], *loc[3:]) if loc[:1] == ("texts",) else loc
-
-
-def _shown(value: object) -> object:
-    """Shorten a value to be sent back."""
-    if isinstance(value, int | float | bool | None):
-        return value
-    part = shortened(value)
-    text = part if isinstance(part, str) else to_json(part, serialize_unknown=True).decode()
-    return text if len(text) <= _MAX_SHOWN_CHARS else text[:_MAX_SHOWN_CHARS] + "..."

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from functools import cached_property
 from typing import Any, Literal
 
@@ -124,7 +125,9 @@ async def health(request: Request) -> Response:
 @router.post("/tokenize")
 async def tokenize(request: Request) -> Response:
     """The tokens of each input."""
-    async with admitted_body(request.scope, request.receive) as (client, body):
+    async with AsyncExitStack() as holding:
+        admitted = admitted_body(request.scope, request.receive)
+        client, body = await holding.enter_async_context(admitted)
         service: Service = request.state.service
         sent, texts = await read(service, body, TokenizeBody, _texts_to_tokenize)
         check_limits(Query(texts, field="inputs"), service.settings)
@@ -137,7 +140,8 @@ async def tokenize(request: Request) -> Response:
         if tokenizer is None:
             raise InvalidField("the model reads tensors, not texts", field="inputs")
         tokens = TokenLists(tokenizer, texts, special=sent.add_special_tokens)
-        return await tokens.response(service, whole=request.scope["http_version"] == "1.0")
+        whole = request.scope["http_version"] == "1.0"
+        return await tokens.response(service, holding, whole=whole)
 
 
 def _texts_to_tokenize(sent: TokenizeBody) -> tuple[TokenizeBody, list[str]]:

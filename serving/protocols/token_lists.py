@@ -4,7 +4,8 @@ A token takes some 60 bytes of JSON, so that a megabyte of text would be an answ
 for a client that may never read it.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 
 from fastapi import Response
@@ -14,7 +15,6 @@ from starlette.types import Receive, Scope, Send
 
 from serving.errors import TooManyTexts
 from serving.inference.tokenizer import Token, Tokenizer, pieces
-from serving.protocols.cancellation import Cancellation
 from serving.protocols.request_body import JSON_TYPE
 from serving.runtime.service import Service
 
@@ -34,9 +34,10 @@ class TokenLists:
         self._pieces = list(pieces(texts))
         self._chars = sum(map(len, texts))
 
-    async def response(self, service: Service, *, whole: bool) -> Response:
+    async def response(self, service: Service, holding: AsyncExitStack, *, whole: bool) -> Response:
         """Make the response; `whole` is for a client that does not know of chunks.
 
+        One that is sent in pieces takes over what the request is `holding`, until its end.
         Raises TooManyTexts and EngineFailed.
         """
         if self._chars <= _INLINE_CHARS:
@@ -44,7 +45,7 @@ class TokenLists:
             return Response(content, media_type=JSON_TYPE)
         await self._check(service)
         if len(self._pieces) > 1 and not whole:
-            return _InPieces(self._json(service))
+            return _InPieces(self._json(service), holding.pop_all())
         content = b"".join([part async for part in self._json(service)])
         return Response(content, media_type=JSON_TYPE)
 
@@ -92,20 +93,22 @@ class _InPieces(Response):
 
     media_type = JSON_TYPE
 
-    def __init__(self, parts: AsyncIterator[bytes]) -> None:
+    def __init__(self, parts: AsyncIterator[bytes], holding: AsyncExitStack) -> None:
         super().__init__()
         del self.headers["content-length"]
         self._parts = parts
+        self._holding = holding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """See the ASGI specification; end early when the client leaves."""
-        await send(
-            {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        )
+        head = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
         try:
-            with Cancellation() as cancel:
-                leave: Callable[[], None] = lambda: cancel(ClientDisconnect())  # noqa: E731
-                scope["state"]["on_disconnect"] = leave
+            async with self._holding:
+                await send(head)
                 async for part in self._parts:
                     await send({"type": "http.response.body", "body": part, "more_body": True})
                 await send({"type": "http.response.body", "body": b""})

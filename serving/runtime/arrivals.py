@@ -28,13 +28,23 @@ class Arrivals:
         self._began_s: dict[Callable[[], None], float] = {}
 
     @contextmanager
-    def arriving(self, give_up: Callable[[], None]) -> Iterator[None]:
+    def arriving(self, give_up: Callable[[], None], *, perhaps: bool = False) -> Iterator[None]:
         """Take a request that is in flight out of the count while its body arrives.
 
-        `give_up` ends its wait. Raises Overloaded when there are too many, none of them slow.
+        `give_up` ends its wait. Raises Overloaded when there are too many, none of them slow;
+        unless its body has `perhaps` arrived already.
         """
-        if len(self._began_s) >= self._most:
-            self._give_up_the_oldest()
+        while len(self._began_s) >= self._most:
+            if not self._give_up_a_slow_one():
+                if perhaps:
+                    break
+                raise Overloaded(
+                    f"the server is receiving {self._most} bodies; retry after the Retry-After "
+                    "delay",
+                    limit=self._most,
+                    value=len(self._began_s) + 1,
+                    retry_after_s=_RETRY_AFTER_S,
+                )
         self._began_s[give_up] = self._clock()
         self._in_flight.requests -= 1
         try:
@@ -43,14 +53,10 @@ class Arrivals:
             self._in_flight.requests += 1
             self._began_s.pop(give_up, None)
 
-    def _give_up_the_oldest(self) -> None:
+    def _give_up_a_slow_one(self) -> bool:
         oldest, began_s = next(iter(self._began_s.items()))
         if self._clock() - began_s < _GRACE_S:
-            raise Overloaded(
-                f"the server is receiving {self._most} bodies; retry after the Retry-After delay",
-                limit=self._most,
-                value=len(self._began_s) + 1,
-                retry_after_s=_RETRY_AFTER_S,
-            )
+            return False
         del self._began_s[oldest]
         oldest()
+        return True

@@ -21,6 +21,7 @@ from serving.inference.inputs import Row, Text, chars
 from serving.logs import log
 from serving.runtime.arrivals import Arrivals
 from serving.runtime.interface import LOADING, Runtime
+from serving.runtime.shared import Shared
 from serving.settings import Settings
 from serving.variants.brownout import Brownout
 from serving.variants.classifier import Classifier
@@ -69,6 +70,8 @@ class Service:
         """Set when new connections end: what serves beside HTTP drains at the same time."""
         self.in_flight = InFlight()
         self.arrivals = Arrivals(self.in_flight, settings.max_requests, clock)
+        self.page = Shared(lambda: runtime.page(ready=self.ready))
+        """The metrics page and its content type; to render it takes milliseconds."""
         self.families: dict[str, Family] = {}
         self.deployments = Deployments()
         self._default: str | None = settings.default_model

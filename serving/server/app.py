@@ -143,9 +143,15 @@ class App:
                 message["headers"] += response_headers(record)
                 if self.service.draining:
                     message["headers"].append((b"connection", b"close"))
-            await send(message)
+            # A client that does not read takes no room.
+            in_flight.requests -= 1
+            try:
+                await send(message)
+            finally:
+                in_flight.requests += 1
 
-        with self.service.in_flight:
+        in_flight = self.service.in_flight
+        with in_flight:
             try:
                 await self._rest(routed, receive, send_recorded)
             finally:

@@ -9,10 +9,12 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.errors import CapacityError, Overloaded, RateLimited
+from serving.observability.recorder import RefusalReason
 from serving.server.connection_limits import LimitedConnections, Waiting
 from serving.server.half_close import HalfClosed
 from serving.server.http_cycle import Cycle, last_response
-from serving.server.lingering import LingeringTransport, Remainder, Unread, unread_bytes
+from serving.server.lingering import LingeringTransport, Remainder, unread_bytes
+from serving.server.slow_readers import Reader
 
 _LAST_REQUEST_S = 0.25
 # A connection outlives what `Keep-Alive` says, so that a client that trusts it never loses a
@@ -44,6 +46,9 @@ class Connection(HttpToolsProtocol):
     """A connection of uvicorn's with a lingering close and a graceful shutdown."""
 
     cycle: Cycle
+    """The newest request; those before it may not be answered yet."""
+    answering: Cycle | None = None
+    """The request that was begun last."""
     transport: LingeringTransport  # type: ignore[assignment]
     server_state: LimitedConnections
     _head: dict[str, Any] | None = None
@@ -51,8 +56,8 @@ class Connection(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _remainder: Remainder | None = None
     """The rest of a request that was answered before it was complete."""
-    _unread: Unread | None = None
-    """What the client does not read."""
+    _reader: Reader | None = None
+    """The client, if it has been waited for to read."""
     _malformed: str | None = None
     """Why what follows the requests in progress is not HTTP."""
     _leaving = False
@@ -83,19 +88,21 @@ class Connection(HttpToolsProtocol):
         self._counted = self.server_state.enter(self.client)
         if not self._counted:
             self._refuse_connection(
+                "too_many_from_address",
                 RateLimited(
                     "your address has too many connections: close some, or share them",
                     field="connection",
                     retry_after_s=_RETRY_AFTER_S,
-                )
+                ),
             )
         elif not self.server_state.make_room(self):
             self._refuse_connection(
+                "too_many",
                 Overloaded(
                     "the server has too many connections; retry after the Retry-After delay",
                     field="connection",
                     retry_after_s=_RETRY_AFTER_S,
-                )
+                ),
             )
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -106,7 +113,9 @@ class Connection(HttpToolsProtocol):
             self._half_closed.end()
         if self._counted:
             self.server_state.leave(self.client)
-        self.resume_writing()
+        if self._reader:
+            self._reader.end()
+            self._reader = None
         self._unset_keepalive_if_required()
         self._notify_disconnect()
         super().connection_lost(exc)
@@ -124,8 +133,8 @@ class Connection(HttpToolsProtocol):
         cycle = self.cycle
         if self.transport.is_closing():
             return False, 0.0
-        if self._unread:
-            since = self._unread.since
+        if self._reader and self._reader.since is not None:
+            since = self._reader.since
         elif cycle and not cycle.response_complete:
             if not cycle.more_body or self.pipeline:
                 return None
@@ -145,7 +154,7 @@ class Connection(HttpToolsProtocol):
         if self.timeout_keep_alive_task and unread_bytes(self.transport):
             return False
         self.connections.discard(self)
-        self.transport.abort()
+        self._end_early("displaced")
         return True
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -167,33 +176,41 @@ class Connection(HttpToolsProtocol):
 
     def _may_continue(self) -> bool:
         """Whether `100 Continue` may be sent now: to HTTP/1.1, before the response has begun."""
-        return self.cycle.scope["http_version"] == "1.1" and not self.cycle.response_started
+        cycle = self.answering
+        return bool(cycle and cycle.scope["http_version"] == "1.1" and not cycle.response_started)
 
     def pause_writing(self) -> None:
         """Watch whether the client reads."""
         super().pause_writing()
-        self.watch_unread()
+        self.watch_reader()
 
-    def watch_unread(self) -> None:
+    def watch_reader(self) -> None:
         """Abort the connection unless the client reads what was written for it."""
-        if self._unread is None:
-            self._unread = Unread(self.loop, self.transport)
+        if self._reader:
+            self._reader.pause()
+        else:
+            self._reader = Reader(
+                self.loop, self.transport, self.server_state.readers, self._end_reader
+            )
 
     def resume_writing(self) -> None:
-        """Stop watching."""
+        """Go on writing."""
         super().resume_writing()
-        if self._unread:
-            self._unread.end()
-            self._unread = None
+        if self._reader:
+            self._reader.resume()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, unless the kernel has accepted a request on it."""
         if unread_bytes(self.transport):
             self._wait_for_request()
         elif self.transport.get_write_buffer_size():
-            self.transport.abort()
+            self._end_early("slow_reader")
         else:
             self.transport.close()
+
+    def end_lingering(self) -> None:
+        """End a connection that was closed, whose client goes on sending or holds it open."""
+        self._end_early("lingering")
 
     def shutdown(self) -> None:
         """Close after a grace period, since a request may be on its way on an idle connection.
@@ -213,14 +230,27 @@ class Connection(HttpToolsProtocol):
             super().shutdown()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Let the application find out whether the body has arrived."""
+        """Note when the wait for the rest of the body began."""
         if cycle.more_body:
             self._body_since = self.loop.time()
-        cycle.scope["state"]["has_arrived"] = lambda: not cycle.more_body
         super()._start_asgi_task(cycle, app)
 
-    def _refuse_connection(self, error: CapacityError) -> None:
+    def _end_early(self, reason: RefusalReason) -> None:
+        """Abort, and count that."""
+        self.server_state.refused.count(reason)
+        self.transport.abort()
+
+    def _end_slow_body(self) -> None:
+        self._end_early("slow_body")
+
+    def _end_reader(self, too_slow: bool) -> None:
+        self._reader = None
+        if too_slow:
+            self._end_early("slow_reader")
+
+    def _refuse_connection(self, reason: RefusalReason, error: CapacityError) -> None:
         """Answer what the client will ask, if there is room to wait until it has read that."""
+        self.server_state.refused.count(reason)
         if self.server_state.overfull:
             self.connections.discard(self)
             self.transport.abort()
@@ -235,9 +265,13 @@ class Connection(HttpToolsProtocol):
         )
 
     def _notify_disconnect(self) -> None:
-        # Not `self.scope`: the next request's head may have begun.
-        if self.cycle and (tell := self.cycle.scope["state"].get("on_disconnect")):
-            tell()
+        """Tell the request in progress that its client has left."""
+        cycle = self.answering
+        if cycle and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if tell := cycle.scope["state"].get("on_disconnect"):
+                tell()
 
     def _end_remainder(self) -> None:
         if self._remainder:

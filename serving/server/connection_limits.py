@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from uvicorn.server import ServerState
 
 from serving.descriptors import most_connections
+from serving.server.refused_connections import RefusedConnections
+from serving.server.slow_readers import Readers
 from serving.settings import Settings
 
 _BATCH_SHARE = 16
@@ -37,8 +39,12 @@ class Held(Protocol):
 class LimitedConnections(ServerState):
     """uvicorn's state of a server, with bounds on its connections."""
 
-    def __init__(self, settings: Settings, *, admin: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, refused: RefusedConnections, *, admin: bool = False
+    ) -> None:
         super().__init__()
+        self.refused = refused
+        self.readers = Readers(settings.max_requests)
         self.most = most_connections(settings, admin=admin)
         self._most_per_address = settings.max_connections_per_address
         self._by_address: Counter[str] = Counter()

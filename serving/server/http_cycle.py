@@ -48,6 +48,8 @@ class Cycle(RequestResponseCycle):
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send a part of the response, with what it says of the connection."""
+        if self.transport.is_closing():
+            self.disconnected = True
         if message["type"] == "http.response.start":
             headers = list(message["headers"])
             if self.waiting_for_100_continue and self.more_body:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
+from serving.observability.recorder import RefusalReason
 from serving.server.connection import MAX_HEAD_S, Connection
 from serving.server.http_cycle import HOST, BadHeadError, Cycle, malformed, without_offer
 from serving.server.lingering import Remainder
@@ -25,6 +26,8 @@ class HttpProtocol(Connection):
     _offer: bytes | None = None
     """The request line of a head that offers to upgrade to another protocol."""
     _parsing = False
+    _held_back = False
+    """The next request begins once the client has read most of the answers before it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer of the first request's head."""
@@ -116,9 +119,12 @@ class HttpProtocol(Connection):
             on_response=self.on_response_complete,
         )
         self.cycle.kept = self._kept_headers
-        if before is None or before.response_complete:
+        is_next = before is None or before.response_complete
+        if is_next and not self.flow.write_paused:
+            self.answering = self.cycle
             self._start_asgi_task(self.cycle, self.app)
         else:
+            self._held_back = self._held_back or is_next
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
@@ -137,6 +143,7 @@ class HttpProtocol(Connection):
         """Note that the request has arrived whole."""
         if self._offer is None:
             self.cycle.more_body = False
+            self.cycle.scope["state"]["has_arrived"] = True
             self.cycle.message_event.set()
 
     def on_response_complete(self) -> None:
@@ -147,17 +154,31 @@ class HttpProtocol(Connection):
         if self.flow.read_paused:
             self.flow.resume_reading()
         if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            if self._malformed and cycle.more_body:
-                self.send_400_response(self._malformed)
+            if self.flow.write_paused:
+                self._held_back = True
             else:
-                self._start_asgi_task(cycle, app)
+                self._start_next()
         elif self._malformed:
             self.send_400_response(self._malformed)
         elif not self.cycle.more_body:
             self._wait_for_request()
         elif not self._parsing:
-            self._remainder = Remainder(self.loop, self.transport.abort)
+            self._remainder = Remainder(self.loop, self._end_slow_body)
+
+    def resume_writing(self) -> None:
+        """Go on writing, and answer the request that was held back meanwhile."""
+        super().resume_writing()
+        if self._held_back and not self.transport.is_closing():
+            self._held_back = False
+            self._start_next()
+
+    def _start_next(self) -> None:
+        cycle, app = self.pipeline.pop()
+        if self._malformed and cycle.more_body:
+            self.send_400_response(self._malformed)
+        else:
+            self.answering = cast(Cycle, cycle)
+            self._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """Answer malformed HTTP with 400, and close the connection."""
@@ -166,10 +187,7 @@ class HttpProtocol(Connection):
         self._malformed = msg
         self.transport.write(malformed(msg, self.server_state.default_headers))
         self.transport.close()
-        if self.cycle and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            self._notify_disconnect()
+        self._notify_disconnect()
 
     def _recover(self, error: Exception, data: bytes) -> bool:
         """Parse on without the offer to upgrade that ended the parsing; False: it was refused."""
@@ -187,11 +205,11 @@ class HttpProtocol(Connection):
     def _refuse(self, error: Exception) -> None:
         cause = error.__context__
         said = str(cause) if isinstance(cause, BadHeadError) else "Invalid HTTP request received."
-        self.logger.warning(said)
         self._refuse_next(said)
 
-    def _refuse_next(self, said: str) -> None:
+    def _refuse_next(self, said: str, reason: RefusalReason = "malformed") -> None:
         """Answer with 400, after the requests that came before what is malformed."""
+        self.server_state.refused.count(reason)
         cycle: Cycle | None = self.cycle
         if cycle and not cycle.response_complete and (self.pipeline or not cycle.more_body):
             self._malformed = said
@@ -242,16 +260,20 @@ class HttpProtocol(Connection):
         """Wait for the rest of a request that was answered before its end, or for another one."""
         if self.cycle.more_body:
             if self._remainder is None:
-                self._remainder = Remainder(self.loop, self.transport.abort)
+                self._remainder = Remainder(self.loop, self._end_slow_body)
             self._remainder.count(size)
         elif is_new or self._remainder:
             self._end_remainder()
             self._wait_for_request()
         elif self._head_timer is None:
             # What came was no head, and ended the keep-alive timer; more of it changes nothing.
-            self._head_timer = self.loop.call_later(MAX_HEAD_S, self.transport.close)
+            self._head_timer = self.loop.call_later(MAX_HEAD_S, self._end_slow_head)
 
     def _limit_head(self) -> None:
         self._head_timer = self.loop.call_later(
-            MAX_HEAD_S, self._refuse_next, f"The head did not come in {MAX_HEAD_S} s."
+            MAX_HEAD_S, self._refuse_next, f"The head did not come in {MAX_HEAD_S} s.", "slow_head"
         )
+
+    def _end_slow_head(self) -> None:
+        self.server_state.refused.count("slow_head")
+        self.transport.close()

@@ -14,6 +14,7 @@ from uvicorn.server import HANDLED_SIGNALS
 from serving.extras import optional_packages
 from serving.interrupts import ending_signals
 from serving.logs import log
+from serving.observability.recorder import Recorder
 from serving.protocols.admin import AdminApp, create_admin
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
@@ -23,6 +24,7 @@ from serving.server.connection_limits import LimitedConnections
 from serving.server.http_protocol import HttpProtocol
 from serving.server.inference_protocol import InferenceProtocol
 from serving.server.listener import backlog, open_listener, refuse_new_connections, shares
+from serving.server.refused_connections import RefusedConnections
 from serving.settings import Settings
 
 _BACKLOG_S = 0.1
@@ -55,7 +57,8 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=_drain_s(settings),
             )
         )
-        self.server_state = LimitedConnections(settings)
+        refused = RefusedConnections(app.service.runtime.recorder, settings.port)
+        self.server_state = LimitedConnections(settings, refused)
         self._service = app.service
         self._listener = listener
         self._shared = shared
@@ -136,7 +139,9 @@ async def _until_accepted(listener: socket.socket) -> None:
 class BesideServer(uvicorn.Server):
     """A second application on the same event loop; the main server handles signals."""
 
-    def __init__(self, app: AdminApp, settings: Settings, listener: socket.socket) -> None:
+    def __init__(
+        self, app: AdminApp, settings: Settings, recorder: Recorder, listener: socket.socket
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -150,7 +155,8 @@ class BesideServer(uvicorn.Server):
                 timeout_graceful_shutdown=_drain_s(settings),
             )
         )
-        self.server_state = LimitedConnections(settings, admin=True)
+        refused = RefusedConnections(recorder, settings.admin_port)
+        self.server_state = LimitedConnections(settings, refused, admin=True)
         self._listener = listener
 
     async def run_beside(self, stopping: asyncio.Event) -> None:
@@ -187,7 +193,8 @@ def _drain_s(settings: Settings) -> int:
 def admin_server(settings: Settings, reconciler: Reconciler, runtime: LocalRuntime) -> BesideServer:
     """Create the server of the admin API. Raises StartError if its port is taken."""
     listener = open_listener(settings.host, settings.admin_port, "SIZEWISE_ADMIN_PORT")
-    return BesideServer(create_admin(settings, reconciler, runtime), settings, listener)
+    app = create_admin(settings, reconciler, runtime)
+    return BesideServer(app, settings, runtime.recorder, listener)
 
 
 def open_app(

@@ -51,8 +51,7 @@ class InferenceProtocol(HttpProtocol):
         # A client that gets a final response instead of `100 Continue` need not send its body.
         closing = own.service.draining or self.expect_100_continue or not cycle.keep_alive
         # One that waited behind another gets a task: refusals of refusals would nest without end.
-        # So does that of a client that does not read: it waits there.
-        if self._parsing and not self.flow.write_paused and not own.service.has_room:
+        if self._parsing and not own.service.has_room:
             self._send(cycle, own.direct.refusal(cycle.scope), closing=closing)
         elif not cycle.more_body:
             self._answer(cycle)
@@ -74,11 +73,9 @@ class InferenceProtocol(HttpProtocol):
         try:
             try:
                 response = await own.direct.respond(cycle.scope, bytes(cycle.body))
-                if self.flow.write_paused:
-                    await self.flow.drain()
             finally:
                 self._task = None
-            if not cycle.disconnected:
+            if not (cycle.disconnected or self.transport.is_closing()):
                 closing = own.service.draining or not cycle.keep_alive
                 self._send(cycle, response, closing=closing)
         except Exception:  # noqa: BLE001  logged; the client must not wait for ever

@@ -16,16 +16,20 @@ from typing import Any
 _PERIOD_S = 5.0
 _LEAST_PERIOD_BYTES = 65_536
 _MOST_PERIODS = 6
-_READING_PERIOD_S = 10.0
 # 256 times the usual limit of a body. To read and drop so much takes a core about 0.1 s.
 _MOST_BYTES = 1 << 28
 
 
 def unread_bytes(transport: "asyncio.BaseTransport | LingeringTransport") -> int:
     """Return how much the kernel has received that this process has not read."""
+    return queued_bytes(transport, termios.FIONREAD)
+
+
+def queued_bytes(transport: "asyncio.BaseTransport | LingeringTransport", queue: int) -> int:
+    """Return how much the kernel holds for a connection: termios.FIONREAD or TIOCOUTQ."""
     waiting = bytearray(4)
     try:
-        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, waiting)
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), queue, waiting)
     except (OSError, ValueError):  # closed already
         return 0
     return int.from_bytes(waiting, "little")
@@ -68,44 +72,20 @@ class Remainder:
         self._timer = self._loop.call_later(_PERIOD_S, self._check)
 
 
-class Unread:
-    """End a connection whose client does not read what was written for it."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, transport: "LingeringTransport") -> None:
-        self._loop = loop
-        self._transport = transport
-        self._size = transport.get_write_buffer_size()
-        self._timer = loop.call_later(_READING_PERIOD_S, self._check)
-
-    def end(self) -> None:
-        """Stop the timer."""
-        self._timer.cancel()
-
-    @property
-    def since(self) -> float:
-        """When the current period began, on the loop's clock."""
-        return self._timer.when() - _READING_PERIOD_S
-
-    def _check(self) -> None:
-        size = self._transport.get_write_buffer_size()
-        if size > self._size - _LEAST_PERIOD_BYTES:
-            self._transport.abort()
-            return
-        self._size = size
-        self._timer = self._loop.call_later(_READING_PERIOD_S, self._check)
-
-
 class LingeringClose(asyncio.Protocol):
     """Takes a connection over: ends the sending side, then drops what comes until the client ends.
 
-    `ended` is the former protocol's `connection_lost`.
+    `ended` is the former protocol's `connection_lost`; `give_up` aborts.
     """
 
     def __init__(
-        self, transport: asyncio.Transport, ended: Callable[[Exception | None], None]
+        self,
+        transport: asyncio.Transport,
+        ended: Callable[[Exception | None], None],
+        give_up: Callable[[], None],
     ) -> None:
         self._ended = ended
-        self._remainder = Remainder(asyncio.get_running_loop(), transport.abort)
+        self._remainder = Remainder(asyncio.get_running_loop(), give_up)
         transport.set_protocol(self)
         transport.write_eof()
         if not transport.is_reading():
@@ -148,10 +128,10 @@ class LingeringTransport:
         if protocol.expects_more or unread_bytes(self._transport):
             self.is_closing = _always
             self.write = _drop
-            LingeringClose(self._transport, protocol.connection_lost)
+            LingeringClose(self._transport, protocol.connection_lost, protocol.end_lingering)
         else:
             if self.get_write_buffer_size():
-                protocol.watch_unread()  # uvloop would wait for ever to send it
+                protocol.watch_reader()  # uvloop would wait for ever to send it
             self._transport.close()
 
 

@@ -11,7 +11,7 @@ from serving.background import start
 from serving.descriptors import most_grpc_connections
 from serving.errors import InvalidField, cut
 from serving.protocols.cancellation import Cancellation
-from serving.protocols.request_body import body_timeout
+from serving.protocols.request_body import body_timeout, too_slow
 from serving.runtime.service import Service
 from serving.settings import Settings
 
@@ -21,6 +21,9 @@ _MOST_DETAIL_BYTES = 4096
 _PING_AFTER_MS = 60_000
 _PING_WITHIN_MS = 20_000
 _HANDSHAKE_MS = 10_000
+# A connection moves on after a while, so that one whose answers nobody reads ends too. Calls on it
+# have their deadline, and this much more.
+_LAST_CALL_MS = 5_000
 # Calls beyond them that a client makes before it knows the limit are UNAVAILABLE.
 _LEAST_STREAMS = 1000
 
@@ -30,6 +33,8 @@ def connection_bounds(settings: Settings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_connection_idle_ms", settings.keep_alive_s * 1000),
+        ("grpc.max_connection_age_ms", settings.keep_alive_s * 1000),
+        ("grpc.max_connection_age_grace_ms", settings.max_deadline_ms + _LAST_CALL_MS),
         ("grpc.max_concurrent_streams", max(_LEAST_STREAMS, settings.max_requests)),
         ("grpc.max_allowed_incoming_connections", most_grpc_connections()),
         ("grpc.keepalive_time_ms", _PING_AFTER_MS),
@@ -42,18 +47,18 @@ def connection_bounds(settings: Settings) -> list[tuple[str, int]]:
 async def received(service: Service, context: Any) -> bytes:
     """Read a call's request; it takes no room until it has arrived.
 
-    Streams bound the number of those that arrive. Raises BodyTimeout and InvalidField.
+    Raises BodyTimeout and InvalidField.
     """
-    settings, in_flight = service.settings, service.in_flight
+    settings = service.settings
     with Cancellation() as cancel:
         timer = asyncio.get_running_loop().call_later(
             settings.body_timeout_ms / 1e3, lambda: cancel(body_timeout(settings, 0))
         )
-        in_flight.requests -= 1
         try:
-            sent: Any = await context.read()
+            # Whether the message has arrived is known once it is read.
+            with service.arrivals.arriving(lambda: cancel(too_slow(settings)), perhaps=True):
+                sent: Any = await context.read()
         finally:
-            in_flight.requests += 1
             timer.cancel()
     if sent is grpc.aio.EOF:
         raise _not_one_message()

@@ -39,6 +39,13 @@ def test_more_structure_than_a_request_needs_is_refused(body, named):
     assert refused.value.value > refused.value.limit
 
 
+def test_who_sends_a_tensor_in_lists_reads_how_to_send_it():
+    rows = {"inputs": [INPUT | {"data": [[1]] * MANY, "shape": [MANY, 1]}]}
+
+    with pytest.raises(InvalidField, match="the data of a tensor flat or as binary data"):
+        check_structure(json.dumps(rows).encode(), max_texts=256)
+
+
 def test_a_text_before_the_structure_does_not_hide_it():
     texts = ['a "quoted\\" text [' * 50_000, *[[]] * MANY]
 

@@ -31,8 +31,8 @@ class Given:
         self.arrivals = Arrivals(self.in_flight, most, lambda: self.now_s)
         self.given_up = []
 
-    def body(self, name):
-        return self.arrivals.arriving(lambda: self.given_up.append(name))
+    def body(self, name, **options):
+        return self.arrivals.arriving(lambda: self.given_up.append(name), **options)
 
 
 def test_a_request_is_not_counted_while_its_body_arrives():
@@ -59,6 +59,16 @@ def test_bodies_that_have_just_begun_are_not_given_up():
             pass
         assert given.in_flight.requests == 9
     assert (refused.value.retry_after_s, given.given_up) == (1, [])
+
+
+def test_those_that_have_perhaps_arrived_are_let_in_and_given_up_once_they_are_slow():
+    given = Given(1)
+    with given.body("one"), given.body("two", perhaps=True), given.body("three", perhaps=True):
+        assert (given.in_flight.requests, given.given_up) == (7, [])
+        given.now_s = 2.0
+        with given.body("four"):
+            assert given.given_up == ["one", "two", "three"]
+    assert given.in_flight.requests == 10
 
 
 def test_slow_bodies_lock_nobody_out(small):

@@ -7,7 +7,9 @@ import httpx
 import psutil
 import pytest
 
+from serving.observability.metrics import Metrics
 from serving.server.connection_limits import LimitedConnections
+from serving.server.refused_connections import RefusedConnections
 from serving.settings import Settings
 from tests.support.processes import free_port, serving
 from tests.support.raw_http import connect, head, read, request
@@ -45,7 +47,7 @@ class FakeConnection:
 
 
 def limited(most, **settings):
-    limits = LimitedConnections(Settings(**settings))
+    limits = LimitedConnections(Settings(**settings), RefusedConnections(Metrics(), 0))
     limits.most = most
     return limits
 

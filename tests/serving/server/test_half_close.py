@@ -97,6 +97,21 @@ def test_a_client_that_waits_for_long_is_told_so_and_answered(slow):
         assert connection.recv(1) == b""
 
 
+def test_nothing_is_sent_into_an_answer_before_the_last_one(server):
+    body = json.dumps({"inputs": ["a " * 1000] * 100}).encode()
+    with half_closed(server, head("/tokenize", size=len(body)) + body + CLASSIFY) as connection:
+        said = b""
+        while part := connection.recv(1 << 20):
+            said += part
+    first, _, rest = said.partition(b"\r\n\r\n")
+    if b" 100 " in first:
+        first, _, rest = rest.partition(b"\r\n\r\n")
+    tokens, _, last = rest.partition(b"\r\n0\r\n\r\n")
+    assert b" 200 " in first
+    assert last.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1" not in tokens
+
+
 def test_a_client_that_has_left_is_not_answered(slow):
     left = statuses(slow).count(499)
     for count in range(2):

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import struct
+import time
 from urllib.parse import quote
 
 import grpc
@@ -15,7 +16,8 @@ from tests.support.processes import free_port, serving
 
 HEALTH = "/grpc.health.v1.Health/Check"
 DATA, HEADERS, SETTINGS, PING = 0, 1, 4, 6
-END_HEADERS = 4
+END_STREAM, END_HEADERS = 1, 4
+READ_NOTHING = struct.pack(">HI", 4, 0)  # SETTINGS_INITIAL_WINDOW_SIZE
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +31,16 @@ def frame(kind, flags, stream, payload=b""):
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
-def begun(port):
+def begun(port, settings=b""):
     """A connection after HTTP/2's preface."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=30)
-    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0))
+    first = frame(SETTINGS, 0, 0, settings)
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + first)
     return connection
 
 
-def unfinished(stream):
-    """Frames of a call whose message does not end."""
+def headers(stream):
+    """The frame that begins a call."""
 
     def field(name, value):
         return b"\0%c%b%c%b" % (len(name), name, len(value), value)
@@ -51,7 +54,19 @@ def unfinished(stream):
             (b"te", b"trailers"),
         )
     )
-    return frame(HEADERS, END_HEADERS, stream, head) + frame(DATA, 0, stream, b"\0\0\0\0\5ab")
+    return frame(HEADERS, END_HEADERS, stream, head)
+
+
+def unfinished(stream):
+    """Frames of a call whose message does not end."""
+    return headers(stream) + frame(DATA, 0, stream, b"\0\0\0\0\5ab")
+
+
+def whole(stream):
+    """Frames of a call."""
+    sent = request("good").SerializeToString()
+    message = struct.pack(">BI", 0, len(sent)) + sent
+    return headers(stream) + frame(DATA, END_STREAM, stream, message)
 
 
 def refusal(ask, *sent, **options):
@@ -127,3 +142,29 @@ def test_a_flood_of_pings_ends_the_connection(port):
         with contextlib.suppress(ConnectionError):
             while connection.recv(65536):
                 pass
+
+
+def test_a_connection_whose_answers_nobody_reads_ends_however_many_calls_it_gets(tiny_registry):
+    port = free_port()
+    short = {"default_deadline_ms": 1000, "max_deadline_ms": 1000, "keep_alive_s": 1}
+    with serving(tiny_registry, grpc_port=port, **short), begun(port, READ_NOTHING) as connection:
+        connection.settimeout(0.2)
+        ended, stream, until_s = False, 1, time.monotonic() + 60
+        while not ended and time.monotonic() < until_s:
+            try:
+                connection.sendall(whole(stream))
+                stream += 2
+                ended = not connection.recv(65536)
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                ended = True
+    assert ended
+
+
+def test_a_channel_loses_no_call_when_its_connection_moves_on(tiny_registry):
+    port = free_port()
+    with serving(tiny_registry, grpc_port=port, keep_alive_s=1), channel(port) as opened:
+        ask, until_s = call(opened), time.monotonic() + 4
+        while time.monotonic() < until_s:
+            assert ask(request("good"), timeout=30).outputs
