@@ -21,6 +21,7 @@ from serving.protocols.native_schemas import (
     Problem,
     VariantInfo,
 )
+from serving.protocols.openapi import CLASSIFYING, READING, refusals, request_body
 from serving.protocols.problem import PROBLEM_TYPE, problem
 from serving.protocols.request_body import JSON_TYPE
 from serving.runtime.service import Service
@@ -28,11 +29,7 @@ from serving.variants.answers import Answer, FamilyAnswer
 from serving.variants.selection import Requirements
 
 CLASSIFY_PATH = "/v1/classify"
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "content": {PROBLEM_TYPE: {}}}
-    for status in (400, 401, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504)
-}
-router = APIRouter()
+router = APIRouter(responses=refusals(Problem, READING, PROBLEM_TYPE))
 # Most requests of a server require the same.
 _requirements = lru_cache(64)(Requirements)
 
@@ -40,13 +37,8 @@ _requirements = lru_cache(64)(Requirements)
 @router.post(
     CLASSIFY_PATH,
     response_model=ClassifyResponse,  # documented only: the handler builds its own response
-    responses=PROBLEMS,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {JSON_TYPE: {"schema": ClassifyRequest.model_json_schema()}},
-        }
-    },
+    responses=refusals(Problem, CLASSIFYING, PROBLEM_TYPE),
+    openapi_extra=request_body(ClassifyRequest),
 )
 async def classify(request: Request) -> Response:
     """Classify texts; each result names the variant and version that gave it."""
@@ -58,7 +50,7 @@ async def classify(request: Request) -> Response:
     )
 
 
-@router.get("/v1/models", responses=PROBLEMS)
+@router.get("/v1/models")
 async def models(request: Request) -> ModelsResponse:
     """Families and variants, with what each was measured to do."""
     service: Service = request.state.service
@@ -98,7 +90,7 @@ async def live() -> Health:
     return Health(status="live")
 
 
-@router.get("/health/ready", responses={503: PROBLEMS[503]})
+@router.get("/health/ready")
 async def ready(request: Request) -> Health:
     """New requests are welcome: loaded, engines alive and not shutting down."""
     service: Service = request.state.service

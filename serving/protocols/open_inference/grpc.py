@@ -28,6 +28,7 @@ from serving.protocols.open_inference.grpc_bounds import (
     parsed,
     received,
 )
+from serving.protocols.open_inference.grpc_listener import Listener
 from serving.protocols.open_inference.grpc_messages import check_counts, message, parameters_of
 from serving.protocols.open_inference.semantics import (
     EXTENSIONS,
@@ -84,6 +85,18 @@ class GrpcServer:
     async def run(self) -> None:
         """Serve until cancelled, then answer what was accepted. Raises StartError."""
         settings = self._settings
+        server = Listener(self._made, settings.drain_ms / 1e3)
+        await server.start()
+        log("grpc", port=settings.grpc_port)
+        try:
+            # Cancelling wait_for_termination() would cancel what stop() waits for.
+            await asyncio.Event().wait()
+        finally:
+            await server.stop()
+
+    def _made(self) -> Any:
+        """Make a server that has bound its port. Raises StartError."""
+        settings = self._settings
         server = grpc.aio.server(
             options=[
                 *connection_bounds(settings),
@@ -99,13 +112,7 @@ class GrpcServer:
             raise StartError(
                 f"SIZEWISE_GRPC_PORT: {host}:{settings.grpc_port} cannot be bound: choose another"
             ) from error
-        await server.start()
-        log("grpc", port=settings.grpc_port)
-        try:
-            # Cancelling wait_for_termination() would cancel what stop() waits for.
-            await asyncio.Event().wait()
-        finally:
-            await server.stop(settings.drain_ms / 1e3)
+        return server
 
     def _handlers(self) -> list[Any]:
         methods = {
