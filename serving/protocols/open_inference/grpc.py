@@ -85,7 +85,7 @@ class GrpcServer:
     async def run(self) -> None:
         """Serve until cancelled, then answer what was accepted. Raises StartError."""
         settings = self._settings
-        server = Listener(self._made, settings.drain_ms / 1e3)
+        server = Listener(self._made, settings)
         await server.start()
         log("grpc", port=settings.grpc_port)
         try:

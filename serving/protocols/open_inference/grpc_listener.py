@@ -7,6 +7,7 @@ from typing import Any
 from serving.errors import StartError
 from serving.logs import LOGGER
 from serving.runtime.background import start
+from serving.settings import Settings
 
 _LOOK_EVERY_S = 0.05
 
@@ -18,10 +19,11 @@ class Listener:
     ever, and is raised to nobody; calls in progress go on.
     """
 
-    def __init__(self, make: Callable[[], Any], drain_s: float) -> None:
+    def __init__(self, make: Callable[[], Any], settings: Settings) -> None:
         """Make the first server. Raises what `make` raises."""
         self._make = make
-        self._drain_s = drain_s
+        self._drain_s = settings.drain_ms / 1e3
+        self._longest_s = settings.max_deadline_ms / 1e3
         self._server = make()
         self._stopping = False
         self._ended: set[asyncio.Task[None]] = set()
@@ -35,7 +37,9 @@ class Listener:
         """Accept no more calls, and cancel those that are not answered in time."""
         self._stopping = True
         await self._watching
-        await asyncio.gather(self._server.stop(self._drain_s), *self._ended)
+        last = asyncio.ensure_future(self._server.stop(self._drain_s))
+        await asyncio.wait((last, *self._ended), timeout=self._drain_s)
+        await last
 
     async def _watch(self) -> None:
         while not self._stopping:
@@ -52,7 +56,7 @@ class Listener:
             return
         ended, self._server = self._server, server
         await server.start()
-        task = start(ended.stop(self._drain_s), "answering what gRPC had accepted")
+        task = start(ended.stop(self._longest_s), "answering what gRPC had accepted")
         self._ended.add(task)
         task.add_done_callback(self._ended.discard)
         LOGGER.warning("gRPC had ended, and was started again")

@@ -13,6 +13,7 @@ from tests.benchmarks.fuzz.byte_fuzzer import END, Exchange, mutated
 from tests.benchmarks.fuzz.framing import Framing
 from tests.benchmarks.fuzz.http_client import opened
 from tests.benchmarks.fuzz.tally import Tally
+from tests.support.http2_frames import PREFACE, SETTINGS, call_data, call_head, frame
 
 CALLERS = 12
 CHANNELS = 3
@@ -26,7 +27,6 @@ _METHODS = [
 ]  # fmt: skip
 INFER = f"{_SERVICE}ModelInfer"
 _FAULTS = {"INTERNAL", "UNKNOWN", "DATA_LOSS", "ABORTED", "UNAVAILABLE", "FAILED_PRECONDITION"}
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _NAMES = ["text", "text_pair", "x", "label", "probabilities", "", "none"]
 _DATATYPES = ["BYTES", "FP32", "FP16", "INT8", "INT64", "UINT64", "BOOL", "FP64", "", "X"]
 _PARAMETERS = ["truncate", "deadline_ms", "timeout", "priority", "allow_degraded", "other", ""]
@@ -124,24 +124,17 @@ def frames_of(rng):
     if rng.random() < 0.3:
         at = rng.randrange(len(path))
         path = path[:at] + bytes([rng.randrange(128)]) * rng.choice((1, 2, 60)) + path[at + 1 :]
-    block = b"\x83\x86\x04%c%b\x41\x04here\x5f\x10application/grpc\x40\x02te\x08trailers" % (
-        len(path), path,
-    )  # fmt: skip
     sent = _infer(rng).SerializeToString()[:10_000]
-    before = _PREFACE + _frame(4, 0, 0, b"\x00\x03\x00\x00\x00\x64" if rng.random() < 0.5 else b"")
-    after = _frame(0, 1, 1, b"\x00" + len(sent).to_bytes(4, "big") + sent)
+    streams = b"\x00\x03\x00\x00\x00\x64"
+    before = PREFACE + frame(SETTINGS, 0, 0, streams if rng.random() < 0.5 else b"")
+    after = call_data(sent)
     for _ in range(rng.choice((0, 1, 5))):
         kind, flags, stream = rng.randrange(12), rng.randrange(256), rng.choice((0, 1, 2, 3))
-        extra = _frame(kind, flags, stream, rng.randbytes(rng.choice((0, 4, 8, 300))))
+        extra = frame(kind, flags, stream, rng.randbytes(rng.choice((0, 4, 8, 300))))
         before, after = (before + extra, after) if rng.random() < 0.5 else (before, extra + after)
     if rng.random() < 0.3:
         before = mutated(rng, before, 1)
-    return before + _frame(1, 4, 1, block) + mutated(rng, after, rng.choice((0, 1, 4)))
-
-
-def _frame(kind, flags, stream, payload):
-    head = len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big")
-    return head + payload
+    return before + call_head(path) + mutated(rng, after, rng.choice((0, 1, 4)))
 
 
 async def share(target, seed, numbers):
