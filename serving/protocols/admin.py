@@ -216,9 +216,7 @@ def create_admin(settings: Settings, reconciler: Reconciler, runtime: LocalRunti
     one = "/admin/models/{family}"
     app.get("/admin/models", responses=read)(admin.families)
     app.get(one, responses=read)(admin.family)
-    app.put(
-        f"{one}/traffic", responses=written, openapi_extra=request_body(Traffic)
-    )(admin.direct)
+    app.put(f"{one}/traffic", responses=written, openapi_extra=request_body(Traffic))(admin.direct)
     app.delete(f"{one}/traffic", responses=read)(admin.undirect)
     app.post(f"{one}/unload", responses=read)(admin.unload)
     app.post(f"{one}/load", responses=read)(admin.load)

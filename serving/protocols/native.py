@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI cannot say of endpoints that read and write their own bodies."""
+"""The OpenAPI document: what FastAPI cannot say of endpoints that read their own bodies."""
 
 import asyncio
 from collections.abc import Iterator, Sequence

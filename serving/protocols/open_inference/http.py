@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field
 from pydantic_core import to_json
 
 from serving.errors import InvalidField, ServedError
-from serving.protocols.dataplane import Api, Refusal, admitted_body, read
 from serving.protocols import peer_schemas
+from serving.protocols.dataplane import Api, Refusal, admitted_body, read
 from serving.protocols.large_answer import TURN_SCORES
 from serving.protocols.open_inference import semantics
 from serving.protocols.open_inference.semantics import (
@@ -66,6 +66,7 @@ class InferBody(BaseModel):
     parameters: dict[str, Any] = {}
     inputs: Annotated[list[InferInput], FailFast(), Field(min_length=1, max_length=MOST_TENSORS)]
     outputs: Annotated[list[InferOutput], FailFast(), Field(max_length=MOST_TENSORS)] = []
+
 
 _METADATA: dict[str, Any] = {
     "response_model": peer_schemas.ModelMetadata,

@@ -3,7 +3,8 @@
 `python -m tests.benchmarks.fuzz --requests 1000000 --out FOLDER`
 
 Each part starts a server of its own and sends its share: mutated bytes, mutated JSON values, gRPC,
-the admin API, all of it to two HTTP processes, and what schemathesis makes of the OpenAPI documents.
+the admin API, bytes, values and gRPC to two HTTP processes, and what schemathesis makes of the
+OpenAPI documents.
 Another process asks /health/live every 10 ms all the time. What is done is kept in FOLDER: after a
 kill the same command goes on. A request that fails is kept there too; `--replay FILE` sends it
 again.
@@ -46,10 +47,8 @@ def main():
         return 2
     kept.write_text(json.dumps(subject))
     print(f"seed {arguments.seed}, kept in {out}")
-    results = []
-    with tqdm(total=_total(arguments), unit="request", disable=not sys.stderr.isatty()) as bar:
-        for name in arguments.parts:
-            results.append(_part(name, arguments, bar))
+    with tqdm(total=_total(arguments), unit="request") as bar:
+        results = [_part(name, arguments, bar) for name in arguments.parts]
     for result in results:
         _keep_faults(result, out)
     print(table(results))
@@ -91,8 +90,8 @@ def _part(name, arguments, bar):
         return json.loads(done.read_text())
     bar.set_description(name)
     result = parts.run(
-        name, _requests(name, arguments), arguments.seed, arguments.out, arguments.processes,
-        bar.update, shipped=not arguments.tiny,
+        name, _requests(name, arguments), seed=arguments.seed, folder=arguments.out,
+        processes=arguments.processes, progress=bar.update, shipped=not arguments.tiny,
     )  # fmt: skip
     done.write_text(json.dumps(result))
     return result
@@ -120,11 +119,13 @@ def table(results):
         rows.append(
             [each["part"], f"{each['requests']:,}"]
             + [f"{each['classes'][name]:,}" for name in CLASSES]
-            + [str(each["hangs"]), f"{each['live_longest_ms']:.0f}", *pairs, f"{each['seconds']:.0f}"]
+            + [str(each["hangs"]), f"{each['live_longest_ms']:.0f}", *pairs]
+            + [f"{each['seconds']:.0f}"]
         )  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from tests.benchmarks.fuzz import nasty
 from tests.benchmarks.fuzz.framing import Framing, framing_of
@@ -44,7 +45,7 @@ def exchange(rng, seeds, extra=()):
         then = WAIT
     cuts = sorted(rng.randrange(len(content) + 1) for _ in range(rng.choice((0,) * 8 + (1, 3))))
     edges = [0, *cuts, len(content)]
-    parts = [content[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    parts = [content[a:b] for a, b in pairwise(edges) if a < b]
     return Exchange(parts, then, framing, rng.choice((0.0, 0.0, 0.001, 0.003)), "bytes")
 
 
@@ -134,7 +135,9 @@ def _chunks(rng, body):
             part = part.replace(b"\r\n", rng.choice((b";a=b\r\n", b";" + b"x" * 99 + b"\r\n")), 1)
         sent += part
         at += size
-    end = rng.choice((b"0\r\n\r\n",) * 9 + (b"0\r\nTrailer: x\r\n\r\n", b"", b"0\r\n", b"00000\r\n\r\n"))
+    end = rng.choice(
+        (b"0\r\n\r\n",) * 9 + (b"0\r\nTrailer: x\r\n\r\n", b"", b"0\r\n", b"00000\r\n\r\n")
+    )
     return sent + end
 
 
@@ -152,7 +155,7 @@ def _noise(rng, data, at):
     return data[:at] + rng.randbytes(rng.choice((1, 4, 64))) + data[at + rng.choice((0, 1, 64)) :]
 
 
-def _cut(rng, data, at):
+def _cut(_rng, data, at):
     return data[:at]
 
 

@@ -1,4 +1,4 @@
-"""Which requests some bytes hold, by the parser of a server that is as strict as HTTP/1.1 allows."""
+"""Which requests some bytes hold, by a parser that is as strict as HTTP/1.1 allows."""
 
 from dataclasses import dataclass, field
 

@@ -155,14 +155,16 @@ async def share(target, seed, numbers):
                 if rng.random() < SOCKETS_SHARE:
                     await _frames(target, seed, number, frames_of(rng), tally)
                 else:
-                    await _call(channels[turn % CHANNELS], target, seed, number, call_of(rng), tally)
+                    call = call_of(rng)
+                    await _call(channels[turn % CHANNELS], target, call, tally, (seed, number))
 
         await asyncio.gather(*(caller(turn) for turn in range(CALLERS)))
     return tally
 
 
-async def _call(channel, target, seed, number, call, tally):
+async def _call(channel, target, call, tally, place):
     method, sent, metadata, seconds = call
+    seed, number = place
     metadata = [*metadata, *((name.lower(), value) for name, value in target.headers)]
     stub = channel.unary_unary(method)
     tally.requests += 1

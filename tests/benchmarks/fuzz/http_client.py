@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
         self.ended = True
         self._changed.set()
 
-    def connection_lost(self, exc):
+    def connection_lost(self, exc):  # noqa: ARG002
         self.ended = True
         self._changed.set()
 

@@ -1,6 +1,7 @@
 """What schemathesis makes of the OpenAPI documents: no 5xx, nothing that they do not say."""
 
 import contextlib
+from functools import partial
 
 import requests
 import schemathesis
@@ -54,7 +55,8 @@ def share(running, seed, first, count):
             most = min(each, _MOST_OF_FEW) if operation.path in _FEW else each
             for kind, strategy in _strategies(operation):
                 case_seed = f"{seed}/{first}/{operation.label}/{kind}"
-                _ask(session, url, headers, strategy, most, case_seed, tally)
+                ask = partial(_answer, session, url, headers)
+                _ask(ask, strategy, most, case_seed, tally)
     return tally
 
 
@@ -69,16 +71,18 @@ def _document(url):
 
 def _strategies(operation):
     named = {
-        each.name: _NAMES[each.name]
-        for each in operation.path_parameters
-        if each.name in _NAMES
+        each.name: _NAMES[each.name] for each in operation.path_parameters if each.name in _NAMES
     }
     yield "named", operation.as_strategy(GenerationMode.POSITIVE, path_parameters=named or None)
     yield "valid", operation.as_strategy(GenerationMode.POSITIVE)
     yield "invalid", operation.as_strategy(GenerationMode.NEGATIVE)
 
 
-def _ask(session, url, headers, strategy, most, case_seed, tally):
+def _answer(session, url, headers, case):
+    return case.call(base_url=url, session=session, headers=headers, timeout=WITHIN_S)
+
+
+def _ask(ask, strategy, most, case_seed, tally):
     @seeded(case_seed)
     @settings(
         max_examples=most, database=None, deadline=None, phases=[Phase.generate],
@@ -87,7 +91,7 @@ def _ask(session, url, headers, strategy, most, case_seed, tally):
     @given(strategy)
     def one(case):
         try:
-            response = case.call(base_url=url, session=session, headers=headers, timeout=WITHIN_S)
+            response = ask(case)
         except requests.Timeout:
             _note(tally, "hang", case, case_seed)
             return

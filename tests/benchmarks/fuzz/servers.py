@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import httpx
 import psutil
 
+from serving.bundles.registry import publish
 from tests.support.api_keys import write_callers
 from tests.support.bundles import write_bundle, write_registry, write_tensor_bundle
-from serving.bundles.registry import publish
 from tests.support.metric_values import samples
 from tests.support.processes import ROOT, free_port, serving, wait_until_accepting, wait_until_ready
 
@@ -105,8 +105,8 @@ def server(folder, *, keys=False, shipped=False, **settings):
         headers = tuple(headers["fuzz"].items())
     grpc_port, admin_port = free_port(), free_port()
     with serving(
-        registry, wait_ready=False, default_model="tone", grpc_port=grpc_port, admin_port=admin_port,
-        admin_key=ADMIN_KEY, body_timeout_ms=2000, **settings,
+        registry, wait_ready=False, default_model="tone", grpc_port=grpc_port,
+        admin_port=admin_port, admin_key=ADMIN_KEY, body_timeout_ms=2000, **settings,
     ) as running:  # fmt: skip
         wait_until_ready(running, START_WITHIN_S)
         wait_until_accepting(grpc_port)

@@ -1,7 +1,6 @@
 """One share of the requests: a range of numbers of a part, sent from one process."""
 
 import asyncio
-import os
 import random
 import resource
 from dataclasses import dataclass, field
@@ -32,9 +31,8 @@ class Target:
     allowed: frozenset = field(default=OVERLOADED)
 
 
-def share(target, seed, numbers, *, nice=0):
+def share(target, seed, numbers):
     """Send the requests of these numbers; what came of them."""
-    os.nice(nice)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536), hard))

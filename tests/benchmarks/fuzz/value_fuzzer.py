@@ -42,8 +42,10 @@ def hypothesis_values(number):
     scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30)
     values = st.recursive(
         scalars,
-        lambda inner: st.lists(inner, max_size=5)
-        | st.dictionaries(st.text(max_size=8) | st.sampled_from(_NAMES), inner, max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=5)
+            | st.dictionaries(st.text(max_size=8) | st.sampled_from(_NAMES), inner, max_size=4)
+        ),
         max_leaves=8,
     )
 
