@@ -15,7 +15,6 @@ from serving.errors import (
     InvalidField,
     PathNotFound,
     ServedError,
-    StartError,
 )
 from serving.logs import LOGGER, log
 from serving.observability.request_log import CLIENT_LEFT, RequestLog, RequestRecord, request_id
@@ -23,7 +22,6 @@ from serving.protocols.dataplane import admitted
 from serving.protocols.large_body import INLINE_BYTES
 from serving.protocols.open_inference import semantics
 from serving.protocols.open_inference.grpc_bounds import (
-    connection_bounds,
     fitting,
     parsed,
     received,
@@ -85,7 +83,7 @@ class GrpcServer:
     async def run(self) -> None:
         """Serve until cancelled, then answer what was accepted. Raises StartError."""
         settings = self._settings
-        server = Listener(self._made, settings)
+        server = Listener(self._handlers(), settings)
         await server.start()
         log("grpc", port=settings.grpc_port)
         try:
@@ -93,26 +91,6 @@ class GrpcServer:
             await asyncio.Event().wait()
         finally:
             await server.stop()
-
-    def _made(self) -> Any:
-        """Make a server that has bound its port. Raises StartError."""
-        settings = self._settings
-        server = grpc.aio.server(
-            options=[
-                *connection_bounds(settings),
-                # HTTP processes share the port; two servers by mistake do not.
-                ("grpc.so_reuseport", int(settings.http_processes > 0)),
-            ]
-        )
-        server.add_generic_rpc_handlers(self._handlers())
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        try:
-            server.add_insecure_port(f"{host}:{settings.grpc_port}")
-        except RuntimeError as error:
-            raise StartError(
-                f"SIZEWISE_GRPC_PORT: {host}:{settings.grpc_port} cannot be bound: choose another"
-            ) from error
-        return server
 
     def _handlers(self) -> list[Any]:
         methods = {

@@ -1,11 +1,14 @@
 """A gRPC server that does not stay away: grpcio's ends at the first path that is not UTF-8."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
+
+import grpc
 
 from serving.errors import StartError
 from serving.logs import LOGGER
+from serving.protocols.open_inference.grpc_bounds import connection_bounds
 from serving.runtime.background import start
 from serving.settings import Settings
 
@@ -13,18 +16,19 @@ _LOOK_EVERY_S = 0.05
 
 
 class Listener:
-    """The server that `make` makes, made anew when it has ended by itself.
+    """A server of these handlers, made anew when it has ended by itself.
 
     grpcio decodes a call's path in the loop that accepts calls. An error there closes the port for
     ever, and is raised to nobody; calls in progress go on.
     """
 
-    def __init__(self, make: Callable[[], Any], settings: Settings) -> None:
-        """Make the first server. Raises what `make` raises."""
-        self._make = make
+    def __init__(self, handlers: Sequence[Any], settings: Settings) -> None:
+        """Bind the port. Raises StartError."""
+        self._handlers = handlers
+        self._settings = settings
         self._drain_s = settings.drain_ms / 1e3
         self._longest_s = settings.max_deadline_ms / 1e3
-        self._server = make()
+        self._server = self._made()
         self._stopping = False
         self._ended: set[asyncio.Task[None]] = set()
 
@@ -41,6 +45,25 @@ class Listener:
         await asyncio.wait((last, *self._ended), timeout=self._drain_s)
         await last
 
+    def _made(self) -> Any:
+        settings = self._settings
+        server = grpc.aio.server(
+            options=[
+                *connection_bounds(settings),
+                # HTTP processes share the port; two servers by mistake do not.
+                ("grpc.so_reuseport", int(settings.http_processes > 0)),
+            ]
+        )
+        server.add_generic_rpc_handlers(self._handlers)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        try:
+            server.add_insecure_port(f"{host}:{settings.grpc_port}")
+        except RuntimeError as error:
+            raise StartError(
+                f"SIZEWISE_GRPC_PORT: {host}:{settings.grpc_port} cannot be bound: choose another"
+            ) from error
+        return server
+
     async def _watch(self) -> None:
         while not self._stopping:
             await asyncio.sleep(_LOOK_EVERY_S)
@@ -50,7 +73,7 @@ class Listener:
 
     async def _renew(self) -> None:
         try:
-            server = self._make()
+            server = self._made()
         except StartError as error:  # another program has taken the port: look again
             LOGGER.error("gRPC has ended and cannot be started again: %s", error.detail)
             return

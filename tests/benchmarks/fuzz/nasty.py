@@ -23,8 +23,8 @@ TEXTS = [
 PATHS = [
     "/", "//", "/.", "/..", "/../", "/%2e%2e/", "/%00", "/%", "/%zz", "/%ff", "/%ed%a0%80", "?",
     "#", "?a=%ff&a=" + "b" * 300, "/" + "a" * 300, "/%2f", "/%0d%0aX: y", ";a=b", "\\", "/*",
-    "@here", "/v1/models", "/models/", "/infer", "/versions/", "/ready", "/%F0%9F%98%80", "/tone%00",
-    "\x7f",
+    "@here", "/v1/models", "/models/", "/infer", "/versions/", "/ready", "/%F0%9F%98%80",
+    "/tone%00", "\x7f",
     "/" + "a/" * 500, "?" + "&" * 500, "/static-offline-docs/", "/static-offline-docs/%00",
     "/static-offline-docs/..%2f..%2fetc/passwd", "/static-offline-docs//etc/passwd", "/~", "/" * 99,
     "/static-offline-docs/" + "a" * 5000,
