@@ -53,7 +53,7 @@ def share(running, seed, first, count):
         for url, headers, operation in asked:
             each = max(1, count // (3 * len(asked)))
             most = min(each, _MOST_OF_FEW) if operation.path in _FEW else each
-            for kind, strategy in _strategies(operation):
+            for kind, strategy in _strategies(operation, few=each == 1):
                 case_seed = f"{seed}/{first}/{operation.label}/{kind}"
                 ask = partial(_answer, session, url, headers)
                 _ask(ask, strategy, most, case_seed, tally)
@@ -69,12 +69,13 @@ def _document(url):
     return requests.get(f"{url}/openapi.json", timeout=WITHIN_S).json()
 
 
-def _strategies(operation):
+def _strategies(operation, *, few):
     named = {
         each.name: _NAMES[each.name] for each in operation.path_parameters if each.name in _NAMES
     }
     yield "named", operation.as_strategy(GenerationMode.POSITIVE, path_parameters=named or None)
-    yield "valid", operation.as_strategy(GenerationMode.POSITIVE)
+    if not few:
+        yield "valid", operation.as_strategy(GenerationMode.POSITIVE)
     yield "invalid", operation.as_strategy(GenerationMode.NEGATIVE)
 
 

@@ -76,7 +76,7 @@ CLASSIFY = [
 ]
 PEERS = [
     _post("/predict", {"inputs": "good film"}),
-    _post("/predict", {"inputs": ["good film", "bad plot"]}),
+    _post("/predict", {"inputs": [["good film"], ["bad plot"]]}),
     _post(
         "/predict",
         {"inputs": [["good"], ["bad"]], "raw_scores": True, "truncate": True}
