@@ -15,6 +15,8 @@ from types import FrameType
 from typing import NoReturn
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# gRPC's core logs what clients send, past the log's JSON.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 from serving.errors import EngineFailed, StartError
 from serving.extras import optional_packages

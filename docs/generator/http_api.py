@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from docs.generator.markdown import code, table
 from docs.generator.schema_tables import Tables
 from serving.protocols.admin import create_admin
+from serving.protocols.openapi import describe
 from serving.server.app import APIS
 from serving.settings import Settings
 
@@ -39,6 +40,7 @@ def document() -> Document:
     app = FastAPI()
     for api in APIS:
         app.include_router(api.router)
+    describe(app)
     return _with_definitions(app.openapi())
 
 

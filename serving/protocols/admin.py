@@ -26,7 +26,9 @@ from serving.logs import LOGGER, log
 from serving.observability.request_log import CLIENT_LEFT, request_id
 from serving.protocols.cancellation import Cancellation
 from serving.protocols.large_body import INLINE_BYTES, check_structure
-from serving.protocols.problem import error_headers, problem
+from serving.protocols.native_schemas import Problem
+from serving.protocols.openapi import CLASSIFYING, READING, describe, refusals, request_body
+from serving.protocols.problem import PROBLEM_TYPE, error_headers, problem
 from serving.protocols.request_body import parse_body, read_body
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
@@ -207,14 +209,18 @@ def create_admin(settings: Settings, reconciler: Reconciler, runtime: LocalRunti
         },
     )
     app.state.authorize = admin.authorize
+    describe(app)
+    read, written = (
+        refusals(Problem, statuses, PROBLEM_TYPE) for statuses in (READING, CLASSIFYING)
+    )
     one = "/admin/models/{family}"
-    app.get("/admin/models")(admin.families)
-    app.get(one)(admin.family)
-    app.put(f"{one}/traffic")(admin.direct)
-    app.delete(f"{one}/traffic")(admin.undirect)
-    app.post(f"{one}/unload")(admin.unload)
-    app.post(f"{one}/load")(admin.load)
-    app.post("/admin/rescan")(admin.rescan)
+    app.get("/admin/models", responses=read)(admin.families)
+    app.get(one, responses=read)(admin.family)
+    app.put(f"{one}/traffic", responses=written, openapi_extra=request_body(Traffic))(admin.direct)
+    app.delete(f"{one}/traffic", responses=read)(admin.undirect)
+    app.post(f"{one}/unload", responses=read)(admin.unload)
+    app.post(f"{one}/load", responses=read)(admin.load)
+    app.post("/admin/rescan", responses=read)(admin.rescan)
     return AdminApp(app)
 
 

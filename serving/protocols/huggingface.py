@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import to_json
 
 from serving.bundles.probabilities import sigmoid, softmax
@@ -15,11 +15,22 @@ from serving.errors import InvalidField, ServedError
 from serving.inference.inputs import Text
 from serving.protocols.dataplane import Api, Query, Refusal, classify
 from serving.protocols.large_answer import json_list
+from serving.protocols.openapi import CLASSIFYING, refusals, request_body
+from serving.protocols.peer_schemas import HuggingFaceError, LabelAndScore
 from serving.protocols.request_body import JSON_TYPE
 from serving.variants.answers import Answer
 from serving.variants.selection import Requirements
 
-router = APIRouter()
+router = APIRouter(responses=refusals(HuggingFaceError, CLASSIFYING))
+_TEXT = {"type": "string"}
+_PAIR = {
+    "type": "object",
+    "properties": {"text": _TEXT, "text_pair": _TEXT},
+    "required": ["text"],
+    "additionalProperties": False,
+}
+_ONE = {"anyOf": [_TEXT, _PAIR]}
+_INPUTS = {"anyOf": [_TEXT, _PAIR, {"type": "array", "items": _ONE, "minItems": 1}]}
 
 
 class Parameters(BaseModel):
@@ -37,12 +48,16 @@ class TextClassificationBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    inputs: Any
+    inputs: Annotated[Any, WithJsonSchema(_INPUTS)]
     parameters: Parameters = Parameters()
     options: dict[str, Any] = {}
 
 
-@router.post("/models/{model}")
+@router.post(
+    "/models/{model}",
+    response_model=list[list[LabelAndScore]],
+    openapi_extra=request_body(TextClassificationBody),
+)
 async def text_classification(request: Request, model: str) -> Response:
     """The labels of each input with their scores, the highest first."""
 

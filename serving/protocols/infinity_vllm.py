@@ -11,7 +11,7 @@ from itertools import count
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import to_json
 
 from serving.errors import InvalidField, ServedError
@@ -19,13 +19,19 @@ from serving.inference.inputs import Side, Truncate
 from serving.protocols import dataplane
 from serving.protocols.dataplane import Api, Query, Refusal
 from serving.protocols.large_answer import json_list, with_list
+from serving.protocols.openapi import CLASSIFYING, refusals, request_body
+from serving.protocols.peer_schemas import InfinityResponse, OpenAiError, VllmResponse
 from serving.protocols.request_body import JSON_TYPE
 from serving.variants.answers import Answer, FamilyAnswer
 from serving.variants.selection import Requirements
 
 # Infinity's client sends this if it has no model.
 _NOT_SPECIFIED = "default/not-specified"
-router = APIRouter()
+_INVALID = 422
+_STATUSES = [status for status in CLASSIFYING if status != _INVALID]
+router = APIRouter(responses=refusals(OpenAiError, _STATUSES))
+_TEXT = {"type": "string"}
+_INPUT = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
 
 
 class ClassifyBody(BaseModel):
@@ -33,7 +39,7 @@ class ClassifyBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    input: Any
+    input: Annotated[Any, WithJsonSchema(_INPUT)]
     model: Annotated[str, Field(max_length=128)] | None = None
     raw_scores: bool | None = None
     user: str | None = None
@@ -46,7 +52,11 @@ class ClassifyBody(BaseModel):
     request_id: Annotated[str, Field(max_length=128)] | None = None
 
 
-@router.post("/classify")
+@router.post(
+    "/classify",
+    response_model=InfinityResponse | VllmResponse,
+    openapi_extra=request_body(ClassifyBody),
+)
 async def classify(request: Request) -> Response:
     """Classify one text or several."""
     sent, answered = await dataplane.classify(request.scope, request.receive, ClassifyBody, _query)
@@ -127,7 +137,7 @@ def _texts(given: Any) -> list[str]:
 
 def _refusal(error: ServedError, _request_id: str) -> Refusal:
     """Make an error of OpenAI's API, which both follow; it has 400 for 422."""
-    status = 400 if error.status == 422 else error.status
+    status = 400 if error.status == _INVALID else error.status
     fields = {
         "message": error.sentence(),
         "type": error.code,

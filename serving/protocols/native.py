@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
@@ -21,6 +20,7 @@ from serving.protocols.native_schemas import (
     Problem,
     VariantInfo,
 )
+from serving.protocols.openapi import CLASSIFYING, READING, refusals, request_body
 from serving.protocols.problem import PROBLEM_TYPE, problem
 from serving.protocols.request_body import JSON_TYPE
 from serving.runtime.service import Service
@@ -29,11 +29,7 @@ from serving.variants.family import Family
 from serving.variants.selection import Requirements
 
 CLASSIFY_PATH = "/v1/classify"
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "content": {PROBLEM_TYPE: {}}}
-    for status in (400, 401, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504)
-}
-router = APIRouter()
+router = APIRouter(responses=refusals(Problem, READING, PROBLEM_TYPE))
 # Most requests of a server require the same.
 _requirements = lru_cache(64)(Requirements)
 
@@ -41,13 +37,8 @@ _requirements = lru_cache(64)(Requirements)
 @router.post(
     CLASSIFY_PATH,
     response_model=ClassifyResponse,  # documented only: the handler builds its own response
-    responses=PROBLEMS,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {JSON_TYPE: {"schema": ClassifyRequest.model_json_schema()}},
-        }
-    },
+    responses=refusals(Problem, CLASSIFYING, PROBLEM_TYPE),
+    openapi_extra=request_body(ClassifyRequest),
 )
 async def classify(request: Request) -> Response:
     """Classify texts; each result names the variant and version that gave it."""
@@ -68,7 +59,7 @@ def _unproven(service: Service, family: Family) -> list[str]:
     return family.cascade.unproven(runs_as) if family.cascade else []
 
 
-@router.get("/v1/models", responses=PROBLEMS)
+@router.get("/v1/models")
 async def models(request: Request) -> ModelsResponse:
     """Families and variants, with what each was measured to do."""
     service: Service = request.state.service
@@ -109,7 +100,7 @@ async def live() -> Health:
     return Health(status="live")
 
 
-@router.get("/health/ready", responses={503: PROBLEMS[503]})
+@router.get("/health/ready")
 async def ready(request: Request) -> Health:
     """New requests are welcome: loaded, engines alive and not shutting down."""
     service: Service = request.state.service

@@ -21,6 +21,8 @@ from serving.protocols.cancellation import Cancellation
 from serving.settings import Settings
 
 JSON_TYPE = "application/json"
+MOST_DIGITS = 19
+"""Of a length in a header; Python refuses to read a number of thousands of digits."""
 Model = TypeVar("Model", bound=BaseModel)
 
 

@@ -6,10 +6,10 @@
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, WithJsonSchema
 from pydantic_core import to_json
 
 from serving.errors import EngineFailed, InvalidField, ServedError, TextTooLong, TooManyTexts
@@ -24,6 +24,8 @@ from serving.protocols.dataplane import (
     read,
 )
 from serving.protocols.large_answer import json_list
+from serving.protocols.openapi import CLASSIFYING, READING, refusals, request_body
+from serving.protocols.peer_schemas import LabelAndScore, TeiError, TokenInfo
 from serving.protocols.request_body import JSON_TYPE
 from serving.protocols.token_lists import TokenLists
 from serving.runtime.service import Service
@@ -34,7 +36,13 @@ _PAIR = 2
 _VALIDATION = 413
 _EMPTY = 400
 _BACKEND = 424
-router = APIRouter()
+router = APIRouter(responses=refusals(TeiError, READING))
+_REFUSALS = refusals(TeiError, (*CLASSIFYING, _BACKEND))
+
+_TEXT = {"type": "string"}
+_ONE_OR_PAIR = {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": _PAIR}
+_INPUTS = {"anyOf": [_TEXT, _ONE_OR_PAIR, {"type": "array", "items": _ONE_OR_PAIR, "minItems": 1}]}
+_TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
 
 
 class PredictBody(BaseModel):
@@ -42,7 +50,7 @@ class PredictBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    inputs: Any
+    inputs: Annotated[Any, WithJsonSchema(_INPUTS)]
     truncate: bool | None = None
     truncation_direction: Literal["Left", "left", "Right", "right"] | None = None
     raw_scores: bool = False
@@ -58,11 +66,16 @@ class TokenizeBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    inputs: Any
+    inputs: Annotated[Any, WithJsonSchema(_TEXTS)]
     add_special_tokens: bool = True
 
 
-@router.post("/predict")
+@router.post(
+    "/predict",
+    response_model=list[LabelAndScore] | list[list[LabelAndScore]],
+    responses=_REFUSALS,
+    openapi_extra=request_body(PredictBody),
+)
 async def predict(request: Request) -> Response:
     """Every label of every input with its score, the highest first."""
     sent, answered = await classify(request.scope, request.receive, PredictBody, _query)
@@ -114,15 +127,20 @@ async def info(request: Request) -> dict[str, Any]:
     }
 
 
-@router.get("/health")
-@router.get("/ping")
+@router.get("/health", response_class=Response)
+@router.get("/ping", response_class=Response)
 async def health(request: Request) -> Response:
     """An empty response if new requests are welcome."""
     request.state.service.check_ready()
     return Response()
 
 
-@router.post("/tokenize")
+@router.post(
+    "/tokenize",
+    response_model=list[list[TokenInfo]],
+    responses=_REFUSALS,
+    openapi_extra=request_body(TokenizeBody),
+)
 async def tokenize(request: Request) -> Response:
     """The tokens of each input."""
     async with AsyncExitStack() as holding:

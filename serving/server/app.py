@@ -26,6 +26,7 @@ from serving.observability.tracing import open_tracer
 from serving.protocols import huggingface, infinity_vllm, native, tei
 from serving.protocols.dataplane import Api, response_headers
 from serving.protocols.open_inference import http as open_inference
+from serving.protocols.openapi import describe, serve_document
 from serving.protocols.problem import error_headers
 from serving.runtime.service import Service
 from serving.server.direct import Direct
@@ -96,6 +97,8 @@ def create_app(
     )
     for api in APIS:
         rest.include_router(api.router)
+    describe(rest)
+    serve_document(rest)
     return App(rest, service, request_log)
 
 

@@ -8,6 +8,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from serving.observability.recorder import RefusalReason
+from serving.protocols.request_body import MOST_DIGITS
 from serving.server.connection import MAX_HEAD_S, Connection
 from serving.server.http_cycle import HOST, BadHeadError, Cycle, malformed, without_offer
 from serving.server.lingering import Remainder
@@ -78,6 +79,8 @@ class HttpProtocol(Connection):
             self.expect_100_continue = True
         elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
             raise BadHeadError("Transfer-Encoding is not chunked.")
+        elif name == b"content-length" and len(value) > MOST_DIGITS:
+            raise BadHeadError("Content-Length has too many digits.")
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:

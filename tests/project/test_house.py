@@ -79,6 +79,7 @@ HOMES = {
     "grpc": {
         "serving.protocols.open_inference.grpc",
         "serving.protocols.open_inference.grpc_bounds",
+        "serving.protocols.open_inference.grpc_listener",
     },
     "prometheus_client": {"serving.observability.metrics", "serving.observability.definitions"},
     "opentelemetry": {"serving.observability.tracing"},

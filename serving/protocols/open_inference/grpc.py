@@ -15,7 +15,6 @@ from serving.errors import (
     InvalidField,
     PathNotFound,
     ServedError,
-    StartError,
 )
 from serving.logs import LOGGER, log
 from serving.observability.request_log import CLIENT_LEFT, RequestLog, RequestRecord, request_id
@@ -23,12 +22,12 @@ from serving.protocols.dataplane import admitted
 from serving.protocols.large_body import INLINE_BYTES
 from serving.protocols.open_inference import semantics
 from serving.protocols.open_inference.grpc_bounds import (
-    connection_bounds,
     fitting,
     parsed,
     received,
     until_drained,
 )
+from serving.protocols.open_inference.grpc_listener import Listener
 from serving.protocols.open_inference.grpc_messages import check_counts, message, parameters_of
 from serving.protocols.open_inference.semantics import (
     EXTENSIONS,
@@ -85,21 +84,7 @@ class GrpcServer:
     async def run(self) -> None:
         """Serve until cancelled; see `until_drained`. Raises StartError."""
         settings = self._settings
-        server = grpc.aio.server(
-            options=[
-                *connection_bounds(settings),
-                # HTTP processes share the port; two servers by mistake do not.
-                ("grpc.so_reuseport", int(settings.http_processes > 0)),
-            ]
-        )
-        server.add_generic_rpc_handlers(self._handlers())
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        try:
-            server.add_insecure_port(f"{host}:{settings.grpc_port}")
-        except RuntimeError as error:
-            raise StartError(
-                f"SIZEWISE_GRPC_PORT: {host}:{settings.grpc_port} cannot be bound: choose another"
-            ) from error
+        server = Listener(self._handlers(), settings)
         await server.start()
         log("grpc", port=settings.grpc_port)
         await until_drained(server, self._service)

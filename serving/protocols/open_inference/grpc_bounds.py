@@ -89,7 +89,7 @@ async def until_drained(server: Any, service: Service) -> None:
 
     async def drain() -> None:
         await service.stopping.wait()
-        await server.stop(service.settings.drain_ms / 1e3)
+        await server.stop()
 
     # In a task of its own: cancelling stop() would cut off what it waits for.
     draining = start(drain(), "draining gRPC")

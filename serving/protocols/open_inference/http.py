@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field
 from pydantic_core import to_json
 
 from serving.errors import InvalidField, ServedError
+from serving.protocols import peer_schemas
 from serving.protocols.dataplane import Api, Refusal, admitted_body, read
 from serving.protocols.large_answer import TURN_SCORES
 from serving.protocols.open_inference import semantics
@@ -23,14 +24,17 @@ from serving.protocols.open_inference.semantics import (
     requested_output,
 )
 from serving.protocols.open_inference.tensors import BYTES, Tensor, from_binary, to_binary
-from serving.protocols.request_body import JSON_TYPE
+from serving.protocols.openapi import CLASSIFYING, READING, refusals, request_body
+from serving.protocols.request_body import JSON_TYPE, MOST_DIGITS
 from serving.runtime.service import Service
 
 BINARY_TYPE = "application/octet-stream"
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 _INPUT_PARAMETERS = {"binary_data_size", "content_type"}
 _OUTPUT_PARAMETERS = {"binary_data", "content_type"}
-router = APIRouter()
+_INVALID = 422
+_STATUSES = [status for status in CLASSIFYING if status != _INVALID]
+router = APIRouter(responses=refusals(peer_schemas.HuggingFaceError, READING))
 
 
 class _Part(BaseModel):
@@ -64,41 +68,55 @@ class InferBody(BaseModel):
     outputs: Annotated[list[InferOutput], FailFast(), Field(max_length=MOST_TENSORS)] = []
 
 
-@router.get("/v2")
+_METADATA: dict[str, Any] = {
+    "response_model": peer_schemas.ModelMetadata,
+    "response_model_exclude_unset": True,
+}
+_INFER: dict[str, Any] = {
+    "response_model": peer_schemas.InferResponse,
+    "responses": {
+        **refusals(peer_schemas.HuggingFaceError, _STATUSES),
+        200: {"content": {BINARY_TYPE: {}}},
+    },
+    "openapi_extra": request_body(InferBody, BINARY_TYPE),
+}
+
+
+@router.get("/v2", response_model=peer_schemas.ServerMetadata)
 async def server_metadata() -> dict[str, Any]:
     """What this server is."""
     return {"name": "sizewise", "version": "2", "extensions": [*EXTENSIONS, "binary_tensor_data"]}
 
 
-@router.get("/v2/health/live")
+@router.get("/v2/health/live", response_model=peer_schemas.Live)
 async def live() -> dict[str, bool]:
     """The process answers."""
     return {"live": True}
 
 
-@router.get("/v2/health/ready")
+@router.get("/v2/health/ready", response_model=peer_schemas.Ready)
 async def ready(request: Request) -> dict[str, bool]:
     """New requests are welcome."""
     request.state.service.check_ready()
     return {"ready": True}
 
 
-@router.get("/v2/models/{model}")
-@router.get("/v2/models/{model}/versions/{version}")
+@router.get("/v2/models/{model}", **_METADATA)
+@router.get("/v2/models/{model}/versions/{version}", **_METADATA)
 async def model_metadata(request: Request, model: str, version: str = "") -> dict[str, Any]:
     """Inputs and outputs of a model."""
     return metadata(_service(request).family_with(model, version))
 
 
-@router.get("/v2/models/{model}/ready")
-@router.get("/v2/models/{model}/versions/{version}/ready")
+@router.get("/v2/models/{model}/ready", response_model=peer_schemas.ModelReady)
+@router.get("/v2/models/{model}/versions/{version}/ready", response_model=peer_schemas.ModelReady)
 async def model_ready(request: Request, model: str, version: str = "") -> dict[str, Any]:
     """Whether a model is ready."""
     family = _service(request).family_with(model, version)
     return {"name": family.name, "ready": True}
 
 
-@router.post("/v2/repository/index")
+@router.post("/v2/repository/index", response_model=list[peer_schemas.IndexEntry])
 async def index(request: Request) -> list[dict[str, str]]:
     """All models and their versions."""
     service = _service(request)
@@ -114,8 +132,8 @@ async def index(request: Request) -> list[dict[str, str]]:
     ]
 
 
-@router.post("/v2/models/{model}/infer")
-@router.post("/v2/models/{model}/versions/{version}/infer")
+@router.post("/v2/models/{model}/infer", **_INFER)
+@router.post("/v2/models/{model}/versions/{version}/infer", **_INFER)
 async def infer(request: Request, model: str, version: str = "") -> Response:
     """Classify."""
     state = request.state
@@ -168,7 +186,7 @@ def _service(request: Request) -> Service:
 def _split(length: str | None, body: bytes) -> tuple[bytes, bytes]:
     if length is None:
         return body, b""
-    if not length.isdecimal() or int(length) > len(body):
+    if not length.isdecimal() or len(length) > MOST_DIGITS or int(length) > len(body):
         raise InvalidField(
             "must be the number of bytes of JSON at the start of the body",
             field=_HEADER_LENGTH,
@@ -263,7 +281,7 @@ def _response(fields: dict[str, Any], tensors: Sequence[Tensor], binary: set[str
 
 def _refusal(error: ServedError, _request_id: str) -> Refusal:
     """Send 400 for 422, as Triton does; the message has all that problem+json would."""
-    status = 400 if error.status == 422 else error.status
+    status = 400 if error.status == _INVALID else error.status
     return Refusal(status, to_json({"error": error.sentence()}), JSON_TYPE)
 
 

@@ -45,6 +45,9 @@ INVALID = {
     "a hexadecimal length": CLASSIFY + HOST + TYPE + b"Content-Length: 0x5\r\n\r\n12345",
     "an empty length": CLASSIFY + HOST + TYPE + b"Content-Length:\r\n\r\n",
     "a length beyond 64 bits": CLASSIFY + HOST + b"Content-Length: 99999999999999999999\r\n\r\n",
+    "a length of 5,000 digits": (
+        CLASSIFY + HOST + TYPE + b"Content-Length: %05000d\r\n\r\n" % len(BODY) + BODY
+    ),
     "both framings": (
         CLASSIFY + HOST + TYPE + LENGTH + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNKS
     ),

@@ -207,6 +207,7 @@ BINARY = {"name": "text", "shape": [1], "datatype": "BYTES"}
     [
         (6, struct.pack("<I", 2) + b"ab", "x", "Inference-Header-Content-Length"),
         (6, struct.pack("<I", 2) + b"ab", "99999", "Inference-Header-Content-Length"),
+        (6, struct.pack("<I", 2) + b"ab", "9" * 5000, "Inference-Header-Content-Length"),
         (7, struct.pack("<I", 2) + b"ab", None, "binary_data_size"),
         (-1, b"", None, "binary_data_size"),
         ("6", struct.pack("<I", 2) + b"ab", None, "binary_data_size"),

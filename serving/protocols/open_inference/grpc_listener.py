@@ -1,0 +1,85 @@
+"""A gRPC server that does not stay away: grpcio's ends at the first path that is not UTF-8."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+
+from serving.background import start
+from serving.errors import StartError
+from serving.logs import LOGGER
+from serving.protocols.open_inference.grpc_bounds import connection_bounds
+from serving.settings import Settings
+
+_LOOK_EVERY_S = 0.05
+
+
+class Listener:
+    """A server of these handlers, made anew when it has ended by itself.
+
+    grpcio decodes a call's path in the loop that accepts calls. An error there closes the port for
+    ever, and is raised to nobody; calls in progress go on.
+    """
+
+    def __init__(self, handlers: Sequence[Any], settings: Settings) -> None:
+        """Bind the port. Raises StartError."""
+        self._handlers = handlers
+        self._settings = settings
+        self._drain_s = settings.drain_ms / 1e3
+        self._longest_s = settings.max_deadline_ms / 1e3
+        self._server = self._made()
+        self._stopping = False
+        self._ended: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Accept calls."""
+        await self._server.start()
+        self._watching = start(self._watch(), "keeping gRPC up")
+
+    async def stop(self) -> None:
+        """Accept no more calls, and cancel those that are not answered in time."""
+        self._stopping = True
+        await self._watching
+        last = asyncio.ensure_future(self._server.stop(self._drain_s))
+        await asyncio.wait((last, *self._ended), timeout=self._drain_s)
+        await last
+
+    def _made(self) -> Any:
+        settings = self._settings
+        server = grpc.aio.server(
+            options=[
+                *connection_bounds(settings),
+                # HTTP processes share the port; two servers by mistake do not.
+                ("grpc.so_reuseport", int(settings.http_processes > 0)),
+            ]
+        )
+        server.add_generic_rpc_handlers(self._handlers)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        try:
+            server.add_insecure_port(f"{host}:{settings.grpc_port}")
+        except RuntimeError as error:
+            raise StartError(
+                f"SIZEWISE_GRPC_PORT: {host}:{settings.grpc_port} cannot be bound: choose another"
+            ) from error
+        return server
+
+    async def _watch(self) -> None:
+        while not self._stopping:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            # Nothing public tells; wait_for_termination() waits for the calls in progress too.
+            if not self._stopping and not self._server._server.is_running():  # noqa: SLF001
+                await self._renew()
+
+    async def _renew(self) -> None:
+        try:
+            server = self._made()
+        except StartError as error:  # another program has taken the port: look again
+            LOGGER.error("gRPC has ended and cannot be started again: %s", error.detail)
+            return
+        ended, self._server = self._server, server
+        await server.start()
+        task = start(ended.stop(self._longest_s), "answering what gRPC had accepted")
+        self._ended.add(task)
+        task.add_done_callback(self._ended.discard)
+        LOGGER.warning("gRPC had ended, and was started again")
