@@ -193,7 +193,7 @@ _BATCHES: Sequence[Definition] = (
     _Counter("rejected", "Valid requests that were refused.", ("reason",), "rejected", _one(0)),
     _Counter(
         "connections_refused",
-        "HTTP connections that were refused, or ended before their clients were done.",
+        "Connections refused or ended early.",
         ("reason",),
         "connections",
         _one(0),
