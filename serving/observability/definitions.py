@@ -192,11 +192,7 @@ _BATCHES: Sequence[Definition] = (
     _Gauge("ready", "1 if the server accepts new requests, else 0."),
     _Counter("rejected", "Valid requests that were refused.", ("reason",), "rejected", _one(0)),
     _Counter(
-        "connections_refused",
-        "Connections refused or ended early.",
-        ("reason",),
-        "connections",
-        _one(0),
+        "connections_refused", "Connections refused or cut.", ("reason",), "connections", _one(0)
     ),
     _Counter("log_lines_dropped", "Log lines that were not written.", (), "log_lines", _one(0)),
     _Counter("task_failures", "Background tasks that have failed.", (), "failures", _one(0)),
