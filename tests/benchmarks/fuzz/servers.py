@@ -23,6 +23,8 @@ MOST_GROWTH = 0.15
 MOST_GROWTH_BYTES = 32 << 20
 MOST_MORE_DESCRIPTORS = 16
 MOST_MORE_THREADS = 8
+# grpcio says so when a client has left before UNIMPLEMENTED could be sent.
+_CLIENT_LEFT = "ExecuteBatchError raised in core by servicer method"
 _ALARMING = re.compile(r"Traceback|Error|panic|Fatal|Assert", re.IGNORECASE)
 
 
@@ -126,6 +128,8 @@ def faults_of_log(path):
             except ValueError:
                 if _ALARMING.search(line):
                     found.append(line.strip()[:2000])
+                continue
+            if _CLIENT_LEFT in said["event"]:
                 continue
             if said["level"] in ("error", "critical") or "traceback" in said:
                 found.append(line.strip()[:4000])
