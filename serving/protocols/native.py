@@ -112,7 +112,8 @@ async def ready(request: Request) -> Health:
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     service: Service = request.state.service
-    page, content_type = await service.page()
+    with service.in_flight.outside():
+        page, content_type = await service.page()
     return Response(page, headers={"Content-Type": content_type})
 
 

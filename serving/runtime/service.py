@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from serving.access.api_keys import Callers
@@ -48,6 +49,15 @@ class InFlight:
 
     def __exit__(self, *_error: object) -> None:
         self.requests -= 1
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Take no room while waiting for what is no work of the request's own."""
+        self.requests -= 1
+        try:
+            yield
+        finally:
+            self.requests += 1
 
 
 class Service:

@@ -146,15 +146,10 @@ class App:
                 message["headers"] += response_headers(record)
                 if self.service.draining:
                     message["headers"].append((b"connection", b"close"))
-            # A client that does not read takes no room.
-            in_flight.requests -= 1
-            try:
+            with self.service.in_flight.outside():  # a client that does not read takes no room
                 await send(message)
-            finally:
-                in_flight.requests += 1
 
-        in_flight = self.service.in_flight
-        with in_flight:
+        with self.service.in_flight:
             try:
                 await self._rest(routed, receive, send_recorded)
             finally:
