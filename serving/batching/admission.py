@@ -72,7 +72,9 @@ def check_texts(
     # Texts that were queued before go ahead of everything that arrived after them, but those of a
     # large request only within their flow.
     ahead = terms.start_tag_s is not None
-    wait_s = 0.0 if ahead and not flow.size else scheduler.wait_s(flow, slot_s, ahead=ahead)
+    wait_s = (
+        0.0 if ahead and not flow.size else scheduler.wait_s(variant, flow, slot_s, ahead=ahead)
+    )
     if (predicted_s := wait_s + work_s) > left_s:
         raise Overloaded(
             f"the answer would take {predicted_s * 1e3:.0f} ms because of requests ahead of it; "

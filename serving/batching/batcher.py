@@ -52,7 +52,7 @@ class _Results(asyncio.Future[list[InferenceResult]]):
 
 
 class Batcher:
-    """One queue and `slots` engine threads for all variants of the process.
+    """One queue, and the engine threads of `slots` slots, for all variants of the process.
 
     Lives on one event loop: call every public method there. `watchdog` tells whether every engine
     returns within `engine_timeout_s`. `requests_in_flight` are queued or running.
@@ -184,6 +184,8 @@ class Batcher:
             for text in self._coalescer.leave(request):
                 if self._scheduler.remove(text):
                     self._coalescer.forget(text)
+        # What waited behind the removed texts may start.
+        self._threads.wake()
 
     def _fail(self, request: PendingRequest, error: ServedError) -> None:
         waiter = request.waiter

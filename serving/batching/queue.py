@@ -51,6 +51,16 @@ ONLY_FLOW = Flow()
 
 
 @dataclass(slots=True)
+class FlowState:
+    """A flow's weight, what it has queued, and the finish tag of its last text."""
+
+    weight: float
+    texts: int = 0
+    queued_s: float = 0.0
+    finish_tag_s: float = 0.0
+
+
+@dataclass(slots=True)
 class Terms:
     """When and for whom a request is run.
 
@@ -69,8 +79,8 @@ class Backlog(NamedTuple):
     """Outstanding work at one moment: predicted seconds of slot time, queued and running.
 
     `running_s` has the seconds of each running batch of small requests, as predicted at its start,
-    `larger_s` those of larger ones, which delay no small request. `pace` is the recent ratio of
-    measured to predicted seconds.
+    `larger_s` those of larger ones, which delay no small request that preempts them. `pace` is the
+    recent ratio of measured to predicted seconds.
     """
 
     queued_s: Mapping[Flow, float] = {}
@@ -85,23 +95,25 @@ class Backlog(NamedTuple):
         running_s = sum(self.running_s) + sum(self.larger_s)
         return (sum(self.queued_s.values()) + running_s) / self.slots * self.pace
 
-    def wait_s(self, flow: Flow, more_s: float = 0.0, *, ahead: bool = False) -> float:
+    def wait_s(
+        self, flow: Flow, more_s: float = 0.0, *, ahead: bool = False, preempts: bool = True
+    ) -> float:
         """Return the seconds until all of a flow's queue, and `more_s` of slot time, has started.
 
         Meanwhile other flows get at most the share that their weights allow. With `ahead`, the
-        flow's own queue does not count.
+        flow's own queue does not count. `preempts` see Lane.
         """
         before_s = self._before_s(flow, more_s, ahead=ahead)
-        return self._start_s(flow, before_s) * self.pace
+        return self._start_s(flow, before_s, preempts=preempts) * self.pace
 
     def queue_wait_s(self, flow: Flow) -> float:
         """Return how much longer than until the first slot is free a flow's next text waits."""
         before_s = self._before_s(flow, 0.0)
         return (self._start_s(flow, before_s) - self._start_s(flow, 0.0)) * self.pace
 
-    def _start_s(self, flow: Flow, before_s: float) -> float:
+    def _start_s(self, flow: Flow, before_s: float, *, preempts: bool = True) -> float:
         """Return when the slots have started that much work of a flow."""
-        if not flow.size:
+        if preempts and not flow.size:
             return start_s(before_s, self.running_s, self.slots)
         running_s = [*self.larger_s, *self.running_s]
         preempting_s = sum(running_s[self.slots :])

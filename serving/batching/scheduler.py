@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from serving.batching.batch_choice import LaneQueue, longest_s, take
-from serving.batching.queue import ONLY_FLOW, Backlog, Flow, QueuedText, start_s
+from serving.batching.queue import ONLY_FLOW, Backlog, Flow, FlowState, QueuedText, start_s
 from serving.bundles.bundle import VariantKey
 from serving.inference.cost_model import Lane
 
@@ -27,16 +27,6 @@ class Plan:
     """Whether it has started beside as many batches as there are slots, and so slows them down."""
 
 
-@dataclass(slots=True)
-class _FlowState:
-    """A flow's weight, what it has queued, and the finish tag of its last text."""
-
-    weight: float
-    texts: int = 0
-    queued_s: float = 0.0
-    finish_tag_s: float = 0.0
-
-
 class Scheduler:
     """A queue per variant over shared slots; every plan serves the text that is next in order.
 
@@ -51,7 +41,7 @@ class Scheduler:
     """
 
     def __init__(self, lanes: Mapping[VariantKey, Lane], slots: int) -> None:
-        """`slots` is the number of plans that run at a time."""
+        """Run `slots` plans at a time, and small requests beside larger ones (see `startable`)."""
         self.texts = 0
         """Number of queued texts, of all variants."""
         self.larger_texts = 0
@@ -63,13 +53,14 @@ class Scheduler:
         self._arrivals = 0
         self._virtual_time_s = 0.0
         """How far a flow of weight 1 that is never idle has been served."""
-        self._flows: dict[Flow, _FlowState] = {}
+        self._flows: dict[Flow, FlowState] = {}
         """Flows with queued texts, or a finish tag beyond the virtual time."""
         self._running_s: tuple[list[float], list[float]] = ([], [])
         """Of small requests, and of larger ones."""
         self._running_texts = 0
         self._recent_s = 0.0
         self._recent_predicted_s = 0.0
+        self._beside_predicted_s = 0.0
         self._pace = 1.0
         """Recent ratio of measured to predicted seconds."""
 
@@ -97,19 +88,22 @@ class Scheduler:
         small_s, larger_s = map(tuple, self._running_s)
         return Backlog(queued_s, small_s, self._slots, self._pace, larger_s)
 
-    def wait_s(self, flow: Flow, more_s: float = 0.0, *, ahead: bool = False) -> float:
+    def wait_s(
+        self, variant: VariantKey, flow: Flow, more_s: float = 0.0, *, ahead: bool = False
+    ) -> float:
         """Predict the seconds until a flow's queue, and then `more_s` of slot time, has started.
 
         With `ahead`, the flow's own queue does not count.
         """
+        preempts = not flow.size and self._queues[variant].lane.preempts
         small_s, larger_s = self._running_s
-        if not self._filled and len(small_s) + (len(larger_s) if flow.size else 0) < self._slots:
+        if not self._filled and len(small_s) + (0 if preempts else len(larger_s)) < self._slots:
             return 0.0
         state = self._flows.get(flow)
-        if state and len(self._flows) == 1 and not flow.size:  # a fifth of what follows costs
+        if state and len(self._flows) == 1 and preempts:  # a fifth of what follows costs
             before_s = 0.0 if ahead else state.queued_s
             return start_s(before_s, small_s, self._slots) * self._pace
-        return self.backlog().wait_s(flow, more_s, ahead=ahead)
+        return self.backlog().wait_s(flow, more_s, ahead=ahead, preempts=preempts)
 
     def queue_wait_s(self, flow: Flow) -> float:
         """Predict how much longer than until the first slot is free a flow's next text waits."""
@@ -140,7 +134,7 @@ class Scheduler:
         queue = self._queues[variant]
         state = self._flows.get(flow)
         if state is None:
-            state = self._flows[flow] = _FlowState(flow.weight)
+            state = self._flows[flow] = FlowState(flow.weight)
         weight = state.weight
         if flow.size:
             weight /= sum(1 for each in flow.all_sizes() if each == flow or self._waits(each))
@@ -212,8 +206,8 @@ class Scheduler:
     def startable(self) -> bool | None:
         """Return whether the plan that may start now is of larger requests; None if none may.
 
-        One of small requests may while fewer of them than slots run, whatever else does; one of
-        larger requests while any slot is free.
+        One of small requests may while fewer of them than slots run, whatever else does, if its
+        lane preempts; any other while a slot is free.
         """
         found = self._startable()
         return None if found is None else found[1].flow.size > 0
@@ -245,19 +239,23 @@ class Scheduler:
     def _startable(self) -> tuple[LaneQueue, QueuedText] | None:
         """Find the text that the next plan begins with, if that may start now.
 
-        It is the next in order. While that is of a larger request and every slot is busy, the next
-        of a small request goes ahead, by at most the time of one batch of larger ones.
+        It is the next in order. While that has to wait for a slot, the next that has not goes
+        ahead, by at most the time of one batch of larger requests.
         """
         if not self._filled:
             return None
         queue = self._next_queue()
         first = queue.first()
         small, larger = map(len, self._running_s)
-        if small + (larger if first.flow.size else 0) < self._slots:
+        preempts = not first.flow.size and queue.lane.preempts
+        if small + (0 if preempts else larger) < self._slots:
             return queue, first
         if small == self._slots or self.texts == self.larger_texts:
             return None
-        ahead = [(text, each) for each in self._filled.values() if (text := each.first_small())]
+        preempting = [each for each in self._filled.values() if each.lane.preempts]
+        ahead = [(text, each) for each in preempting if (text := each.first_small())]
+        if not ahead:
+            return None
         text, its_queue = min(ahead, key=lambda each: each[0].order)
         lead_s = text.order[0] - first.order[0]
         return (its_queue, text) if lead_s <= longest_s(first, queue.lane) else None
@@ -285,11 +283,16 @@ class Scheduler:
         """Free the slot of a plan that took this many seconds.
 
         Predictions follow the measured pace: warm-up cannot know what else will use the cores. The
-        seconds of a plan beside others are in theirs too.
+        seconds of a plan beside others are in theirs, so it counts when the next of those ends.
         """
-        self._recent_s = _RECENT * self._recent_s + (0.0 if plan.beside else seconds)
-        self._recent_predicted_s = _RECENT * self._recent_predicted_s + plan.predicted_s
-        if self._recent_predicted_s:
-            self._pace = self._recent_s / self._recent_predicted_s
+        if plan.beside:
+            self._beside_predicted_s += plan.predicted_s
+        else:
+            predicted_s = self._beside_predicted_s + plan.predicted_s
+            self._beside_predicted_s = 0.0
+            self._recent_s = _RECENT * self._recent_s + seconds
+            self._recent_predicted_s = _RECENT * self._recent_predicted_s + predicted_s
+            if self._recent_predicted_s:
+                self._pace = self._recent_s / self._recent_predicted_s
         self._running_s[plan.larger].remove(plan.predicted_s)
         self._running_texts -= len(plan.texts)

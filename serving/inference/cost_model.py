@@ -101,12 +101,15 @@ class Lane:
     """The measured cost of one variant, for the scheduler.
 
     `seconds(rows, tokens)` predicts the run of one grid. A batch of several texts has at most
-    `max_batch_tokens` tokens, padding included unless texts are `packed` (packing.py).
+    `max_batch_tokens` tokens, padding included unless texts are `packed` (packing.py). A batch of
+    small requests that `preempts` starts beside larger ones in every slot, and takes cores from
+    them.
     """
 
     seconds: Callable[[int, int], float]
     max_batch_tokens: int
     packed: bool = False
+    preempts: bool = True
     shares_s: dict[int, float] = field(init=False, repr=False, compare=False)
     """Predicted slot time of one text in full batches, by length."""
     alone_s: dict[int, float] = field(init=False, repr=False, compare=False)

@@ -38,6 +38,10 @@ class Engine(Protocol):
     def packed(self) -> bool:
         """Whether several texts share a row (see packing.py)."""
 
+    @property
+    def preempts(self) -> bool:
+        """Whether a run beside `slots` others takes cores from them instead of waiting for one."""
+
     def unpacked(self) -> Self:
         """Return this engine with one text per row; both share the graph and may run at once."""
 
@@ -47,8 +51,8 @@ class Engine(Protocol):
     def run(self, batch: Sequence[Item]) -> Logits:
         """Logits of shape (len(batch), number of labels), in the order of `batch`.
 
-        Takes one or more inputs, none of them empty. Twice `slots` threads may call it
-        concurrently.
+        Takes one or more inputs, none of them empty. As many threads as `slots` may call it
+        concurrently, and twice as many if it `preempts`.
         Raises EngineFailed if the runtime fails or a logit is not finite.
         """
 

@@ -46,6 +46,7 @@ class OpenVinoEngine(GraphEngine):
         if resources.device != "cpu":
             raise StartError("SIZEWISE_ENGINE: openvino runs on the CPU only: set onnxruntime")
         self.slots = resources.slots or resources.threads
+        self.preempts = False  # a run waits for one of the streams
         options = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "NUM_STREAMS": self.slots,

@@ -27,7 +27,7 @@ class OrtEngine(GraphEngine):
 
     On a CPU with as many slots as cores each run has a single thread, which is faster for batches
     than several threads per run. On CUDA two slots keep the device busy while the next batch is
-    prepared.
+    prepared; more batches would only need more of its memory.
     """
 
     def __init__(self, bundle: Bundle, resources: Resources) -> None:
@@ -41,6 +41,7 @@ class OrtEngine(GraphEngine):
         device = resources.device
         slots = resources.slots or resources.threads
         self.slots = slots if device == "cpu" else _CUDA_SLOTS
+        self.preempts = device == "cpu"
         self._bundle = bundle
         self._device = device
         self.computing = "" if device == "cpu" else device

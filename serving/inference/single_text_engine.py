@@ -15,6 +15,7 @@ class SingleTextEngine:
         """Take two engines of the same bundle and layout."""
         self.slots = many.slots
         self.packed = many.packed
+        self.preempts = many.preempts
         self.example = many.example
         self.computing: str = getattr(many, "computing", "")
         self._many = many

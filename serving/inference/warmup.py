@@ -127,7 +127,7 @@ def warm_up(
     enough = _ENOUGH_SHARE if engine.packed else _ENOUGH_SHARE_PADDED
     budget = next(tokens for tokens, shape in sizes if shape.share_of(fastest) >= enough)
     model = fit_cost_model([shape.middle() for _, shape in sizes], [s.middle() for s in long])
-    return Lane(model.seconds, budget, engine.packed)
+    return Lane(model.seconds, budget, engine.packed, engine.preempts)
 
 
 class _Slots:

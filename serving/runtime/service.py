@@ -38,7 +38,8 @@ _Result = TypeVar("_Result")
 class InFlight:
     """Counts the requests in progress: each is handled within `with service.in_flight`.
 
-    Those whose bodies are arriving are not counted (see Arrivals).
+    Those whose bodies are arriving (see Arrivals) are not counted, nor those whose clients are
+    still reading the answer.
     """
 
     def __init__(self) -> None:

@@ -18,13 +18,14 @@ def make(
     max_queue_texts=1000,
     engine_timeout_s=20.0,
     seconds=lambda _n, _l: 1e-4,
+    preempts=True,
     clock=time.monotonic,
     **more,
 ):
     reports = []
     batcher = Batcher(
         {KEY: engine},
-        Scheduler({KEY: Lane(seconds, 256)}, engine.slots),
+        Scheduler({KEY: Lane(seconds, 256, preempts=preempts)}, engine.slots),
         slots=engine.slots,
         max_queue_texts=max_queue_texts,
         engine_timeout_s=engine_timeout_s,
@@ -53,10 +54,11 @@ async def submit(batcher, encodings, asked):
     return await batcher.submit(KEY, encodings, asked)
 
 
-async def queued(batcher, firsts, asked):
+async def queued(batcher, firsts, asked, length=4):
     """A task that submits one encoding for each first id, once they wait."""
     before = batcher.requests_in_flight
-    task = asyncio.create_task(submit(batcher, [encoding(first) for first in firsts], asked))
+    encodings = [encoding(first, length) for first in firsts]
+    task = asyncio.create_task(submit(batcher, encodings, asked))
     await wait_until(lambda: batcher.requests_in_flight > before or task.done())
     return task
 

@@ -15,6 +15,7 @@ class NullEngine:
     def __init__(self, bundle, resources):
         self.slots = resources.threads
         self.packed = True
+        self.preempts = True
         self.example = lambda length: Encoding([1] * length, length)
         self._labels = len(bundle.manifest.labels)
 

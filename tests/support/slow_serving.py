@@ -26,6 +26,7 @@ class SlowEngine:
         self._batch_s = BATCH_S * (WIDE if bundle.manifest.variant == "wide" else 1)
         self.slots = self._engine.slots
         self.packed = self._engine.packed
+        self.preempts = self._engine.preempts
         self.example = self._engine.example
 
     def unpacked(self):

@@ -50,7 +50,7 @@ def test_texts_are_admitted_exactly_when_they_have_room_and_time(
 ):
     scheduler = scheduler_with(queued, slots=slots)
     flow, slot_s, work_s = scheduler.work_of(KEY, lengths, ONLY_FLOW)
-    wait_s = scheduler.wait_s(flow, slot_s)
+    wait_s = scheduler.wait_s(KEY, flow, slot_s)
 
     refused = refusal_of(scheduler, lengths, left_s, max_queue_texts=max_queue_texts)
 
@@ -74,7 +74,7 @@ def test_after_retry_after_the_same_request_has_time(queued, lengths, left_s):
         return
 
     flow, slot_s, work_s = scheduler.work_of(KEY, lengths, ONLY_FLOW)
-    predicted_s = scheduler.wait_s(flow, slot_s) + work_s
+    predicted_s = scheduler.wait_s(KEY, flow, slot_s) + work_s
     assert predicted_s - refused.retry_after_s <= left_s
     assert refused.retry_after_s - 1 <= predicted_s - left_s
 

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from serving.errors import DeadlineMissed, Overloaded
 from tests.support.batchers import encoding, make, queued, running, submit, terms, wait_until
 from tests.support.faults import EchoEngine, StuckEngine
 
@@ -56,6 +57,50 @@ async def test_a_large_request_runs_in_every_slot_once_the_small_ones_have_ended
     await wait_until(lambda: engine.held == 2)
 
     await stopped(batcher, engine, large)
+
+
+async def test_a_small_request_is_refused_where_it_would_wait_too_long_for_a_larger_one():
+    engine = HoldsLong(slots=2)
+    batcher, _ = make(engine, preempts=False, seconds=lambda texts, length: 1e-3 * texts * length)
+    large = await queued(batcher, range(64), terms(), length=64)
+    await wait_until(lambda: engine.held == 2)
+
+    with pytest.raises(Overloaded, match="ahead of it"):
+        await submit(batcher, [encoding(7)], terms(within_s=0.05))
+
+    await stopped(batcher, engine, large)
+
+
+async def test_a_small_request_that_waits_for_a_hung_larger_one_expires():
+    engine = HoldsLong(slots=2)
+    batcher, _ = make(engine, preempts=False)
+    large = await queued(batcher, range(64), terms(), length=64)
+    await wait_until(lambda: engine.held == 2)
+
+    with pytest.raises(DeadlineMissed):
+        await submit(batcher, [encoding(7)], terms(within_s=0.1))
+
+    assert engine.batches == []
+    await stopped(batcher, engine, large)
+
+
+async def test_a_small_request_starts_once_the_larger_one_that_was_next_has_left():
+    engine = HoldsLong(slots=1)
+    batcher, _ = make(engine, seconds=lambda texts, length: 1e-3 * texts * length)
+    large = await queued(batcher, range(64), terms(), length=64)
+    await wait_until(lambda: engine.held == 1)
+    for first in range(100, 105):  # as many as may go ahead
+        await submit(batcher, [encoding(first, 63)], terms())
+    small = asyncio.create_task(submit(batcher, [encoding(105, 63)], terms()))
+    await asyncio.sleep(0.05)
+    assert not small.done()
+
+    large.cancel()
+
+    await wait_until(small.done)
+    assert (await small)[0].logits[0] == 105
+    assert engine.held == 1
+    await stopped(batcher, engine)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a nice value for each thread")

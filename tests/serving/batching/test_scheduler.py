@@ -21,7 +21,7 @@ def scheduler(slots=2, max_batch_tokens=128, variants=(A, B)):
 
 def predicted_s(scheduler, variant, lengths, flow=ONLY_FLOW):
     flow, slot_s, work_s = scheduler.work_of(variant, lengths, flow)
-    return scheduler.wait_s(flow, slot_s) + work_s
+    return scheduler.wait_s(variant, flow, slot_s) + work_s
 
 
 class Text(QueuedText):
@@ -217,7 +217,7 @@ def test_one_text_does_not_wait_for_another_callers_backlog(backlog, served):
     for _ in range(min(served, backlog)):
         plan = queue.plan()
         queue.finished(plan, plan.predicted_s)
-    expected_s = queue.wait_s(Flow("search"), linear(1, 20))
+    expected_s = queue.wait_s(A, Flow("search"), linear(1, 20))
 
     add(queue, A, 20, "search", Flow("search"))
 

@@ -25,8 +25,8 @@ def seconds(texts, length):
     return 8e-4 + texts * length * 4.5e-5 + texts * length**2 * 1e-8
 
 
-def scheduler(slots):
-    return Scheduler({KEY: Lane(seconds, 256, packed=True)}, slots)
+def scheduler(slots, *, preempts=True):
+    return Scheduler({KEY: Lane(seconds, 256, packed=True, preempts=preempts)}, slots)
 
 
 def singles(flow, rate=40, length=8):
@@ -100,9 +100,11 @@ REQUESTS = st.lists(
 )
 
 
-@given(REQUESTS, st.integers(1, 3), st.randoms())
-def test_plans_start_while_their_kind_has_room_and_every_text_runs_once(requests, slots, draw):
-    queue = scheduler(slots)
+@given(REQUESTS, st.integers(1, 3), st.booleans(), st.randoms())
+def test_plans_start_while_their_kind_has_room_and_every_text_runs_once(
+    requests, slots, preempts, draw
+):
+    queue = scheduler(slots, preempts=preempts)
     added = []
     for flow, lengths in requests:
         added += [texts := [QueuedText(length) for length in lengths]]
@@ -116,7 +118,7 @@ def test_plans_start_while_their_kind_has_room_and_every_text_runs_once(requests
             planned += running[-1].texts
             small = sum(not plan.larger for plan in running)
             assert small <= slots
-            assert not larger or len(running) <= slots
+            assert (preempts and not larger) or len(running) <= slots
         assert running, "nothing runs, and nothing may start"
         ended = running.pop(draw.randrange(len(running)))
         queue.finished(ended, ended.predicted_s)
@@ -153,3 +155,62 @@ def test_what_small_requests_take_from_a_running_batch_does_not_count_twice():
     simulation.run(SECONDS)
 
     assert queue.backlog().pace == pytest.approx(1.0, abs=0.1)
+
+
+class Watched(Scheduler):
+    """Notes the pace after each plan."""
+
+    def __init__(self, *lanes_and_slots):
+        super().__init__(*lanes_and_slots)
+        self.paces = []
+
+    def finished(self, plan, seconds):
+        super().finished(plan, seconds)
+        self.paces.append(self.backlog().pace)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 4])
+def test_the_pace_follows_the_cores_however_many_small_batches_run_beside_larger_ones(slots):
+    queue = Watched({KEY: Lane(seconds, 256, packed=True)}, slots)
+    light = Client(LIGHT, [8], repeat(0.0), closed=True)
+    heavy = Client(HEAVY, [256] * 4, repeat(1.0))
+    clients = {f"light {number}": light for number in range(2 * slots)}
+    clients |= {f"heavy {number}": heavy for number in range(slots)}
+
+    Simulation(queue, 0.8 * slots, clients).run(5)
+
+    assert queue.backlog().pace == pytest.approx(1.25, abs=0.01)
+    # With several slots, the first to end counts what has slowed down the others too.
+    assert 0.7 < min(queue.paces) <= max(queue.paces) < 1.4
+
+
+def occupied(preempts):
+    """A scheduler whose only slot runs a batch of a large request, of which more waits."""
+    queue = scheduler(1, preempts=preempts)
+    queue.add(KEY, [QueuedText(256) for _ in range(64)], HEAVY.sized(64, 64 * 256, 256))
+    plan = queue.next_plan(larger=True)
+    return queue, plan
+
+
+def test_a_small_request_waits_for_a_slot_where_its_engine_runs_no_more_batches():
+    queue, running = occupied(preempts=False)
+
+    assert queue.wait_s(KEY, LIGHT) == pytest.approx(running.predicted_s)
+    queue.add(KEY, [QueuedText(8)], LIGHT)
+
+    assert queue.startable() is None
+    queue.finished(running, running.predicted_s)
+    assert queue.startable() is False
+
+
+def test_small_requests_of_an_engine_that_runs_more_batches_do_not_wait_behind_another_engine():
+    queue, _ = occupied(preempts=False)
+    other = (*KEY[:2], "other")
+    queue.add_lane(other, Lane(seconds, 256, packed=True))
+    queue.add(KEY, [QueuedText(8)], LIGHT)
+
+    assert queue.wait_s(other, OTHER) == 0.0
+    queue.add(other, [QueuedText(8)], OTHER)
+
+    assert queue.next_plan(larger=False).variant == other
+    assert queue.startable() is None

@@ -89,7 +89,7 @@ def test_a_small_request_waits_for_one_batch_of_a_large_one(texts, served):
         if (plan := queue.plan()) is None:
             return
         queue.finished(plan, plan.predicted_s)
-    expected_s = queue.wait_s(SMALL, linear(1, 8))
+    expected_s = queue.wait_s(A, SMALL, linear(1, 8))
 
     (small,) = request(queue, [8])
 
@@ -184,7 +184,7 @@ def test_the_predicted_wait_of_a_medium_request_counts_the_weight_that_its_calle
             request(queue, [16], flow)
     lengths = [48] * count
     flow, slot_s, _ = queue.work_of(A, lengths, ONLY_FLOW)
-    predicted_s = queue.wait_s(flow, slot_s)
+    predicted_s = queue.wait_s(A, flow, slot_s)
     texts = request(queue, lengths)
 
     planned_s = 0.0

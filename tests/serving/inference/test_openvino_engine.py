@@ -44,6 +44,10 @@ def test_there_are_as_many_slots_as_threads(engines):
     assert engines[0].slots == 2
 
 
+def test_no_more_batches_run_than_there_are_slots(engines):
+    assert not engines[0].preempts
+
+
 def test_another_device_is_refused_at_the_start(bundle):
     with pytest.raises(StartError, match="onnxruntime"):
         OpenVinoEngine(bundle, Resources("cuda", threads=2))

@@ -36,6 +36,10 @@ def test_there_are_as_many_slots_as_threads(engine):
     assert engine.slots == 2
 
 
+def test_small_requests_may_take_cores_from_what_runs(engine):
+    assert engine.preempts
+
+
 @pytest.mark.skipif(HAS_CUDA, reason="CUDA is here, so asking for it is right")
 def test_a_device_that_is_not_there_stops_the_start_instead_of_falling_back(tmp_path):
     write_bundle(tmp_path)

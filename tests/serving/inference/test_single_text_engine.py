@@ -6,6 +6,7 @@ from serving.inference.single_text_engine import SingleTextEngine
 
 class Seen:
     packed = True
+    preempts = False
     example = None
 
     def __init__(self, slots, barrier=None):
@@ -37,6 +38,7 @@ def test_a_text_that_comes_alone_takes_the_wide_engine_and_a_batch_does_not():
     assert one.batches == [[[1]], [[3]]]
     assert many.batches == [[[1], [2]]]
     assert engine.slots == 2
+    assert not engine.preempts
 
 
 def test_a_text_beside_another_run_does_not_take_cores_from_it():

@@ -18,8 +18,9 @@ from tests.support.fake_clock import FakeClock
 
 
 class Timed:
-    def __init__(self, seconds, *, packed=True, slots=2):
+    def __init__(self, seconds, *, packed=True, slots=2, preempts=True):
         self.packed = packed
+        self.preempts = preempts
         self.slots = slots
         self.cells = []
         self.clock = FakeClock()
@@ -52,6 +53,15 @@ def test_an_engine_whose_runs_cost_much_gets_the_largest_batches_allowed(packed)
     assert lane.max_batch_tokens == 1024
     assert lane.packed == packed
     assert lane.seconds(16, 64) == pytest.approx(0.018, rel=0.02)
+
+
+@pytest.mark.parametrize("preempts", [True, False])
+def test_the_scheduler_learns_whether_an_engine_runs_more_than_its_slots(preempts):
+    engine = Timed(lambda cells: 1e-5 * cells, preempts=preempts)
+
+    lane = warm_up(engine, max_length=16, max_batch_tokens=64, conditions=engine.conditions)
+
+    assert lane.preempts is preempts
 
 
 @pytest.mark.parametrize("packed", [True, False])
