@@ -200,11 +200,14 @@ class Connection(HttpToolsProtocol):
             self._reader.resume()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, unless the kernel has accepted a request on it."""
-        if unread_bytes(self.transport):
+        """Close an idle connection, unless the kernel has accepted a request on it.
+
+        A client that has not read its answer yet is bounded as a reader, not as idle.
+        """
+        if self.transport.get_write_buffer_size():
+            self.watch_reader()
+        if self._reader or unread_bytes(self.transport):
             self._wait_for_request()
-        elif self.transport.get_write_buffer_size():
-            self._end_early("slow_reader")
         else:
             self.transport.close()
 

@@ -61,13 +61,16 @@ class Reader:
         self._transport = transport
         self._readers = readers
         self._on_end = on_end
+        self._paused_s: float | None = None
         self._read_bytes = 0
         self._timer = loop.call_later(_PERIOD_S, self._check)
         self.pause()
 
     def pause(self) -> None:
-        """Wait for the client to read."""
-        self._paused_s: float | None = self._loop.time()
+        """Wait for the client to read, if it is not waited for already."""
+        if self._paused_s is not None:
+            return
+        self._paused_s = self._loop.time()
         self._left_bytes = self._left()
         self._readers.add(self)
 

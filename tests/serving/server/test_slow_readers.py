@@ -14,6 +14,7 @@ import pytest
 from serving.server import slow_readers
 from serving.server.slow_readers import Reader, Readers
 from tests.support.api_keys import write_callers
+from tests.support.fake_loop import FakeLoop
 from tests.support.processes import serving
 from tests.support.raw_http import connect, head, read, request
 from tests.support.registries import wait_for
@@ -25,41 +26,6 @@ PREDICT = b"".join(request(path="/predict", body=b'{"inputs": "good"}'))
 # 1.4 MB each, and 6 MB of tokens: more than the kernel holds.
 FILES = b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: here\r\n\r\n" * 5
 TEXTS = json.dumps({"inputs": ["a " * 1000] * 100}).encode()
-
-
-class FakeLoop:
-    def __init__(self):
-        self.now_s = 0.0
-        self._timers = []
-
-    def time(self):
-        return self.now_s
-
-    def call_later(self, delay_s, callback):
-        timer = FakeTimer(self.now_s + delay_s, callback)
-        self._timers.append(timer)
-        return timer
-
-    def wait(self, seconds):
-        until_s = self.now_s + seconds
-        while due := [each for each in self._timers if each.is_open and each.when() <= until_s]:
-            timer = min(due, key=FakeTimer.when)
-            self.now_s, timer.is_open = timer.when(), False
-            timer.callback()
-        self.now_s = until_s
-
-
-class FakeTimer:
-    def __init__(self, when_s, callback):
-        self._when_s = when_s
-        self.callback = callback
-        self.is_open = True
-
-    def when(self):
-        return self._when_s
-
-    def cancel(self):
-        self.is_open = False
 
 
 class FakeTransport:
@@ -247,6 +213,15 @@ def test_an_answer_in_parts_is_read_at_the_same_rate(loop):
                 each.reader.pause()
         loop.wait(1)
     assert (fast.ends, slow.ends) == ([], [True])
+
+
+def test_one_that_is_waited_for_already_keeps_what_it_has_read(loop):
+    watched = Watched(loop, Readers(9), 10_000_000)
+    loop.wait(9)
+    watched.transport.left -= slow_readers._LEAST_BYTES
+    watched.reader.pause()
+    loop.wait(2)
+    assert watched.ends == []
 
 
 def test_one_that_has_read_everything_is_watched_no_more(loop):
