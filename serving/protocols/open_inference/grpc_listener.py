@@ -1,18 +1,24 @@
 """A gRPC server that does not stay away: grpcio's ends at the first path that is not UTF-8."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import grpc
 
-from serving.background import start
+from serving.background import keep_running, start
 from serving.errors import StartError
 from serving.logs import LOGGER
 from serving.protocols.open_inference.grpc_bounds import connection_bounds
 from serving.settings import Settings
 
 _LOOK_EVERY_S = 0.05
+# A client may end one server after the other: each is missed for twice as long as the last one,
+# and the calls of the oldest are cut, so that neither connections nor log lines pile up.
+_MOST_PAUSE_S = 2.0
+_CALM_S = 60.0
+_MOST_ENDED = 4
 
 
 class Listener:
@@ -29,18 +35,24 @@ class Listener:
         self._drain_s = settings.drain_ms / 1e3
         self._longest_s = settings.max_deadline_ms / 1e3
         self._server = self._made()
-        self._stopping = False
-        self._ended: set[asyncio.Task[None]] = set()
+        self._tried_s = -math.inf
+        """When it was last made anew, or could not be, on the loop's clock."""
+        self._pause_s = _LOOK_EVERY_S
+        self._refused = False
+        """The port could not be bound again, and the log has said so."""
+        self._ended: dict[asyncio.Task[None], Any] = {}
+        """Servers that have calls to answer, the oldest first."""
 
     async def start(self) -> None:
         """Accept calls."""
         await self._server.start()
-        self._watching = start(self._watch(), "keeping gRPC up")
+        what = "keeping gRPC up"
+        self._watching = start(keep_running(self._watch, what), what)
 
     async def stop(self) -> None:
         """Accept no more calls, and cancel those that are not answered in time."""
-        self._stopping = True
-        await self._watching
+        self._watching.cancel()
+        await asyncio.wait((self._watching,))
         last = asyncio.ensure_future(self._server.stop(self._drain_s))
         await asyncio.wait((last, *self._ended), timeout=self._drain_s)
         await last
@@ -65,21 +77,32 @@ class Listener:
         return server
 
     async def _watch(self) -> None:
-        while not self._stopping:
+        now = asyncio.get_running_loop().time
+        while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             # Nothing public tells; wait_for_termination() waits for the calls in progress too.
-            if not self._stopping and not self._server._server.is_running():  # noqa: SLF001
-                await self._renew()
+            if self._server._server.is_running():  # noqa: SLF001
+                continue
+            calm = now() - self._tried_s > _CALM_S
+            self._pause_s = _LOOK_EVERY_S if calm else min(2 * self._pause_s, _MOST_PAUSE_S)
+            await asyncio.sleep(self._pause_s)
+            self._tried_s = now()
+            await self._renew()
 
     async def _renew(self) -> None:
         try:
             server = self._made()
         except StartError as error:  # another program has taken the port: look again
-            LOGGER.error("gRPC has ended and cannot be started again: %s", error.detail)
+            if not self._refused:
+                LOGGER.error("gRPC has ended and cannot be started again: %s", error.detail)
+            self._refused = True
             return
+        self._refused = False
         ended, self._server = self._server, server
-        await server.start()
         task = start(ended.stop(self._longest_s), "answering what gRPC had accepted")
-        self._ended.add(task)
-        task.add_done_callback(self._ended.discard)
+        self._ended[task] = ended
+        task.add_done_callback(self._ended.pop)
+        await server.start()
         LOGGER.warning("gRPC had ended, and was started again")
+        if len(self._ended) > _MOST_ENDED:
+            await next(iter(self._ended.values())).stop(None)
