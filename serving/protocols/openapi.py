@@ -13,6 +13,7 @@ from starlette.routing import Route
 from serving.protocols.native_schemas import Problem
 from serving.protocols.problem import PROBLEM_TYPE
 from serving.protocols.request_body import JSON_TYPE
+from serving.runtime.shared import Shared
 
 _REF = "#/components/schemas/{model}"
 _FASTAPIS_OWN = "HTTPValidationError"
@@ -54,14 +55,17 @@ def describe(app: FastAPI) -> None:
 
 
 def serve_document(app: FastAPI) -> None:
-    """Make the document in a thread: it takes longer than others should wait for the loop."""
+    """Make the document in one thread: it takes longer than others should wait for the loop."""
 
     @cache
     def content() -> bytes:
         return to_json(app.openapi())
 
+    # FastAPI keeps the document before it is corrected.
+    made = Shared(lambda: asyncio.to_thread(content))
+
     async def answer(_request: Request) -> Response:
-        return Response(await asyncio.to_thread(content), media_type=JSON_TYPE)
+        return Response(await made(), media_type=JSON_TYPE)
 
     path = app.openapi_url
     assert path is not None

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 
 import httpx
 import pytest
@@ -97,3 +98,27 @@ def test_the_document_is_made_once_and_not_by_the_event_loop():
     assert first == again
     assert len(makers) == 1
     assert threading.get_ident() not in makers
+
+
+async def test_requests_while_the_document_is_made_get_the_corrected_one():
+    class SlowlyMade(FastAPI):
+        def openapi(self):
+            made = super().openapi()
+            if not kept.is_set():
+                kept.set()
+                time.sleep(0.2)
+            return made
+
+    kept = threading.Event()
+
+    app = SlowlyMade()
+    app.include_router(native.API.router)
+    describe(app)
+    serve_document(app)
+    first = asyncio.create_task(asked(app))
+    await asyncio.to_thread(kept.wait, 30)
+    found = [await asked(app), await first, await asked(app)]
+
+    assert len(set(found)) == 1
+    assert "Problem" in json.loads(found[0])["components"]["schemas"]
+    assert "HTTPValidationError" not in str(found[0])
