@@ -39,8 +39,8 @@
 {{- end }}
 {{- if $scaling.enabled }}{{ include "sizewise.scalingChecks" $scaling }}{{ end }}
 {{- $stop := add .Values.settings.shutdown_delay_ms .Values.settings.drain_ms }}
-{{- if lt (mul 1000 .Values.terminationGracePeriodSeconds) (add 5000 $stop) }}
-{{- fail (printf "terminationGracePeriodSeconds is %v: it must exceed the sum of settings.shutdown_delay_ms and settings.drain_ms, which is %v ms, by 5 seconds for the processes to exit" .Values.terminationGracePeriodSeconds $stop) }}
+{{- if lt (mul 1000 .Values.terminationGracePeriodSeconds) (add 10000 $stop) }}
+{{- fail (printf "terminationGracePeriodSeconds is %v: it must exceed the sum of settings.shutdown_delay_ms and settings.drain_ms, which is %v ms, by 10 seconds for the processes to exit" .Values.terminationGracePeriodSeconds $stop) }}
 {{- end }}
 {{- include "sizewise.modelChecks" . }}
 {{- include "sizewise.portChecks" . }}

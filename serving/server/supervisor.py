@@ -24,8 +24,9 @@ from serving.server.listener import open_listener, refuse_new_connections
 from serving.settings import Settings
 
 _PAUSE_S, _MOST_PAUSE_S = 1.0, 30.0
-# For the backlog, the last spans and log lines, and the interpreter to exit, beside the drain.
-_EXIT_S = 10.0
+EXIT_S = 10
+"""How long a process may take beyond the delay and the drain: for the backlog, the last spans and
+log lines, and the interpreter to exit. The chart leaves the pod as much."""
 
 
 async def serve(
@@ -217,7 +218,7 @@ class _Frontend:
                 waiting.cancel()
                 if not ended.done():
                     tell()
-            await asyncio.wait((ended,), timeout=self._settings.drain_ms / 1e3 + _EXIT_S)
+            await asyncio.wait((ended,), timeout=self._settings.drain_ms / 1e3 + EXIT_S)
         finally:
             if not ended.done():
                 process.kill()

@@ -14,6 +14,7 @@ from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonit
 
 from loadtest.sizing.helm_values import upgrade_command
 from loadtest.sizing.hpa import Behaviour
+from serving.server.supervisor import EXIT_S
 from serving.settings import read_settings
 from tests.support.helm import (
     CHART,
@@ -134,7 +135,7 @@ def test_a_pod_has_no_rights_and_knows_when_it_is_ready_alive_and_done(path):
         {name: value for name, value in variables(server).items() if name.endswith("_MS")}
     )
     stopping_ms = settings.shutdown_delay_ms + settings.drain_ms
-    assert 1000 * pod["terminationGracePeriodSeconds"] >= stopping_ms + 5000
+    assert 1000 * pod["terminationGracePeriodSeconds"] >= stopping_ms + 1000 * EXIT_S
 
 
 @each_file

@@ -8,6 +8,7 @@ import yaml
 
 from loadtest.sizing.helm_values import write_values
 from loadtest.sizing.recommend import SizingRequirements, recommend
+from serving.server.supervisor import EXIT_S
 from serving.settings import Settings
 from tests.support.helm import CHART, objects, only, template
 from tests.support.reports import report
@@ -95,9 +96,10 @@ BAD = [
      "tracing, must reach in networkPolicy.egress"), None),
     ({"tracing": {"enabled": True}},
      "tracing is enabled without a collector: set tracing.endpoint to its address", None),
-    ({"settings": {"drain_ms": 25000}},
+    ({"settings": {"drain_ms": 15001}},
      ("terminationGracePeriodSeconds is 30: it must exceed the sum of "
-     "settings.shutdown_delay_ms and settings.drain_ms, which is 30000 ms, by 5 seconds"), None),
+     "settings.shutdown_delay_ms and settings.drain_ms, which is 20001 ms, by "
+     f"{EXIT_S} seconds"), None),
 ]  # fmt: skip
 
 
