@@ -23,23 +23,26 @@ class Readers:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._waiting: dict[Reader, None] = {}
-        """The oldest first."""
+        self._waiting: dict[Reader, int] = {}
+        """What each had to read when it was last looked at; the oldest first."""
+        self._bytes = 0
 
     def add(self, reader: "Reader") -> None:
         """Wait for a client to read."""
-        self._waiting[reader] = None
-        size = sum(each.unread_bytes for each in self._waiting)
-        while size > MOST_BYTES or len(self._waiting) > self._most:
+        self._waiting[reader] = reader.unread_bytes
+        self._bytes += self._waiting[reader]
+        if self._bytes > MOST_BYTES:
+            self._waiting = {each: each.unread_bytes for each in self._waiting}
+            self._bytes = sum(self._waiting.values())
+        while self._bytes > MOST_BYTES or len(self._waiting) > self._most:
             oldest = next(iter(self._waiting))
             if oldest.waited_s < _GRACE_S:
                 return
-            size -= oldest.unread_bytes
             oldest.give_up()
 
     def remove(self, reader: "Reader") -> None:
         """Wait for a client no longer."""
-        self._waiting.pop(reader, None)
+        self._bytes -= self._waiting.pop(reader, 0)
 
 
 class Reader:

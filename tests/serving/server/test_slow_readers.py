@@ -33,8 +33,10 @@ class FakeTransport:
 
     def __init__(self, left):
         self.left = left
+        self.looks = 0
 
     def get_write_buffer_size(self):
+        self.looks += 1
         return self.left
 
     def get_extra_info(self, _name):
@@ -252,3 +254,23 @@ def test_beyond_the_bound_of_clients_the_one_waited_for_longest_is_given_up(loop
     loop.wait(2)
     third = Watched(loop, readers, 1)
     assert (first.ends, second.ends, third.ends) == ([], [True], [])
+
+
+def test_below_the_bounds_nobody_looks_at_the_other_clients(loop):
+    readers = Readers(1000)
+    waiting = [Watched(loop, readers, 1000) for _ in range(100)]
+    before = [each.transport.looks for each in waiting]
+    Watched(loop, readers, 1000)
+    assert [each.transport.looks for each in waiting] == before
+
+
+def test_what_was_read_meanwhile_does_not_count_towards_the_bound_of_bytes(loop):
+    readers = Readers(9)
+    half = slow_readers.MOST_BYTES // 2
+    reading, other = Watched(loop, readers, half), Watched(loop, readers, half)
+    loop.wait(2)
+    reading.transport.left = 1000
+    third = Watched(loop, readers, half - 1000)
+    assert [len(each.ends) for each in (reading, other, third)] == [0, 0, 0]
+    fourth = Watched(loop, readers, half)
+    assert [len(each.ends) for each in (reading, other, third, fourth)] == [1, 1, 0, 0]
