@@ -104,6 +104,8 @@ class Samples:
     server_ms: dict[str, NDArray[np.float64]]  # NaN if the server did not say
     degraded: NDArray[np.object_]  # lists of variants, or None
     machine: MachineLoad = MachineLoad()
+    processes: int = 1
+    """Of the client; each may hold MAX_IN_FLIGHT requests."""
 
     @property
     def latency_ms(self) -> NDArray[np.float64]:
@@ -173,6 +175,7 @@ def read_samples(paths: Sequence[Path], machine: Path | None = None) -> Samples:
             if machine and machine.is_file()
             else MachineLoad()
         ),
+        processes=len(paths),
         server_ms={step: columns[f"{step}_ms"] for step in SERVER_STEPS},
         **{
             name: columns[name] for name in ("intended_s", "start_s", "end_s", "status", "degraded")

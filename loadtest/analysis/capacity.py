@@ -30,18 +30,29 @@ def load_points(
     """Return the points of the latency-throughput curve: a report's open loads, without ramps.
 
     The p99 is infinite where more than a hundredth of the requests were refused, failed or got no
-    answer, and where the server did not keep up: there it grows with the time measured. An upper
-    bound that is unknown is infinite too.
+    answer, and where the server did not keep up: there it grows with the time measured. Where an
+    upper bound is unknown, that of the next higher rate holds, as more load is never faster;
+    without one it is infinite.
     """
-    return [
-        LoadPoint(load["offered_rps"]["value"], _p99_ms(load, bound))
+    curve = [
+        load
         for load in loads
         if load["kind"] == "open" and load["arrivals"] != "ramp" and load["latency_ms"]
     ]
+    curve.sort(key=lambda load: float(load["offered_rps"]["value"]))
+    points: list[LoadPoint] = []
+    next_ms = math.inf
+    for load in reversed(curve):
+        p99_ms = _p99_ms(load)
+        if bound == "high":
+            known = load["latency_ms"]["p99"]["high"]
+            p99_ms = next_ms = max(p99_ms, next_ms if known is None else float(known))
+        points.append(LoadPoint(load["offered_rps"]["value"], p99_ms))
+    return points[::-1]
 
 
-def _p99_ms(load: dict[str, Any], bound: str) -> float:
-    found = load["latency_ms"]["p99"][bound]
+def _p99_ms(load: dict[str, Any]) -> float:
+    found = load["latency_ms"]["p99"]["value"]
     return math.inf if found is None or not load["sustained"] else float(found)
 
 

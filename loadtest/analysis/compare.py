@@ -18,6 +18,7 @@ _CONFIDENCE = 0.95
 _MAX_UTILISATION = 0.95
 _SAME_RATE = 1e-3
 _STALLED_RPS = 1e-3  # for the logarithm of a throughput of 0
+_LOST_SHARE = 0.4  # of the rounds, two of five: fewer may be the machine's
 _ACCURACY = "accuracy"
 _LOWER_IS_BETTER = {"p50, ms": True, "p99, ms": True, "achieved/s": False, _ACCURACY: False}
 _FIELDS = {"p50, ms": "p50_ms", "p99, ms": "p99_ms", "achieved/s": "achieved_rps"}
@@ -57,7 +58,9 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
     round. Two runs on their own were measured in one session each, whose noise no number of rounds
     shows: SESSION_NOISE is added to Welch's test. A change counts if it is significant at 5 %
     overall and at least 5 % in size. Closed loads are judged by throughput, open loads by latency,
-    at the same rates. A request without an answer counts as one that took the client's patience.
+    at the same rates. A server that no longer keeps up, or leaves too much unanswered for a figure
+    in two of five rounds more than before, is worse without a test: no scale holds seconds and
+    refusals. In fewer rounds, a figure lost counts as the client's patience.
     Raise ValueError if the reports are of different scenarios or machines.
     """
     if different := _differences(before, after):
@@ -131,14 +134,19 @@ def _loads(
             if paired:
                 shared = rounds[0].keys() & rounds[1].keys()
                 rounds = [{number: each[number] for number in sorted(shared)} for each in rounds]
-            a, b = (np.array(list(each.values()), np.float64) for each in rounds)
+            found = [np.array(list(each.values()), np.float64) for each in rounds]
+            a, b = (np.where(np.isfinite(each), each, _worst(figure)) for each in found)
             values = [float(np.exp(each.mean())) if each.size else None for each in (a, b)]
             if min(a.size, b.size) < 2 or not _same_rate(*loads):
                 yield Change(*names, values[0], values[1], None, None, "unknown")
-                continue
-            noise = _session_noise(old, loads[0])
-            p_value = _paired(b - a) if paired else _welch(a, b, 2.0 * noise**2)
-            yield _Test(names, float(np.exp(a.mean())), float(np.exp(b.mean())), p_value)
+            elif lost := _lost(loads, found):
+                before, after = (None, values[1]) if lost < 0 else (values[0], None)
+                verdict = "better" if lost < 0 else "worse"
+                yield Change(*names, before, after, None, None, verdict)
+            else:
+                noise = _session_noise(old, loads[0])
+                p_value = _paired(b - a) if paired else _welch(a, b, 2.0 * noise**2)
+                yield _Test(names, float(np.exp(a.mean())), float(np.exp(b.mean())), p_value)
 
 
 def _same_rate(old: dict[str, Any], new: dict[str, Any]) -> bool:
@@ -147,14 +155,33 @@ def _same_rate(old: dict[str, Any], new: dict[str, Any]) -> bool:
 
 
 def _rounds(load: dict[str, Any], figure: str) -> dict[int, float]:
-    """Return the logarithm of a figure by round; without those refused."""
+    """Return the logarithm of a figure by round, infinite without one; without those refused."""
     field = _FIELDS[figure]
-    patience_ms, closed = ANSWER_TIMEOUT_S * 1e3, field == "achieved_rps"
     return {
-        each["round"]: float(np.log(each[field] or (_STALLED_RPS if closed else patience_ms)))
+        each["round"]: float(np.log(each[field])) if each[field] else np.inf
         for each in load["rounds"]
         if not each["refusals"]
     }
+
+
+def _worst(figure: str) -> float:
+    """Return the logarithm that stands for a round without a figure in a test."""
+    return float(np.log(ANSWER_TIMEOUT_S * 1e3 if _LOWER_IS_BETTER[figure] else _STALLED_RPS))
+
+
+def _lost(loads: list[dict[str, Any]], rounds: list[NDArray[np.float64]]) -> int:
+    """Return 1 if the second server lost a load that the first one bore, -1 for the reverse.
+
+    A closed load offers what the server takes, and a ramp more than that on purpose.
+    """
+    overloaded = [
+        each["kind"] == "open" and each["arrivals"] != "ramp" and not each["sustained"]
+        for each in loads
+    ]
+    if more := int(overloaded[1]) - int(overloaded[0]):
+        return more
+    more_rounds = float(np.mean(np.isinf(rounds[1])) - np.mean(np.isinf(rounds[0])))
+    return int(np.sign(more_rounds)) if abs(more_rounds) > _LOST_SHARE - 1e-9 else 0
 
 
 def _session_noise(variant: dict[str, Any], load: dict[str, Any]) -> float:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from loadtest.samples import MAX_IN_FLIGHT, SERVER_STEPS, Samples
 
-_FULL = 0.9 * MAX_IN_FLIGHT  # the processes of a client share its requests almost evenly
+_FULL = 0.9  # of what the client may hold: its processes share its requests almost evenly
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _waited_for_room(samples: Samples) -> NDArray[np.bool_]:
     in_flight = np.searchsorted(started, samples.start_s, "right") - np.searchsorted(
         ended, samples.start_s, "right"
     )
-    full: NDArray[np.bool_] = in_flight >= _FULL
+    full: NDArray[np.bool_] = in_flight >= _FULL * MAX_IN_FLIGHT * samples.processes
     return full
 
 

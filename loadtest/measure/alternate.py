@@ -6,6 +6,8 @@ from pathlib import Path
 from loadtest.measure.run import new_folder, prepare, run_rounds
 from loadtest.scenario import Scenario
 
+_SUFFIXES = ("-1-before", "-2-after")  # so that the newest folder by name is the second side
+
 
 def alternate(
     scenario: Scenario,
@@ -31,7 +33,7 @@ def alternate(
             wanted=wanted,
             alternation=alternation,
         )
-        for source, suffix in zip(sources, ("-before", "-after"), strict=True)
+        for source, suffix in zip(sources, _SUFFIXES, strict=True)
     ]
     first, second = sides
     second.saturated_rps = first.saturated_rps

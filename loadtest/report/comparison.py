@@ -15,6 +15,10 @@ _UNKNOWN = (
     "unknown: too few valid rounds in one of the runs, or other rates: measure the second with "
     "--rates-of FIRST."
 )
+_LOST = (
+    "worse or better without a p: a load that one server keeps up with and answers, and the other "
+    "does not."
+)
 
 
 def comparison_text(changes: Sequence[Change], alternated: bool) -> str:
@@ -38,6 +42,8 @@ def comparison_text(changes: Sequence[Change], alternated: bool) -> str:
     parts += [f"{counts[name]} {name}" for name in ("missing", "new", "unknown") if counts[name]]
     lines = [table(head, rows), f"{', '.join(parts)}, {counts['none']} unchanged beyond noise"]
     lines += [] if alternated else [_SEPARATE]
+    lost = any(each.p_value is None and each.verdict in {"worse", "better"} for each in changes)
+    lines += [_LOST] if lost else []
     lines += [_UNKNOWN] if counts["unknown"] else []
     return "\n".join(lines)
 

@@ -45,10 +45,13 @@ class SizedChoice:
     """None if no variant of the report was evaluated."""
     accuracy_low: float | None
     replicas: int
+    """Those if slow where they are certain, otherwise those if exact."""
+    replicas_if_exact: int
+    """Replicas at the p99s themselves."""
     replicas_if_slow: int | None
     """Replicas at the upper bounds of the p99s' intervals; None if no number is enough."""
-    factor_if_slow: float | None
-    """How many times the capacity that would take, before rounding; None if no number is enough."""
+    is_certain: bool
+    """Whether the two differ by less than MAX_FACTOR, before rounding."""
     rate_rps: float
     p99_ms: float
     peak_bytes: int | None
@@ -65,7 +68,10 @@ class Recommendation:
     requirements: SizingRequirements
     chosen: SizedChoice | None
     cheaper: SizedChoice | None
+    """Less accurate than required, on fewer replicas."""
     better: SizedChoice | None
+    uncertain: SizedChoice | None
+    """Accurate enough and perhaps on fewer replicas, but by p99s that are too uncertain."""
     constraints: list[str]
     """Which requirements the number of replicas comes from."""
     alternatives: list[str]
@@ -78,8 +84,7 @@ class Recommendation:
     @property
     def is_certain(self) -> bool:
         """Whether there is a choice, and its interval is narrow enough to deploy by."""
-        factor = self.chosen.factor_if_slow if self.chosen else None
-        return factor is not None and factor < MAX_FACTOR
+        return self.chosen is not None and self.chosen.is_certain
 
     def as_json(self) -> dict[str, Any]:
         """Return the contents of recommendation.json."""
@@ -89,6 +94,7 @@ class Recommendation:
             "choice": fields["chosen"],
             "cheaper": fields["cheaper"],
             "better": fields["better"],
+            "uncertain": fields["uncertain"],
             "binds": fields["constraints"],
             "otherwise": fields["alternatives"],
             "unscored": fields["unscored"],
@@ -99,6 +105,9 @@ class Recommendation:
 def recommend(report: dict[str, Any], requirements: SizingRequirements) -> Recommendation:
     """Choose the fewest replicas; among equals the most accurate, then the smallest.
 
+    A choice is accurate by the lower end of its accuracy's interval, as the server routes, and
+    has the replicas that the upper bounds of its p99s need. One whose p99s are too uncertain for
+    that is chosen only if no other is accurate, and not to deploy.
     Variants without a measured accuracy are left out, unless no variant has one: then the accuracy
     required is not checked.
     """
@@ -106,20 +115,24 @@ def recommend(report: dict[str, Any], requirements: SizingRequirements) -> Recom
     checks_accuracy = len(unscored) < len(report["variants"])
     sized = [choice for variant in _considered(report) if (choice := _sized(variant, requirements))]
     sized.sort(key=lambda each: (each.replicas, -(each.accuracy or 0.0), each.peak_bytes or 0))
-    accurate = [each for each in sized if _is_accurate(each.accuracy, requirements)]
+    accurate = [each for each in sized if _is_accurate(each.accuracy_low, requirements)]
     if not accurate:
         alternatives = _alternatives(report, requirements, sized)
         return Recommendation(
-            requirements, None, None, None, [], alternatives, unscored, checks_accuracy
+            requirements, None, None, None, None, [], alternatives, unscored, checks_accuracy
         )
-    chosen = accurate[0]
-    cheaper = [each for each in sized if each.replicas < chosen.replicas]
-    better = [each for each in sized if (each.accuracy or 0.0) > (chosen.accuracy or 0.0)]
+    chosen = min(accurate, key=lambda each: not each.is_certain)
+    certain = [each for each in sized if each.is_certain]
+    fewer = [each for each in sized if each.replicas < chosen.replicas]
+    cheaper = [each for each in fewer if each.is_certain]
+    better = [each for each in certain if (each.accuracy or 0.0) > (chosen.accuracy or 0.0)]
+    uncertain = [each for each in fewer if each in accurate and not each.is_certain]
     return Recommendation(
         requirements=requirements,
         chosen=chosen,
         cheaper=max(cheaper, key=lambda each: each.accuracy or 0.0, default=None),
         better=better[0] if better else None,
+        uncertain=uncertain[0] if uncertain else None,
         constraints=_constraints(report, requirements, chosen, cheaper),
         alternatives=[],
         unscored=unscored,
@@ -133,8 +146,8 @@ def _considered(report: dict[str, Any]) -> list[dict[str, Any]]:
     return [variant for variant in variants if variant["accuracy"]] or variants
 
 
-def _is_accurate(accuracy: float | None, requirements: SizingRequirements) -> bool:
-    return accuracy is None or accuracy >= requirements.min_accuracy
+def _is_accurate(accuracy_low: float | None, requirements: SizingRequirements) -> bool:
+    return accuracy_low is None or accuracy_low >= requirements.min_accuracy
 
 
 def _needed(points: list[LoadPoint], requirements: SizingRequirements) -> float | None:
@@ -154,8 +167,9 @@ def _sized(variant: dict[str, Any], requirements: SizingRequirements) -> SizedCh
     needed = _needed(points, requirements)
     if needed is None:
         return None
-    replicas = _rounded(needed)
     if_slow = _needed(load_points(variant["loads"].values(), "high"), requirements)
+    is_certain = if_slow is not None and if_slow < MAX_FACTOR * needed
+    replicas = _rounded(if_slow if if_slow is not None and is_certain else needed)
     rate_rps = requirements.rps / replicas
     hourly = requirements.cost_per_hour
     cost = None if hourly is None else replicas * hourly
@@ -167,8 +181,9 @@ def _sized(variant: dict[str, Any], requirements: SizingRequirements) -> SizedCh
         accuracy=variant["accuracy"] and variant["accuracy"]["value"],
         accuracy_low=variant["accuracy"] and variant["accuracy"]["low"],
         replicas=replicas,
+        replicas_if_exact=_rounded(needed),
         replicas_if_slow=None if if_slow is None else _rounded(if_slow),
-        factor_if_slow=None if if_slow is None else if_slow / needed,
+        is_certain=is_certain,
         rate_rps=rate_rps,
         p99_ms=predicted_p99_ms(points, rate_rps),
         peak_bytes=variant["peak_bytes"],
@@ -214,16 +229,16 @@ def _alternatives(
 ) -> list[str]:
     alternatives = []
     if sized:
-        best = max(sized, key=lambda each: each.accuracy or 0.0)
+        best = max(sized, key=lambda each: each.accuracy_low or 0.0)
         alternatives.append(
-            f"an accuracy of {best.accuracy:.3f} instead of {requirements.min_accuracy:g}: "
+            f"an accuracy of {best.accuracy_low:.3f} instead of {requirements.min_accuracy:g}: "
             f"{best.variant} on {replica_count(best.replicas)}"
         )
     accurate = [
         (p99_ms, variant["variant"])
         for variant in _considered(report)
         if math.isfinite(p99_ms := _lowest_p99_ms(variant))
-        and _is_accurate(variant["accuracy"] and variant["accuracy"]["value"], requirements)
+        and _is_accurate(variant["accuracy"] and variant["accuracy"]["low"], requirements)
     ]
     if accurate:
         p99_ms, name = min(accurate)

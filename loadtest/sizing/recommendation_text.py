@@ -26,13 +26,17 @@ def recommendation_text(found: Recommendation) -> str:
         f"For {required}:",
         f"  deploy {_summary(chosen)}",
         f"  predicted p99: {chosen.p99_ms:.1f} ms at {chosen.rate_rps:.0f} requests/s per replica",
-        f"  certainty: {_certainty(found, chosen)}",
+        f"  certainty: {_certainty(chosen)}",
         *(f"  limited by {each}" for each in found.constraints),
     ]
     if found.cheaper:
         lines.append(f"  cheaper, but not accurate enough: {_summary(found.cheaper)}")
     if found.better:
         lines.append(f"  more accurate: {_summary(found.better)}")
+    if found.uncertain:
+        lines.append(
+            f"  perhaps enough, but its p99s are too uncertain: {_summary(found.uncertain)}"
+        )
     lines += _unknown(found)
     return "\n".join(lines)
 
@@ -72,28 +76,27 @@ def _summary(choice: SizedChoice) -> str:
         else f", cost {choice.cost_per_hour:g} per hour and "
         f"{choice.cost_per_million:.3g} per million requests"
     )
+    accuracy = (
+        "unknown"
+        if choice.accuracy is None
+        else f"{choice.accuracy:.3f} (at least {choice.accuracy_low:.3f})"
+    )
     cascade = cascade_description(choice.stages, choice.brownout_ms)
     return (
         f"{choice.model}/{choice.variant}{cascade and f' ({cascade})'} on "
-        f"{replica_count(choice.replicas)}, accuracy "
-        f"{'unknown' if choice.accuracy is None else f'{choice.accuracy:.3f}'}{cost}"
+        f"{replica_count(choice.replicas)}, accuracy {accuracy}{cost}"
     )
 
 
-def _certainty(found: Recommendation, chosen: SizedChoice) -> str:
-    low = chosen.accuracy_low
+def _certainty(chosen: SizedChoice) -> str:
     accuracy = (
         "the accuracy is unknown"
         if chosen.accuracy is None
-        else f"the accuracy's interval reaches down to {low:.3f}"
-        if low is not None and low < found.requirements.min_accuracy
         else "the accuracy's whole interval is high enough"
     )
-    if chosen.replicas_if_slow == chosen.replicas:
-        return f"as many are enough at the upper bounds of the p99s; {accuracy}"
-    if chosen.replicas_if_slow is None:
-        return f"at the upper bounds of the p99s no number of replicas is enough; {accuracy}"
-    return (
-        f"at the upper bounds of the p99s, {replica_count(chosen.replicas_if_slow)} would be "
-        f"needed; {accuracy}"
+    exact = (
+        ""
+        if chosen.replicas == chosen.replicas_if_exact
+        else f", by the p99s themselves {replica_count(chosen.replicas_if_exact)} would be"
     )
+    return f"enough at the upper bounds of the p99s{exact}; {accuracy}"

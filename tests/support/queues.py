@@ -26,7 +26,7 @@ def departures_s(due_s, services_s):
     return busy_s + np.maximum.accumulate(due_s - busy_s + services_s)
 
 
-def samples(of, due_s, end_s, *, status=None, client=IDLE, machine=None):
+def samples(of, due_s, end_s, *, status=None, client=IDLE, machine=None, processes=1):
     """The raw times of requests that were sent when they were due."""
     return Samples(
         phase=of,
@@ -38,6 +38,7 @@ def samples(of, due_s, end_s, *, status=None, client=IDLE, machine=None):
         server_ms={step: np.full(due_s.size, 1.0) for step in SERVER_STEPS},
         degraded=np.full(due_s.size, None),
         machine=machine or MachineLoad(),
+        processes=processes,
     )
 
 

@@ -16,7 +16,8 @@ def _load(kind, rate_rps, rounds):
     return {
         "kind": kind, "arrivals": "poisson", "rate_rps": 0.0 if kind == "closed" else rate_rps,
         "rounds": rounds, "offered_rps": estimate(rate_rps, 0.0),
-        "achieved_rps": estimate(rate_rps), "sustained": True,
+        "achieved_rps": estimate(rate_rps),
+        "sustained": np.mean([each["achieved_rps"] for each in rounds]) >= 0.95 * rate_rps,
     }  # fmt: skip
 
 
@@ -40,7 +41,8 @@ def variant(random, name, speeds, *, rates_rps=None, noise=0.02):
         rounds = []
         for number, speed in enumerate(speeds):
             spare_rps = max(CAPACITY_RPS * speed - rate_rps, 0.02 * CAPACITY_RPS)
-            own = {"round": number, "refusals": [], "achieved_rps": rate_rps}
+            achieved_rps = min(rate_rps, CAPACITY_RPS * speed)
+            own = {"round": number, "refusals": [], "achieved_rps": achieved_rps}
             for field, logarithm in _QUANTILES.items():
                 own[field] = 1e3 * logarithm / spare_rps * random.lognormal(0.0, noise)
             rounds.append(own)
@@ -59,12 +61,12 @@ def report(variants, alternation=None):
 
 
 def separate(random, session_noise, *, names=("small",), rounds=5, slower=1.0, same_rates=True):
-    """Two reports, each of a session of its own; the second server is `slower`."""
+    """Two reports, each of a session of its own; the first variant becomes `slower`."""
     first_speed, second_speed = random.lognormal(0.0, session_noise, 2)
     firsts, seconds = [], []
     for name in names:
         first, rates_rps = variant(random, name, [first_speed] * rounds)
-        speeds = [second_speed / slower] * rounds
+        speeds = [second_speed / (slower if name == names[0] else 1.0)] * rounds
         second, _ = variant(random, name, speeds, rates_rps=rates_rps if same_rates else None)
         firsts.append(first)
         seconds.append(second)
@@ -72,11 +74,15 @@ def separate(random, session_noise, *, names=("small",), rounds=5, slower=1.0, s
 
 
 def alternated(random, session_noise, *, names=("small",), rounds=5, slower=1.0):
-    """The two reports of a run in alternation: each visit of a variant is a session."""
+    """The two reports of a run in alternation: each visit of a variant is a session.
+
+    The first variant becomes `slower`.
+    """
     firsts, seconds = [], []
     for name in names:
         first, rates_rps = variant(random, name, random.lognormal(0.0, session_noise, rounds))
-        speeds = random.lognormal(0.0, session_noise, rounds) / slower
+        speeds = random.lognormal(0.0, session_noise, rounds)
+        speeds /= slower if name == names[0] else 1.0
         second, _ = variant(random, name, speeds, rates_rps=rates_rps)
         firsts.append(first)
         seconds.append(second)

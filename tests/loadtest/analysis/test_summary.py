@@ -58,7 +58,7 @@ def test_the_files_of_several_processes_are_one_phase_with_the_busiest_client(tm
         write_samples(tmp_path / f"{number}.parquet", steady(), PHASE, client)
     found = read_samples([tmp_path / "0.parquet", tmp_path / "1.parquet"])
     assert found.status.size == 2 * len(steady())
-    assert found.client == ClientLoad(0.3, 0.5)
+    assert (found.client, found.processes) == (ClientLoad(0.3, 0.5), 2)
 
 
 def test_a_steady_phase_has_its_rate_latency_and_split_and_is_not_refused(tmp_path):

@@ -125,6 +125,19 @@ def test_a_client_that_waits_for_a_stalled_server_is_not_late_by_itself():
     assert load["latency_ms"]["p99"]["value"] > 3000.0
 
 
+@pytest.mark.parametrize(("processes", "is_late"), [(1, False), (4, True)])
+def test_processes_with_room_for_more_requests_are_late_by_themselves(processes, is_late):
+    """1,200 or more requests in flight fill one process, not four."""
+    of = phase(400.0)
+    due_s = np.arange(0.0, of.total_s, 0.0025)
+    found = samples(of, due_s, due_s + 4.0, processes=processes)
+    found.start_s[due_s > 4.0] += 1.0
+    load = reported([found])
+    assert [each.startswith("round 1: The client sent") for each in load["refusals"]] == (
+        [True] * is_late
+    )
+
+
 def test_between_an_answered_rate_and_an_unanswered_one_no_p99_is_predicted():
     loads = [
         {"kind": "open", "arrivals": "poisson", "sustained": True, "offered_rps": {"value": rate},

@@ -66,6 +66,14 @@ def test_each_round_measures_both_sides_in_turn_at_the_rates_of_the_first(tmp_pa
     assert "one session each" not in said
 
 
+@pytest.mark.usefixtures("phases")
+def test_the_newest_report_after_an_alternated_run_is_that_of_the_second_side(tmp_path, capsys):
+    assert main(["alternate", "before", "after", *OPTIONS]) == 0
+    main(["recommend", "--slo-p99-ms", "20", "--min-accuracy", "0.1", "--rps", "10"])
+    (after,) = (tmp_path / "reports").glob("*after")
+    assert f"From {after.relative_to(tmp_path)}." in capsys.readouterr().out
+
+
 def test_a_later_run_at_the_rates_of_an_earlier_one_is_compared_as_a_session_of_its_own(
     tmp_path, phases, capsys
 ):
