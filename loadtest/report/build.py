@@ -24,7 +24,7 @@ from loadtest.measure.server import LoadTestError
 from loadtest.report.html_page import html_page
 from loadtest.report.markdown import markdown
 from loadtest.report.plots import plots
-from loadtest.samples import read_samples
+from loadtest.samples import Samples, read_samples
 from loadtest.scenario import Scenario
 
 REPORT_VERSION = 5  # of report.json; run.py has that of the raw times
@@ -176,12 +176,17 @@ def _loads(
 def _read_load(
     folder: Path, scenario: Scenario, thresholds: Thresholds, name: str
 ) -> LoadSummary | None:
-    rounds = [
+    rounds = read_rounds(folder, name, scenario.rounds)
+    return combine(rounds, scenario.slo_p99_ms, thresholds) if rounds else None
+
+
+def read_rounds(folder: Path, name: str, count: int) -> list[Samples]:
+    """Read the raw times of one load on one variant, `name` being MODEL.VARIANT.LOAD."""
+    return [
         read_samples(files, machine_file(folder, f"{name}.{number}"))
-        for number in range(scenario.rounds)
+        for number in range(count)
         if (files := sample_files(folder, f"{name}.{number}"))
     ]
-    return combine(rounds, scenario.slo_p99_ms, thresholds) if rounds else None
 
 
 def _accuracy(
