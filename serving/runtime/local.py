@@ -180,13 +180,20 @@ class LocalRuntime:
 
     async def serve(self, deployments: Deployments) -> None:
         """Publish deployments, whose bundles are all loaded, to the followers."""
-        refused = Counter(Path(path).parent.name for path in deployments.refused)
-        self.recorder.set_refused(refused)
+        self.recorder.set_refused(Counter(map(self._model_of, deployments.refused)))
         self.recorder.set_cascades(deployments.cascades)
         async with self._changed:
             self._served.append(deployments)
             self._unserved.clear()
             self._changed.notify_all()
+
+    def _model_of(self, refused: str) -> str:
+        """Name the family that a path belongs to; a registry may be the folder of one model."""
+        path = Path(refused)
+        for registry in self._settings.registry:
+            if path.is_relative_to(registry):
+                return (*path.relative_to(registry).parts, registry.name)[0]
+        return path.parent.name
 
     async def follow(self) -> AsyncGenerator[Deployments]:
         """See Runtime."""
