@@ -26,7 +26,7 @@ from serving.bundles.traffic import (
 from serving.errors import BundleError, StartError, printable
 from serving.logs import log
 from serving.runtime.completeness import missing_of
-from serving.runtime.family_files import cascades_of, keep_unreadable, policies_of
+from serving.runtime.family_files import cascades_of, keep_emptied, keep_unreadable, policies_of
 from serving.runtime.local import LocalRuntime
 from serving.runtime.registry_reader import RegistryReader
 from serving.settings import Settings
@@ -114,9 +114,9 @@ class Reconciler:
         """Report the running versions whose files have changed on disk."""
         running = [
             bundle
-            for bundles in self.found.bundles.values()
+            for family, bundles in self.found.bundles.items()
             for bundle in bundles
-            if self._runtime.loaded(bundle)
+            if self._runtime.loaded(bundle) and family not in self.found.kept
         ]
         altered = await self._reader.read(self._runtime.integrity.altered, running)
         reasons = {printable(str(bundle.folder)): reason for bundle, reason in altered}
@@ -159,6 +159,7 @@ class Reconciler:
 
     async def _serve(self, found: Found) -> None:
         async with self._one_at_a_time:
+            found = keep_emptied(found, self.found, self.served, self._settings.registry)
             refused = found.refused | self._altered
             lost = dict(found.lost)
             wanted = {
@@ -166,14 +167,16 @@ class Reconciler:
                 for name, bundles in found.bundles.items()
             }
             keep_unreadable(wanted, found, self.served, self._settings.registry)
-            refused |= found.refused
-            unloaded = self._unloaded & wanted.keys()
-            for name in unloaded:
+            # Of what is kept nothing can be loaded, nor loaded again.
+            unloaded = (self._unloaded | (found.kept & self.served.unloaded)) & wanted.keys()
+            resting = set((found.kept & self.served.resting) - unloaded)
+            for name in unloaded | resting:
                 del wanted[name]
-            recent = sorted(wanted, key=self._last_used)
+            recent = sorted(
+                wanted, key=lambda name: (name not in found.kept, *self._last_used(name))
+            )
             await self._make_room(self._fitting(recent, wanted), wanted)
             families: dict[str, Variants] = {}
-            resting = set()
             used_bytes = 0
             for name in recent:
                 loaded = wanted[name]
