@@ -78,7 +78,12 @@ def keep_emptied(
     """
     known = served.families.keys() | served.resting | served.unloaded
     for registry in registries:
-        its = {name for name in before.bundles if before.folders[name].is_relative_to(registry)}
+        its = {
+            name
+            for name in before.bundles
+            if before.folders[name].is_relative_to(registry)
+            and not _refused_in(name, found, before)
+        }
         held = found.bundles.keys() - found.kept
         if its & known and not any(found.folders[each].is_relative_to(registry) for each in held):
             where = printable(str(registry))
@@ -93,6 +98,11 @@ def keep_emptied(
                 found.kept | its,
             )
     return found
+
+
+def _refused_in(family: str, found: Found, before: Found) -> bool:
+    """Return whether something of a family is refused now: its folder is there."""
+    return any(Path(path).is_relative_to(before.folders[family]) for path in found.refused)
 
 
 def keep_unreadable(

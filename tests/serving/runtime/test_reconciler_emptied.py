@@ -119,3 +119,17 @@ async def test_a_registry_of_which_nothing_was_served_may_become_empty(registry,
         await reconciler.rescan()
 
         assert not reconciler.served.refused
+
+
+async def test_a_registry_whose_only_family_cannot_be_read_is_not_empty(registry, tmp_path):
+    for name in ("mood", "taste"):
+        (registry / name).rename(tmp_path / name)
+    async with loaded(registry) as (reconciler, _):
+        before = reconciler.served.families
+        (registry / "tone").rename(tmp_path / "tone")
+        (registry / "tone").symlink_to(registry / "tone")
+        await reconciler.rescan()
+        await reconciler._check_files()
+
+        assert list(reconciler.served.refused) == [str(registry / "tone")]
+        assert reconciler.served.families == before
