@@ -67,29 +67,26 @@ class Reader:
     def __init__(self, where: str, limit_s: float) -> None:
         self._where = where
         self._limit_s = limit_s
-        self._answered = Event()
-        """Set unless a read has been given up on and is still running."""
-        self._answered.set()
+        self._one_at_a_time = asyncio.Lock()
+        self._ended = Event()
+        """Whether the last read has ended; one that nobody waits for any more may go on."""
+        self._ended.set()
 
     async def read(self, read: Callable[..., _Result], *arguments: object) -> _Result:
-        """Read something in time; while a read hangs, no other is tried."""
-        if not self._answered.is_set():
-            raise BundleError(f"{self._where}: the file system still does not answer")
-        ended = Event()
+        """Read something in time, after what others read; while a read hangs, no other begins."""
+        async with self._one_at_a_time:
+            if not self._ended.is_set():
+                raise BundleError(f"{self._where}: the file system still does not answer")
+            self._ended = ended = Event()
 
-        def work() -> _Result:
-            try:
-                with failures(BundleError, self._where):
-                    return read(*arguments)
-            finally:
-                ended.set()
+            def work() -> _Result:
+                try:
+                    with failures(BundleError, self._where):
+                        return read(*arguments)
+                finally:
+                    ended.set()
 
-        try:
             return await in_background(work, f"reading {self._where}", self._limit_s)
-        except BundleError:
-            if not ended.is_set():
-                self._answered = ended
-            raise
 
 
 def start(work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:

@@ -54,7 +54,7 @@ class Found:
 
     Those are traffic.json, policy.json and cascade.json, as far as they exist. `refused` maps each
     unreadable path to the reason, and `lost` those of them that are bundles, without the inactive
-    versions.
+    versions. Families in `kept` are as they were found before: their registry is empty now.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
@@ -62,6 +62,7 @@ class Found:
     texts: dict[str, dict[str, str]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     lost: Lost = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
 
 
 def scan(

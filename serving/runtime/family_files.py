@@ -68,15 +68,41 @@ def _cascade(
     return cascade
 
 
-def _refuse_emptied(found: Found, served: Deployments, registries: Iterable[Path]) -> None:
-    """Refuse a registry that has lost every bundle, as the folder of a volume that is unmounted."""
-    live = [each.live for variants in served.families.values() for each in variants.values()]
+def keep_emptied(
+    found: Found, before: Found, served: Deployments, registries: Iterable[Path]
+) -> Found:
+    """Go on with what was found before in a registry that has lost every bundle, and refuse it.
+
+    The folder of a volume that is unmounted is empty, too. A registry of which nothing is served,
+    rests or is unloaded may become empty.
+    """
+    known = served.families.keys() | served.resting | served.unloaded
     for registry in registries:
-        served_from_it = [each for each in live if each.folder.is_relative_to(registry)]
-        held = [each for bundles in found.bundles.values() for each in bundles]
-        if served_from_it and not any(each.folder.is_relative_to(registry) for each in held):
-            reason = f"{printable(str(registry))} holds no bundle any more; what was loaded goes on"
-            found.refused.setdefault(printable(str(registry)), reason)
+        its = {
+            name
+            for name in before.bundles
+            if before.folders[name].is_relative_to(registry)
+            and not _refused_in(name, found, before)
+        }
+        held = found.bundles.keys() - found.kept
+        if its & known and not any(found.folders[each].is_relative_to(registry) for each in held):
+            where = printable(str(registry))
+            reason = f"{where} holds no bundle any more; what was loaded goes on"
+            inside = {p: why for p, why in before.refused.items() if Path(p).is_relative_to(where)}
+            found = Found(
+                found.folders | {name: before.folders[name] for name in its},
+                found.bundles | {name: before.bundles[name] for name in its},
+                found.texts | {name: before.texts[name] for name in its},
+                {where: reason} | inside | found.refused,
+                {each: why for each, why in before.lost.items() if each[0] in its} | found.lost,
+                found.kept | its,
+            )
+    return found
+
+
+def _refused_in(family: str, found: Found, before: Found) -> bool:
+    """Return whether something of a family is refused now: its folder is there."""
+    return any(Path(path).is_relative_to(before.folders[family]) for path in found.refused)
 
 
 def keep_unreadable(
@@ -85,13 +111,8 @@ def keep_unreadable(
     served: Deployments,
     registries: Collection[Path],
 ) -> None:
-    """Keep serving what became unreadable: a variant, a family, or a registry that is empty now."""
-    _refuse_emptied(found, served, registries)
+    """Keep serving what became unreadable: a variant or a family."""
     for path in map(Path, found.refused):
-        for name, variants in served.families.items():
-            folders = [each.live.folder for each in variants.values()]
-            if path in registries and any(each.is_relative_to(path) for each in folders):
-                wanted.setdefault(name, variants)
         whole = served.families.get(path.name)
         if whole and path.parent in registries and path.name not in found.texts:
             wanted[path.name] = whole

@@ -19,15 +19,15 @@ from serving.batching.scheduler import Scheduler
 from serving.bundles.bundle import Bundle, VariantKey, key
 from serving.bundles.traffic import Deployments
 from serving.errors import BundleError, failures
-from serving.inference.cpu import usable_cores
-from serving.inference.engine import Resources, runs_as
-from serving.inference.engine_selection import ENGINES, Chosen, EngineName, MakeEngine, choose
+from serving.inference.engine import runs_as
+from serving.inference.engine_selection import ENGINES, Chosen, EngineName, MakeEngine
 from serving.inference.inputs import Item
-from serving.inference.tokenizer import Tokenizer, open_tokenizer
+from serving.inference.tokenizer import Tokenizer
 from serving.logs import log
 from serving.observability.metrics import Metrics
 from serving.runtime.integrity import Integrity
 from serving.runtime.interface import LOADING, Running
+from serving.runtime.loading import load
 from serving.runtime.memory import resident_bytes, return_freed
 from serving.runtime.retention import retain
 from serving.runtime.trial import Trials
@@ -74,6 +74,8 @@ class LocalRuntime:
         self._followers: dict[object, int] = {}
         """The revision that each follower uses."""
         self._changed = asyncio.Condition()
+        self._one_at_a_time = asyncio.Lock()
+        """Nothing is loaded while something else is loaded or unloaded."""
 
     @property
     def alive(self) -> bool:
@@ -100,9 +102,12 @@ class LocalRuntime:
 
         Raises BundleError, in the words of the library that fails, whatever that raises.
         """
-        self._unserved.add(key(bundle))
-        if key(bundle) in self._bundles:
-            return
+        async with self._one_at_a_time:
+            self._unserved.add(key(bundle))
+            if key(bundle) not in self._bundles:
+                await self._load_now(bundle)
+
+    async def _load_now(self, bundle: Bundle) -> None:
         before_bytes = resident_bytes()
         with failures(BundleError, str(bundle.folder)):
             chosen = await self._chosen(bundle)
@@ -134,8 +139,9 @@ class LocalRuntime:
         if self._trials:
             tried = partial(self._trials.engines, bundle, beside_traffic=bool(self._batcher))
             engines = await in_background(tried, f"trying {folder}", limit_s * (len(ENGINES) + 1))
-        load = partial(self._load, bundle, engines)
-        tokenizer, chosen = await in_background(load, f"loading {folder}", limit_s)
+        beside_traffic = bool(self._batcher)
+        loading = partial(load, bundle, self._settings, engines, beside_traffic=beside_traffic)
+        tokenizer, chosen = await in_background(loading, f"loading {folder}", limit_s)
         if tokenizer:
             self.tokenizers[key(bundle)] = tokenizer
         self.running[key(bundle)] = Running(
@@ -174,13 +180,20 @@ class LocalRuntime:
 
     async def serve(self, deployments: Deployments) -> None:
         """Publish deployments, whose bundles are all loaded, to the followers."""
-        refused = Counter(Path(path).parent.name for path in deployments.refused)
-        self.recorder.set_refused(refused)
+        self.recorder.set_refused(Counter(map(self._model_of, deployments.refused)))
         self.recorder.set_cascades(deployments.cascades)
         async with self._changed:
             self._served.append(deployments)
             self._unserved.clear()
             self._changed.notify_all()
+
+    def _model_of(self, refused: str) -> str:
+        """Name the family that a path belongs to; a registry may be the folder of one model."""
+        path = Path(refused)
+        for registry in self._settings.registry:
+            if path.is_relative_to(registry):
+                return (*path.relative_to(registry).parts, registry.name)[0]
+        return path.parent.name
 
     async def follow(self) -> AsyncGenerator[Deployments]:
         """See Runtime."""
@@ -203,47 +216,23 @@ class LocalRuntime:
 
     async def _unload(self) -> None:
         """Release the bundles that no follower uses any more."""
-        oldest = min(self._followers.values())
-        self._served = [each for each in self._served if each.revision >= oldest]
-        used = self._unserved.union(*(each.bundles() for each in self._served))
-        for unused in self._bundles.keys() - used:
-            bundle = self._bundles.pop(unused, None)
-            if not bundle or not self._batcher:
-                continue
-            await self._batcher.remove(unused)
-            self.tokenizers.pop(unused, None)
-            self.running.pop(unused, None)
-            self.recorder.remove_version(bundle.manifest)
-            log("unloaded", model=unused[0], variant=unused[1], version=unused[2])
-            await asyncio.to_thread(return_freed)
+        async with self._one_at_a_time:
+            oldest = min(self._followers.values())
+            self._served = [each for each in self._served if each.revision >= oldest]
+            used = self._unserved.union(*(each.bundles() for each in self._served))
+            unused = self._bundles.keys() - used
+            for each in unused:
+                await self._unload_now(each)
+            if unused:
+                await asyncio.to_thread(return_freed)
 
-    def _load(
-        self, bundle: Bundle, engines: Mapping[EngineName, MakeEngine]
-    ) -> tuple[Tokenizer | None, Chosen]:
-        started_s = self._clock()
-        manifest, settings = bundle.manifest, self._settings
-        tokenizer = open_tokenizer(bundle)
-        resources = Resources(
-            settings.device,
-            settings.threads or usable_cores(),
-            gpu_memory_bytes=settings.gpu_memory_bytes,
-        )
-        chosen = choose(
-            bundle,
-            tokenizer,
-            settings.engine,
-            resources,
-            max_batch_tokens=settings.max_batch_tokens,
-            beside_traffic=bool(self._batcher),
-            engines=engines,
-        )
-        log(
-            "loaded", model=manifest.family, variant=manifest.variant, version=manifest.version,
-            device=settings.device, engine=chosen.name, engine_reason=chosen.reason,
-            slots=chosen.engine.slots, max_batch_tokens=chosen.lane.max_batch_tokens,
-            seconds=round(self._clock() - started_s, 3),
-        )  # fmt: skip
-        return tokenizer, chosen
+    async def _unload_now(self, variant: VariantKey) -> None:
+        if self._batcher:
+            await self._batcher.remove(variant)
+        self.tokenizers.pop(variant, None)
+        self.running.pop(variant, None)
+        self.recorder.remove_version(self._bundles.pop(variant).manifest)
+        log("unloaded", model=variant[0], variant=variant[1], version=variant[2])
 
     def submit(
         self, variant: VariantKey, items: Sequence[Item], terms: Terms

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 
+from serving.background import keep_running
 from serving.bundles.bundle import Bundle, key
 from serving.bundles.files import parse
 from serving.bundles.registry import (
@@ -22,10 +23,10 @@ from serving.bundles.traffic import (
     bundles_of,
     deployments_of,
 )
-from serving.errors import BundleError, StartError, own_words, printable
+from serving.errors import BundleError, StartError, printable
 from serving.logs import log
 from serving.runtime.completeness import missing_of
-from serving.runtime.family_files import cascades_of, keep_unreadable, policies_of
+from serving.runtime.family_files import cascades_of, keep_emptied, keep_unreadable, policies_of
 from serving.runtime.local import LocalRuntime
 from serving.runtime.registry_reader import RegistryReader
 from serving.settings import Settings
@@ -77,6 +78,9 @@ class Reconciler:
         A change is applied once two scans in a row have seen the same files, so that nothing is
         read while it is being copied.
         """
+        await keep_running(self._watch, "watching the registries")
+
+    async def _watch(self) -> None:
         seen = self._applied
         wake_up = self._runtime.wake_up
         clock = asyncio.get_running_loop().time
@@ -85,29 +89,23 @@ class Reconciler:
             with suppress(TimeoutError):
                 await asyncio.wait_for(wake_up.wait(), self._settings.scan_ms / 1e3)
             wake_up.clear()
-            try:
+            with suppress(BundleError):  # the reader has said so, and what is served stays served
                 if woken := self._runtime.woken & self.served.resting:
                     await self._rescan()
                 self._runtime.woken -= woken
                 now = await self._reader.fingerprint()
                 settled, seen = now == seen, now
                 retry = not self.complete.is_set() and clock() - applied_s > _RETRY_S
-                if settled and (now != self._applied or retry):
+                if settled and (now != self._applied or retry or self._reader.failing):
                     await self._rescan()
                     self._applied, applied_s = now, clock()
                 if settled:
                     await self._check_files()
-            except Exception as error:  # noqa: BLE001  what is served stays served
-                self._reader.note(own_words(error))
-            else:
-                self._reader.note("")
 
     async def rescan(self) -> None:
         """Serve what the registries hold now; where that is refused, keep what was served."""
-        try:
+        with suppress(BundleError):
             await self._rescan()
-        except BundleError as error:
-            self._reader.note(error.detail)
 
     async def _rescan(self) -> None:
         await self._serve(await self._reader.scan())
@@ -116,9 +114,9 @@ class Reconciler:
         """Report the running versions whose files have changed on disk."""
         running = [
             bundle
-            for bundles in self.found.bundles.values()
+            for family, bundles in self.found.bundles.items()
             for bundle in bundles
-            if self._runtime.loaded(bundle)
+            if self._runtime.loaded(bundle) and family not in self.found.kept
         ]
         altered = await self._reader.read(self._runtime.integrity.altered, running)
         reasons = {printable(str(bundle.folder)): reason for bundle, reason in altered}
@@ -161,6 +159,7 @@ class Reconciler:
 
     async def _serve(self, found: Found) -> None:
         async with self._one_at_a_time:
+            found = keep_emptied(found, self.found, self.served, self._settings.registry)
             refused = found.refused | self._altered
             lost = dict(found.lost)
             wanted = {
@@ -168,14 +167,16 @@ class Reconciler:
                 for name, bundles in found.bundles.items()
             }
             keep_unreadable(wanted, found, self.served, self._settings.registry)
-            refused |= found.refused
-            unloaded = self._unloaded & wanted.keys()
-            for name in unloaded:
+            # Of what is kept nothing can be loaded, nor loaded again.
+            unloaded = (self._unloaded | (found.kept & self.served.unloaded)) & wanted.keys()
+            resting = set((found.kept & self.served.resting) - unloaded)
+            for name in unloaded | resting:
                 del wanted[name]
-            recent = sorted(wanted, key=self._last_used)
+            recent = sorted(
+                wanted, key=lambda name: (name not in found.kept, *self._last_used(name))
+            )
             await self._make_room(self._fitting(recent, wanted), wanted)
             families: dict[str, Variants] = {}
-            resting = set()
             used_bytes = 0
             for name in recent:
                 loaded = wanted[name]

@@ -1,15 +1,17 @@
 """Reads the registries in threads: a file system that fails or hangs must not hold up the rest."""
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from serving.background import Reader
 from serving.bundles.fingerprint import fingerprint
 from serving.bundles.registry import Found, scan
 from serving.bundles.signatures import read_trusted_keys
-from serving.errors import printable
+from serving.errors import BundleError, printable
 from serving.logs import log
 from serving.settings import Settings
 
+_Result = TypeVar("_Result")
 _WHERE = "SIZEWISE_REGISTRY"
 
 
@@ -22,7 +24,13 @@ class RegistryReader(Reader):
         self._settings = settings
         self._trusted = read_trusted_keys(settings.trusted_keys)
         self._on_change = on_change
-        self._failing = ""
+        self._failing: dict[Callable[..., Any], str] = {}
+        """What failed when it was last read, and why."""
+
+    @property
+    def failing(self) -> bool:
+        """Whether something could not be read when it was last tried."""
+        return bool(self._failing)
 
     async def fingerprint(self) -> frozenset[tuple[str, int, int]]:
         """See fingerprint.py."""
@@ -34,12 +42,18 @@ class RegistryReader(Reader):
             scan, self._settings.registry, self._settings.variants, self._trusted
         )
 
-    def note(self, reason: str) -> None:
-        """Log why the registries cannot be read, "" if they can, each time that it changes."""
-        if reason and reason != self._failing:
-            log("registry unreadable", reason=printable(reason))
-        elif self._failing and not reason:
+    async def read(self, read: Callable[..., _Result], *arguments: object) -> _Result:
+        """See Reader. The log says why it fails, each time that the reason changes, and the end."""
+        try:
+            result = await super().read(read, *arguments)
+        except BundleError as error:
+            if self._failing.get(read) != error.detail:
+                log("registry unreadable", reason=printable(error.detail))
+            if not self._failing:
+                self._on_change(True)
+            self._failing[read] = error.detail
+            raise
+        if self._failing.pop(read, None) and not self._failing:
             log("registry readable")
-        if bool(reason) != bool(self._failing):
-            self._on_change(bool(reason))
-        self._failing = reason
+            self._on_change(False)
+        return result

@@ -194,10 +194,11 @@ class RemoteRuntime:
             yield deployments
             self._channel.send("using", deployments.revision)
             used = deployments.bundles() | self._newest.bundles()
-            for name in self.running.keys() - used.keys():
-                self.tokenizers.pop(name, None)
-                del self.running[name]
-                self._names.forget(name)
+            if unused := self.running.keys() - used.keys():
+                for name in unused:
+                    self.tokenizers.pop(name, None)
+                    del self.running[name]
+                    self._names.forget(name)
                 await asyncio.to_thread(return_freed)
 
     def submit(

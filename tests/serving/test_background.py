@@ -1,11 +1,12 @@
 import asyncio
 import json
 import threading
+import time
 
 import pytest
 
 from serving import background
-from serving.background import in_background, keep_running, start, unending
+from serving.background import Reader, in_background, keep_running, start, unending
 from serving.errors import BundleError
 from tests.support.faults import Panic
 
@@ -65,3 +66,64 @@ async def test_work_that_is_kept_running_starts_anew_after_each_failure(monkeypa
 async def test_work_that_should_never_end_is_a_failure_when_it_returns():
     with pytest.raises(RuntimeError, match="watching has ended"):
         await unending(asyncio.sleep(0), "watching")
+
+
+class Hanging:
+    """A read that ends when it is told to; the threads that it has taken."""
+
+    def __init__(self):
+        self.threads = []
+        self.end = threading.Event()
+
+    def __call__(self):
+        self.threads.append(threading.current_thread())
+        self.end.wait(30)
+
+    async def ended(self):
+        self.end.set()
+        for thread in self.threads:
+            await asyncio.to_thread(thread.join)
+
+
+async def test_a_file_system_that_hangs_takes_one_thread_however_many_read_at_once():
+    hanging, reader = Hanging(), Reader("SIZEWISE_REGISTRY", 0.2)
+    reads = [reader.read(hanging) for _ in range(5)]
+    first, *others = await asyncio.gather(*reads, return_exceptions=True)
+    taken = len(hanging.threads)
+    await hanging.ended()
+
+    assert taken == 1
+    assert "took over 0.2 s" in str(first)
+    assert {type(each) for each in others} == {BundleError}
+    assert all("still does not answer" in str(each) for each in others)
+    assert await reader.read(lambda: "read again") == "read again"
+
+
+async def test_a_hanging_read_that_nobody_waits_for_any_more_still_keeps_others_from_beginning():
+    hanging, reader = Hanging(), Reader("SIZEWISE_REGISTRY", 30)
+    left = asyncio.create_task(reader.read(hanging))
+    async with asyncio.timeout(30):
+        while not hanging.threads:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    left.cancel()
+    await asyncio.wait((left,))
+    with pytest.raises(BundleError, match="still does not answer"):
+        await reader.read(hanging)
+    taken = len(hanging.threads)
+    await hanging.ended()
+
+    assert taken == 1
+
+
+async def test_reads_that_come_at_once_all_succeed_one_after_the_other():
+    reader, reading, most = Reader("SIZEWISE_REGISTRY", 30), [], []
+
+    def read(number):
+        reading.append(number)
+        time.sleep(0.02)
+        most.append(len(reading))
+        reading.remove(number)
+        return number
+
+    assert await asyncio.gather(*(reader.read(read, number) for number in range(5))) == [*range(5)]
+    assert set(most) == {1}

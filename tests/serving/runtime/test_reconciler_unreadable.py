@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from serving import background
 from serving.errors import BundleError
 from serving.runtime import registry_reader
 from serving.runtime.local import LocalRuntime
@@ -21,18 +22,23 @@ def registry(tmp_path):
     return write_registry(tmp_path / "registry", tmp_path)
 
 
+async def loaded(*registries, **more):
+    """A reconciler that has loaded what is there."""
+    settings = Settings(registry=registries, engine="onnxruntime", threads=1, scan_ms=100, **more)
+    reconciler = Reconciler(settings, LocalRuntime(settings, {"onnxruntime": NullEngine}))
+    await reconciler.load()
+    return reconciler
+
+
 @asynccontextmanager
 async def watching(registry):
-    """A reconciler that watches, and its runtime."""
-    settings = Settings(registry=[registry], engine="onnxruntime", threads=1, scan_ms=100)
-    runtime = LocalRuntime(settings, {"onnxruntime": NullEngine})
-    reconciler = Reconciler(settings, runtime)
-    await reconciler.load()
+    """A reconciler that watches."""
+    reconciler = await loaded(registry)
     watch = asyncio.create_task(reconciler.watch())
     yield reconciler
     assert not watch.done()
     watch.cancel()
-    runtime.close()
+    reconciler._runtime.close()
 
 
 async def until(condition):
@@ -59,7 +65,7 @@ def test_a_change_whose_scan_fails_is_applied_by_the_next_scan_that_succeeds(
             monkeypatch.setattr(registry_reader, "scan", fail_twice)
             (registry / "tone" / "policy.json").write_text('{"min_accuracy": 0.5}')
             await until(lambda: reconciler.served.policies["tone"].min_accuracy == 0.5)
-            await until(lambda: not reconciler._reader._failing)
+            await until(lambda: not reconciler._reader.failing)
 
     asyncio.run(main())
 
@@ -131,3 +137,69 @@ def test_a_family_that_leaves_a_registry_of_several_is_not_served_any_more(regis
             assert not reconciler.served.refused
 
     asyncio.run(main())
+
+
+async def page_of(reconciler):
+    page, _ = await reconciler._runtime.page(ready=True)
+    return page.decode()
+
+
+UNREADABLE, READABLE = (f"sizewise_registry_unreadable {value}.0" for value in (1, 0))
+
+
+async def test_a_bug_of_the_server_is_told_as_one_and_does_not_make_the_registry_unreadable(
+    registry, monkeypatch, capsys
+):
+    def fail(*_):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(background, "_RESTART_S", 0.01)
+    async with watching(registry) as reconciler:
+        with monkeypatch.context() as broken:
+            broken.setattr(reconciler, "_wanted", fail)
+            (registry / "tone" / "policy.json").write_text('{"min_accuracy": 0.5}')
+            log = ""
+            async with asyncio.timeout(BOUND_S):
+                while "a background task has failed" not in log:
+                    await asyncio.sleep(0.02)
+                    log += capsys.readouterr().out
+            assert READABLE in await page_of(reconciler)
+        await until(lambda: reconciler.served.policies["tone"].min_accuracy == 0.5)
+
+    assert '"task":"watching the registries"' in log
+    assert "registry unreadable" not in log
+
+
+async def test_a_rescan_that_succeeds_makes_the_registry_readable_at_once(registry, tmp_path):
+    reconciler = await loaded(registry)
+    registry.rename(tmp_path / "away")
+    await reconciler.rescan()
+    assert UNREADABLE in await page_of(reconciler)
+    (tmp_path / "away").rename(registry)
+    await reconciler.rescan()
+    assert READABLE in await page_of(reconciler)
+    reconciler._runtime.close()
+
+
+async def test_a_registry_that_comes_back_as_it_was_is_readable(registry, tmp_path):
+    async with watching(registry) as reconciler:
+        registry.rename(tmp_path / "away")
+        await until(lambda: reconciler._reader.failing)
+        (tmp_path / "away").rename(registry)
+        await until(lambda: not reconciler._reader.failing)
+
+        assert READABLE in await page_of(reconciler)
+
+
+async def test_what_is_refused_counts_for_the_model_whose_folder_it_is_in(registry, tmp_path):
+    other = tmp_path / "other"
+    write_bundle(other / "tone" / "tiny")
+    write_bundle(other / "mood" / "tiny", family="mood")
+    (other / "mood" / "wide").mkdir()
+    reconciler = await loaded(registry, other)
+
+    page = await page_of(reconciler)
+    assert sorted(reconciler.served.refused) == [str(other / "mood" / "wide"), str(other / "tone")]
+    for model in ("mood", "tone"):
+        assert f'sizewise_refused_bundles{{model="{model}"}} 1.0' in page
+    reconciler._runtime.close()

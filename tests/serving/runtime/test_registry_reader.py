@@ -1,5 +1,6 @@
 import asyncio
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -44,11 +45,20 @@ def test_a_read_that_hangs_is_given_up_and_is_not_repeated_before_it_ends(reader
     assert begun[0].daemon, "it must not keep the process alive"
 
 
-def test_a_failure_is_logged_when_it_begins_changes_and_ends(capsys):
+async def test_a_failure_is_logged_and_counted_when_it_begins_changes_and_ends(capsys):
     changes = []
     reader = RegistryReader(Settings(), changes.append)
+
+    def read():
+        if reason:
+            raise BundleError(reason)
+
     for reason in ("", "gone", "gone", "denied", "", ""):
-        reader.note(reason)
+        with suppress(BundleError):
+            await reader.read(read)
+        # What can be read does not make the rest readable.
+        await reader.read(list)
+        assert reader.failing == bool(reason)
 
     lines = capsys.readouterr().out.splitlines()
 

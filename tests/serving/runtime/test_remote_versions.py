@@ -1,18 +1,20 @@
 """What an HTTP process keeps of versions that come and go."""
 
 import asyncio
+import threading
 
 from serving.batching.queue import Flow
 from serving.bundles.bundle import key, read_bundle
 from serving.bundles.traffic import Deployment, Deployments
 from serving.inference.inputs import Encoding
+from serving.runtime import remote as module
 from serving.runtime.interface import Running
 from serving.runtime.remote import RemoteRuntime
 from tests.support.batchers import terms
 from tests.support.bundles import write_bundle
 from tests.support.channels import Inbox, channel_pair
 
-RUNNING = Running("onnxruntime", "", 64, text_ms=1.0)
+RUNNING = Running("onnxruntime", "", "", 64, text_ms=1.0)
 
 
 def deployments(folder, revision):
@@ -70,5 +72,39 @@ def test_what_is_still_served_stays_known_while_newer_versions_come(tmp_path):
             await opening
             assert known
             assert key(first) in remote.running
+
+    asyncio.run(scenario())
+
+
+def test_versions_that_come_back_while_memory_is_returned_are_known(tmp_path, monkeypatch):
+    returning, go_on = threading.Event(), threading.Event()
+
+    def return_slowly():
+        returning.set()
+        go_on.wait(30)
+
+    async def scenario():
+        monkeypatch.setattr(module, "return_freed", return_slowly)
+        bundles, families = {}, {}
+        for family in ("mood", "taste", "tone"):
+            write_bundle(tmp_path / family, family=family)
+            bundles[family] = read_bundle(tmp_path / family)
+            families[family] = {"tiny": Deployment(bundles[family])}
+        running = {key(each): RUNNING for each in bundles.values()}
+        async with asyncio.timeout(30), channel_pair() as (ours, theirs):
+            Inbox(ours)
+            remote = RemoteRuntime(theirs)
+            following = remote.follow()
+            for revision, names in ((1, families), (2, ["tone"])):
+                newest = Deployments({name: families[name] for name in names}, revision=revision)
+                ours.send("deployments", newest, running)
+                await anext(following)
+            back = asyncio.create_task(anext(following))
+            await asyncio.to_thread(returning.wait, 30)
+            remote._deploy(Deployments(families, revision=3), running)
+            go_on.set()
+            await back
+
+            assert remote.running.keys() == running.keys()
 
     asyncio.run(scenario())
