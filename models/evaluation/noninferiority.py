@@ -34,6 +34,8 @@ def p_value(better: int, worse: int, texts: int, margin: float) -> float:
 
 def largest_loss(better: int, worse: int, texts: int, confidence: float = _CONFIDENCE) -> float:
     """Return the upper bound of the loss of accuracy: the least margin that is proved."""
+    if worse == texts:
+        return 1.0
 
     def excess(margin: float) -> float:
         return p_value(better, worse, texts, margin) - (1 - confidence)

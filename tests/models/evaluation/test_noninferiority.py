@@ -83,5 +83,16 @@ def test_without_a_loss_it_takes_as_many_texts_as_in_the_exact_test(margin, text
     assert p_value(0, 0, texts, margin) <= 0.05 < p_value(0, 0, texts - 1, margin)
 
 
+@pytest.mark.parametrize("texts", range(1, 13))
+def test_every_outcome_has_a_largest_loss_also_that_every_text_is_lost(texts):
+    outcomes = [(b, w) for w in range(texts + 1) for b in range(texts + 1 - w)]
+
+    bounds = [largest_loss(better, worse, texts) for better, worse in outcomes]
+
+    for (better, worse), bound in zip(outcomes, bounds, strict=True):
+        assert (worse - better) / texts <= bound <= 1
+    assert largest_loss(0, texts, texts) == 1
+
+
 def test_twenty_texts_allow_no_drop_of_two_points():
     assert largest_loss(0, 0, 20) == pytest.approx(0.139, abs=1e-3)
