@@ -82,9 +82,7 @@ def label_scores(truth: Flags, predictions: Flags, names: list[str]) -> dict[str
     }
 
 
-def macro_f1(
-    truth: Flags, predictions: Flags, resamples: int = _RESAMPLES
-) -> Estimate | None:
+def macro_f1(truth: Flags, predictions: Flags, resamples: int = _RESAMPLES) -> Estimate | None:
     """Estimate the mean F1 of the labels that some text has or gets; None if there is none.
 
     The value is scikit-learn's `f1_score(..., average="macro", zero_division=nan)`. A resample is
