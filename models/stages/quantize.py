@@ -192,16 +192,17 @@ def _port(declared: onnx.ValueInfoProto) -> Port:
 def _openvino(parent: Bundle, output: Path, calibration: list[str], limit: _AccuracyLimit) -> None:
     """Write OpenVINO's format; NNCF itself looks for the operators to keep."""
     feeds = partial(_feeds, parent, parent.model_path)
+    before = limit.hits(parent)
     nncf_int8.write(
         parent.model_path,
         output / OPENVINO_NAMES[0],
         feeds(calibration),
-        list(zip(feeds(limit.texts), limit.truth, strict=True)),
+        list(zip(feeds(limit.texts), limit.truth, before.tolist(), strict=True)),
         problem_type=limit.labels.problem_type,
         max_accuracy_drop=limit.most,
     )
     manifest = parent.manifest.model_copy(update={"files": dict.fromkeys(OPENVINO_NAMES)})
-    loss = limit.loss(limit.hits(parent), Bundle(output, manifest))
+    loss = limit.loss(before, Bundle(output, manifest))
     print(loss)
     if not limit.allows(loss):
         raise limit.refusal(loss, "whatever operators keep their format")

@@ -94,9 +94,7 @@ class _Test:
         self._whole = 1.0
 
     def add(self, texts: int, hits: int) -> None:
-        self._whole *= 1 - _FORGOTTEN
-        if texts > self._whole:
-            self._whole = texts
+        self._whole = max(texts, self._whole * (1 - _FORGOTTEN))
         evidence, moved = self._evidence, (hits - self._share * texts) / self._whole
         for number, stake in enumerate(self._stakes):
             now = evidence[number] + math.log1p(stake * moved)

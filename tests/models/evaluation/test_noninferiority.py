@@ -101,7 +101,7 @@ def test_twenty_texts_allow_no_drop_of_two_points():
 @pytest.mark.parametrize("steps", [[19, 9, 4, 2, 1, 0], list(range(37, -1, -1))])
 @pytest.mark.parametrize("safe", [0, 3, 40])
 def test_steps_from_the_safe_side_go_too_far_in_one_case_of_twenty_at_most(steps, safe):
-    """From the other side, until the first that passes: 17 % of ten looks that resemble each other, 41 % of 38."""
+    """From the other side, until the first that passes: 17 % with ten steps, 41 % with 38."""
     generator, texts, margin = np.random.default_rng(0), 1102, 0.02
     too_far = 0
     for _ in range(400):
