@@ -24,13 +24,13 @@ def handed_over(tone, tmp_path_factory):
 
     source = read_bundle(tone.folder("teacher-fp32", "export")).model_path
     texts = [(number, np.array([True, False]), number < 250) for number in range(TEXTS)]
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(HandedOver) as caught:
+    output = tmp_path_factory.mktemp("nncf") / "model.xml"
+    asked = {"problem_type": "single_label", "max_accuracy_drop": LIMIT}
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(nncf, "quantize_with_accuracy_control", raising)
         patched.setattr(nncf, "Dataset", lambda items, *_: items)
-        nncf_int8.write(
-            source, tmp_path_factory.mktemp("nncf") / "model.xml", [], texts,
-            problem_type="single_label", max_accuracy_drop=LIMIT,
-        )  # fmt: skip
+        with pytest.raises(HandedOver) as caught:
+            nncf_int8.write(source, output, [], texts, **asked)
     return caught.value.args[0], texts
 
 
