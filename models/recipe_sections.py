@@ -189,8 +189,8 @@ class ExportSection(Section):
 class QuantizeSection(Section):
     """A smaller number format for the parent's weights, embeddings included.
 
-    If accuracy may drop by more than `max_accuracy_drop`, the most sensitive operators keep the
-    parent's format, as few as needed.
+    The most sensitive operators keep the parent's format: half of all, then half as many and so on
+    down to none, while accuracy is shown to drop by at most `max_accuracy_drop`.
     """
 
     scheme: Scheme = "int8-dynamic"

@@ -14,7 +14,7 @@ from models.cascade.looks import log
 from models.cascade.observations import BATCH_TEXTS, Observations, observe
 from models.cascade.options import CascadeOptions
 from models.cascade.risk_control import p_value, texts_needed, upper_bound
-from models.cascade.scored_texts import Candidate, Problem, scored
+from models.cascade.scored_texts import Candidate, Problem, scored, standard
 from models.cascade.selection import Selection, select
 from models.evaluation.statistics import paired, proportion
 from models.recipe import RecipeError
@@ -158,6 +158,7 @@ def _described(
         loss=tested.worst(candidate),
         bound=upper_bound(losses, tested.groups, problem.target),
         n=len(losses),
+        unlabelled=_unlabelled(found, problem),
         disagreement=proportion(same.lost(candidate) > 0),
         escalation=proportion(reached[1]),
         versus=paired(hits(candidate), found.reference_hits(problem)),
@@ -169,6 +170,12 @@ def _described(
         self_disagreement=found.self_disagreement(problem),
         engines={name: found.engines[name] for name in sorted(used) if name in found.engines},
     )
+
+
+def _unlabelled(found: Observations, problem: Problem) -> int | None:
+    if problem.problem_type != "multi_label" or not problem.target.each_label:
+        return None
+    return int((~standard(found.logits[1], problem).any(axis=1)).sum())
 
 
 def _expected(

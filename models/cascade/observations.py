@@ -28,6 +28,8 @@ from serving.inference.tokenizer import open_tokenizer
 
 BATCH_TEXTS = 8
 _MOST_BATCH_TOKENS = 4096
+# Cross-validation of the confidence leaves out at least one text and needs another.
+_FEWEST_TEXTS = 2
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,11 @@ def observe(options: CascadeOptions, measure: Measure = measured) -> Observation
     else:
         ordered, tested = (read_text_set(data, split) for split in ("validation", "calibration"))
     texts = (ordered, tested, read_text_set(data, "test"))
+    if (fewest := min(len(each.texts) for each in texts)) < _FEWEST_TEXTS:
+        raise RecipeError(
+            f"{options.recalibrate or data}: {fewest} texts to order, to test or to judge "
+            f"candidates: provide at least {_FEWEST_TEXTS} for each"
+        )
     loaded = _load(bundles, labels, options.engine)
     eligible = set(options.variants or loaded) & set(loaded)
     if len(eligible) < 2:

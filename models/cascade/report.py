@@ -35,6 +35,8 @@ def summary(cascade: Cascade, found: Observations, selection: Selection, looks: 
     ]
     alone = found.reference_hits(found.problem(target))
     each = " for each label" if target.each_label else ""
+    if cascade.unlabelled == 0:
+        each += " (not shown for texts without a label: calibration has none)"
     slower = "higher" if expected.p99_ms > expected.reference_p99_ms else "not higher"
     assert cascade.versus is not None
     header = ("variant", "threshold", "calibration", "texts reached, %", "accuracy up to here, %")

@@ -59,9 +59,7 @@ def figures(
     return {
         "n": texts,
         "accuracy": proportion(hits),
-        "macro_f1": bootstrapped(lambda at: macro_f1(truth[at], own[at]), texts)
-        if truth.any() or own.any()
-        else None,
+        "macro_f1": macro_f1(truth, own),
         "expected_calibration_error": bootstrapped(
             lambda at: calibration_error(truth[at], tempered[at], single_label=single), texts
         ),

@@ -4,7 +4,9 @@ McNemar's test asks whether two variants differ at all; finding no difference pr
 the hypothesis is that the loss exceeds a margin, and rejecting it is the proof that it does not.
 """
 
+import itertools
 import math
+from collections.abc import Iterable
 
 from scipy import optimize, stats
 
@@ -34,6 +36,8 @@ def p_value(better: int, worse: int, texts: int, margin: float) -> float:
 
 def largest_loss(better: int, worse: int, texts: int, confidence: float = _CONFIDENCE) -> float:
     """Return the upper bound of the loss of accuracy: the least margin that is proved."""
+    if worse == texts:
+        return 1.0
 
     def excess(margin: float) -> float:
         return p_value(better, worse, texts, margin) - (1 - confidence)
@@ -42,6 +46,15 @@ def largest_loss(better: int, worse: int, texts: int, confidence: float = _CONFI
     if excess(observed + 1e-9) <= 0:
         return observed
     return float(optimize.brentq(excess, observed + 1e-9, 1 - 1e-9))
+
+
+def proved(bounds: Iterable[float], margin: float) -> int:
+    """Count the bounds within the margin before the first that exceeds it; take no bound after it.
+
+    This is fixed-sequence testing: if the order does not depend on the texts, all bounds that
+    count hold together with the confidence of one, however many there are.
+    """
+    return sum(1 for _ in itertools.takewhile(lambda bound: bound <= margin, bounds))
 
 
 def texts_needed(margin: float, confidence: float = _CONFIDENCE) -> int:

@@ -1,6 +1,5 @@
 """Scores with their 95 % intervals, from truth and predictions of shape (texts, labels). Pure."""
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -40,14 +39,13 @@ def bootstrapped(
     """Return `figure(indices of all texts)` with its bootstrap percentile interval (Efron 1979).
 
     The bootstrap is seeded. If the figure is biased, as calibration errors are, its value may lie
-    outside the percentiles; the interval is then extended to the value. A resample for which the
-    figure is NaN, that is undefined, is left out.
+    outside the percentiles; the interval is then extended to the value.
     """
     generator = np.random.default_rng(_SEED)
     drawn = [figure(generator.integers(0, texts, texts)) for _ in range(resamples)]
     tail = (1 - _CONFIDENCE) / 2
     value = figure(np.arange(texts))
-    low, high = (float(quantile) for quantile in np.nanquantile(drawn, (tail, 1 - tail)))
+    low, high = (float(quantile) for quantile in np.quantile(drawn, (tail, 1 - tail)))
     return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
@@ -84,15 +82,29 @@ def label_scores(truth: Flags, predictions: Flags, names: list[str]) -> dict[str
     }
 
 
-def macro_f1(truth: Flags, predictions: Flags) -> float:
-    """Compute the mean F1 of the labels that some text has or gets; NaN if there is none.
+def macro_f1(truth: Flags, predictions: Flags, resamples: int = _RESAMPLES) -> Estimate | None:
+    """Estimate the mean F1 of the labels that some text has or gets; None if there is none.
 
-    It is scikit-learn's `f1_score(..., average="macro", zero_division=nan)`.
+    The value is scikit-learn's `f1_score(..., average="macro", zero_division=nan)`. A resample is
+    scored on the labels of all texts, and one that it lacks has 0. Since F1 is lower in resamples
+    than on all texts, as on all texts than expected, the interval reaches as far to either side as
+    the percentiles do to the farther one.
     """
-    hits = (truth & predictions).sum(axis=0)
-    sizes = truth.sum(axis=0) + predictions.sum(axis=0)
-    used = sizes > 0
-    return float((2 * hits[used] / sizes[used]).mean()) if used.any() else math.nan
+    used = (truth | predictions).any(axis=0)
+    if not used.any():
+        return None
+    truth, predictions = truth[:, used], predictions[:, used]
+
+    def mean(at: Indices) -> float:
+        hits = (truth[at] & predictions[at]).sum(axis=0)
+        sizes = truth[at].sum(axis=0) + predictions[at].sum(axis=0)
+        return float((2 * hits / np.maximum(sizes, 1)).mean())
+
+    found = bootstrapped(mean, len(truth), resamples)
+    reach = max(found.value - found.low, found.high - found.value)
+    return Estimate(
+        value=found.value, low=max(0.0, found.value - reach), high=min(1.0, found.value + reach)
+    )
 
 
 def calibration_error(truth: Flags, probabilities: Floats, *, single_label: bool) -> float:

@@ -1,12 +1,13 @@
 """The stage `quantize`: writes a bundle's weights in a smaller number format.
 
-Operators whose quantization costs more accuracy than the recipe allows keep the parent's format.
+The operators whose quantization moves the logits most keep the parent's format, as far as the
+recipe's limit of the accuracy lost requires.
 """
 
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Protocol, assert_never
 import onnx
 
 from models.data.labelled import LabelledText, LabelSet, label_matrix, read_labels, read_split
-from models.evaluation.noninferiority import largest_loss, texts_needed
+from models.evaluation.noninferiority import largest_loss, proved, texts_needed
 from models.evaluation.predictions import Predictor, predicted
 from models.evaluation.statistics import Flags, correct
 from models.graphs import nncf_int8
@@ -156,7 +157,8 @@ def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
             feeds = _feeds(parent, source, texts)
             write = _writer(partial(quantizer, section.scheme, source, calibration=feeds))
             names = operators(source, section.scheme)
-            kept = _quantize_within(limit, parent, job.output, names, write)
+            ranking = by_sensitivity(names, write, parent, texts[:_SENSITIVITY_TEXTS])
+            kept = _quantize_within(limit, parent, job.output, ranking, write)
     manifest = write_manifest(
         job.output,
         **parent.manifest.model_dump(exclude={"version", "bytes", "files"})
@@ -190,16 +192,17 @@ def _port(declared: onnx.ValueInfoProto) -> Port:
 def _openvino(parent: Bundle, output: Path, calibration: list[str], limit: _AccuracyLimit) -> None:
     """Write OpenVINO's format; NNCF itself looks for the operators to keep."""
     feeds = partial(_feeds, parent, parent.model_path)
+    before = limit.hits(parent)
     nncf_int8.write(
         parent.model_path,
         output / OPENVINO_NAMES[0],
         feeds(calibration),
-        list(zip(feeds(limit.texts), limit.truth, strict=True)),
+        list(zip(feeds(limit.texts), limit.truth, before.tolist(), strict=True)),
         problem_type=limit.labels.problem_type,
         max_accuracy_drop=limit.most,
     )
     manifest = parent.manifest.model_copy(update={"files": dict.fromkeys(OPENVINO_NAMES)})
-    loss = limit.loss(limit.hits(parent), Bundle(output, manifest))
+    loss = limit.loss(before, Bundle(output, manifest))
     print(loss)
     if not limit.allows(loss):
         raise limit.refusal(loss, "whatever operators keep their format")
@@ -209,22 +212,35 @@ def _quantize_within(
     limit: _AccuracyLimit,
     parent: Bundle,
     output: Path,
-    names: list[str],
+    ranking: list[str],
     write: _Write,
 ) -> list[str]:
-    """Write the graph, as few operators as needed in the parent's format; return their names."""
+    """Write the graph with some operators in the parent's format; return their names.
+
+    They are the first of `ranking`: half of them, then half as many and so on down to none, while
+    the loss is shown to be within the limit. Starting from the safe side keeps the confidence of
+    the bound, although each step looks at the same texts.
+    """
     before = limit.hits(parent)
     quantized = Bundle(output, parent.manifest)
-    ranking: list[str] = []
-    for count in range(int(_LARGEST_KEPT_SHARE * len(names)) + 1):
-        if count == 1:
-            ranking = by_sensitivity(names, write, parent, limit.texts[:_SENSITIVITY_TEXTS])
-        write(quantized.model_path, ranking[:count])
-        loss = limit.loss(before, quantized)
-        print(f"{loss}, with {count} of {len(names)} operators kept")
-        if limit.allows(loss):
-            return ranking[:count]
-    raise limit.refusal(loss, f"even with {count} of {len(names)} operators kept")
+    counts = [int(_LARGEST_KEPT_SHARE * len(ranking))]
+    while counts[-1]:
+        counts.append(counts[-1] // 2)
+    losses: list[_Loss] = []
+
+    def bounds() -> Iterator[float]:
+        for count in counts:
+            write(quantized.model_path, ranking[:count])
+            losses.append(limit.loss(before, quantized))
+            print(f"{losses[-1]}, with {count} of {len(ranking)} operators kept")
+            yield losses[-1].bound
+
+    passed = proved(bounds(), limit.most)
+    if not passed:
+        raise limit.refusal(losses[0], f"even with {counts[0]} of {len(ranking)} operators kept")
+    kept = ranking[: counts[passed - 1]]
+    write(quantized.model_path, kept)
+    return kept
 
 
 def _writer(quantize: _Write) -> _Write:

@@ -133,6 +133,11 @@ class Cascade(Frozen):
     """Upper bound of the expected loss, at the target's confidence."""
     n: Annotated[int, Field(gt=0)]
     """Calibration texts that the bound is from."""
+    unlabelled: int | None = None
+    """Calibration texts without a label, with `each_label` in a multi-label family.
+
+    If there are none, nothing is shown for such texts.
+    """
     disagreement: Estimate
     """Share of the calibration texts with another answer than the reference's."""
     escalation: Estimate

@@ -7,13 +7,15 @@ _STEPS = (1.0, 3.0, 9.0)
 _LARGEST_BET = 0.9
 _DRIFT_ALARM = 1e6
 _EXCESS_ALARM = 1e3
+_FORGOTTEN = 1e-4
 
 
 class Drift:
     """Two e-CUSUMs (Shin, Ramdas and Rinaldo 2024): the share of events is higher, or lower.
 
     They test against the ends of the calibrated interval of the share, and raise a false alarm at
-    most twice in a million blocks on average. An alarm ends once the evidence for it has gone.
+    most twice in a million blocks on average, while the share of all texts together stays in it.
+    An alarm ends once the evidence for it has gone.
     """
 
     def __init__(self, low: float, high: float) -> None:
@@ -24,11 +26,10 @@ class Drift:
         """Add a block of texts, of which `hits` are events.
 
         A block is a request, or what an HTTP process has counted in 50 ms. Its texts may depend on
-        each other in any way, so it counts once, by its share of events.
+        each other in any way, so it is one bet, as large as it has texts.
         """
-        share = hits / texts
         for test in self._tests:
-            test.add(share)
+            test.add(texts, hits)
 
     @property
     def drifted(self) -> bool:
@@ -52,7 +53,7 @@ class Excess:
 
     def add(self, texts: int, hits: int) -> None:
         """Add a block of texts, as `Drift.add` does."""
-        self._test.add(hits / texts)
+        self._test.add(texts, hits)
         if self._test.doubted:
             self._texts = self._hits = 0
         else:
@@ -67,11 +68,13 @@ class Excess:
 
 
 class _Test:
-    """Bets on each block that its share is beyond `share`, at several stakes at once.
+    """Bets on each block that the share of all texts is beyond `share`, at several stakes at once.
 
-    If it is not, the expected factor of each capital is at most 1, whatever the blocks' sizes and
-    whatever ties their texts together. Small stakes win if the share hardly moves, large ones if
-    it moves far or the blocks are large.
+    A bet is proportional to the block's texts, because large blocks may have another share than
+    small ones: then the expected factor of each capital is at most 1 if the share of all texts is
+    not beyond, whatever ties the texts of a block together. The largest block so far, slowly
+    forgotten, is a whole bet. Small stakes win if the share hardly moves, large ones if it moves
+    far or the blocks are large.
     """
 
     def __init__(self, share: float, odds: float, alarm: float) -> None:
@@ -88,9 +91,11 @@ class _Test:
         self._alarm = math.log(alarm * len(_STEPS))
         self._evidence = [0.0] * len(self._stakes)
         self._raised_by = 0
+        self._whole = 1.0
 
-    def add(self, share: float) -> None:
-        evidence, moved = self._evidence, share - self._share
+    def add(self, texts: int, hits: int) -> None:
+        self._whole = max(texts, self._whole * (1 - _FORGOTTEN))
+        evidence, moved = self._evidence, (hits - self._share * texts) / self._whole
         for number, stake in enumerate(self._stakes):
             now = evidence[number] + math.log1p(stake * moved)
             evidence[number] = min(max(0.0, now), self._alarm)

@@ -177,6 +177,20 @@ def test_it_is_recalibrated_from_labelled_traffic(tone):
     assert cascade.n == 1250
 
 
+@pytest.mark.parametrize(
+    ("rows", "refusal"),
+    [(n, rf"few\.csv: {n // 2} texts to order, .* provide at least 2") for n in range(1, 4)]
+    + [(n, f"n = {n - n // 2} texts cannot show a loss") for n in range(4, 8)],
+)
+def test_a_table_of_too_few_rows_is_refused(tone, rows, refusal):
+    """A single row, or one text to order candidates by, was an IndexError."""
+    path = tone / "few.csv"
+    path.write_text("text\n" + "".join(f"good film {n}\n" for n in range(rows)))
+
+    with pytest.raises(RecipeError, match=refusal):
+        run(tone, recalibrate=path)
+
+
 def test_variants_are_timed_on_texts_that_test_nothing(tone):
     timed = []
 

@@ -1,6 +1,7 @@
 """What the report of a cascade says about its judgement, and the axes of its picture."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,27 @@ def test_the_picture_s_axes_are_named_and_labelled_however_alike_the_costs_are(c
         assert len(shown) >= 2
         assert all(shown)
         assert len(set(shown)) == len(shown)
+
+
+@pytest.mark.parametrize("bare", [0, 400])
+def test_texts_without_a_label_that_calibration_lacks_are_said_not_to_be_shown(bare):
+    single = observed()
+    for each in single.logits:
+        each.logits[:, :bare] = -4.0
+        each.truth[:bare] = False
+    found = replace(
+        single,
+        manifests=[
+            manifest.model_copy(update={"problem_type": "multi_label"})
+            for manifest in single.manifests
+        ],
+    )
+    selection, cascade = build.choose_cascade(found, problem(max_loss=0.1, each_label=True).target)
+
+    said = report.summary(cascade, found, selection, Looks(1, 1))
+
+    assert cascade.unlabelled == bare
+    assert ("not shown for texts without a label: calibration has none" in said) == (not bare)
 
 
 def look(max_loss=0.01, tested="a" * 64):

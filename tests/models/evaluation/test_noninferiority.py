@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from models.evaluation.noninferiority import largest_loss, p_value, texts_needed
+from models.evaluation.noninferiority import largest_loss, p_value, proved, texts_needed
 
 COUNTS = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(80, 2000))
 
@@ -83,5 +83,42 @@ def test_without_a_loss_it_takes_as_many_texts_as_in_the_exact_test(margin, text
     assert p_value(0, 0, texts, margin) <= 0.05 < p_value(0, 0, texts - 1, margin)
 
 
+@pytest.mark.parametrize("texts", range(1, 13))
+def test_every_outcome_has_a_largest_loss_also_that_every_text_is_lost(texts):
+    outcomes = [(b, w) for w in range(texts + 1) for b in range(texts + 1 - w)]
+
+    bounds = [largest_loss(better, worse, texts) for better, worse in outcomes]
+
+    for (better, worse), bound in zip(outcomes, bounds, strict=True):
+        assert (worse - better) / texts <= bound <= 1
+    assert largest_loss(0, texts, texts) == 1
+
+
 def test_twenty_texts_allow_no_drop_of_two_points():
     assert largest_loss(0, 0, 20) == pytest.approx(0.139, abs=1e-3)
+
+
+@pytest.mark.parametrize("steps", [[19, 9, 4, 2, 1, 0], list(range(37, -1, -1))])
+@pytest.mark.parametrize("safe", [0, 3, 40])
+def test_steps_from_the_safe_side_go_too_far_in_one_case_of_twenty_at_most(steps, safe):
+    """From the other side, until the first that passes: 17 % with ten steps, 41 % with 38."""
+    generator, texts, margin = np.random.default_rng(0), 1102, 0.02
+    too_far = 0
+    for _ in range(400):
+        shares = [0.01, 0.01 + margin, 1 - 0.02 - margin]
+        lossless = [0.01, 0.01, 0.98]
+        counts = (
+            generator.multinomial(texts, lossless if kept > safe else shares) for kept in steps
+        )
+        tests = (p_value(better, worse, texts, margin) for better, worse, _ in counts)
+        passed = proved(tests, 0.05)  # as the bounds are within the margin
+        too_far += passed > 0 and steps[passed - 1] <= safe
+
+    assert too_far <= stats.binom.ppf(0.999, 400, 0.05)
+
+
+def test_no_bound_is_taken_after_one_that_exceeds_the_margin():
+    taken = iter([0.01, 0.02, 0.03, 0.01])
+
+    assert proved(taken, 0.02) == 2
+    assert list(taken) == [0.01]

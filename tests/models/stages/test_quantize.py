@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from functools import partial
 from typing import get_args
@@ -189,6 +190,19 @@ def test_as_few_operators_as_needed_keep_the_parent_s_format(tone, spoilt, tmp_p
 
     assert kept(read_bundle(output)) == [guilty]
     assert f"operators in the parent's format: {guilty}" in capsys.readouterr().out
+
+
+def test_the_limit_is_tested_from_the_safe_side_on(tone, capsys):
+    """From the other side the first of many looks at the same texts that passed was taken."""
+    tone.make("steps", QUANTIZE.format(scheme="int4", drop=0.06), ["quantize"])
+
+    said = re.findall(r"with (\d+) of (\d+) operators kept", capsys.readouterr().out)
+
+    operators = int(said[0][1])
+    steps = [operators // 2]
+    while steps[-1]:
+        steps.append(steps[-1] // 2)
+    assert [int(kept) for kept, _ in said] == steps
 
 
 def test_a_scheme_that_loses_too_much_all_the_same_is_refused(tone):

@@ -63,6 +63,60 @@ def test_an_alarm_soon_after_the_share_of_large_requests_has_moved(share, within
         assert drift.drifted
 
 
+# Requests of each kind: their share, their texts, and the share of these that are events.
+SIZES = {
+    "the large ones more": ((0.9, 1, 0.2), (0.1, 32, 0.32)),
+    "the large ones less": ((0.9, 1, 0.32), (0.1, 32, 0.2)),
+    "three sizes": ((0.6, 1, 0.3), (0.3, 8, 0.25), (0.1, 64, 0.2)),
+}
+
+
+def mixed_requests(generator, kinds, requests, moved=1.0):
+    """The texts and hits of requests; texts of one request resemble each other."""
+    shares, sizes, events = map(np.array, zip(*kinds, strict=True))
+    kind = generator.choice(len(kinds), requests, p=shares)
+    texts = sizes[kind]
+    return texts, alike_requests(generator, requests, texts, moved * events[kind], 0.05)
+
+
+def share_of_texts(kinds):
+    return sum(a * n * p for a, n, p in kinds) / sum(a * n for a, n, _ in kinds)
+
+
+@pytest.mark.parametrize("requests", [1, 20])
+@pytest.mark.parametrize("kinds", SIZES.values(), ids=SIZES)
+def test_no_alarm_where_large_requests_have_another_share_than_small_ones(kinds, requests):
+    """Each block a bet of the same size, all of ten runs raised it; the share is by the text."""
+    share, alarms = share_of_texts(kinds), 0
+    for seed in range(10):
+        texts, hits = (
+            each.reshape(-1, requests).sum(axis=1).tolist()
+            for each in mixed_requests(np.random.default_rng(seed), kinds, 20_000 * requests // 4)
+        )
+        drift, raised = Drift(share, share), False
+        for block in zip(texts, hits, strict=True):
+            drift.add(*block)
+            raised |= drift.drifted
+        alarms += raised
+
+    assert alarms == 0
+
+
+@pytest.mark.parametrize(("moved", "within"), [(1.5, 600), (0.5, 1_300)])
+@pytest.mark.parametrize("kinds", SIZES.values(), ids=SIZES)
+def test_an_alarm_soon_after_the_share_of_requests_of_all_sizes_has_moved(kinds, moved, within):
+    share = share_of_texts(kinds)
+    for seed in range(5):
+        generator, drift = np.random.default_rng(seed), Drift(share, share)
+        for texts, hits in zip(*mixed_requests(generator, kinds, 1_000), strict=True):
+            drift.add(int(texts), int(hits))
+        assert not drift.drifted
+        for texts, hits in zip(*mixed_requests(generator, kinds, within, moved), strict=True):
+            drift.add(int(texts), int(hits))
+
+        assert drift.drifted
+
+
 @pytest.mark.parametrize("texts", [1, 32])
 def test_the_alarm_ends_when_the_share_is_back(texts):
     drift, generator = Drift(0.25, 0.3), np.random.default_rng(0)
