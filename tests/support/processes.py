@@ -38,7 +38,7 @@ class Running:
             raise
 
     def metrics(self):
-        return httpx.get(f"{self.url}/metrics").text
+        return httpx.get(f"{self.url}/metrics", timeout=30).text
 
     def stop(self):
         """The exit status after SIGTERM."""

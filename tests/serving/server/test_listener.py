@@ -2,6 +2,7 @@ import asyncio
 import errno
 import os
 import socket
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -106,9 +107,9 @@ def test_a_server_on_the_wildcard_answers_over_both_families(tiny_registry, http
     with serving(tiny_registry, host="::", http_processes=http_processes, **told) as server:
         for host in ("127.0.0.1", "[::1]"):
             url = f"http://{host}:{server.url.rpartition(':')[2]}"
-            answer = httpx.post(f"{url}/v1/classify", json={"texts": ["good"]})
+            answer = replace(server, url=url).classify({"texts": ["good"]})
             assert answer.status_code == 200
-            assert httpx.get(f"http://{host}:{admin}/admin/models").status_code == 401
+            assert httpx.get(f"http://{host}:{admin}/admin/models", timeout=30).status_code == 401
             with socket.create_connection((host.strip("[]"), grpc), timeout=5):
                 pass
         assert "http://[::]:" in server.log()
