@@ -111,8 +111,12 @@ def keep_unreadable(
     served: Deployments,
     registries: Collection[Path],
 ) -> None:
-    """Keep serving what became unreadable: a variant or a family."""
+    """Keep serving what became unreadable: a variant, a family, or the folder of one model."""
     for path in map(Path, found.refused):
+        if path in registries:
+            for name, variants in served.families.items():
+                if any(each.live.folder == path for each in variants.values()):
+                    wanted.setdefault(name, variants)
         whole = served.families.get(path.name)
         if whole and path.parent in registries and path.name not in found.texts:
             wanted[path.name] = whole
