@@ -16,7 +16,7 @@ from typing import NoReturn
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # gRPC's core logs what clients send, past the log's JSON.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from serving.errors import EngineFailed, StartError
 from serving.extras import optional_packages
