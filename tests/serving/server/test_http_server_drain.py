@@ -1,24 +1,19 @@
 """SIGTERM with requests in progress over HTTP and gRPC: both drain side by side."""
 
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from tests.support.grpc_calls import call, channel, request
 from tests.support.metric_values import total
 from tests.support.processes import FRESH, free_port, serving
+from tests.support.registries import wait_for
 
 SECONDS = 60
 LONG_MS = 50_000
-
-
-def wait_until(condition):
-    until = time.monotonic() + SECONDS / 2
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+wait_until = partial(wait_for, seconds=SECONDS / 2)
 
 
 def accepts(port):

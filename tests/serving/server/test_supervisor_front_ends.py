@@ -3,22 +3,17 @@
 import os
 import signal
 import threading
-import time
+from functools import partial
 
 import httpx
 import pytest
 
 from tests.support.fronts import fronts
 from tests.support.processes import serving
+from tests.support.registries import wait_for
 
 SECONDS = 60
-
-
-def wait_until(condition):
-    until = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+wait_until = partial(wait_for, seconds=SECONDS)
 
 
 def test_an_http_process_that_gets_sigterm_is_replaced_and_no_request_is_lost(tiny_registry):

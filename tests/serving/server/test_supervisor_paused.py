@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 
 import httpx
 import psutil
@@ -11,17 +12,12 @@ import pytest
 
 from tests.support.fronts import fronts
 from tests.support.processes import FRESH, serving
+from tests.support.registries import wait_for
 
 SECONDS = 60
 PAUSE_S = 3
 """Longer than an engine may take twice."""
-
-
-def wait_until(condition):
-    until = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+wait_until = partial(wait_for, seconds=SECONDS)
 
 
 def processes(server):

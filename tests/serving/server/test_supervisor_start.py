@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-import time
+from functools import partial
 
 import httpx
 import pytest
@@ -12,15 +12,10 @@ from tests.support.api_keys import write_callers
 from tests.support.fronts import fronts
 from tests.support.metric_values import total
 from tests.support.processes import free_port, serving
+from tests.support.registries import wait_for
 
 SECONDS = 60
-
-
-def wait_until(condition):
-    until = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+wait_until = partial(wait_for, seconds=SECONDS)
 
 
 @pytest.mark.parametrize("named", ["SIZEWISE_GRPC_PORT", "SIZEWISE_CALLERS"])
