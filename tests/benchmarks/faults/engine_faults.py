@@ -67,30 +67,18 @@ engine_fault(
     engine_timeout_ms=1600,
 )
 
+ENDED = (
+    NOTHING_LOST,
+    ends(2, 20, ", so that Kubernetes restarts it"),
+    ready_says(503),
+    logs("an engine does not respond"),
+    alerts("SizewiseNoneReady"),
+)
+FOR_EVER = {"prepare": faulty, "ends": True, "engine_timeout_ms": 1500}
 
-@fault(
-    "engine hangs for ever",
-    NOTHING_LOST,
-    ends(2, 20, ", so that Kubernetes restarts it"),
-    ready_says(503),
-    logs("an engine does not respond"),
-    alerts("SizewiseNoneReady"),
-    prepare=faulty,
-    ends=True,
-    engine_timeout_ms=1500,
-)
-@fault(
-    "engine hangs for ever, HTTP processes",
-    NOTHING_LOST,
-    ends(2, 20, ", so that Kubernetes restarts it"),
-    ready_says(503),
-    logs("an engine does not respond"),
-    alerts("SizewiseNoneReady"),
-    prepare=faulty,
-    ends=True,
-    engine_timeout_ms=1500,
-    http_processes=2,
-)
+
+@fault("engine hangs for ever", *ENDED, **FOR_EVER)
+@fault("engine hangs for ever, HTTP processes", *ENDED, **FOR_EVER, http_processes=2)
 def hangs_for_ever(scene):
     scene.injected()
     (scene.place / "engine").write_text("hang")
