@@ -131,7 +131,7 @@ class Connection(HttpToolsProtocol):
     def waits_since(self) -> Waiting | None:
         """See `connection_limits`: what was waited for in vain goes first, then the idle ones."""
         cycle = self.cycle
-        if self.transport.is_closing():
+        if self.transport.is_closing() and not self.transport.get_write_buffer_size():
             return False, 0.0
         if self._reader and self._reader.since is not None:
             since = self._reader.since
@@ -144,7 +144,9 @@ class Connection(HttpToolsProtocol):
         elif self._head_timer:
             since = self._head_timer.when() - MAX_HEAD_S
         elif self.timeout_keep_alive_task:
-            return True, self.timeout_keep_alive_task.when() - self.timeout_keep_alive
+            # Its client is known to ask, so it may be idle for longer than one that never did.
+            answered = self.timeout_keep_alive_task.when() - self.timeout_keep_alive
+            return True, answered + _SLOW_S
         else:
             return None
         return self.loop.time() - since < _SLOW_S, since

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from uvicorn.server import ServerState
 
-from serving.descriptors import most_connections
+from serving.descriptors import REFUSED_SHARE, most_connections
 from serving.server.refused_connections import RefusedConnections
 from serving.server.slow_readers import Readers
 from serving.settings import Settings
@@ -59,7 +59,7 @@ class LimitedConnections(ServerState):
     @property
     def overfull(self) -> bool:
         """Whether there is not even room to tell those that come."""
-        return len(self.connections) > self.most + self.most // _BATCH_SHARE
+        return len(self.connections) > self.most + self.most // REFUSED_SHARE
 
     def enter(self, client: tuple[str, int] | None) -> bool:
         """Count a connection from this address; False: its address has too many already."""

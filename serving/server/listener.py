@@ -7,13 +7,13 @@ import struct
 import sys
 from contextlib import suppress
 
+from serving.descriptors import ACCEPTS
 from serving.errors import StartError
 
 ANY_ADDRESS = "::"
 # The kernel has no IPv6, or it is disabled.
 _WITHOUT_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENOPROTOOPT}
 _BACKLOG = 2048
-_ACCEPTS = 16
 _SO_ATTACH_FILTER = 26
 # tcpi_unacked (linux/tcp.h), which is the length of the accept queue of a listening socket.
 _BACKLOG_OFFSET = 24
@@ -80,7 +80,7 @@ def shares(listener: socket.socket) -> list[socket.socket]:
     connected at once to a single one, the last were accepted after 256 iterations, seconds later
     under load. All at once would leave none to the other HTTP processes.
     """
-    return [listener, *(listener.dup() for _ in range(_ACCEPTS - 1))]
+    return [listener, *(listener.dup() for _ in range(ACCEPTS - 1))]
 
 
 def backlog(listener: socket.socket) -> int:

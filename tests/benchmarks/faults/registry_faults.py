@@ -75,11 +75,13 @@ def unreadable(scene):
 
 @fault("one folder unreadable (mode 0)", *UNTOUCHED, REFUSED, prepare=without_rights)
 def folder_unreadable(scene):
-    (scene.family / "tiny").chmod(0)
     scene.injected()
+    (scene.family / "tiny").chmod(0)
     scene.until_refused("tiny")
     scene.watch(1)
     (scene.family / "tiny").chmod(0o755)
+    scene.healed()
+    scene.until(lambda: not scene.refused(), "nothing is refused any more")
 
 
 @fault("registry on a read-only file system", *UNTOUCHED)
@@ -207,6 +209,8 @@ def texts_broken(scene):
 def _try_slowly(scene, variant):
     """Publish a bundle, and return once it is being tried."""
     write_bundle(scene.place / variant, variant=variant, ballast_bytes=60_000_000)
+    # The process that tried the first bundles waits for more for a while.
+    scene.until(lambda: not scene.trials(), "the process of the first trials is gone")
     scene.injected()
     shutil.copytree(scene.place / variant, scene.family / variant)
     return scene.until(scene.trials, f"{variant} is tried")

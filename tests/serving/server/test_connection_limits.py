@@ -1,13 +1,16 @@
 """A flood of connections locks nobody out, and the loop neither spins nor ends."""
 
 import socket
+import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import httpx
 import psutil
 import pytest
 
 from serving.observability.metrics import Metrics
+from serving.server.connection import Connection
 from serving.server.connection_limits import LimitedConnections
 from serving.server.refused_connections import RefusedConnections
 from serving.settings import Settings
@@ -94,6 +97,49 @@ def test_more_connections_than_descriptors_keep_nobody_else_from_being_answered(
     assert (statuses, classified, of_admin) == ([200] * 5, 200, 200)
     assert busy_s < 0.4
     assert server.process.poll() is None
+
+
+def test_a_burst_of_more_connections_than_descriptors_resets_none_that_asks(few):
+    server, _ = few
+    asking = []
+    with ExitStack() as held:
+        for number in range(2 * CLIENTS):
+            connection = held.enter_context(connect(server.url))
+            if number % 30 == 29:
+                connection.sendall(LIVE)
+                asking.append(connection)
+        assert [read(each)[0] for each in asking] == [200] * 20
+
+
+def test_one_that_was_answered_within_a_second_is_kept_before_one_that_never_asked(tiny_registry):
+    with serving(tiny_registry, max_connections=2) as server:
+        for _ in range(30):
+            began_s = time.monotonic()
+            with connect(server.url) as used:
+                used.sendall(LIVE)
+                assert read(used)[0] == 200
+                with connect(server.url), connect(server.url) as newest:
+                    newest.sendall(LIVE)
+                    assert read(newest)[0] == 200
+                    if time.monotonic() - began_s < 1:
+                        used.sendall(LIVE)
+                        assert read(used)[0] == 200
+                        return
+    raise AssertionError("the machine is too slow to tell")
+
+
+def test_one_that_closes_is_given_up_first_but_not_with_an_answer_to_send():
+    def waits_since(unsent_bytes):
+        transport = SimpleNamespace(
+            is_closing=lambda: True, get_write_buffer_size=lambda: unsent_bytes
+        )
+        reader = SimpleNamespace(since=5.0)
+        loop = SimpleNamespace(time=lambda: 5.1)
+        closing = SimpleNamespace(transport=transport, _reader=reader, cycle=None, loop=loop)
+        return Connection.waits_since.fget(closing)
+
+    assert waits_since(0) == (False, 0.0)
+    assert waits_since(100) == (True, 5.0)
 
 
 @pytest.mark.parametrize("http_processes", [0, 1])
