@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
 from threading import Event, Thread
 from typing import Any, TypeVar
 
 from serving.errors import BundleError, SizewiseError, failures, own_words
 from serving.logs import LOGGER, log
+from serving.shortage import Shortage, is_shortage
 
 _Result = TypeVar("_Result")
 _RESTART_S = 1.0
@@ -33,11 +34,54 @@ class Failures:
 FAILURES = Failures()
 
 
+_SHORT_WORK = ThreadPoolExecutor(1, "short-work")
+
+
+def start_short_work() -> None:
+    """Start the thread of `short_work`: later the machine may have none left."""
+    _SHORT_WORK.submit(int)
+
+
+def started_thread(name: str) -> ThreadPoolExecutor:
+    """Return an executor of one thread, which is started now for the same reason."""
+    thread = ThreadPoolExecutor(1, name)
+    thread.submit(int)
+    return thread
+
+
+def short_work(work: Callable[[], _Result]) -> asyncio.Future[_Result]:
+    """Do what takes longer than others should wait for the loop, and soon ends, in one thread.
+
+    The loop's own executor would start a thread even to end.
+    """
+    return asyncio.get_running_loop().run_in_executor(_SHORT_WORK, work)
+
+
 async def in_background(work: Callable[[], _Result], what: str, limit_s: float) -> _Result:
     """Run `work` in a thread of its own, which does not keep the process alive.
 
-    Raises what `work` raises, and BundleError after `limit_s`; then the thread is left alone.
+    Raises what `work` raises, and BundleError after `limit_s`, when the thread is left alone, or if
+    the machine has no thread left.
     """
+    return await _end_of(_begun(work, what), what, limit_s)
+
+
+async def patiently(work: Callable[[], _Result], what: str, limit_s: float) -> _Result:
+    """Run `work` as `in_background` does, and anew for as long as the machine is short."""
+    told = False
+    while True:
+        try:
+            return await in_background(work, what, limit_s)
+        except Exception as error:
+            if not is_shortage(error):
+                raise
+            if not told:
+                log("the machine is short", task=what, reason=own_words(error))
+                told = True
+        await asyncio.sleep(_RESTART_S)
+
+
+def _begun(work: Callable[[], _Result], what: str) -> Future[_Result]:
     outcome: Future[_Result] = Future()
 
     def run() -> None:
@@ -49,7 +93,14 @@ async def in_background(work: Callable[[], _Result], what: str, limit_s: float) 
             else:
                 outcome.set_result(result)
 
-    Thread(target=run, name=what, daemon=True).start()
+    try:
+        Thread(target=run, name=what, daemon=True).start()
+    except RuntimeError as error:
+        raise Shortage(f"{what}: {own_words(error)}") from error
+    return outcome
+
+
+async def _end_of(outcome: Future[_Result], what: str, limit_s: float) -> _Result:
     ending = asyncio.wrap_future(outcome)
     done, _ = await asyncio.wait((ending,), timeout=limit_s)
     if not done:
@@ -77,7 +128,7 @@ class Reader:
         async with self._one_at_a_time:
             if not self._ended.is_set():
                 raise BundleError(f"{self._where}: the file system still does not answer")
-            self._ended = ended = Event()
+            ended = Event()
 
             def work() -> _Result:
                 try:
@@ -86,7 +137,10 @@ class Reader:
                 finally:
                     ended.set()
 
-            return await in_background(work, f"reading {self._where}", self._limit_s)
+            what = f"reading {self._where}"
+            reading = _begun(work, what)
+            self._ended = ended
+            return await _end_of(reading, what, self._limit_s)
 
 
 def start(work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:

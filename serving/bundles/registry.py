@@ -9,16 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from serving.bundles.bundle import (
-    CONFIG_NAME,
-    MANIFEST_NAME,
-    MODEL_NAME,
-    OPENVINO_NAMES,
-    TOKENIZER_NAME,
-    Bundle,
-    read_bundle,
-    verify,
-)
+from serving.bundles.broken import holds_a_bundle
+from serving.bundles.bundle import MANIFEST_NAME, Bundle, read_bundle, verify
 from serving.bundles.cascade import CASCADE_NAME
 from serving.bundles.exported import is_exported
 from serving.bundles.files import (
@@ -37,6 +29,7 @@ from serving.bundles.files import (
 from serving.bundles.one_model import read_as_family
 from serving.bundles.signatures import SIGNATURE_NAME, TrustedKeys, read_signature
 from serving.errors import BundleError, failures, own_words, printable
+from serving.shortage import is_shortage
 
 TRAFFIC_NAME = "traffic.json"
 POLICY_NAME = "policy.json"
@@ -45,7 +38,6 @@ BESIDE = "@"
 PREVIOUS = f"{BESIDE}previous"
 Lost = dict[tuple[str, str], str]
 """Broken bundles by family and variant, with the reasons."""
-_PARTS = (MANIFEST_NAME, MODEL_NAME, *OPENVINO_NAMES, TOKENIZER_NAME, CONFIG_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,7 @@ def scan(
 
     If two registries hold a family of the same name, the first one counts. A bundle that none of
     the `trusted` keys has signed is refused.
-    Raises BundleError when a folder is missing or cannot be read.
+    Raises BundleError when a folder is missing or cannot be read, or the machine is short.
     """
     found = Found()
     for folder in registries:
@@ -103,6 +95,8 @@ def _add(folder: Path, found: Found, scan_it: Callable[[], None]) -> None:
         with failures(BundleError, str(folder)):
             scan_it()
     except BundleError as error:
+        if is_shortage(error):
+            raise
         found.refused[printable(str(folder))] = error.detail
 
 
@@ -138,18 +132,26 @@ def _scan_family(
             with failures(BundleError, str(path)):
                 bundle = _read_variant(within(path, registry), trusted)
         except BundleError as error:
+            if is_shortage(error):
+                raise
             found.refused[printable(str(path))] = error.detail
-            if BESIDE not in path.name and _holds_a_bundle(path):
+            if BESIDE not in path.name and holds_a_bundle(path):
                 found.lost[family.name, path.name] = error.detail
         else:
             found.bundles.setdefault(family.name, []).append(bundle)
+    _read_texts(family, found)
+
+
+def _read_texts(family: Path, found: Found) -> None:
     texts = found.texts.setdefault(family.name, {})
     for name in FAMILY_NAMES:
         try:
-            texts[name] = read_text(within(family / name, registry))
+            texts[name] = read_text(within(family / name, family.parent))
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:
+            if is_shortage(error):
+                raise
             found.refused[printable(str(family / name))] = printable(str(error))
 
 
@@ -287,13 +289,3 @@ def _read_variant(folder: Path, trusted: TrustedKeys | None) -> Bundle:
     if named != (folder.parent.name, folder.name.partition(BESIDE)[0]):
         raise BundleError(f"{folder}: its manifest says {'/'.join(named)}: rename the folder")
     return bundle
-
-
-def _holds_a_bundle(folder: Path) -> bool:
-    """Return whether a folder that is refused was meant as a bundle, as far as one can tell."""
-    if not NAME.fullmatch(folder.name) or not NAME.fullmatch(folder.parent.name):
-        return False
-    try:
-        return any((folder / name).exists() for name in _PARTS)
-    except OSError:
-        return True

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from serving.background import short_work
 from serving.errors import ServedError
 from serving.logs import LOGGER, json_line, write_lines
 from serving.observability.metrics import REJECTIONS
@@ -152,4 +153,4 @@ class RequestLog:
     async def close(self) -> None:
         """Write the remaining lines and send the remaining spans."""
         self._write()
-        await asyncio.to_thread(self._tracing.close)
+        await short_work(self._tracing.close)

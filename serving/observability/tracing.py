@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from threading import Thread
 
 from serving.extras import optional_packages
@@ -110,8 +111,9 @@ class Tracer(Untraced):
     def close(self) -> None:
         """Export the remaining spans, for at most three seconds."""
         flush = Thread(target=self._provider.shutdown, name="trace-flush", daemon=True)
-        flush.start()
-        flush.join(_FLUSH_S)
+        with suppress(RuntimeError):  # the machine has no thread left
+            flush.start()
+            flush.join(_FLUSH_S)
 
 
 def open_tracer(settings: Settings) -> Untraced:

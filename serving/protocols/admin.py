@@ -1,7 +1,7 @@
 """The admin API: traffic, loading and unloading of families, by a port and key of its own."""
 
-import asyncio
 import secrets
+from functools import partial
 from typing import Literal
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from serving.background import short_work
 from serving.bundles.traffic import Traffic, VariantTraffic, bundles_of
 from serving.errors import (
     EngineFailed,
@@ -112,7 +113,7 @@ class Admin:
             body = await read_body(headers, request.receive, cancel, self._settings)
         if len(body) > INLINE_BYTES:
             check_structure(body, self._settings.max_texts)
-        traffic = await asyncio.to_thread(parse_body, Traffic, body)
+        traffic = await short_work(partial(parse_body, Traffic, body))
         try:
             await self._reconciler.set_traffic(family, traffic)
         except (StartError, EngineFailed) as error:

@@ -1,6 +1,5 @@
 """The OpenAPI document: what FastAPI cannot say of endpoints that read their own bodies."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -10,6 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.routing import Route
 
+from serving.background import short_work
 from serving.protocols.native_schemas import Problem
 from serving.protocols.problem import PROBLEM_TYPE
 from serving.protocols.request_body import JSON_TYPE
@@ -62,7 +62,7 @@ def serve_document(app: FastAPI) -> None:
         return to_json(app.openapi())
 
     # FastAPI keeps the document before it is corrected.
-    made = Shared(lambda: asyncio.to_thread(content))
+    made = Shared(lambda: short_work(content))
 
     async def answer(_request: Request) -> Response:
         return Response(await made(), media_type=JSON_TYPE)

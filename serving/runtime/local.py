@@ -9,7 +9,7 @@ from pathlib import Path
 
 from serving.access.api_keys import Caller
 from serving.access.rate_limits import LimitUse
-from serving.background import in_background
+from serving.background import in_background, short_work
 from serving.batching.admission import not_ready
 from serving.batching.batcher import Batcher
 from serving.batching.coalescing import PendingRequest
@@ -224,7 +224,7 @@ class LocalRuntime:
             for each in unused:
                 await self._unload_now(each)
             if unused:
-                await asyncio.to_thread(return_freed)
+                await short_work(return_freed)
 
     async def _unload_now(self, variant: VariantKey) -> None:
         if self._batcher:

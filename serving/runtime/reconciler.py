@@ -29,12 +29,11 @@ from serving.runtime.completeness import missing_of
 from serving.runtime.family_files import cascades_of, keep_emptied, keep_unreadable, policies_of
 from serving.runtime.local import LocalRuntime
 from serving.runtime.registry_reader import RegistryReader
+from serving.runtime.retries import Retries
 from serving.settings import Settings
 
 Variants = Mapping[str, Deployment]
 _UNLOADED_EVERY_S = 0.05
-# What was refused for want of memory or time may load later.
-_RETRY_S = 60.0
 
 
 class Reconciler:
@@ -56,6 +55,7 @@ class Reconciler:
         self._unloaded: set[str] = set()
         self._applied: object = None
         """The fingerprint of the files that `served` is based on."""
+        self._retries = Retries()
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self) -> None:
@@ -83,8 +83,6 @@ class Reconciler:
     async def _watch(self) -> None:
         seen = self._applied
         wake_up = self._runtime.wake_up
-        clock = asyncio.get_running_loop().time
-        applied_s = clock()
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(wake_up.wait(), self._settings.scan_ms / 1e3)
@@ -95,10 +93,10 @@ class Reconciler:
                 self._runtime.woken -= woken
                 now = await self._reader.fingerprint()
                 settled, seen = now == seen, now
-                retry = not self.complete.is_set() and clock() - applied_s > _RETRY_S
+                retry = self._retries.due(missing=not self.complete.is_set())
                 if settled and (now != self._applied or retry or self._reader.failing):
                     await self._rescan()
-                    self._applied, applied_s = now, clock()
+                    self._applied = now
                 if settled:
                     await self._check_files()
 
@@ -159,6 +157,7 @@ class Reconciler:
 
     async def _serve(self, found: Found) -> None:
         async with self._one_at_a_time:
+            self._retries.begin()
             found = keep_emptied(found, self.found, self.served, self._settings.registry)
             refused = found.refused | self._altered
             lost = dict(found.lost)
@@ -285,6 +284,7 @@ class Reconciler:
                     await self._runtime.load(bundle)
                 except StartError as error:
                     failed.append(bundle)
+                    self._retries.note(error)
                     refused[printable(str(bundle.folder))] = error.detail
                     if bundle == deployment.live:
                         lost[family, variant] = error.detail

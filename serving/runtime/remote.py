@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any, cast
 
 from serving.access.api_keys import Caller
-from serving.background import in_background
+from serving.background import patiently, short_work
 from serving.batching.admission import not_ready
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import Backlog, Flow, Terms
@@ -184,7 +184,7 @@ class RemoteRuntime:
                     with failures(BundleError, str(bundles[name].folder)):
                         opening = partial(open_verified, bundles[name])
                         what = f"opening the tokenizer of {bundles[name].folder}"
-                        tokenizer = await in_background(opening, what, self._load_timeout_s)
+                        tokenizer = await patiently(opening, what, self._load_timeout_s)
                 except BundleError as error:
                     log("refused in this HTTP process", reason=error.detail)
                     deployments = without(deployments, bundles[name])
@@ -199,7 +199,7 @@ class RemoteRuntime:
                     self.tokenizers.pop(name, None)
                     del self.running[name]
                     self._names.forget(name)
-                await asyncio.to_thread(return_freed)
+                await short_work(return_freed)
 
     def submit(
         self, variant: VariantKey, items: Sequence[Item], terms: Terms

@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 from serving.access.api_keys import Callers
+from serving.background import started_thread
 from serving.batching.admission import (
     RELOADING_RETRY_AFTER_S,
     check_ready,
@@ -93,7 +93,7 @@ class Service:
         self.followed = asyncio.Event()
         """Set once the runtime has said what it serves."""
         self._clock = clock
-        self._tokenizer_threads = ThreadPoolExecutor(1, "tokenizer")
+        self._tokenizer_threads = started_thread("tokenizer")
 
     def check_ready(self) -> None:
         """Raise NotReady or Draining unless new requests are welcome."""

@@ -22,6 +22,7 @@ from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine, 
 from serving.logs import log
 from serving.runtime.retention import retain
 from serving.settings import Settings
+from serving.shortage import Shortage, tells_shortage
 
 # A refusal may have been for want of memory or time, which another trial might find.
 _REMEMBERED_S = 600.0
@@ -95,6 +96,8 @@ class Trials:
             return known.refused
         with self._one_at_a_time:
             refused = self._try(bundle, name, beside_traffic=beside_traffic)
+        if tells_shortage(refused):
+            raise Shortage(refused)
         until_s = time.monotonic() + _REMEMBERED_S if refused else float("inf")
         self._verdicts[tried] = _Verdict(*now, refused, until_s)
         return refused
@@ -150,7 +153,7 @@ class Trials:
         if self._process is None or self._process.poll() is not None:
             self._lines = SimpleQueue()
             self._words = _Words()
-            self._process = subprocess.Popen(
+            self._process = process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "serving.runtime.trial_process"],
                 # This process's modules, not those that lie in the working folder.
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
@@ -159,9 +162,16 @@ class Trials:
                 stderr=subprocess.PIPE,
                 start_new_session=True,  # a terminal's interrupt must reach only this process
             )
-            args = (self._process, self._lines)
-            Thread(target=_read, args=args, name="trial", daemon=True).start()
-            self._words.listen(self._process)
+            args = (process, self._lines)
+            reader = Thread(target=_read, args=args, name="trial", daemon=True)
+            try:
+                self._words.listen(process)
+                reader.start()
+            except RuntimeError:  # the machine has no thread left
+                self._kill()
+                assert process.stdout
+                process.stdout.close()
+                raise
         return self._process
 
     def _next_line(self, until_s: float) -> bytes:
@@ -201,7 +211,12 @@ class _Words:
     def listen(self, process: "subprocess.Popen[bytes]") -> None:
         """Read until the process ends, so that it never waits for a reader."""
         self._reader = Thread(target=self._read, args=(process,), name="trial", daemon=True)
-        self._reader.start()
+        try:
+            self._reader.start()
+        except RuntimeError:
+            assert process.stderr
+            process.stderr.close()
+            raise
 
     def last(self) -> str:
         """Return the last words of a process that has ended."""

@@ -10,7 +10,7 @@ from functools import partial
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from serving.background import start
+from serving.background import start, start_short_work
 from serving.errors import StartError, own_words
 from serving.logs import configure_logs, log
 from serving.runtime.ipc import Channel
@@ -27,6 +27,7 @@ _CURRENT_S = 30.0
 async def main(listener: socket.socket, sock: socket.socket) -> int:
     """Serve; return exit status 0 after a drain, 1 after a failure or if the engines are gone."""
     configure_logs(shared=True)
+    start_short_work()
     channel = await Channel.over(sock)
     settings, _ = read_settings(os.environ)
     load_timeout_s = settings.load_timeout_ms / 1e3

@@ -6,6 +6,7 @@ from typing import Any
 
 import uvloop
 
+from serving.background import start_short_work
 from serving.descriptors import most_connections
 from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine
 from serving.runtime.local import LocalRuntime
@@ -39,6 +40,7 @@ def serve(
         say(READY.format(host=in_url(settings.host), port=settings.port))
 
     most_connections(settings, admin=False)
+    start_short_work()
     if settings.http_processes:
         uvloop.run(supervisor.serve(settings, say_ready, engines))
         return

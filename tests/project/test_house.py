@@ -59,6 +59,7 @@ ROOT_MODULES = {
         "interrupts",
         "line_writer",
         "logs",
+        "shortage",
     },
     "models": {"recipe", "recipe_sections", "job", "progress"},
     "loadtest": {"scenario", "samples", "progress"},

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import json
 import threading
 import time
@@ -6,7 +7,16 @@ import time
 import pytest
 
 from serving import background
-from serving.background import Reader, in_background, keep_running, start, unending
+from serving.background import (
+    Reader,
+    in_background,
+    keep_running,
+    patiently,
+    short_work,
+    start,
+    start_short_work,
+    unending,
+)
 from serving.errors import BundleError
 from tests.support.faults import Panic
 
@@ -127,3 +137,57 @@ async def test_reads_that_come_at_once_all_succeed_one_after_the_other():
 
     assert await asyncio.gather(*(reader.read(read, number) for number in range(5))) == [*range(5)]
     assert set(most) == {1}
+
+
+class NoThread(threading.Thread):
+    """A thread for which the machine has no room, the first few times."""
+
+    refusals = 0
+
+    def start(self):
+        if NoThread.refusals:
+            NoThread.refusals -= 1
+            raise RuntimeError("can't start new thread")
+        super().start()
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setattr(background, "Thread", NoThread)
+    monkeypatch.setattr(background, "_RESTART_S", 0.001)
+    monkeypatch.setattr(NoThread, "refusals", 2)
+
+
+@pytest.mark.usefixtures("short")
+async def test_a_read_for_which_there_is_no_thread_fails_and_the_next_ones_do_not():
+    reader = Reader("SIZEWISE_REGISTRY", 30)
+    for _ in range(2):
+        with pytest.raises(BundleError, match="SIZEWISE_REGISTRY: can't start new thread"):
+            await reader.read(lambda: "read")
+
+    assert await reader.read(lambda: "read") == "read"
+
+
+@pytest.mark.usefixtures("short")
+async def test_patient_work_waits_for_a_thread_and_for_descriptors_but_for_no_other_failure(capsys):
+    errors = [OSError(errno.EMFILE, "Too many open files"), None, ValueError("broken")]
+
+    def work():
+        if error := errors.pop(0):
+            raise error
+        return "done"
+
+    assert await patiently(work, "opening", 30) == "done"
+    with pytest.raises(ValueError, match="broken"):
+        await patiently(work, "opening", 30)
+    assert capsys.readouterr().out.count('"event":"the machine is short"') == 1
+
+
+async def test_short_work_takes_no_new_thread_once_it_is_started(monkeypatch):
+    start_short_work()
+
+    def refuse(_self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert [await short_work(lambda: "done") for _ in range(3)] == ["done"] * 3

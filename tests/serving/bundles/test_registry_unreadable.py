@@ -93,3 +93,15 @@ def test_broken_bundles_are_told_from_folders_that_are_none(registry):
         str(registry / "tone" / "wide@next"),
     }
     assert list(found.lost) == [("tone", "wide")]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "traffic.json"])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE], ids=errno.errorcode.get)
+def test_without_a_descriptor_nothing_is_refused_and_the_scan_fails(
+    registry, monkeypatch, name, number
+):
+    (registry / "tone" / "traffic.json").write_text("{}")
+    unreadable(monkeypatch, name, number, "read_bytes")
+
+    with pytest.raises(BundleError, match=os.strerror(number)):
+        scan([registry])

@@ -3,6 +3,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from serving.errors import BundleError
 from serving.runtime import trial, trial_process
 from serving.runtime.trial import Trials
 from serving.settings import Settings
+from serving.shortage import Shortage
 from tests.support.bundles import write_bundle
 
 
@@ -115,3 +117,29 @@ def test_of_each_folder_and_engine_only_the_last_verdict_is_kept(tmp_path, monke
 
     assert len(tried) == len(set(tried)) == 3
     assert (kept, len(trials._verdicts)) == (1, 0)
+
+
+def test_a_shortage_of_the_machine_is_no_verdict_on_the_bundle(bundle, monkeypatch):
+    said = ["its start ended the process (SIGABRT): Resource temporarily unavailable", ""]
+    monkeypatch.setattr(Trials, "_try", lambda *_, **__: said.pop(0))
+    trials = Trials(Settings(engine="onnxruntime"))
+    with pytest.raises(Shortage, match="Resource temporarily unavailable"):
+        trials.engines(bundle, beside_traffic=False)
+
+    assert "onnxruntime" in trials.engines(bundle, beside_traffic=False)
+
+
+def test_a_process_that_there_is_no_thread_to_listen_to_is_ended(trials, bundle, monkeypatch):
+    started = []
+
+    class NoThread(Thread):
+        def start(self):
+            started.append(trials._process)
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trial, "Thread", NoThread)
+    with pytest.raises(RuntimeError, match="new thread"):
+        trials.engines(bundle, beside_traffic=False)
+
+    assert started[0].poll() is not None
+    assert trials._process is None
