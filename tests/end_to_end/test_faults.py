@@ -8,6 +8,8 @@ import pytest
 
 from tests.benchmarks.faults.alerts import firing
 from tests.benchmarks.faults.outcome import Asked, Probed, longest_gap_ms, recovery_s
+from tests.benchmarks.faults.run import since_listening
+from tests.benchmarks.faults.table import markdown
 from tests.support.processes import ROOT
 
 PROGRAM = (sys.executable, "-m", "tests.benchmarks.faults")
@@ -57,6 +59,25 @@ def test_the_longest_time_without_an_answer_leaves_out_the_watchers_own_stall():
     assert longest_gap_ms(live, [], 1.0, 1.43) == pytest.approx(300)
     assert longest_gap_ms(live, [(1.02, 1.3)], 1.0, 1.43) == pytest.approx(100)
     assert longest_gap_ms(answers(1.0), [], 1.0, 1.43) == pytest.approx(430)
+
+
+def test_a_server_that_starts_is_live_once_it_has_listened_and_has_to_stay_so():
+    begins = [(each, each, "refused", "") for each in (1.0, 1.1)]
+    goes_on = [(1.2, 1.2, "200", ""), (1.3, 1.3, "refused", "")]
+
+    assert since_listening(begins + goes_on) == goes_on
+    assert since_listening(begins) == []
+
+
+def test_the_table_shows_the_longest_time_without_an_answer_of_every_attempt():
+    row = {"fault": "a fault", "mode": "one process", "promised": [], "requests": 1, "lost": 0}
+    row |= {"outcomes": {}, "recovered_s": 0.0, "live": {}, "ready": {}, "why": "", "events": []}
+    row |= {"moved": [], "alerts": [], "broken": [], "notes": [], "group": "log", "attempt": 2}
+    row |= {"live_gap_ms": 20.0, "longest_gap_ms": 195.0}
+    summary = {"faults": 1, "kept": 1, "requests": 1, "longest_live_gap_ms": 195.0}
+
+    assert "| 20 (195 in another attempt) |" in markdown([row], summary)
+    assert "| 20 |" in markdown([row | {"longest_gap_ms": 20.0}], summary)
 
 
 def test_recovery_is_the_end_of_the_last_request_that_failed_or_was_slow():

@@ -57,7 +57,7 @@ def main():
     rows = _rows(chosen, arguments)
     broken = {row["fault"]: row["broken"] for row in rows if row.get("broken")}
     skipped = [row["fault"] for row in rows if "skipped" in row]
-    gaps = [row["live_gap_ms"] for row in rows if row.get("bounded")]
+    gaps = [row["longest_gap_ms"] for row in rows if row.get("longest_gap_ms") is not None]
     summary = {
         "faults": len(rows) - len(skipped),
         "kept": len(rows) - len(skipped) - len(broken),
@@ -87,8 +87,12 @@ def _rows(chosen, arguments):
             bar.set_postfix_str(fault.name)
             kept = arguments.state / (re.sub(r"\W+", "-", fault.name) + ".json")
             if not kept.exists():
+                gaps = []
                 for attempt in range(1, arguments.tries + 1):
-                    row = _row(fault, source, timed=not arguments.untimed) | {"attempt": attempt}
+                    row = _row(fault, source, timed=not arguments.untimed)
+                    if fault.bounded and row.get("live_gap_ms") is not None:
+                        gaps.append(row["live_gap_ms"])
+                    row |= {"attempt": attempt, "longest_gap_ms": max(gaps, default=None)}
                     kept.write_text(json.dumps(row, indent=1))
                     if not row.get("broken"):
                         break

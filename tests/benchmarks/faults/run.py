@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
+from itertools import dropwhile
 from pathlib import Path
 
 from tests.benchmarks.faults import alerts
@@ -81,7 +82,14 @@ def _played(fault, scene, timed):
         ended_s = scene.ended_s or time.monotonic()
         record = seen()
     from_s = scene.injected_s if scene.ended_s else signalled_s
+    if fault.start:
+        record |= {name: since_listening(record[name]) for name in ("live", "ready")}
     return _outcome(scene, record, log, signalled_s, ended_s - from_s, timed=timed)
+
+
+def since_listening(probes):
+    """The probes since the first that was not refused: a server that starts does not listen yet."""
+    return list(dropwhile(lambda each: Probed(*each).outcome == "refused", probes))
 
 
 def _outcome(scene, record, log, signalled_s, end_s, *, timed):
@@ -139,8 +147,7 @@ def _row(fault, scene, outcome):
     broken += [check.says for check in fault.checks if not check.judge(outcome)]
     if not fault.ends and outcome.status != 0:
         broken.append(f"ends with 0 after SIGTERM, not {outcome.status}")
-    bounded = not (fault.stops or fault.ends or fault.start)
-    if bounded and outcome.timed and outcome.live_gap_ms > LIVE_MS:
+    if fault.bounded and outcome.timed and outcome.live_gap_ms > LIVE_MS:
         broken.append(f"/health/live answers within {LIVE_MS} ms")
     promised = [each.says for each in fault.checks]
     return {
@@ -158,7 +165,6 @@ def _row(fault, scene, outcome):
         "ready": dict(sorted(Counter(each.outcome for each in outcome.ready).items())),
         "why": next((each.why for each in outcome.ready if each.why), ""),
         "live_gap_ms": None if fault.ends or fault.start else outcome.live_gap_ms,
-        "bounded": bounded,
         "events": outcome.events,
         "moved": outcome.moved,
         "alerts": outcome.alerts,

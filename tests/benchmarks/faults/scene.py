@@ -44,6 +44,11 @@ class Fault:
     how: dict = field(default_factory=dict)
 
     @property
+    def bounded(self):
+        """Whether a bound holds on the time without an answer."""
+        return not (self.stops or self.ends or self.start)
+
+    @property
     def mode(self):
         count = self.how.get("http_processes")
         return f"{count} HTTP processes" if count else "one process"
