@@ -225,7 +225,7 @@ def trial_killed(scene):
     scene.watch(1)
 
 
-@fault("the process that tries a bundle hangs", *UNTOUCHED, REFUSED, load_timeout_ms=3000)
+@fault("the process that tries a bundle hangs", *UNTOUCHED, REFUSED, load_timeout_ms=10_000)
 def trial_stopped(scene):
     _try_slowly(scene, "huge")
     for pid in scene.trials():

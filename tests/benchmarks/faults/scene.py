@@ -115,11 +115,12 @@ class Scene:
         return [each.pid for each in fronts(self.server)]
 
     def trials(self):
-        return [
-            each.pid
-            for each in psutil.Process(self.pid).children()
-            if "serving.runtime.trial_process" in " ".join(each.cmdline())
-        ]
+        found = []
+        for each in psutil.Process(self.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                if "serving.runtime.trial_process" in each.cmdline():
+                    found.append(each.pid)
+        return found
 
     def injected(self):
         """Note that the fault is there from now on."""
