@@ -45,7 +45,7 @@ BESIDE = "@"
 PREVIOUS = f"{BESIDE}previous"
 Lost = dict[tuple[str, str], str]
 """Broken bundles by family and variant, with the reasons."""
-_PARTS = (MANIFEST_NAME, MODEL_NAME, *OPENVINO_NAMES, TOKENIZER_NAME, CONFIG_NAME)
+PARTS = (MANIFEST_NAME, MODEL_NAME, *OPENVINO_NAMES, TOKENIZER_NAME, CONFIG_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +294,6 @@ def _holds_a_bundle(folder: Path) -> bool:
     if not NAME.fullmatch(folder.name) or not NAME.fullmatch(folder.parent.name):
         return False
     try:
-        return any((folder / name).exists() for name in _PARTS)
+        return any((folder / name).exists() for name in PARTS)
     except OSError:
         return True

@@ -17,9 +17,11 @@ from tests.support.prometheus import RULES, promtool
 LABELS = {"namespace": "shop", "job": "sizewise", "pod": "sizewise-1", "instance": "one"}
 BEFORE_MIN, FAULT_MIN = 120, 30
 # Those that the rules read.
-NEEDED = set(re.findall(r"\bsizewise_\w+", RULES.read_text()))
+NEEDED = {name for path in RULES for name in re.findall(r"\bsizewise_\w+", path.read_text())}
 # Those of them that move without a fault.
-USUAL = re.compile(r"(requests|texts)_total$|(duration|lag)_seconds|requests_in_flight|ratio$")
+USUAL = re.compile(
+    r"(requests|texts)_total$|(duration|lag)_seconds|requests_in_flight|variant_info|ratio$"
+)
 CUMULATIVE = re.compile(r"_(total|bucket|count|sum)$")
 FIRING = re.compile(r'alertname="(\w+)"')
 
@@ -34,7 +36,7 @@ def firing(first, before, during):
             for minutes in (BEFORE_MIN + FAULT_MIN // 2, BEFORE_MIN + FAULT_MIN)
         ],
     }
-    tests = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [group]}
+    tests = {"rule_files": [*map(str, RULES)], "evaluation_interval": "1m", "tests": [group]}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "test.yaml"
         path.write_text(yaml.safe_dump(tests))
@@ -84,6 +86,12 @@ def _series(first, before, during):
     down = during_page is None
     yield {
         "series": f"up{_labels({})}",
+        "values": f"1+0x{BEFORE_MIN} {0 if down else 1}+0x{FAULT_MIN}",
+    }
+    # Of a pod that cannot be scraped, the readiness probe fails, too.
+    replicas = '{namespace="shop",deployment="sizewise"}'
+    yield {
+        "series": f"kube_deployment_status_replicas_available{replicas}",
         "values": f"1+0x{BEFORE_MIN} {0 if down else 1}+0x{FAULT_MIN}",
     }
     pages = [samples(page or "") for page in (first_page, before_page, during_page)]
