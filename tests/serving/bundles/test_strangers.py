@@ -25,10 +25,14 @@ def test_a_folder_without_any_file_of_a_bundle_is_a_stranger(registry):
     (registry / "tone" / "scratch").mkdir()
     refused, strange = refused_and_strange(registry)
 
-    assert strange == refused == {
-        str(registry / "notes" / "2026"),
-        str(registry / "tone" / "scratch"),
-    }
+    assert (
+        strange
+        == refused
+        == {
+            str(registry / "notes" / "2026"),
+            str(registry / "tone" / "scratch"),
+        }
+    )
 
 
 def test_a_folder_with_part_of_a_bundle_is_none(registry):

@@ -7,7 +7,7 @@ from tests.support.metric_events import CLASSIFY
 from tests.support.metric_values import samples, total
 
 
-def ask(counters, caller, requests=1, status=200, reason="", texts=1):
+def ask(counters, caller, requests=1, status=200, reason="", *, texts=1):
     asked = SimpleNamespace(caller=caller, texts=texts, tokens=7 * texts)
     for _ in range(requests):
         counters.record_request(CLASSIFY, "tone", status, 0.001, reason, inference=asked)
