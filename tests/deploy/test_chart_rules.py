@@ -86,7 +86,12 @@ def test_the_notes_say_that_the_links_lead_nowhere_until_they_are_set(more):
 
 
 def series(name, values, **labels):
-    named = {"namespace": "models", "job": "j", "pod": "shop-sizewise-a-b"} | labels
+    named = {
+        "namespace": "models",
+        "job": "j",
+        "pod": "shop-sizewise-a-b",
+        "endpoint": "/predict",
+    } | labels
     shown = ",".join(f'{key}="{value}"' for key, value in named.items())
     return {"series": f"sizewise_{name}{{{shown}}}", "values": f"{values}x40"}
 
@@ -101,7 +106,7 @@ def test_promtool_fires_for_the_model_that_misses_its_own_objective(tmp_path):
             for model in ("tone", "mood", "topics")
             for each in (
                 series("variant_info", "1+0", model=model, variant="tiny"),
-                series("requests_total", "0+100", model=model, endpoint="/predict", code="200"),
+                series("requests_total", "0+100", model=model, code="200"),
                 *(series(bucket, f"0+{n}", model=model, le=le) for le, n in within.items()),
             )
         ],

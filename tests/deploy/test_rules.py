@@ -96,10 +96,15 @@ def test_an_objective_is_a_bound_of_the_histograms_buckets():
     assert set(SCHEMA["definitions"]["p99Seconds"]["enum"]) == {0, *SECONDS}
 
 
-def test_promtool_accepts_the_rules_and_their_unit_tests():
-    for command in (("check", "rules", RULES), ("test", "rules", UNIT_TESTS, TEMPTING)):
-        checked = promtool(*command)
-        assert checked.returncode == 0, checked.stdout + checked.stderr
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "command",
+    [("check", "rules", RULES), ("test", "rules", UNIT_TESTS), ("test", "rules", TEMPTING)],
+)
+def test_promtool_accepts_the_rules_and_their_unit_tests(command):
+    checked = promtool(*command)
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_every_alert_is_seen_to_fire_and_not_to_fire():
