@@ -88,11 +88,13 @@ class ServedError(SizewiseError):
 
     `field`, `limit` and `value` name the offending part of the request, where there is one;
     `retry_after_s` (whole seconds) becomes the Retry-After header.
+    `reason` is what metrics call it where `code` says too little.
     """
 
     status: ClassVar[int]
     code: ClassVar[str]
     title: ClassVar[str]
+    reason: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -224,6 +226,12 @@ class NotReady(CapacityError):
     """The models are being loaded, or an engine does not respond."""
 
     status, code, title = 503, "not_ready", "The server is not ready"
+
+
+class Starting(NotReady):
+    """The models are being loaded: the server has not been ready yet."""
+
+    reason = "starting"
 
 
 class Draining(CapacityError):

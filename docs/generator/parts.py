@@ -12,7 +12,8 @@ from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import Cascade
 from serving.bundles.traffic import Policy, Traffic
 from serving.errors import served_errors
-from serving.observability.definitions import DEFINITIONS, NAMESPACE
+from serving.observability.definitions import DEFINITIONS
+from serving.observability.metric_kinds import NAMESPACE
 from serving.observability.metrics import Metrics
 from serving.settings_help import settings_table
 

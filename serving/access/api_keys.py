@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -58,9 +58,13 @@ class Caller:
 class Callers:
     """The callers of `SIZEWISE_CALLERS` and `SIZEWISE_API_KEY`; without either, anyone may call."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Read the file. Raises StartError if it is invalid."""
+    def __init__(self, settings: Settings, on_failure: Callable[[], None] = lambda: None) -> None:
+        """Read the file. `watch` calls `on_failure` at each scan that cannot use it.
+
+        Raises StartError if the file is invalid.
+        """
         self._settings = settings
+        self._on_failure = on_failure
         self._text = b""
         self._by_hash: Mapping[bytes, Caller] = {}
         if settings.callers:
@@ -95,12 +99,12 @@ class Callers:
             await asyncio.sleep(self._settings.scan_ms / 1e3)
             try:
                 text = await reader.read(_read, path)
-                if text == self._text:
-                    failing = ""
+                if text == self._text and not failing:
                     continue
-                self._text = text
                 self._by_hash = self._parse(text)
+                self._text = text
             except StartError as error:
+                self._on_failure()
                 if error.detail != failing:
                     log("callers not reloaded", reason=error.detail)
                 failing = error.detail

@@ -8,8 +8,16 @@ from collections.abc import Callable, Sequence
 from serving.batching.queue import Backlog, Flow, Terms
 from serving.batching.scheduler import Scheduler
 from serving.bundles.bundle import VariantKey
-from serving.errors import DeadlineMissed, Draining, NotReady, Overloaded, retry_after_s
+from serving.errors import (
+    DeadlineMissed,
+    Draining,
+    NotReady,
+    Overloaded,
+    Starting,
+    retry_after_s,
+)
 
+LOADING = "the models are being loaded: retry after the Retry-After delay"
 LOADING_RETRY_AFTER_S = 1
 RELOADING_RETRY_AFTER_S = 2
 
@@ -23,8 +31,9 @@ def check_ready(trouble: str, *, draining: bool) -> None:
 
 
 def not_ready(detail: str) -> NotReady:
-    """Make the refusal of a request that came before the models were loaded."""
-    return NotReady(detail, retry_after_s=LOADING_RETRY_AFTER_S)
+    """Make the refusal of a request that cannot be answered yet, or not now."""
+    kind = Starting if detail == LOADING else NotReady
+    return kind(detail, retry_after_s=LOADING_RETRY_AFTER_S)
 
 
 def check_requests(requests: int, max_requests: int, backlog: Callable[[], Backlog]) -> None:

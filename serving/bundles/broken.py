@@ -11,7 +11,7 @@ from serving.bundles.bundle import (
 )
 from serving.bundles.files import NAME
 
-_PARTS = (MANIFEST_NAME, MODEL_NAME, *OPENVINO_NAMES, TOKENIZER_NAME, CONFIG_NAME)
+PARTS = (MANIFEST_NAME, MODEL_NAME, *OPENVINO_NAMES, TOKENIZER_NAME, CONFIG_NAME)
 
 
 def holds_a_bundle(folder: Path) -> bool:
@@ -19,6 +19,6 @@ def holds_a_bundle(folder: Path) -> bool:
     if not NAME.fullmatch(folder.name) or not NAME.fullmatch(folder.parent.name):
         return False
     try:
-        return any((folder / name).exists() for name in _PARTS)
+        return any((folder / name).exists() for name in PARTS)
     except OSError:
         return True

@@ -16,7 +16,7 @@ from serving.background import FAILURES
 from serving.batching.batcher import BatchReport
 from serving.bundles.bundle import VariantKey
 from serving.logs import OUT
-from serving.observability.recorder import RefusalReason
+from serving.observability.recorder import CLIENT_LEFT, Inference, RefusalReason
 from serving.variants.answers import FamilyAnswer
 
 # 0.25 ms to 10 s, about x1.6 apart.
@@ -73,6 +73,10 @@ BATCH_TOKENS = Histogram(BATCH_TEXTS.end, TOKENS, 1)
 COMPARED, DIFFERENT = range(2)
 # A row of `cascades`.
 CASCADED, ESCALATED, SAMPLED, DISAGREED = range(4)
+# A row of `callers`: requests by outcome, then texts and tokens of the answered ones.
+SERVED, LIMITED, FAILED, INVALID, LEFT, SERVED_TEXTS, SERVED_TOKENS = range(7)
+# The error of a caller that has reached its own limit, and the caller of requests without a key.
+OWN_LIMIT, ANONYMOUS = "rate_limited", "anonymous"
 
 # A row of `lags`.
 LAG = Histogram(0, SECONDS, NS)
@@ -107,6 +111,11 @@ class Table(dict[Key, Row]):
             self[into][:] = map(add, self[into], row)
             self.created[into] = min(created, self.created[into])
 
+    def remove(self, key: Key) -> Row:
+        """Remove and return a row."""
+        del self.created[key]
+        return self.pop(key)
+
     def take(self) -> dict[Key, Row]:
         """Remove and return all rows."""
         rows = dict(self)
@@ -120,7 +129,11 @@ class Counters:
 
     def __init__(self) -> None:
         self.requests = Table(DURATION.end)
-        """By endpoint, model and status."""
+        """By endpoint, model, status and reason."""
+        self.callers = Table(7)
+        """By caller: the requests to models."""
+        self.callers_failures = Table(1)
+        """Scans of the callers file that have failed, in one row."""
         self.rejected = Table(1)
         """By reason."""
         self.connections = Table(1)
@@ -162,11 +175,37 @@ class Counters:
                 row = table[key]
                 row[:] = map(add, row, counted)
 
-    def record_request(self, endpoint: str, model: str, status: int, seconds: float) -> None:
-        """Count a request that has ended, whatever its outcome."""
-        row = self.requests[endpoint, model, status]
+    def record_request(
+        self,
+        endpoint: str,
+        model: str,
+        status: int,
+        seconds: float,
+        reason: str = "",
+        *,
+        inference: Inference | None = None,
+    ) -> None:
+        """Count a request that has ended, whatever its outcome, and whose `inference` it was."""
+        row = self.requests[endpoint, model, status, reason]
         row[bisect_left(SECONDS, seconds)] += 1
         row[_DURATION_NS] += round(seconds * NS)
+        if inference is None:
+            return
+        row = self.callers[(inference.caller or ANONYMOUS,)]
+        if status < 400:
+            row[SERVED] += 1
+            row[SERVED_TEXTS] += inference.texts
+            row[SERVED_TOKENS] += inference.tokens
+        elif reason == OWN_LIMIT:
+            row[LIMITED] += 1
+        elif status == 429 or status >= 500:
+            row[FAILED] += 1
+        else:
+            row[LEFT if status == CLIENT_LEFT else INVALID] += 1
+
+    def record_callers_failure(self) -> None:
+        """Count a scan that could not use the callers file."""
+        self.callers_failures[()][0] += 1
 
     def record_lag(self, process: str, seconds: float) -> None:
         """Count by how much an event loop was late."""

@@ -24,13 +24,18 @@ from serving.observability.counters import (
     Counters,
     Sums,
 )
-from serving.observability.definitions import DEFINITIONS, Labels
+from serving.observability.definitions import DEFINITIONS
 from serving.observability.drift import Drift, Excess
+from serving.observability.metric_kinds import Labels
 from serving.observability.recorder import RefusalReason
+from serving.observability.top_callers import TopCallers
 
-REJECTIONS = ("overloaded", "rate_limited", "deadline_missed", "not_ready", "draining")
-# A counter that starts at its first error has no rate for that error.
-STATUSES = (200, 429, 500, 503, 504)
+# Status and reason of every failure: a counter that starts at its first one has no rate for it.
+FAILURES = (
+    (429, "overloaded"), (429, "rate_limited"), (500, "engine_failed"), (500, "internal_error"),
+    (503, "draining"), (503, "not_ready"), (503, "starting"), (504, "deadline_missed"),
+)  # fmt: skip
+REJECTIONS = tuple(reason for status, reason in FAILURES if status != 500)
 UNKNOWN = ""
 # Versions of a variant that have series of their own after they were unloaded; others are one sum.
 PAST_VERSIONS = 8
@@ -54,6 +59,7 @@ class Metrics(Counters, Collector):
         self._watched: dict[str, _Watched] = {}
         self._loaded: dict[VariantKey, tuple[str, int]] = {}
         """The engine and the bytes of each loaded version."""
+        self._top_callers = TopCallers()
         self._past: defaultdict[Labels, deque[str]] = defaultdict(deque)
         """Versions of each variant that were unloaded, the oldest first."""
         self.registry = CollectorRegistry()
@@ -66,8 +72,10 @@ class Metrics(Counters, Collector):
         self.log_lines[()]
         self.failures[()]
         self._gauges["registry_unreadable"][()] = 0
-        for status in (429, 503):  # refused before the model is known
-            self.requests["/v1/classify", UNKNOWN, status]
+        self.callers_failures[()]
+        for status, reason in FAILURES:
+            if status in {429, 503}:  # refused before the model is known
+                self.requests["/v1/classify", UNKNOWN, status, reason]
 
     def set_cascades(self, cascades: Mapping[str, Cascade]) -> None:
         """Set the cascades that are served, and start to watch those that are new."""
@@ -93,8 +101,8 @@ class Metrics(Counters, Collector):
         """Create the series of a loaded variant, which `engine` runs."""
         names = (manifest.family, manifest.variant)
         self.versions[(*names, manifest.version)]
-        for status in STATUSES:
-            self.requests["/v1/classify", manifest.family, status]
+        for status, reason in ((200, ""), *FAILURES):
+            self.requests["/v1/classify", manifest.family, status, reason]
         if manifest.version in self._past[names]:
             self._past[names].remove(manifest.version)
         self._loaded[*names, manifest.version] = (engine, manifest.bytes)
@@ -135,6 +143,12 @@ class Metrics(Counters, Collector):
         """Set whether the registries cannot be read."""
         self._gauges["registry_unreadable"][()] = unreadable
 
+    def set_unproven(self, families: Mapping[str, int]) -> None:
+        """Set how many variants of each cascade run otherwise than when its guarantee was shown."""
+        self._gauges["unproven_variants"] = {
+            (family,): variants for family, variants in families.items()
+        }
+
     def set_altered(self, manifests: Iterable[Manifest]) -> None:
         """Set the running versions whose files have changed on disk."""
         self._gauges["altered_bundles"] = {
@@ -173,6 +187,7 @@ class Metrics(Counters, Collector):
     ) -> tuple[bytes, str]:
         """Render the page of a scrape, and its content type; `queued` are the queues' lengths."""
         self.count_own()
+        self._top_callers.fold(self.callers)
         self._gauges["ready"][()] = ready
         self._gauges["requests_in_flight"][()] = requests_in_flight
         by_variant: Counts[Labels] = Counts()

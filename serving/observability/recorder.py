@@ -16,13 +16,35 @@ RefusalReason = Literal[
     "lingering",
 ]
 """Why a connection was refused, or ended before its client was done."""
+CLIENT_LEFT = 499
+"""The status of a request whose client has left."""
+
+
+class Inference(Protocol):
+    """What a request to a model was, and whose."""
+
+    caller: str
+    texts: int
+    tokens: int
 
 
 class Recorder(Protocol):
     """Counts events; see Metrics."""
 
-    def record_request(self, endpoint: str, model: str, status: int, seconds: float) -> None:
-        """Count a request that has ended, whatever its outcome."""
+    def record_request(
+        self,
+        endpoint: str,
+        model: str,
+        status: int,
+        seconds: float,
+        reason: str = "",
+        *,
+        inference: Inference | None = None,
+    ) -> None:
+        """Count a request that has ended, whatever its outcome, and whose `inference` it was."""
+
+    def record_callers_failure(self) -> None:
+        """Count a scan that could not use the callers file."""
 
     def record_rejected(self, reason: str) -> None:
         """Count a valid request that was refused."""

@@ -14,7 +14,6 @@ from serving.logs import LOGGER, json_line, write_lines
 from serving.observability.metrics import REJECTIONS
 from serving.observability.recorder import Recorder
 
-CLIENT_LEFT = 499
 # kubelet and load balancers ask for these every few seconds.
 _PROBES = frozenset(
     {"/health", "/health/live", "/health/ready", "/ping", "/v2/health/live", "/v2/health/ready"}
@@ -111,10 +110,16 @@ class RequestLog:
     ) -> None:
         """Record a request that has ended; only method and path of `scope` are read."""
         seconds = time.monotonic() - record.started_s
-        self._recorder.record_request(endpoint, record.model, status, seconds)
-        code = record.error.code if record.error else None
-        if code in REJECTIONS and record.is_inference:
-            self._recorder.record_rejected(code)
+        code, reason = None, ""
+        if error := record.error:
+            code = error.code
+            reason = error.reason or code
+        inference = record if record.is_inference else None
+        self._recorder.record_request(
+            endpoint, record.model, status, seconds, reason, inference=inference
+        )
+        if inference and reason in REJECTIONS:
+            self._recorder.record_rejected(reason)
         method, path = scope["method"], scope["path"]
         ids = None
         if self._tracing.exports or b"traceparent" in headers:

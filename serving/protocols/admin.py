@@ -24,7 +24,8 @@ from serving.errors import (
     UnknownModel,
 )
 from serving.logs import LOGGER, log
-from serving.observability.request_log import CLIENT_LEFT, request_id
+from serving.observability.recorder import CLIENT_LEFT
+from serving.observability.request_log import request_id
 from serving.protocols.cancellation import Cancellation
 from serving.protocols.large_body import INLINE_BYTES, check_structure
 from serving.protocols.native_schemas import Problem

@@ -13,8 +13,6 @@ from serving.inference.engine_selection import EngineName
 from serving.inference.tokenizer import Tokenizer
 from serving.observability.recorder import Recorder
 
-LOADING = "the models are being loaded: retry after the Retry-After delay"
-
 
 @dataclass(frozen=True, slots=True)
 class Running:

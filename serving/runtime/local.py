@@ -2,15 +2,13 @@
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from serving.access.api_keys import Caller
 from serving.access.rate_limits import LimitUse
 from serving.background import in_background, short_work
-from serving.batching.admission import not_ready
+from serving.batching.admission import LOADING, not_ready
 from serving.batching.batcher import Batcher
 from serving.batching.coalescing import PendingRequest
 from serving.batching.interface import InferenceResult
@@ -25,8 +23,9 @@ from serving.inference.inputs import Item
 from serving.inference.tokenizer import Tokenizer
 from serving.logs import log
 from serving.observability.metrics import Metrics
+from serving.runtime.gauges import refused_by_model, unproven_by_model
 from serving.runtime.integrity import Integrity
-from serving.runtime.interface import LOADING, Running
+from serving.runtime.interface import Running
 from serving.runtime.loading import load
 from serving.runtime.memory import resident_bytes, return_freed
 from serving.runtime.retention import retain
@@ -180,20 +179,17 @@ class LocalRuntime:
 
     async def serve(self, deployments: Deployments) -> None:
         """Publish deployments, whose bundles are all loaded, to the followers."""
-        self.recorder.set_refused(Counter(map(self._model_of, deployments.refused)))
         self.recorder.set_cascades(deployments.cascades)
+        self.recorder.set_unproven(unproven_by_model(deployments, self.running))
         async with self._changed:
             self._served.append(deployments)
             self._unserved.clear()
             self._changed.notify_all()
 
-    def _model_of(self, refused: str) -> str:
-        """Name the family that a path belongs to; a registry may be the folder of one model."""
-        path = Path(refused)
-        for registry in self._settings.registry:
-            if path.is_relative_to(registry):
-                return (*path.relative_to(registry).parts, registry.name)[0]
-        return path.parent.name
+    def count_refused(self, deployments: Deployments, strangers: Collection[str]) -> None:
+        """Publish how much of each family is refused; see gauges.py."""
+        registries = self._settings.registry
+        self.recorder.set_refused(refused_by_model(deployments, strangers, registries))
 
     async def follow(self) -> AsyncGenerator[Deployments]:
         """See Runtime."""

@@ -9,13 +9,7 @@ from itertools import chain
 from serving.background import keep_running
 from serving.bundles.bundle import Bundle, key
 from serving.bundles.files import parse
-from serving.bundles.registry import (
-    TRAFFIC_NAME,
-    Found,
-    Lost,
-    broken_in,
-    check_names,
-)
+from serving.bundles.registry import TRAFFIC_NAME, Found, Lost, broken_in, check_names
 from serving.bundles.traffic import (
     Deployment,
     Deployments,
@@ -206,6 +200,7 @@ class Reconciler:
             await self._publish(deployments)
 
     async def _publish(self, deployments: Deployments) -> None:
+        self._runtime.count_refused(deployments, self._reader.strangers)
         if replace(deployments, revision=self.served.revision) == self.served:
             return
         self.served = replace(deployments, revision=self.served.revision + 1)

@@ -7,6 +7,7 @@ from serving.background import Reader
 from serving.bundles.fingerprint import fingerprint
 from serving.bundles.registry import Found, scan
 from serving.bundles.signatures import read_trusted_keys
+from serving.bundles.strangers import strangers
 from serving.errors import BundleError, printable
 from serving.logs import log
 from serving.settings import Settings
@@ -24,6 +25,8 @@ class RegistryReader(Reader):
         self._settings = settings
         self._trusted = read_trusted_keys(settings.trusted_keys)
         self._on_change = on_change
+        self.strangers: frozenset[str] = frozenset()
+        """Refused paths of the last scan that are no bundles."""
         self._failing: dict[Callable[..., Any], str] = {}
         """What failed when it was last read, and why."""
 
@@ -38,9 +41,13 @@ class RegistryReader(Reader):
 
     async def scan(self) -> Found:
         """See registry.scan."""
-        return await self.read(
-            scan, self._settings.registry, self._settings.variants, self._trusted
-        )
+        found, self.strangers = await self.read(self._scan)
+        return found
+
+    def _scan(self) -> tuple[Found, frozenset[str]]:
+        registries = self._settings.registry
+        found = scan(registries, self._settings.variants, self._trusted)
+        return found, strangers(found.refused, registries)
 
     async def read(self, read: Callable[..., _Result], *arguments: object) -> _Result:
         """See Reader. The log says why it fails, each time that the reason changes, and the end."""

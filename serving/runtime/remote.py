@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from serving.access.api_keys import Caller
 from serving.background import patiently, short_work
-from serving.batching.admission import not_ready
+from serving.batching.admission import LOADING, not_ready
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import Backlog, Flow, Terms
 from serving.bundles.bundle import VariantKey
@@ -22,7 +22,7 @@ from serving.logs import log
 from serving.runtime.call import Call
 from serving.runtime.frames import RequestFrame, read_answers, withdrawals
 from serving.runtime.integrity import open_verified
-from serving.runtime.interface import LOADING, Running
+from serving.runtime.interface import Running
 from serving.runtime.ipc import Channel
 from serving.runtime.memory import return_freed
 from serving.runtime.numbers import Numbers

@@ -9,6 +9,7 @@ from typing import TypeVar
 from serving.access.api_keys import Callers
 from serving.background import started_thread
 from serving.batching.admission import (
+    LOADING,
     RELOADING_RETRY_AFTER_S,
     check_ready,
     check_requests,
@@ -21,7 +22,7 @@ from serving.errors import NotReady, UnknownModel
 from serving.inference.inputs import Row, Text, chars
 from serving.logs import log
 from serving.runtime.arrivals import Arrivals
-from serving.runtime.interface import LOADING, Runtime
+from serving.runtime.interface import Runtime
 from serving.runtime.shared import Shared
 from serving.settings import Settings
 from serving.variants.brownout import Brownout
@@ -67,15 +68,10 @@ class Service:
     Raises StartError when the callers' file is wrong.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        runtime: Runtime,
-        clock: Clock = time.monotonic,
-    ) -> None:
+    def __init__(self, settings: Settings, runtime: Runtime, clock: Clock = time.monotonic) -> None:
         self.settings = settings
         self.runtime = runtime
-        self.callers = Callers(settings)
+        self.callers = Callers(settings, runtime.recorder.record_callers_failure)
         self.draining = False
         self.stopping = asyncio.Event()
         """Set when new connections end: what serves beside HTTP drains at the same time."""

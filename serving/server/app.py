@@ -16,12 +16,8 @@ from starlette.types import Message, Receive, Scope, Send
 from serving.background import keep_running, unending
 from serving.errors import InternalError, MethodNotAllowed, PathNotFound, ServedError
 from serving.logs import LOGGER, log
-from serving.observability.request_log import (
-    CLIENT_LEFT,
-    RequestLog,
-    RequestRecord,
-    request_id,
-)
+from serving.observability.recorder import CLIENT_LEFT
+from serving.observability.request_log import RequestLog, RequestRecord, request_id
 from serving.observability.tracing import open_tracer
 from serving.protocols import huggingface, infinity_vllm, native, tei
 from serving.protocols.dataplane import Api, response_headers

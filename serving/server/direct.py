@@ -11,7 +11,8 @@ from typing import Any
 
 from serving.errors import InternalError, ServedError
 from serving.logs import LOGGER
-from serving.observability.request_log import CLIENT_LEFT, RequestLog, RequestRecord, request_id
+from serving.observability.recorder import CLIENT_LEFT
+from serving.observability.request_log import RequestLog, RequestRecord, request_id
 from serving.protocols import native
 from serving.protocols.dataplane import Client, admit, answer, read
 from serving.protocols.large_answer import TURN_SCORES

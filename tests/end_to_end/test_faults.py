@@ -94,7 +94,7 @@ def test_recovery_is_the_end_of_the_last_request_that_failed_or_was_slow():
         ('sizewise_ready 1\nsizewise_refused_bundles{model="m"} 1', ["SizewiseBundleRefused"]),
         ("sizewise_ready 0", ["SizewiseNoneReady", "SizewiseNotReady"]),
         ("sizewise_ready 1", []),
-        (None, ["SizewiseNoneReady", "SizewiseNotReady"]),
+        (None, ["SizewiseNoneReady", "SizewiseNotScraped"]),
     ],
 )
 def test_alerts_are_those_of_the_charts_rules_if_the_fault_lasts(during, expected):

@@ -82,7 +82,7 @@ HOMES = {
         "serving.protocols.open_inference.grpc_bounds",
         "serving.protocols.open_inference.grpc_listener",
     },
-    "prometheus_client": {"serving.observability.metrics", "serving.observability.definitions"},
+    "prometheus_client": {"serving.observability.metrics", "serving.observability.metric_kinds"},
     "opentelemetry": {"serving.observability.tracing"},
     "onnxruntime": {"serving.inference.ort_engine", "models"},
     "openvino": {"serving.inference.openvino_engine", "models.graphs"},

@@ -62,12 +62,14 @@ LOADED = [
     ("add_variant", manifest(TINY), "onnxruntime"),
     ("add_variant", manifest(WIDE, 4000), "openvino"),
     ("set_refused", {"tone": 2, "mood": 1}),
+    ("set_unproven", {"tone": 1}),
     ("set_cascades", {"tone": CASCADE}),
 ]
 EVENTS = [
     ("record_request", CLASSIFY, "tone", 200, 0.0),
     ("record_request", CLASSIFY, "tone", 200, 5 * TICK_S),
-    ("record_request", CLASSIFY, "tone", 429, 0.0625),
+    ("record_request", CLASSIFY, "tone", 429, 0.0625, "overloaded"),
+    ("record_callers_failure",),
     ("record_request", CLASSIFY, "", 503, TICK_S),
     ("record_request", "/v1/models", "", 200, 0.25),
     ("record_request", "", "", 404, 64.0),

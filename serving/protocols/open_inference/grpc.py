@@ -17,7 +17,8 @@ from serving.errors import (
     ServedError,
 )
 from serving.logs import LOGGER, log
-from serving.observability.request_log import CLIENT_LEFT, RequestLog, RequestRecord, request_id
+from serving.observability.recorder import CLIENT_LEFT
+from serving.observability.request_log import RequestLog, RequestRecord, request_id
 from serving.protocols.dataplane import admitted
 from serving.protocols.large_body import INLINE_BYTES
 from serving.protocols.open_inference import semantics

@@ -19,7 +19,9 @@ BEFORE_MIN, FAULT_MIN = 120, 30
 # Those that the rules read.
 NEEDED = set(re.findall(r"\bsizewise_\w+", RULES.read_text()))
 # Those of them that move without a fault.
-USUAL = re.compile(r"(requests|texts)_total$|(duration|lag)_seconds|requests_in_flight|ratio$")
+USUAL = re.compile(
+    r"(requests|texts)_total$|(duration|lag)_seconds|requests_in_flight|variant_info|ratio$"
+)
 CUMULATIVE = re.compile(r"_(total|bucket|count|sum)$")
 FIRING = re.compile(r'alertname="(\w+)"')
 
@@ -84,6 +86,12 @@ def _series(first, before, during):
     down = during_page is None
     yield {
         "series": f"up{_labels({})}",
+        "values": f"1+0x{BEFORE_MIN} {0 if down else 1}+0x{FAULT_MIN}",
+    }
+    # Of a pod that cannot be scraped, the readiness probe fails, too.
+    replicas = '{namespace="shop",deployment="sizewise"}'
+    yield {
+        "series": f"kube_deployment_status_replicas_available{replicas}",
         "values": f"1+0x{BEFORE_MIN} {0 if down else 1}+0x{FAULT_MIN}",
     }
     pages = [samples(page or "") for page in (first_page, before_page, during_page)]

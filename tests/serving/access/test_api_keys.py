@@ -17,7 +17,9 @@ from serving.access.rate_limits import Limits, LimitUse
 from serving.errors import RateLimited, StartError, Unauthorized
 from serving.settings import Settings
 from tests.support.api_keys import write_callers
+from tests.support.metric_values import total
 from tests.support.processes import FRESH, ROOT, serving
+from tests.support.registries import wait_for
 
 
 class Clock:
@@ -152,6 +154,16 @@ def test_each_caller_has_its_own_limits_whichever_process_answers(
     assert int(refused[0].headers["Retry-After"]) >= 1
     assert {answer.status_code for answer in search} == {200}
     assert f'sizewise_rejected_total{{reason="rate_limited"}} {len(refused)}.0' in page
+    for caller, outcome, requests in (
+        ("nightly", "rate_limited", len(refused)),
+        ("nightly", "answered", 12 - len(refused)),
+        ("search", "answered", 12),
+        ("anonymous", "invalid", 1),
+    ):
+        of = {"caller": caller, "outcome": outcome}
+        assert total(page, "sizewise_caller_requests_total", **of) == requests
+    assert total(page, "sizewise_caller_texts_total", caller="search") == 12
+    assert total(page, "sizewise_requests_total", reason="rate_limited") == len(refused)
     assert [answer.status_code for answer in paid_later] == [200, 429]
     assert callers_in(lines) == {"", "search", "nightly"}
 
@@ -161,26 +173,46 @@ def callers_in(lines):
     return {each["caller"] for each in logged if each.get("path") == "/v1/classify"}
 
 
+@pytest.mark.parametrize("http_processes", [0, 1])
 def test_a_changed_file_counts_without_a_restart_and_a_wrong_one_changes_nothing(
-    tmp_path, tiny_registry
+    tmp_path, tiny_registry, http_processes
 ):
     path = tmp_path / "callers.json"
     first = write_callers(path, search={})["search"]
     body = {"texts": ["good"]}
-    with serving(tiny_registry, callers=path, scan_ms=100) as server:
+    settings = {"callers": path, "scan_ms": 100, "http_processes": http_processes}
+    with serving(tiny_registry, **settings) as server:
         second = write_callers(path, search={})["search"]
         for _ in range(100):
             if server.classify(body, headers=second).status_code == 200:
                 break
             time.sleep(0.1)
         revoked = server.classify(body, headers=first)
+        usual = failures(server)
+        valid = path.read_text()
         path.write_text("{")
-        time.sleep(0.5)
+        wait_for(lambda: failures(server) >= usual + 2)
         kept = server.classify(body, headers=second)
+        write_aside(path, valid)
+        wait_for(lambda: server.log().count("callers reloaded") >= 2)
+        settled = failures(server)
+        time.sleep(0.3)
+        after = failures(server)
         said = server.log()
 
     assert (revoked.status_code, kept.status_code) == (401, 200)
     assert "callers not reloaded" in said
+    assert after == settled, "nothing fails any more"
+
+
+def failures(server):
+    return total(server.metrics(), "sizewise_callers_failures_total")
+
+
+def write_aside(path, text):
+    aside = path.with_suffix(".new")
+    aside.write_text(text)
+    aside.replace(path)
 
 
 async def test_a_file_that_hangs_takes_one_thread_and_is_told_once(tmp_path, capsys):

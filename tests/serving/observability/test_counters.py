@@ -1,5 +1,6 @@
 import pickle
 import sys
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -55,6 +56,16 @@ def test_a_request_is_counted_by_two_python_calls_however_many_texts_it_has(metr
         metrics.record_answer(given_answer)
 
     assert calls(count) == 2
+
+
+def test_the_caller_of_a_request_is_counted_without_a_call_more(metrics):
+    asked = SimpleNamespace(caller="search", texts=1, tokens=7)
+
+    def count():
+        metrics.record_request(CLASSIFY, "tone", 200, 0.003, "", inference=asked)
+
+    count()
+    assert calls(count) == 1
 
 
 def test_a_batch_and_a_refusal_are_counted_by_one_python_call_each(metrics):

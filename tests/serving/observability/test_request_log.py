@@ -11,7 +11,7 @@ from serving.observability.request_log import RequestLog, RequestRecord
 def logged(capsys, endpoint, status):
     """The lines of one request to an endpoint, and whether it was counted."""
     counted = []
-    recorder = SimpleNamespace(record_request=lambda *what: counted.append(what[0]))
+    recorder = SimpleNamespace(record_request=lambda *what, **_more: counted.append(what[0]))
     tracing = SimpleNamespace(exports=False, close=lambda: None)
 
     async def run():

@@ -196,6 +196,7 @@ async def test_what_is_refused_counts_for_the_model_whose_folder_it_is_in(regist
     write_bundle(other / "tone" / "tiny")
     write_bundle(other / "mood" / "tiny", family="mood")
     (other / "mood" / "wide").mkdir()
+    (other / "mood" / "wide" / "model.onnx").touch()
     reconciler = await loaded(registry, other)
 
     page = await page_of(reconciler)

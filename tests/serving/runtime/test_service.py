@@ -6,6 +6,7 @@ import pytest
 
 from serving.batching.queue import ONLY_FLOW, Backlog, Flow
 from serving.inference.inputs import Row
+from serving.observability.metrics import Metrics
 from serving.runtime.service import Service
 from serving.settings import Settings
 
@@ -24,6 +25,7 @@ def service(backlog):
     runtime = SimpleNamespace(
         running={FAMILY.default_key: SimpleNamespace(max_batch_tokens=BUDGET)},
         queue_wait_s=backlog.queue_wait_s,
+        recorder=Metrics(),
     )
     return Service(Settings(brownout_ms=250), runtime, lambda: 100.0)
 

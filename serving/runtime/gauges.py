@@ -1,0 +1,52 @@
+"""What gauges say of the deployments. Pure."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from serving.bundles.bundle import VariantKey, key
+from serving.bundles.traffic import Deployments
+from serving.runtime.interface import Running
+
+
+def refused_by_model(
+    deployments: Deployments, strangers: Collection[str], registries: Collection[Path]
+) -> Mapping[str, int]:
+    """Count what is refused of each model, without `strangers` that were never served.
+
+    A folder of a version that is served may have been emptied: that it holds no bundle any more
+    makes it no stranger.
+    """
+    counted: Counter[str] = Counter()
+    for refused in deployments.refused:
+        path = Path(refused)
+        served = deployments.families.get(path.parent.name, {})
+        if refused not in strangers or path.name in served:
+            counted[_model_of(path, registries)] += 1
+    return counted
+
+
+def _model_of(path: Path, registries: Collection[Path]) -> str:
+    """Name the family that a path belongs to; a registry may be the folder of one model."""
+    for registry in registries:
+        if path.is_relative_to(registry):
+            return (*path.relative_to(registry).parts, registry.name)[0]
+    return path.parent.name
+
+
+def unproven_by_model(
+    deployments: Deployments, running: Mapping[VariantKey, Running]
+) -> dict[str, int]:
+    """Count the variants of each cascade that run otherwise than when its guarantee was shown."""
+    return {
+        family: len(
+            cascade.unproven(
+                {
+                    variant: running[key(each.live)].runs_as
+                    for variant, each in deployments.families[family].items()
+                    if key(each.live) in running
+                }
+            )
+        )
+        for family, cascade in deployments.cascades.items()
+    }

@@ -1,0 +1,60 @@
+import contextlib
+import shutil
+
+import httpx
+import pytest
+
+from tests.support.bundles import write_registry
+from tests.support.metric_values import total
+from tests.support.processes import serving
+from tests.support.registries import wait_for
+
+GAUGES = ("sizewise_engine_info", "sizewise_variant_bytes", "sizewise_variant_info")
+
+
+@pytest.mark.parametrize("http_processes", [0, 1])
+def test_gauges_are_those_of_what_is_served_and_not_of_strangers(tmp_path, http_processes):
+    registry = write_registry(tmp_path / "registry", tmp_path)
+    (registry / "notes" / "lost+found").mkdir(parents=True)
+    settings = {"http_processes": http_processes, "scan_ms": 100}
+    with serving(registry, **settings) as server:
+        refused = httpx.get(f"{server.url}/v1/models").json()["refused"]
+        before = server.metrics()
+        shutil.rmtree(registry / "tone" / "wide")
+        wait_for(lambda: 'variant="wide",version' not in infos(server))
+        after = server.metrics()
+
+    assert list(refused) == [str(registry / "notes" / "lost+found")]
+    assert total(before, "sizewise_refused_bundles") == 0
+    for gauge in GAUGES:
+        assert total(before, gauge, variant="wide") > 0
+        assert f"{gauge}{{" in after
+        assert total(after, gauge, variant="wide") == 0
+
+
+def infos(server):
+    return "\n".join(
+        line for line in server.metrics().splitlines() if line.startswith("sizewise_variant_info")
+    )
+
+
+@pytest.mark.parametrize("http_processes", [0, 1])
+def test_what_a_server_refuses_while_it_starts_is_told_from_other_trouble(
+    tiny_registry, http_processes
+):
+    statuses = []
+    with serving(tiny_registry, wait_ready=False, http_processes=http_processes) as server:
+
+        def refused():
+            with contextlib.suppress(httpx.TransportError):
+                statuses.append(server.classify({"texts": ["good"]}).status_code)
+            return statuses
+
+        wait_for(refused, 60)
+        page = server.metrics()
+
+    assert statuses == [503]
+    counted = {"endpoint": "/v1/classify", "code": "503", "model": ""}
+    assert total(page, "sizewise_requests_total", **counted, reason="starting") == 1
+    assert total(page, "sizewise_requests_total", **counted) == 1
+    assert total(page, "sizewise_rejected_total", reason="starting") == 1
