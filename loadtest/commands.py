@@ -134,9 +134,9 @@ def _recommend(options: argparse.Namespace, command: str, criteria: Criteria) ->
     found = recommend(report, requirements)
     print(f"From {folder}. One replica has {report['machine']['cores']} cores of this machine.")
     print(recommendation_text(found))
-    if found.chosen is None:
+    if found.is_impossible:
         return 1
-    if not found.is_certain:
+    if found.chosen is None or not found.is_certain:
         return 4
     if options.check and not _holds(folder, report, found.chosen, criteria):
         print(f"Nothing was written: {options.values} would not hold. Measure again.")

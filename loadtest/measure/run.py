@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Measurement:
     chosen: list[Choice] = field(default_factory=list)
     saturated_rps: dict[str, float] = field(default_factory=dict)
     """By a choice's name: the throughput of which the scenario's rates are shares."""
+    has_warned: bool = False
 
     def save(self) -> None:
         """Write run.json, so that an interrupted run can be reported too."""
@@ -203,7 +205,13 @@ def _visit(measurement: Measurement, choice: Choice, number: int, bar: Any) -> N
         check_stages(server.url, choice)
         for load in measurement.scenario.loads:
             bar.set_postfix_str(f"{choice.variant}, {load.name}, round {number + 1}")
-            _run_load(measurement, choice, load, number, server)
+            refusals = _run_load(measurement, choice, load, number, server)
+            if refusals and not measurement.has_warned:  # once: a long run may be in vain
+                bar.write(
+                    f"{choice.variant}, {load.name}, round {number + 1} is excluded: {refusals[0]}",
+                    file=sys.stderr,
+                )
+                measurement.has_warned = True
             bar.update()
         measurement.about["servers"].append(
             {
@@ -219,8 +227,11 @@ def _visit(measurement: Measurement, choice: Choice, number: int, bar: Any) -> N
 
 def _run_load(
     measurement: Measurement, choice: Choice, load: Load, number: int, server: Server
-) -> None:
-    """Run one phase; the first closed phase of a choice sets the rates given as shares."""
+) -> list[str]:
+    """Run one phase, and say why its figures do not count, if they do not.
+
+    The first closed phase of a choice sets the rates given as shares.
+    """
     scenario, saturated_rps = measurement.scenario, measurement.saturated_rps
     phase = Phase(
         model=choice.model,
@@ -240,11 +251,12 @@ def _run_load(
         pairs=choice.pairs,
     )
     samples = run_phase(phase, server.url, measurement.folder, scenario, server.pid)
+    figures = summarise(samples, scenario.slo_p99_ms)
     if load.kind == "closed" and choice.name not in saturated_rps:
-        achieved_rps = summarise(samples, scenario.slo_p99_ms).achieved_rps
-        if achieved_rps <= 0.0:
+        if figures.achieved_rps <= 0.0:
             raise LoadTestError(
                 f"{choice.variant} answered nothing under the load {load.name}, so rates given as "
                 f"shares of it are unknown: see {measurement.folder / 'logs'}"
             )
-        saturated_rps[choice.name] = achieved_rps
+        saturated_rps[choice.name] = figures.achieved_rps
+    return figures.refusals
