@@ -25,7 +25,7 @@ _UNIT = (
 _FIGURE = re.compile(rf"(?<![\w.,])(?:({_NUMBER}) (?:to|or|and) )?({_NUMBER})({_UNIT})")
 _PLAIN = re.compile(rf"(?<![\w.,]){_DIGITS}(?!\w|{_UNIT})")
 _ANY = re.compile(rf"(?<![\d.,]){_DIGITS}")
-_SCALES = {"%": (1.0, 100.0), "ms": (1.0, 1e3, 1e-3), "s": (1.0, 1e-3), "seconds": (1.0, 1e-3)}
+_A_THOUSAND_TIMES = {"ms": "µs", "s": "ms", "seconds": "ms"}
 _LINK = re.compile(r"\]\(([^)]*development/(?:benchmarks|decisions)/\d{4}-[^)]+)\)")
 
 
@@ -40,11 +40,11 @@ class Figure:
         return f"{self.number} {self.unit}"
 
     def is_among(self, numbers: set[float]) -> bool:
-        """Whether one of the numbers, in a unit of the same kind, rounds to this figure."""
+        """Whether one of the numbers rounds to this figure; a share may be a percentage."""
         value = _value(self.number)
         digits = len(self.number.partition(".")[2])
         half = 0.5 * 10.0**-digits + 1e-9
-        scales = _SCALES.get(self.unit, (1.0,))
+        scales = (1.0, 100.0) if self.unit == "%" else (1.0,)
         return any(abs(each * scale - value) <= half for each in numbers for scale in scales)
 
 
@@ -69,16 +69,15 @@ class Block:
     def links(self) -> list[str]:
         return _LINK.findall(self.text)
 
-    def given(self) -> set[float]:
+    def given(self, unit: str) -> set[float]:
         """The numbers of the section's code that have no unit, and the defaults that are named."""
         code = " ".join(re.findall(r"```.*?```|`[^`\n]+`", self.section, re.DOTALL))
-        defaults = (
-            Settings.model_fields[name.lower()].default
-            for name in re.findall(rf"\b{PREFIX}([A-Z_]+)\b", self.text)
-            if name.lower() in Settings.model_fields
-        )
-        numbers = {_value(each) for each in _PLAIN.findall(code)}
-        return numbers | {float(each) for each in defaults if isinstance(each, int | float)}
+        found = {_value(each) for each in _PLAIN.findall(code)}
+        for name in re.findall(rf"\b{PREFIX}([A-Z_]+)\b", self.text):
+            field = Settings.model_fields.get(name.lower())
+            if field and isinstance(field.default, int | float):
+                found.add(field.default / _factor(unit, "ms" if name.endswith("_MS") else unit))
+        return found
 
 
 def blocks(page: str) -> list[Block]:
@@ -98,7 +97,7 @@ def blocks(page: str) -> list[Block]:
 def sections_near(page: Path, found: list[Block], at: int) -> str:
     """The linked sections: a table or a fenced block may leave the link to the block around it."""
     near = [found[at]] if found[at].is_prose else found[max(0, at - 1) : at + 2]
-    return "\n".join(section(page, link) for block in near for link in block.links)
+    return "\n".join([section(page, link) for block in near for link in block.links])
 
 
 def section(page: Path, link: str) -> str:
@@ -113,14 +112,22 @@ def section(page: Path, link: str) -> str:
         for number, line in enumerate(lines)
         if re.match("#+ ", line)
     }
-    first = next(number for number in depth if _anchor(lines[number]) == anchor)
+    first = next((number for number in depth if _anchor(lines[number]) == anchor), None)
+    if first is None:
+        raise ValueError(f"{path} has no section {anchor}")
     last = next((n for n in depth if n > first and depth[n] <= depth[first]), len(lines))
     return "\n".join(lines[first:last])
 
 
-def numbers(text: str) -> set[float]:
-    """All numbers of a text."""
-    return {_value(each) for each in _ANY.findall(text)}
+def numbers(text: str, unit: str) -> set[float]:
+    """All numbers of a text, and those with another unit of time in this one."""
+    finer = _A_THOUSAND_TIMES.get(unit)
+    found = {_value(each) for each in _ANY.findall(text)}
+    return found | {each / 1e3 for each in found} if finer and finer in text else found
+
+
+def _factor(unit: str, of: str) -> float:
+    return 1e3 if _A_THOUSAND_TIMES.get(unit) == of else 1.0
 
 
 def _value(number: str) -> float:
