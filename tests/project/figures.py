@@ -10,11 +10,9 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 _WORDS = {
-    word: float(number)
-    for number, word in enumerate(
-        "one two three four five six seven eight nine ten eleven twelve".split(), start=1
-    )
-}
+    "one": 1.0, "two": 2.0, "three": 3.0, "four": 4.0, "five": 5.0, "six": 6.0,
+    "seven": 7.0, "eight": 8.0, "nine": 9.0, "ten": 10.0, "eleven": 11.0, "twelve": 12.0,
+}  # fmt: skip
 _DIGITS = r"\d[\d,]*+(?:\.\d++)?+"
 _NUMBER = rf"{_DIGITS}|{'|'.join(_WORDS)}"
 # Time, rate, ratio and percent.
@@ -22,7 +20,7 @@ _UNIT = (
     r" ?%| (?:ms|µs|s|seconds?|minutes?|hours?|times|points?|core ms"
     r"|(?:texts|requests)(?:/s| a second| per second))\b"
 )
-_FIGURE = re.compile(rf"(?<![\w.,])(?:({_NUMBER}) (?:to|or|and) )?({_NUMBER})({_UNIT})")
+_FIGURE = re.compile(rf"(?<![\w.,])(?:({_DIGITS}) (?:to|or|and) )?({_NUMBER})({_UNIT})")
 _PLAIN = re.compile(rf"(?<![\w.,]){_DIGITS}(?!\w|{_UNIT})")
 _ANY = re.compile(rf"(?<![\d.,]){_DIGITS}")
 _A_THOUSAND_TIMES = {"ms": "µs", "s": "ms", "seconds": "ms"}

@@ -102,15 +102,17 @@ def test_what_ships_is_what_was_recorded(name):
 
     assert (judged.n, paired.better, paired.worse) == (TEXTS, variant["better"], variant["worse"])
     assert f"{100 * judged.accuracy.value:.1f}" == told["accuracy"]
-    assert f"({100 * judged.accuracy.low:.1f} to {100 * judged.accuracy.high:.1f})" == (
-        told["interval"]
+    assert (
+        f"({100 * judged.accuracy.low:.1f} to {100 * judged.accuracy.high:.1f})"
+        == (told["interval"])
     )
     assert f"{paired.p_value:.2g}" == told["p"]
     assert f"{100 * judged.agreement.value:.1f}" == told["agreement"]
     assert f"{100 * judged.batch_flips.value:.2f}" == told["changed"]
     assert round(100 * judged.macro_f1.value, 1) == variant["macro_f1_percent"]
-    assert round(100 * judged.expected_calibration_error.value, 1) == (
-        variant["calibration_error_percent"]
+    assert (
+        round(100 * judged.expected_calibration_error.value, 1)
+        == (variant["calibration_error_percent"])
     )
     assert round(judged.texts_per_second) == variant["offline_texts_per_s"]
     assert round(sum(manifest.build_seconds.values())) == variant["build_s"]

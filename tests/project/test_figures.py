@@ -74,7 +74,10 @@ def test_every_source_says_what_it_is_named_for():
         ("When texts wait for more than `SIZEWISE_BROWNOUT_MS` (250 s).", ["250 s"]),
         ("Ask for 200 ms.\n\n```\ncurl -d '{\"deadline_ms\": 200}'\n```\n", []),
         ("When texts wait for more than `SIZEWISE_BROWNOUT_MS` (250 ms).", []),
-        ("[491 requests/s](docs/development/benchmarks/2026-11-23.md#load-test-of-the-family).", []),
+        (
+            "[491 requests/s](docs/development/benchmarks/2026-11-23.md#load-test-of-the-family).",
+            [],
+        ),
         (
             "[494 requests/s](docs/development/benchmarks/2026-11-23.md#load-test-of-the-family).",
             [],
@@ -94,7 +97,9 @@ def test_the_minutes_of_a_load_test_are_those_of_its_scenarios():
     """The guide's 4.4 minutes and 20 s."""
     seconds = {
         path.stem: scenario.rounds
-        * sum(scenario.warmup_s + (load.measured_s or scenario.measured_s) for load in scenario.loads)
+        * sum(
+            scenario.warmup_s + (load.measured_s or scenario.measured_s) for load in scenario.loads
+        )
         for path in SCENARIOS.glob("*.toml")
         for scenario in (read_scenario(path),)
     }
