@@ -165,6 +165,12 @@ def _simulate_scaling(options: argparse.Namespace) -> int:
         raise LoadTestError(f"{options.folder} has no variant {options.variant}, only {known}")
     slo_ms = options.slo_p99_ms or report["scenario"]["slo_p99_ms"]
     curve, found = replica_curve(variant), scaling_targets(variant, slo_ms, options.headroom)
+    excluded = any(not load["latency_ms"] for load in variant["loads"].values())
+    if excluded and (curve is None or found is None):
+        raise LoadTestError(
+            f"{options.variant} has loads without a valid round: {options.folder / 'report.md'} "
+            "lists what excluded them; measure again"
+        )
     if curve is None or found is None:
         raise LoadTestError(
             f"{options.variant} has no open load with a p99 of at most {slo_ms:g} ms: measure a "

@@ -3,14 +3,12 @@
 import json
 import math
 
-import numpy as np
 import pytest
 
 from loadtest import commands
 from loadtest.__main__ import main
 from loadtest.report.build import REPORT_VERSION
 from loadtest.sizing.verify import Verification
-from tests.support.disturbed import disturbed_report
 from tests.support.reports import report
 
 REQUIRED = ["--slo-p99-ms", "20", "--min-accuracy", "0.85", "--rps", "2000"]
@@ -82,10 +80,3 @@ def test_what_is_too_uncertain_is_not_recommended_checked_or_written(folder, mon
     assert "No recommendation for 2000 requests/s" in said
     assert "tone/small on 5 replicas" in said
     assert "10 replicas would be needed" in said
-
-
-def test_what_is_not_known_is_uncertain_and_not_impossible(folder, capsys):
-    told(folder, disturbed_report(np.random.default_rng(1), lambda *_: True))
-    assert main(["recommend", str(folder), *REQUIRED]) == 4
-    assert written(folder) == set()
-    assert "too many phases were excluded" in capsys.readouterr().out
