@@ -82,8 +82,7 @@ def blocks(page: str) -> list[Block]:
     """Split a page at its blank lines, but not within fences, and leave its headings out."""
     found = []
     for section in re.split(r"^#+ .*\n", page, flags=re.MULTILINE):
-        text = re.sub(r"^```", "\n```", section, flags=re.MULTILINE)
-        parts = re.split(r"(\n```.*?\n```\n?)|\n\s*\n", text, flags=re.DOTALL)
+        parts = re.split(r"(^```.*?^```$)|\n\s*\n", section, flags=re.MULTILINE | re.DOTALL)
         found += [
             Block(part, section, not part.lstrip().startswith(("|", "```")))
             for part in parts
