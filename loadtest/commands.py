@@ -134,9 +134,9 @@ def _recommend(options: argparse.Namespace, command: str, criteria: Criteria) ->
     found = recommend(report, requirements)
     print(f"From {folder}. One replica has {report['machine']['cores']} cores of this machine.")
     print(recommendation_text(found))
-    if found.chosen is None:
+    if found.is_impossible:
         return 1
-    if not found.is_certain:
+    if found.chosen is None or not found.is_certain:
         return 4
     if options.check and not _holds(folder, report, found.chosen, criteria):
         print(f"Nothing was written: {options.values} would not hold. Measure again.")
@@ -165,6 +165,12 @@ def _simulate_scaling(options: argparse.Namespace) -> int:
         raise LoadTestError(f"{options.folder} has no variant {options.variant}, only {known}")
     slo_ms = options.slo_p99_ms or report["scenario"]["slo_p99_ms"]
     curve, found = replica_curve(variant), scaling_targets(variant, slo_ms, options.headroom)
+    excluded = any(not load["latency_ms"] for load in variant["loads"].values())
+    if excluded and (curve is None or found is None):
+        raise LoadTestError(
+            f"{options.variant} has loads without a valid round: {options.folder / 'report.md'} "
+            "lists what excluded them; measure again"
+        )
     if curve is None or found is None:
         raise LoadTestError(
             f"{options.variant} has no open load with a p99 of at most {slo_ms:g} ms: measure a "

@@ -34,11 +34,7 @@ def load_points(
     upper bound is unknown, that of the next higher rate holds, as more load is never faster;
     without one it is infinite.
     """
-    curve = [
-        load
-        for load in loads
-        if load["kind"] == "open" and load["arrivals"] != "ramp" and load["latency_ms"]
-    ]
+    curve = [load for load in _on_the_curve(loads) if load["latency_ms"]]
     curve.sort(key=lambda load: float(load["offered_rps"]["value"]))
     points: list[LoadPoint] = []
     next_ms = math.inf
@@ -49,6 +45,20 @@ def load_points(
             p99_ms = next_ms = max(p99_ms, next_ms if known is None else float(known))
         points.append(LoadPoint(load["offered_rps"]["value"], p99_ms))
     return points[::-1]
+
+
+def lacks_its_lowest_rates(loads: Iterable[dict[str, Any]]) -> bool:
+    """Tell whether a load without a valid round is below all loads with one.
+
+    Then a curve that never keeps a p99 does not show that no rate would.
+    """
+    curve = list(_on_the_curve(loads))
+    lowest_rps = min((load["rate_rps"] for load in curve if load["latency_ms"]), default=math.inf)
+    return any(not load["latency_ms"] and load["rate_rps"] < lowest_rps for load in curve)
+
+
+def _on_the_curve(loads: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    return (load for load in loads if load["kind"] == "open" and load["arrivals"] != "ramp")
 
 
 def _p99_ms(load: dict[str, Any]) -> float:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 from loadtest.analysis.summary import summarise
 from loadtest.measure.choice import Choice, available_choices, check_stages
 from loadtest.measure.environment import environment
-from loadtest.measure.locust_phase import run_phase
+from loadtest.measure.locust_phase import run_phase, sample_files
 from loadtest.measure.null_model import NULL_MODEL, publish_null_model
 from loadtest.measure.server import LoadTestError, Server, request_json, running_server
 from loadtest.progress import progress
@@ -22,6 +23,7 @@ from loadtest.scenario import Load, Scenario
 
 SCHEMA_VERSION = 2
 
+_MOST_TRIES = 3  # of the phase that sets the rates
 # The files in a family's folder that a server needs for the cascade.
 _CASCADE_FILES = ("cascade.json", "policy.json")
 
@@ -38,6 +40,7 @@ class Measurement:
     chosen: list[Choice] = field(default_factory=list)
     saturated_rps: dict[str, float] = field(default_factory=dict)
     """By a choice's name: the throughput of which the scenario's rates are shares."""
+    has_warned: bool = False
 
     def save(self) -> None:
         """Write run.json, so that an interrupted run can be reported too."""
@@ -203,7 +206,13 @@ def _visit(measurement: Measurement, choice: Choice, number: int, bar: Any) -> N
         check_stages(server.url, choice)
         for load in measurement.scenario.loads:
             bar.set_postfix_str(f"{choice.variant}, {load.name}, round {number + 1}")
-            _run_load(measurement, choice, load, number, server)
+            refusals = _run_load(measurement, choice, load, number, server)
+            if refusals and not measurement.has_warned:  # once: a long run may be in vain
+                bar.write(
+                    f"{choice.variant}, {load.name}, round {number + 1} is excluded: {refusals[0]}",
+                    file=sys.stderr,
+                )
+                measurement.has_warned = True
             bar.update()
         measurement.about["servers"].append(
             {
@@ -219,8 +228,12 @@ def _visit(measurement: Measurement, choice: Choice, number: int, bar: Any) -> N
 
 def _run_load(
     measurement: Measurement, choice: Choice, load: Load, number: int, server: Server
-) -> None:
-    """Run one phase; the first closed phase of a choice sets the rates given as shares."""
+) -> list[str]:
+    """Run one phase, and say why its figures do not count, if they do not.
+
+    The first closed phase of a choice sets the rates given as shares, so it is repeated if its
+    figures do not count: rates of a disturbed machine would show a fraction of the capacity.
+    """
     scenario, saturated_rps = measurement.scenario, measurement.saturated_rps
     phase = Phase(
         model=choice.model,
@@ -239,12 +252,19 @@ def _run_load(
         seed=scenario.seed + number,
         pairs=choice.pairs,
     )
-    samples = run_phase(phase, server.url, measurement.folder, scenario, server.pid)
-    if load.kind == "closed" and choice.name not in saturated_rps:
-        achieved_rps = summarise(samples, scenario.slo_p99_ms).achieved_rps
-        if achieved_rps <= 0.0:
+    sets_rates = load.kind == "closed" and choice.name not in saturated_rps
+    for _ in range(_MOST_TRIES if sets_rates else 1):
+        for path in sample_files(measurement.folder, phase.name):
+            path.unlink()
+        samples = run_phase(phase, server.url, measurement.folder, scenario, server.pid)
+        figures = summarise(samples, scenario.slo_p99_ms)
+        if not figures.refusals:
+            break
+    if sets_rates:
+        if figures.achieved_rps <= 0.0:
             raise LoadTestError(
                 f"{choice.variant} answered nothing under the load {load.name}, so rates given as "
                 f"shares of it are unknown: see {measurement.folder / 'logs'}"
             )
-        saturated_rps[choice.name] = achieved_rps
+        saturated_rps[choice.name] = figures.achieved_rps
+    return figures.refusals

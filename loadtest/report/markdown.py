@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from loadtest.analysis.capacity import lacks_its_lowest_rates
 from loadtest.analysis.cascade_choices import cascade_description
 
 STEPS = ("tokenize", "queue", "engine", "rest")
@@ -71,9 +72,24 @@ from the intended start of each request, so it includes waiting. {BOUNDS}
 
 
 def headline(report: dict[str, Any]) -> str:
-    """Name the most accurate variant within the SLO and the fastest, in one sentence."""
+    """Name the most accurate variant within the SLO and the fastest, and how much was excluded."""
+    loads = [load for variant in report["variants"] for load in variant["loads"].values()]
+    rounds = [each for load in loads for each in load["rounds"]]
+    excluded = sum(bool(each["refusals"]) for each in rounds)
+    if not excluded:
+        return _best(report)
+    unknown = ", ".join(name_of(each) for each in report["variants"] if is_unmeasured(each))
+    return (
+        f"{_best(report)} {excluded} of {len(rounds)} phases show the limits of the client or of "
+        f"the machine and are excluded{unknown and f', and of {unknown} no rate is known'}."
+    )
+
+
+def _best(report: dict[str, Any]) -> str:
     slo_ms = report["scenario"]["slo_p99_ms"]
     kept = [v for v in report["variants"] if v["within_slo"]]
+    if not kept and any(is_unmeasured(variant) for variant in report["variants"]):
+        return f"Whether a variant keeps a p99 of at most {slo_ms:g} ms is unknown: measure again."
     if not kept:
         return f"No variant kept a p99 of at most {slo_ms:g} ms under any measured open load."
     within = [v for v in kept if v["accuracy"]]
@@ -111,6 +127,11 @@ def _handles(variant: dict[str, Any]) -> str:
     return f"handles {more}{within['rate_rps']:.0f} requests/s"
 
 
+def is_unmeasured(variant: dict[str, Any]) -> bool:
+    """Tell whether a variant kept no p99 only because rounds at lower rates were excluded."""
+    return not variant["within_slo"] and lacks_its_lowest_rates(variant["loads"].values())
+
+
 def variant_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Return the head and one row per variant."""
     head = [
@@ -125,7 +146,6 @@ def _variant_row(variant: dict[str, Any], reference: str | None) -> list[str]:
     closed = [load for load in variant["loads"].values() if load["kind"] == "closed"]
     bulk = [load for load in closed if load["texts_per_request"] > 1]
     latency = variant["loads"].get(reference, {}).get("latency_ms", {})
-    within = variant["within_slo"]
     return [
         name_of(variant),
         _cascade(variant) or variant["precision"],
@@ -135,12 +155,19 @@ def _variant_row(variant: dict[str, Any], reference: str | None) -> list[str]:
         estimate(variant["accuracy"], ".3f"),
         estimate(closed[0]["achieved_rps"], ".1f") if closed else "",
         estimate(bulk[0]["achieved_rps"], ".0f", bulk[0]["texts_per_request"]) if bulk else "",
-        f"{'>= ' if within['measured_out'] else ''}{within['rate_rps']:.0f}" if within else "none",
+        _within(variant),
         *(_latency(latency.get(q)) for q in ("p50", "p99", "p99.9")),
         f"{variant['peak_bytes'] / 1e6:.0f}" if variant["peak_bytes"] else "",
         estimate(variant["ready_s"], ".1f") if variant["ready_s"] else "",
         "yes" if variant["on_frontier"] else "",
     ]
+
+
+def _within(variant: dict[str, Any]) -> str:
+    within = variant["within_slo"]
+    if not within:
+        return "unknown" if is_unmeasured(variant) else "none"
+    return f"{'>= ' if within['measured_out'] else ''}{within['rate_rps']:.0f}"
 
 
 def load_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

@@ -9,7 +9,13 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from loadtest.analysis.capacity import LoadPoint, capacity, load_points, predicted_p99_ms
+from loadtest.analysis.capacity import (
+    LoadPoint,
+    capacity,
+    lacks_its_lowest_rates,
+    load_points,
+    predicted_p99_ms,
+)
 from loadtest.analysis.replica_curve import ScalingTargets, scaling_targets
 from loadtest.report.markdown import name_of
 
@@ -78,6 +84,8 @@ class Recommendation:
     """Which requirements could be met, if these cannot."""
     unscored: list[str]
     """The variants without a measured accuracy."""
+    unmeasured: list[str]
+    """Accurate enough, but without a valid round at the rates that might be enough."""
     checks_accuracy: bool
     """False if no variant has a measured accuracy, so that none can be required."""
 
@@ -85,6 +93,11 @@ class Recommendation:
     def is_certain(self) -> bool:
         """Whether there is a choice, and its interval is narrow enough to deploy by."""
         return self.chosen is not None and self.chosen.is_certain
+
+    @property
+    def is_impossible(self) -> bool:
+        """Whether it is known that no variant meets the requirements."""
+        return self.chosen is None and not self.unmeasured
 
     def as_json(self) -> dict[str, Any]:
         """Return the contents of recommendation.json."""
@@ -98,6 +111,7 @@ class Recommendation:
             "binds": fields["constraints"],
             "otherwise": fields["alternatives"],
             "unscored": fields["unscored"],
+            "unmeasured": fields["unmeasured"],
             "checks_accuracy": fields["checks_accuracy"],
         }
 
@@ -113,14 +127,22 @@ def recommend(report: dict[str, Any], requirements: SizingRequirements) -> Recom
     """
     unscored = [name_of(variant) for variant in report["variants"] if not variant["accuracy"]]
     checks_accuracy = len(unscored) < len(report["variants"])
+    unmeasured = [
+        name_of(variant)
+        for variant in _considered(report)
+        if _is_accurate(variant["accuracy"] and variant["accuracy"]["low"], requirements)
+        and _sized(variant, requirements) is None
+        and lacks_its_lowest_rates(variant["loads"].values())
+    ]
     sized = [choice for variant in _considered(report) if (choice := _sized(variant, requirements))]
     sized.sort(key=lambda each: (each.replicas, -(each.accuracy or 0.0), each.peak_bytes or 0))
     accurate = [each for each in sized if _is_accurate(each.accuracy_low, requirements)]
     if not accurate:
         alternatives = _alternatives(report, requirements, sized)
         return Recommendation(
-            requirements, None, None, None, None, [], alternatives, unscored, checks_accuracy
-        )
+            requirements, None, None, None, None, [], alternatives, unscored, unmeasured,
+            checks_accuracy,
+        )  # fmt: skip
     chosen = min(accurate, key=lambda each: not each.is_certain)
     certain = [each for each in sized if each.is_certain]
     fewer = [each for each in sized if each.replicas < chosen.replicas]
@@ -136,6 +158,7 @@ def recommend(report: dict[str, Any], requirements: SizingRequirements) -> Recom
         constraints=_constraints(report, requirements, chosen, cheaper),
         alternatives=[],
         unscored=unscored,
+        unmeasured=unmeasured,
         checks_accuracy=checks_accuracy,
     )
 

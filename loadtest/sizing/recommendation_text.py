@@ -16,6 +16,14 @@ def recommendation_text(found: Recommendation) -> str:
         f"{requirements.rps:g} requests/s, p99 at most {requirements.slo_p99_ms:g} ms, accuracy at "
         f"least {requirements.min_accuracy:g}"
     )
+    if chosen is None and found.unmeasured:
+        return "\n".join(
+            [
+                f"No recommendation for {required}: too many phases were excluded.",
+                *_unknown(found),
+                "  Measure again, with nothing else on the machine.",
+            ]
+        )
     if chosen is None:
         alternatives = "\n".join(f"  - {each}" for each in found.alternatives)
         unknown = "".join(f"\n{line}" for line in _unknown(found))
@@ -60,13 +68,19 @@ def _uncertain(found: Recommendation, chosen: SizedChoice, required: str) -> str
 
 
 def _unknown(found: Recommendation) -> list[str]:
-    """Say which accuracies are not known, and what that means for the choice."""
+    """Say which accuracies and p99s are not known, and what that means for the choice."""
+    lines = []
+    if found.unmeasured:
+        lines.append(
+            f"  unknown: the p99 of {', '.join(found.unmeasured)}, without a valid round at its "
+            "lowest rates"
+        )
     if not found.unscored:
-        return []
+        return lines
     names = ", ".join(found.unscored)
     if not found.checks_accuracy:
-        return [f"  unknown: {_UNSCORED.format(names=names)}"]
-    return [f"  unknown: the accuracy of {names}, which therefore cannot be chosen"]
+        return [*lines, f"  unknown: {_UNSCORED.format(names=names)}"]
+    return [*lines, f"  unknown: the accuracy of {names}, which therefore cannot be chosen"]
 
 
 def _summary(choice: SizedChoice) -> str:

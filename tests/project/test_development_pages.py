@@ -12,6 +12,8 @@ PAGES = ROOT / "docs" / "development"
 DECISIONS = sorted((PAGES / "decisions").glob("2*.md"))
 BENCHMARKS = sorted((PAGES / "benchmarks").glob("2*.md"))
 DATED = re.compile(r"\d{4}-\d\d-\d\d")
+# It may follow settings, and be broken between two lines.
+COMMAND = r"`(?:[A-Z_]+=\S+\s)*(?:\S*python\s-m|make|pytest|podman)\s\w"
 # Pages of one day keep the names of that day.
 CURRENT = ("architecture.md", "where-to-change.md", "index.md")
 
@@ -80,6 +82,18 @@ def test_the_commands_of_a_benchmark_page_are_programs_that_exist(page):
     for name in named:
         path = ROOT.joinpath(*name.split("."))
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), name
+
+
+def test_every_section_of_a_benchmark_page_has_command_commit_machine_and_date():
+    """A page's first paragraph, before its sections, speaks for all that name no other."""
+    for page in BENCHMARKS:
+        title, *sections = re.split(r"^## (.+)\n", page.read_text(), flags=re.MULTILINE)
+        assert title.startswith(f"# {page.stem}"), f"{page.name} names no date"
+        for name, text in zip(sections[::2], sections[1::2], strict=True):
+            where = f"{page.name}, {name}"
+            assert "Machine: " in title + text, f"{where}: on which machine?"
+            assert re.search(r"\b(?=\w*\d)[0-9a-f]{7}\b", title + text), f"{where}: which commit?"
+            assert re.search(COMMAND, text), f"{where}: by which command?"
 
 
 @pytest.mark.parametrize("program", ["serving", "models", "loadtest"])

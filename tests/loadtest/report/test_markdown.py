@@ -1,0 +1,47 @@
+"""What a report says first, on a machine that was disturbed."""
+
+import numpy as np
+import pytest
+
+from loadtest.report.markdown import headline, is_unmeasured
+from tests.support.disturbed import disturbed_report
+
+
+def reported(is_disturbed, slo_ms=50.0):
+    return disturbed_report(np.random.default_rng(1), is_disturbed, slo_ms)
+
+
+def test_if_every_phase_was_disturbed_nothing_is_known_rather_than_too_slow():
+    told = reported(lambda *_: True)
+    said = headline(told)
+
+    assert all(is_unmeasured(variant) for variant in told["variants"])
+    assert "Whether a variant keeps a p99 of at most 50 ms is unknown" in said
+    assert "27 of 27 phases" in said
+    assert "No variant kept" not in said
+
+
+def test_a_variant_of_which_nothing_is_known_is_named_beside_what_is():
+    said = headline(reported(lambda name, *_: name == "large"))
+
+    assert "one replica of tone/small" in said
+    assert "9 of 27 phases" in said
+    assert "of tone/large no rate is known" in said
+
+
+@pytest.mark.parametrize(
+    ("disturbed_share", "unmeasured"), [(0.2, True), (0.4, True), (0.6, False)]
+)
+def test_only_a_lower_rate_than_those_that_were_too_slow_might_have_been_kept(
+    disturbed_share, unmeasured
+):
+    """At an SLO below all p99s; the lowest of the rates with a valid round decides."""
+    told = reported(lambda _, share, __: share <= disturbed_share < 0.5, slo_ms=2.0)
+
+    assert not any(variant["within_slo"] for variant in told["variants"])
+    assert all(is_unmeasured(variant) is unmeasured for variant in told["variants"])
+    assert ("is unknown" in headline(told)) is unmeasured
+
+
+def test_without_excluded_phases_the_headline_says_nothing_of_them():
+    assert "excluded" not in headline(reported(lambda *_: False))
