@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from serving.batching.admission import out_of_time
 from serving.bundles.traffic import Traffic, VariantTraffic, bundles_of
 from serving.errors import (
     EngineFailed,
@@ -183,12 +184,22 @@ class AdminApp:
         its_id = request_id(dict(scope["headers"]))
         scope.setdefault("state", {})["request_id"] = its_id
 
+        started = False
+
         async def send_with_id(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 message["headers"].append((b"x-request-id", its_id.encode()))
             await send(message)
 
-        await self.api(scope, receive, send_with_id)
+        try:
+            await self.api(scope, receive, send_with_id)
+        except asyncio.CancelledError:  # the time to drain is over
+            if started:
+                raise
+            response = await _served_error(Request(scope), out_of_time())
+            await response(scope, receive, send_with_id)
 
 
 def create_admin(settings: Settings, reconciler: Reconciler, runtime: LocalRuntime) -> AdminApp:

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from serving.background import keep_running, unending
+from serving.batching.admission import out_of_time
 from serving.errors import InternalError, MethodNotAllowed, PathNotFound, ServedError
 from serving.logs import LOGGER, log
 from serving.observability.request_log import (
@@ -137,11 +138,12 @@ class App:
         if scope["query_string"]:
             # No endpoint has a query, and FastAPI would take 30 ms to split one of 64 kB.
             routed = {**routed, "query_string": b""}
-        status = 500
+        status, started = 500, False
 
         async def send_recorded(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started
             if message["type"] == "http.response.start":
+                started = True
                 status = message["status"]
                 message["headers"] += response_headers(record)
                 if self.service.draining:
@@ -152,6 +154,11 @@ class App:
         with self.service.in_flight:
             try:
                 await self._rest(routed, receive, send_recorded)
+            except asyncio.CancelledError:
+                if started or not self.service.out_of_time:
+                    raise
+                response = await _served_error(Request(routed), out_of_time())
+                await response(routed, receive, send_recorded)
             finally:
                 path = _endpoint(routed)[0]
                 self.request_log.record(scope, headers, path, record, status)
