@@ -80,6 +80,7 @@ def test_what_still_runs_when_the_time_to_drain_is_over_is_refused(
             infer.result()
         status = server.process.wait(SECONDS)
         requests = [each for each in logged(server, "request") if each["method"] == "POST"]
+        of_admin, log = logged(server, "admin refused"), server.log()
         hold.unlink()
 
     assert status == 0
@@ -95,5 +96,5 @@ def test_what_still_runs_when_the_time_to_drain_is_over_is_refused(
     ended = [each for each in requests if each["status"] == 503]
     assert [each["code"] for each in ended] == ["draining"] * (running + 1)
     assert not [each for each in requests if each["status"] in {499, 500}]
-    assert [each["code"] for each in logged(server, "admin refused")] == ["draining"]
-    assert "Exception in ASGI application" not in server.log()
+    assert [each["code"] for each in of_admin] == ["draining"]
+    assert "Exception in ASGI application" not in log
