@@ -22,15 +22,6 @@ def check_ready(trouble: str, *, draining: bool) -> None:
         raise not_ready(trouble)
 
 
-def out_of_time() -> Draining:
-    """Make the refusal of a request that still runs when the time to drain is over."""
-    return Draining(
-        "the server is shutting down and its time to answer (SIZEWISE_DRAIN_MS) is over: send to "
-        "another replica",
-        retry_after_s=LOADING_RETRY_AFTER_S,
-    )
-
-
 def not_ready(detail: str) -> NotReady:
     """Make the refusal of a request that came before the models were loaded."""
     return NotReady(detail, retry_after_s=LOADING_RETRY_AFTER_S)

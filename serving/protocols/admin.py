@@ -10,7 +10,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from serving.batching.admission import out_of_time
 from serving.bundles.traffic import Traffic, VariantTraffic, bundles_of
 from serving.errors import (
     EngineFailed,
@@ -26,6 +25,7 @@ from serving.errors import (
 from serving.logs import LOGGER, log
 from serving.observability.request_log import CLIENT_LEFT, request_id
 from serving.protocols.cancellation import Cancellation
+from serving.protocols.dataplane import out_of_time
 from serving.protocols.large_body import INLINE_BYTES, check_structure
 from serving.protocols.native_schemas import Problem
 from serving.protocols.openapi import CLASSIFYING, READING, describe, refusals, request_body

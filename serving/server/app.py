@@ -14,7 +14,6 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from serving.background import keep_running, unending
-from serving.batching.admission import out_of_time
 from serving.errors import InternalError, MethodNotAllowed, PathNotFound, ServedError
 from serving.logs import LOGGER, log
 from serving.observability.request_log import (
@@ -25,7 +24,7 @@ from serving.observability.request_log import (
 )
 from serving.observability.tracing import open_tracer
 from serving.protocols import huggingface, infinity_vllm, native, tei
-from serving.protocols.dataplane import Api, response_headers
+from serving.protocols.dataplane import Api, out_of_time, response_headers
 from serving.protocols.open_inference import http as open_inference
 from serving.protocols.openapi import describe, serve_document
 from serving.protocols.problem import error_headers

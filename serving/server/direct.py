@@ -9,12 +9,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from serving.batching.admission import out_of_time
 from serving.errors import InternalError, ServedError
 from serving.logs import LOGGER
 from serving.observability.request_log import CLIENT_LEFT, RequestLog, RequestRecord, request_id
 from serving.protocols import native
-from serving.protocols.dataplane import Client, admit, answer, read
+from serving.protocols.dataplane import Client, admit, answer, out_of_time, read
 from serving.protocols.large_answer import TURN_SCORES
 from serving.protocols.large_body import INLINE_BYTES
 from serving.protocols.native import CLASSIFY_PATH

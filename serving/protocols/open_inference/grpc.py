@@ -9,11 +9,10 @@ from typing import Any, NamedTuple, NoReturn
 
 import grpc
 
-from serving.batching.admission import out_of_time
 from serving.errors import ClientError, InternalError, InvalidField, PathNotFound, ServedError
 from serving.logs import LOGGER, log
 from serving.observability.request_log import CLIENT_LEFT, RequestLog, RequestRecord, request_id
-from serving.protocols.dataplane import admitted
+from serving.protocols.dataplane import admitted, out_of_time
 from serving.protocols.large_body import INLINE_BYTES
 from serving.protocols.open_inference import semantics
 from serving.protocols.open_inference.grpc_bounds import (
