@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, InvalidStateError
 from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any, TypeVar
 
@@ -34,19 +36,72 @@ class Failures:
 FAILURES = Failures()
 
 
-_SHORT_WORK = ThreadPoolExecutor(1, "short-work")
+class Threads(Executor):
+    """Threads that run one piece of work after the other, and do not keep the process alive.
+
+    The interpreter waits at its exit for those of a ThreadPoolExecutor, whatever they run.
+    """
+
+    def __init__(
+        self, number: int, name: str, initializer: Callable[[], object] | None = None
+    ) -> None:
+        self._number = number
+        self._name = name
+        self._initializer = initializer
+        self._threads: list[Thread] = []
+        """Those that have been started; each is when there is work for it."""
+        self._waiting: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+
+    def submit(
+        self, work: Callable[..., _Result], /, *arguments: Any, **named: Any
+    ) -> Future[_Result]:
+        """See Executor."""
+        if len(self._threads) < self._number:
+            self.start()
+        outcome: Future[_Result] = Future()
+        self._waiting.put((outcome, partial(work, *arguments, **named)))
+        return outcome
+
+    def start(self) -> None:
+        """Start a thread. Raises RuntimeError if the machine has none left."""
+        name = f"{self._name}-{len(self._threads)}"
+        thread = Thread(target=self._run, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def shutdown(self, wait: bool = False, *, cancel_futures: bool = True) -> None:  # noqa: ARG002
+        """Cancel what has not begun, and let each thread end once what it runs returns."""
+        with suppress(Empty):
+            while waiting := self._waiting.get_nowait():
+                waiting[0].cancel()
+        for _ in self._threads:
+            self._waiting.put(None)
+
+    def _run(self) -> None:
+        if self._initializer:
+            self._initializer()
+        while waiting := self._waiting.get():
+            _run_into(*waiting)
+            del waiting  # what it refers to may be large
+
+
+def _run_into(outcome: Future[_Result], work: Callable[[], _Result]) -> None:
+    if not outcome.set_running_or_notify_cancel():
+        return
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001  raised where it is awaited
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(result)
+
+
+_SHORT_WORK = Threads(1, "short-work")
 
 
 def start_short_work() -> None:
     """Start the thread of `short_work`: later the machine may have none left."""
-    _SHORT_WORK.submit(int)
-
-
-def started_thread(name: str) -> ThreadPoolExecutor:
-    """Return an executor of one thread, which is started now for the same reason."""
-    thread = ThreadPoolExecutor(1, name)
-    thread.submit(int)
-    return thread
+    _SHORT_WORK.start()
 
 
 def short_work(work: Callable[[], _Result]) -> asyncio.Future[_Result]:
@@ -60,8 +115,8 @@ def short_work(work: Callable[[], _Result]) -> asyncio.Future[_Result]:
 async def in_background(work: Callable[[], _Result], what: str, limit_s: float) -> _Result:
     """Run `work` in a thread of its own, which does not keep the process alive.
 
-    Raises what `work` raises, and BundleError after `limit_s`, when the thread is left alone, or if
-    the machine has no thread left.
+    Raises what `work` raises, and BundleError after `limit_s` or if the machine has no thread left.
+    After `limit_s`, and when this is cancelled, the thread is left alone.
     """
     return await _end_of(_begun(work, what), what, limit_s)
 
@@ -102,7 +157,12 @@ def _begun(work: Callable[[], _Result], what: str) -> Future[_Result]:
 
 async def _end_of(outcome: Future[_Result], what: str, limit_s: float) -> _Result:
     ending = asyncio.wrap_future(outcome)
-    done, _ = await asyncio.wait((ending,), timeout=limit_s)
+    try:
+        done, _ = await asyncio.wait((ending,), timeout=limit_s)
+    except asyncio.CancelledError:
+        ending.cancel()
+        log("left unfinished", work=what)
+        raise
     if not done:
         ending.cancel()
         raise BundleError(f"{what} took over {limit_s:g} s (SIZEWISE_LOAD_TIMEOUT_MS)")

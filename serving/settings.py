@@ -213,7 +213,8 @@ class Settings(BaseModel):
         15_000,
         ge=100,
         le=600_000,
-        description="Maximum time to answer accepted requests after the listener closes, in ms.",
+        description="Maximum time to answer accepted requests after the listener closes, in ms; "
+        "those that still run then get 503.",
     )
     scan_ms: int = Field(
         5_000,

@@ -8,6 +8,7 @@ from serving.errors import RateLimited, retry_after_s
 
 # Rounding of the clock and the bucket: a caller that waits for Retry-After must not be refused.
 _ROUNDING = 1e-7
+_FEWEST = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class _Use:
     texts: float = 0.0
     """Texts left in the bucket; negative after a large request, until it has refilled."""
     filled_s: float = -float("inf")
+    texts_per_s: float | None = None
+    """The rate at which it was filled last."""
 
 
 class LimitUse:
@@ -38,10 +41,11 @@ class LimitUse:
         """Start with no usage."""
         self._clock = clock
         self._uses: dict[str, _Use] = {}
+        self._most = _FEWEST
 
     def enter(self, caller: str, limits: Limits) -> None:
         """Admit a request of at least one text. Raises RateLimited."""
-        use = self._uses.setdefault(caller, _Use())
+        use = self._uses.get(caller) or self._begin(caller)
         if limits.max_requests is not None and use.requests >= limits.max_requests:
             raise RateLimited(
                 f"{caller} has {use.requests} requests in progress: wait for one to finish",
@@ -63,6 +67,22 @@ class LimitUse:
             use.texts -= 1
         use.requests += 1
 
+    def _begin(self, caller: str) -> _Use:
+        """Begin to count a caller. Callers come and go: those that are as new are forgotten."""
+        if len(self._uses) >= self._most:
+            self._uses = {name: use for name, use in self._uses.items() if not self._is_new(use)}
+            self._most = max(_FEWEST, 2 * len(self._uses))
+        use = self._uses[caller] = _Use()
+        return use
+
+    def _is_new(self, use: _Use) -> bool:
+        if use.requests:
+            return False
+        if use.texts_per_s is None:
+            return True
+        filled_texts = use.texts + (self._clock() - use.filled_s) * use.texts_per_s
+        return filled_texts >= max(1.0, use.texts_per_s)
+
     def charge(self, caller: str, texts: int) -> None:
         """Charge an admitted request for its texts (>= 1)."""
         self._uses[caller].texts -= texts - 1
@@ -75,4 +95,4 @@ class LimitUse:
         now_s = self._clock()
         most = max(1.0, texts_per_s)
         use.texts = min(most, use.texts + (now_s - use.filled_s) * texts_per_s)
-        use.filled_s = now_s
+        use.filled_s, use.texts_per_s = now_s, texts_per_s

@@ -67,13 +67,14 @@ def check_texts(
     flow, slot_s, work_s = scheduler.work_of(variant, lengths, terms.flow)
     queued = scheduler.queued_texts(variant, flow)
     if queued + len(lengths) > max_queue_texts:
+        counted = flow.all_sizes()[: flow.size + 1]
         raise Overloaded(
             f"queue for {'/'.join(variant[:2])} is full ({queued} waiting, "
             f"limit {max_queue_texts}); retry after the Retry-After delay",
             field="texts",
             limit=max_queue_texts,
             value=queued + len(lengths),
-            retry_after_s=retry_after_s(scheduler.backlog().total_s),
+            retry_after_s=retry_after_s(max(scheduler.wait_s(variant, each) for each in counted)),
         )
     left_s = terms.deadline_s - now_s
     if work_s > left_s:

@@ -58,6 +58,7 @@ class EngineThreads:
         self._scheduler = scheduler
         self._engines = engines
         self._lock = lock
+        self._slots = slots
         self._clock = clock
         self._on_finished = on_finished
         self._on_died = on_died
@@ -76,8 +77,8 @@ class EngineThreads:
 
     def close(self) -> None:
         """End the threads; a batch that is still running ends by itself."""
-        for _ in self._threads:
-            for wakes in self._wakes:
+        for wakes in self._wakes:
+            for _ in range(self._slots):
                 wakes.put(False)
 
     def wake(self) -> None:

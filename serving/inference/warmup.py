@@ -3,12 +3,13 @@
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, islice
 from typing import Self
 
+from serving.background import Threads
 from serving.inference.cost_model import Lane, Sample, fit_cost_model
 from serving.inference.cpu import yield_cores
 from serving.inference.engine import Engine
@@ -138,10 +139,8 @@ class _Slots:
         self._work_clock = conditions.cpu_clock or conditions.clock
         self._slots = 1 if beside_traffic else engine.slots
         self._handovers_s = conditions.handover_s * (self._slots if conditions.cpu_clock else 1)
-        self._threads = ThreadPoolExecutor(
-            self._slots,
-            "warm-up",
-            initializer=partial(yield_cores, _NICE) if beside_traffic else None,
+        self._threads = Threads(
+            self._slots, "warm-up", partial(yield_cores, _NICE) if beside_traffic else None
         )
 
     def __enter__(self) -> Self:
@@ -154,6 +153,7 @@ class _Slots:
         """Return the seconds that passed, and those to compare with others."""
         before_s, started_s = self._work_clock(), self._clock()
         running = [self._threads.submit(work) for _ in range(self._slots)]
+        wait(running)
         for each in running:
             each.result()
         return self._clock() - started_s, self._work_clock() - before_s + self._handovers_s

@@ -1,5 +1,6 @@
 """The admin API: traffic, loading and unloading of families, by a port and key of its own."""
 
+import asyncio
 import secrets
 from functools import partial
 from typing import Literal
@@ -27,6 +28,7 @@ from serving.logs import LOGGER, log
 from serving.observability.recorder import CLIENT_LEFT
 from serving.observability.request_log import request_id
 from serving.protocols.cancellation import Cancellation
+from serving.protocols.dataplane import out_of_time
 from serving.protocols.large_body import INLINE_BYTES, check_structure
 from serving.protocols.native_schemas import Problem
 from serving.protocols.openapi import CLASSIFYING, READING, describe, refusals, request_body
@@ -185,12 +187,22 @@ class AdminApp:
         its_id = request_id(dict(scope["headers"]))
         scope.setdefault("state", {})["request_id"] = its_id
 
+        started = False
+
         async def send_with_id(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 message["headers"].append((b"x-request-id", its_id.encode()))
             await send(message)
 
-        await self.api(scope, receive, send_with_id)
+        try:
+            await self.api(scope, receive, send_with_id)
+        except asyncio.CancelledError:  # the time to drain is over
+            if started:
+                raise
+            response = await _served_error(Request(scope), out_of_time())
+            await response(scope, receive, send_with_id)
 
 
 def create_admin(settings: Settings, reconciler: Reconciler, runtime: LocalRuntime) -> AdminApp:

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope
 
 from serving.access.api_keys import Caller
 from serving.batching.queue import Flow, Terms
-from serving.errors import InvalidField, ServedError, TextTooLong, TooManyTexts
+from serving.errors import Draining, InvalidField, ServedError, TextTooLong, TooManyTexts
 from serving.inference.inputs import Row, Text, chars
 from serving.observability.request_log import RequestRecord
 from serving.protocols.cancellation import Cancellation
@@ -29,6 +29,7 @@ Result = TypeVar("Result")
 _flow = lru_cache(1024)(Flow)
 _URGENCY = re.compile(rb"(?:^|,)\s*u\s*=\s*([0-7])\s*(?:[;,]|$)")
 _NO_REUSE = re.compile(rb"(?:^|,)\s*no-(?:cache|store)\s*(?:[=,]|$)", re.IGNORECASE)
+_DRAINING_RETRY_AFTER_S = 1
 
 
 class Refusal(NamedTuple):
@@ -239,6 +240,15 @@ def _absent(service: Service, name: str | None) -> str:
     """Return the name of a model that is known but not loaded; of any other, ""."""
     known = service.deployments.resting | service.deployments.unloaded
     return name if name and name in known else ""
+
+
+def out_of_time() -> Draining:
+    """Make the refusal of a request that still runs when the time to drain is over."""
+    return Draining(
+        "the server is shutting down and its time to answer (SIZEWISE_DRAIN_MS) is over: send to "
+        "another replica",
+        retry_after_s=_DRAINING_RETRY_AFTER_S,
+    )
 
 
 def check_count(texts: int, limit: int, field: str) -> None:

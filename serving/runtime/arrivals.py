@@ -31,20 +31,19 @@ class Arrivals:
     def arriving(self, give_up: Callable[[], None], *, perhaps: bool = False) -> Iterator[None]:
         """Take a request that is in flight out of the count while its body arrives.
 
-        `give_up` ends its wait. Raises Overloaded when there are too many, none of them slow;
-        unless its body has `perhaps` arrived already.
+        `give_up` ends its wait. Raises Overloaded when there are too many, none of them slow; of
+        bodies that have `perhaps` arrived already, when there are twice as many.
         """
-        while len(self._began_s) >= self._most:
-            if not self._give_up_a_slow_one():
-                if perhaps:
-                    break
-                raise Overloaded(
-                    f"the server is receiving {self._most} bodies; retry after the Retry-After "
-                    "delay",
-                    limit=self._most,
-                    value=len(self._began_s) + 1,
-                    retry_after_s=_RETRY_AFTER_S,
-                )
+        full = len(self._began_s) >= self._most
+        most = 2 * self._most if perhaps else self._most
+        # One at a time: to give up thousands at once would hold up everybody.
+        if full and not self._give_up_a_slow_one() and len(self._began_s) >= most:
+            raise Overloaded(
+                f"the server is receiving {most} bodies; retry after the Retry-After delay",
+                limit=most,
+                value=len(self._began_s) + 1,
+                retry_after_s=_RETRY_AFTER_S,
+            )
         self._began_s[give_up] = self._clock()
         self._in_flight.requests -= 1
         try:

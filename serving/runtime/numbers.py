@@ -3,6 +3,8 @@
 from typing import TypeVar
 
 _Name = TypeVar("_Name")
+MOST_NAMES = 4096
+"""Callers come and go: beyond so many names, those of flows are given anew."""
 
 
 class Numbers(dict[_Name, int]):
@@ -22,3 +24,8 @@ class Numbers(dict[_Name, int]):
         number = self.pop(name, None)
         if number is not None:
             self._unused.append(number)
+
+    def forget_all(self, kind: type) -> None:
+        """Forget the names of this kind."""
+        for name in [each for each in self if isinstance(each, kind)]:
+            self.forget(name)

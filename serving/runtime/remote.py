@@ -25,7 +25,7 @@ from serving.runtime.integrity import open_verified
 from serving.runtime.interface import Running
 from serving.runtime.ipc import Channel
 from serving.runtime.memory import return_freed
-from serving.runtime.numbers import Numbers
+from serving.runtime.numbers import MOST_NAMES, Numbers
 from serving.runtime.remote_recorder import RemoteRecorder
 from serving.runtime.silence import Silence
 
@@ -139,9 +139,8 @@ class RemoteRuntime:
                     self._channel.send("recall", number)
 
     def _fail_all(self, error: Callable[[], ServedError]) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            future.set_exception(error())
+        while self._waiting:
+            self._waiting.popitem()[1].set_exception(error())
 
     def on_frame(self, kind: int, body: memoryview) -> None:  # noqa: ARG002  only answers come
         """See Receiver."""
@@ -152,6 +151,8 @@ class RemoteRuntime:
     def turn(self) -> Sequence[bytes]:
         """See Receiver."""
         frames = [self._requests.take()]
+        if len(self._names) > MOST_NAMES:
+            self._names.forget_all(Flow)
         if self._withdrawn:
             frames.append(withdrawals(self._withdrawn))
             self._withdrawn.clear()
@@ -284,8 +285,7 @@ class RemoteRuntime:
 
     async def page(self, *, ready: bool) -> tuple[bytes, str]:
         """See Runtime."""
-        page: tuple[bytes, str] = await self._call("page", ready)
-        return page
+        return await cast("Call[tuple[bytes, str]]", self._call("page", ready))
 
     def close(self) -> None:
         """See Runtime."""

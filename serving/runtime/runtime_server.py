@@ -60,11 +60,18 @@ class _Asker:
 class RuntimeServer:
     """Serves the runtime to one HTTP process. A request costs no task, future or pickled object."""
 
-    def __init__(self, channel: Channel, runtime: LocalRuntime, recorders: RemoteRecorders) -> None:
-        """`recorders` are those of all HTTP processes."""
+    def __init__(
+        self,
+        channel: Channel,
+        runtime: LocalRuntime,
+        recorders: RemoteRecorders,
+        on_started: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`recorders` are those of all HTTP processes; see `started` for `on_started`."""
         self.channel = channel
         self._runtime = runtime
         self._recorders = recorders
+        self._on_started = on_started
         self.answers: list[Answer] = []
         """Those of this turn."""
         self._requests: dict[int, PendingRequest] = {}
@@ -173,6 +180,7 @@ class RuntimeServer:
 
     def _note_start(self) -> None:
         self.started = True
+        self._on_started()
 
     def _note_failure(self, reason: str) -> None:
         self.failure = reason
@@ -235,6 +243,8 @@ class RuntimeServer:
 
     def _leave(self, caller: Caller) -> None:
         self._entered[caller] -= 1
+        if not self._entered[caller]:
+            del self._entered[caller]
         self._runtime.leave(caller)
 
     def _open_page(self, number: int, ready: bool) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from serving.access.api_keys import Callers
-from serving.background import started_thread
+from serving.background import Threads
 from serving.batching.admission import (
     LOADING,
     RELOADING_RETRY_AFTER_S,
@@ -25,7 +25,7 @@ from serving.runtime.arrivals import Arrivals
 from serving.runtime.interface import Runtime
 from serving.runtime.shared import Shared
 from serving.settings import Settings
-from serving.variants.brownout import Brownout
+from serving.variants.brownout import Brownouts
 from serving.variants.classifier import Classifier
 from serving.variants.family import Family, Served
 from serving.variants.selection import AUTO, Requirements
@@ -75,6 +75,8 @@ class Service:
         self.draining = False
         self.stopping = asyncio.Event()
         """Set when new connections end: what serves beside HTTP drains at the same time."""
+        self.out_of_time = False
+        """Whether the drain is over: the requests that still run are cancelled, and refused."""
         self.in_flight = InFlight()
         self.arrivals = Arrivals(self.in_flight, settings.max_requests, clock)
         self.page = Shared(lambda: runtime.page(ready=self.ready))
@@ -83,13 +85,13 @@ class Service:
         self.deployments = Deployments()
         self._default: str | None = settings.default_model
         """The family of requests that name none."""
-        self._brownouts: dict[tuple[str, int], Brownout] = {}
-        """One per caller and size of request."""
+        self._brownouts = Brownouts(settings.brownout_ms / 1e3)
         self._changed = asyncio.Event()
         self.followed = asyncio.Event()
         """Set once the runtime has said what it serves."""
         self._clock = clock
-        self._tokenizer_threads = started_thread("tokenizer")
+        self._tokenizer_threads = Threads(1, "tokenizer")
+        self._tokenizer_threads.start()  # later the machine may have none left
 
     def check_ready(self) -> None:
         """Raise NotReady or Draining unless new requests are welcome."""
@@ -235,17 +237,14 @@ class Service:
 
         Only requests of the same caller that are about as large wait for each other.
         """
-        limit_s = self.settings.brownout_ms / 1e3
-        if not limit_s or not family.most_steps:
+        if not self.settings.brownout_ms or not family.most_steps:
             return 0
         if len(inputs) > 1:
             flow = self._sized(flow, family, inputs)
-        whose = (flow.caller, flow.size)
-        brownout = self._brownouts.get(whose)
-        if brownout is None:
-            brownout = self._brownouts[whose] = Brownout(limit_s)
+        whose, now_s = (flow.caller, flow.size), self._clock()
+        brownout = self._brownouts.get(whose) or self._brownouts.begin(whose, now_s)
         before, wait_s = brownout.steps, self.runtime.queue_wait_s(flow)
-        steps = brownout.update(self._clock(), wait_s, family.most_steps)
+        steps = brownout.update(now_s, wait_s, family.most_steps)
         if brownout.steps != before:
             log(
                 "brownout",
@@ -292,5 +291,5 @@ class Service:
 
     def close(self) -> None:
         """Release the threads."""
-        self._tokenizer_threads.shutdown(wait=False, cancel_futures=True)
+        self._tokenizer_threads.shutdown()
         self.runtime.close()

@@ -20,7 +20,7 @@ from serving.observability.recorder import CLIENT_LEFT
 from serving.observability.request_log import RequestLog, RequestRecord, request_id
 from serving.observability.tracing import open_tracer
 from serving.protocols import huggingface, infinity_vllm, native, tei
-from serving.protocols.dataplane import Api, response_headers
+from serving.protocols.dataplane import Api, out_of_time, response_headers
 from serving.protocols.open_inference import http as open_inference
 from serving.protocols.openapi import describe, serve_document
 from serving.protocols.problem import error_headers
@@ -133,11 +133,12 @@ class App:
         if scope["query_string"]:
             # No endpoint has a query, and FastAPI would take 30 ms to split one of 64 kB.
             routed = {**routed, "query_string": b""}
-        status = 500
+        status, started = 500, False
 
         async def send_recorded(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started
             if message["type"] == "http.response.start":
+                started = True
                 status = message["status"]
                 message["headers"] += response_headers(record)
                 if self.service.draining:
@@ -148,6 +149,11 @@ class App:
         with self.service.in_flight:
             try:
                 await self._rest(routed, receive, send_recorded)
+            except asyncio.CancelledError:
+                if started or not self.service.out_of_time:
+                    raise
+                response = await _served_error(Request(routed), out_of_time())
+                await response(routed, receive, send_recorded)
             finally:
                 path = _endpoint(routed)[0]
                 self.request_log.record(scope, headers, path, record, status)

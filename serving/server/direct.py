@@ -14,7 +14,7 @@ from serving.logs import LOGGER
 from serving.observability.recorder import CLIENT_LEFT
 from serving.observability.request_log import RequestLog, RequestRecord, request_id
 from serving.protocols import native
-from serving.protocols.dataplane import Client, admit, answer, read
+from serving.protocols.dataplane import Client, admit, answer, out_of_time, read
 from serving.protocols.large_answer import TURN_SCORES
 from serving.protocols.large_body import INLINE_BYTES
 from serving.protocols.native import CLASSIFY_PATH
@@ -53,7 +53,7 @@ class Direct:
         raise AssertionError("there is room: this is a bug")
 
     async def respond(self, scope: Mapping[str, Any], body: bytes) -> Response:
-        """Answer a request; cancel it when its client leaves."""
+        """Answer a request; cancel it when its client leaves, or when the drain's time is over."""
         service = self._service
         headers = dict(scope["headers"])
         record = RequestRecord(request_id(headers), time.monotonic())
@@ -83,8 +83,11 @@ class Direct:
         except ServedError as error:
             record.error, status = error, error.status
         except asyncio.CancelledError:
-            status = CLIENT_LEFT
-            raise
+            if not service.out_of_time:
+                status = CLIENT_LEFT
+                raise
+            record.error = out_of_time()
+            status = record.error.status
         except Exception as error:  # noqa: BLE001  the last resort is a 500
             LOGGER.error("bug", exc_info=error)
             record.error = InternalError("see the server's log for the request id")

@@ -1,6 +1,7 @@
 """uvicorn with a lossless shutdown."""
 
 import asyncio
+import math
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -29,9 +30,32 @@ from serving.settings import Settings
 
 _BACKLOG_S = 0.1
 _MOST_BACKLOG_S = 2.0
+# To send what is refused when the drain is over. The chart and the supervisor leave more to exit.
+_LAST_ANSWERS_S = 0.5
 
 
-class Server(uvicorn.Server):
+class _DrainingServer(uvicorn.Server):
+    """Refuses the requests that still run when the drain is over; uvicorn would answer with 500."""
+
+    _drain_s: float
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the listener and drain."""
+        timer = asyncio.get_running_loop().call_later(self._drain_s, self._end_drain)
+        await super().shutdown(sockets)
+        timer.cancel()
+
+    def _end_drain(self) -> None:
+        # A task that has not begun could not answer: after this iteration all of these have.
+        running = list(self.server_state.tasks)
+        asyncio.get_running_loop().call_soon(self._refuse, running)
+
+    def _refuse(self, running: Sequence[asyncio.Task[None]]) -> None:
+        for task in running:
+            task.cancel()
+
+
+class Server(_DrainingServer):
     """On SIGTERM, SIGINT or SIGHUP: become unready, wait, close the listener, drain.
 
     During the wait requests are still answered, each with `Connection: close`, so that clients and
@@ -54,12 +78,13 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=settings.keep_alive_s,
-                timeout_graceful_shutdown=_drain_s(settings),
+                timeout_graceful_shutdown=_most_drain_s(settings),
             )
         )
         refused = RefusedConnections(app.service.runtime.recorder, settings.port)
         self.server_state = LimitedConnections(settings, refused)
         self._service = app.service
+        self._drain_s = settings.drain_ms / 1e3
         self._listener = listener
         self._shared = shared
         self._last = not shared
@@ -127,6 +152,10 @@ class Server(uvicorn.Server):
         self._service.stopping.set()
         await super().shutdown(sockets)
 
+    def _refuse(self, running: Sequence[asyncio.Task[None]]) -> None:
+        self._service.out_of_time = True
+        super()._refuse(running)
+
 
 async def _until_accepted(listener: socket.socket) -> None:
     """Wait until the backlog of a listener that gets no new connections is accepted."""
@@ -136,7 +165,7 @@ async def _until_accepted(listener: socket.socket) -> None:
             return
 
 
-class BesideServer(uvicorn.Server):
+class BesideServer(_DrainingServer):
     """A second application on the same event loop; the main server handles signals."""
 
     def __init__(
@@ -152,12 +181,13 @@ class BesideServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=settings.keep_alive_s,
-                timeout_graceful_shutdown=_drain_s(settings),
+                timeout_graceful_shutdown=_most_drain_s(settings),
             )
         )
         refused = RefusedConnections(recorder, settings.admin_port)
         self.server_state = LimitedConnections(settings, refused, admin=True)
         self._listener = listener
+        self._drain_s = settings.drain_ms / 1e3
 
     async def run_beside(self, stopping: asyncio.Event) -> None:
         """Serve until `stopping`, then answer the requests in progress; return when cancelled."""
@@ -186,8 +216,8 @@ class BesideServer(uvicorn.Server):
         yield
 
 
-def _drain_s(settings: Settings) -> int:
-    return max(1, round(settings.drain_ms / 1e3))
+def _most_drain_s(settings: Settings) -> int:
+    return math.ceil(settings.drain_ms / 1e3 + _LAST_ANSWERS_S)
 
 
 def admin_server(settings: Settings, reconciler: Reconciler, runtime: LocalRuntime) -> BesideServer:

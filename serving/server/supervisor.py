@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from serving.background import FAILURES, keep_running, start, unending
@@ -48,11 +48,11 @@ async def serve(
     for each in ending_signals():
         asyncio.get_running_loop().add_signal_handler(each, shutdown.on_signal)
     recorders = RemoteRecorders(runtime.recorder)
-    frontends = []
-    for _ in range(settings.http_processes):
-        keep = _Frontend(settings, runtime, recorders, shutdown).keep
-        keeping = keep_running(keep, "keeping an HTTP process")
-        frontends.append(start(keeping, "keeping an HTTP process"))
+    keepers = [
+        _Frontend(settings, runtime, recorders, shutdown) for _ in range(settings.http_processes)
+    ]
+    what = "keeping an HTTP process"
+    frontends = [start(keep_running(each.keep, what), what) for each in keepers]
     beside = {
         "watching the engines": watch_engines(runtime),
         "watching the event loop": watch_lag(runtime.recorder, "engine"),
@@ -62,7 +62,8 @@ async def serve(
         beside["the admin API"] = admin.run_beside(shutdown.stopping)
     tasks = {start(unending(work, what), what) for what, work in beside.items()}
     try:
-        await _until(shutdown.draining, reconciler, on_ready, tasks)
+        accepting = [each.accepting for each in keepers]
+        await _until(shutdown.draining, reconciler, accepting, on_ready, tasks)
         await shutdown.begin(settings.shutdown_delay_ms / 1e3)
     finally:
         shutdown.stop()
@@ -118,6 +119,7 @@ class _Shutdown:
 async def _until(
     draining: asyncio.Event,
     reconciler: Reconciler,
+    accepting: Sequence[asyncio.Event],
     on_ready: Callable[[], None],
     beside: set[asyncio.Task[None]],
 ) -> None:
@@ -131,7 +133,8 @@ async def _until(
     if loading.done():
         loading.result()
         set_loaded_aside()
-        announcing = start(_say_ready(reconciler, on_ready), "saying that the server is ready")
+        saying = _say_ready(reconciler, accepting, on_ready)
+        announcing = start(saying, "saying that the server is ready")
         work = unending(reconciler.watch(), "watching the registries")
         watching = start(work, "watching the registries")
         await asyncio.wait((watching, drain_wait, *beside), return_when=asyncio.FIRST_COMPLETED)
@@ -145,8 +148,12 @@ async def _until(
             task.result()
 
 
-async def _say_ready(reconciler: Reconciler, on_ready: Callable[[], None]) -> None:
+async def _say_ready(
+    reconciler: Reconciler, accepting: Sequence[asyncio.Event], on_ready: Callable[[], None]
+) -> None:
     await reconciler.complete.wait()
+    for each in accepting:
+        await each.wait()
     on_ready()
 
 
@@ -166,6 +173,8 @@ class _Frontend:
         self._shutdown = shutdown
         self._is_first = True
         self._pause_s = _PAUSE_S
+        self.accepting = asyncio.Event()
+        """Set once the first one that can start accepts connections."""
 
     async def keep(self) -> None:
         """Replace each process that ends; one that cannot start waits longer each time.
@@ -207,7 +216,8 @@ class _Frontend:
         answering = None
         ended = asyncio.create_task(process.wait())
         try:
-            server = RuntimeServer(await Channel.over(ours), self._runtime, self._recorders)
+            channel = await Channel.over(ours)
+            server = RuntimeServer(channel, self._runtime, self._recorders, self.accepting.set)
             answering = start(server.serve(), "answering an HTTP process")
             for event, tell in (
                 (shutdown.draining, server.drain),

@@ -3,6 +3,7 @@
 _RECOVERY_SHARE = 0.25
 _FIRST_DELAY_S = 1.0
 _MOST_DELAY_S = 30.0
+_FEWEST = 1024
 
 
 class Brownout:
@@ -17,6 +18,7 @@ class Brownout:
     def __init__(self, limit_s: float) -> None:
         self.steps = 0
         """Number of preferred options that are skipped."""
+        self.updated_s = float("-inf")
         self._limit_s = limit_s
         self._delay_s = _FIRST_DELAY_S
         self._changed_s = float("-inf")
@@ -28,6 +30,7 @@ class Brownout:
 
         `wait_s` is its predicted wait; `now_s` never decreases.
         """
+        self.updated_s = now_s
         if wait_s > self._limit_s:
             self._calm_since_s = None
             if self.steps < most_steps and now_s - self._changed_s >= self._limit_s:
@@ -53,3 +56,23 @@ class Brownout:
             self._changed_s = self._raised_s = now_s
         elif not self.steps and calm_s >= 2 * self._delay_s:
             self._delay_s = _FIRST_DELAY_S
+
+
+class Brownouts(dict[tuple[str, int], Brownout]):
+    """One for each caller and size of request. Callers come and go: unused ones are forgotten."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__()
+        self._limit_s = limit_s
+        self._most = _FEWEST
+
+    def begin(self, whose: tuple[str, int], now_s: float) -> Brownout:
+        """Make the brownout of a caller and a size that have none."""
+        if len(self) >= self._most:
+            until_s = now_s - 2 * _MOST_DELAY_S  # every delay has passed since
+            unused = [each for each, its in self.items() if its.updated_s < until_s]
+            for each in unused:
+                del self[each]
+            self._most = max(_FEWEST, 2 * len(self))
+        brownout = self[whose] = Brownout(self._limit_s)
+        return brownout

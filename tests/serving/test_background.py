@@ -9,6 +9,7 @@ import pytest
 from serving import background
 from serving.background import (
     Reader,
+    Threads,
     in_background,
     keep_running,
     patiently,
@@ -191,3 +192,35 @@ async def test_short_work_takes_no_new_thread_once_it_is_started(monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert [await short_work(lambda: "done") for _ in range(3)] == ["done"] * 3
+
+
+def test_threads_run_at_once_what_they_are_given_and_hand_over_what_it_raises():
+    threads, both = Threads(2, "worker"), threading.Barrier(2)
+    running = [threads.submit(both.wait, 30) for _ in range(2)]
+    failing = threads.submit(lambda: 1 / 0)
+
+    assert sorted(each.result(30) for each in running) == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        failing.result(30)
+    assert threads.submit(sum, [1, 2], start=3).result(30) == 6
+    threads.shutdown()
+
+
+def test_threads_that_are_shut_down_end_what_they_run_and_begin_nothing():
+    threads, end, begun = Threads(1, "worker"), threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        return end.wait(30)
+
+    running, waiting = threads.submit(work), threads.submit(int)
+    assert begun.wait(30)
+    (thread,) = (each for each in threading.enumerate() if each.name == "worker-0")
+    threads.shutdown()
+    end.set()
+    thread.join(30)
+
+    assert running.result(30)
+    assert waiting.cancelled()
+    assert not thread.is_alive()
+    assert thread.daemon

@@ -141,7 +141,9 @@ def _wait_until_ready(running, seconds=60):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and running.inspect("State.Running") == "true":
         with contextlib.suppress(httpx.TransportError):
-            if running.client.get("/health/ready").status_code == 200:
+            # Another server on this port would answer before the container says that it cannot.
+            ready = running.client.get("/health/ready").status_code == 200
+            if ready and '"event":"ready"' in running.log():
                 return
         time.sleep(0.1)
     raise AssertionError(f"the container did not become ready:\n{running.log()}")

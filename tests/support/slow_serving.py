@@ -2,7 +2,8 @@
 
 SLOW_LOAD_S and SLOW_BATCH_S say how long, in seconds; the variant `wide` takes SLOW_WIDE times as
 long, by default half as long again.
-SLOW_SHARE adds this share of each run. While the file SLOW_HOLD exists, no run returns.
+SLOW_SHARE adds this share of each run. While the file SLOW_HOLD exists, no run returns; those that
+it holds make a file beside it, whose name ends in .held.
 """
 
 import os
@@ -35,6 +36,7 @@ class SlowEngine:
     def run(self, batch):
         time.sleep(self._batch_s)
         while HOLD.exists():
+            HOLD.with_suffix(".held").touch()
             time.sleep(0.01)
         started_s = time.perf_counter()
         logits = self._engine.run(batch)

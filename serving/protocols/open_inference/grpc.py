@@ -5,21 +5,15 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import grpc
 
-from serving.errors import (
-    ClientError,
-    InternalError,
-    InvalidField,
-    PathNotFound,
-    ServedError,
-)
+from serving.errors import ClientError, InternalError, InvalidField, PathNotFound, ServedError
 from serving.logs import LOGGER, log
 from serving.observability.recorder import CLIENT_LEFT
 from serving.observability.request_log import RequestLog, RequestRecord, request_id
-from serving.protocols.dataplane import admitted
+from serving.protocols.dataplane import admitted, out_of_time
 from serving.protocols.large_body import INLINE_BYTES
 from serving.protocols.open_inference import semantics
 from serving.protocols.open_inference.grpc_bounds import (
@@ -38,6 +32,7 @@ from serving.protocols.open_inference.semantics import (
     requested_output,
 )
 from serving.protocols.open_inference.tensors import BYTES, Tensor, from_binary, text_of, to_binary
+from serving.protocols.open_inference.unread_answers import UnreadAnswers
 from serving.runtime.service import Service
 
 _SERVICE = "inference.GRPCInferenceService"
@@ -81,14 +76,22 @@ class GrpcServer:
         self._service = service
         self._request_log = request_log
         self._settings = service.settings
+        self._running: set[asyncio.Task[Any]] = set()
+        """The calls that are not answered yet."""
+        self._unread = UnreadAnswers()
 
     async def run(self) -> None:
         """Serve until cancelled; see `until_drained`. Raises StartError."""
         settings = self._settings
-        server = Listener(self._handlers(), settings)
+        server = Listener(self._handlers(), settings, self._end_drain)
         await server.start()
         log("grpc", port=settings.grpc_port)
         await until_drained(server, self._service)
+
+    def _end_drain(self) -> None:
+        self._service.out_of_time = True
+        for task in self._running:
+            task.cancel()
 
     def _handlers(self) -> list[Any]:
         methods = {
@@ -108,8 +111,7 @@ class GrpcServer:
             {
                 # gRPC would wait for ever for the request of a unary method.
                 name: grpc.stream_unary_rpc_method_handler(
-                    self._recorded(f"/{service}/{name}", method, message(request)),
-                    response_serializer=lambda answered: answered.SerializeToString(),
+                    self._recorded(f"/{service}/{name}", method, message(request))
                 )
                 for name, (request, method) in methods.items()
             },
@@ -117,33 +119,45 @@ class GrpcServer:
 
     def _recorded(
         self, path: str, method: Callable[[Any, _Call], Awaitable[Any]], kind: Any
-    ) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def recorded(_requests: Any, context: Any) -> Any:
+    ) -> Callable[[Any, Any], Awaitable[bytes]]:
+        async def recorded(_requests: Any, context: Any) -> bytes:
             headers = {
                 name.encode(): value.encode() if isinstance(value, str) else value
                 for name, value in context.invocation_metadata() or ()
             }
             record = RequestRecord(request_id(headers), time.monotonic())
-            status = 200
+            status, connection, task = 200, context.peer(), asyncio.current_task()
+            assert task
+            self._running.add(task)
             with self._service.in_flight:
                 try:
+                    self._unread.check_share(connection)
                     sent = await received(self._service, context)
                     # It is parsed on the event loop, or by a thread if it is large.
                     is_large = len(sent) > INLINE_BYTES and kind is message("ModelInferRequest")
                     request = sent if is_large else parsed(kind, sent)
-                    return await method(request, _Call(record, headers, context.time_remaining()))
+                    call = _Call(record, headers, context.time_remaining())
+                    answer: bytes = (await method(request, call)).SerializeToString()
+                    self._unread.add(connection, answer)
                 except ServedError as error:
                     record.error, status = error, error.status
                     await _abort(context, error)
                 except asyncio.CancelledError:
-                    status = CLIENT_LEFT
-                    raise
+                    if not self._service.out_of_time:
+                        status = CLIENT_LEFT
+                        raise
+                    record.error = out_of_time()
+                    status = record.error.status
+                    await _abort(context, record.error)
                 except Exception as error:
                     LOGGER.exception("bug")
                     record.error = InternalError("see the server's log for the request id")
                     status = record.error.status
                     raise record.error from error
+                else:
+                    return answer
                 finally:
+                    self._running.discard(task)
                     scope = {"method": "POST", "path": path}
                     self._request_log.record(scope, headers, path, record, status)
 
@@ -243,13 +257,14 @@ def _add_outputs(response: Any, outputs: list[Tensor], *, raw: bool) -> None:
             added.contents.fp32_contents.extend(tensor.data)
 
 
-async def _abort(context: Any, error: ServedError) -> None:
+async def _abort(context: Any, error: ServedError) -> NoReturn:
     usual = grpc.StatusCode.INTERNAL
     if isinstance(error, ClientError):
         usual = grpc.StatusCode.INVALID_ARGUMENT
     trailing = [("retry-after", str(error.retry_after_s))] if error.retry_after_s else []
     code = _CODES.get(error.status, usual)
     await context.abort(code, fitting(error.sentence()), tuple(trailing))
+    raise error  # abort() has raised
 
 
 def _tensors(request: Any) -> list[Tensor]:

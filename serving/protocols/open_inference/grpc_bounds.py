@@ -21,8 +21,9 @@ _MOST_DETAIL_BYTES = 4096
 _PING_AFTER_MS = 60_000
 _PING_WITHIN_MS = 20_000
 _HANDSHAKE_MS = 10_000
-# A connection moves on after a while, so that one whose answers nobody reads ends too. Calls on it
-# have their deadline, and this much more.
+# A connection moves on after a while, so that one whose answers nobody reads ends too: after this
+# time, the longest deadline, and this much more.
+_MOST_AGE_S = 60
 _LAST_CALL_MS = 5_000
 # Calls beyond them that a client makes before it knows the limit are UNAVAILABLE.
 _LEAST_STREAMS = 1000
@@ -33,7 +34,7 @@ def connection_bounds(settings: Settings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_connection_idle_ms", settings.keep_alive_s * 1000),
-        ("grpc.max_connection_age_ms", settings.keep_alive_s * 1000),
+        ("grpc.max_connection_age_ms", min(settings.keep_alive_s, _MOST_AGE_S) * 1000),
         ("grpc.max_connection_age_grace_ms", settings.max_deadline_ms + _LAST_CALL_MS),
         ("grpc.max_concurrent_streams", max(_LEAST_STREAMS, settings.max_requests)),
         ("grpc.max_allowed_incoming_connections", most_grpc_connections()),

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -19,6 +19,8 @@ _LOOK_EVERY_S = 0.05
 _MOST_PAUSE_S = 2.0
 _CALM_S = 60.0
 _MOST_ENDED = 4
+# To send what is refused when the drain is over.
+_LAST_ANSWERS_S = 0.5
 
 
 class Listener:
@@ -28,10 +30,16 @@ class Listener:
     ever, and is raised to nobody; calls in progress go on.
     """
 
-    def __init__(self, handlers: Sequence[Any], settings: Settings) -> None:
-        """Bind the port. Raises StartError."""
+    def __init__(
+        self,
+        handlers: Sequence[Any],
+        settings: Settings,
+        end_drain: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Bind the port. `end_drain` refuses the calls in progress. Raises StartError."""
         self._handlers = handlers
         self._settings = settings
+        self._end_drain = end_drain
         self._drain_s = settings.drain_ms / 1e3
         self._longest_s = settings.max_deadline_ms / 1e3
         self._server = self._made()
@@ -50,11 +58,15 @@ class Listener:
         self._watching = start(keep_running(self._watch, what), what)
 
     async def stop(self) -> None:
-        """Accept no more calls, and cancel those that are not answered in time."""
+        """Accept no more calls, and refuse those that are not answered in time."""
         self._watching.cancel()
         await asyncio.wait((self._watching,))
-        last = asyncio.ensure_future(self._server.stop(self._drain_s))
-        await asyncio.wait((last, *self._ended), timeout=self._drain_s)
+        last = asyncio.ensure_future(self._server.stop(self._drain_s + _LAST_ANSWERS_S))
+        stopping = (last, *self._ended)
+        _, late = await asyncio.wait(stopping, timeout=self._drain_s)
+        if late:
+            self._end_drain()
+            await asyncio.wait(late, timeout=_LAST_ANSWERS_S)
         await last
 
     def _made(self) -> Any:

@@ -142,3 +142,18 @@ def test_a_draining_server_says_so_even_if_an_engine_has_died():
 
     check_ready("", draining=False)
     assert (draining.value.retry_after_s, dead.value.retry_after_s) == (None, 1)
+
+
+@pytest.mark.parametrize("lengths", [[4], [64] * 5])
+def test_a_full_queue_says_how_long_it_lasts_and_not_what_others_have_queued(lengths):
+    scheduler = scheduler_with([4] * 6, SEARCH)
+    others = [QueuedText(64) for _ in range(256)]
+    scheduler.add(KEY, others, scheduler.work_of(KEY, [64] * 256, NIGHTLY)[0])
+
+    refused = refusal_of(scheduler, lengths, 60, max_queue_texts=6, flow=SEARCH)
+
+    ended_s = 0.0
+    while scheduler.queued_texts(KEY, SEARCH):
+        ended_s += scheduler.plan().predicted_s
+    assert ended_s < 10
+    assert refused.retry_after_s == pytest.approx(ended_s, abs=2)

@@ -10,3 +10,12 @@ def test_each_name_has_its_own_number_and_those_of_forgotten_names_are_given_aga
     assert first == [0, 1, 2]
     assert [numbers.add(name) for name in "de"] == [1, 3]
     assert numbers == {"a": 0, "c": 2, "d": 1, "e": 3}
+
+
+def test_all_names_of_a_kind_are_forgotten_at_once():
+    numbers = Numbers()
+    first = [numbers.add(name) for name in ("a", 1, "b", 2)]
+    numbers.forget_all(int)
+
+    assert numbers == {"a": first[0], "b": first[2]}
+    assert sorted(numbers.add(name) for name in (3, 4)) == [first[1], first[3]]

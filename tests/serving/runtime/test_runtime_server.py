@@ -1,5 +1,7 @@
 import asyncio
 
+from serving.access.api_keys import Caller
+from serving.access.rate_limits import Limits
 from serving.observability.metrics import Metrics
 from serving.runtime.remote_recorder import RemoteRecorders
 from serving.runtime.runtime_server import RuntimeServer
@@ -52,3 +54,15 @@ def test_a_sender_that_fails_is_told_and_ends_the_channel(monkeypatch, capsys):
     run(scenario)
 
     assert '"a background task has failed","task":"sending the state"' in capsys.readouterr().out
+
+
+def test_callers_whose_requests_have_ended_are_forgotten():
+    async def scenario(inbox, channel, server):
+        for number in range(100):
+            caller = Caller(f"caller {number}", 3, Limits(max_requests=1))
+            channel.send("enter", number, caller)
+            assert await inbox.first("answer", "error") == ("answer", [number, None])
+            channel.send("leave", caller)
+        await wait_until(lambda: not server._entered)
+
+    run(scenario)

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from functools import partial
 
 import httpx
@@ -41,15 +42,17 @@ def test_what_an_http_process_cannot_start_with_ends_the_server_with_the_reason(
     assert "Traceback" not in log
 
 
-def test_an_http_process_that_ends_before_it_has_started_ends_the_server(tiny_registry, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\nif 'serving.server.frontend' in sys.orig_argv: os._exit(7)\n"
+def before_http_processes(folder, code):
+    """The environment in which each HTTP process runs this code first."""
+    (folder / "sitecustomize.py").write_text(
+        f"import os, sys, time\nif 'serving.server.frontend' in sys.orig_argv:\n    {code}\n"
     )
-    environ = {
-        "PYTHONPATH": os.pathsep.join(
-            [str(tmp_path), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-        )
-    }
+    paths = [str(folder), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return {"PYTHONPATH": os.pathsep.join(paths)}
+
+
+def test_an_http_process_that_ends_before_it_has_started_ends_the_server(tiny_registry, tmp_path):
+    environ = before_http_processes(tmp_path, "os._exit(7)")
     with serving(tiny_registry, wait_ready=False, http_processes=1, environ=environ) as server:
         status = server.process.wait(SECONDS)
         last = server.log().splitlines()[-1]
@@ -58,6 +61,25 @@ def test_an_http_process_that_ends_before_it_has_started_ends_the_server(tiny_re
     assert last.startswith(
         "sizewise cannot start: an HTTP process ended with status 7 at its start"
     )
+
+
+def test_the_server_says_that_it_is_ready_once_every_http_process_accepts_connections(
+    tiny_registry, tmp_path
+):
+    hold = tmp_path / "hold"
+    hold.touch()
+    code = f"while os.path.exists({str(hold)!r}): time.sleep(0.01)"
+    environ = before_http_processes(tmp_path, code)
+    with serving(tiny_registry, wait_ready=False, http_processes=2, environ=environ) as server:
+        wait_until(lambda: '"event":"serving"' in server.log())
+        time.sleep(0.5)  # it would have been said by now
+        early = "Sizewise is ready" in server.log()
+        hold.unlink()
+        wait_until(lambda: "Sizewise is ready" in server.log())
+        statuses = {server.classify({"texts": ["good film"]}).status_code for _ in range(8)}
+
+    assert not early
+    assert statuses == {200}
 
 
 def test_a_replacement_that_cannot_start_is_tried_again_while_the_others_answer(

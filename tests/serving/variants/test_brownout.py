@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.variants.brownout import Brownout
+from serving.variants.brownout import Brownout, Brownouts
 
 LIMIT_S = 0.25
 UPDATES = st.lists(
@@ -52,3 +52,16 @@ def test_each_relapse_doubles_the_delay_before_the_next_step_up():
         delays_s.append(round(now_s - began_s))
 
     assert delays_s == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_callers_that_have_left_are_forgotten_and_those_that_wait_are_not():
+    brownouts = Brownouts(LIMIT_S)
+    waiting = brownouts.begin(("waiting", 0), 0.0)
+
+    for number in range(20_000):
+        now_s = number * 0.1
+        waiting.update(now_s, 1.0, 3)
+        brownouts.begin((f"caller {number}", 0), now_s).update(now_s, 0.0, 3)
+
+    assert len(brownouts) < 4000
+    assert brownouts["waiting", 0].steps == 3

@@ -144,6 +144,23 @@ def test_a_flood_of_pings_ends_the_connection(port):
                 pass
 
 
+def test_a_connection_whose_answers_nobody_reads_gets_no_more_and_others_do(tiny_registry):
+    port, program = free_port(), "tests.support.impatient_serving"
+    with (
+        serving(tiny_registry, grpc_port=port, program=program),
+        begun(port, READ_NOTHING) as silent,
+        channel(port) as opened,
+    ):
+        silent.sendall(b"".join(map(whole, range(1, 61, 2))))
+        said = b""
+        while said.count(b"yet to read") < 20:
+            part = silent.recv(65536)
+            assert part, said
+            said += part
+        for _ in range(20):
+            assert call(opened)(request("good"), timeout=30).outputs
+
+
 def test_a_connection_whose_answers_nobody_reads_ends_however_many_calls_it_gets(tiny_registry):
     port = free_port()
     short = {"default_deadline_ms": 1000, "max_deadline_ms": 1000, "keep_alive_s": 1}

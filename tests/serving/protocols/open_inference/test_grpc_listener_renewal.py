@@ -95,7 +95,8 @@ async def test_a_server_that_cannot_start_is_made_anew_and_calls_are_answered(ne
     net.fails, net.servers[0].running = [OSError()] * 2, False
     await wait_until(lambda: len(net.servers) == 4 and net.servers[3].running)
     stopping = asyncio.create_task(listener.stop())
-    await wait_until(lambda: net.servers[3].graces_s == [DRAIN_MS / 1e3])
+    grace_s = DRAIN_MS / 1e3 + grpc_listener._LAST_ANSWERS_S
+    await wait_until(lambda: net.servers[3].graces_s == [grace_s])
     assert not stopping.done()
     net.answer_all()
     await stopping
