@@ -108,7 +108,10 @@ def test_without_a_thread_to_start_all_goes_on_and_what_was_published_is_served_
         subprocess.run([*prlimit, f"--nproc={used + room}:"], check=True)
         version = put(registry, tmp_path, scale=1.5)
         shutil.rmtree(registry / "mood")
-        wait_for(lambda: tells_shortage(server.log()))
+        # With some room it depends on whether the process of the first trials is still there.
+        wait_for(
+            lambda: tells_shortage(server.log()) or (room and tiny(server)["version"] == version)
+        )
         long = server.classify({"texts": [LONG], "model": "tone", "truncate": True}).status_code
         subprocess.run([*prlimit, "--nproc=10000:"], check=True)
         wait_for(lambda: tiny(server)["version"] == version)
