@@ -13,13 +13,18 @@ from serving.errors import (
     Draining,
     NotReady,
     Overloaded,
-    Starting,
     retry_after_s,
 )
 
 LOADING = "the models are being loaded: retry after the Retry-After delay"
 LOADING_RETRY_AFTER_S = 1
 RELOADING_RETRY_AFTER_S = 2
+
+
+class Starting(NotReady):
+    """The models are being loaded: the server has not been ready yet."""
+
+    reason = "starting"
 
 
 def check_ready(trouble: str, *, draining: bool) -> None:
