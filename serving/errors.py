@@ -228,12 +228,6 @@ class NotReady(CapacityError):
     status, code, title = 503, "not_ready", "The server is not ready"
 
 
-class Starting(NotReady):
-    """The models are being loaded: the server has not been ready yet."""
-
-    reason = "starting"
-
-
 class Draining(CapacityError):
     """The server is shutting down."""
 

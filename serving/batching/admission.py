@@ -8,18 +8,17 @@ from collections.abc import Callable, Sequence
 from serving.batching.queue import Backlog, Flow, Terms
 from serving.batching.scheduler import Scheduler
 from serving.bundles.bundle import VariantKey
-from serving.errors import (
-    DeadlineMissed,
-    Draining,
-    NotReady,
-    Overloaded,
-    Starting,
-    retry_after_s,
-)
+from serving.errors import DeadlineMissed, Draining, NotReady, Overloaded, retry_after_s
 
 LOADING = "the models are being loaded: retry after the Retry-After delay"
 LOADING_RETRY_AFTER_S = 1
 RELOADING_RETRY_AFTER_S = 2
+
+
+class Starting(NotReady):
+    """The models are being loaded: the server has not been ready yet."""
+
+    reason = "starting"
 
 
 def check_ready(trouble: str, *, draining: bool) -> None:
