@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +190,23 @@ def test_a_table_of_too_few_rows_is_refused(tone, rows, refusal):
 
     with pytest.raises(RecipeError, match=refusal):
         run(tone, recalibrate=path)
+
+
+def looks_at_calibration(tone, capsys, **fields):
+    """The number of looks that the report of one more run counts."""
+    run(tone, max_loss=0.07, **fields)
+    return int(re.search(r"and (\d+) at the calibration texts", capsys.readouterr().out)[1])
+
+
+def test_the_same_candidates_are_one_look_and_other_ones_or_engines_are_others(tone, capsys):
+    """Costs change the order of the candidates, so what is tested under the same target."""
+    run(tone, max_loss=0.06, engine="onnxruntime")
+    first = looks_at_calibration(tone, capsys, engine="onnxruntime")
+
+    assert looks_at_calibration(tone, capsys, engine="onnxruntime") == first
+    dear = COST_S | {"medium": 8e-3}
+    assert looks_at_calibration(tone, capsys, engine="onnxruntime", cost_s=dear) == first + 1
+    assert looks_at_calibration(tone, capsys, engine="openvino") == first + 2
 
 
 def test_variants_are_timed_on_texts_that_test_nothing(tone):
