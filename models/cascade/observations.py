@@ -68,7 +68,7 @@ class Observations:
         return proportion(~correct(tested.referred(problem), batched))
 
     def look(self, target: Target, sequence: Sequence[Candidate] | None) -> Look:
-        """Describe a look at these texts for the log: a test of `sequence`, or without it re-splits.
+        """Describe a look at these texts for the log: a test of `sequence`, or re-splits if None.
 
         Engines and thresholds have a part in what is tested, so they make another look.
         """

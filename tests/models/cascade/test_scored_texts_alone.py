@@ -93,9 +93,7 @@ def test_the_file_says_how_often_the_reference_disagrees_with_itself_and_what_ra
 
 
 def test_a_cascade_is_unproven_where_a_variant_runs_otherwise_than_when_it_was_shown():
-    _, cascade = chosen(
-        observed(NOISE), TARGET.target.model_copy(update={"max_loss": 0.06})
-    )
+    _, cascade = chosen(observed(NOISE), TARGET.target.model_copy(update={"max_loss": 0.06}))
     same = dict(cascade.engines)
 
     assert cascade.unproven(same) == []
