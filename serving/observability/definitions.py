@@ -141,6 +141,7 @@ def _series(table: Table, parts: int) -> Iterator[tuple[list[str], Row, float | 
 _MODEL = ("model",)
 _VARIANT = (*_MODEL, "variant")
 _VERSION = (*_VARIANT, "version")
+_BETS = (*_MODEL, "cascade", "since", "side", "stake")
 
 
 def _one(item: int) -> slice:
@@ -260,10 +261,9 @@ _CASCADES: Sequence[Definition] = (
     ),
     _Gauge("expected_escalation_ratio", "Calibrated escalation rate.", _MODEL),
     _Gauge(
-        "escalation_drifted",
-        "1 if the escalation rate has drifted from its calibrated value, else 0.",
-        _MODEL,
+        "escalation_drifted", "1 if this server's own escalation rate has drifted, else 0.", _MODEL
     ),
+    _Gauge("escalation_log_capital", "Log capital of bets on a drifted escalation rate.", _BETS),
     _Counter(
         "sampled_texts",
         "Texts of a cascade that were compared with its reference.",
