@@ -9,7 +9,7 @@ import numpy as np
 
 from models.cascade import report
 from models.cascade.costs import Measure, machine, measured
-from models.cascade.coverage_check import coverage_table
+from models.cascade.coverage_check import coverage, coverage_table
 from models.cascade.looks import log
 from models.cascade.observations import BATCH_TEXTS, Observations, observe
 from models.cascade.options import CascadeOptions
@@ -59,7 +59,8 @@ def check_coverage(options: CascadeOptions, times: int, measure: Measure = measu
         raise RecipeError(f"--resplit {times}: choose a positive number")
     found = observe(options, measure)
     log(found.look(options.target, None), options.registry / options.family)
-    print(coverage_table(found.logits, found.problem(options.target), times))
+    ways = coverage(found.logits, found.problem(options.target), times)
+    print(coverage_table(ways, options.target))
 
 
 def choose_cascade(
