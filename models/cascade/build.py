@@ -9,13 +9,13 @@ import numpy as np
 
 from models.cascade import report
 from models.cascade.costs import Measure, machine, measured
-from models.cascade.coverage_check import coverage_table
+from models.cascade.coverage_check import coverage, coverage_table
 from models.cascade.looks import log
 from models.cascade.observations import BATCH_TEXTS, Observations, observe
 from models.cascade.options import CascadeOptions
 from models.cascade.risk_control import p_value, texts_needed, upper_bound
 from models.cascade.scored_texts import Candidate, Problem, scored, standard
-from models.cascade.selection import Selection, select
+from models.cascade.selection import Proposal, Selection, choose, propose
 from models.evaluation.statistics import paired, proportion
 from models.recipe import RecipeError
 from serving.bundles.bundle import Manifest
@@ -34,13 +34,14 @@ from serving.bundles.files import sync
 def run(options: CascadeOptions, output: Path, measure: Measure = measured) -> None:
     """Write `cascade.json` into the family's folder and a picture into `output`; print a report.
 
-    The look at the held-out texts is logged first, whatever comes of it. Raises RecipeError when
+    The candidates are logged before they are tested, whatever comes of it. Raises RecipeError when
     there is no such cascade, or texts or variants are missing.
     """
     found = observe(options, measure)
     family = options.registry / options.family
-    looks = log(found.look("choose", options.target), family)
-    selection, cascade = choose_cascade(found, options.target)
+    proposal = propose(found.logits[0], found.problem(options.target))
+    looks = log(found.look(options.target, proposal.sequence), family)
+    selection, cascade = choose_cascade(found, options.target, proposal)
     path = write(cascade, family, found.manifests)
     print(report.summary(cascade, found, selection, looks))
     output.mkdir(parents=True, exist_ok=True)
@@ -57,12 +58,15 @@ def check_coverage(options: CascadeOptions, times: int, measure: Measure = measu
     if times < 1:
         raise RecipeError(f"--resplit {times}: choose a positive number")
     found = observe(options, measure)
-    log(found.look("resplit", options.target), options.registry / options.family)
-    print(coverage_table(found.logits, found.problem(options.target), times))
+    log(found.look(options.target, None), options.registry / options.family)
+    ways = coverage(found.logits, found.problem(options.target), times)
+    print(coverage_table(ways, options.target))
 
 
-def choose_cascade(found: Observations, target: Target) -> tuple[Selection, Cascade]:
-    """Select the cheapest cascade that meets the target, and judge it on the test split.
+def choose_cascade(
+    found: Observations, target: Target, proposal: Proposal
+) -> tuple[Selection, Cascade]:
+    """Choose the cheapest cascade that meets the target, and judge it on the test split.
 
     Raises RecipeError when there is none: too few texts, or none that costs less.
     """
@@ -75,7 +79,7 @@ def choose_cascade(found: Observations, target: Target) -> tuple[Selection, Casc
             f"itself answers {self_disagreement:.2%} of the texts otherwise than alone: allow "
             "more, or use a reference whose answers do not depend on the batch"
         )
-    selection = select(*found.logits[:2], problem)
+    selection = choose(proposal, found.logits[1], problem)
     if selection.chosen is None:
         raise RecipeError(refusal(selection, problem, reference))
     if selection.tested.cost(selection.chosen, problem.costs) >= problem.costs[problem.reference]:

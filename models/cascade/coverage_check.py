@@ -11,6 +11,8 @@ from models.cascade.selection import select
 from models.evaluation.statistics import Indices, proportion
 from models.progress import progress
 from models.reports.markdown import percent, table
+from serving.bundles.cascade import Target
+from serving.bundles.evaluation import Estimate
 
 _SEED = 0
 
@@ -54,8 +56,15 @@ def resplit(
     return Resplit(texts.worst(selection.chosen), saved, hindsight)
 
 
-def coverage_table(texts: Sequence[LabelledLogits], problem: Problem, times: int) -> str:
-    """Re-split the texts into parts of the original sizes, in two ways; tabulate the results.
+Ways = dict[str, list[Resplit]]
+"""The re-splits by how they were drawn and judged."""
+
+WITH_REPLACEMENT = "with replacement, judged on all texts"
+_WITHOUT_REPLACEMENT = "without replacement, judged on the rest"
+
+
+def coverage(texts: Sequence[LabelledLogits], problem: Problem, times: int) -> Ways:
+    """Re-split the texts into parts of the original sizes, in two ways, and select on each.
 
     Parts drawn without replacement are judged on the rest of the texts, whose loss scatters; parts
     drawn with replacement are judged on all texts, whose loss is exactly the expected one.
@@ -63,18 +72,22 @@ def coverage_table(texts: Sequence[LabelledLogits], problem: Problem, times: int
     pool, generator = pooled(texts), np.random.default_rng(_SEED)
     sizes = [len(part.truth) for part in texts]
     everything = np.arange(sum(sizes))
-    rows = []
-    for way, judge in (("without", "the rest"), ("with", "all texts")):
-        found = []
-        for _ in progress(range(times), does=f"re-splits {way} replacement", units="re-splits"):
-            order = generator.permutation(everything)
-            if way == "with":
+    ways: Ways = {_WITHOUT_REPLACEMENT: [], WITH_REPLACEMENT: []}
+    for way, found in ways.items():
+        does = f"re-splits {way.partition(',')[0]}"
+        for _ in progress(range(times), does=does, units="re-splits"):
+            if way == WITH_REPLACEMENT:
                 order = generator.choice(everything, len(everything))
+            else:
+                order = generator.permutation(everything)
             first, second, rest = np.split(order, np.cumsum(sizes)[:-1])
-            third = rest if way == "without" else everything
+            third = everything if way == WITH_REPLACEMENT else rest
             found.append(resplit(pool, problem, (first, second, third)))
-        rows.append((f"{way} replacement, judged on {judge}", *_figures(found, problem)))
-    target = problem.target
+    return ways
+
+
+def coverage_table(ways: Ways, target: Target) -> str:
+    """Tabulate the results of re-splits."""
     allowed = f"target missed, % (at most {100 * (1 - target.confidence):.0f})"
     header = (
         "drawn",
@@ -84,18 +97,25 @@ def coverage_table(texts: Sequence[LabelledLogits], problem: Problem, times: int
         "cost saved, %",
         "saved with hindsight, %",
     )
+    rows = [(way, *_figures(found, target)) for way, found in ways.items()]
     return (
-        f"{times} re-splits, loss of {target.loss} at most {target.max_loss:.2%} "
-        f"at {target.confidence:.0%}\n\n{table(header, rows)}"
+        f"{len(ways[WITH_REPLACEMENT])} re-splits, loss of {target.loss} at most "
+        f"{target.max_loss:.2%} at {target.confidence:.0%}\n\n{table(header, rows)}"
     )
 
 
-def _figures(found: Sequence[Resplit], problem: Problem) -> tuple[str, ...]:
+def missed(found: Sequence[Resplit], target: Target) -> Estimate:
+    """Return the share of re-splits whose cascade loses more than the target allows."""
+    return proportion(
+        np.array([each.loss is not None and each.loss > target.max_loss for each in found])
+    )
+
+
+def _figures(found: Sequence[Resplit], target: Target) -> tuple[str, ...]:
     losses = [each.loss for each in found if each.loss is not None]
-    over = sum(loss > problem.target.max_loss for loss in losses)
     return (
         f"{100 * len(losses) / len(found):.1f}",
-        percent(proportion(np.arange(len(found)) < over), unit=""),
+        percent(missed(found, target), unit=""),
         f"{100 * np.mean(losses):.2f}" if losses else "",
         f"{100 * np.mean([each.saved for each in found]):.1f}",
         f"{100 * np.mean([each.hindsight for each in found]):.1f}",

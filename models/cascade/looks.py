@@ -1,11 +1,11 @@
-"""The log of looks: every target that was tried on a family's held-out texts.
+"""The log of looks: every test of cascades on a family's held-out texts.
 
 Each look at the same texts is another chance to be lucky, so the more looks, the less the best of
 them proves.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +19,19 @@ LOOKS_NAME = "cascade-looks.jsonl"
 
 @dataclass(frozen=True)
 class Look:
-    """One run of the command: the target, the versions it may use, and the texts it looks at."""
+    """One run of the command: the target, what is tested, and the texts it is tested on.
+
+    `versions` are those that a cascade may use, `reference` the one it is held against, `engines`
+    what runs each of them. `sequence_sha256` is the hash of the candidates in the order of testing;
+    None for re-splits, each of which has a sequence of its own.
+    """
 
     does: Literal["choose", "resplit"]
     target: Target
     versions: Sequence[str]
+    reference: str
+    engines: Mapping[str, str]
+    sequence_sha256: str | None
     tested_sha256: str
     judged_sha256: str
 
@@ -41,12 +49,18 @@ class Looks:
 
 
 def log(look: Look, family: Path) -> Looks:
-    """Append a look to the family's log, and count those that differ.
+    """Append a look to the log in the family's folder of a registry, and count those that differ.
 
-    Raises RecipeError when the log cannot be read or written: an unlogged look is not taken.
+    A line that lacks a field, as older ones do, is a look of its own: better one look too many.
+    Looks with another registry are in its own log and are not counted. Raises RecipeError when the
+    log cannot be read or written: an unlogged look is not taken.
     """
     path = family / LOOKS_NAME
-    fields = asdict(look) | {"target": look.target.model_dump(), "versions": sorted(look.versions)}
+    fields = asdict(look) | {
+        "target": look.target.model_dump(),
+        "versions": sorted(look.versions),
+        "engines": dict(look.engines),
+    }
     line = json.dumps(fields | {"at": datetime.now(UTC).isoformat(timespec="seconds")})
     try:
         with path.open("a", encoding="utf-8") as file:
@@ -62,4 +76,4 @@ def log(look: Look, family: Path) -> Looks:
 
 def _count(past: list[dict[str, object]], fields: dict[str, object], texts: str) -> int:
     same = (each for each in past if each[texts] == fields[texts])
-    return len({json.dumps([each[key] for key in fields], sort_keys=True) for each in same})
+    return len({json.dumps([each.get(key) for key in fields], sort_keys=True) for each in same})

@@ -1,5 +1,7 @@
 """Runs a family's variants on all held-out texts and measures what they cost on this machine."""
 
+import hashlib
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -65,12 +67,32 @@ class Observations:
         batched = predicted(tested.logits[problem.reference], problem.problem_type)
         return proportion(~correct(tested.referred(problem), batched))
 
-    def look(self, does: Literal["choose", "resplit"], target: Target) -> Look:
-        """Describe a look at these texts, for the log."""
-        eligible = [each for each in self.manifests if each.variant in self.eligible]
-        versions = [f"{each.variant} {each.version}" for each in eligible]
+    def look(self, target: Target, sequence: Sequence[Candidate] | None) -> Look:
+        """Describe a look at these texts for the log: a test of `sequence`, or re-splits if None.
+
+        Engines and thresholds have a part in what is tested, so they make another look.
+        """
+        names = {each.variant: f"{each.variant} {each.version}" for each in self.manifests}
+        reference = self.manifests[_largest(self.manifests)].variant
+        eligible = [name for name in names if name in self.eligible]
         _, tested, judged = self.texts
-        return Look(does, target, versions, tested.sha256, judged.sha256)
+        return Look(
+            "resplit" if sequence is None else "choose",
+            target,
+            [names[name] for name in eligible],
+            names[reference],
+            {name: self.engines.get(name, "") for name in sorted({*eligible, reference})},
+            None if sequence is None else self._hash(sequence),
+            tested.sha256,
+            judged.sha256,
+        )
+
+    def _hash(self, sequence: Sequence[Candidate]) -> str:
+        steps = [
+            ([self.manifests[number].variant for number in each.variants], each.thresholds)
+            for each in sequence
+        ]
+        return hashlib.sha256(json.dumps(steps).encode()).hexdigest()
 
     def hits(self, selection: Selection, problem: Problem) -> Callable[[Candidate], Flags]:
         """Return a function from a candidate to the test texts that it gets right, (texts,)."""

@@ -79,12 +79,12 @@ def _verdict(cascade: Cascade, found: Observations, selection: Selection) -> str
 def _looks(looks: Looks, target: Target) -> str:
     """Say what the best of several looks at the same texts is worth."""
     if looks.tested == looks.judged == 1:
-        return f"This is the first look at these texts, which {LOOKS_NAME} counts."
+        return f"This is the first look at these texts that this registry's {LOOKS_NAME} counts."
     return (
         f"This is look {looks.judged} at the test split and {looks.tested} at the calibration "
-        f"texts ({LOOKS_NAME}). If you choose among them by their figures, the test split judges "
-        f"no longer, and the guarantee of the best holds with {looks.worth(target.confidence):.0%} "
-        f"instead of {target.confidence:.0%}."
+        f"texts that this registry's {LOOKS_NAME} counts. If you choose among them by their "
+        "figures, the test split judges no longer, and the guarantee of the best holds with "
+        f"{looks.worth(target.confidence):.0%} instead of {target.confidence:.0%}."
     )
 
 

@@ -18,33 +18,48 @@ from serving.bundles.cascade import Isotonic, Temperature
 
 
 @dataclass(frozen=True)
-class Selection:
-    """The chosen candidate, None if none passed, and how it was found.
+class Proposal:
+    """What is to be tested: `sequence` are the candidates, in the order of testing.
 
-    `calibrations` and the `grid` of thresholds are by variant; `sequence` are the candidates in
-    the order of testing, `tested` the texts they were tested on.
+    `calibrations` and the `grid` of thresholds are by variant.
     """
 
     calibrations: list[Temperature | Isotonic]
     grid: list[Floats]
     sequence: list[Candidate]
+
+
+@dataclass(frozen=True)
+class Selection(Proposal):
+    """A proposal, its chosen candidate, None if none passed, and the texts they were tested on."""
+
     chosen: Candidate | None
     tested: ScoredTexts
 
 
-def select(ordered: LabelledLogits, tested: LabelledLogits, problem: Problem) -> Selection:
-    """Choose the cheapest candidate whose expected loss is within the target, with its confidence.
-
-    This is Pareto testing (Laufer-Goldshtein et al. 2023). Calibrations, thresholds and the order
-    of the candidates, from the safest to the cheapest, come from `ordered` alone; fixed-sequence
-    testing on `tested` decides how far to go. The guarantee holds whatever `ordered` is.
-    """
+def propose(ordered: LabelledLogits, problem: Problem) -> Proposal:
+    """Order candidates from the safest to the cheapest, without a look at the calibration texts."""
     labels = standard(ordered, problem)
     calibrations = [calibrated(each, labels, problem.problem_type) for each in ordered.logits]
     candidates = Candidates(scored(ordered, calibrations, problem), problem)
-    sequence = candidates.frontier()
-    texts = scored(tested, calibrations, problem)
+    return Proposal(calibrations, candidates.grid, candidates.frontier())
+
+
+def choose(proposal: Proposal, tested: LabelledLogits, problem: Problem) -> Selection:
+    """Choose the cheapest candidate whose expected loss is within the target, with its confidence.
+
+    This is Pareto testing (Laufer-Goldshtein et al. 2023): fixed-sequence testing on `tested`
+    decides how far to go. The guarantee holds whatever the proposal is, if it does not depend on
+    `tested`.
+    """
+    texts = scored(tested, proposal.calibrations, problem)
+    sequence = proposal.sequence
     p_values = (p_value(texts.lost(each), texts.groups, problem.target) for each in sequence)
     count = passed(p_values, problem.target.confidence)
     chosen = sequence[count - 1] if count else None
-    return Selection(calibrations, candidates.grid, sequence, chosen, texts)
+    return Selection(proposal.calibrations, proposal.grid, sequence, chosen, texts)
+
+
+def select(ordered: LabelledLogits, tested: LabelledLogits, problem: Problem) -> Selection:
+    """Propose candidates by `ordered`, and choose among them by `tested`."""
+    return choose(propose(ordered, problem), tested, problem)

@@ -10,6 +10,7 @@ _CALLER = ("caller",)
 _MODEL = ("model",)
 _VARIANT = (*_MODEL, "variant")
 _VERSION = (*_VARIANT, "version")
+_BETS = (*_MODEL, "cascade", "since", "side", "stake")
 
 
 def _one(item: int) -> slice:
@@ -168,10 +169,9 @@ _CASCADES: Sequence[Definition] = (
     ),
     Gauge("expected_escalation_ratio", "Calibrated escalation rate.", _MODEL),
     Gauge(
-        "escalation_drifted",
-        "1 if the escalation rate has drifted from its calibrated value, else 0.",
-        _MODEL,
+        "escalation_drifted", "1 if this server's own escalation rate has drifted, else 0.", _MODEL
     ),
+    Gauge("escalation_log_capital", "Log capital of bets on a drifted escalation rate.", _BETS),
     Count(
         "sampled_texts",
         "Texts of a cascade that were compared with its reference.",

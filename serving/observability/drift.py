@@ -1,13 +1,16 @@
 """Drift: whether the share of some event is still what calibration measured. Pure."""
 
 import math
+from collections.abc import Iterator
 
+SIDES = ("lower", "higher")
 _ODDS = 1.5
 _STEPS = (1.0, 3.0, 9.0)
 _LARGEST_BET = 0.9
 _DRIFT_ALARM = 1e6
 _EXCESS_ALARM = 1e3
 _FORGOTTEN = 1e-4
+_FIRST_BLOCKS = 20
 
 
 class Drift:
@@ -15,7 +18,8 @@ class Drift:
 
     They test against the ends of the calibrated interval of the share, and raise a false alarm at
     most twice in a million blocks on average, while the share of all texts together stays in it.
-    An alarm ends once the evidence for it has gone.
+    An alarm ends once the evidence for it has gone. The alarm is of this server's texts alone; what
+    its bets have won and lost can be added to that of other servers (`wealth`).
     """
 
     def __init__(self, low: float, high: float) -> None:
@@ -30,6 +34,18 @@ class Drift:
         """
         for test in self._tests:
             test.add(texts, hits)
+
+    def wealth(self) -> Iterator[tuple[str, str, float]]:
+        """Yield side, stake and the logarithm of its capital if it had never started again.
+
+        What the same stake has won on several servers in the same time is added up: each request
+        is one bet of one of them, so the product of their capitals is what one player has who has
+        made all the bets, and an e-value as well. A server's first blocks do not count: it does not
+        know yet how large a block may be, and would bet too much on small ones.
+        """
+        for side, test in zip(SIDES, self._tests, strict=True):
+            for step, wealth in zip(_STEPS, test.wealth, strict=False):
+                yield side, f"{step:g}", wealth
 
     @property
     def drifted(self) -> bool:
@@ -90,14 +106,20 @@ class _Test:
             self._stakes = [bounded(step * least, most) for step in _STEPS]
         self._alarm = math.log(alarm * len(_STEPS))
         self._evidence = [0.0] * len(self._stakes)
+        self.wealth = [0.0] * len(self._stakes)
         self._raised_by = 0
         self._whole = 1.0
+        self._blocks = 0
 
     def add(self, texts: int, hits: int) -> None:
+        self._blocks += 1
         self._whole = max(texts, self._whole * (1 - _FORGOTTEN))
         evidence, moved = self._evidence, (hits - self._share * texts) / self._whole
         for number, stake in enumerate(self._stakes):
-            now = evidence[number] + math.log1p(stake * moved)
+            won = math.log1p(stake * moved)
+            if self._blocks > _FIRST_BLOCKS:
+                self.wealth[number] += won
+            now = evidence[number] + won
             evidence[number] = min(max(0.0, now), self._alarm)
             if now >= self._alarm and not self.raised:
                 self.raised, self._raised_by = True, number

@@ -1,5 +1,7 @@
 """The metrics page: counters and gauges of the engine process, rendered when they are scraped."""
 
+import hashlib
+import time
 from collections import Counter as Counts
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +16,7 @@ from prometheus_client import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from serving.bundles.bundle import Manifest, VariantKey
+from serving.bundles.bundle import VERSION_HEX_DIGITS, Manifest, VariantKey
 from serving.bundles.cascade import Cascade
 from serving.observability.counters import (
     CASCADED,
@@ -42,10 +44,17 @@ PAST_VERSIONS = 8
 
 
 class _Watched:
-    """A cascade that is served, and what its texts tell since then."""
+    """A cascade that is served, and what its texts tell since then.
+
+    `cascade_hash` is the same on all servers, `since` of this watch alone: what it tells starts at
+    nothing, so it may not continue the series of the one before.
+    """
 
     def __init__(self, cascade: Cascade) -> None:
         self.cascade = cascade
+        content = cascade.model_dump_json().encode()
+        self.cascade_hash = hashlib.sha256(content).hexdigest()[:VERSION_HEX_DIGITS]
+        self.since = f"{time.time():.3f}"
         self.drift = Drift(cascade.escalation.low, cascade.escalation.high)
         self.excess = Excess(cascade.allowed_disagreement)
 
@@ -176,8 +185,12 @@ class Metrics(Counters, Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Make the metric families of a scrape."""
+        capital = self._gauges["escalation_log_capital"] = {}
         for family, watched in self._watched.items():
             self._gauges["escalation_drifted"][(family,)] = watched.drift.drifted
+            for side, stake, wealth in watched.drift.wealth():
+                labels = (family, watched.cascade_hash, watched.since, side, stake)
+                capital[labels] = wealth
             self._gauges["disagreement_lower_ratio"][(family,)] = watched.excess.least
         for definition in DEFINITIONS:
             yield definition.family(self.tables, self._gauges)

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from models.cascade.build import choose_cascade
 from models.cascade.scored_texts import LabelledLogits, Problem
+from models.cascade.selection import propose
 from serving.bundles.cascade import Target
 
 NOISE = (1.6, 0.8, 0.3)
@@ -22,3 +24,8 @@ def answers(n, seed, noise=NOISE):
 def problem(loss="agreement", max_loss=0.03, *, each_label=False):
     target = Target(loss=loss, max_loss=max_loss, confidence=0.95, each_label=each_label)
     return Problem(target, "single_label", BIG, COSTS, (0, 1, 2))
+
+
+def chosen(found, target):
+    """The selection and the cascade that observations give."""
+    return choose_cascade(found, target, propose(found.logits[0], found.problem(target)))

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import random
+import re
 import shutil
 import subprocess
 import tempfile
@@ -58,15 +59,17 @@ class Prometheus:
 
 @contextlib.contextmanager
 def prometheus(server):
-    """Scrapes `server` and evaluates our rules each second."""
+    """Scrapes `server` and evaluates our rules each second, those of each minute as well."""
     target = {"targets": [server.url.removeprefix("http://")], "labels": LABELS}
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(RULES)],
+        "rule_files": [RULES.name],
         "scrape_configs": [{"job_name": JOB, "static_configs": [target]}],
     }
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
+        each_second = re.sub(r"\b(interval:|offset) 1m\b", r"\1 1s", RULES.read_text())
+        (Path(folder) / RULES.name).write_text(each_second)
         path = Path(folder) / "prometheus.yml"
         path.write_text(yaml.safe_dump(config))
         log_path = Path(folder) / "log"

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,40 +18,19 @@ from serving.bundles.bundle import read_bundle
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.files import parse
 from serving.bundles.registry import publish, read_registry
-from tests.support.bundles import WEIGHTS, write_bundle
+from tests.support.bundles import write_bundle
+from tests.support.tone_family import LABELS, SPLITS, text_and_label, write_tone
 
-READS = {"large": 32, "medium": 6, "small": 4}
 COST_S = {"large": 9e-3, "medium": 3e-3, "small": 1e-3}
-LABELS = ["negative", "positive"]
-SPLITS = {"validation": 400, "calibration": 400, "test": 500}
-
-
-def text_and_label(chosen):
-    """Up to seven words, of which the first say most; some labels are wrong."""
-    words = chosen.choices(list(WEIGHTS), k=chosen.randint(1, 2))
-    words += chosen.choices([*WEIGHTS, *["film", "plot"] * 6], k=chosen.randint(0, 5))
-    positive = sum(WEIGHTS.get(word, 0) for word in words) > 0
-    return " ".join(words), int(positive != (chosen.random() < 0.05))
 
 
 @pytest.fixture(scope="module")
 def tone(tmp_path_factory):
     """A folder with the registry and the held-out texts of `tone`."""
     home = tmp_path_factory.mktemp("tone")
-    for variant, max_length in READS.items():
-        ballast = {"large": 3000, "medium": 2000, "small": 0}[variant]
-        write_bundle(home / variant, variant=variant, max_length=max_length, ballast_bytes=ballast)
-        publish(home / variant, home / "registry")
+    write_tone(home)
     write_bundle(home / "pairs", variant="pairs", pairs=True)
     publish(home / "pairs", home / "registry")
-    data = home / "build" / "tone" / "large" / "data"
-    data.mkdir(parents=True)
-    (data / "data.json").write_text(json.dumps({"labels": LABELS, "problem_type": "single_label"}))
-    chosen = random.Random(0)
-    for split, count in SPLITS.items():
-        rows = [text_and_label(chosen) for _ in range(count)]
-        lines = (json.dumps({"text": text, "labels": [label]}) + "\n" for text, label in rows)
-        (data / f"{split}.jsonl").write_text("".join(lines))
     return home
 
 
@@ -189,6 +169,23 @@ def test_a_table_of_too_few_rows_is_refused(tone, rows, refusal):
 
     with pytest.raises(RecipeError, match=refusal):
         run(tone, recalibrate=path)
+
+
+def looks_at_calibration(tone, capsys, **fields):
+    """The number of looks that the report of one more run counts."""
+    run(tone, max_loss=0.07, **fields)
+    return int(re.search(r"and (\d+) at the calibration texts", capsys.readouterr().out)[1])
+
+
+def test_the_same_candidates_are_one_look_and_other_ones_or_engines_are_others(tone, capsys):
+    """Costs change the order of the candidates, so what is tested under the same target."""
+    run(tone, max_loss=0.06, engine="onnxruntime")
+    first = looks_at_calibration(tone, capsys, engine="onnxruntime")
+
+    assert looks_at_calibration(tone, capsys, engine="onnxruntime") == first
+    dear = COST_S | {"medium": 8e-3}
+    assert looks_at_calibration(tone, capsys, engine="onnxruntime", cost_s=dear) == first + 1
+    assert looks_at_calibration(tone, capsys, engine="openvino") == first + 2
 
 
 def test_variants_are_timed_on_texts_that_test_nothing(tone):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.cascade.coverage_check import coverage_table, pooled, resplit
+from models.cascade.coverage_check import coverage, coverage_table, pooled, resplit
 from tests.support.cascade_problems import COSTS, answers, problem
 
 PARTS = [answers(500, 0), answers(500, 1), answers(900, 2)]
@@ -20,7 +20,9 @@ def test_a_re_split_without_a_cascade_saves_nothing():
 
 @pytest.mark.parametrize("loss", ["agreement", "accuracy"])
 def test_the_report_says_how_often_the_target_was_missed(loss):
-    told = coverage_table(PARTS, problem(loss, 0.05), 8)
+    wanted = problem(loss, 0.05)
+
+    told = coverage_table(coverage(PARTS, wanted, 8), wanted.target)
 
     *_, without, with_ = told.strip().splitlines()
     for row, way in ((without, "without replacement"), (with_, "with replacement")):

@@ -1,21 +1,19 @@
 """What the report of a cascade says about its judgement, and the axes of its picture."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from models.cascade import build, report
+from models.cascade import report
 from models.cascade.costs import Costs
-from models.cascade.looks import LOOKS_NAME, Look, Looks, log
+from models.cascade.looks import Looks
 from models.cascade.observations import Observations
 from models.cascade.text_sets import TextSet
-from models.recipe import RecipeError
 from serving.bundles.bundle import Manifest
-from serving.bundles.cascade import Target
 from tests.support.bundles import evaluation
 from tests.support.cascade_problems import COSTS, answers, problem
+from tests.support.cascade_problems import chosen as chosen_by
 
 NAMES = ("small", "medium", "large")
 
@@ -43,7 +41,7 @@ def observed(test_noise=(1.6, 0.8, 0.3), costs_s=COSTS / 1000):
 
 
 def chosen(found):
-    selection, cascade = build.choose_cascade(found, problem(max_loss=0.06).target)
+    selection, cascade = chosen_by(found, problem(max_loss=0.06).target)
     return cascade, found, selection
 
 
@@ -102,35 +100,12 @@ def test_texts_without_a_label_that_calibration_lacks_are_said_not_to_be_shown(b
             for manifest in single.manifests
         ],
     )
-    selection, cascade = build.choose_cascade(found, problem(max_loss=0.1, each_label=True).target)
+    selection, cascade = chosen_by(found, problem(max_loss=0.1, each_label=True).target)
 
     said = report.summary(cascade, found, selection, Looks(1, 1))
 
     assert cascade.unlabelled == bare
     assert ("not shown for texts without a label: calibration has none" in said) == (not bare)
-
-
-def look(max_loss=0.01, tested="a" * 64):
-    target = Target(loss="agreement", max_loss=max_loss, confidence=0.95)
-    return Look("choose", target, ["large 1", "small 2"], tested, "b" * 64)
-
-
-def test_every_look_is_logged_and_those_that_differ_are_counted(tmp_path):
-    looks = [log(look(max_loss), tmp_path) for max_loss in (0.01, 0.01, 0.02, 0.005)]
-    other = log(look(tested="c" * 64), tmp_path)
-    lines = [json.loads(line) for line in (tmp_path / LOOKS_NAME).read_text().splitlines()]
-
-    assert [(each.tested, each.judged) for each in looks] == [(1, 1), (1, 1), (2, 2), (3, 3)]
-    assert (other.tested, other.judged) == (1, 4)
-    assert [line["target"]["max_loss"] for line in lines] == [0.01, 0.01, 0.02, 0.005, 0.01]
-    assert {line["judged_sha256"] for line in lines} == {"b" * 64}
-
-
-def test_a_look_that_cannot_be_logged_is_refused(tmp_path):
-    (tmp_path / LOOKS_NAME).write_text("{")
-
-    with pytest.raises(RecipeError, match="looks at held-out texts are logged here"):
-        log(look(), tmp_path)
 
 
 def test_the_best_of_eight_looks_is_worth_less():
@@ -139,14 +114,3 @@ def test_the_best_of_eight_looks_is_worth_less():
     assert "look 8 at the test split and 8 at the calibration texts" in said
     assert "the guarantee of the best holds with 60% instead of 95%" in said
     assert Looks(30, 30).worth(0.95) == 0
-
-
-def test_of_eight_targets_at_the_bound_one_is_passed_far_more_often_than_once_in_twenty():
-    """What the log is for: each look keeps its level, and the best of them does not."""
-    generator = np.random.default_rng(0)
-    passed = 0
-    for _ in range(400):
-        lost = generator.binomial(600, 0.02, 8)
-        passed += (lost <= 6).any()
-
-    assert 0.05 < passed / 400 <= 1 - Looks(8, 8).worth(0.95)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from models.cascade import build
 from models.cascade.costs import Costs
 from models.cascade.observations import Observations
 from models.cascade.scored_texts import LabelledLogits, scored
@@ -17,7 +16,7 @@ from models.cascade.selection import select
 from models.cascade.text_sets import TextSet
 from models.recipe import RecipeError
 from serving.bundles.bundle import Manifest
-from tests.support.cascade_problems import BIG, COSTS, answers, problem
+from tests.support.cascade_problems import BIG, COSTS, answers, chosen, problem
 
 NOISE = 0.12
 TARGET = problem("agreement", 0.02)
@@ -80,13 +79,13 @@ def test_a_target_below_the_reference_s_own_disagreement_is_refused():
     target = TARGET.target.model_copy(update={"max_loss": 0.01})
 
     with pytest.raises(RecipeError, match=r"in batches of 8 large itself answers [2-9]\.\d+% of"):
-        build.choose_cascade(observed(0.4), target)
+        chosen(observed(0.4), target)
 
 
 def test_the_file_says_how_often_the_reference_disagrees_with_itself_and_what_ran_the_variants():
     target = TARGET.target.model_copy(update={"max_loss": 0.06})
 
-    _, cascade = build.choose_cascade(observed(NOISE), target)
+    _, cascade = chosen(observed(NOISE), target)
 
     assert 0.005 < cascade.self_disagreement.value < 0.03
     assert {stage.variant for stage in cascade.stages} <= set(cascade.engines) | {"large"}
@@ -94,9 +93,7 @@ def test_the_file_says_how_often_the_reference_disagrees_with_itself_and_what_ra
 
 
 def test_a_cascade_is_unproven_where_a_variant_runs_otherwise_than_when_it_was_shown():
-    _, cascade = build.choose_cascade(
-        observed(NOISE), TARGET.target.model_copy(update={"max_loss": 0.06})
-    )
+    _, cascade = chosen(observed(NOISE), TARGET.target.model_copy(update={"max_loss": 0.06}))
     same = dict(cascade.engines)
 
     assert cascade.unproven(same) == []

@@ -71,6 +71,40 @@ def test_a_cascade_that_is_served_again_is_watched_from_then_on():
     assert shown(after, "sampled_texts_total") == [100]
 
 
+def capital(metrics):
+    """Labels and values of the bets on drift."""
+    return [
+        (dict(labels), value)
+        for (name, labels), value in samples(page_of(metrics)).items()
+        if name == "sizewise_escalation_log_capital"
+    ]
+
+
+def test_replicas_name_the_same_cascade_and_each_watch_its_own_start():
+    first, second = Metrics(), Metrics()
+    for metrics in (first, second):
+        record(metrics, LOADED)
+    for _ in range(100):
+        first.watch("tone", 10, 5)
+    won, nothing = capital(first), capital(second)
+    first.set_cascades({})
+    gone = capital(first)
+    record(first, LOADED[-1:])
+
+    assert {(each["side"], each["stake"]) for each, _ in won} == {
+        (side, stake) for side in ("lower", "higher") for stake in ("1", "3", "9")
+    }
+    assert all(value > 5 for each, value in won if each["side"] == "higher")
+    assert all(value < -5 for each, value in won if each["side"] == "lower")
+    assert {value for _, value in nothing + capital(first)} == {0}
+    assert len({each["cascade"] for each, _ in won + nothing + capital(first)}) == 1
+    assert len({each["since"] for each, _ in won}) == 1
+    assert {each["since"] for each, _ in won}.isdisjoint(
+        each["since"] for each, _ in capital(first)
+    )
+    assert gone == []
+
+
 def page_of(metrics, queued=()):
     page, _ = metrics.page(queued, 0, ready=True)
     return page.decode()
