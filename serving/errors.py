@@ -39,11 +39,12 @@ from typing import ClassVar
 # What an error says of a request is bounded, whatever the request was.
 _MOST_CHARS, _MOST_DETAIL_CHARS, _MOST_ITEMS, _FEWER = 200, 2000, 64, 8
 _CUT = "..."
+_LONGEST_WAIT_S = 1e9
 
 
 def retry_after_s(wait_s: float) -> int:
     """Round a predicted wait up to whole seconds, at least one, for the Retry-After header."""
-    return 1 + int(wait_s)
+    return 1 + int(max(0.0, min(_LONGEST_WAIT_S, wait_s)))
 
 
 def printable(text: str) -> str:

@@ -1,6 +1,7 @@
 """Logging: JSON Lines on stdout, one line for each request."""
 
 import atexit
+import json
 import logging
 import sys
 import threading
@@ -8,8 +9,9 @@ import time
 from functools import lru_cache
 from types import TracebackType
 
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from serving.errors import printable
 from serving.line_writer import LineWriter
 
 LOGGER = logging.getLogger("sizewise")
@@ -83,7 +85,10 @@ def json_line(
         "event": event,
         **fields,
     }
-    return to_json(line, fallback=str, inf_nan_mode="strings").decode()
+    try:
+        return to_json(line, fallback=str, inf_nan_mode="strings").decode()
+    except PydanticSerializationError:  # a file name that is not UTF-8
+        return printable(json.dumps(line, default=str, ensure_ascii=False, separators=(",", ":")))
 
 
 @lru_cache(2)

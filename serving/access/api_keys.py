@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from serving.access.rate_limits import Limits
 from serving.background import Reader
-from serving.bundles.files import Name
+from serving.bundles.files import Name, read_file
 from serving.errors import StartError, Unauthorized
 from serving.logs import log
 from serving.settings import Settings
@@ -31,9 +31,9 @@ class Entry(BaseModel):
 
     key_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """SHA-256 of the key; the key itself is kept nowhere."""
-    texts_per_s: Annotated[float, Field(gt=0)] | None = None
+    texts_per_s: Annotated[float, Field(ge=1e-6, le=1e9, allow_inf_nan=False)] | None = None
     """Average texts a second; a larger request is accepted and paid off afterwards."""
-    max_requests: Annotated[int, Field(ge=1)] | None = None
+    max_requests: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     """Maximum number of requests at a time; default: half of `SIZEWISE_MAX_REQUESTS`."""
     urgency: Annotated[int, Field(ge=0, le=7)] = 3
     """Urgency of its requests (RFC 9218), and the most urgent that they may ask for.
@@ -150,6 +150,6 @@ def _hash(key: bytes) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         raise StartError(f"SIZEWISE_CALLERS: {error}") from error

@@ -17,6 +17,7 @@ from serving.bundles.files import (
     Sha256,
     folded,
     listed,
+    open_file,
     parse,
     read_file,
     within,
@@ -208,7 +209,7 @@ class Bundle:
 
 def file_sha256(path: Path) -> str:
     """Return the sha256 of a file, as 64 hex digits."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -288,7 +289,7 @@ def _check_config(path: Path, manifest: Manifest) -> None:
     try:
         id2label = json.loads(path.read_text(encoding="utf-8"))["id2label"]
         labels = [id2label[str(index)] for index in range(len(id2label))]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{path} has no usable id2label: {error!r}") from error
     if labels != manifest.labels:
         wrong = f"id2label ({listed(labels)}) is not the manifest's labels"

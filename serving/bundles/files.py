@@ -8,6 +8,8 @@ import shutil
 import stat
 import unicodedata
 from collections.abc import Collection, Iterator
+from contextlib import suppress
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, TypeVar
@@ -95,6 +97,27 @@ def read_file(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def content_of(path: Path) -> bytes | None:
+    """Return the content of a file, None if it cannot be read."""
+    try:
+        return read_file(path)
+    except OSError:
+        return None
+
+
+def open_file(path: Path, *, below: int | None = None) -> BufferedReader:
+    """Open a file to read it. Raises OSError if it is none: opening a named pipe could never end.
+
+    `below` is the descriptor of the folder that `path` starts from; then no link is followed.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags | (0 if below is None else os.O_NOFOLLOW), dir_fd=below)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path} is not a file")
+    return os.fdopen(descriptor, "rb")
+
+
 def within(path: Path, folder: Path) -> Path:
     """Return `path`. Raises OSError if symbolic links lead it out of `folder`.
 
@@ -114,11 +137,15 @@ def create_beside(path: Path) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove a folder, a file, or a link but not what it leads to, if there is one."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    else:
-        shutil.rmtree(path, ignore_errors=True)
+    """Remove a folder, or whatever else is there, as far as possible; a link is not followed.
+
+    What is no folder is not opened, as rmtree does: opening a named pipe could never end.
+    """
+    with suppress(OSError, RecursionError):  # a neighbour may have nested folders without end
+        if stat.S_ISDIR(path.lstat().st_mode):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
 
 
 def write_new(path: Path, content: bytes) -> None:

@@ -17,6 +17,7 @@ from serving.bundles.files import (
     NAME,
     create_beside,
     exchange,
+    open_file,
     read_file,
     read_text,
     remove,
@@ -249,7 +250,7 @@ def publish(
         else:
             staged.rename(target)
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        remove(staged)
     sync(target.parent)
     return read_bundle(target)
 
@@ -259,7 +260,7 @@ def _stage(bundle: Bundle, staged: Path, own: dict[str, bytes | None]) -> None:
     for name in bundle.manifest.files:
         with failures(BundleError, str(bundle.folder)):
             source = within(bundle.path(name), bundle.folder)
-            with source.open("rb") as read, (staged / name).open("xb") as written:
+            with open_file(source) as read, (staged / name).open("xb") as written:
                 shutil.copyfileobj(read, written)
         sync(staged / name)
     for name, content in own.items():

@@ -1,8 +1,10 @@
 """Reads a family's folder at any URL that fsspec knows, whoever may have written what lies there.
 
-Every read is bounded in bytes and in time, and HTTP follows no redirect to another host.
+Every read is bounded in bytes and in time, HTTP follows no redirect to another host, and no link in
+a folder is followed.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,9 @@ from urllib.parse import unquote, urljoin
 
 import fsspec
 from fsspec.asyn import AsyncFileSystem, sync
+from fsspec.implementations.local import LocalFileSystem
 
+from serving.bundles import local_store
 from serving.errors import BundleError, StartError
 from serving.extras import optional_packages
 
@@ -27,6 +31,12 @@ _LISTING_S = 120.0
 # A read may take as long as a slow line needs, and no longer.
 _PATIENCE_S = 60.0
 _SLOWEST_BYTES_PER_S = 50_000
+_PLAIN = "identity"
+
+
+def patience_s(size: int) -> float:
+    """Return how long a download of so many bytes may take."""
+    return _PATIENCE_S + size / _SLOWEST_BYTES_PER_S
 
 
 class Store:
@@ -36,8 +46,9 @@ class Store:
         self.url = url
         self._http = url.startswith(("http://", "https://"))
         with reading(url):
-            options = _http_options() if self._http else {}
+            options = _http_options() if self._http else _options(url)
             self._files, self.root = fsspec.core.url_to_fs(url, **options)
+        self._local = isinstance(self._files, LocalFileSystem)
 
     def names(self) -> dict[str, bool]:
         """Return the names in the folder, each with whether it is a folder."""
@@ -49,32 +60,58 @@ class Store:
 
     def text(self, name: str) -> bytes | None:
         """Return a small file, None if there is no such file."""
-        path = f"{self.root}/{name}"
-        with reading(path):
-            return self._read(path, MOST_TEXT_BYTES)
+        with reading(f"{self.root}/{name}"):
+            return self._read(name, MOST_TEXT_BYTES)
 
-    def copy(self, name: str, target: BinaryIO, size: int) -> None:
-        """Write a file of this size to `target`. Raises BundleError if it has another."""
-        path = f"{self.root}/{name}"
+    def copy(self, name: str, target: BinaryIO, size: int, limit_s: float) -> None:
+        """Write a file of this size to `target`, within `limit_s`.
+
+        Raises BundleError if it has another size, and OSError if `target` cannot be written.
+        """
         written = 0
-        try:
-            with reading(path), self._open(path) as source:
-                for chunk in _chunks(source, size + 1):
-                    target.write(chunk)
-                    written += len(chunk)
-        except FileNotFoundError:
-            raise BundleError(f"{path} is missing: publish the bundle again") from None
+        for chunk in self._content(name, size + 1, limit_s):
+            target.write(chunk)
+            written += len(chunk)
         if written != size:
+            path = f"{self.root}/{name}"
             raise BundleError(f"{path} does not match its manifest: publish the bundle again")
 
-    def _open(self, path: str) -> Any:
-        # Without a size, fsspec would ask for it first.
-        return self._files.open(path, "rb", **({"size": 1} if self._http else {}))
-
-    def _read(self, path: str, most_bytes: int) -> bytes | None:
+    def _content(self, name: str, most_bytes: int, limit_s: float) -> Iterator[bytes]:
+        path = f"{self.root}/{name}"
         try:
-            with self._open(path) as source:
-                content = b"".join(_chunks(source, most_bytes + 1))
+            with reading(path):
+                yield from self._chunks(name, most_bytes, limit_s)
+        except FileNotFoundError:
+            raise BundleError(f"{path} is missing: publish the bundle again") from None
+
+    def _chunks(self, name: str, most_bytes: int, limit_s: float) -> Iterator[bytes]:
+        """Yield at most so many bytes of a file. Raises TimeoutError if they come too slowly."""
+        until_s = time.monotonic() + min(limit_s, patience_s(most_bytes))
+        left = most_bytes
+        with self._open(name, until_s - time.monotonic()) as source:
+            while left and (chunk := source.read(min(left, _CHUNK_BYTES))):
+                left -= len(chunk)
+                yield chunk
+                if time.monotonic() > until_s:
+                    raise TimeoutError("it comes too slowly")
+
+    def _open(self, name: str, limit_s: float) -> Any:
+        if self._local:
+            return local_store.open_below(self.root, name)
+        path = f"{self.root.rstrip('/')}/{name}"
+        if not self._http:
+            return self._files.open(path, "rb")
+        # Without a size, fsspec would ask for it first.
+        source = self._files.open(path, "rb", size=1, timeout=_http_timeout(limit_s))
+        coding = source.r.headers.get("Content-Encoding", _PLAIN)
+        if coding != _PLAIN:
+            source.close()
+            raise ValueError(f"it is sent with Content-Encoding: {coding[:20]}: store it plain")
+        return source
+
+    def _read(self, name: str, most_bytes: int) -> bytes | None:
+        try:
+            content = b"".join(self._chunks(name, most_bytes + 1, math.inf))
         except FileNotFoundError:
             return None
         if len(content) > most_bytes:
@@ -82,6 +119,8 @@ class Store:
         return content
 
     def _listed(self) -> dict[str, bool]:
+        if self._local:
+            return local_store.names(self.root, _MOST_NAMES + 1)
         self._files.invalidate_cache()
         if isinstance(self._files, AsyncFileSystem):
             look = partial(self._files._ls, self.root, detail=True)  # noqa: SLF001
@@ -95,7 +134,7 @@ class Store:
 
     def _links(self) -> dict[str, bool]:
         page = self.root.rstrip("/") + "/"
-        content = self._read(page, _MOST_LISTING_BYTES)
+        content = self._read("", _MOST_LISTING_BYTES)
         if content is None:
             raise FileNotFoundError(page)
         links = _Links(page)
@@ -131,22 +170,26 @@ def reading(what: str) -> Iterator[None]:
     except StartError:
         raise
     except Exception as error:
-        raise StartError(f"{what} cannot be read: {error or type(error).__name__}") from error
+        said = str(error) or type(error).__name__
+        raise StartError(f"{what} cannot be read: {said}") from error
 
 
-def _chunks(source: Any, most_bytes: int) -> Iterator[bytes]:
-    """Yield at most so many bytes of a file. Raises TimeoutError if they come too slowly."""
-    until_s = time.monotonic() + _PATIENCE_S + most_bytes / _SLOWEST_BYTES_PER_S
-    left = most_bytes
-    while left and (chunk := source.read(min(left, _CHUNK_BYTES))):
-        left -= len(chunk)
-        yield chunk
-        if time.monotonic() > until_s:
-            raise TimeoutError("it comes too slowly")
+def _options(url: str) -> dict[str, Any]:
+    """Return the options of a store that uses a proxy of the environment only if it is told to."""
+    if url.startswith(("gs://", "gcs://")):
+        return {"session_kwargs": {"trust_env": True}}
+    return {}
+
+
+def _http_timeout(limit_s: float) -> Any:
+    """Return the bounds of a whole answer and of any silence in it."""
+    import aiohttp  # noqa: PLC0415  only HTTP needs it
+
+    return aiohttp.ClientTimeout(limit_s, sock_connect=_SILENCE_S, sock_read=_SILENCE_S)
 
 
 def _http_options() -> dict[str, Any]:
-    """Return fsspec's options for HTTP: streams, bounded silence, redirects within the host."""
+    """Return fsspec's options for HTTP: streams, the environment's proxy, no other host."""
     import aiohttp  # noqa: PLC0415  only HTTP needs it
     from yarl import URL  # noqa: PLC0415
 
@@ -160,6 +203,11 @@ def _http_options() -> dict[str, Any]:
 
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(check)
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SILENCE_S, sock_read=_SILENCE_S)
-    client = {"trace_configs": [trace], "timeout": timeout}
+    client = {
+        "trace_configs": [trace],
+        "trust_env": True,
+        # A few bytes may unpack to gigabytes, and what unpacks them cannot be stopped.
+        "auto_decompress": False,
+        "headers": {"Accept-Encoding": _PLAIN},
+    }
     return {"client_kwargs": client, "block_size": 0, "skip_instance_cache": True}

@@ -1,6 +1,9 @@
 import json
+import math
 
-from serving.errors import InvalidField
+import pytest
+
+from serving.errors import InvalidField, retry_after_s
 
 HUGE = "x" * 1_000_000
 
@@ -22,3 +25,12 @@ def test_an_error_shows_a_small_value_as_it_is():
     value = {"names": ["a", "b"], "shape": [1, 2]}
 
     assert InvalidField("wrong", value=value).value == value
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "whole_s"),
+    [(0.0, 1), (0.2, 1), (1.0, 2), (-5.0, 1), (math.inf, 1_000_000_001), (5e300, 1_000_000_001),
+     (-math.inf, 1), (math.nan, 1_000_000_001)],
+)  # fmt: skip
+def test_a_client_is_told_when_to_retry_whatever_was_predicted(wait_s, whole_s):
+    assert retry_after_s(wait_s) == whole_s

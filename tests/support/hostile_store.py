@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import urlsplit
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -20,7 +21,7 @@ class HostileStore:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer one request."""
-        path = request.path.strip("/")
+        path = urlsplit(request.path).path.strip("/")  # a proxy gets the whole URL
         self.asked.append(path)
         if path in self.answers:
             self.answers[path](request)
@@ -77,6 +78,10 @@ def hostile_store(folder: Path) -> Iterator[HostileStore]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             store.answer(self)
+
+        def do_CONNECT(self) -> None:
+            store.asked.append(f"CONNECT {self.path}")
+            self.send_error(502)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

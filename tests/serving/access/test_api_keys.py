@@ -1,6 +1,5 @@
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -12,14 +11,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from serving.access import api_keys
 from serving.access.api_keys import Callers
 from serving.access.rate_limits import Limits, LimitUse
 from serving.errors import RateLimited, StartError, Unauthorized
 from serving.settings import Settings
 from tests.support.api_keys import write_callers
 from tests.support.metric_values import total
+from tests.support.patience import ends
 from tests.support.processes import FRESH, ROOT, serving
 from tests.support.registries import wait_for
+from tests.support.special_files import put
 
 
 class Clock:
@@ -98,6 +100,14 @@ HASHED = f'"key_sha256": "{0:064}"'
         ('{"a": {}}', "a.key_sha256: Field required"),
         ('{"a": {"key_sha256": "xyz"}}', "a.key_sha256"),
         (f'{{"a": {{{HASHED}, "texts_per_s": 0}}}}', "a.texts_per_s"),
+        *(
+            (f'{{"a": {{{HASHED}, "texts_per_s": {rate}}}}}', "a.texts_per_s")
+            for rate in ("5e-324", "1e-300", "1e400", "1e308", "NaN", "Infinity", "-1", "true")
+        ),
+        *(
+            (f'{{"a": {{{HASHED}, "max_requests": {most}}}}}', "a.max_requests")
+            for most in ("0", "1e3", "9" * 30)
+        ),
         (f'{{"a": {{{HASHED}, "urgency": 8}}}}', "a.urgency"),
         (f'{{"a": {{{HASHED}, "rps": 8}}}}', "a.rps"),
         (f'{{"a": {{{HASHED}}}, "b": {{{HASHED}}}}}', "the same key"),
@@ -110,6 +120,29 @@ def test_a_wrong_file_of_callers_is_refused_in_one_sentence(tmp_path, text, said
         Callers(Settings(callers=tmp_path / "callers.json"))
 
     assert said in refused.value.detail
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "folder", "device", "nowhere"])
+def test_what_is_no_file_of_callers_is_refused_at_once(tmp_path, kind):
+    put(kind, tmp_path / "callers.json")
+
+    with pytest.raises(StartError, match="SIZEWISE_CALLERS"):
+        ends(lambda: Callers(Settings(callers=tmp_path / "callers.json")))
+
+
+@pytest.mark.parametrize("rate", [1e-6, 1e9])
+def test_the_slowest_and_the_fastest_rate_are_refused_with_a_time_to_retry(tmp_path, rate):
+    headers = write_callers(tmp_path / "callers.json", search={"texts_per_s": rate})["search"]
+    callers = Callers(Settings(callers=tmp_path / "callers.json"))
+    limits = callers.identify({b"authorization": headers["Authorization"].encode()}).limits
+    use = LimitUse(clock=lambda: 0.0)
+    use.enter("search", limits)
+    use.charge("search", 2_000_000_000)
+
+    with pytest.raises(RateLimited) as refused:
+        use.enter("search", limits)
+
+    assert refused.value.retry_after_s >= 1
 
 
 def test_the_command_makes_a_key_and_its_entry():
@@ -215,12 +248,12 @@ def write_aside(path, text):
     aside.replace(path)
 
 
-async def test_a_file_that_hangs_takes_one_thread_and_is_told_once(tmp_path, capsys):
+async def test_a_file_that_hangs_takes_one_thread_and_is_told_once(tmp_path, monkeypatch, capsys):
     path = tmp_path / "callers.json"
     headers = write_callers(path, search={})["search"]
     callers = Callers(Settings(callers=path, scan_ms=100, load_timeout_ms=1000))
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "pipe").replace(path)  # nobody writes to it, so that opening it hangs
+    answering = threading.Event()
+    monkeypatch.setattr(api_keys, "read_file", lambda _path: answering.wait() and b"")
     watch, said = asyncio.create_task(callers.watch()), ""
     async with asyncio.timeout(60):
         while "the file system still does not answer" not in said:
@@ -230,7 +263,7 @@ async def test_a_file_that_hangs_takes_one_thread_and_is_told_once(tmp_path, cap
     said += capsys.readouterr().out
     watch.cancel()
     reading = [each for each in threading.enumerate() if "SIZEWISE_CALLERS" in each.name]
-    os.close(os.open(path, os.O_WRONLY))
+    answering.set()
     for each in reading:
         await asyncio.to_thread(each.join, 30)
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from serving.bundles import fetch as fetch_module
+from serving.bundles import shared_cache as cache_module
 from serving.bundles.fetch import fetch
 from serving.bundles.registry import intact
 from serving.errors import BundleError, StartError
@@ -69,9 +69,9 @@ def test_a_cache_that_a_neighbour_has_prepared_changes_nothing_outside(
 def test_a_lock_that_is_never_released_costs_a_second_download(
     store, target, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(fetch_module, "_LOCK_S", 0.2)
+    monkeypatch.setattr(cache_module, "_LOCK_S", 0.2)
     (tmp_path / "cache" / "tone").mkdir(parents=True)
-    with fetch_module._alone(tmp_path / "cache" / "tone" / ".tiny.lock"):
+    with cache_module._alone(tmp_path / "cache" / "tone" / ".tiny.lock"):
         bring(store, target, cache=tmp_path / "cache")
 
     assert intact(target / "tiny")
