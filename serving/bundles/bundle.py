@@ -17,7 +17,6 @@ from serving.bundles.files import (
     Sha256,
     folded,
     listed,
-    open_file,
     parse,
     read_file,
     within,
@@ -209,7 +208,7 @@ class Bundle:
 
 def file_sha256(path: Path) -> str:
     """Return the sha256 of a file, as 64 hex digits."""
-    with open_file(path) as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
