@@ -79,9 +79,7 @@ class Tokenizer:
         self._encode_batch: Callable[[list[Text]], list[tokenizers.Encoding]] = (
             self._tokenizer.encode_batch if slow else self._tokenizer.encode_batch_fast
         )
-        self.thread: Executor | None = (
-            DaemonThread("slow-tokenizer") if may_be_slow(parsed) else None
-        )
+        self.thread: Executor | None = self._started_thread() if may_be_slow(parsed) else None
         """Encodes its texts where it may take long for a short one, as it may for no others."""
         # Words that are looked up hold the GIL.
         self._lookup = None if self.thread else self._word_lookup(parsed)

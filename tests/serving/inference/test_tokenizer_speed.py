@@ -126,7 +126,7 @@ async def test_a_text_whose_tokens_are_asked_for_does_not_hold_the_loop(hanging)
 
 def test_a_text_that_hangs_does_not_keep_the_process_alive():
     program = (
-        "import time\nfrom serving.background import DaemonThread\n"
+        "import time\nfrom serving.background import Threads\n"
         "Threads(1, 'slow').submit(time.sleep, 1000)\nprint('ended')"
     )
     done = subprocess.run(
