@@ -52,7 +52,7 @@ def add_verify(command: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="PATH",
-        help="a public key in PEM, or a folder of them",
+        help="a file of public keys in PEM, or a folder of *.pem",
     )
 
 
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> str:
         private = options.name.with_name(f"{options.name.name}.private.pem")
         public = options.name.with_name(f"{options.name.name}.pem")
         write_keys(private, public)
-        print(f"Wrote {private}, which signs, and {public}, which checks")
+        print(f"Wrote {private}, which signs (keep it), and {public}, which checks (give it away)")
         return f"python -m models sign FOLDER --key {private}"
     if options.command == "sign":
         for folder in sign(options.folder, options.key):
@@ -97,7 +97,7 @@ def sign(folder: Path, key: Path) -> list[Path]:
 def check(folder: Path, keys: Path) -> list[Path]:
     """Return the bundles in a folder, all signed and whole. Raises BundleError."""
     try:
-        trusted = read_trusted_keys(keys)
+        trusted = read_trusted_keys(keys, "--trusted-keys")
     except StartError as error:
         raise BundleError(error.detail) from error
     found = bundles_in(folder)

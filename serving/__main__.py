@@ -212,14 +212,17 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _fetch(options: argparse.Namespace) -> None:
     from serving.bundles.fetch import fetch, follow  # noqa: PLC0415
-    from serving.bundles.signatures import read_trusted_keys  # noqa: PLC0415
+    from serving.bundles.signatures import TRUSTED_KEYS, read_trusted_keys  # noqa: PLC0415
 
     configure_logs()
-    keys = options.trusted_keys or os.environ.get(f"{PREFIX}TRUSTED_KEYS")
+    keys = options.trusted_keys or os.environ.get(TRUSTED_KEYS)
     what = {
         "variants": tuple(filter(None, options.variants.split(","))),
         "cache": options.cache,
-        "trusted": read_trusted_keys(Path(keys) if keys else None),
+        "trusted": read_trusted_keys(
+            Path(keys) if keys else None,
+            "--trusted-keys" if options.trusted_keys else TRUSTED_KEYS,
+        ),
     }
     if options.every_s is None:
         fetch(options.url, options.to, **what)

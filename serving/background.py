@@ -104,6 +104,18 @@ def start_short_work() -> None:
     _SHORT_WORK.start()
 
 
+async def in_time(thread: Executor, work: Callable[[], _Result], limit_s: float) -> _Result:
+    """Do work in a thread that may hang. Raises TimeoutError; what has not begun never does."""
+    ending = asyncio.get_running_loop().run_in_executor(thread, work)
+    try:
+        done, _ = await asyncio.wait((ending,), timeout=limit_s)
+    finally:
+        ending.cancel()
+    if not done:
+        raise TimeoutError
+    return ending.result()
+
+
 def short_work(work: Callable[[], _Result]) -> asyncio.Future[_Result]:
     """Do what takes longer than others should wait for the loop, and soon ends, in one thread.
 

@@ -1,6 +1,7 @@
 {{/* What the schema cannot check: values that contradict each other. Each gets one sentence. */}}
 
 {{- define "sizewise.checks" -}}
+{{- include "sizewise.valueChecks" . }}
 {{- $limits := .Values.resources.limits | default dict }}{{ $scaling := .Values.autoscaling -}}
 {{- /* Whole GPUs, MIG slices (nvidia.com/mig-1g.5gb) and shared ones (nvidia.com/gpu.shared). */}}
 {{- $gpus := list }}

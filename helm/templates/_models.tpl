@@ -67,13 +67,21 @@ the pods, which are replaced. */}}
   {{- end }}
   {{- if $.Values.fetch.nodeCache.enabled }}{{ $words = append $words "--cache=/cache" }}{{ end }}
 command: {{ concat $words (slice . 2) | toJson }}
-{{- with include "sizewise.keyVariable" $ | trim }}
+{{- if or (include "sizewise.keyVariable" $ | trim) $.Values.extraEnv }}
 env:
-  {{- . | nindent 2 }}
+  {{- include "sizewise.keyVariable" $ | trim | nindent 2 }}
+  {{- with $.Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
-{{- with $.Values.fetch.secretName }}
+{{- if or $.Values.fetch.secretName $.Values.extraEnvFrom }}
 envFrom:
+  {{- with $.Values.extraEnvFrom }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- with $.Values.fetch.secretName }}
   - secretRef: {name: {{ . }}}
+  {{- end }}
 {{- end }}
 {{- end }}
 
@@ -91,6 +99,9 @@ volumeMounts:
   {{- if $model.url }}
   {{- with include "sizewise.keyMount" $ | trim }}
   {{- . | nindent 2 }}
+  {{- end }}
+  {{- with $.Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
   {{- end }}
   {{- end }}
 {{- end }}

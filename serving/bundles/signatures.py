@@ -5,6 +5,7 @@ of `openssl pkeyutl -sign -rawin`, in a file beside the manifest.
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,15 +21,18 @@ if TYPE_CHECKING:
     )
 
 SIGNATURE_NAME = "manifest.json.sig"
-_PEM = ".pem"
+TRUSTED_KEYS = "SIZEWISE_TRUSTED_KEYS"
+_PEM, _PRIVATE_PEM = ".pem", ".private.pem"
+_blocks = re.compile(rb"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL).findall
 _PURPOSE = "signed bundles"
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedKeys:
-    """The public keys of which one must have signed a bundle."""
+    """The public keys of which one must have signed a bundle; `named` is the setting with them."""
 
     keys: "tuple[Ed25519PublicKey, ...]"
+    named: str = TRUSTED_KEYS
 
     def check(self, manifest: bytes, signature: bytes | None, where: Path | str) -> None:
         """Raise BundleError unless one of the keys signed exactly this manifest."""
@@ -36,7 +40,7 @@ class TrustedKeys:
 
         if signature is None:
             raise BundleError(
-                f"{where} is not signed, and SIZEWISE_TRUSTED_KEYS is set: sign it with `python -m "
+                f"{where} is not signed, and {self.named} is set: sign it with `python -m "
                 "models sign`"
             )
         for key in self.keys:
@@ -46,7 +50,7 @@ class TrustedKeys:
                 continue
             return
         raise BundleError(
-            f"{where}: none of the keys of SIZEWISE_TRUSTED_KEYS has signed this manifest: sign it "
+            f"{where}: none of the keys of {self.named} has signed this manifest: sign it "
             "again with `python -m models sign`"
         )
 
@@ -59,23 +63,28 @@ def read_signature(path: Path) -> bytes | None:
         return None
 
 
-def read_trusted_keys(path: Path | None) -> TrustedKeys | None:
-    """Read a public key, or every `*.pem` of a folder; None without a path.
+def read_trusted_keys(path: Path | None, named: str = TRUSTED_KEYS) -> TrustedKeys | None:
+    """Read the public keys of a file, or of every `*.pem` of a folder; None without a path.
 
-    Raises StartError if there is no key, or a file is none.
+    In a folder, a private key that `keygen` wrote there is left out. Raises StartError if there is
+    no key, or a file holds none.
     """
     if path is None:
         return None
     files = [path]
-    with failures(StartError, f"SIZEWISE_TRUSTED_KEYS: {path}"):
+    with failures(StartError, f"{named}: {path}"):
         if path.is_dir():
-            files = sorted(each for each in path.iterdir() if each.name.endswith(_PEM))
+            files = sorted(
+                each
+                for each in path.iterdir()
+                if each.name.endswith(_PEM) and not each.name.endswith(_PRIVATE_PEM)
+            )
     if not files:
-        raise StartError(f"SIZEWISE_TRUSTED_KEYS: {path} holds no *{_PEM} file")
-    return TrustedKeys(tuple(map(_public_key, files)))
+        raise StartError(f"{named}: {path} holds no *{_PEM} file with a public key")
+    return TrustedKeys(tuple(key for file in files for key in _public_keys(file, named)), named)
 
 
-def _public_key(path: Path) -> "Ed25519PublicKey":
+def _public_keys(path: Path, named: str) -> "list[Ed25519PublicKey]":
     with optional_packages(_PURPOSE):
         from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
             Ed25519PublicKey,
@@ -83,11 +92,19 @@ def _public_key(path: Path) -> "Ed25519PublicKey":
         from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
             load_pem_public_key,
         )
-    with failures(StartError, f"SIZEWISE_TRUSTED_KEYS: {path} is not a public key in PEM"):
-        key = load_pem_public_key(read_file(path))
-    if not isinstance(key, Ed25519PublicKey):
-        raise StartError(f"SIZEWISE_TRUSTED_KEYS: {path} is not a key of Ed25519")
-    return key
+    keys = []
+    with failures(StartError, f"{named}: {path} is not a public key in PEM"):
+        content = read_file(path)
+        for block in _blocks(content) or [content]:
+            if b"PRIVATE KEY" in block:
+                raise StartError(
+                    f"{named}: {path} is a private key, not a public key: keep it where bundles "
+                    "are signed, and give the file that `keygen` wrote beside it"
+                )
+            keys.append(load_pem_public_key(block))
+    if not all(isinstance(key, Ed25519PublicKey) for key in keys):
+        raise StartError(f"{named}: {path} is not a key of Ed25519")
+    return keys  # type: ignore[return-value]
 
 
 def read_private_key(path: Path) -> "Ed25519PrivateKey":

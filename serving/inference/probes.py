@@ -122,6 +122,8 @@ def _encodings(
         if isinstance(encoding, Unreadable):
             raise BundleError(f"{what}: {encoding.reason}")
         encodings.append(encoding)
+    with _step("tokenizer.json on texts that its patterns may take long for", on_step):
+        tokenizer.check_speed(pairs=manifest.pairs)
     if not encodings[_SENTENCE].length:
         raise BundleError(f"tokenizer.json finds no token in the text {_TEXTS[_SENTENCE]!r}")
     return encodings

@@ -1,16 +1,24 @@
 """Encode texts with the bundle's tokenizer.json."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from weakref import finalize
 
 import tokenizers
 
+from serving.background import Threads
 from serving.bundles.bundle import Bundle
 from serving.errors import ENDING, BundleError, EngineFailed, failures, own_words
 from serving.inference.inputs import Encoding, Side, Text, Truncate, Unreadable, chars, grouped
+from serving.inference.tokenizer_speed import check_speed, may_be_slow
 from serving.inference.word_lookup import WordLookup
+
+# To write a panic's backtrace takes many times as long as the text that the library fails on.
+os.environ["RUST_BACKTRACE"] = "0"
 
 _NONE = Encoding([], 0)
 _PIECE_CHARS = 16_384
@@ -71,7 +79,10 @@ class Tokenizer:
         self._encode_batch: Callable[[list[Text]], list[tokenizers.Encoding]] = (
             self._tokenizer.encode_batch if slow else self._tokenizer.encode_batch_fast
         )
-        self._lookup = self._word_lookup(parsed)
+        self.thread: Executor | None = self._started_thread() if may_be_slow(parsed) else None
+        """Encodes its texts where it may take long for a short one, as it may for no others."""
+        # Words that are looked up hold the GIL.
+        self._lookup = None if self.thread else self._word_lookup(parsed)
         self._other_side: Side = "right" if self.side == "left" else "left"
         # It only cuts and adds special tokens, for which it needs no vocabulary.
         self._cutter = tokenizers.Tokenizer(tokenizers.models.WordLevel())
@@ -122,11 +133,22 @@ class Tokenizer:
             )
         ]
 
+    def check_speed(self, *, pairs: bool) -> None:
+        """Raise BundleError if short texts take it too long."""
+        if self.thread is not None:
+            check_speed(json.loads(self._whole.to_str()), self.encode, pairs=pairs)
+
     def largest_token(self) -> tuple[int, str]:
         """Return the largest id of the vocabulary, added tokens included, and its token."""
         vocabulary = self._whole.get_vocab(with_added_tokens=True)
         token = max(vocabulary, key=vocabulary.__getitem__)
         return vocabulary[token], token
+
+    def _started_thread(self) -> Executor:
+        thread = Threads(1, "slow-tokenizer")
+        thread.start()
+        finalize(self, thread.shutdown).atexit = False
+        return thread
 
     def _word_lookup(self, parsed: dict[str, Any]) -> WordLookup | None:
         model = self._whole.model
@@ -167,7 +189,8 @@ class Tokenizer:
             rest = sum(len(each) - self._special_tokens for each in raw.overflowing)
             full_length = len(ids) + rest
         else:
-            full_length = len(self._whole.encode(*text).ids)
+            # Unlike encode(), it releases the GIL.
+            full_length = len(self._whole.encode_batch_fast([text])[0].ids)
         typed = self._typed or not isinstance(text, str)
         return Encoding(ids, full_length, raw.type_ids if typed else None)
 

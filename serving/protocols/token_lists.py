@@ -4,19 +4,23 @@ A token takes some 60 bytes of JSON, so that a megabyte of text would be an answ
 for a client that may never read it.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import TypeVar
 
 from fastapi import Response
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from serving.errors import TooManyTexts
+from serving.background import in_time
+from serving.errors import DeadlineMissed, TooManyTexts
 from serving.inference.tokenizer import Token, Tokenizer, pieces
 from serving.protocols.request_body import JSON_TYPE
 from serving.runtime.service import Service
+
+_Result = TypeVar("_Result")
 
 TOKENS_PER_TEXT = 512
 """A request may have so many tokens for each text of SIZEWISE_MAX_TEXTS."""
@@ -40,7 +44,7 @@ class TokenLists:
         One that is sent in pieces takes over what the request is `holding`, until its end.
         Raises TooManyTexts and EngineFailed.
         """
-        if self._chars <= _INLINE_CHARS:
+        if self._chars <= _INLINE_CHARS and self._tokenizer.thread is None:
             content = b"[" + b",".join(map(self._write, self._pieces)) + b"]"
             return Response(content, media_type=JSON_TYPE)
         await self._check(service)
@@ -54,7 +58,7 @@ class TokenLists:
         tokens = 0
         for piece in self._pieces:
             count = partial(self._tokenizer.count_tokens, piece, special=self._special)
-            tokens += await service.off_loop(count)
+            tokens += await self._off_loop(service, count)
             if tokens > limit:
                 raise TooManyTexts(
                     "the texts have too many tokens: split them over several requests",
@@ -66,9 +70,20 @@ class TokenLists:
     async def _json(self, service: Service) -> AsyncIterator[bytes]:
         before = b"["
         for piece in self._pieces:
-            yield before + await service.off_loop(partial(self._write, piece))
+            yield before + await self._off_loop(service, partial(self._write, piece))
             before = b","
         yield b"]"
+
+    async def _off_loop(self, service: Service, work: Callable[[], _Result]) -> _Result:
+        if self._tokenizer.thread is None:
+            return await service.off_loop(work)
+        limit_ms = service.settings.max_deadline_ms
+        try:
+            return await in_time(self._tokenizer.thread, work, limit_ms / 1e3)
+        except TimeoutError:
+            raise DeadlineMissed(
+                f"the tokenizer took over {limit_ms} ms: send fewer or shorter texts"
+            ) from None
 
     def _write(self, texts: Sequence[str]) -> bytes:
         """Write the lists of a piece, separated by commas; the GIL is kept for slices only."""

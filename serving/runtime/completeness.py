@@ -1,6 +1,6 @@
 """What a server must serve before it is ready, and why it does not. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from serving.bundles.registry import Lost
@@ -37,3 +37,10 @@ def missing_of(settings: Settings, lost: Lost, deployments: Deployments) -> dict
 
 def _unreadable(family: str, refused: Mapping[str, str]) -> str:
     return next((reason for path, reason in refused.items() if Path(path).name == family), "")
+
+
+def each_on_a_line(reasons: Sequence[str]) -> str:
+    """Say why nothing can be served: one cause, or how many, each on a line."""
+    if len(reasons) == 1:
+        return reasons[0]
+    return f"all {len(reasons)} bundles are refused:" + "".join(f"\n- {each}" for each in reasons)

@@ -19,7 +19,7 @@ from serving.bundles.traffic import (
 )
 from serving.errors import BundleError, StartError, printable
 from serving.logs import log
-from serving.runtime.completeness import missing_of
+from serving.runtime.completeness import each_on_a_line, missing_of
 from serving.runtime.family_files import cascades_of, keep_emptied, keep_unreadable, policies_of
 from serving.runtime.local import LocalRuntime
 from serving.runtime.registry_reader import RegistryReader
@@ -62,7 +62,7 @@ class Reconciler:
         self._applied = await self._reader.fingerprint()
         found = await self._reader.scan()
         if not found.bundles and (reasons := broken_in(found)):
-            raise BundleError("; ".join(reasons))
+            raise BundleError(each_on_a_line(reasons))
         check_names(found, self._settings.registry, self._settings.variants)
         await self._serve(found)
 
@@ -185,7 +185,7 @@ class Reconciler:
             self._runtime.settle(chain.from_iterable(found.bundles.values()))
             self.found = found
             if not families and not self.served.revision:
-                raise StartError("; ".join(refused.values()))
+                raise StartError(each_on_a_line(list(refused.values())))
             deployments = Deployments(
                 families,
                 cascades_of(families, found, self.served, refused),

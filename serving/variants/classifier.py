@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from functools import partial
 
+from serving.background import in_time
 from serving.batching.interface import Submits
 from serving.batching.queue import Clock, Terms
 from serving.bundles.bundle import Bundle, key
 from serving.bundles.probabilities import activation, least_score
-from serving.errors import InvalidField, TextTooLong
+from serving.errors import DeadlineMissed, InvalidField, TextTooLong
 from serving.inference.inputs import Item, Row, Side, Text, Truncate, chars, why_no_tokens
 from serving.inference.tokenizer import Tokenizer, pieces
 from serving.variants.answers import Answer, Classified
@@ -41,6 +43,8 @@ class Classifier:
         self._batcher = batcher
         self._tokenizer_threads = tokenizer_threads
         self._clock = clock
+        # One that may be slow on a short text never runs on the event loop.
+        self._inline_chars = -1 if tokenizer and tokenizer.thread else _INLINE_CHARS
         self._reads: type = (
             Row if bundle.manifest.tensors else tuple if bundle.manifest.pairs else str
         )
@@ -68,10 +72,10 @@ class Classifier:
             items: Sequence[Item] = inputs  # type: ignore[assignment]
         else:
             texts: Sequence[Text] = inputs  # type: ignore[assignment]
-            if sum(map(self._count_chars, texts)) <= _INLINE_CHARS:
+            if sum(map(self._count_chars, texts)) <= self._inline_chars:
                 items = self._tokenizer.encode(texts, truncate)
             else:
-                items = await self._encode_in_pieces(self._tokenizer, texts, truncate)
+                items = await self._encode_in_pieces(self._tokenizer, texts, terms, truncate)
         tokenize_s = self._clock() - started_s
         tokens = 0
         for index, item in enumerate(items):
@@ -110,7 +114,7 @@ class Classifier:
         )  # fmt: skip
 
     async def _encode_in_pieces(
-        self, tokenizer: Tokenizer, texts: Sequence[Text], truncate: Truncate
+        self, tokenizer: Tokenizer, texts: Sequence[Text], terms: Terms, truncate: Truncate
     ) -> list[Item]:
         """Tokenize in the thread, between the pieces of other requests.
 
@@ -120,8 +124,21 @@ class Classifier:
         run = asyncio.get_running_loop().run_in_executor
         items: list[Item] = []
         for piece in pieces(texts):
-            items += await run(self._tokenizer_threads, tokenizer.encode, piece, truncate)
+            if tokenizer.thread is None:
+                items += await run(self._tokenizer_threads, tokenizer.encode, piece, truncate)
+                continue
+            encode = partial(tokenizer.encode, piece, truncate)
+            try:
+                items += await in_time(tokenizer.thread, encode, terms.deadline_s - self._clock())
+            except TimeoutError:
+                raise self._missed() from None
         return items
+
+    def _missed(self) -> DeadlineMissed:
+        return DeadlineMissed(
+            f"the tokenizer of {self.manifest.variant} was slow until the deadline: send fewer or "
+            "shorter texts, or a longer deadline"
+        )
 
     def _other_kind(self, index: int, given: Text | Row) -> InvalidField:
         wanted = _KINDS[self._reads]

@@ -110,14 +110,14 @@ def test_the_load_tests_master_and_workers_load_the_server(tiny_registry, reques
 def test_families_from_an_url_and_from_an_image_reach_the_registry(tmp_path, tiny_registry):
     source = shutil.copytree(tiny_registry / "tone", tmp_path / "remote" / "tone")
     for model in (
-        {"url": source.as_uri()},
+        {"url": "s3://models/tone"},
         {"image": {"reference": "tone:1", "path": str(source)}},
     ):
         found = objects({"models": [{"family": "tone", **model}], "variants": ["tiny"]})
         (way,) = only(found, "Deployment")["spec"]["template"]["spec"]["initContainers"]
         here = tmp_path / next(iter(model))
         here.mkdir()
-        done = start(argv(way, {"/registry": here}))
+        done = start(argv(way, {"/registry": here, "s3://models/tone": source.as_uri()}))
         said, _ = done.communicate(timeout=60)
 
         assert done.returncode == 0, said

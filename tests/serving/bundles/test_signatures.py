@@ -225,6 +225,20 @@ def test_any_key_of_a_folder_will_do(tmp_path, registry, keys):
     assert accepted(registry, folder) == {"tiny", "wide"}
 
 
+def test_every_key_of_a_file_counts_and_a_folder_may_hold_the_private_one(tmp_path, registry, keys):
+    _, other = new_keys(tmp_path, "other")
+    both = tmp_path / "both.pem"
+    both.write_bytes(other.read_bytes() + b"# team\n" + keys[1].read_bytes())
+    assert keys[0].name.endswith(".private.pem")
+
+    assert accepted(registry, both) == {"tiny", "wide"}
+    assert len(read_trusted_keys(keys[0].parent).keys) >= 2
+
+    both.write_bytes(other.read_bytes() + keys[0].read_bytes())
+    with pytest.raises(StartError, match=r"both\.pem is a private key, not a public key: keep it"):
+        read_trusted_keys(both)
+
+
 def test_an_exported_folder_without_a_manifest_is_refused(tmp_path, registry, keys):
     folder = shutil.copytree(registry / "tone" / "tiny", tmp_path / "exported")
     (folder / MANIFEST_NAME).unlink()
@@ -259,7 +273,7 @@ def test_a_key_of_another_kind_a_private_key_and_an_empty_folder_end_the_start(t
 
     for path, said in (
         (tmp_path / "x.pem", "not a key of Ed25519"),
-        (keys[0], "not a public key"),
+        (keys[0], "is a private key, not a public key"),
         (tmp_path / "empty", "holds no"),
     ):
         with pytest.raises(StartError, match=said):

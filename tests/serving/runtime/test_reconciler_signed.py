@@ -42,7 +42,12 @@ def test_a_server_without_any_signed_bundle_does_not_start(keys, tiny_registry):
         status = server.process.wait(30)
 
         assert status == 2
-        assert "is not signed" in server.log_path.read_text()
+        said = server.log_path.read_text()
+        assert "all 2 bundles are refused:\n- " in said
+        assert [line.startswith("- ") for line in said.splitlines() if "is not signed" in line] == [
+            True,
+            True,
+        ]
 
 
 def test_a_key_that_cannot_be_read_ends_the_start_in_one_sentence(tmp_path, tiny_registry):
