@@ -6,14 +6,12 @@ from pathlib import Path
 
 from serving.bundles.bundle import (
     MANIFEST_NAME,
-    MODEL_NAME,
-    Bundle,
     Manifest,
     read_bundle,
     verify,
 )
 from serving.bundles.files import parse, read_file, replace_file
-from serving.bundles.onnx_file import read_outline
+from serving.bundles.graph_files import weights_files
 from serving.bundles.signatures import (
     SIGNATURE_NAME,
     read_private_key,
@@ -84,7 +82,7 @@ def sign(folder: Path, key: Path) -> list[Path]:
     for path in bundles_in(folder):
         bundle = read_bundle(path)
         verify(bundle)
-        _check_covered(bundle)
+        weights_files(bundle)
         content = read_file(path / MANIFEST_NAME)
         if parse(Manifest, content.decode(), path / MANIFEST_NAME) != bundle.manifest:
             raise BundleError(f"{path / MANIFEST_NAME} has changed: run this again")
@@ -102,7 +100,9 @@ def check(folder: Path, keys: Path) -> list[Path]:
         raise BundleError(error.detail) from error
     found = bundles_in(folder)
     for path in found:
-        verify(read_bundle(path, trusted=trusted))
+        bundle = read_bundle(path, trusted=trusted)
+        verify(bundle)
+        weights_files(bundle)
     return found
 
 
@@ -121,14 +121,3 @@ def _bundles_in(folder: Path, deeper: int) -> Iterator[Path]:
         for each in sorted(folder.iterdir()):
             if not each.name.startswith("."):
                 yield from _bundles_in(each, deeper - 1)
-
-
-def _check_covered(bundle: Bundle) -> None:
-    """Raise BundleError if the graph reads a file that the manifest does not name."""
-    files = bundle.manifest.files
-    if MODEL_NAME not in files:
-        return
-    if missing := sorted(set(read_outline(bundle.model_path).external_files) - files.keys()):
-        raise BundleError(
-            f"{bundle.model_path} reads {', '.join(missing)}, which manifest.json does not name"
-        )

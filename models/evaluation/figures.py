@@ -24,6 +24,8 @@ from models.evaluation.statistics import (
 from serving.bundles.evaluation import Band
 
 _BANDS = 4
+# Labels beyond which a confusion matrix is larger than all else that a manifest says.
+_MOST_CONFUSED = 256
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def figures(
         "brier": bootstrapped(lambda at: float(brier[at].mean()), texts),
         "negative_log_likelihood": bootstrapped(lambda at: float(losses[at].mean()), texts),
         "labels": label_scores(truth, own, list(labels.names)),
-        "confusion": confusion.tolist() if single else None,
+        "confusion": confusion.tolist() if single and len(confusion) <= _MOST_CONFUSED else None,
         "lengths": bands(found.lengths, hits),
         "agreement": next((proportion(correct(it, own)) for it in others.values()), None),
         "batch_flips": proportion(~correct(own, found.batched)),

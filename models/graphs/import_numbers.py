@@ -11,13 +11,13 @@ from serving.bundles.bundle import (
     CONFIG_NAME,
     MODEL_NAME,
     Bundle,
-    TensorInput,
     read_bundle,
     write_manifest,
 )
 from serving.bundles.graph_traits import external_files, logits_of, parameters_of, precision_of
 from serving.bundles.onnx_file import DATATYPES, Value, read_outline
 from serving.bundles.registry import publish
+from serving.bundles.tensor_input import TensorInput
 from serving.errors import BundleError
 
 

@@ -11,6 +11,10 @@ from pydantic import Field, model_validator
 
 from serving.bundles.evaluation import Evaluation
 from serving.bundles.files import (
+    MOST_DESCRIPTION_BYTES,
+    MOST_INT32,
+    MOST_TOKENIZER_BYTES,
+    Count,
     FileName,
     Frozen,
     Name,
@@ -19,9 +23,11 @@ from serving.bundles.files import (
     listed,
     parse,
     read_file,
+    read_text,
     within,
 )
 from serving.bundles.signatures import SIGNATURE_NAME, TrustedKeys, read_signature
+from serving.bundles.tensor_input import TensorInput
 from serving.errors import BundleError, failures
 
 VariantKey = tuple[str, str, str]
@@ -37,13 +43,9 @@ OPENVINO_NAMES = ("model.xml", "model.bin")
 CARD_NAME = "README.md"
 JUDGED_SPLIT = "test"
 VERSION_HEX_DIGITS = 16
+_MOST_BYTES = {CONFIG_NAME: MOST_DESCRIPTION_BYTES, TOKENIZER_NAME: MOST_TOKENIZER_BYTES}
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
-Datatype = Literal[
-    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64",
-    "FP16", "FP32", "FP64",
-]  # fmt: skip
-"""Numeric types as the Open Inference Protocol, V2, names them."""
 
 
 class BundleFile(Frozen):
@@ -51,19 +53,8 @@ class BundleFile(Frozen):
 
     sha256: Sha256
     """Hash of its content."""
-    bytes: Annotated[int, Field(ge=0)]
+    bytes: Count
     """Its size."""
-
-
-class TensorInput(Frozen):
-    """One input of a model that reads no text."""
-
-    name: Annotated[str, Field(min_length=1)]
-    """Name of the graph's input."""
-    datatype: Datatype
-    """Type of its numbers, as the Open Inference Protocol V2 names it."""
-    shape: list[Annotated[int, Field(ge=1)]]
-    """Shape of one row, without the batch."""
 
 
 class Manifest(Frozen):
@@ -91,23 +82,23 @@ class Manifest(Frozen):
     """
     max_length: Annotated[int, Field(ge=1, le=8192)]
     """Longest input in tokens, special ones included; 1 for a model of tensors."""
-    pad_token_id: Annotated[int, Field(ge=0)]
+    pad_token_id: Annotated[int, Field(ge=0, le=MOST_INT32)]
     """Token that fills up shorter texts."""
     pairs: bool = False
     """Whether the model reads two texts at a time."""
     tensors: list[TensorInput] = Field(default=[])
     """Inputs of a model that reads rows of numbers; it has no tokenizer."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Annotated[float, Field(ge=1e-4, le=1e4)] = 1.0
     """Logits are divided by this before they become probabilities; 1 with `regression`."""
     graph_output: Literal["logits", "probabilities"] = "logits"
     """What the graph answers: `probabilities` if it ends in the softmax or sigmoid."""
-    logit_tolerance: Annotated[float, Field(gt=0)] = 0.1
+    logit_tolerance: Annotated[float, Field(gt=0, le=1e4)] = 0.1
     """How far another engine's logits may differ from ONNX Runtime's."""
     precision: Precision
     """The number format of the weights."""
-    parameters: Annotated[int, Field(ge=0)]
+    parameters: Count
     """Number of parameters."""
-    bytes: int
+    bytes: Count
     """Size of all files."""
     files: dict[FileName, BundleFile]
     """The bundle's files: plain names, which differ in more than case."""
@@ -132,6 +123,11 @@ class Manifest(Frozen):
         missing = {*model, *reads_text, CONFIG_NAME} - set(self.files)
         if missing:
             raise ValueError(f"files lacks {sorted(missing)}")
+        for name, most in _MOST_BYTES.items():
+            if name in self.files and self.files[name].bytes > most:
+                raise ValueError(f"files: {name} is larger than {most:,} bytes")
+        if self.bytes != sum(file.bytes for file in self.files.values()):
+            raise ValueError("bytes is not the sum of the files' bytes")
         if self.tensors and (self.pairs or self.max_length != 1):
             raise ValueError("a model of tensors has the max_length 1 and no pairs")
         regression = self.problem_type == "regression"
@@ -286,7 +282,7 @@ def verify_file(bundle: Bundle, name: str) -> None:
 
 def _check_config(path: Path, manifest: Manifest) -> None:
     try:
-        id2label = json.loads(path.read_text(encoding="utf-8"))["id2label"]
+        id2label = json.loads(read_text(path))["id2label"]
         labels = [id2label[str(index)] for index in range(len(id2label))]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{path} has no usable id2label: {error!r}") from error

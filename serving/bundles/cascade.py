@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from serving.bundles.bundle import Manifest
 from serving.bundles.evaluation import Estimate, Paired
-from serving.bundles.files import Frozen, Name, Sha256
+from serving.bundles.files import MOST, Count, Frozen, Name, Sha256
 from serving.bundles.probabilities import sigmoid, softmax
 from serving.errors import BundleError
 
@@ -131,9 +131,9 @@ class Cascade(Frozen):
     """Loss on the calibration texts; with `each_label` the worst label's."""
     bound: float
     """Upper bound of the expected loss, at the target's confidence."""
-    n: Annotated[int, Field(gt=0)]
+    n: Annotated[int, Field(gt=0, le=MOST)]
     """Calibration texts that the bound is from."""
-    unlabelled: int | None = None
+    unlabelled: Count | None = None
     """Calibration texts without a label, with `each_label` in a multi-label family.
 
     If there are none, nothing is shown for such texts.
@@ -146,7 +146,7 @@ class Cascade(Frozen):
     """The cascade against the reference, on the test split."""
     expected: Expected
     """What it costs."""
-    batch_texts: Annotated[int, Field(ge=1)]
+    batch_texts: Annotated[int, Field(ge=1, le=MOST)]
     """Texts in a batch when the variants were measured."""
     ordered_sha256: Sha256
     """Hash of the texts that put the candidates in order."""

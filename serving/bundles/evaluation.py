@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from serving.bundles.files import Frozen, Sha256
+from serving.bundles.files import MOST, Count, Frozen, Sha256
 
 
 class Estimate(Frozen):
@@ -33,16 +33,16 @@ class LabelScore(Frozen):
     """Of the texts that have this label, the share that were given it; null if none has it."""
     f1: float | None
     """Harmonic mean of the two; null if no text has the label or was given it."""
-    texts: int
+    texts: Count
     """Texts that have this label."""
 
 
 class Paired(Frozen):
     """This variant against another on the same texts: McNemar's exact test (1947)."""
 
-    better: int
+    better: Count
     """Texts that only this variant gets right."""
-    worse: int
+    worse: Count
     """Texts that only the other gets right."""
     p_value: float
     """Probability of so large a difference if both were equally good."""
@@ -53,9 +53,9 @@ class Paired(Frozen):
 class Band(Frozen):
     """The accuracy on texts of similar length."""
 
-    shortest: int
+    shortest: Count
     """Shortest length, in tokens."""
-    longest: int
+    longest: Count
     """Longest length, in tokens."""
     n: int
     """Texts."""
@@ -71,7 +71,7 @@ class Evaluation(Frozen):
 
     split_sha256: Sha256
     """Hash of the split."""
-    n: Annotated[int, Field(gt=0)]
+    n: Annotated[int, Field(gt=0, le=MOST)]
     """Texts in the split."""
     accuracy: Estimate
     """Share of the texts that are right."""
@@ -89,8 +89,11 @@ class Evaluation(Frozen):
     """Nats per text, after temperature scaling."""
     labels: dict[str, LabelScore] = Field(default={})
     """The scores by label."""
-    confusion: list[list[int]] | None = None
-    """`confusion[i][j]` counts texts of label i that were given label j; single_label only."""
+    confusion: list[list[Count]] | None = None
+    """`confusion[i][j]` counts texts of label i that were given label j.
+
+    single_label only, with up to 256 labels.
+    """
     lengths: list[Band] = Field(default=[])
     """The accuracy by length."""
     agreement: Estimate | None = None

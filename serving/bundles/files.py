@@ -20,7 +20,17 @@ from serving.errors import BundleError, own_words, printable
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 _MOST_LISTED = 20
-
+MOST_DESCRIPTION_BYTES = 4 << 20
+"""Size limit of a JSON file that describes; parsed, it may take thirty times as much."""
+MOST_TOKENIZER_BYTES = 256 << 20
+"""Size limit of a tokenizer.json; those of the largest vocabularies have about 40 MB."""
+MOST_SETTINGS_BYTES = 64 << 10
+"""Size limit of a traffic.json, a policy.json or a signature."""
+MOST = 2**53
+"""The largest number in a file; JSON's readers agree on all up to it."""
+MOST_INT32 = 2**31 - 1
+"""The largest token and dimension that every engine can read."""
+Count = Annotated[int, Field(ge=0, le=MOST)]
 
 NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")
 Name = Annotated[str, Field(pattern=NAME.pattern)]
@@ -63,9 +73,11 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Frozen(BaseModel):
-    """The content of a file: immutable, without unknown fields."""
+    """The content of a file: immutable, finite, without unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 def parse(model: type[Parsed], text: str, where: Path | str) -> Parsed:
@@ -85,16 +97,23 @@ def listed(names: Collection[object]) -> str:
     return f"{shown} and {rest:,} more" if rest > 0 else shown
 
 
-def read_text(path: Path, encoding: str = "utf-8") -> str:
+def read_text(path: Path, encoding: str = "utf-8", limit: int = MOST_DESCRIPTION_BYTES) -> str:
     """Read a file. Raises OSError as read_file, UnicodeDecodeError if it is no text."""
-    return read_file(path).decode(encoding)
+    return read_file(path, limit).decode(encoding)
 
 
-def read_file(path: Path) -> bytes:
-    """Read a file. Raises OSError if it is none: reading a named pipe would never end."""
-    if not stat.S_ISREG(path.stat().st_mode):
+def read_file(path: Path, limit: int = MOST_DESCRIPTION_BYTES) -> bytes:
+    """Read a file. Raises OSError if it is none, as a named pipe is, or larger than `limit`."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(f"{path} is not a file")
-    return path.read_bytes()
+    content = b""
+    if status.st_size <= limit:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)  # it may grow meanwhile
+    if max(status.st_size, len(content)) > limit:
+        raise OSError(f"{path} is larger than {limit:,} bytes, which no such file needs")
+    return content
 
 
 def content_of(path: Path) -> bytes | None:
@@ -126,6 +145,18 @@ def within(path: Path, folder: Path) -> Path:
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise OSError(f"{path} is a link that leads out of {folder}")
     return path
+
+
+def beside(path: Path, other: Path) -> Path:
+    """Return `path`. Raises OSError if symbolic links lead it out of the folder of `other`.
+
+    Where `other` is a link itself, as in the cache of the Hugging Face Hub, `path` may lead to the
+    same folder.
+    """
+    real, target = Path(os.path.realpath(path)), Path(os.path.realpath(other))
+    if real.parent == target.parent:
+        return path
+    return within(path, other.parent)
 
 
 def create_beside(path: Path) -> Path:

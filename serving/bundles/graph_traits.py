@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from serving.bundles.bundle import Precision
+from serving.bundles.files import beside
 from serving.bundles.onnx_file import (
     BFLOAT16,
     BOOL,
@@ -22,7 +23,7 @@ from serving.bundles.onnx_file import (
     Value,
 )
 from serving.bundles.ports import LOGITS, Port, fitting
-from serving.errors import BundleError
+from serving.errors import BundleError, failures
 
 FLOATS = {FLOAT: "float32", DOUBLE: "float64", FLOAT16: "float16", BFLOAT16: "bfloat16"}
 """The types of logits, as NumPy names them."""
@@ -172,5 +173,6 @@ def external_files(outline: Outline) -> dict[str, Path]:
                 f"{outline.path} keeps its weights in {name}, which is not beside it: copy it "
                 "there, or save the graph as a single file"
             )
-        files[name] = path
+        with failures(BundleError, str(outline.path)):
+            files[name] = beside(path, outline.path)
     return files

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from serving.bundles.bundle import CONFIG_NAME, TOKENIZER_NAME
-from serving.bundles.files import listed, read_text
+from serving.bundles.files import MOST_TOKENIZER_BYTES, listed, read_text
 from serving.bundles.position_limit import longest_input
 from serving.bundles.tokenizer_file import adapted, largest_token, token_ids, well_formed
 from serving.errors import BundleError
@@ -104,7 +104,7 @@ def read_json(path: Path, *, optional: bool = False) -> tuple[dict[str, Any], st
     Raises BundleError if it is none; an `optional` file that is missing counts as empty.
     """
     try:
-        text = read_text(path, "utf-8-sig")
+        text = read_text(path, "utf-8-sig", MOST_TOKENIZER_BYTES)
         content = json.loads(text)
     except FileNotFoundError as error:
         if optional:

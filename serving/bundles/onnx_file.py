@@ -7,12 +7,12 @@ that another program cuts off meanwhile would end this process.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from serving.bundles.bundle import Datatype
+from serving.bundles.tensor_input import Datatype
 from serving.errors import BundleError
 
 # TensorProto.DataType.
@@ -34,8 +34,13 @@ DATATYPE_NAMES: dict[int, str] = {
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 _LONGEST_VARINT = 10
+_LARGEST_FIELD = 2**29 - 1
 _LOCATION = b"location"
 _READ_AT_ONCE = 1 << 16
+# Fields that hold tensors, by their numbers.
+_ATTRIBUTE = {5: "tensor", 10: "tensor", 6: "graph", 11: "graph", 22: "sparse", 23: "sparse"}
+_SPARSE = {1: "tensor", 2: "tensor"}
+_TRAINING = {1: "graph", 2: "graph"}
 
 
 class _Span:
@@ -109,7 +114,7 @@ class Outline:
     """Without initializers, which old files list too."""
     outputs: list[Value] = field(default_factory=list)
     inner_locations: set[str] = field(default_factory=set)
-    """The files that hold weights of subgraphs and constants."""
+    """The files that hold all other tensors: of subgraphs, attributes and sparse weights."""
 
     @property
     def external_files(self) -> list[str]:
@@ -139,6 +144,10 @@ def _model(path: Path, data: _Data) -> Outline:
             for part, node in _fields(_message(value)):
                 if part == 7:
                     _node(_message(node), outline)
+                elif part == 11:  # an attribute with a default
+                    outline.inner_locations.update(_locations(_message(node)))
+        elif number == 20:  # how to train it
+            outline.inner_locations.update(_locations(_message(value), _TRAINING))
     names = {each.name for each in outline.weights}
     outline.inputs[:] = [each for each in outline.inputs if each.name not in names]
     return outline
@@ -154,6 +163,8 @@ def _read_graph(data: _Data, outline: Outline) -> None:
             outline.inputs.append(_value(_message(value)))
         elif number == 12:
             outline.outputs.append(_value(_message(value)))
+        elif number == 15:
+            outline.inner_locations.update(_locations(_message(value), _SPARSE))
 
 
 def _node(data: _Data, outline: Outline) -> Node:
@@ -166,16 +177,19 @@ def _node(data: _Data, outline: Outline) -> Node:
     return Node("".join(texts[4]), tuple(texts[1]), tuple(texts[2]))
 
 
-def _locations(attribute: _Data) -> set[str]:
-    """Return the files that hold the values of an attribute: of its tensors and subgraphs."""
+def _locations(message: _Data, kinds: Mapping[int, str] = _ATTRIBUTE) -> set[str]:
+    """Return the files that hold the values of a message, whose fields are of these kinds."""
     found: set[str] = set()
-    for number, value in _fields(attribute):
-        if number in {5, 10}:
+    for number, value in _fields(message):
+        kind = kinds.get(number)
+        if kind == "tensor":
             found.add(_weights(_message(value)).location)
-        elif number in {6, 11}:
+        elif kind == "graph":
             inner = Outline(Path())
             _read_graph(_message(value), inner)
             found.update(inner.external_files)
+        elif kind == "sparse":
+            found |= _locations(_message(value), _SPARSE)
     return found - {""}
 
 
@@ -192,6 +206,8 @@ def _weights(data: _Data) -> Weights:
         elif number == 13:
             entry = {part: _bytes(text) for part, text in _fields(_message(value))}
             if entry.get(1) == _LOCATION:
+                if location:  # readers differ on which of them counts
+                    raise ValueError(f"the tensor {name[:100]!r} names two files")
                 location = entry.get(2, b"").decode()
     return Weights(name, datatype, tuple(shape), location)
 
@@ -224,6 +240,8 @@ def _fields(data: _Data) -> Iterator[tuple[int, int | _Data]]:
     while place < len(data):
         key, place = _varint(data, place)
         number, kind = key >> 3, key & 7
+        if not 0 < number <= _LARGEST_FIELD:  # protobuf would cut the number off
+            raise ValueError(f"no field begins at byte {place}")
         if kind == _VARINT:
             value, place = _varint(data, place)
             yield number, value

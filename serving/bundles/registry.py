@@ -14,6 +14,8 @@ from serving.bundles.bundle import MANIFEST_NAME, Bundle, read_bundle, verify
 from serving.bundles.cascade import CASCADE_NAME
 from serving.bundles.exported import is_exported
 from serving.bundles.files import (
+    MOST_DESCRIPTION_BYTES,
+    MOST_SETTINGS_BYTES,
     NAME,
     create_beside,
     exchange,
@@ -27,6 +29,7 @@ from serving.bundles.files import (
     within,
     write_new,
 )
+from serving.bundles.graph_files import weights_files
 from serving.bundles.one_model import read_as_family
 from serving.bundles.signatures import SIGNATURE_NAME, TrustedKeys, read_signature
 from serving.errors import BundleError, failures, own_words, printable
@@ -147,7 +150,8 @@ def _read_texts(family: Path, found: Found) -> None:
     texts = found.texts.setdefault(family.name, {})
     for name in FAMILY_NAMES:
         try:
-            texts[name] = read_text(within(family / name, family.parent))
+            limit = MOST_DESCRIPTION_BYTES if name == CASCADE_NAME else MOST_SETTINGS_BYTES
+            texts[name] = read_text(within(family / name, family.parent), limit=limit)
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:
@@ -224,6 +228,7 @@ def publish(
     """
     bundle = read_bundle(source)
     verify(bundle)
+    weights_files(bundle)
     manifest = bundle.manifest
     with failures(BundleError, str(source)):
         content = read_file(source / MANIFEST_NAME)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving.bundles.files import read_file
+from serving.bundles.files import MOST_SETTINGS_BYTES, read_file
 from serving.errors import BundleError, StartError, failures
 from serving.extras import optional_packages
 
@@ -58,7 +58,7 @@ class TrustedKeys:
 def read_signature(path: Path) -> bytes | None:
     """Return a bundle's signature, None if there is none. Raises OSError if it cannot be read."""
     try:
-        return read_file(path)
+        return read_file(path, MOST_SETTINGS_BYTES)
     except FileNotFoundError:
         return None
 

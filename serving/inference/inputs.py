@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from serving.bundles.bundle import Datatype
+from serving.bundles.tensor_input import Datatype
 
 _Item = TypeVar("_Item")
 

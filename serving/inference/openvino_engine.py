@@ -10,6 +10,7 @@ import numpy as np
 import openvino
 
 from serving.bundles.bundle import Bundle
+from serving.bundles.graph_files import weights_files
 from serving.bundles.ports import Port
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.inference.engine import Logits, Resources
@@ -56,6 +57,7 @@ class OpenVinoEngine(GraphEngine):
         core = openvino.Core()
         # Who writes into a file that is mapped into memory changes answers, or ends the process.
         core.set_property({"ENABLE_MMAP": False})
+        weights_files(bundle)  # OpenVINO reads whatever the graph names
         try:
             model = core.read_model(bundle.model_path)
             self._embedding_rows = _embedding_rows(model)

@@ -1,13 +1,12 @@
 """The engine on ONNX Runtime, for CPUs and CUDA."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from serving.bundles.bundle import Bundle
-from serving.bundles.onnx_file import read_outline
+from serving.bundles.graph_files import weights_files
 from serving.bundles.ports import Port
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.inference.cpu import has_vnni
@@ -52,15 +51,17 @@ class OrtEngine(GraphEngine):
             raise _no_device(device)
         options = _session_options(resources.threads // slots)
         try:
-            beside = _read_weights(bundle.model_path, options)
+            weights = _read_weights(bundle, options)
             self._session = onnxruntime.InferenceSession(
                 bundle.model_path,
                 options,
                 providers=[(provider, provider_options(resources))],
             )
+        except BundleError:
+            raise
         except Exception as error:  # onnxruntime raises many bare types
             raise BundleError(f"{bundle.model_path} does not load: {error}") from error
-        del beside
+        del weights
         if self._session.get_providers()[0] != provider:
             raise _no_device(device)
         super().__init__(
@@ -112,17 +113,17 @@ def provider_options(resources: Resources) -> dict[str, str]:
     return options
 
 
-def _read_weights(graph: Path, options: onnxruntime.SessionOptions) -> list[bytes]:
-    """Read the files of weights beside a graph; keep what is returned until the graph is loaded.
+def _read_weights(bundle: Bundle, options: onnxruntime.SessionOptions) -> list[bytes]:
+    """Read the files of weights beside the graph; keep what is returned until the graph is loaded.
 
     ONNX Runtime would map them into memory: whoever truncates one under a running server ends it
     by SIGBUS, and whoever writes into one changes its answers.
     """
-    names = read_outline(graph).external_files
-    contents = [(graph.parent / name).read_bytes() for name in names]
-    if names:
+    files = weights_files(bundle)
+    contents = [path.read_bytes() for path in files.values()]
+    if files:
         sizes = list(map(len, contents))
-        options.add_external_initializers_from_files_in_memory(names, contents, sizes)
+        options.add_external_initializers_from_files_in_memory(list(files), contents, sizes)
     return contents
 
 

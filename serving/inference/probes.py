@@ -8,7 +8,8 @@ from itertools import cycle, pairwise
 
 import numpy as np
 
-from serving.bundles.bundle import Manifest, TensorInput
+from serving.bundles.bundle import Manifest
+from serving.bundles.tensor_input import TensorInput
 from serving.errors import BundleError, failures
 from serving.inference.engine import Engine, Logits
 from serving.inference.inputs import DATATYPES, Encoding, Item, Row, Text, Unreadable

@@ -3,6 +3,7 @@
 Labels are the first parts of a row's key; rows that agree in these are added up.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -55,7 +56,7 @@ class Gauge:
         """See Definition."""
         family = GaugeMetricFamily(_full(self.name), self.documentation, labels=self.labels)
         for labels, value in gauges.get(self.name, {}).items():
-            family.add_metric(labels, value)
+            family.add_metric(labels, _number(value))
         return family
 
 
@@ -125,6 +126,14 @@ class Distribution:
             if created is not None:
                 family.add_sample(f"{name}_created", named, created)
         return family
+
+
+def _number(value: float) -> float:
+    """Return a value as the page can state it: one that it could not would cost the whole page."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _full(name: str) -> str:

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, model_validator
 
-from serving.bundles.bundle import TensorInput
 from serving.bundles.cascade import Cascade
 from serving.bundles.evaluation import Evaluation
+from serving.bundles.tensor_input import TensorInput
 from serving.bundles.traffic import Policy
 from serving.inference.inputs import Side
 

@@ -154,8 +154,10 @@ class LocalRuntime:
 
     def settle(self, found: Iterable[Bundle]) -> None:
         """Forget bundles that are neither found nor loaded; release what tried them a bit later."""
-        known = {key(bundle): bundle for bundle in found} | self._bundles
-        folders = {bundle.folder for bundle in known.values()}
+        kept = [*found, *self._bundles.values()]
+        known = set(map(key, kept))
+        # Two folders may hold the same version.
+        folders = {bundle.folder for bundle in kept}
         retain(self._bytes, known)
         retain(self.used_s, {family for family, _, _ in known})
         self.integrity.forget(folders)

@@ -9,9 +9,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from serving.bundles.bundle import BundleFile, Manifest, TensorInput, read_bundle, write_manifest
+from serving.bundles.bundle import BundleFile, Manifest, read_bundle, write_manifest
 from serving.bundles.evaluation import Evaluation
 from serving.bundles.registry import publish
+from serving.bundles.tensor_input import TensorInput
 from serving.inference.inputs import Encoding
 
 LABELS = ["negative", "positive"]

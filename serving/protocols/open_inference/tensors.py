@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from serving.bundles.bundle import Datatype
+from serving.bundles.tensor_input import Datatype
 from serving.errors import InvalidField
 from serving.inference.inputs import DATATYPES
 
