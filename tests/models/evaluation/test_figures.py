@@ -90,3 +90,12 @@ def test_bands_of_length_hold_each_text_once_and_do_not_overlap(texts):
     assert sum(round(band.accuracy.value * band.n) for band in found) == sum(hits)
     for shorter, longer in pairwise(found):
         assert shorter.longest < longer.shortest
+
+
+@pytest.mark.parametrize(("count", "has_one"), [(256, True), (257, False)])
+def test_a_confusion_matrix_that_would_fill_the_manifest_is_left_out(count, has_one):
+    kind = LabelSet(tuple(map(str, range(count))), "single_label")
+    right = np.eye(count)[[0, count - 1]]
+    found = SplitPredictions(right.astype(bool), 4 * right, right.astype(bool), [3, 4])
+
+    assert (evaluation(found, kind, 1.0, {}).confusion is not None) == has_one
