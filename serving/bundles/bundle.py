@@ -126,8 +126,6 @@ class Manifest(Frozen):
         for name, most in _MOST_BYTES.items():
             if name in self.files and self.files[name].bytes > most:
                 raise ValueError(f"files: {name} is larger than {most:,} bytes")
-        if self.bytes != sum(file.bytes for file in self.files.values()):
-            raise ValueError("bytes is not the sum of the files' bytes")
         if self.tensors and (self.pairs or self.max_length != 1):
             raise ValueError("a model of tensors has the max_length 1 and no pairs")
         regression = self.problem_type == "regression"

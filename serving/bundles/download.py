@@ -7,6 +7,7 @@ from pathlib import Path
 
 from serving.bundles.bundle import MANIFEST_NAME, Manifest, read_bundle, verify
 from serving.bundles.files import create_beside, parse, remove, replace_file, write_new
+from serving.bundles.graph_files import weights_files
 from serving.bundles.registry import BESIDE, publish
 from serving.bundles.signatures import SIGNATURE_NAME
 from serving.bundles.store import Store, patience_s
@@ -57,7 +58,9 @@ def download(remote: Remote, manifest: Manifest, folder: Path, target: Path) -> 
                 left_s = until_s - time.monotonic()
                 remote.store.copy(f"{remote.name}/{name}", file, expected.bytes, left_s)
         try:
-            verify(read_bundle(staged))
+            copied = read_bundle(staged)
+            verify(copied)
+            weights_files(copied)
         except BundleError as error:
             raise BundleError(error.detail.replace(str(staged), remote.url)) from error
         staged.rename(folder)

@@ -96,7 +96,6 @@ def edit(folder, **changes):
     ("field", "value"),
     [
         ("bytes", 10**400),
-        ("bytes", 1),
         ("bytes", -1),
         ("parameters", 10**400),
         ("parameters", 2**53 + 1),
