@@ -104,14 +104,10 @@ def read_text(path: Path, encoding: str = "utf-8", limit: int = MOST_DESCRIPTION
 
 def read_file(path: Path, limit: int = MOST_DESCRIPTION_BYTES) -> bytes:
     """Read a file. Raises OSError if it is none, as a named pipe is, or larger than `limit`."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(f"{path} is not a file")
-    content = b""
-    if status.st_size <= limit:
-        with path.open("rb") as file:
-            content = file.read(limit + 1)  # it may grow meanwhile
-    if max(status.st_size, len(content)) > limit:
+    with open_file(path) as file:
+        large = os.fstat(file.fileno()).st_size > limit
+        content = b"" if large else file.read(limit + 1)  # it may grow meanwhile
+    if large or len(content) > limit:
         raise OSError(f"{path} is larger than {limit:,} bytes, which no such file needs")
     return content
 

@@ -163,7 +163,7 @@ def test_a_body_that_comes_too_slowly_is_given_up(store, target, monkeypatch):
 def test_a_bundle_larger_than_the_disk_is_refused_before_it_is_fetched(store, target):
     path = store.folder / MANIFEST
     fields = json.loads(path.read_text())
-    fields["files"]["model.onnx"]["bytes"] = 1 << 60
+    fields["files"]["model.onnx"]["bytes"] = 1 << 50
     store.answers[MANIFEST] = lambda request: send(request, json.dumps(fields).encode())
 
     with pytest.raises(BundleError, match="free"):

@@ -101,7 +101,14 @@ def test_without_a_descriptor_nothing_is_refused_and_the_scan_fails(
     registry, monkeypatch, name, number
 ):
     (registry / "tone" / "traffic.json").write_text("{}")
-    unreadable(monkeypatch, name, number, "read_bytes")
+    opened = os.open
+
+    def fail(path, *arguments, **options):
+        if Path(path).name == name:
+            raise OSError(number, os.strerror(number), str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", fail)
 
     with pytest.raises(BundleError, match=os.strerror(number)):
         scan([registry])
