@@ -164,7 +164,7 @@ class RemoteRuntime:
         self._silence.end()
         self.gone.set()
         self._changed.set()
-        self._fail_all(lambda: EngineFailed(_GONE))
+        self._fail_all(lambda: not_ready(_GONE))
 
     @property
     def alive(self) -> bool:
