@@ -88,7 +88,7 @@ class RemoteRuntime:
             tick_s,
             on_silent=self._note_silence,
             on_gone=channel.abort,
-            on_tick=self._recall_late,
+            on_tick=self._tick,
         )
         channel.open(self)
 
@@ -128,6 +128,11 @@ class RemoteRuntime:
         self._withdrawn += self._waiting
         self._channel.flush_soon()
         self._fail_all(lambda: not_ready(_SILENT))
+
+    def _tick(self) -> None:
+        if not self._channel.full:
+            self._channel.send("alive")
+        self._recall_late()
 
     def _recall_late(self) -> None:
         """Ask for the calls whose answer is overdue."""
