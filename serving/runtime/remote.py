@@ -88,7 +88,7 @@ class RemoteRuntime:
             tick_s,
             on_silent=self._note_silence,
             on_gone=channel.abort,
-            on_tick=self._recall_late,
+            on_tick=self._tick,
         )
         channel.open(self)
 
@@ -129,6 +129,11 @@ class RemoteRuntime:
         self._channel.flush_soon()
         self._fail_all(lambda: not_ready(_SILENT))
 
+    def _tick(self) -> None:
+        if not self._channel.full:
+            self._channel.send("alive")
+        self._recall_late()
+
     def _recall_late(self) -> None:
         """Ask for the calls whose answer is overdue."""
         now_s = time.monotonic()
@@ -164,7 +169,7 @@ class RemoteRuntime:
         self._silence.end()
         self.gone.set()
         self._changed.set()
-        self._fail_all(lambda: EngineFailed(_GONE))
+        self._fail_all(lambda: not_ready(_GONE))
 
     @property
     def alive(self) -> bool:

@@ -28,8 +28,10 @@ from serving.runtime.frames import (
 from serving.runtime.ipc import Channel
 from serving.runtime.local import LocalRuntime
 from serving.runtime.remote_recorder import RemoteRecorders
+from serving.runtime.silence import Silence
 
 _STATE_EVERY_S = 0.05
+_TICK_S = 1.0
 
 
 class _Asker:
@@ -65,13 +67,23 @@ class RuntimeServer:
         channel: Channel,
         runtime: LocalRuntime,
         recorders: RemoteRecorders,
+        *,
         on_started: Callable[[], None] = lambda: None,
+        on_hung: Callable[[], None] = lambda: None,
+        tick_s: float = _TICK_S,
     ) -> None:
-        """`recorders` are those of all HTTP processes; see `started` for `on_started`."""
+        """`recorders` are those of all HTTP processes; see `started` for `on_started`.
+
+        `on_hung` is called when the HTTP process stays silent, and the channel has been closed.
+        """
         self.channel = channel
         self._runtime = runtime
         self._recorders = recorders
         self._on_started = on_started
+        self._on_hung = on_hung
+        self._tick_s = tick_s
+        self._silence: Silence | None = None
+        """Since the first sign of life: a process that starts takes as long as it takes."""
         self.answers: list[Answer] = []
         """Those of this turn."""
         self._requests: dict[int, PendingRequest] = {}
@@ -99,6 +111,7 @@ class RuntimeServer:
             "recall": self._recall,
             "sums": self._add_sums,
             "flushed": self._note_flushed,
+            "alive": self._note_life,
             "started": self._note_start,
             "failed": self._note_failure,
         }
@@ -132,6 +145,8 @@ class RuntimeServer:
     def on_lost(self) -> None:
         """See Receiver."""
         self._lost.set()
+        if self._silence:
+            self._silence.end()
         self._recorders.remove(self.channel)
         for number in list(self._requests):
             self._withdraw(number)
@@ -177,6 +192,20 @@ class RuntimeServer:
 
     def _note_flushed(self) -> None:
         self._recorders.flushed(self.channel)
+
+    def _note_life(self) -> None:
+        if self._silence is None:
+            self._silence = Silence(
+                self._tick_s,
+                on_silent=lambda: log("an HTTP process is silent"),
+                on_gone=self._give_up,
+            )
+        elif self._silence.heard():
+            log("an HTTP process is heard again")
+
+    def _give_up(self) -> None:
+        self.channel.abort()
+        self._on_hung()
 
     def _note_start(self) -> None:
         self.started = True

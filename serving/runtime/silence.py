@@ -20,7 +20,7 @@ class Silence:
         *,
         on_silent: Callable[[], None],
         on_gone: Callable[[], None],
-        on_tick: Callable[[], None],
+        on_tick: Callable[[], None] = lambda: None,
     ) -> None:
         self.silent = False
         self._ticks = 0

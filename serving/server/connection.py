@@ -1,7 +1,8 @@
 """The life of a connection: how long it is kept, and how it is closed without losing a request."""
 
 import asyncio
-from collections.abc import Sized
+from collections.abc import Callable, Sized
+from functools import partial
 from typing import Any, cast
 
 from uvicorn._types import ASGI3Application
@@ -26,19 +27,27 @@ MAX_HEAD_S = 10
 # What has been waited for so long is not a request on its way.
 _SLOW_S = 1.0
 _RETRY_AFTER_S = 1
+_PROBES = ("/health/", "/v2/health/")
 _CUT = "The request ended before it was complete."
 
 
 class _Flow(FlowControl):
     """Reads no further while parsed requests wait: one that is small takes 50 times its size."""
 
+    parse_on: Callable[[], None] | None = None
+    """Takes the place of reading while there is more to parse."""
+
     def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
         super().__init__(transport)
         self._waiting = waiting
 
     def resume_reading(self) -> None:
-        """Read on, unless requests wait."""
-        if not self._waiting:
+        """Go on, unless requests wait."""
+        if self._waiting:
+            return
+        if self.parse_on:
+            self.parse_on()
+        else:
             super().resume_reading()
 
 
@@ -50,6 +59,7 @@ class Connection(HttpToolsProtocol):
     answering: Cycle | None = None
     """The request that was begun last."""
     transport: LingeringTransport  # type: ignore[assignment]
+    flow: _Flow
     server_state: LimitedConnections
     _head: dict[str, Any] | None = None
     """The scope of the request whose head has begun and is not complete."""
@@ -153,7 +163,7 @@ class Connection(HttpToolsProtocol):
 
     def give_up(self) -> bool:
         """Abort, unless the kernel has accepted a request."""
-        if self.timeout_keep_alive_task and unread_bytes(self.transport):
+        if self.timeout_keep_alive_task and self._is_sending():
             return False
         self.connections.discard(self)
         self._end_early("displaced")
@@ -175,6 +185,10 @@ class Connection(HttpToolsProtocol):
         elif not self._malformed:
             cycle.keep_alive = False
         return True
+
+    def _is_sending(self) -> bool:
+        """Whether something has arrived that is not parsed."""
+        return bool(self.flow.parse_on or unread_bytes(self.transport))
 
     def _may_continue(self) -> bool:
         """Whether `100 Continue` may be sent now: to HTTP/1.1, before the response has begun."""
@@ -208,7 +222,7 @@ class Connection(HttpToolsProtocol):
         """
         if self.transport.get_write_buffer_size():
             self.watch_reader()
-        if self._reader or unread_bytes(self.transport):
+        if self._reader or self._is_sending():
             self._wait_for_request()
         else:
             self.transport.close()
@@ -228,17 +242,21 @@ class Connection(HttpToolsProtocol):
 
     def _leave(self) -> None:
         idle = self.cycle is None or self.cycle.response_complete
-        arriving = self._head is not None or unread_bytes(self.transport)
+        arriving = self._head is not None or self._is_sending()
         if idle and arriving and not self.transport.is_closing():
             self.loop.call_later(_LAST_REQUEST_S, self._leave)
         else:
             super().shutdown()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Note when the wait for the rest of the body began."""
+        """Begin when it is its turn, or at once if a probe has sent nothing else."""
         if cycle.more_body:
             self._body_since = self.loop.time()
-        super()._start_asgi_task(cycle, app)
+        begin = partial(super()._start_asgi_task, cycle, app)
+        if cycle.scope["path"].startswith(_PROBES) and not self.flow.read_paused:
+            begin()
+        else:
+            self.server_state.turns.begin(begin)
 
     def _end_early(self, reason: RefusalReason) -> None:
         """Abort, and count that."""

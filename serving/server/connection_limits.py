@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 from serving.descriptors import REFUSED_SHARE, most_connections
 from serving.server.refused_connections import RefusedConnections
 from serving.server.slow_readers import Readers
+from serving.server.turns import Turns
 from serving.settings import Settings
 
 _BATCH_SHARE = 16
@@ -45,6 +46,7 @@ class LimitedConnections(ServerState):
         super().__init__()
         self.refused = refused
         self.readers = Readers(settings.max_requests)
+        self.turns = Turns()
         self.most = most_connections(settings, admin=admin)
         self._most_per_address = settings.max_connections_per_address
         self._by_address: Counter[str] = Counter()

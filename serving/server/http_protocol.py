@@ -12,6 +12,7 @@ from serving.protocols.request_body import MOST_DIGITS
 from serving.server.connection import MAX_HEAD_S, Connection
 from serving.server.http_cycle import HOST, BadHeadError, Cycle, malformed, without_offer
 from serving.server.lingering import Remainder
+from serving.server.pipelined import MOST_AT_ONCE, VERSION, Pipelined
 
 _MAX_HEAD_BYTES = 65_536
 
@@ -38,6 +39,9 @@ class HttpProtocol(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and refuse a head that is too large or does not come in time."""
+        if data.count(VERSION) > MOST_AT_ONCE:
+            self._parse_later(data)
+            return
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
@@ -64,6 +68,28 @@ class HttpProtocol(Connection):
             return
         if self.cycle.response_complete and self.timeout_keep_alive_task is None:
             self._follow_answered(len(data), is_new=is_new)
+
+    def _parse_later(self, data: bytes) -> None:
+        pipelined = Pipelined(data, self.server_state.turns, self._parse_part)
+        self.flow.parse_on = pipelined.go_on
+        self.flow.pause_reading()
+        pipelined.go_on()
+
+    def _parse_part(self, pipelined: Pipelined) -> None:
+        """Parse a part, unless requests wait: the answer to the last of them goes on here."""
+        if self.pipeline:
+            return
+        if not self.transport.is_closing():
+            self.data_received(pipelined.next_part())
+        if self.transport.is_closing():
+            self.flow.parse_on = None
+        elif self._malformed or not pipelined.more:
+            self.flow.parse_on = None
+            self.flow.resume_reading()
+        else:
+            self._end_head_timer()  # the rest of a head has come
+            if not self.pipeline:
+                pipelined.go_on()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field of a head; one behind a chunked body is not the head's, and is dropped."""

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from serving.background import FAILURES, keep_running, start, unending
 from serving.errors import StartError
@@ -36,9 +37,9 @@ async def serve(
 ) -> None:
     """Run the engines in this process and HTTP in `settings.http_processes` others.
 
-    An HTTP process that ends is replaced; the requests of one that dies are lost. On a signal every
-    process drains. Raises StartError if the engines or the HTTP processes cannot start, and
-    EngineFailed if an engine is lost.
+    An HTTP process that ends, or hangs, is replaced; the requests of one that dies are lost. On a
+    signal every process drains. Raises StartError if the engines or the HTTP processes cannot
+    start, and EngineFailed if an engine is lost.
     """
     runtime = LocalRuntime(settings, engines)
     reconciler = Reconciler(settings, runtime)
@@ -217,7 +218,13 @@ class _Frontend:
         ended = asyncio.create_task(process.wait())
         try:
             channel = await Channel.over(ours)
-            server = RuntimeServer(channel, self._runtime, self._recorders, self.accepting.set)
+            server = RuntimeServer(
+                channel,
+                self._runtime,
+                self._recorders,
+                on_started=self.accepting.set,
+                on_hung=partial(_kill, process),
+            )
             answering = start(server.serve(), "answering an HTTP process")
             for event, tell in (
                 (shutdown.draining, server.drain),
@@ -239,6 +246,11 @@ class _Frontend:
         if not reason and not server.started and status and status > 0:
             reason = f"an HTTP process ended with status {status} at its start: see the log"
         return status, server.started, reason
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
 
 
 async def _started(listener: socket.socket, channel: socket.socket) -> asyncio.subprocess.Process:

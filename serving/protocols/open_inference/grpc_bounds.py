@@ -17,10 +17,14 @@ from serving.settings import Settings
 
 # A client's metadata, which hold the details of an error, may have 8 kB by default.
 _MOST_DETAIL_BYTES = 4096
-# A client that has left, or does not read, is given up after 80 s; a handshake after 10 s.
-_PING_AFTER_MS = 60_000
-_PING_WITHIN_MS = 20_000
+# gRPC does not tell how many connections it has, and gives none up for a new one. So one that is of
+# no use ends soon: a silent one, whatever it has begun, after 10 or 20 s, and one without calls
+# after 20 s. Its client connects anew at its next call, and loses none.
 _HANDSHAKE_MS = 10_000
+_SETTINGS_MS = 10_000
+_PING_AFTER_MS = 10_000
+_PING_WITHIN_MS = 10_000
+_MOST_IDLE_S = 20
 # A connection moves on after a while, so that one whose answers nobody reads ends too: after this
 # time, the longest deadline, and this much more.
 _MOST_AGE_S = 60
@@ -33,7 +37,7 @@ def connection_bounds(settings: Settings) -> list[tuple[str, int]]:
     """Return the options of a gRPC server that bound its connections, in time and in number."""
     return [
         ("grpc.max_receive_message_length", settings.max_body_bytes),
-        ("grpc.max_connection_idle_ms", settings.keep_alive_s * 1000),
+        ("grpc.max_connection_idle_ms", min(settings.keep_alive_s, _MOST_IDLE_S) * 1000),
         ("grpc.max_connection_age_ms", min(settings.keep_alive_s, _MOST_AGE_S) * 1000),
         ("grpc.max_connection_age_grace_ms", settings.max_deadline_ms + _LAST_CALL_MS),
         ("grpc.max_concurrent_streams", max(_LEAST_STREAMS, settings.max_requests)),
@@ -41,6 +45,8 @@ def connection_bounds(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", _PING_AFTER_MS),
         ("grpc.keepalive_timeout_ms", _PING_WITHIN_MS),
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),  # no limit
+        ("grpc.http2.settings_timeout", _SETTINGS_MS),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
     ]
 

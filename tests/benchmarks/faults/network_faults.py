@@ -8,16 +8,21 @@ import contextlib
 import socket
 import time
 
+import grpc
+
 from tests.benchmarks.faults.limit_faults import connections
 from tests.benchmarks.faults.outcome import STAYS_LIVE, STAYS_READY, answered, recovers
 from tests.benchmarks.faults.proxy import Link, proxied
 from tests.benchmarks.faults.scene import fault
+from tests.support.http2_frames import begun
+from tests.support.processes import free_port
 from tests.support.raw_http import head, read, request
 
 UNTOUCHED = (answered(), recovers(0.5), STAYS_LIVE, STAYS_READY)
 PAIR = {"http_processes": 2}
 WHOLE = b"".join(request())
-IDLE, SLOW, READERS = 1000, 600, 50
+IDLE, SLOW, READERS, DEAF = 1000, 600, 50, 60
+OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 FAULT_S = 2.0
 
 
@@ -96,6 +101,45 @@ def slow_readers(scene):
         with contextlib.suppress(OSError):
             each.sendall(whole)
     scene.watch(FAULT_S)
+    for each in opened:
+        each.close()
+
+
+@fault(f"{DEAF} clients that pipeline 9,000 requests each and read no answer", *UNTOUCHED)
+def pipelined(scene):
+    scene.injected()
+    opened = connections(scene.port, DEAF)
+    for each in opened:
+        each.setblocking(False)
+        with contextlib.suppress(OSError):
+            each.send(b"GET / HTTP/1.1\r\nHost:\r\n\r\n" * 9000)
+    scene.watch(FAULT_S)
+    for each in opened:
+        each.close()
+
+
+def with_grpc(_place):
+    port = free_port()
+    return {"grpc_port": port, "kept": port, "prefix": ("prlimit", "--nofile=256")}
+
+
+@fault("silent gRPC connections take all places, 256 descriptors", *UNTOUCHED, prepare=with_grpc)
+def silent_grpc(scene):
+    def answered():
+        with grpc.insecure_channel(f"127.0.0.1:{scene.kept}", options=OWN_CONNECTION) as opened:
+            ask = opened.unary_unary("/inference.GRPCInferenceService/ServerLive")
+            with contextlib.suppress(grpc.RpcError):
+                return ask(b"", timeout=2) is not None
+        return False
+
+    scene.require(answered(), "gRPC answers before")
+    scene.injected()
+    opened = []
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            opened.append(begun(scene.kept))
+    scene.require(not answered(), "the silent connections take all places")
+    scene.until(answered, "a new gRPC client is answered", 25)
     for each in opened:
         each.close()
 

@@ -220,6 +220,19 @@ def front_stopped_long(scene):
     scene.stop(12, scene.fronts()[0])
 
 
+@fault(
+    "SIGSTOP for good: one HTTP process",
+    lost_at_most(3 * CLIENTS, IN_HAND),
+    recovers(5),
+    logs("an HTTP process is silent"),
+    logs("an HTTP process has ended and is replaced"),
+    stops=True,
+    **PAIR,
+)
+def front_stopped_for_good(scene):
+    _end_fronts(scene, signal.SIGSTOP, scene.fronts()[:1])
+
+
 @fault("SIGSTOP for 3 s: both HTTP processes", answered(), recovers(2), stops=True, **PAIR)
 def fronts_stopped(scene):
     scene.stop(3, *scene.fronts())

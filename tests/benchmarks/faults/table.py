@@ -57,8 +57,9 @@ def _gap(row):
     kept, longest = row["live_gap_ms"], row["longest_gap_ms"]
     if kept is None:
         return ""
-    earlier = longest is not None and longest > kept
-    return f"{kept:.0f}" + f" ({longest:.0f} in another attempt)" * earlier
+    if longest is None or longest <= kept:
+        return f"{kept:.0f}"
+    return f"{kept:.0f} ({longest:.0f} in another attempt)"
 
 
 def _notes(row):

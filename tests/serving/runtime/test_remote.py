@@ -222,8 +222,9 @@ def test_when_the_engine_process_goes_every_request_fails_and_none_is_accepted()
             future = remote.submit(KEY, [encoding(1)], terms())
             await asyncio.sleep(0)
             ours.abort()
-            with pytest.raises(EngineFailed):
+            with pytest.raises(NotReady) as lost:
                 await future
+            assert (lost.value.status, lost.value.retry_after_s) == (503, 1)
             assert remote.gone.is_set()
             assert not remote.alive
             with pytest.raises(NotReady):
@@ -248,7 +249,7 @@ def test_what_an_engine_process_does_not_read_is_bounded():
             assert 10 < len(futures) < 60  # of 0.4 MB each
             channel.abort()
             await channel.closed()
-            assert all(isinstance(future.exception(), EngineFailed) for future in futures)
+            assert all(isinstance(future.exception(), NotReady) for future in futures)
 
     asyncio.run(scenario())
 

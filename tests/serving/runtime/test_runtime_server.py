@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from serving.access.api_keys import Caller
 from serving.access.rate_limits import Limits
 from serving.observability.metrics import Metrics
@@ -66,3 +68,49 @@ def test_callers_whose_requests_have_ended_are_forgotten():
         await wait_until(lambda: not server._entered)
 
     run(scenario)
+
+
+def silent_after(number, *, revived):
+    """What a server says of an HTTP process that falls silent, and whether it was given up."""
+    given_up = asyncio.Event()
+
+    async def whole():
+        batcher, _ = make(StuckEngine(slots=1))
+        async with asyncio.timeout(30), channel_pair() as (ours, theirs):
+            runtime, recorders = BatcherRuntime(batcher), RemoteRecorders(Metrics())
+            server = RuntimeServer(ours, runtime, recorders, on_hung=given_up.set, tick_s=0.02)
+            serving = asyncio.create_task(server.serve())
+            theirs.open(Inbox(theirs))
+            for _ in range(number):
+                theirs.send("alive")
+            theirs.send("enter", 0, Caller("caller", 3, Limits(max_requests=1)))
+            await wait_until(lambda: server._entered)
+            if revived:
+                await wait_until(lambda: server._silence.silent)
+                theirs.send("alive")
+                await wait_until(lambda: not server._silence.silent)
+            if number:
+                await serving
+                assert not server._entered
+            else:
+                await asyncio.sleep(1)
+                theirs.abort()
+                await serving
+        batcher.close()
+
+    asyncio.run(whole())
+    return given_up.is_set()
+
+
+@pytest.mark.parametrize("revived", [False, True])
+def test_an_http_process_that_stays_silent_is_given_up_with_all_that_it_holds(capsys, revived):
+    assert silent_after(1, revived=revived)
+
+    said = capsys.readouterr().out
+    assert "an HTTP process is silent" in said
+    assert ("an HTTP process is heard again" in said) == revived
+
+
+def test_an_http_process_that_has_not_started_is_waited_for(capsys):
+    assert not silent_after(0, revived=False)
+    assert "silent" not in capsys.readouterr().out
