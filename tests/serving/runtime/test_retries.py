@@ -36,7 +36,9 @@ def put(registry, scratch, **made):
     return publish(scratch / "made", registry).manifest.version
 
 
-def test_after_a_shortage_it_is_time_soon_after_a_load_then_later_and_never_without_one(monkeypatch):
+def test_after_a_shortage_it_is_time_soon_after_a_load_then_later_and_never_without_one(
+    monkeypatch,
+):
     now = [100.0]
 
     async def main():
