@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any, TypeVar
 
-from serving.errors import BundleError, SizewiseError, failures, own_words
+from serving.errors import BundleError, EngineFailed, SizewiseError, failures, own_words
 from serving.logs import LOGGER, log
 from serving.shortage import Shortage, is_shortage
 
@@ -134,14 +134,20 @@ async def in_background(work: Callable[[], _Result], what: str, limit_s: float) 
 
 
 async def patiently(work: Callable[[], _Result], what: str, limit_s: float) -> _Result:
-    """Run `work` as `in_background` does, and anew for as long as the machine is short."""
-    told = False
+    """Run `work` as `in_background` does, and anew while the machine is short, for `limit_s`.
+
+    Raises EngineFailed if it is short for longer.
+    """
+    clock, told = asyncio.get_running_loop().time, False
+    until_s = clock() + limit_s
     while True:
         try:
             return await in_background(work, what, limit_s)
         except Exception as error:
             if not is_shortage(error):
                 raise
+            if clock() > until_s:
+                raise EngineFailed(f"{what}: {own_words(error)}") from error
             if not told:
                 log("the machine is short", task=what, reason=own_words(error))
                 told = True

@@ -67,9 +67,10 @@ def open_verified(bundle: Bundle) -> Tokenizer | None:
 
     Raises BundleError.
     """
-    if not bundle.manifest.tensors:
-        verify_file(bundle, TOKENIZER_NAME)
-    return open_tokenizer(bundle)
+    with failures(BundleError, str(bundle.folder)):
+        if not bundle.manifest.tensors:
+            verify_file(bundle, TOKENIZER_NAME)
+        return open_tokenizer(bundle)
 
 
 def _reason(bundle: Bundle) -> str:

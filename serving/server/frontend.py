@@ -71,6 +71,10 @@ async def _serve(
             if await asyncio.wait_for(asyncio.shield(runtime.greeting), _GREETING_S):
                 await asyncio.wait_for(service.followed.wait(), _CURRENT_S)
 
+    def greeted(greeting: asyncio.Future[bool]) -> None:
+        service.starting &= not greeting.result()
+
+    runtime.greeting.add_done_callback(greeted)
     lag = partial(watch_lag, runtime.recorder, "http")
     app = open_app(service, loaded, [lag], until_current)
     server = Server(app, service.settings, listener, shared=True)

@@ -18,7 +18,7 @@ from serving.background import (
     start_short_work,
     unending,
 )
-from serving.errors import BundleError
+from serving.errors import BundleError, EngineFailed
 from tests.support.faults import Panic
 
 
@@ -182,6 +182,20 @@ async def test_patient_work_waits_for_a_thread_and_for_descriptors_but_for_no_ot
     with pytest.raises(ValueError, match="broken"):
         await patiently(work, "opening", 30)
     assert capsys.readouterr().out.count('"event":"the machine is short"') == 1
+
+
+async def test_patient_work_is_given_up_when_the_machine_stays_short(monkeypatch):
+    monkeypatch.setattr(background, "_RESTART_S", 0.001)
+    tries = []
+
+    def work():
+        tries.append(1)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with asyncio.timeout(30):
+        with pytest.raises(EngineFailed, match=r"opening: .*Too many open files"):
+            await patiently(work, "opening", 0.2)
+    assert len(tries) > 1
 
 
 async def test_short_work_takes_no_new_thread_once_it_is_started(monkeypatch):
