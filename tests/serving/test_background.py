@@ -221,7 +221,7 @@ def test_threads_run_at_once_what_they_are_given_and_hand_over_what_it_raises():
 
 
 def test_threads_that_are_shut_down_end_what_they_run_and_begin_nothing():
-    threads, end, begun = Threads(1, "worker"), threading.Event(), threading.Event()
+    threads, end, begun = Threads(1, "ending"), threading.Event(), threading.Event()
 
     def work():
         begun.set()
@@ -229,7 +229,7 @@ def test_threads_that_are_shut_down_end_what_they_run_and_begin_nothing():
 
     running, waiting = threads.submit(work), threads.submit(int)
     assert begun.wait(30)
-    (thread,) = (each for each in threading.enumerate() if each.name == "worker-0")
+    (thread,) = (each for each in threading.enumerate() if each.name == "ending-0")
     threads.shutdown()
     end.set()
     thread.join(30)
