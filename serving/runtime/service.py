@@ -65,7 +65,7 @@ class InFlight:
 class Service:
     """Becomes ready through `follow`; refuses new requests once `draining` is set.
 
-    Raises StartError when the callers' file is wrong.
+    Raises StartError when the callers' file is wrong, or there is no thread left to tokenize in.
     """
 
     def __init__(self, settings: Settings, runtime: Runtime, clock: Clock = time.monotonic) -> None:
@@ -93,7 +93,7 @@ class Service:
         """Set once the runtime has said what it serves."""
         self._clock = clock
         self._tokenizer_threads = Threads(1, "tokenizer")
-        self._tokenizer_threads.start()  # later the machine may have none left
+        self._tokenizer_threads.start()
 
     def check_ready(self) -> None:
         """Raise NotReady or Draining unless new requests are welcome."""

@@ -1,8 +1,10 @@
 import asyncio
 import errno
+import gc
 import json
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -18,7 +20,7 @@ from serving.background import (
     start_short_work,
     unending,
 )
-from serving.errors import BundleError, EngineFailed
+from serving.errors import BundleError, EngineFailed, StartError
 from tests.support.faults import Panic
 
 
@@ -238,3 +240,47 @@ def test_threads_that_are_shut_down_end_what_they_run_and_begin_nothing():
     assert waiting.cancelled()
     assert not thread.is_alive()
     assert thread.daemon
+    with pytest.raises(RuntimeError, match="ending are shut down"):
+        threads.submit(int)
+
+
+def test_a_shutdown_that_waits_returns_once_the_threads_have_ended():
+    threads, begun, ended = Threads(2, "awaited"), threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        time.sleep(0.2)
+        ended.set()
+
+    threads.submit(work)
+    assert begun.wait(30)
+    threads.shutdown(wait=True)
+
+    assert ended.is_set()
+    assert not any(each.name.startswith("awaited") for each in threading.enumerate())
+
+
+def test_what_fails_and_its_arguments_are_freed_without_the_collector_of_cycles():
+    class Argument:
+        pass
+
+    def fail(_argument):
+        raise ValueError("broken")
+
+    threads, argument = Threads(1, "failing"), Argument()
+    freed = weakref.ref(argument)
+    gc.disable()
+    try:
+        failed = threads.submit(fail, argument)
+        assert isinstance(failed.exception(30), ValueError)
+        del failed, argument
+        threads.shutdown(wait=True)
+        assert freed() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.usefixtures("short")
+def test_threads_that_cannot_be_started_early_say_why_the_server_does_not_start():
+    with pytest.raises(StartError, match=r"starting a thread \(early\): can't start new thread"):
+        Threads(1, "early").start()
