@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any, TypeVar
 
-from serving.errors import BundleError, SizewiseError, failures, own_words
+from serving.errors import BundleError, EngineFailed, SizewiseError, StartError, failures, own_words
 from serving.logs import LOGGER, log
 from serving.shortage import Shortage, is_shortage
 
@@ -51,19 +51,29 @@ class Threads(Executor):
         self._threads: list[Thread] = []
         """Those that have been started; each is when there is work for it."""
         self._waiting: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._is_shut_down = False
 
     def submit(
         self, work: Callable[..., _Result], /, *arguments: Any, **named: Any
     ) -> Future[_Result]:
         """See Executor."""
+        if self._is_shut_down:
+            raise RuntimeError(f"the threads {self._name} are shut down")
         if len(self._threads) < self._number:
-            self.start()
+            self._start()
         outcome: Future[_Result] = Future()
         self._waiting.put((outcome, partial(work, *arguments, **named)))
         return outcome
 
     def start(self) -> None:
-        """Start a thread. Raises RuntimeError if the machine has none left."""
+        """Start a thread before there is work: later the machine may have none left.
+
+        Raises StartError.
+        """
+        with failures(StartError, f"starting a thread ({self._name})"):
+            self._start()
+
+    def _start(self) -> None:
         name = f"{self._name}-{len(self._threads)}"
         thread = Thread(target=self._run, name=name, daemon=True)
         thread.start()
@@ -71,11 +81,15 @@ class Threads(Executor):
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = True) -> None:  # noqa: ARG002
         """Cancel what has not begun, and let each thread end once what it runs returns."""
+        self._is_shut_down = True
         with suppress(Empty):
             while waiting := self._waiting.get_nowait():
                 waiting[0].cancel()
         for _ in self._threads:
             self._waiting.put(None)
+        if wait:
+            for thread in self._threads:
+                thread.join()
 
     def _run(self) -> None:
         if self._initializer:
@@ -92,6 +106,8 @@ def _run_into(outcome: Future[_Result], work: Callable[[], _Result]) -> None:
         result = work()
     except BaseException as error:  # noqa: BLE001  raised where it is awaited
         outcome.set_exception(error)
+        # The error refers to this frame, which would keep the work and itself alive.
+        del outcome, work
     else:
         outcome.set_result(result)
 
@@ -100,7 +116,7 @@ _SHORT_WORK = Threads(1, "short-work")
 
 
 def start_short_work() -> None:
-    """Start the thread of `short_work`: later the machine may have none left."""
+    """Start the thread of `short_work`. Raises StartError."""
     _SHORT_WORK.start()
 
 
@@ -134,14 +150,20 @@ async def in_background(work: Callable[[], _Result], what: str, limit_s: float) 
 
 
 async def patiently(work: Callable[[], _Result], what: str, limit_s: float) -> _Result:
-    """Run `work` as `in_background` does, and anew for as long as the machine is short."""
-    told = False
+    """Run `work` as `in_background` does, and anew while the machine is short, for `limit_s`.
+
+    Raises EngineFailed if it is short for longer.
+    """
+    clock, told = asyncio.get_running_loop().time, False
+    until_s = clock() + limit_s
     while True:
         try:
             return await in_background(work, what, limit_s)
         except Exception as error:
             if not is_shortage(error):
                 raise
+            if clock() > until_s:
+                raise EngineFailed(f"{what}: {own_words(error)}") from error
             if not told:
                 log("the machine is short", task=what, reason=own_words(error))
                 told = True

@@ -3,11 +3,10 @@
 import errno
 import os
 
-from serving.errors import BundleError
+from serving.errors import BundleError, SizewiseError
 
-_NO_THREAD = "can't start new thread"
 _NUMBERS = {errno.EAGAIN, errno.EMFILE, errno.ENFILE}
-_WORDS = (_NO_THREAD, *map(os.strerror, _NUMBERS))
+_WORDS = ("can't start new thread", *map(os.strerror, _NUMBERS))
 
 
 class Shortage(BundleError):
@@ -15,16 +14,24 @@ class Shortage(BundleError):
 
 
 def is_shortage(error: BaseException | None) -> bool:
-    """Return whether an error, or a cause of it, is that the machine is short of something."""
+    """Return whether an error, or a cause of it, is that the machine is short of something.
+
+    Native libraries have only words for it. Words of our own errors and of parsers, which quote
+    what a file holds, and names of files in those of the system do not count.
+    """
     while error:
-        short_of_thread = isinstance(error, RuntimeError) and _NO_THREAD in str(error)
-        short_of_more = isinstance(error, OSError) and error.errno in _NUMBERS
-        if isinstance(error, Shortage) or short_of_thread or short_of_more:
+        if isinstance(error, OSError):
+            short = error.errno in _NUMBERS
+        elif isinstance(error, SizewiseError | ValueError):
+            short = isinstance(error, Shortage)
+        else:
+            short = tells_shortage(str(error))
+        if short:
             return True
         error = error.__cause__
     return False
 
 
 def tells_shortage(words: str) -> bool:
-    """Return whether another process says that the machine is short of something."""
+    """Return whether a library or another process says that the machine is short of something."""
     return any(each in words for each in _WORDS)

@@ -21,17 +21,17 @@ class Starting(NotReady):
     reason = "starting"
 
 
-def check_ready(trouble: str, *, draining: bool) -> None:
+def check_ready(trouble: str, *, draining: bool, starting: bool) -> None:
     """Raise NotReady or Draining unless new requests are welcome: no `trouble`, not `draining`."""
     if draining:
         raise Draining("the server is shutting down: send to another replica")
     if trouble:
-        raise not_ready(trouble)
+        raise not_ready(trouble, starting=starting)
 
 
-def not_ready(detail: str) -> NotReady:
-    """Make the refusal of a request that cannot be answered yet, or not now."""
-    kind = Starting if detail == LOADING else NotReady
+def not_ready(detail: str, *, starting: bool = False) -> NotReady:
+    """Make the refusal of a request that cannot be answered yet (`starting`), or not now."""
+    kind = Starting if starting else NotReady
     return kind(detail, retry_after_s=LOADING_RETRY_AFTER_S)
 
 

@@ -18,6 +18,7 @@ from serving.errors import (
     InternalError,
     InvalidField,
     MethodNotAllowed,
+    NotReady,
     PathNotFound,
     ServedError,
     StartError,
@@ -37,6 +38,9 @@ from serving.protocols.request_body import parse_body, read_body
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.settings import Settings
+from serving.shortage import is_shortage
+
+_SHORTAGE_RETRY_AFTER_S = 2
 
 
 class _Described(BaseModel):
@@ -120,6 +124,8 @@ class Admin:
         try:
             await self._reconciler.set_traffic(family, traffic)
         except (StartError, EngineFailed) as error:
+            if is_shortage(error):
+                raise NotReady(error.detail, retry_after_s=_SHORTAGE_RETRY_AFTER_S) from error
             raise InvalidField(error.detail, field="traffic", value=traffic.model_dump()) from error
         return self._state(family)
 

@@ -8,6 +8,7 @@ from serving.bundles.bundle import TOKENIZER_NAME, Bundle, VariantKey, key, veri
 from serving.errors import BundleError, failures
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
 from serving.runtime.retention import retain
+from serving.shortage import is_shortage
 
 State = tuple[tuple[int, ...], ...]
 """What the file system says of each file; nobody can set the time of change, unlike the mtime."""
@@ -44,7 +45,7 @@ class Integrity:
         """Return the bundles whose files no longer match their manifests, with the reasons.
 
         Files are hashed once two calls in a row have seen the same change, so that none is judged
-        while it is being copied.
+        while it is being copied. Raises BundleError if the machine is too short to hash them.
         """
         altered = []
         for bundle in bundles:
@@ -66,9 +67,10 @@ def open_verified(bundle: Bundle) -> Tokenizer | None:
 
     Raises BundleError.
     """
-    if not bundle.manifest.tensors:
-        verify_file(bundle, TOKENIZER_NAME)
-    return open_tokenizer(bundle)
+    with failures(BundleError, str(bundle.folder)):
+        if not bundle.manifest.tensors:
+            verify_file(bundle, TOKENIZER_NAME)
+        return open_tokenizer(bundle)
 
 
 def _reason(bundle: Bundle) -> str:
@@ -76,6 +78,8 @@ def _reason(bundle: Bundle) -> str:
         with failures(BundleError, str(bundle.folder)):
             verify(bundle)
     except BundleError as error:
+        if is_shortage(error):
+            raise
         return f"{error.detail}; what was loaded goes on, a restart would refuse it"
     return ""
 

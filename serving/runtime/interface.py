@@ -48,7 +48,7 @@ class Runtime(Submits, Protocol):
         """Yield what is loaded, each time that it changes; the newest only.
 
         Asking for the next releases all before it: their bundles may be unloaded.
-        Raises EngineFailed when the engines have gone.
+        Raises EngineFailed when the engines have gone, or the machine stays too short to follow.
         """
 
     @property

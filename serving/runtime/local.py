@@ -242,7 +242,7 @@ class LocalRuntime:
         """Return the batcher, for requests of a variant. Raises NotReady before `load` returned."""
         self.used_s[variant[0]] = self._clock()
         if not self._batcher:
-            raise not_ready(LOADING)
+            raise not_ready(LOADING, starting=True)
         return self._batcher
 
     def withdraw(self, request: PendingRequest) -> None:

@@ -150,8 +150,7 @@ class Reconciler:
         await self.rescan()
 
     async def _serve(self, found: Found) -> None:
-        async with self._one_at_a_time:
-            self._retries.begin()
+        async with self._one_at_a_time, self._retries.loading():
             found = keep_emptied(found, self.found, self.served, self._settings.registry)
             refused = found.refused | self._altered
             lost = dict(found.lost)

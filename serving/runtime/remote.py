@@ -15,7 +15,7 @@ from serving.batching.interface import InferenceResult
 from serving.batching.queue import Backlog, Flow, Terms
 from serving.bundles.bundle import VariantKey
 from serving.bundles.traffic import Deployments, without
-from serving.errors import BundleError, EngineFailed, ServedError, failures
+from serving.errors import BundleError, EngineFailed, ServedError
 from serving.inference.inputs import Encoding, Item
 from serving.inference.tokenizer import Tokenizer
 from serving.logs import log
@@ -186,11 +186,10 @@ class RemoteRuntime:
             deployments = self._newest
             bundles = deployments.bundles()
             for name in bundles.keys() - self.tokenizers.keys():
+                opening = partial(open_verified, bundles[name])
+                what = f"opening the tokenizer of {bundles[name].folder}"
                 try:
-                    with failures(BundleError, str(bundles[name].folder)):
-                        opening = partial(open_verified, bundles[name])
-                        what = f"opening the tokenizer of {bundles[name].folder}"
-                        tokenizer = await patiently(opening, what, self._load_timeout_s)
+                    tokenizer = await patiently(opening, what, self._load_timeout_s)
                 except BundleError as error:
                     log("refused in this HTTP process", reason=error.detail)
                     deployments = without(deployments, bundles[name])

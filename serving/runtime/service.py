@@ -65,13 +65,15 @@ class InFlight:
 class Service:
     """Becomes ready through `follow`; refuses new requests once `draining` is set.
 
-    Raises StartError when the callers' file is wrong.
+    Raises StartError when the callers' file is wrong, or there is no thread left to tokenize in.
     """
 
     def __init__(self, settings: Settings, runtime: Runtime, clock: Clock = time.monotonic) -> None:
         self.settings = settings
         self.runtime = runtime
         self.callers = Callers(settings, runtime.recorder.record_callers_failure)
+        self.starting = True
+        """Whether no models have been served yet, nor by a process that this one replaces."""
         self.draining = False
         self.stopping = asyncio.Event()
         """Set when new connections end: what serves beside HTTP drains at the same time."""
@@ -91,11 +93,11 @@ class Service:
         """Set once the runtime has said what it serves."""
         self._clock = clock
         self._tokenizer_threads = Threads(1, "tokenizer")
-        self._tokenizer_threads.start()  # later the machine may have none left
+        self._tokenizer_threads.start()
 
     def check_ready(self) -> None:
         """Raise NotReady or Draining unless new requests are welcome."""
-        check_ready(self._trouble, draining=self.draining)
+        check_ready(self._trouble, draining=self.draining, starting=self.starting)
         if missing := self.deployments.missing:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
             raise not_ready(f"not everything is served that must be: {reasons}")
@@ -124,7 +126,7 @@ class Service:
                 name: self._family(name, variants, deployments)
                 for name, variants in deployments.families.items()
             }
-            self.deployments = deployments
+            self.deployments, self.starting = deployments, False
             known = self._known()
             self._default = self.settings.default_model or (known[0] if len(known) == 1 else None)
             self._changed.set()
@@ -186,7 +188,7 @@ class Service:
     def check_alive(self) -> None:
         """Raise NotReady unless everything is loaded and every engine responds."""
         if trouble := self._trouble:
-            raise not_ready(trouble)
+            raise not_ready(trouble, starting=self.starting)
 
     @property
     def _trouble(self) -> str:

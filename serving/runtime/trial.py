@@ -16,13 +16,13 @@ from typing import Any
 
 from serving.bundles.bundle import Bundle, VariantKey, key
 from serving.bundles.fingerprint import fingerprint
-from serving.errors import BundleError
+from serving.errors import BundleError, own_words
 from serving.inference.engine import Engine, Resources
 from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine, reference
 from serving.logs import log
 from serving.runtime.retention import retain
 from serving.settings import Settings
-from serving.shortage import Shortage, tells_shortage
+from serving.shortage import Shortage, is_shortage, tells_shortage
 
 # A refusal may have been for want of memory or time, which another trial might find.
 _REMEMBERED_S = 600.0
@@ -68,7 +68,12 @@ class Trials:
         others = [name for name in ENGINES if name != first] if requested == "auto" else []
         engines: dict[EngineName, MakeEngine] = {}
         for name in (first, *others):
-            refused = self._refused(bundle, name, beside_traffic=beside_traffic)
+            try:
+                refused = self._refused(bundle, name, beside_traffic=beside_traffic)
+            except Exception as error:
+                if name == first or not is_shortage(error):
+                    raise
+                refused = own_words(error)
             if refused and name == first:
                 raise BundleError(refused)
             engines[name] = _refusing(refused) if refused else ENGINES[name]
@@ -88,7 +93,10 @@ class Trials:
         self._kill()
 
     def _refused(self, bundle: Bundle, name: EngineName, *, beside_traffic: bool) -> str:
-        """Return why an engine must not load a bundle, "" if it may."""
+        """Return why an engine must not load a bundle, "" if it may.
+
+        A Shortage is raised, and not remembered.
+        """
         tried = (bundle.folder, name)
         now = (key(bundle), fingerprint([bundle.folder]))
         known = self._verdicts.get(tried)
@@ -96,8 +104,6 @@ class Trials:
             return known.refused
         with self._one_at_a_time:
             refused = self._try(bundle, name, beside_traffic=beside_traffic)
-        if tells_shortage(refused):
-            raise Shortage(refused)
         until_s = time.monotonic() + _REMEMBERED_S if refused else float("inf")
         self._verdicts[tried] = _Verdict(*now, refused, until_s)
         return refused
@@ -145,7 +151,10 @@ class Trials:
                 "suspicious bundle", model=family, variant=variant, version=version,
                 engine=name, warning=warning,
             )  # fmt: skip
-        return str(said.get("refused", ""))
+        refused = str(said.get("refused", ""))
+        if said.get("short"):
+            raise Shortage(refused)
+        return refused
 
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._ended:
@@ -198,7 +207,10 @@ class Trials:
             return f"{step} took over {seconds:g} s of CPU time (SIZEWISE_ENGINE_TIMEOUT_MS)"
         name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         words = self._words.last()
-        return f"{step} ended the process that tried it ({name}){': ' * bool(words)}{words}"
+        cause = f"{step} ended the process that tried it ({name}){': ' * bool(words)}{words}"
+        if tells_shortage(words):
+            raise Shortage(cause)
+        return cause
 
 
 class _Words:

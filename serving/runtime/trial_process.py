@@ -24,6 +24,7 @@ from serving.inference.engine_selection import ENGINES
 from serving.inference.inputs import Item
 from serving.inference.probes import probe
 from serving.inference.tokenizer import open_tokenizer
+from serving.shortage import is_shortage
 
 _LOW_PRIORITY = 10
 _OFTEN_KILLED = "1000"
@@ -55,7 +56,7 @@ def main() -> None:
                 warnings = _try(trial, lambda step: tell(step=step))
             tell(warnings=warnings)
         except StartError as error:
-            tell(refused=error.detail)
+            tell(refused=error.detail, short=is_shortage(error))
 
 
 def _try(trial: dict[str, Any], tell: Callable[[str], None]) -> list[str]:

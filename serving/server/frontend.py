@@ -27,7 +27,6 @@ _CURRENT_S = 30.0
 async def main(listener: socket.socket, sock: socket.socket) -> int:
     """Serve; return exit status 0 after a drain, 1 after a failure or if the engines are gone."""
     configure_logs(shared=True)
-    start_short_work()
     channel = await Channel.over(sock)
     settings, _ = read_settings(os.environ)
     load_timeout_s = settings.load_timeout_ms / 1e3
@@ -41,6 +40,7 @@ async def main(listener: socket.socket, sock: socket.socket) -> int:
             channel.send("failed", error.detail)
 
     try:
+        start_short_work()
         service = Service(settings, runtime)
         await _serve(service, runtime, listener, partial(channel.send, "started"), failed)
     except StartError as error:
@@ -71,6 +71,10 @@ async def _serve(
             if await asyncio.wait_for(asyncio.shield(runtime.greeting), _GREETING_S):
                 await asyncio.wait_for(service.followed.wait(), _CURRENT_S)
 
+    def greeted(greeting: asyncio.Future[bool]) -> None:
+        service.starting &= not greeting.result()
+
+    runtime.greeting.add_done_callback(greeted)
     lag = partial(watch_lag, runtime.recorder, "http")
     app = open_app(service, loaded, [lag], until_current)
     server = Server(app, service.settings, listener, shared=True)

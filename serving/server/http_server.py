@@ -31,7 +31,7 @@ from serving.settings import Settings
 _BACKLOG_S = 0.1
 _MOST_BACKLOG_S = 2.0
 # To send what is refused when the drain is over. The chart and the supervisor leave more to exit.
-_LAST_ANSWERS_S = 0.5
+_LAST_ANSWERS_S = 2.0
 
 
 class _DrainingServer(uvicorn.Server):

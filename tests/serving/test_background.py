@@ -1,8 +1,10 @@
 import asyncio
 import errno
+import gc
 import json
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -18,7 +20,7 @@ from serving.background import (
     start_short_work,
     unending,
 )
-from serving.errors import BundleError
+from serving.errors import BundleError, EngineFailed, StartError
 from tests.support.faults import Panic
 
 
@@ -184,6 +186,20 @@ async def test_patient_work_waits_for_a_thread_and_for_descriptors_but_for_no_ot
     assert capsys.readouterr().out.count('"event":"the machine is short"') == 1
 
 
+async def test_patient_work_is_given_up_when_the_machine_stays_short(monkeypatch):
+    monkeypatch.setattr(background, "_RESTART_S", 0.001)
+    tries = []
+
+    def work():
+        tries.append(1)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with asyncio.timeout(30):
+        with pytest.raises(EngineFailed, match=r"opening: .*Too many open files"):
+            await patiently(work, "opening", 0.2)
+    assert len(tries) > 1
+
+
 async def test_short_work_takes_no_new_thread_once_it_is_started(monkeypatch):
     start_short_work()
 
@@ -207,7 +223,7 @@ def test_threads_run_at_once_what_they_are_given_and_hand_over_what_it_raises():
 
 
 def test_threads_that_are_shut_down_end_what_they_run_and_begin_nothing():
-    threads, end, begun = Threads(1, "worker"), threading.Event(), threading.Event()
+    threads, end, begun = Threads(1, "ending"), threading.Event(), threading.Event()
 
     def work():
         begun.set()
@@ -215,7 +231,7 @@ def test_threads_that_are_shut_down_end_what_they_run_and_begin_nothing():
 
     running, waiting = threads.submit(work), threads.submit(int)
     assert begun.wait(30)
-    (thread,) = (each for each in threading.enumerate() if each.name == "worker-0")
+    (thread,) = (each for each in threading.enumerate() if each.name == "ending-0")
     threads.shutdown()
     end.set()
     thread.join(30)
@@ -224,3 +240,47 @@ def test_threads_that_are_shut_down_end_what_they_run_and_begin_nothing():
     assert waiting.cancelled()
     assert not thread.is_alive()
     assert thread.daemon
+    with pytest.raises(RuntimeError, match="ending are shut down"):
+        threads.submit(int)
+
+
+def test_a_shutdown_that_waits_returns_once_the_threads_have_ended():
+    threads, begun, ended = Threads(2, "awaited"), threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        time.sleep(0.2)
+        ended.set()
+
+    threads.submit(work)
+    assert begun.wait(30)
+    threads.shutdown(wait=True)
+
+    assert ended.is_set()
+    assert not any(each.name.startswith("awaited") for each in threading.enumerate())
+
+
+def test_what_fails_and_its_arguments_are_freed_without_the_collector_of_cycles():
+    class Argument:
+        pass
+
+    def fail(_argument):
+        raise ValueError("broken")
+
+    threads, argument = Threads(1, "failing"), Argument()
+    freed = weakref.ref(argument)
+    gc.disable()
+    try:
+        failed = threads.submit(fail, argument)
+        assert isinstance(failed.exception(30), ValueError)
+        del failed, argument
+        threads.shutdown(wait=True)
+        assert freed() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.usefixtures("short")
+def test_threads_that_cannot_be_started_early_say_why_the_server_does_not_start():
+    with pytest.raises(StartError, match=r"starting a thread \(early\): can't start new thread"):
+        Threads(1, "early").start()

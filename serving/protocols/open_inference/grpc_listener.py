@@ -20,7 +20,7 @@ _MOST_PAUSE_S = 2.0
 _CALM_S = 60.0
 _MOST_ENDED = 4
 # To send what is refused when the drain is over.
-_LAST_ANSWERS_S = 0.5
+_LAST_ANSWERS_S = 2.0
 
 
 class Listener:

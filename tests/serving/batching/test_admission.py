@@ -136,11 +136,11 @@ def test_retry_after_is_whole_seconds_at_least_one_and_never_too_early(wait_s):
 
 def test_a_draining_server_says_so_even_if_an_engine_has_died():
     with pytest.raises(Draining) as draining:
-        check_ready("an engine thread has died", draining=True)
+        check_ready("an engine thread has died", draining=True, starting=False)
     with pytest.raises(NotReady, match="an engine thread has died") as dead:
-        check_ready("an engine thread has died", draining=False)
+        check_ready("an engine thread has died", draining=False, starting=False)
 
-    check_ready("", draining=False)
+    check_ready("", draining=False, starting=True)
     assert (draining.value.retry_after_s, dead.value.retry_after_s) == (None, 1)
 
 

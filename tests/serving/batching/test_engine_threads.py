@@ -8,6 +8,7 @@ from serving.batching.scheduler import Scheduler
 
 
 async def test_each_thread_is_told_once_to_end():
+    before = set(threading.enumerate())
     threads = EngineThreads(
         Scheduler({}, 3),
         {},
@@ -17,7 +18,8 @@ async def test_each_thread_is_told_once_to_end():
         on_finished=lambda *_: None,
         on_died=lambda: None,
     )
-    own = [each for each in threading.enumerate() if each.name.startswith("engine-")]
+    begun = set(threading.enumerate()) - before
+    own = [each for each in begun if each.name.startswith("engine-")]
     assert len(own) == 6
 
     threads.close()

@@ -40,10 +40,12 @@ def infos(server):
 
 @pytest.mark.parametrize("http_processes", [0, 1])
 def test_what_a_server_refuses_while_it_starts_is_told_from_other_trouble(
-    tiny_registry, http_processes
+    tiny_registry, tmp_path, http_processes
 ):
-    statuses = []
-    with serving(tiny_registry, wait_ready=False, http_processes=http_processes) as server:
+    statuses, hold = [], tmp_path / "hold"
+    hold.touch()
+    held = {"program": "tests.support.slow_serving", "environ": {"SLOW_HOLD": str(hold)}}
+    with serving(tiny_registry, wait_ready=False, http_processes=http_processes, **held) as server:
 
         def refused():
             with contextlib.suppress(httpx.TransportError):
@@ -52,6 +54,7 @@ def test_what_a_server_refuses_while_it_starts_is_told_from_other_trouble(
 
         wait_for(refused, 60)
         page = server.metrics()
+        hold.unlink()
 
     assert statuses == [503]
     counted = {"endpoint": "/v1/classify", "code": "503", "model": ""}

@@ -1,3 +1,4 @@
+import errno
 import os
 
 import pytest
@@ -89,3 +90,18 @@ def test_a_bundle_that_is_broken_before_it_is_loaded_is_refused(tmp_path):
 
     with pytest.raises(BundleError, match="does not match its manifest"):
         Integrity().verify(read_bundle(tmp_path / "tiny"))
+
+
+def test_a_shortage_while_files_are_hashed_is_no_verdict_on_them(loaded, monkeypatch):
+    bundle, integrity = loaded
+
+    def short(_bundle):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    os.utime(bundle.model_path, ns=(0, 1))
+    monkeypatch.setattr(integrity_module, "verify", short)
+    with pytest.raises(BundleError, match="Too many open files"):
+        settled(integrity, bundle)
+    monkeypatch.undo()
+
+    assert settled(integrity, bundle) == []

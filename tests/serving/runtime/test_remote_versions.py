@@ -1,11 +1,15 @@
 """What an HTTP process keeps of versions that come and go."""
 
 import asyncio
+import errno
 import threading
+
+import pytest
 
 from serving.batching.queue import Flow
 from serving.bundles.bundle import key, read_bundle
 from serving.bundles.traffic import Deployment, Deployments
+from serving.errors import EngineFailed
 from serving.inference.inputs import Encoding
 from serving.runtime import remote as module
 from serving.runtime.interface import Running
@@ -108,3 +112,18 @@ def test_versions_that_come_back_while_memory_is_returned_are_known(tmp_path, mo
             assert remote.running.keys() == running.keys()
 
     asyncio.run(scenario())
+
+
+async def test_a_process_that_stays_too_short_to_open_a_tokenizer_follows_no_more(
+    tmp_path, monkeypatch
+):
+    def short(_bundle):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(module, "open_verified", short)
+    async with asyncio.timeout(30), channel_pair() as (ours, theirs):
+        Inbox(ours)
+        remote = RemoteRuntime(theirs, load_timeout_s=0.05)
+        await send(ours, *deployments(tmp_path / "tiny", 1))
+        with pytest.raises(EngineFailed, match="Too many open files"):
+            await anext(remote.follow())

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -35,21 +36,29 @@ def put(registry, scratch, **made):
     return publish(scratch / "made", registry).manifest.version
 
 
-def test_after_a_shortage_it_is_time_soon_then_later_and_never_without_one(monkeypatch):
+def test_after_a_shortage_it_is_time_soon_after_a_load_then_later_and_never_without_one(
+    monkeypatch,
+):
     now = [100.0]
 
     async def main():
         monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0])
         times = Retries()
-        times.begin()
         for seconds in (2, 4, 8, 16, 32, 60, 60):
-            times.note(Shortage("no thread"))
+            with suppress(ValueError):
+                async with times.loading():
+                    times.note(Shortage("no thread"))
+                    now[0] += 120
+                    raise ValueError("no graph")
             now[0] += seconds
             assert not times.due(missing=False)
             now[0] += 0.1
             assert times.due(missing=False)
-            times.begin()
-        times.note(ValueError("no graph"))
+        async with times.loading():
+            times.note(ValueError("no graph"))
+            now[0] += 120
+        now[0] += 59.9
+        assert not times.due(missing=True)
         now[0] += 60.1
         assert not times.due(missing=False)
         assert times.due(missing=True)

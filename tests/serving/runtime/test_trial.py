@@ -1,5 +1,8 @@
+import io
+import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -10,6 +13,7 @@ import pytest
 
 from serving.bundles.bundle import read_bundle
 from serving.errors import BundleError
+from serving.inference.engine_selection import ENGINES
 from serving.runtime import trial, trial_process
 from serving.runtime.trial import Trials
 from serving.settings import Settings
@@ -119,14 +123,70 @@ def test_of_each_folder_and_engine_only_the_last_verdict_is_kept(tmp_path, monke
     assert (kept, len(trials._verdicts)) == (1, 0)
 
 
-def test_a_shortage_of_the_machine_is_no_verdict_on_the_bundle(bundle, monkeypatch):
-    said = ["its start ended the process (SIGABRT): Resource temporarily unavailable", ""]
-    monkeypatch.setattr(Trials, "_try", lambda *_, **__: said.pop(0))
+TOO_FEW = "Resource temporarily unavailable"
+SHORT = b'{"refused": "model.onnx: Resource temporarily unavailable", "short": true}'
+GOOD = b'{"warnings": []}'
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """What the process says of one trial after the other; b"" is its end by SIGABRT."""
+    lines = []
+    process = SimpleNamespace(stdin=io.BytesIO(), wait=lambda _: -signal.SIGABRT)
+    monkeypatch.setattr(Trials, "_started", lambda _: process)
+    monkeypatch.setattr(Trials, "_next_line", lambda *_: lines.pop(0))
+    monkeypatch.setattr(trial._Words, "last", lambda _: "std::system_error: " + TOO_FEW)
+    return lines
+
+
+@pytest.mark.parametrize("short", [SHORT, b""])
+def test_a_shortage_of_the_machine_is_no_verdict_on_the_bundle(bundle, said, short):
+    said += [short, GOOD]
     trials = Trials(Settings(engine="onnxruntime"))
-    with pytest.raises(Shortage, match="Resource temporarily unavailable"):
+    with pytest.raises(Shortage, match=TOO_FEW):
         trials.engines(bundle, beside_traffic=False)
 
     assert "onnxruntime" in trials.engines(bundle, beside_traffic=False)
+
+
+@pytest.mark.parametrize("short", [SHORT, b""])
+def test_a_shortage_in_the_trial_of_another_engine_refuses_that_engine_this_time(
+    bundle, said, short
+):
+    said += [GOOD, short, GOOD]
+    trials = Trials(Settings(engine="auto"))
+    first, other = trials.engines(bundle, beside_traffic=False).items()
+    again = trials.engines(bundle, beside_traffic=False)
+
+    assert first[1] is ENGINES[first[0]]
+    with pytest.raises(BundleError, match=TOO_FEW):
+        other[1](bundle, None)
+    assert again == ENGINES
+    assert not said
+
+
+def test_words_of_a_shortage_that_a_bundle_itself_makes_its_refusal_contain_are_a_verdict(
+    bundle, said
+):
+    said += [b'{"refused": "there is no operator Too many open files", "short": false}']
+    trials = Trials(Settings(engine="onnxruntime"))
+    for _ in range(2):
+        with pytest.raises(BundleError, match="no operator") as refused:
+            trials.engines(bundle, beside_traffic=False)
+        assert not isinstance(refused.value, Shortage)
+
+
+@pytest.mark.parametrize("raised", ["BlockingIOError(11, 'none left')", "BundleError('broken')"])
+def test_the_process_says_whether_the_machine_was_short(raised):
+    program = (
+        "from serving.errors import BundleError; from serving.runtime import trial_process\n"
+        f"def fail(*_): raise {raised}\n"
+        "trial_process._try = fail; trial_process.main()"
+    )
+    command = [sys.executable, "-c", program]
+    answer = subprocess.run(command, input=b"{}\n", stdout=subprocess.PIPE, check=True).stdout
+
+    assert json.loads(answer)["short"] == ("BlockingIOError" in raised)
 
 
 def test_a_process_that_there_is_no_thread_to_listen_to_is_ended(trials, bundle, monkeypatch):
