@@ -128,11 +128,9 @@ class HttpProtocol(Connection):
         url = httptools.parse_url(self.url)
         raw_path = url.path or b"/"
         path = raw_path.decode("ascii")
-        scope["method"] = method.decode("ascii")
-        scope["http_version"] = version
+        scope["method"], scope["http_version"] = method.decode("ascii"), version
         scope["path"] = urllib.parse.unquote(path) if "%" in path else path
-        scope["raw_path"] = raw_path
-        scope["query_string"] = url.query or b""
+        scope["raw_path"], scope["query_string"] = raw_path, url.query or b""
         before: Cycle | None = self.cycle
         self.cycle = Cycle(
             scope=self.scope,
@@ -228,13 +226,10 @@ class HttpProtocol(Connection):
                 error = other
             else:
                 return True
-        self._refuse(error)
-        return False
-
-    def _refuse(self, error: Exception) -> None:
         cause = error.__context__
         said = str(cause) if isinstance(cause, BadHeadError) else "Invalid HTTP request received."
         self._refuse_next(said)
+        return False
 
     def _refuse_next(self, said: str, reason: RefusalReason = "malformed") -> None:
         """Answer with 400, after the requests that came before what is malformed."""
@@ -247,10 +242,7 @@ class HttpProtocol(Connection):
             self.send_400_response(said)
 
     def _exceeds_framing(self, size: int) -> bool:
-        """Limit what comes of a chunked body without being content: extensions and trailers.
-
-        The parser copies a trailer anew with each part of it.
-        """
+        """Limit a chunked body's extensions and trailers: each part of one is copied anew."""
         self._framing_bytes = 0 if self._framing_bytes < 0 else self._framing_bytes + size
         if self._framing_bytes <= _MAX_HEAD_BYTES:
             return False
