@@ -85,10 +85,7 @@ class RemoteRuntime:
         """By kind of message that answers no call."""
         self._load_timeout_s = load_timeout_s
         self._silence = Silence(
-            tick_s,
-            on_silent=self._note_silence,
-            on_gone=channel.abort,
-            on_tick=self._tick,
+            tick_s, on_silent=self._note_silence, on_gone=channel.abort, on_tick=self._tick
         )
         channel.open(self)
 
@@ -110,8 +107,7 @@ class RemoteRuntime:
             self.leave(entered)
 
     def _set_state(self, trouble: str, backlog: Backlog) -> None:
-        self.trouble, self._backlog = trouble, backlog
-        self._alive = not trouble
+        self.trouble, self._backlog, self._alive = trouble, backlog, not trouble
         if self._silence.heard():
             log("the engine process is heard again")
         if not self._channel.full:

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from serving.access.api_keys import Caller
@@ -16,7 +17,6 @@ from serving.bundles.bundle import VariantKey
 from serving.errors import EngineFailed, ServedError
 from serving.inference.inputs import Item
 from serving.logs import log
-from serving.observability.counters import Sums
 from serving.runtime.frames import (
     REQUESTS,
     Answer,
@@ -72,10 +72,7 @@ class RuntimeServer:
         on_hung: Callable[[], None] = lambda: None,
         tick_s: float = _TICK_S,
     ) -> None:
-        """`recorders` are those of all HTTP processes; see `started` for `on_started`.
-
-        `on_hung` is called when the HTTP process stays silent, and the channel has been closed.
-        """
+        """`recorders` are those of all HTTP processes; before `on_hung` the channel is closed."""
         self.channel = channel
         self._runtime = runtime
         self._recorders = recorders
@@ -109,8 +106,8 @@ class RuntimeServer:
             "page": self._open_page,
             "using": self._use,
             "recall": self._recall,
-            "sums": self._add_sums,
-            "flushed": self._note_flushed,
+            "sums": partial(recorders.add, channel),
+            "flushed": partial(recorders.flushed, channel),
             "alive": self._note_life,
             "started": self._note_start,
             "failed": self._note_failure,
@@ -186,12 +183,6 @@ class RuntimeServer:
     def _use(self, revision: int) -> None:
         self._using = revision
         self._used.set()
-
-    def _add_sums(self, sums: Sums) -> None:
-        self._recorders.add(self.channel, sums)
-
-    def _note_flushed(self) -> None:
-        self._recorders.flushed(self.channel)
 
     def _note_life(self) -> None:
         if self._silence is None:

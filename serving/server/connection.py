@@ -1,12 +1,10 @@
 """The life of a connection: how long it is kept, and how it is closed without losing a request."""
 
 import asyncio
-from collections.abc import Callable, Sized
 from functools import partial
 from typing import Any, cast
 
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.errors import CapacityError, Overloaded, RateLimited
@@ -15,6 +13,7 @@ from serving.server.connection_limits import LimitedConnections, Waiting
 from serving.server.half_close import HalfClosed
 from serving.server.http_cycle import Cycle, last_response
 from serving.server.lingering import LingeringTransport, Remainder, unread_bytes
+from serving.server.pipelined import Flow
 from serving.server.slow_readers import Reader
 
 _LAST_REQUEST_S = 0.25
@@ -31,26 +30,6 @@ _PROBES = ("/health/", "/v2/health/")
 _CUT = "The request ended before it was complete."
 
 
-class _Flow(FlowControl):
-    """Reads no further while parsed requests wait: one that is small takes 50 times its size."""
-
-    parse_on: Callable[[], None] | None = None
-    """Takes the place of reading while there is more to parse."""
-
-    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
-        super().__init__(transport)
-        self._waiting = waiting
-
-    def resume_reading(self) -> None:
-        """Go on, unless requests wait."""
-        if self._waiting:
-            return
-        if self.parse_on:
-            self.parse_on()
-        else:
-            super().resume_reading()
-
-
 class Connection(HttpToolsProtocol):
     """A connection of uvicorn's with a lingering close and a graceful shutdown."""
 
@@ -59,7 +38,7 @@ class Connection(HttpToolsProtocol):
     answering: Cycle | None = None
     """The request that was begun last."""
     transport: LingeringTransport  # type: ignore[assignment]
-    flow: _Flow
+    flow: Flow
     server_state: LimitedConnections
     _head: dict[str, Any] | None = None
     """The scope of the request whose head has begun and is not complete."""
@@ -85,7 +64,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Decide how long it is kept when idle."""
         super().connection_made(cast(asyncio.Transport, LingeringTransport(transport)))
-        self.flow = _Flow(self.transport, self.pipeline)  # type: ignore[arg-type]
+        self.flow = Flow(self.transport, self.pipeline)  # type: ignore[arg-type]
         seconds = self.timeout_keep_alive
         if self.server_state.crowded:
             seconds = min(seconds, _CROWDED_KEEP_ALIVE_S)

@@ -1,6 +1,9 @@
 """Many requests that one client sent at once, without waiting for an answer to any."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sized
+
+from uvicorn.protocols.http.flow_control import FlowControl
 
 from serving.server.turns import Turns
 
@@ -8,6 +11,26 @@ VERSION = b"/1."
 """No request lacks it (the parser knows HTTP, RTSP and ICE), and few have it anywhere else."""
 MOST_AT_ONCE = 8
 """How many requests of a connection are parsed at a time: one takes 50 times its size."""
+
+
+class Flow(FlowControl):
+    """Reads no further while parsed requests wait: one that is small takes 50 times its size."""
+
+    parse_on: Callable[[], None] | None = None
+    """Takes the place of reading while there is more to parse."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        """Go on, unless requests wait."""
+        if self._waiting:
+            return
+        if self.parse_on:
+            self.parse_on()
+        else:
+            super().resume_reading()
 
 
 class Pipelined:
