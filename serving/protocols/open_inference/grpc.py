@@ -89,7 +89,7 @@ class GrpcServer:
         await until_drained(server, self._service)
 
     def _end_drain(self) -> None:
-        self._service.out_of_time = True
+        self._service.out_of_time.update(self._running)
         for task in self._running:
             task.cancel()
 
@@ -143,7 +143,7 @@ class GrpcServer:
                     record.error, status = error, error.status
                     await _abort(context, error)
                 except asyncio.CancelledError:
-                    if not self._service.out_of_time:
+                    if task not in self._service.out_of_time:
                         status = CLIENT_LEFT
                         raise
                     record.error = out_of_time()
