@@ -194,8 +194,9 @@ async def _end_of(outcome: Future[_Result], what: str, limit_s: float) -> _Resul
     try:
         done, _ = await asyncio.wait((ending,), timeout=limit_s)
     except asyncio.CancelledError:
-        ending.cancel()
-        log("left unfinished", work=what)
+        if not outcome.done():
+            ending.cancel()
+            log("left unfinished", work=what)
         raise
     if not done:
         ending.cancel()

@@ -84,7 +84,7 @@ class Callers:
         hashed = _hash(given.strip())
         known = list(self._by_hash.items())
         if api_key is not None:
-            known.append((_hash(api_key.get_secret_value().encode()), _ANYBODY))
+            known.append((_hash(api_key.get_secret_value().encode()), _API_KEY))
         found = [caller for its, caller in known if secrets.compare_digest(its, hashed)]
         if not found or scheme.lower() != b"bearer":
             raise Unauthorized("send Authorization: Bearer <key>", field="Authorization")
@@ -135,6 +135,8 @@ class Callers:
 
 
 _ANYBODY = Caller()
+# No caller of the callers file can have the name.
+_API_KEY = Caller("_api_key")
 
 
 def new_key(name: str) -> tuple[str, str]:

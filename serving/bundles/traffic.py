@@ -1,6 +1,6 @@
 """Which version of each variant answers, which is a canary, and which a shadow. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
@@ -129,6 +129,17 @@ def without(deployments: Deployments, broken: Bundle) -> Deployments:
     }
     families = {family: variants for family, variants in kept.items() if variants}
     return replace(deployments, families=families)
+
+
+def put_to_rest(deployments: Deployments, leaving: Collection[str]) -> Deployments:
+    """Return the deployments without the families that are `leaving`, which rest."""
+    return replace(
+        deployments,
+        families={n: each for n, each in deployments.families.items() if n not in leaving},
+        cascades={n: each for n, each in deployments.cascades.items() if n not in leaving},
+        policies={n: each for n, each in deployments.policies.items() if n not in leaving},
+        resting=deployments.resting | set(leaving),
+    )
 
 
 def deployments_of(found: Sequence[Bundle], traffic: Traffic) -> dict[str, Deployment]:

@@ -75,8 +75,10 @@ COMPARED, DIFFERENT = range(2)
 CASCADED, ESCALATED, SAMPLED, DISAGREED = range(4)
 # A row of `callers`: requests by outcome, then texts and tokens of the answered ones.
 SERVED, LIMITED, FAILED, INVALID, LEFT, SERVED_TEXTS, SERVED_TOKENS = range(7)
-# The error of a caller that has reached its own limit, and the caller of requests without a key.
-OWN_LIMIT, ANONYMOUS = "rate_limited", "anonymous"
+# The error of a caller that has reached its own limit.
+OWN_LIMIT = "rate_limited"
+# The caller of requests without a valid key; no caller of the callers file can have the name.
+ANONYMOUS = "_anonymous"
 
 # A row of `lags`.
 LAG = Histogram(0, SECONDS, NS)

@@ -33,11 +33,11 @@ from serving.observability.recorder import RefusalReason
 from serving.observability.top_callers import TopCallers
 
 # Status and reason of every failure: a counter that starts at its first one has no rate for it.
-FAILURES = (
+FAILED = (
     (429, "overloaded"), (429, "rate_limited"), (500, "engine_failed"), (500, "internal_error"),
     (503, "draining"), (503, "not_ready"), (503, "starting"), (504, "deadline_missed"),
 )  # fmt: skip
-REJECTIONS = tuple(reason for status, reason in FAILURES if status != 500)
+REJECTIONS = tuple(reason for status, reason in FAILED if status != 500)
 UNKNOWN = ""
 # Versions of a variant that have series of their own after they were unloaded; others are one sum.
 PAST_VERSIONS = 8
@@ -82,7 +82,7 @@ class Metrics(Counters, Collector):
         self.failures[()]
         self._gauges["registry_unreadable"][()] = 0
         self.callers_failures[()]
-        for status, reason in FAILURES:
+        for status, reason in FAILED:
             if status in {429, 503}:  # refused before the model is known
                 self.requests["/v1/classify", UNKNOWN, status, reason]
 
@@ -110,7 +110,7 @@ class Metrics(Counters, Collector):
         """Create the series of a loaded variant, which `engine` runs."""
         names = (manifest.family, manifest.variant)
         self.versions[(*names, manifest.version)]
-        for status, reason in ((200, ""), *FAILURES):
+        for status, reason in ((200, ""), *FAILED):
             self.requests["/v1/classify", manifest.family, status, reason]
         if manifest.version in self._past[names]:
             self._past[names].remove(manifest.version)

@@ -8,7 +8,8 @@ from operator import add, sub
 from serving.observability.counters import SERVED_TEXTS, Key, Row, Table
 
 MOST_CALLERS = 50
-OTHERS = ("other",)
+# No caller of the callers file can have the name.
+OTHERS = ("_other",)
 _KEPT = 0.99
 """The weight that a scrape leaves to what was counted before it: half after 69 scrapes."""
 _FORGOTTEN = 0.5

@@ -49,4 +49,5 @@ def unproven_by_model(
             )
         )
         for family, cascade in deployments.cascades.items()
+        if family in deployments.families
     }

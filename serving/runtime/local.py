@@ -181,12 +181,12 @@ class LocalRuntime:
 
     async def serve(self, deployments: Deployments) -> None:
         """Publish deployments, whose bundles are all loaded, to the followers."""
-        self.recorder.set_cascades(deployments.cascades)
-        self.recorder.set_unproven(unproven_by_model(deployments, self.running))
         async with self._changed:
             self._served.append(deployments)
             self._unserved.clear()
             self._changed.notify_all()
+        self.recorder.set_cascades(deployments.cascades)
+        self.recorder.set_unproven(unproven_by_model(deployments, self.running))
 
     def count_refused(self, deployments: Deployments, strangers: Collection[str]) -> None:
         """Publish how much of each family is refused; see gauges.py."""

@@ -16,6 +16,7 @@ from serving.bundles.traffic import (
     Traffic,
     bundles_of,
     deployments_of,
+    put_to_rest,
 )
 from serving.errors import BundleError, StartError, printable
 from serving.logs import log
@@ -239,12 +240,10 @@ class Reconciler:
 
     async def _make_room(self, fitting: set[str], wanted: Mapping[str, Variants]) -> None:
         """Unload families that will rest before loading others, once their requests have ended."""
-        staying = {n: v for n, v in self.served.families.items() if n in fitting}
         leaving = {n: v for n, v in self.served.families.items() if n in wanted.keys() - fitting}
         if not leaving:
             return
-        resting = self.served.resting | leaving.keys()
-        await self._publish(replace(self.served, families=staying, resting=resting))
+        await self._publish(put_to_rest(self.served, leaving))
         most_s = (self._settings.max_deadline_ms + self._settings.engine_timeout_ms) / 1e3
         bundles = [bundle for variants in leaving.values() for bundle in bundles_of(variants)]
         for _ in range(round(most_s / _UNLOADED_EVERY_S)):

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from serving.access.api_keys import Callers
 from serving.background import Threads
@@ -77,8 +77,8 @@ class Service:
         self.draining = False
         self.stopping = asyncio.Event()
         """Set when new connections end: what serves beside HTTP drains at the same time."""
-        self.out_of_time = False
-        """Whether the drain is over: the requests that still run are cancelled, and refused."""
+        self.out_of_time: set[asyncio.Task[Any]] = set()
+        """The requests that still ran when the drain was over: they are cancelled, and refused."""
         self.in_flight = InFlight()
         self.arrivals = Arrivals(self.in_flight, settings.max_requests, clock)
         self.page = Shared(lambda: runtime.page(ready=self.ready))

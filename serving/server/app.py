@@ -150,7 +150,7 @@ class App:
             try:
                 await self._rest(routed, receive, send_recorded)
             except asyncio.CancelledError:
-                if started or not self.service.out_of_time:
+                if started or asyncio.current_task() not in self.service.out_of_time:
                     raise
                 response = await _served_error(Request(routed), out_of_time())
                 await response(routed, receive, send_recorded)

@@ -83,7 +83,7 @@ class Direct:
         except ServedError as error:
             record.error, status = error, error.status
         except asyncio.CancelledError:
-            if not service.out_of_time:
+            if asyncio.current_task() not in service.out_of_time:
                 status = CLIENT_LEFT
                 raise
             record.error = out_of_time()

@@ -153,7 +153,7 @@ class Server(_DrainingServer):
         await super().shutdown(sockets)
 
     def _refuse(self, running: Sequence[asyncio.Task[None]]) -> None:
-        self._service.out_of_time = True
+        self._service.out_of_time.update(running)
         super()._refuse(running)
 
 

@@ -10,7 +10,7 @@ from serving.server.lingering import LingeringTransport, queued_bytes
 _PERIOD_S = 10.0
 _LEAST_BYTES = 262_144
 MOST_BYTES = 1 << 28
-"""What all clients of a server together may have yet to read."""
+"""What all clients of a process together may have yet to read."""
 # One that takes longer is given up for another, once there is too much.
 _GRACE_S = 1.0
 

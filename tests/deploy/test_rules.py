@@ -11,7 +11,7 @@ from serving.errors import CapacityError, InternalError, served_errors
 from serving.observability.counters import SECONDS
 from serving.observability.definitions import DEFINITIONS
 from serving.observability.metric_kinds import NAMESPACE, Count, Distribution, Split
-from serving.observability.metrics import FAILURES
+from serving.observability.metrics import FAILED
 from serving.protocols import huggingface, infinity_vllm, native, tei
 from serving.protocols.open_inference import http as open_inference
 from tests.support.processes import ROOT
@@ -89,7 +89,7 @@ def test_every_failure_has_its_series_before_it_first_happens():
         for error in (*served_errors(CapacityError), InternalError, *served_errors(InternalError))
     }
 
-    assert set(FAILURES) == happen | {(503, "starting")}
+    assert set(FAILED) == happen | {(503, "starting")}
 
 
 def test_an_objective_is_a_bound_of_the_histograms_buckets():

@@ -80,6 +80,7 @@ HOMES = {
     "grpc": {
         "serving.protocols.open_inference.grpc",
         "serving.protocols.open_inference.grpc_bounds",
+        "serving.protocols.open_inference.grpc_errors",
         "serving.protocols.open_inference.grpc_listener",
     },
     "prometheus_client": {"serving.observability.metrics", "serving.observability.metric_kinds"},

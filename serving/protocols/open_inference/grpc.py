@@ -5,11 +5,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import grpc
 
-from serving.errors import ClientError, InternalError, InvalidField, PathNotFound, ServedError
+from serving.errors import InternalError, InvalidField, PathNotFound, ServedError
 from serving.logs import LOGGER, log
 from serving.observability.recorder import CLIENT_LEFT
 from serving.observability.request_log import RequestLog, RequestRecord, request_id
@@ -17,11 +17,11 @@ from serving.protocols.dataplane import admitted, out_of_time
 from serving.protocols.large_body import INLINE_BYTES
 from serving.protocols.open_inference import semantics
 from serving.protocols.open_inference.grpc_bounds import (
-    fitting,
     parsed,
     received,
     until_drained,
 )
+from serving.protocols.open_inference.grpc_errors import abort
 from serving.protocols.open_inference.grpc_listener import Listener
 from serving.protocols.open_inference.grpc_messages import check_counts, message, parameters_of
 from serving.protocols.open_inference.semantics import (
@@ -51,14 +51,6 @@ _CONTENTS = {
 }
 # Parameters of HTTP that clients send over gRPC too, where they have no effect.
 _HTTP_PARAMETERS = {"binary_data", "binary_data_size", "content_type"}
-_CODES = {
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    404: grpc.StatusCode.NOT_FOUND,
-    408: grpc.StatusCode.DEADLINE_EXCEEDED,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
-}
 
 
 class _Call(NamedTuple):
@@ -89,7 +81,7 @@ class GrpcServer:
         await until_drained(server, self._service)
 
     def _end_drain(self) -> None:
-        self._service.out_of_time = True
+        self._service.out_of_time.update(self._running)
         for task in self._running:
             task.cancel()
 
@@ -120,35 +112,38 @@ class GrpcServer:
     def _recorded(
         self, path: str, method: Callable[[Any, _Call], Awaitable[Any]], kind: Any
     ) -> Callable[[Any, Any], Awaitable[bytes]]:
+        is_inference = kind is message("ModelInferRequest")
+
         async def recorded(_requests: Any, context: Any) -> bytes:
             headers = {
                 name.encode(): value.encode() if isinstance(value, str) else value
                 for name, value in context.invocation_metadata() or ()
             }
-            record = RequestRecord(request_id(headers), time.monotonic())
+            started_s = time.monotonic()
+            record = RequestRecord(request_id(headers), started_s, is_inference=is_inference)
             status, connection, task = 200, context.peer(), asyncio.current_task()
             assert task
             self._running.add(task)
             with self._service.in_flight:
                 try:
-                    self._unread.check_share(connection)
+                    self._check_share(connection, record, headers)
                     sent = await received(self._service, context)
                     # It is parsed on the event loop, or by a thread if it is large.
-                    is_large = len(sent) > INLINE_BYTES and kind is message("ModelInferRequest")
+                    is_large = is_inference and len(sent) > INLINE_BYTES
                     request = sent if is_large else parsed(kind, sent)
                     call = _Call(record, headers, context.time_remaining())
                     answer: bytes = (await method(request, call)).SerializeToString()
                     self._unread.add(connection, answer)
                 except ServedError as error:
                     record.error, status = error, error.status
-                    await _abort(context, error)
+                    await abort(context, error)
                 except asyncio.CancelledError:
-                    if not self._service.out_of_time:
+                    if task not in self._service.out_of_time:
                         status = CLIENT_LEFT
                         raise
                     record.error = out_of_time()
                     status = record.error.status
-                    await _abort(context, record.error)
+                    await abort(context, record.error)
                 except Exception as error:
                     LOGGER.exception("bug")
                     record.error = InternalError("see the server's log for the request id")
@@ -162,6 +157,17 @@ class GrpcServer:
                     self._request_log.record(scope, headers, path, record, status)
 
         return recorded
+
+    def _check_share(
+        self, connection: str, record: RequestRecord, headers: dict[bytes, bytes]
+    ) -> None:
+        """See UnreadAnswers. Raises Unauthorized instead to a request without a valid key."""
+        try:
+            self._unread.check_share(connection)
+        except ServedError:
+            if record.is_inference:
+                record.caller = self._service.callers.identify(headers).name
+            raise
 
     async def _live(self, _request: Any, _call: _Call) -> Any:
         return message("ServerLiveResponse")(live=True)
@@ -255,16 +261,6 @@ def _add_outputs(response: Any, outputs: list[Tensor], *, raw: bool) -> None:
             added.contents.bytes_contents.extend(each.encode() for each in tensor.data)
         else:
             added.contents.fp32_contents.extend(tensor.data)
-
-
-async def _abort(context: Any, error: ServedError) -> NoReturn:
-    usual = grpc.StatusCode.INTERNAL
-    if isinstance(error, ClientError):
-        usual = grpc.StatusCode.INVALID_ARGUMENT
-    trailing = [("retry-after", str(error.retry_after_s))] if error.retry_after_s else []
-    code = _CODES.get(error.status, usual)
-    await context.abort(code, fitting(error.sentence()), tuple(trailing))
-    raise error  # abort() has raised
 
 
 def _tensors(request: Any) -> list[Tensor]:

@@ -9,7 +9,7 @@ from collections import Counter
 from serving.errors import Overloaded
 
 MOST_BYTES = 1 << 28
-"""What all clients together may have yet to read, beyond small answers."""
+"""What all clients of a process together may have yet to read, beyond small answers."""
 # What a call holds besides its answer.
 _CALL_BYTES = 16_384
 # An answer of this size is sent whatever others have not read.

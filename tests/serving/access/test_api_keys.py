@@ -10,9 +10,10 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from serving.access import api_keys
-from serving.access.api_keys import Callers
+from serving.access.api_keys import Callers, CallersFile
 from serving.access.rate_limits import Limits, LimitUse
 from serving.errors import RateLimited, StartError, Unauthorized
 from serving.settings import Settings
@@ -82,7 +83,9 @@ def test_a_key_is_known_by_its_hash_alone(tmp_path):
         return callers.identify({b"authorization": authorization.encode()}).name
 
     assert name(headers["Authorization"]) == "search"
-    assert name("Bearer correct-horse") == ""
+    assert name("Bearer correct-horse") == "_api_key"
+    with pytest.raises(ValidationError):
+        CallersFile.model_validate({"_api_key": {"key_sha256": "0" * 64}})
     assert headers["Authorization"].removeprefix("Bearer ") not in path.read_text()
     for wrong in ("", "Bearer", "Bearer x", headers["Authorization"].replace("Bearer", "Basic")):
         with pytest.raises(Unauthorized):
@@ -191,7 +194,7 @@ def test_each_caller_has_its_own_limits_whichever_process_answers(
         ("nightly", "rate_limited", len(refused)),
         ("nightly", "answered", 12 - len(refused)),
         ("search", "answered", 12),
-        ("anonymous", "invalid", 1),
+        ("_anonymous", "invalid", 1),
     ):
         of = {"caller": caller, "outcome": outcome}
         assert total(page, "sizewise_caller_requests_total", **of) == requests

@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
-from serving.observability.counters import SERVED, SERVED_TEXTS, Counters
+from serving.bundles.files import NAME
+from serving.observability.counters import ANONYMOUS, SERVED, SERVED_TEXTS, Counters
 from serving.observability.metrics import Metrics
 from serving.observability.top_callers import MOST_CALLERS, OTHERS, TopCallers
 from tests.support.metric_events import CLASSIFY
@@ -39,7 +40,7 @@ def test_each_caller_has_its_requests_by_outcome_and_its_texts_and_tokens():
         ("search", "failed"): 5,
         ("search", "invalid"): 5,
         ("search", "left"): 6,
-        ("anonymous", "invalid"): 7,
+        ("_anonymous", "invalid"): 7,
     }
     assert total(page, "sizewise_caller_texts_total", caller="search") == 6
     assert total(page, "sizewise_caller_tokens_total", caller="search") == 42
@@ -53,9 +54,26 @@ def test_two_hundred_callers_have_a_bounded_number_of_series_and_no_request_is_f
 
     named = {dict(labels).get("caller") for _, labels in samples(page)} - {None}
     busiest = {f"caller-{number}" for number in range(200 - MOST_CALLERS, 200)}
-    assert named == busiest | {"other"}
+    assert named == busiest | {"_other"}
     assert total(page, "sizewise_caller_requests_total") == 200 * 201 / 2
     assert len(samples(page_of(metrics))) == len(samples(page))
+
+
+def test_no_caller_of_a_file_has_the_name_of_those_that_share_series():
+    metrics = Metrics()
+    for number in range(MOST_CALLERS):
+        ask(metrics, f"caller-{number}", 100)
+    ask(metrics, "other", 1000)
+    ask(metrics, "anonymous", 1001)
+    ask(metrics, "", 1002, 401, "unauthorized")
+    page = page_of(metrics)
+
+    counted = {
+        caller: total(page, "sizewise_caller_requests_total", caller=caller)
+        for caller in ("other", "anonymous", ANONYMOUS, *OTHERS)
+    }
+    assert list(counted.values()) == [1000, 1001, 1002, 300]
+    assert not any(NAME.fullmatch(each) for each in (ANONYMOUS, *OTHERS))
 
 
 def test_the_others_grow_only_by_what_happens_when_a_caller_loses_its_series():

@@ -2,7 +2,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from serving.bundles.traffic import Deployments
-from serving.runtime.gauges import refused_by_model
+from serving.runtime.gauges import refused_by_model, unproven_by_model
 
 REGISTRY = Path("/registry")
 
@@ -28,3 +28,7 @@ def test_the_folder_of_a_served_variant_that_is_emptied_is_counted():
 
 def test_a_registry_that_is_one_model_counts_by_its_own_name():
     assert counted(["/registry"]) == {"registry": 1}
+
+
+def test_a_cascade_whose_family_is_not_served_is_counted_nowhere():
+    assert unproven_by_model(Deployments(cascades={"tone": SimpleNamespace()}), {}) == {}

@@ -129,3 +129,21 @@ async def test_a_request_beyond_the_limit_is_refused_at_once_and_counts_only_mea
     assert {b"retry-after: 1", b"x-request-id: me"} <= set(head.split(b"\r\n"))
     problem = json.loads(body)
     assert (problem["limit"], problem["value"], problem["request_id"]) == (2, 2, "me")
+
+
+async def test_who_leaves_after_the_drain_is_noted_as_gone_and_what_still_ran_as_refused(
+    tmp_path, capsys
+):
+    registry = write_registry(tmp_path / "registry", tmp_path)
+    async with running(registry) as app:
+        leaving, refused = (asyncio.create_task(post(app, b'{"texts": ["bad"]}')) for _ in range(2))
+        await asyncio.sleep(0)
+        app.service.out_of_time.add(refused)
+        leaving.cancel()
+        refused.cancel()
+        await asyncio.wait([leaving, refused])
+
+    assert leaving.cancelled()
+    assert refused.result() == 503
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["status"] for line in said if line["event"] == "request"] == [499, 503]

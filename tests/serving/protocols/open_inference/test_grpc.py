@@ -32,7 +32,8 @@ def test_typed_contents_are_answered_with_typed_contents(tiny_registry, http_pro
     assert {tuple(labels(answer)) for answer in answers} == {("positive", "negative")}
     assert len(answers[0].outputs[1].contents.fp32_contents) == 4
     assert status == 1
-    assert f'code="200",endpoint="{INFER}",model="tone"}} 20.0' in page
+    answered = {"code": "200", "endpoint": INFER, "model": "tone"}
+    assert total(page, "sizewise_requests_total", **answered) == 20
 
 
 def test_the_key_the_deadline_and_the_size_hold(tiny_registry):

@@ -12,6 +12,7 @@ import pytest
 from serving.protocols.open_inference.grpc_bounds import _MOST_DETAIL_BYTES, fitting
 from serving.protocols.open_inference.grpc_messages import message
 from tests.support.grpc_calls import INFER, call, channel, request
+from tests.support.metric_values import total
 from tests.support.processes import free_port, serving
 
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -147,7 +148,7 @@ def test_a_flood_of_pings_ends_the_connection(port):
 def test_a_connection_whose_answers_nobody_reads_gets_no_more_and_others_do(tiny_registry):
     port, program = free_port(), "tests.support.impatient_serving"
     with (
-        serving(tiny_registry, grpc_port=port, program=program),
+        serving(tiny_registry, grpc_port=port, program=program) as server,
         begun(port, READ_NOTHING) as silent,
         channel(port) as opened,
     ):
@@ -159,6 +160,12 @@ def test_a_connection_whose_answers_nobody_reads_gets_no_more_and_others_do(tiny
             said += part
         for _ in range(20):
             assert call(opened)(request("good"), timeout=30).outputs
+        page = server.metrics()
+
+    refused = total(page, "sizewise_requests_total", code="429", reason="overloaded")
+    assert refused >= 20
+    assert total(page, "sizewise_rejected_total", reason="overloaded") == refused
+    assert total(page, "sizewise_caller_requests_total", outcome="failed") == refused
 
 
 def test_a_connection_whose_answers_nobody_reads_ends_however_many_calls_it_gets(tiny_registry):
