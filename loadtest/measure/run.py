@@ -232,7 +232,8 @@ def _run_load(
     """Run one phase, and say why its figures do not count, if they do not.
 
     The first closed phase of a choice sets the rates given as shares, so it is repeated if its
-    figures do not count: rates of a disturbed machine would show a fraction of the capacity.
+    figures do not count: rates of a disturbed machine would show a fraction of the capacity. If
+    none of the tries counts, the highest throughput is used, and run.json names the choice.
     """
     scenario, saturated_rps = measurement.scenario, measurement.saturated_rps
     phase = Phase(
@@ -253,18 +254,23 @@ def _run_load(
         pairs=choice.pairs,
     )
     sets_rates = load.kind == "closed" and choice.name not in saturated_rps
+    highest_rps = 0.0
     for _ in range(_MOST_TRIES if sets_rates else 1):
         for path in sample_files(measurement.folder, phase.name):
             path.unlink()
         samples = run_phase(phase, server.url, measurement.folder, scenario, server.pid)
         figures = summarise(samples, scenario.slo_p99_ms)
+        highest_rps = max(highest_rps, figures.achieved_rps)
         if not figures.refusals:
             break
     if sets_rates:
-        if figures.achieved_rps <= 0.0:
+        if highest_rps <= 0.0:
             raise LoadTestError(
                 f"{choice.variant} answered nothing under the load {load.name}, so rates given as "
                 f"shares of it are unknown: see {measurement.folder / 'logs'}"
             )
-        saturated_rps[choice.name] = figures.achieved_rps
+        disturbed = bool(figures.refusals)
+        saturated_rps[choice.name] = highest_rps if disturbed else figures.achieved_rps
+        if disturbed:
+            measurement.about.setdefault("disturbed_rates", []).append(choice.name)
     return figures.refusals

@@ -75,5 +75,12 @@ def log(look: Look, family: Path) -> Looks:
 
 
 def _count(past: list[dict[str, object]], fields: dict[str, object], texts: str) -> int:
-    same = (each for each in past if each[texts] == fields[texts])
-    return len({json.dumps([each.get(key) for key in fields], sort_keys=True) for each in same})
+    same = ((number, each) for number, each in enumerate(past) if each[texts] == fields[texts])
+    return len(
+        {
+            json.dumps([each[key] for key in fields], sort_keys=True)
+            if fields.keys() <= each.keys()
+            else number
+            for number, each in same
+        }
+    )

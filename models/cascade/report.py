@@ -79,7 +79,10 @@ def _verdict(cascade: Cascade, found: Observations, selection: Selection) -> str
 def _looks(looks: Looks, target: Target) -> str:
     """Say what the best of several looks at the same texts is worth."""
     if looks.tested == looks.judged == 1:
-        return f"This is the first look at these texts that this registry's {LOOKS_NAME} counts."
+        return (
+            f"This is the first look at exactly these texts that this registry's {LOOKS_NAME} "
+            "counts: looks at a table that shares most of them are not counted."
+        )
     return (
         f"This is look {looks.judged} at the test split and {looks.tested} at the calibration "
         f"texts that this registry's {LOOKS_NAME} counts. If you choose among them by their "

@@ -1,5 +1,7 @@
 """A run on a disturbed machine says so at once, and takes no rates from it if it can."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -25,9 +27,10 @@ loads = [
 
 @pytest.fixture
 def measured(tmp_path, monkeypatch):
-    """Run without Locust; the phases of the given numbers are beside others, and a tenth as fast.
+    """Run without Locust; the phases of the given numbers are beside others.
 
-    Others take 40 % of the cores. The function returns the phases in order.
+    They have the given seconds between requests, instead of 0.01. Others take 40 % of the
+    cores. The function returns the phases in order.
     """
     (tmp_path / "own.toml").write_text(SCENARIO)
 
@@ -36,10 +39,11 @@ def measured(tmp_path, monkeypatch):
 
         def run_phase(phase, _, folder, *__):
             others = len(sent) in disturbed
+            gap_s = disturbed.get(len(sent), 0.01)
             sent.append(phase)
             rows = [
                 RequestSample(at_s, at_s, at_s + 0.01, 200, 9, {"queue": 1.0, "engine": 2.0})
-                for at_s in np.arange(0.0, phase.total_s, 0.1 if others else 0.01).tolist()
+                for at_s in np.arange(0.0, phase.total_s, gap_s).tolist()
             ]
             path = folder / "samples" / f"{phase.name}.0.parquet"
             machine = folder / "machine" / f"{phase.name}.json"
@@ -59,15 +63,27 @@ def measured(tmp_path, monkeypatch):
 def test_rates_are_shares_of_a_phase_that_counts_unless_three_do_not(
     measured, disturbed, tries, rate_rps
 ):
-    _, sent = measured(range(disturbed))
+    _, sent = measured(dict.fromkeys(range(disturbed), 0.1))
     first = [phase.kind for phase in sent].index("open")
 
     assert first == tries
     assert sent[first].rate_rps == pytest.approx(rate_rps, rel=0.02)
 
 
+def test_of_three_disturbed_tries_the_fastest_sets_the_rates_and_the_run_says_so(
+    measured, tmp_path
+):
+    _, sent = measured({0: 0.1, 1: 0.02, 2: 0.1})
+    (path,) = tmp_path.rglob("run.json")
+    about = json.loads(path.read_text())
+    first = next(phase for phase in sent if phase.kind == "open")
+
+    assert first.rate_rps == pytest.approx(10, rel=0.02)
+    assert about["disturbed_rates"] == list(about["saturated_rps"])
+
+
 def test_the_first_phase_that_is_excluded_is_named_while_the_run_goes_on(measured, capsys):
-    status, _ = measured(range(2, 9))
+    status, _ = measured(dict.fromkeys(range(2, 9), 0.1))
     assert status == 0
     said = capsys.readouterr()
 

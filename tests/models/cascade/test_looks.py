@@ -55,15 +55,15 @@ def test_another_target_version_reference_engine_or_sequence_is_another_look(tmp
     assert log(LOOK, tmp_path) == Looks(2, 2)
 
 
-def test_a_line_of_an_older_version_counts_as_a_look_of_its_own(tmp_path):
+def test_each_line_of_an_older_version_counts_as_a_look_of_its_own(tmp_path):
     log(LOOK, tmp_path)
     path = tmp_path / LOOKS_NAME
     line = json.loads(path.read_text())
     for field in ("reference", "engines", "sequence_sha256"):
         del line[field]
-    path.write_text(json.dumps(line) + "\n")
+    path.write_text(2 * (json.dumps(line) + "\n"))
 
-    assert log(LOOK, tmp_path) == Looks(2, 2)
+    assert log(LOOK, tmp_path) == Looks(3, 3)
 
 
 def test_each_registry_counts_its_own_looks(tmp_path):

@@ -114,3 +114,10 @@ def test_the_best_of_eight_looks_is_worth_less():
     assert "look 8 at the test split and 8 at the calibration texts" in said
     assert "the guarantee of the best holds with 60% instead of 95%" in said
     assert Looks(30, 30).worth(0.95) == 0
+
+
+def test_the_first_look_is_said_to_be_that_at_exactly_these_texts():
+    said = report.summary(*chosen(observed()), Looks(1, 1))
+
+    assert "the first look at exactly these texts" in said
+    assert "looks at a table that shares most of them are not counted" in said
