@@ -95,6 +95,7 @@ HOMES = {
         "serving.server.http_cycle",
         "serving.server.http_protocol",
         "serving.server.inference_protocol",
+        "serving.server.pipelined",
     },
     "fsspec": {"serving.bundles.store"},
     "cryptography": {"serving.bundles.signatures"},
