@@ -7,10 +7,11 @@ from tests.support.helm import CHART, helm, template
 from tests.support.prometheus import promtool
 
 RULES = yaml.safe_load((CHART / "rules.yaml").read_text())["groups"]
+PODS = 'namespace="models",pod=~"shop-sizewise-[^-]+-[^-]+"'
 
 
-def groups(values=(), version="4"):
-    done = template(version, {"prometheusRule": {"enabled": True, **dict(values)}})
+def groups(values=(), version="4", **more):
+    done = template(version, {"prometheusRule": {"enabled": True, **dict(values)}, **more})
     assert done.returncode == 0, done.stderr
     (rule,) = (
         each
@@ -21,15 +22,30 @@ def groups(values=(), version="4"):
 
 
 @pytest.mark.parametrize("version", ["3", "4"])
-def test_the_rules_are_embedded_word_for_word_but_for_the_objectives(version):
+def test_the_rules_are_embedded_word_for_word_but_for_what_is_the_releases_own(version):
     found = groups(version=version)
 
     assert [group["name"] for group in found] == [group["name"] for group in RULES]
-    assert found[1:] == RULES[1:]
+    for group, of_the_file in zip(found[1:], RULES[1:], strict=True):
+        if group["name"] != "sizewise.drift":
+            assert group == of_the_file
+
+
+def test_drift_is_added_up_over_the_pods_of_the_release_under_its_name():
+    ((rule,), (of_the_file,)) = (
+        next(group["rules"] for group in found if group["name"] == "sizewise.drift")
+        for found in (groups(), RULES)
+    )
+    capital, pods = "sizewise_escalation_log_capital", f"{{{PODS}}}"
+
+    assert rule["labels"] == {"release": "models/shop-sizewise"}
+    assert rule["expr"].count(capital) == rule["expr"].count(capital + pods) == 3
+    assert of_the_file["expr"] == (
+        rule["expr"].replace(pods, "{}").replace('release="models/shop-sizewise"', 'release=""')
+    )
 
 
 def test_the_objectives_are_those_of_the_values_for_the_pods_of_the_release():
-    pods = 'namespace="models",pod=~"shop-sizewise-[^-]+-[^-]+"'
     ((usual,), (set_one_by_one,)) = (
         groups(values)[0]["rules"]
         for values in ({}, {"p99Seconds": 0.25, "p99SecondsOf": {"tone": 0.04, "mood": 0}})
@@ -37,11 +53,11 @@ def test_the_objectives_are_those_of_the_values_for_the_pods_of_the_release():
 
     by_model = "group by (namespace, job, model) (sizewise_variant_info"
     assert usual["record"] == RULES[0]["rules"][0]["record"]
-    assert usual["expr"] == f"1 * {by_model}{{{pods}}})"
-    assert usual["expr"].replace(f"{{{pods}}}", "") == RULES[0]["rules"][0]["expr"]
+    assert usual["expr"] == f"1 * {by_model}{{{PODS}}})"
+    assert usual["expr"].replace(f"{{{PODS}}}", "") == RULES[0]["rules"][0]["expr"]
     assert set_one_by_one["expr"] == (
-        f'0 * {by_model}{{{pods},model="mood"}}) or 0.04 * {by_model}{{{pods},model="tone"}})'
-        f" or 0.25 * {by_model}{{{pods}}})"
+        f'0 * {by_model}{{{PODS},model="mood"}}) or 0.04 * {by_model}{{{PODS},model="tone"}})'
+        f" or 0.25 * {by_model}{{{PODS}}})"
     )
 
 
@@ -122,6 +138,40 @@ def test_promtool_fires_for_the_model_that_misses_its_own_objective(tmp_path):
     }
     tests = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": groups(values)}))
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(tests))
+    checked = promtool("test", "rules", tmp_path / "test.yaml")
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_two_releases_in_one_prometheus_count_each_bet_once(tmp_path):
+    drift = [
+        group
+        for found in (groups(), groups(fullnameOverride="mood"))
+        for group in found
+        if group["name"] == "sizewise.drift"
+    ]
+    for name, group in zip("ab", drift, strict=True):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"groups": [group]}))
+    bet = {"model": "tone", "cascade": "c", "since": "1", "side": "higher", "stake": "1"}
+    test = {
+        "interval": "1m",
+        "input_series": [
+            series("escalation_log_capital", "0+0.25", pod="shop-sizewise-a-b", **bet),
+            series("escalation_log_capital", "0+0.5", pod="mood-a-b", **bet),
+        ],
+        "promql_expr_test": [
+            {
+                "expr": "sum by (release) (job:sizewise_escalation_evidence:cusum)",
+                "eval_time": "20m",
+                "exp_samples": [
+                    {"labels": '{release="models/mood"}', "value": 10},
+                    {"labels": '{release="models/shop-sizewise"}', "value": 5},
+                ],
+            }
+        ],
+    }
+    tests = {"rule_files": ["a.yaml", "b.yaml"], "evaluation_interval": "1m", "tests": [test]}
     (tmp_path / "test.yaml").write_text(yaml.safe_dump(tests))
     checked = promtool("test", "rules", tmp_path / "test.yaml")
 

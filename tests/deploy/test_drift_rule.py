@@ -52,10 +52,10 @@ def counted(name, each_minute):
     return {"series": f'{name}{{{WHERE},model="tone"}}', "values": values}
 
 
-def ran(folder, series, checks):
+def ran(folder, series, checks, interval="1m"):
     """The finished promtool over one test of the rules."""
     test = {
-        "interval": "1m",
+        "interval": interval,
         "input_series": [
             *series,
             counted("sizewise_cascade_texts_total", 100),
@@ -141,5 +141,42 @@ CASES = {
 @pytest.mark.parametrize(("series", "alarm"), CASES.values(), ids=CASES)
 def test_only_what_the_running_replicas_have_won_together_is_an_alarm(tmp_path, series, alarm):
     done = ran(tmp_path, series, [firing(MINUTES - 1, alarm)])
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def late(offset, values):
+    """One bet that is scraped each minute, `offset` quarters of a minute after the evaluation."""
+    shown = " ".join(" ".join(["_"] * offset + [str(v)] + ["_"] * (3 - offset)) for v in values)
+    return [bet("p1", "1", shown)]
+
+
+GAP = [
+    *(str(minute / 2) for minute in range(10)),
+    *["_"] * 12,
+    *(str(50 + m / 2) for m in range(8)),
+]
+SCRAPES = {
+    "scraped 45 s after each evaluation": (late(3, [m / 2 for m in range(20)]), "15s", 19, 9),
+    "not scraped for twelve minutes, it starts from nothing": (
+        [bet("p1", "1", " ".join(GAP))],
+        "1m",
+        29,
+        3.5,
+    ),
+}
+
+
+@pytest.mark.parametrize(("series", "interval", "minute", "value"), SCRAPES.values(), ids=SCRAPES)
+def test_scrapes_that_come_late_or_not_at_all_lend_no_evidence(
+    tmp_path, series, interval, minute, value
+):
+    check = {
+        "expr": f"sum({RECORD})",
+        "eval_time": f"{minute}m",
+        "exp_samples": [{"labels": "{}", "value": value}],
+    }
+
+    done = ran(tmp_path, series, [check], interval)
 
     assert done.returncode == 0, done.stdout + done.stderr
