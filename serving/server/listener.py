@@ -80,6 +80,9 @@ def shares(listener: socket.socket) -> list[socket.socket]:
     connected at once to a single one, the last were accepted after 256 iterations, seconds later
     under load. All at once would leave none to the other HTTP processes.
     """
+    # To copy a socket that Python takes for blocking, as it does an inherited one, makes it so for
+    # every process that shares it: one that then accepts in vain hangs until the next connection.
+    listener.setblocking(False)
     return [listener, *(listener.dup() for _ in range(ACCEPTS - 1))]
 
 

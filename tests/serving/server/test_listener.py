@@ -45,6 +45,14 @@ def test_clients_that_connect_at_once_are_accepted_within_a_few_iterations_of_th
     assert passed <= CLIENTS / 8
 
 
+def test_copies_of_an_inherited_listener_leave_it_non_blocking_for_all_who_share_it():
+    with open_listener("127.0.0.1", free_port()) as listener:
+        inherited = socket.socket(fileno=os.dup(listener.fileno()))
+        for each in shares(inherited):
+            with each:
+                assert not os.get_blocking(listener.fileno())
+
+
 def without_ipv6(monkeypatch, number, *, at):
     """Make IPv6 fail as on a kernel without it: when the socket is made, or when it is bound."""
 
