@@ -41,6 +41,7 @@ def _unreadable(family: str, refused: Mapping[str, str]) -> str:
 
 def each_on_a_line(reasons: Sequence[str]) -> str:
     """Say why nothing can be served: one cause, or how many, each on a line."""
-    if len(reasons) == 1:
-        return reasons[0]
-    return f"all {len(reasons)} bundles are refused:" + "".join(f"\n- {each}" for each in reasons)
+    different = list(dict.fromkeys(reasons))
+    if len(different) == 1:
+        return different[0]
+    return f"all {len(reasons)} bundles are refused:" + "".join(f"\n- {each}" for each in different)

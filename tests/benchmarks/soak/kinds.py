@@ -100,7 +100,7 @@ def kinds():
         native("deadline", 13, model="sentiment", truncate=True, deadline_ms=1,
                right={200: "sentiment", 429: "sentiment", 504: "sentiment"}),
         native("limited caller", 80, right={200: "tone", 429: ""}, headers=limited),
-        native("a guest", 30, model="guest", right={200: "guest", 404: "", 503: ""}),
+        native("a guest", 30, model="guest", right={200: "guest", 404: "", 503: "guest"}),
         other("V2", 25, "/v2/models/{model}/infer", "/v2/models/tone/infer", lambda text: {
             "inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": [text]}]}),
         other("TEI", 15, "/predict", "/predict", lambda text: {"inputs": text}),

@@ -173,6 +173,7 @@ def test_a_table_of_too_few_rows_is_refused(tone, rows, refusal):
 
 def looks_at_calibration(tone, capsys, **fields):
     """The number of looks that the report of one more run counts."""
+    capsys.readouterr()
     run(tone, max_loss=0.07, **fields)
     return int(re.search(r"and (\d+) at the calibration texts", capsys.readouterr().out)[1])
 
