@@ -11,7 +11,12 @@ from serving.bundles.bundle import (
 )
 from serving.bundles.files import NAME
 
-PARTS = (MANIFEST_NAME, MODEL_NAME, *OPENVINO_NAMES, TOKENIZER_NAME, CONFIG_NAME)
+_PARTS = (MANIFEST_NAME, MODEL_NAME, *OPENVINO_NAMES, TOKENIZER_NAME, CONFIG_NAME)
+
+
+def holds_parts(folder: Path) -> bool:
+    """Return whether a folder holds a file of a bundle. Raises OSError if that cannot be seen."""
+    return any((folder / name).exists() for name in _PARTS)
 
 
 def holds_a_bundle(folder: Path) -> bool:
@@ -19,6 +24,6 @@ def holds_a_bundle(folder: Path) -> bool:
     if not NAME.fullmatch(folder.name) or not NAME.fullmatch(folder.parent.name):
         return False
     try:
-        return any((folder / name).exists() for name in PARTS)
+        return holds_parts(folder)
     except OSError:
         return True

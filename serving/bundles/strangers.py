@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from serving.bundles.broken import PARTS
+from serving.bundles.broken import holds_parts
 from serving.bundles.files import NAME
 from serving.bundles.registry import BESIDE
 
@@ -25,7 +25,6 @@ def _is_stranger(path: Path, registries: Collection[Path]) -> bool:
     try:
         if path.is_symlink() or not path.is_dir():
             return False
-        holds_parts = any((path / name).exists() for name in PARTS)
+        return not holds_parts(path) and (is_variant or not named)
     except OSError:
         return not named
-    return not holds_parts and (is_variant or not named)
