@@ -139,7 +139,7 @@ def _recommend(options: argparse.Namespace, command: str, criteria: Criteria) ->
     if found.chosen is None or not found.is_certain:
         return 4
     if options.check and not _holds(folder, report, found.chosen, criteria):
-        print(f"Nothing was written: {options.values} would not hold. Measure again.")
+        print(f"Nothing was written, as the prediction did not hold: {options.values}. Measure again.")
         return 1
     (folder / "recommendation.json").write_text(json.dumps(found.as_json(), indent=2) + "\n")
     write_values(found, report["machine"]["cores"], command, options.values)
@@ -173,8 +173,8 @@ def _simulate_scaling(options: argparse.Namespace) -> int:
         )
     if curve is None or found is None:
         raise LoadTestError(
-            f"{options.variant} has no open load with a p99 of at most {slo_ms:g} ms: measure a "
-            "closed load and slower open ones, or raise --slo-p99-ms"
+            f"{options.variant} has no open load whose p99 is at most {slo_ms:g} ms at its upper "
+            "bound: measure a closed load, slower open ones and more rounds, or raise --slo-p99-ms"
         )
     found = ScalingTargets(
         found.rate_rps,

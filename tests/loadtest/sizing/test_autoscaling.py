@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtest.__main__ import main
+from loadtest.analysis.capacity import capacity, load_points, predicted_p99_ms
 from loadtest.analysis.replica_curve import replica_curve, scaling_targets
 from loadtest.sizing.autoscaling import (
     TRACES,
@@ -32,6 +33,28 @@ def setting(first=2, largest=30):
     return SimulationConfig(
         CURVE, slo_s=0.02, smallest=2, largest=largest, first=first, start_s=13.0
     )
+
+
+@given(wide=st.lists(st.floats(1.0, 3.0), min_size=4, max_size=4))
+def test_the_targets_keep_the_limit_at_the_upper_bounds_of_the_p99s(wide):
+    told = variant("small", 0.86, 800.0, 4.0)
+    opened = [load for load in told["loads"].values() if load["kind"] == "open"]
+    for load, factor in zip(opened, wide, strict=True):
+        p99_ms = load["latency_ms"]["p99"]
+        p99_ms["high"] = factor * p99_ms["value"]
+    found = scaling_targets(told, 20.0, 0.2)
+    highs = load_points(opened, "high")
+    assert found.rate_rps == pytest.approx(0.8 * capacity(highs, 20.0).rate_rps)
+    assert predicted_p99_ms(highs, found.rate_rps) <= 20.0
+    if min(wide) > 1.01:
+        assert found.rate_rps < 0.8 * capacity(load_points(opened), 20.0).rate_rps
+
+
+def test_without_a_known_upper_bound_there_is_no_target():
+    told = variant("small", 0.86, 800.0, 4.0)
+    for load in told["loads"].values():
+        load["latency_ms"]["p99"]["high"] = None
+    assert scaling_targets(told, 20.0, 0.2) is None
 
 
 def test_the_documentations_examples_of_the_ratio():
