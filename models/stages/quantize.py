@@ -97,8 +97,7 @@ class _AccuracyLimit:
         self, job: Job, section: QuantizeSection, rows: list[LabelledText], labels: LabelSet
     ) -> None:
         """Raise RecipeError when so few texts cannot show it."""
-        self.texts = [row.text for row in rows]
-        self.truth = label_matrix(rows, labels)
+        self._rows = rows
         self.labels = labels
         self.most = section.max_accuracy_drop
         self._what = f"{job.recipe.variant}: quantize: {section.scheme}"
@@ -110,8 +109,7 @@ class _AccuracyLimit:
             )
 
     def hits(self, bundle: Bundle) -> Flags:
-        found = predicted(Predictor(bundle).logits(self.texts), self.labels.problem_type)
-        return correct(self.truth, found)
+        return _hits(bundle, self._rows, self.labels)
 
     def loss(self, before: Flags, bundle: Bundle) -> _Loss:
         """Compare a bundle with its parent, whose hits are `before`."""
@@ -126,10 +124,15 @@ class _AccuracyLimit:
     def refusal(self, loss: _Loss, despite: str) -> RecipeError:
         return RecipeError(
             f"{self._what} loses {loss.before - loss.after:.4f} of accuracy on "
-            f"{len(self.texts)} validation texts, so up to {loss.bound:.4f} at 95 %, more than "
+            f"{len(self._rows)} validation texts, so up to {loss.bound:.4f} at 95 %, more than "
             f"max_accuracy_drop {self.most}, {despite}: distil longer, hold out more texts, allow "
             "more or choose another scheme"
         )
+
+
+def _hits(bundle: Bundle, rows: list[LabelledText], labels: LabelSet) -> Flags:
+    found = predicted(Predictor(bundle).logits([row.text for row in rows]), labels.problem_type)
+    return correct(label_matrix(rows, labels), found)
 
 
 def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
@@ -147,10 +150,11 @@ def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
         shutil.copyfile(parent.folder / name, job.output / name)
     labels, rows = read_labels(job.inputs["data"]), read_split(job.inputs["data"], "validation")
     limit = _AccuracyLimit(job, section, rows, labels)
-    texts = [row.text for row in read_split(job.inputs["data"], "train")[:_RANGE_TEXTS]]
+    train = read_split(job.inputs["data"], "train")
+    texts = [row.text for row in train[:_RANGE_TEXTS]]
     kept: list[str] = []
     if section.scheme == "int8-openvino":
-        _openvino(parent, job.output, texts, limit)
+        _openvino(parent, job.output, texts, train[-len(rows) :], limit)
     else:
         with tempfile.TemporaryDirectory() as scratch:
             source = _source(job, parent, section.scheme, Path(scratch))
@@ -189,23 +193,33 @@ def _port(declared: onnx.ValueInfoProto) -> Port:
     return Port(declared.name, kind, tuple(each.dim_value or None for each in tensor.shape.dim))
 
 
-def _openvino(parent: Bundle, output: Path, calibration: list[str], limit: _AccuracyLimit) -> None:
-    """Write OpenVINO's format; NNCF itself looks for the operators to keep."""
+def _openvino(
+    parent: Bundle,
+    output: Path,
+    calibration: list[str],
+    searched: list[LabelledText],
+    limit: _AccuracyLimit,
+) -> None:
+    """Write OpenVINO's format; NNCF looks for the operators to keep on the texts `searched`.
+
+    These are training texts: the validation texts judge the result, once.
+    """
     feeds = partial(_feeds, parent, parent.model_path)
-    before = limit.hits(parent)
+    right = _hits(parent, searched, limit.labels).tolist()
+    truth = label_matrix(searched, limit.labels)
     nncf_int8.write(
         parent.model_path,
         output / OPENVINO_NAMES[0],
         feeds(calibration),
-        list(zip(feeds(limit.texts), limit.truth, before.tolist(), strict=True)),
+        list(zip(feeds([row.text for row in searched]), truth, right, strict=True)),
         problem_type=limit.labels.problem_type,
         max_accuracy_drop=limit.most,
     )
     manifest = parent.manifest.model_copy(update={"files": dict.fromkeys(OPENVINO_NAMES)})
-    loss = limit.loss(before, Bundle(output, manifest))
+    loss = limit.loss(limit.hits(parent), Bundle(output, manifest))
     print(loss)
     if not limit.allows(loss):
-        raise limit.refusal(loss, "whatever operators keep their format")
+        raise limit.refusal(loss, "with the operators that NNCF chose on training texts")
 
 
 def _quantize_within(
