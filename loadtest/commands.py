@@ -139,7 +139,7 @@ def _recommend(options: argparse.Namespace, command: str, criteria: Criteria) ->
     if found.chosen is None or not found.is_certain:
         return 4
     if options.check and not _holds(folder, report, found.chosen, criteria):
-        print(f"Nothing was written, as the prediction did not hold: {options.values}. Measure again.")
+        print(f"The prediction does not hold, so {options.values} was not written. Measure again.")
         return 1
     (folder / "recommendation.json").write_text(json.dumps(found.as_json(), indent=2) + "\n")
     write_values(found, report["machine"]["cores"], command, options.values)

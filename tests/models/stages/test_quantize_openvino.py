@@ -23,7 +23,7 @@ def ids_of(bundle, rows):
 
 
 @pytest.fixture
-def handed_over(tone, monkeypatch):
+def handed_over(monkeypatch):
     """What NNCF is handed, by name of the argument, and how often a bundle was judged."""
     seen = {}
     write, hits = nncf_int8.write, quantize._AccuracyLimit.hits
