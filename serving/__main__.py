@@ -22,6 +22,7 @@ from serving.errors import EngineFailed, StartError
 from serving.extras import optional_packages
 from serving.interrupts import interruptible
 from serving.logs import ERR, OUT, configure_logs, log
+from serving.process_exit import end
 from serving.settings import PREFIX, read_settings
 from serving.settings_help import settings_list
 
@@ -287,4 +288,4 @@ def _seconds(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

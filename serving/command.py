@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from serving.interrupts import end_as_interrupted, interruptible
+from serving.process_exit import end
 
 _PROGRAMS = {
     "models": "train, compress and import models, and calibrate cascades",
@@ -120,5 +121,10 @@ def _actions(one: argparse.ArgumentParser) -> Iterator[argparse.Action]:
             yield action
 
 
+def script() -> NoReturn:
+    """Run the command `sizewise`."""
+    end(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

@@ -24,6 +24,7 @@ from serving.inference.engine_selection import ENGINES
 from serving.inference.inputs import Item
 from serving.inference.probes import probe
 from serving.inference.tokenizer import open_tokenizer
+from serving.process_exit import end
 from serving.shortage import is_shortage
 
 _LOW_PRIORITY = 10
@@ -154,3 +155,4 @@ def available_bytes() -> int | None:
 
 if __name__ == "__main__":
     main()
+    end(0)

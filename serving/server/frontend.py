@@ -13,6 +13,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from serving.background import start, start_short_work
 from serving.errors import StartError, own_words
 from serving.logs import configure_logs, log
+from serving.process_exit import end
 from serving.runtime.ipc import Channel
 from serving.runtime.remote import RemoteRuntime
 from serving.runtime.service import Service
@@ -102,4 +103,4 @@ if __name__ == "__main__":
     import uvloop
 
     sockets = [socket.socket(fileno=int(number)) for number in sys.argv[1:]]
-    sys.exit(uvloop.run(main(*sockets)))
+    end(uvloop.run(main(*sockets)))

@@ -59,6 +59,7 @@ ROOT_MODULES = {
         "interrupts",
         "line_writer",
         "logs",
+        "process_exit",
         "shortage",
     },
     "models": {"recipe", "recipe_sections", "job", "progress"},
