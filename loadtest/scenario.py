@@ -102,13 +102,20 @@ class Scenario(BaseModel):
         return loads
 
 
+def regular(path: Path) -> Path:
+    """Return `path`. Raise OSError if it is no file: opening a named pipe could never end."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is not a file")
+    return path
+
+
 def read_scenario(path: Path) -> Scenario:
     """Read a scenario file; paths in it are relative to its folder.
 
     Raise ValueError that names the file, the field, the problem and the value.
     """
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             content = tomllib.load(file)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {error}; {SCENARIOS} has examples") from error

@@ -18,6 +18,7 @@ from models.recipe_sections import (
     SparsifySection,
     TrainSection,
 )
+from serving.bundles.files import read_text
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -118,7 +119,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises RecipeError naming the file and the key that is missing, unknown or out of range.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(path))
         return Recipe(variant=path.stem, folder=path.parent, **content)
     except ValidationError as error:
         first = error.errors()[0]

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from loadtest.scenario import regular
+
 # Word counts are log-normal. With punctuation and the two special tokens, texts have about 27
 # tokens on average and a long tail, like sentences of movie and product reviews.
 MEDIAN_WORDS = 17.0
@@ -73,7 +75,7 @@ def texts_from(path: Path) -> list[str]:
     Raise ValueError if the file cannot be read or has no text.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = regular(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
             f"texts = {path}: {error}; give a UTF-8 file with one text per line"

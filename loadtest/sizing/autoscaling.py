@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadtest.analysis.replica_curve import ReplicaCurve, ScalingTargets
+from loadtest.scenario import regular
 from loadtest.sizing.hpa import SYNC_S, Autoscaler, Behaviour, proposal
 
 TRACES = Path(__file__).parents[1] / "traces"
@@ -240,7 +241,7 @@ def read_trace(path: Path, peak_rps: float | None = None) -> list[float]:
     trace.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with regular(path).open(encoding="utf-8-sig", newline="") as file:
             rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"trace {path}: {error}; write it as CSV in UTF-8") from error

@@ -11,6 +11,7 @@ from typing import Any
 
 from models.data.sources import Source
 from models.recipe import RecipeError
+from serving.bundles.files import open_file
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BINARY_SHARE = 0.05
@@ -60,7 +61,11 @@ def text_in(cell: Any, where: str) -> str:
 
 
 def _read_text(path: Path) -> str:
-    content = path.read_bytes()
+    try:
+        with open_file(path) as file:
+            content = file.read()
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error}: name a file") from error
     if not content.strip():
         raise RecipeError(f"{path} is empty: add texts or remove it from the recipe")
     zeros = content.count(b"\0")
@@ -167,13 +172,13 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        file = parquet.ParquetFile(path)
-        _check_columns(path, columns, file.schema_arrow.names)
-        number = 0
-        for batch in file.iter_batches(columns=list(columns)):
-            for cells in batch.to_pylist():
-                number += 1
-                yield TableRow(f"{path}, row {number}", cells)
+        with open_file(path) as opened, parquet.ParquetFile(opened) as file:
+            _check_columns(path, columns, file.schema_arrow.names)
+            number = 0
+            for batch in file.iter_batches(columns=list(columns)):
+                for cells in batch.to_pylist():
+                    number += 1
+                    yield TableRow(f"{path}, row {number}", cells)
     except (OSError, pa.ArrowException) as error:
         raise RecipeError(f"{path} is not a Parquet file ({error}): write it again") from error
 

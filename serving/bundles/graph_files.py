@@ -7,7 +7,7 @@ something of the files that the manifest names.
 from pathlib import Path
 
 from serving.bundles.bundle import OPENVINO_NAMES, Bundle
-from serving.bundles.files import beside, listed, within
+from serving.bundles.files import beside, listed, open_file, within
 from serving.bundles.onnx_file import read_outline
 from serving.errors import BundleError, failures, printable
 
@@ -39,7 +39,7 @@ def _names(bundle: Bundle) -> list[str]:
     model, weights = OPENVINO_NAMES
     if model not in bundle.manifest.files:
         return read_outline(bundle.model_path).external_files
-    with failures(BundleError, str(bundle.model_path)), bundle.model_path.open("rb") as file:
+    with failures(BundleError, str(bundle.model_path)), open_file(bundle.model_path) as file:
         first = file.read(1)
     # Whatever its name, OpenVINO would read an ONNX file, and what that names; none begins so.
     if first != _MARKUP:

@@ -1,8 +1,7 @@
 """The outline of an ONNX file, read without the library onnx and without its weights.
 
-It follows onnx.proto: a message is a sequence of numbered fields, and those that nobody needs are
-skipped, so that a graph of gigabytes is read in milliseconds. It is not mapped into memory: a file
-that another program cuts off meanwhile would end this process.
+By onnx.proto a message is a sequence of numbered fields; those that nobody needs are skipped, so
+that gigabytes take milliseconds. It is not mapped into memory: cut off meanwhile, it would end us.
 """
 
 import math
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from serving.bundles.files import open_file
 from serving.bundles.tensor_input import Datatype
 from serving.errors import BundleError
 
@@ -126,7 +126,7 @@ class Outline:
 def read_outline(path: Path) -> Outline:
     """Read an ONNX file. Raises BundleError if it is none."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             outline = _model(path, _Span(file, 0, os.fstat(file.fileno()).st_size))
     except (OSError, ValueError, IndexError, RecursionError) as error:
         raise BundleError(f"{path} is not an ONNX file: {error}") from error
