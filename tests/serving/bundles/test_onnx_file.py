@@ -99,7 +99,8 @@ def test_a_file_that_is_cut_off_while_it_is_read_is_refused(tmp_path, monkeypatc
     path = tmp_path / "model.onnx"
     size = path.stat().st_size
     path.write_bytes(path.read_bytes()[: size // 2])
-    monkeypatch.setattr(onnx_file.os, "fstat", lambda _file: SimpleNamespace(st_size=size))
+    told = SimpleNamespace(st_size=size, st_mode=path.stat().st_mode)
+    monkeypatch.setattr(onnx_file.os, "fstat", lambda _file: told)
 
     with pytest.raises(BundleError, match="is not an ONNX file"):
         read_outline(path)
