@@ -27,6 +27,10 @@ class Uncollected:
     """While this file exists, the engine returns nothing."""
     ports: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def url(self):
+        return self.server.url
+
     def reports(self):
         """What each process has to say; see uncollected/sitecustomize.py."""
         pids = [self.server.process.pid, *(each.pid for each in fronts(self.server))]

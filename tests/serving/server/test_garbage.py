@@ -18,6 +18,7 @@ from tests.support.garbage import of_ours, uncollected
 from tests.support.http2_frames import begun, call_head
 from tests.support.processes import free_port
 from tests.support.raw_http import connect, head, read, request
+from tests.support.registries import wait_for
 
 TIMES = 5
 MOST_REQUESTS = 20
@@ -40,7 +41,7 @@ def get(path):
     return whole(path=path, method="GET", body=b"")
 
 
-LONG = json.dumps({"texts": ["good film " * 20] * 200}).encode()
+LONG = json.dumps({"texts": ["good film " * 20] * 200, "truncate": True}).encode()
 ANSWERED = {
     "direct": (whole(), 200),
     "body in chunks": (whole(chunked=True), 200),
@@ -53,14 +54,14 @@ ANSWERED = {
     "upgrade": (whole(b"Connection: upgrade\r\nUpgrade: h2c\r\n"), 200),
     "last of a connection": (whole(b"Connection: close\r\n"), 200),
     "no JSON": (whole(body=b"{"), 400),
-    "no JSON, through ASGI": (whole(path="/predict", body=b"{"), 422),
+    "no JSON, through ASGI": (whole(path="/predict", body=b"{"), 400),
     "invalid": (whole(body=b'{"texts": [""]}'), 422),
     "unknown model": (whole(body=b'{"texts": ["good"], "model": "x"}'), 404),
     "unknown path": (get("/nowhere"), 404),
     "other method": (get("/v1/classify"), 405),
     "other encoding": (whole(b"Content-Encoding: gzip\r\n"), 415),
     "malformed": (b"POST / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
-    "no HTTP": (b"PRI * HTTP/2.0\r\n\r\n", 400),
+    "no HTTP": (b"\0\r\n\r\n", 400),
     "malformed after a request": (whole() + b"\0\r\n\r\n", 200),
     "body that does not end": (whole()[:-3], 408),
     "body that is too large": (head(size=1 << 30) + b"good", 413),
@@ -122,10 +123,13 @@ def half_closed(server):
 
 def begun_together(server, count, **fields):
     """Clients whose requests wait for an engine that is held."""
+    held = server.hold.with_suffix(".held")
+    held.unlink(missing_ok=True)
     server.hold.touch()
     clients = [connect(server.url) for _ in range(count)]
     for number, client in enumerate(clients):
         client.sendall(classify(number, **fields))
+        wait_for(held.exists)
     time.sleep(0.2)
     return clients
 
