@@ -129,7 +129,10 @@ async def in_time(thread: Executor, work: Callable[[], _Result], limit_s: float)
         ending.cancel()
     if not done:
         raise TimeoutError
-    return ending.result()
+    try:
+        return ending.result()
+    finally:
+        del ending, done  # what it raises refers to this frame
 
 
 def short_work(work: Callable[[], _Result]) -> asyncio.Future[_Result]:

@@ -51,7 +51,17 @@ class RequestRecord:
     degraded: bool = False
     stages_started_s: float = 0.0
     stages: tuple[tuple[str, float], ...] = ()
-    error: ServedError | None = None
+    code: str | None = None
+    reason: str = ""
+
+    def refuse(self, error: ServedError) -> int:
+        """Note why the request is refused; return the status to send.
+
+        The error is not kept: through its traceback it refers to whatever refers to this record.
+        """
+        self.code = error.code
+        self.reason = error.reason or error.code
+        return error.status
 
     def seconds(self) -> float:
         """Return the seconds since the request began."""
@@ -110,10 +120,7 @@ class RequestLog:
     ) -> None:
         """Record a request that has ended; only method and path of `scope` are read."""
         seconds = time.monotonic() - record.started_s
-        code, reason = None, ""
-        if error := record.error:
-            code = error.code
-            reason = error.reason or code
+        reason = record.reason
         inference = record if record.is_inference else None
         self._recorder.record_request(
             endpoint, record.model, status, seconds, reason, inference=inference
@@ -135,7 +142,7 @@ class RequestLog:
             "method": method,
             "path": path,
             "status": status,
-            "code": code,
+            "code": record.code,
             "ms": round(seconds * 1e3, 3),
             "caller": record.caller,
             "model": record.model,

@@ -135,8 +135,8 @@ def _attributes(record: RequestRecord, exchange: Exchange) -> dict[str, str | in
     }
     if exchange.endpoint:
         attributes["http.route"] = exchange.endpoint
-    if record.error:
-        attributes["error.type"] = record.error.code
+    if record.code:
+        attributes["error.type"] = record.code
     if record.model:
         attributes |= {
             "sizewise.model": record.model,

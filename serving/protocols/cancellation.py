@@ -36,4 +36,10 @@ class Cancellation:
             return
         # If the task was cancelled from elsewhere too, that cancellation prevails.
         if self._task.uncancel() == 0 and kind is asyncio.CancelledError:
-            raise self._error from None
+            raise self._take_error() from None
+
+    def _take_error(self) -> Exception:
+        """Return the error, and forget it: its traceback will refer to this context."""
+        error, self._error = self._error, None
+        assert error
+        return error

@@ -243,6 +243,8 @@ class RemoteRuntime:
         except asyncio.CancelledError:
             entering.add_done_callback(leave)
             raise
+        finally:
+            del entering  # its error refers to this frame
 
     def charge(self, caller: Caller, texts: int) -> None:
         """See LimitUse."""

@@ -162,7 +162,7 @@ class App:
 async def _served_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServedError)
     record: RequestRecord = request.state.record
-    record.error = error
+    record.refuse(error)
     _, api = _endpoint(request.scope)
     status, body, media_type = api.refusal(error, record.request_id)
     return Response(body, status_code=status, media_type=media_type, headers=error_headers(error))

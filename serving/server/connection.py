@@ -100,6 +100,7 @@ class Connection(HttpToolsProtocol):
         self._end_remainder()
         if self._half_closed:
             self._half_closed.end()
+            self._half_closed = None
         if self._counted:
             self.server_state.leave(self.client)
         if self._reader:
@@ -108,6 +109,10 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._notify_disconnect()
         super().connection_lost(exc)
+        # All of these refer to this connection, which would need the garbage collector to go.
+        self.cycle = self.answering = None  # type: ignore[assignment]
+        self.pipeline.clear()
+        self.flow.parse_on = None
 
     @property
     def expects_more(self) -> bool:

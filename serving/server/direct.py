@@ -47,8 +47,8 @@ class Direct:
                 record.caller = service.callers.identify(headers).name
                 service.check_room()
             except ServedError as error:
-                record.error = error
-                self._request_log.record(scope, headers, CLASSIFY_PATH, record, error.status)
+                status = record.refuse(error)
+                self._request_log.record(scope, headers, CLASSIFY_PATH, record, status)
                 return problem_response(error, record.request_id)
         raise AssertionError("there is room: this is a bug")
 
@@ -81,19 +81,22 @@ class Direct:
                 return native.whole_response(record, answered, content)
             return native.whole_response(record, answered)
         except ServedError as error:
-            record.error, status = error, error.status
+            status = record.refuse(error)
+            return problem_response(error, record.request_id)
         except asyncio.CancelledError:
             if asyncio.current_task() not in service.out_of_time:
                 status = CLIENT_LEFT
                 raise
-            record.error = out_of_time()
-            status = record.error.status
+            late = out_of_time()
+            status = record.refuse(late)
+            return problem_response(late, record.request_id)
         except Exception as error:  # noqa: BLE001  the last resort is a 500
             LOGGER.error("bug", exc_info=error)
-            record.error = InternalError("see the server's log for the request id")
+            bug = InternalError("see the server's log for the request id")
+            status = record.refuse(bug)
+            return problem_response(bug, record.request_id)
         finally:
             if limited:
                 service.runtime.leave(limited.caller)
             service.in_flight.requests -= 1
             self._request_log.record(scope, headers, CLASSIFY_PATH, record, status)
-        return problem_response(record.error, record.request_id)

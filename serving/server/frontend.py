@@ -18,6 +18,7 @@ from serving.runtime.ipc import Channel
 from serving.runtime.remote import RemoteRuntime
 from serving.runtime.service import Service
 from serving.runtime.watch import watch_lag
+from serving.server.garbage import collect_seldom
 from serving.server.http_server import Server, open_app
 from serving.settings import read_settings
 
@@ -28,6 +29,7 @@ _CURRENT_S = 30.0
 async def main(listener: socket.socket, sock: socket.socket) -> int:
     """Serve; return exit status 0 after a drain, 1 after a failure or if the engines are gone."""
     configure_logs(shared=True)
+    collect_seldom()
     channel = await Channel.over(sock)
     settings, _ = read_settings(os.environ)
     load_timeout_s = settings.load_timeout_ms / 1e3

@@ -14,6 +14,7 @@ from serving.runtime.reconciler import Reconciler
 from serving.runtime.service import Service
 from serving.runtime.watch import watch_engines, watch_lag
 from serving.server import supervisor
+from serving.server.garbage import collect_seldom
 from serving.server.http_server import Server, admin_server, open_app
 from serving.server.listener import in_url, open_listener
 from serving.settings import Settings
@@ -39,6 +40,7 @@ def serve(
     def say_ready() -> None:
         say(READY.format(host=in_url(settings.host), port=settings.port))
 
+    collect_seldom()
     most_connections(settings, admin=False)
     start_short_work()
     if settings.http_processes:

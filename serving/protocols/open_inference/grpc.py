@@ -21,7 +21,7 @@ from serving.protocols.open_inference.grpc_bounds import (
     received,
     until_drained,
 )
-from serving.protocols.open_inference.grpc_errors import abort
+from serving.protocols.open_inference.grpc_errors import refuse
 from serving.protocols.open_inference.grpc_listener import Listener
 from serving.protocols.open_inference.grpc_messages import check_counts, message, parameters_of
 from serving.protocols.open_inference.semantics import (
@@ -39,6 +39,7 @@ _SERVICE = "inference.GRPCInferenceService"
 _HEALTH = "grpc.health.v1.Health"
 _CHECKED = ["", _SERVICE, _HEALTH]
 _SERVING, _NOT_SERVING = 1, 2
+_BUG = "see the server's log for the request id"
 _CONTENTS = {
     "BOOL": "bool_contents",
     **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
@@ -135,20 +136,19 @@ class GrpcServer:
                     answer: bytes = (await method(request, call)).SerializeToString()
                     self._unread.add(connection, answer)
                 except ServedError as error:
-                    record.error, status = error, error.status
-                    await abort(context, error)
+                    status = record.refuse(error)
+                    return refuse(context, error)
                 except asyncio.CancelledError:
                     if task not in self._service.out_of_time:
                         status = CLIENT_LEFT
                         raise
-                    record.error = out_of_time()
-                    status = record.error.status
-                    await abort(context, record.error)
+                    late = out_of_time()
+                    status = record.refuse(late)
+                    return refuse(context, late)
                 except Exception as error:
                     LOGGER.exception("bug")
-                    record.error = InternalError("see the server's log for the request id")
-                    status = record.error.status
-                    raise record.error from error
+                    status = record.refuse(InternalError(_BUG))
+                    raise InternalError(_BUG) from error
                 else:
                     return answer
                 finally:

@@ -1,6 +1,6 @@
 """How an error is sent over gRPC."""
 
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 
@@ -17,12 +17,17 @@ _CODES = {
 }
 
 
-async def abort(context: Any, error: ServedError) -> NoReturn:
-    """End a call with an error, which is raised."""
+def refuse(context: Any, error: ServedError) -> bytes:
+    """Make an error the status of a call; return the answer, which is not sent.
+
+    context.abort() would raise what the context keeps, and what refers to it: a cycle.
+    """
     usual = grpc.StatusCode.INTERNAL
     if isinstance(error, ClientError):
         usual = grpc.StatusCode.INVALID_ARGUMENT
     trailing = [("retry-after", str(error.retry_after_s))] if error.retry_after_s else []
     code = _CODES.get(error.status, usual)
-    await context.abort(code, fitting(error.sentence()), tuple(trailing))
-    raise error  # abort() has raised
+    context.set_code(code)
+    context.set_details(fitting(error.sentence()))
+    context.set_trailing_metadata(tuple(trailing))
+    return b""
