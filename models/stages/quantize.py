@@ -110,8 +110,7 @@ class _AccuracyLimit:
             )
 
     def hits(self, bundle: Bundle) -> Flags:
-        found = predicted(Predictor(bundle).logits(self.texts), self.labels.problem_type)
-        return correct(self.truth, found)
+        return _hits(bundle, self.texts, self.truth, self.labels)
 
     def loss(self, before: Flags, bundle: Bundle) -> _Loss:
         """Compare a bundle with its parent, whose hits are `before`."""
@@ -147,10 +146,12 @@ def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
         shutil.copyfile(parent.folder / name, job.output / name)
     labels, rows = read_labels(job.inputs["data"]), read_split(job.inputs["data"], "validation")
     limit = _AccuracyLimit(job, section, rows, labels)
-    texts = [row.text for row in read_split(job.inputs["data"], "train")[:_RANGE_TEXTS]]
+    training = read_split(job.inputs["data"], "train")
+    texts = [row.text for row in training[:_RANGE_TEXTS]]
     kept: list[str] = []
     if section.scheme == "int8-openvino":
-        _openvino(parent, job.output, texts, limit)
+        # As many as validation texts, so that the bound of a loss is as wide on both.
+        _openvino(parent, job.output, texts, training[-len(rows) :], limit)
     else:
         with tempfile.TemporaryDirectory() as scratch:
             source = _source(job, parent, section.scheme, Path(scratch))
@@ -189,23 +190,39 @@ def _port(declared: onnx.ValueInfoProto) -> Port:
     return Port(declared.name, kind, tuple(each.dim_value or None for each in tensor.shape.dim))
 
 
-def _openvino(parent: Bundle, output: Path, calibration: list[str], limit: _AccuracyLimit) -> None:
-    """Write OpenVINO's format; NNCF itself looks for the operators to keep."""
+def _hits(bundle: Bundle, texts: list[str], truth: Flags, labels: LabelSet) -> Flags:
+    return correct(truth, predicted(Predictor(bundle).logits(texts), labels.problem_type))
+
+
+def _openvino(
+    parent: Bundle,
+    output: Path,
+    calibration: list[str],
+    search: list[LabelledText],
+    limit: _AccuracyLimit,
+) -> None:
+    """Write OpenVINO's format; NNCF itself looks for the operators to keep, on training texts.
+
+    The validation texts judge what it has found, once, so their bound has its confidence.
+    """
     feeds = partial(_feeds, parent, parent.model_path)
-    before = limit.hits(parent)
+    texts, truth = [row.text for row in search], label_matrix(search, limit.labels)
+    right = _hits(parent, texts, truth, limit.labels)
     nncf_int8.write(
         parent.model_path,
         output / OPENVINO_NAMES[0],
         feeds(calibration),
-        list(zip(feeds(limit.texts), limit.truth, before.tolist(), strict=True)),
+        list(zip(feeds(texts), truth, right.tolist(), strict=True)),
         problem_type=limit.labels.problem_type,
         max_accuracy_drop=limit.most,
     )
     manifest = parent.manifest.model_copy(update={"files": dict.fromkeys(OPENVINO_NAMES)})
-    loss = limit.loss(before, Bundle(output, manifest))
+    loss = limit.loss(limit.hits(parent), Bundle(output, manifest))
     print(loss)
     if not limit.allows(loss):
-        raise limit.refusal(loss, "whatever operators keep their format")
+        raise limit.refusal(
+            loss, f"with the operators kept that {len(search)} training texts asked for"
+        )
 
 
 def _quantize_within(
