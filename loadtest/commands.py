@@ -173,8 +173,9 @@ def _simulate_scaling(options: argparse.Namespace) -> int:
         )
     if curve is None or found is None:
         raise LoadTestError(
-            f"{options.variant} has no open load whose p99 is at most {slo_ms:g} ms at its upper "
-            "bound: measure a closed load, slower open ones and more rounds, or raise --slo-p99-ms"
+            f"{options.variant} has no open load whose p99 is at most {slo_ms:g} ms at the upper "
+            "bound of its interval: measure a closed load, slower open ones or more rounds, or "
+            "raise --slo-p99-ms"
         )
     found = ScalingTargets(
         found.rate_rps,

@@ -102,10 +102,11 @@ def scaling_targets(
 ) -> ScalingTargets | None:
     """Return the targets that keep a variant's p99 within the SLO; None if none is known to.
 
-    The capacity is that at the upper bounds of the p99s, as for the number of replicas. Requests in
-    flight do the scaling: their target is their number at the capacity less the headroom. Queue
-    time stays flat, below an HPA's resolution, until a replica is nearly full, so it is the alarm:
-    its target is its value at the full capacity, at least MIN_QUEUE_S.
+    The capacity is that at the upper bounds of the p99s, as where `recommend` counts replicas: by
+    the p99s themselves an autoscaler would remove the replicas that the bounds had asked for.
+    Requests in flight do the scaling: their target is their number at the capacity less the
+    headroom. Queue time stays flat, below an HPA's resolution, until a replica is nearly full, so
+    it is the alarm: its target is its value at the full capacity, at least MIN_QUEUE_S.
     """
     found = capacity(load_points(variant["loads"].values(), "high"), slo_ms)
     curve = replica_curve(variant)

@@ -25,7 +25,7 @@ def write(
     source: Path,
     output: Path,
     calibration: Sequence[Feed],
-    searched: Sequence[JudgedFeed],
+    search: Sequence[JudgedFeed],
     *,
     problem_type: ProblemType,
     max_accuracy_drop: float,
@@ -34,8 +34,8 @@ def write(
 
     Outliers of activations are moved into the weights first (SmoothQuant, Xiao et al. 2023); the
     activations' ranges are those seen on `calibration`. While the upper bound of the accuracy lost
-    on `searched` exceeds `max_accuracy_drop`, the most sensitive operator is reverted (NNCF's
-    accuracy control). It looks at these texts once an operator, so that they prove nothing.
+    on `search` exceeds `max_accuracy_drop`, the most sensitive operator is reverted (NNCF's
+    accuracy control). So many looks void the bound's confidence: judge the result on other texts.
     """
 
     def negative_bound(model: openvino.CompiledModel, texts: Iterable[JudgedFeed]) -> float:
@@ -47,10 +47,10 @@ def write(
     quantized = nncf.quantize_with_accuracy_control(
         openvino.Core().read_model(source),
         calibration_dataset=nncf.Dataset(calibration),
-        validation_dataset=nncf.Dataset(searched, lambda text: text[0]),
+        validation_dataset=nncf.Dataset(search, lambda text: text[0]),
         validation_fn=negative_bound,
         # NNCF compares with the bound of the source, which is not 0 although nothing is lost.
-        max_drop=max(0.0, max_accuracy_drop - largest_loss(0, 0, len(searched))),
+        max_drop=max_accuracy_drop - largest_loss(0, 0, len(search)),
         drop_type=nncf.DropType.ABSOLUTE,
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(calibration),

@@ -10,6 +10,10 @@ pipeline_tag: text-classification
 tags: [onnx, sizewise, {precision}]
 ---
 """
+_SEARCHED = """
+Which operators keep the parent's format was chosen on training texts. The validation split judged
+the result once: at 95 % confidence it loses at most {max_accuracy_drop} of accuracy.
+"""
 _SERVE = """## Serving
 
 ```
@@ -76,8 +80,12 @@ def _how(manifest: Manifest) -> str:
         if isinstance(section, dict) and section
     ]
     seconds = sum(manifest.build_seconds.values())
-    return f"## Training and compression\n\nMade from {origin} in {seconds:.0f} s.\n\n" + "".join(
-        f"{stage}\n" for stage in stages
+    quantize = manifest.recipe.get("quantize")
+    searched = isinstance(quantize, dict) and quantize.get("scheme") == "int8-openvino"
+    return (
+        f"## Training and compression\n\nMade from {origin} in {seconds:.0f} s.\n\n"
+        + "".join(f"{stage}\n" for stage in stages)
+        + (_SEARCHED.format(**quantize) if searched else "")
     )
 
 

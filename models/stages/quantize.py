@@ -109,7 +109,7 @@ class _AccuracyLimit:
             )
 
     def hits(self, bundle: Bundle) -> Flags:
-        return _hits(bundle, self._rows, self.labels)
+        return _hits(bundle, self.texts, self.truth, self.labels)
 
     def loss(self, before: Flags, bundle: Bundle) -> _Loss:
         """Compare a bundle with its parent, whose hits are `before`."""
@@ -150,11 +150,12 @@ def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
         shutil.copyfile(parent.folder / name, job.output / name)
     labels, rows = read_labels(job.inputs["data"]), read_split(job.inputs["data"], "validation")
     limit = _AccuracyLimit(job, section, rows, labels)
-    train = read_split(job.inputs["data"], "train")
-    texts = [row.text for row in train[:_RANGE_TEXTS]]
+    training = read_split(job.inputs["data"], "train")
+    texts = [row.text for row in training[:_RANGE_TEXTS]]
     kept: list[str] = []
     if section.scheme == "int8-openvino":
-        _openvino(parent, job.output, texts, train[-len(rows) :], limit)
+        # As many as validation texts, so that the bound of a loss is as wide on both.
+        _openvino(parent, job.output, texts, training[-len(rows) :], limit)
     else:
         with tempfile.TemporaryDirectory() as scratch:
             source = _source(job, parent, section.scheme, Path(scratch))
@@ -193,25 +194,29 @@ def _port(declared: onnx.ValueInfoProto) -> Port:
     return Port(declared.name, kind, tuple(each.dim_value or None for each in tensor.shape.dim))
 
 
+def _hits(bundle: Bundle, texts: list[str], truth: Flags, labels: LabelSet) -> Flags:
+    return correct(truth, predicted(Predictor(bundle).logits(texts), labels.problem_type))
+
+
 def _openvino(
     parent: Bundle,
     output: Path,
     calibration: list[str],
-    searched: list[LabelledText],
+    search: list[LabelledText],
     limit: _AccuracyLimit,
 ) -> None:
-    """Write OpenVINO's format; NNCF looks for the operators to keep on the texts `searched`.
+    """Write OpenVINO's format; NNCF itself looks for the operators to keep, on training texts.
 
-    These are training texts: the validation texts judge the result, once.
+    The validation texts judge what it has found, once, so their bound has its confidence.
     """
     feeds = partial(_feeds, parent, parent.model_path)
-    right = _hits(parent, searched, limit.labels).tolist()
-    truth = label_matrix(searched, limit.labels)
+    texts, truth = [row.text for row in search], label_matrix(search, limit.labels)
+    right = _hits(parent, texts, truth, limit.labels)
     nncf_int8.write(
         parent.model_path,
         output / OPENVINO_NAMES[0],
         feeds(calibration),
-        list(zip(feeds([row.text for row in searched]), truth, right, strict=True)),
+        list(zip(feeds(texts), truth, right.tolist(), strict=True)),
         problem_type=limit.labels.problem_type,
         max_accuracy_drop=limit.most,
     )
@@ -219,7 +224,9 @@ def _openvino(
     loss = limit.loss(limit.hits(parent), Bundle(output, manifest))
     print(loss)
     if not limit.allows(loss):
-        raise limit.refusal(loss, "with the operators that NNCF chose on training texts")
+        raise limit.refusal(
+            loss, f"with the operators kept that {len(search)} training texts asked for"
+        )
 
 
 def _quantize_within(

@@ -46,14 +46,22 @@ class Figure:
     links: tuple[str, ...] = ()
     """Of prose, the link that follows."""
 
+    @property
+    def precision(self) -> int:
+        """The significant digits; 0 of a word."""
+        return len(re.sub(r"\D", "", self.number).lstrip("0"))
+
     def __str__(self) -> str:
         return f"{self.number} {self.unit}"
 
     def is_among(self, numbers: set[float]) -> bool:
-        """Whether one of the numbers rounds to this figure."""
+        """Whether one of the numbers rounds to this figure, or is it where it has one digit.
+
+        Many a number rounds to one digit.
+        """
         value = _value(self.number)
         digits = len(self.number.partition(".")[2])
-        half = 0.5 * 10.0**-digits + 1e-9
+        half = 1e-9 + (0.5 * 10.0**-digits if self.precision > 1 else 0.0)
         return any(abs(each - value) <= half for each in numbers)
 
 

@@ -1,10 +1,16 @@
 """What is not recommended, because it is not known well enough."""
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadtest.analysis.capacity import capacity, load_points
+from loadtest.analysis.replica_curve import replica_curve
 from loadtest.analysis.summary import combine
+from loadtest.sizing.autoscaling import SimulationConfig, scaling_signals, simulate
 from loadtest.sizing.helm_values import write_values
 from loadtest.sizing.recommend import SizingRequirements, recommend
 from loadtest.sizing.recommendation_text import recommendation_text
@@ -53,6 +59,31 @@ def test_a_factor_by_rounding_alone_is_certain():
     found = recommend(with_upper_bounds(1.3), required)
     assert (found.chosen.replicas_if_exact, found.chosen.replicas_if_slow) == (1, 2)
     assert (found.chosen.replicas, found.is_certain) == (2, True)
+
+
+@given(st.floats(1.0, 2.5), st.floats(100.0, 50_000.0))
+def test_the_targets_hold_as_many_replicas_as_are_recommended(times, rps):
+    """By the p99s themselves, they were for replicas that each carry up to twice as much."""
+    chosen = recommend(with_upper_bounds(times), SizingRequirements(20.0, 0.85, rps)).chosen
+    if chosen.is_certain:
+        assert math.ceil(rps / chosen.targets.rate_rps - 1e-9) == chosen.replicas
+
+
+@pytest.mark.parametrize("times", [1.2, 1.6, 2.0])
+def test_a_steady_load_keeps_the_replicas_that_the_upper_bounds_asked_for(times):
+    """In half an hour the autoscaler removed them: of 31, 36 and 41 it left 27 to 28."""
+    required = SizingRequirements(20.0, 0.85, 12_000.0)
+    told = with_upper_bounds(times)
+    chosen = recommend(told, required).chosen
+    curve = replica_curve(next(v for v in told["variants"] if v["variant"] == chosen.variant))
+    config = SimulationConfig(
+        curve, 0.02, smallest=2, largest=99, first=chosen.replicas, start_s=13.0
+    )
+    signal = scaling_signals(chosen.targets, curve, 0.7)["queue time + in flight"]
+    played = simulate([required.rps] * 1800, config, signal)
+
+    assert chosen.is_certain
+    assert min(second.ready for second in played.seconds) >= 0.9 * chosen.replicas
 
 
 @pytest.mark.parametrize("unknown", [["open-20%"], ["open-20%", "open-40%"], ["open-80%"]])

@@ -69,3 +69,12 @@ def test_a_card_claims_nothing_about_training_texts_that_nobody_here_has_seen(ma
     assert "If it has seen texts of the test split, its scores are too high" in adopted
     for text in (own, adopted):
         assert "resemble the training texts" not in text
+
+
+@pytest.mark.parametrize(("scheme", "says"), [("int8-openvino", True), ("int8-dynamic", False)])
+def test_a_card_says_on_which_texts_operators_were_looked_for(manifest, scheme, says):
+    recipe = {"quantize": {"scheme": scheme, "max_accuracy_drop": 0.02}}
+    text = card(manifest.model_copy(update={"recipe": recipe}))
+
+    assert ("was chosen on training texts" in text) is says
+    assert ("at 95 % confidence it loses at most 0.02 of accuracy" in text) is says
