@@ -97,7 +97,8 @@ class _AccuracyLimit:
         self, job: Job, section: QuantizeSection, rows: list[LabelledText], labels: LabelSet
     ) -> None:
         """Raise RecipeError when so few texts cannot show it."""
-        self._rows = rows
+        self.texts = [row.text for row in rows]
+        self.truth = label_matrix(rows, labels)
         self.labels = labels
         self.most = section.max_accuracy_drop
         self._what = f"{job.recipe.variant}: quantize: {section.scheme}"
@@ -124,15 +125,10 @@ class _AccuracyLimit:
     def refusal(self, loss: _Loss, despite: str) -> RecipeError:
         return RecipeError(
             f"{self._what} loses {loss.before - loss.after:.4f} of accuracy on "
-            f"{len(self._rows)} validation texts, so up to {loss.bound:.4f} at 95 %, more than "
+            f"{len(self.texts)} validation texts, so up to {loss.bound:.4f} at 95 %, more than "
             f"max_accuracy_drop {self.most}, {despite}: distil longer, hold out more texts, allow "
             "more or choose another scheme"
         )
-
-
-def _hits(bundle: Bundle, rows: list[LabelledText], labels: LabelSet) -> Flags:
-    found = predicted(Predictor(bundle).logits([row.text for row in rows]), labels.problem_type)
-    return correct(label_matrix(rows, labels), found)
 
 
 def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:

@@ -122,3 +122,18 @@ def test_no_bound_is_taken_after_one_that_exceeds_the_margin():
 
     assert proved(taken, 0.02) == 2
     assert list(taken) == [0.01]
+
+
+def test_a_search_on_the_texts_that_judge_would_break_the_bound():
+    """Simulated: of 20 sets of operators, each at the limit in truth, the best is kept."""
+    random, texts, limit, repeats = np.random.default_rng(2), 1_000, 0.03, 400
+    passed = {"searched": 0, "others": 0}
+    for _ in range(repeats):
+        lost = random.binomial(texts, limit, size=20)
+        best = int(np.argmin(lost))
+        passed["searched"] += largest_loss(0, int(lost[best]), texts) <= limit
+        on_others = random.binomial(texts, limit)  # the best one in truth loses as the others do
+        passed["others"] += largest_loss(0, int(on_others), texts) <= limit
+
+    assert passed["searched"] / repeats > 0.3
+    assert passed["others"] / repeats <= 0.05 + 3 * (0.05 * 0.95 / repeats) ** 0.5
