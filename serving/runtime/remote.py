@@ -31,10 +31,8 @@ from serving.runtime.silence import Silence
 
 _TICK_S = 1.0
 _LOAD_TIMEOUT_S = 120.0
-# For an answer that is on its way at the deadline.
-_LATE_TICKS = 2
-# Of what has no deadline of its own.
-_USUAL_DEADLINE_S = 10.0
+_LATE_TICKS = 2  # for an answer that is on its way at the deadline
+_USUAL_DEADLINE_S = 10.0  # of what has no deadline of its own
 _CLOSE_S = 1.0
 _GONE = "the engine process is gone: send to another replica"
 _SILENT = "the engine process is silent: retry after the Retry-After delay"

@@ -21,7 +21,7 @@ from serving.protocols.open_inference.grpc_bounds import (
     received,
     until_drained,
 )
-from serving.protocols.open_inference.grpc_errors import refuse
+from serving.protocols.open_inference.grpc_errors import abort
 from serving.protocols.open_inference.grpc_listener import Listener
 from serving.protocols.open_inference.grpc_messages import check_counts, message, parameters_of
 from serving.protocols.open_inference.semantics import (
@@ -137,14 +137,14 @@ class GrpcServer:
                     self._unread.add(connection, answer)
                 except ServedError as error:
                     status = record.refuse(error)
-                    return refuse(context, error)
+                    await abort(context, error)
                 except asyncio.CancelledError:
                     if task not in self._service.out_of_time:
                         status = CLIENT_LEFT
                         raise
                     late = out_of_time()
                     status = record.refuse(late)
-                    return refuse(context, late)
+                    await abort(context, late)
                 except Exception as error:
                     LOGGER.exception("bug")
                     status = record.refuse(InternalError(_BUG))

@@ -1,6 +1,6 @@
 """How an error is sent over gRPC."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 
@@ -17,17 +17,12 @@ _CODES = {
 }
 
 
-def refuse(context: Any, error: ServedError) -> bytes:
-    """Make an error the status of a call; return the answer, which is not sent.
-
-    context.abort() would raise what the context keeps, and what refers to it: a cycle.
-    """
+async def abort(context: Any, error: ServedError) -> NoReturn:
+    """End a call with an error, which is raised."""
     usual = grpc.StatusCode.INTERNAL
     if isinstance(error, ClientError):
         usual = grpc.StatusCode.INVALID_ARGUMENT
     trailing = [("retry-after", str(error.retry_after_s))] if error.retry_after_s else []
     code = _CODES.get(error.status, usual)
-    context.set_code(code)
-    context.set_details(fitting(error.sentence()))
-    context.set_trailing_metadata(tuple(trailing))
-    return b""
+    await context.abort(code, fitting(error.sentence()), tuple(trailing))
+    raise error  # abort() has raised
