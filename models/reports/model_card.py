@@ -12,8 +12,7 @@ tags: [onnx, sizewise, {precision}]
 """
 _SEARCHED = """
 Which operators keep the parent's format was chosen on training texts. The validation split judged
-the result once: at 95 % confidence it loses at most {max_accuracy_drop} of accuracy.
-"""
+the result once: at 95 % confidence it loses at most {max_accuracy_drop} of accuracy."""
 _SERVE = """## Serving
 
 ```
@@ -81,11 +80,10 @@ def _how(manifest: Manifest) -> str:
     ]
     seconds = sum(manifest.build_seconds.values())
     quantize = manifest.recipe.get("quantize")
-    searched = isinstance(quantize, dict) and quantize.get("scheme") == "int8-openvino"
-    return (
-        f"## Training and compression\n\nMade from {origin} in {seconds:.0f} s.\n\n"
-        + "".join(f"{stage}\n" for stage in stages)
-        + (_SEARCHED.format(**quantize) if searched else "")
+    if isinstance(quantize, dict) and quantize.get("scheme") == "int8-openvino":
+        stages.append(_SEARCHED.format(**quantize))
+    return f"## Training and compression\n\nMade from {origin} in {seconds:.0f} s.\n\n" + "".join(
+        f"{stage}\n" for stage in stages
     )
 
 
