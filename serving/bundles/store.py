@@ -6,17 +6,19 @@ a folder is followed.
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import wait
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from html.parser import HTMLParser
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote, urljoin
 
 import fsspec
 from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.implementations.local import LocalFileSystem
 
+from serving.background import Threads
 from serving.bundles import local_store
 from serving.errors import BundleError, StartError
 from serving.extras import optional_packages
@@ -32,11 +34,29 @@ _LISTING_S = 120.0
 _PATIENCE_S = 60.0
 _SLOWEST_BYTES_PER_S = 50_000
 _PLAIN = "identity"
+_READERS = Threads(4, "store")
+_Result = TypeVar("_Result")
 
 
 def patience_s(size: int) -> float:
     """Return how long a download of so many bytes may take."""
     return _PATIENCE_S + size / _SLOWEST_BYTES_PER_S
+
+
+_STEP_S = patience_s(_CHUNK_BYTES)
+
+
+class _SilentError(TimeoutError):
+    """A step of reading has not ended in time, and goes on."""
+
+
+def _in_time(work: Callable[[], _Result], limit_s: float) -> _Result:
+    """Do one step of reading in a thread: on a mount that hangs it never ends."""
+    doing = _READERS.submit(work)
+    if not wait([doing], limit_s).done:
+        doing.cancel()
+        raise _SilentError(f"no answer within {limit_s:.0f} s")
+    return doing.result()
 
 
 class Store:
@@ -53,7 +73,7 @@ class Store:
     def names(self) -> dict[str, bool]:
         """Return the names in the folder, each with whether it is a folder."""
         with reading(self.url):
-            listed = self._links() if self._http else self._listed()
+            listed = self._links() if self._http else _in_time(self._listed, _LISTING_S)
             if len(listed) > _MOST_NAMES:
                 raise ValueError(f"it lists over {_MOST_NAMES:,} names")
         return listed
@@ -88,12 +108,21 @@ class Store:
         """Yield at most so many bytes of a file. Raises TimeoutError if they come too slowly."""
         until_s = time.monotonic() + min(limit_s, patience_s(most_bytes))
         left = most_bytes
-        with self._open(name, until_s - time.monotonic()) as source:
-            while left and (chunk := source.read(min(left, _CHUNK_BYTES))):
-                left -= len(chunk)
-                yield chunk
-                if time.monotonic() > until_s:
-                    raise TimeoutError("it comes too slowly")
+        with ExitStack() as opened:
+            source = _in_time(partial(self._open, name, until_s - time.monotonic()), _STEP_S)
+            opened.callback(source.close)
+            try:
+                while left:
+                    chunk = _in_time(partial(source.read, min(left, _CHUNK_BYTES)), _STEP_S)
+                    if not chunk:
+                        break
+                    left -= len(chunk)
+                    yield chunk
+                    if time.monotonic() > until_s:
+                        raise TimeoutError("it comes too slowly")
+            except _SilentError:
+                opened.pop_all()  # to close it would wait for what reads
+                raise
 
     def _open(self, name: str, limit_s: float) -> Any:
         if self._local:
