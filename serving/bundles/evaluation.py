@@ -63,6 +63,19 @@ class Band(Frozen):
     """Share of these texts that are right."""
 
 
+class Agreement(Frozen):
+    """How often a bundle answers as another does, on texts whose labels need not be known."""
+
+    reference: str
+    """Family, variant and version of the other, as `family/variant@version`."""
+    texts_sha256: Sha256
+    """Hash of the texts."""
+    n: Annotated[int, Field(gt=0, le=MOST)]
+    """Number of texts."""
+    share: Estimate
+    """Share of the texts with the same answer; with multi_label, with all the same labels."""
+
+
 class Evaluation(Frozen):
     """What a bundle scored on one split.
 
