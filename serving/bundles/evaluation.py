@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from serving.bundles.files import MOST, Count, Frozen, Sha256
+from serving.bundles.files import MOST, Count, Frozen, Name, Sha256
 
 
 class Estimate(Frozen):
@@ -66,8 +66,12 @@ class Band(Frozen):
 class Agreement(Frozen):
     """How often a bundle answers as another does, on texts whose labels need not be known."""
 
-    reference: str
-    """Family, variant and version of the other, as `family/variant@version`."""
+    family: Name
+    """Family of the other bundle."""
+    variant: Name
+    """Variant of the other bundle."""
+    version: str
+    """Version of the other bundle."""
     texts_sha256: Sha256
     """Hash of the texts."""
     n: Annotated[int, Field(gt=0, le=MOST)]

@@ -31,9 +31,17 @@ def ranked(manifests: Iterable[Manifest]) -> list[Manifest]:
 
 
 def quality_of(manifests: Iterable[Manifest]) -> dict[str, float]:
-    """Return each variant's accuracy, or if no variant has one its agreement; 0 if unmeasured."""
+    """Return each variant's accuracy, or if no variant has one its agreement; 0 if unmeasured.
+
+    The variant that others were compared with agrees with itself.
+    """
     listed = list(manifests)
     accuracies = {each.variant: each.judged.accuracy.value for each in listed if each.judged}
-    agreements = {each.variant: each.agreement.share.value for each in listed if each.agreement}
+    found = {each.variant: each.agreement for each in listed if each.agreement}
+    agreements = {variant: agreement.share.value for variant, agreement in found.items()}
+    references = {(agreement.family, agreement.variant) for agreement in found.values()}
+    for each in listed:
+        if (each.family, each.variant) in references:
+            agreements[each.variant] = 1.0
     measured = accuracies or agreements
     return {each.variant: measured.get(each.variant, 0.0) for each in listed}

@@ -178,11 +178,13 @@ def agreeing():
     def manifest(variant, share):
         estimate = {"value": share, "low": share - 0.01, "high": min(1.0, share + 0.01)}
         agreement = Agreement(
-            reference="f/whole@0", texts_sha256="0" * 64, n=300, share=Estimate(**estimate)
-        )
+            family="f", variant="whole", version="0", texts_sha256="0" * 64, n=300,
+            share=Estimate(**estimate),
+        )  # fmt: skip
         return manifest_of(variant, 1, None, "fp32", agreement)
 
-    return [manifest("poor", 0.8), manifest("whole", 1.0), manifest("good", 0.95)]
+    whole = manifest_of("whole", 1, None)
+    return [manifest("poor", 0.8), whole, manifest("good", 0.95)]
 
 
 TIES = st.lists(
