@@ -13,7 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models import signing
-from models.commands import add_import, import_model
+from models.commands import (
+    add_import,
+    add_measuring,
+    change_published,
+    import_model,
+    is_published,
+)
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.pipeline import Pipeline
@@ -48,6 +54,8 @@ examples:
   {prog} report sentiment                 accuracy against size, into reports/sentiment
   {prog} cascade sentiment                calibrate a cascade with a guarantee
   {prog} import FOLDER --family F --variant V --registry build/registry
+  {prog} evaluate F --data texts.csv      the accuracy of each variant, on labelled texts
+  {prog} quantize F/V --scheme int8-dynamic int4 --data texts.csv
 
 Everything is written into the working folder: build/ and reports/. A stage that is up to date is
 skipped, so a stopped build continues where it was.
@@ -69,6 +77,8 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
             return 0
         if options.command == "import":
             import_model(options)
+        elif is_published(options):
+            change_published(options)
         elif options.command == "report":
             report = importlib.import_module("models.reports.family_report")
             report.run(options.family, options.registry, options.output / options.family)
@@ -161,7 +171,7 @@ def _next_command(options: argparse.Namespace, prog: str) -> str:
         serve = f"sizewise serve --registry {options.registry}"
     if options.command == "cascade":
         return f'{serve}, then classify with "variant": "auto"'
-    if options.command in ("all", "package", "import", "report"):
+    if options.command in ("all", "package", "import", "report") or is_published(options):
         return serve
     return f"{prog} all {options.recipe}"
 
@@ -180,7 +190,10 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
         return commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
 
     for name in ("all", *STAGES):
-        _add_stage(add(name, _STAGES[name]))
+        stage = add(name, _STAGES[name])
+        _add_stage(stage)
+        if name in ("evaluate", "quantize"):
+            add_measuring(stage, schemes=name == "quantize")
     _add_report(add("report", "report the accuracy of a family's variants against their size"))
     _add_cascade(add("cascade", "calibrate a cascade of a family's variants, with a guarantee"))
     add_import(add("import", "make a bundle of an exported Hugging Face folder or ONNX graph"))

@@ -1,11 +1,18 @@
-"""The command `import`: its arguments, and what runs it.
+"""The commands on published bundles: `import`, and `evaluate` and `quantize` without a recipe.
 
 What it runs is imported when it is called, so that `--help` needs no optional package.
 """
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
+
+from models.recipe_sections import Scheme
+from serving.errors import BundleError
+
+_ONLY_PUBLISHED = ("data", "text", "label", "scheme", "agreement_with")
 
 
 def add_import(imports: argparse.ArgumentParser) -> None:
@@ -59,3 +66,71 @@ def import_model(options: argparse.Namespace) -> None:
             tell=print,
         )
     print(f"Imported as {bundle.folder}")
+
+
+def add_measuring(command: argparse.ArgumentParser, *, schemes: bool) -> None:
+    """Add the arguments of `evaluate` or `quantize` that need no recipe."""
+    published = command.add_argument_group(
+        "published bundles", "with --data, RECIPE is FAMILY or FAMILY/VARIANT of the registry"
+    )
+    published.add_argument(
+        "--data", type=Path, nargs="+", metavar="FILE", help="tables of texts (CSV, TSV, ...)"
+    )
+    published.add_argument(
+        "--text", action="append", metavar="COLUMN",
+        help="column of the text, twice for a model of pairs; default: text",
+    )  # fmt: skip
+    published.add_argument(
+        "--separator", default=",", help="between a cell's labels, if it has several; default: ,"
+    )
+    if schemes:
+        published.add_argument(
+            "--scheme", nargs="+", choices=get_args(Scheme), metavar="NAME",
+            help=f"number formats to write: {', '.join(get_args(Scheme))}",
+        )  # fmt: skip
+        published.add_argument(
+            "--label", metavar="COLUMN", help="measure accuracy by this column, not agreement"
+        )
+    else:
+        published.add_argument(
+            "--label", metavar="COLUMN", help="column of the label; default: label"
+        )
+        published.add_argument(
+            "--agreement-with", default="", metavar="VARIANT",
+            help="measure agreement with this variant, or FAMILY/VARIANT, without labels",
+        )  # fmt: skip
+
+
+def is_published(options: argparse.Namespace) -> bool:
+    """Whether the command is one on published bundles. Raises BundleError if it is half of one."""
+    given = {name: getattr(options, name, None) for name in _ONLY_PUBLISHED}
+    if options.command not in ("evaluate", "quantize") or not any(given.values()):
+        return False
+    needed = ["data", *(["scheme"] if options.command == "quantize" else [])]
+    for name in needed:
+        if not given[name]:
+            raise BundleError(f"{options.command} of a published bundle needs --{name}")
+    if options.command == "evaluate" and options.label and options.agreement_with:
+        raise BundleError("--agreement-with reads no labels: leave out --label")
+    return True
+
+
+def change_published(options: argparse.Namespace) -> None:
+    """Run `evaluate` or `quantize` on published bundles. Raises RecipeError or BundleError."""
+    from models.published.texts import Columns  # noqa: PLC0415
+
+    columns = Columns(tuple(options.text or ["text"]), options.label, options.separator)
+    target = str(options.recipe)
+    if options.command == "quantize":
+        from models.published.quantizing import quantize  # noqa: PLC0415
+
+        quantize(
+            target, options.scheme, options.data, columns, options.registry,
+            say=lambda sentence: print(sentence, file=sys.stderr),
+        )  # fmt: skip
+        return
+    from models.published.measuring import evaluate  # noqa: PLC0415
+
+    if not options.agreement_with:
+        columns = replace(columns, label=options.label or "label")
+    evaluate(target, options.data, columns, options.registry, reference=options.agreement_with)

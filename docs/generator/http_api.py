@@ -23,6 +23,7 @@ NEED_NO_KEY = frozenset(
 
 # Objects of the registry's files, which have pages of their own.
 ELSEWHERE = {
+    "Agreement": "manifest.md#agreement",
     "Cascade": "cascade.md",
     "Estimate": "manifest.md#estimate",
     "Evaluation": "manifest.md#evaluation",

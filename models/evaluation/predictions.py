@@ -17,8 +17,8 @@ from serving.errors import BundleError
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Engine, Resources, runs_as
 from serving.inference.engine_selection import ENGINES, EngineName, reference
-from serving.inference.inputs import Encoding, why_no_tokens
-from serving.inference.tokenizer import Tokenizer
+from serving.inference.inputs import Encoding, Text, why_no_tokens
+from serving.inference.tokenizer import open_tokenizer
 
 _TIMED_TEXTS = 512
 _TIMED_REPEATS = 3
@@ -33,19 +33,22 @@ class Predictor:
     ) -> None:
         """Load the bundle into its reference engine, or take an `engine`, by its `name`.
 
-        Raises BundleError or StartError when the engine cannot load it.
+        Raises BundleError or StartError when the engine cannot load it, or it reads no texts.
         """
         self._variant = bundle.manifest.variant
-        self._tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
+        tokenizer = open_tokenizer(bundle)
+        if tokenizer is None:
+            raise BundleError(f"{bundle.folder} reads tensors: texts cannot measure it")
+        self._tokenizer = tokenizer
         name = name or reference(bundle)
         self._engine = engine or ENGINES[name](bundle, Resources("cpu", usable_cores()))
         self.runs_as = runs_as(name, self._engine, bundle.manifest.precision)
 
-    def lengths(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+    def lengths(self, texts: Sequence[Text]) -> npt.NDArray[np.int64]:
         """Return the tokens of each text, as the model reads it."""
         return np.array([encoding.length for encoding in self._tokenizer.encode(texts)])
 
-    def logits(self, texts: Sequence[str], batch_texts: int = 1) -> Floats:
+    def logits(self, texts: Sequence[Text], batch_texts: int = 1) -> Floats:
         """Return the logits, of shape (texts, labels); long texts are truncated.
 
         Each batch has the next `batch_texts` texts, padded to the longest. With one text a batch
@@ -76,7 +79,7 @@ class Predictor:
             found.append(time.perf_counter() - started_s)
         return np.array(found)
 
-    def texts_per_second(self, texts: Sequence[str]) -> float:
+    def texts_per_second(self, texts: Sequence[Text]) -> float:
         """Measure the throughput on all cores, tokenization included: the median of three passes.
 
         Up to 512 texts are sorted by length into batches of at most 256 padded tokens.
@@ -84,7 +87,7 @@ class Predictor:
         timed = list(texts[:_TIMED_TEXTS])
         return statistics.median(self._timed(timed) for _ in range(_TIMED_REPEATS))
 
-    def _timed(self, texts: list[str]) -> float:
+    def _timed(self, texts: list[Text]) -> float:
         started_s = time.perf_counter()
         encodings = self._tokenizer.encode(texts)
         encodings.sort(key=lambda encoding: encoding.length, reverse=True)

@@ -57,3 +57,15 @@ def write(
         model_type=nncf.ModelType.TRANSFORMER,
     )
     openvino.save_model(quantized, output, compress_to_fp16=False)
+
+
+def write_all(source: Path, output: Path, calibration: Sequence[Feed]) -> None:
+    """Write the ONNX graph `source` as `output` with all operators quantized, whatever it costs."""
+    quantized = nncf.quantize(
+        openvino.Core().read_model(source),
+        nncf.Dataset(calibration),
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(calibration),
+        model_type=nncf.ModelType.TRANSFORMER,
+    )
+    openvino.save_model(quantized, output, compress_to_fp16=False)

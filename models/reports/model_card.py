@@ -2,7 +2,7 @@
 
 from models.reports.markdown import UNDEFINED, comparison, escaped, percent, table
 from serving.bundles.bundle import Manifest
-from serving.bundles.evaluation import Evaluation
+from serving.bundles.evaluation import Agreement, Evaluation
 
 _FRONT = """---
 library_name: onnx
@@ -44,6 +44,8 @@ def card(manifest: Manifest, *, adopted: bool = False) -> str:
             _lengths(evaluation),
             _comparisons(evaluation),
         ]
+    elif manifest.agreement:
+        parts.append(_agreement(manifest.agreement))
     else:
         parts.append("This variant has not been evaluated: measure it before you rely on it.\n")
     parts += [
@@ -73,6 +75,9 @@ def _what(manifest: Manifest) -> str:
 def _how(manifest: Manifest) -> str:
     model = "a fine-tuned model" if "adopt" in manifest.recipe else "a base model"
     origin = f"`{manifest.parent}`" if manifest.parent else model
+    if not manifest.recipe:
+        made = f"Made from `{manifest.parent}`, without training" if manifest.parent else "Imported"
+        return f"## Training and compression\n\n{made}.\n"
     stages = [
         f"- {stage}: " + ", ".join(f"{key} {escaped(str(value))}" for key, value in section.items())
         for stage, section in manifest.recipe.items()
@@ -118,6 +123,14 @@ def _scores(evaluation: Evaluation, texts: str) -> str:
         f"## Evaluation\n\nOn {evaluation.n:,} {texts}, each alone in its batch, with 95 % "
         "intervals. The report of a cascade runs batches of eight, so its figures may differ.\n\n"
         + table(("metric", "value"), rows)
+    )
+
+
+def _agreement(found: Agreement) -> str:
+    return (
+        f"## Evaluation\n\nIts accuracy has not been measured. On {found.n:,} texts it answers as "
+        f"`{found.family}/{found.variant}`, version `{found.version}`, on "
+        f"{percent(found.share)}.\n"
     )
 
 

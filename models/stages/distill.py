@@ -29,6 +29,7 @@ from models.training.architecture import (
     sliced,
 )
 from models.training.augmentation import augmented
+from models.training.encodings import Ids, token_ids
 from models.training.knowledge_distillation import (
     TeacherOutputs,
     first_tokens,
@@ -36,7 +37,7 @@ from models.training.knowledge_distillation import (
     soft_loss,
     teacher_outputs,
 )
-from models.training.loop import Ids, Loss, fit, label_loss, token_ids, use_all_cores
+from models.training.loop import Loss, fit, label_loss, use_all_cores
 from models.training.validation import validation
 from models.training.vocabulary import cost, trimmed, words_to_keep
 from serving.bundles.bundle import TOKENIZER_NAME

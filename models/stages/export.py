@@ -16,7 +16,8 @@ from models.progress import progress
 from models.recipe import RecipeError
 from models.recipe_sections import ExportSection
 from models.training.architecture import load_classifier, text_config
-from models.training.loop import padded, readable
+from models.training.encodings import readable
+from models.training.loop import padded
 from serving.bundles.bundle import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, Bundle, write_manifest
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Resources

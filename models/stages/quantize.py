@@ -5,7 +5,6 @@ recipe's limit of the accuracy lost requires.
 """
 
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -21,37 +20,18 @@ from models.evaluation.predictions import Predictor, predicted
 from models.evaluation.statistics import Flags, correct
 from models.graphs import nncf_int8
 from models.graphs.fusion import fuse_with_split_attention
+from models.graphs.number_formats import feeds_of, finish
 from models.graphs.quantizers import OnnxScheme, operators, quantize_graph
 from models.graphs.sensitivity import by_sensitivity
 from models.graphs.trace import trace
 from models.job import Job
 from models.recipe import RecipeError
-from models.recipe_sections import QuantizeSection, Scheme
+from models.recipe_sections import QuantizeSection
 from models.training.architecture import load_classifier
-from models.training.loop import readable
-from serving.bundles.bundle import (
-    CONFIG_NAME,
-    MODEL_NAME,
-    OPENVINO_NAMES,
-    TOKENIZER_NAME,
-    Bundle,
-    Precision,
-    read_bundle,
-    write_manifest,
-)
-from serving.bundles.ports import Port
-from serving.inference.signature import Feed, read_signature
-from serving.inference.tokenizer import Tokenizer
+from serving.bundles.bundle import MODEL_NAME, OPENVINO_NAMES, Bundle, read_bundle
+from serving.inference.signature import Feed
 
 KEPT_KEY = "sizewise.kept_operators"
-PRECISIONS: dict[Scheme, Precision] = {
-    "int8-dynamic": "int8",
-    "int8-static": "int8",
-    "int8-openvino": "int8",
-    "int4": "int4",
-    "fp16": "fp16",
-}
-"""The number format in which a scheme stores most of the weights."""
 _RANGE_TEXTS = 300
 _SENSITIVITY_TEXTS = 128
 _LARGEST_KEPT_SHARE = 0.5
@@ -142,8 +122,6 @@ def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
     section = job.recipe.quantize
     assert section is not None
     parent = read_bundle(job.inputs["parent_bundle"])
-    for name in (CONFIG_NAME, TOKENIZER_NAME):
-        shutil.copyfile(parent.folder / name, job.output / name)
     labels, rows = read_labels(job.inputs["data"]), read_split(job.inputs["data"], "validation")
     limit = _AccuracyLimit(job, section, rows, labels)
     training = read_split(job.inputs["data"], "train")
@@ -155,39 +133,15 @@ def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
     else:
         with tempfile.TemporaryDirectory() as scratch:
             source = _source(job, parent, section.scheme, Path(scratch))
-            feeds = _feeds(parent, source, texts)
+            feeds = feeds_of(parent, source, texts)
             write = _writer(partial(quantizer, section.scheme, source, calibration=feeds))
             names = operators(source, section.scheme)
             ranking = by_sensitivity(names, write, parent, texts[:_SENSITIVITY_TEXTS])
             kept = _quantize_within(limit, parent, job.output, ranking, write)
-    manifest = write_manifest(
-        job.output,
-        **parent.manifest.model_dump(exclude={"version", "bytes", "files"})
-        | {
-            "variant": job.recipe.variant,
-            "parent": job.recipe.parent,
-            "precision": PRECISIONS[section.scheme],
-        },
-    )
+    manifest = finish(section.scheme, parent, job.recipe.variant, job.recipe.parent, job.output)
     print(f"{manifest.bytes:,} bytes; the parent has {parent.manifest.bytes:,}")
     if kept:
         print(f"operators in the parent's format: {', '.join(kept)}")
-
-
-def _feeds(parent: Bundle, graph: Path, texts: list[str]) -> list[Feed]:
-    """Each text as the inputs of the graph."""
-    tokenizer = Tokenizer(parent.tokenizer_path, parent.manifest.max_length)
-    loaded = onnx.load(graph).graph
-    signature = read_signature(
-        parent, [_port(each) for each in loaded.input], [_port(each) for each in loaded.output]
-    )
-    return [signature.feed([encoding]) for encoding in readable(tokenizer, texts)]
-
-
-def _port(declared: onnx.ValueInfoProto) -> Port:
-    tensor = declared.type.tensor_type
-    kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
-    return Port(declared.name, kind, tuple(each.dim_value or None for each in tensor.shape.dim))
 
 
 def _hits(bundle: Bundle, texts: list[str], truth: Flags, labels: LabelSet) -> Flags:
@@ -205,7 +159,7 @@ def _openvino(
 
     The validation texts judge what it has found, once, so their bound has its confidence.
     """
-    feeds = partial(_feeds, parent, parent.model_path)
+    feeds = partial(feeds_of, parent, parent.model_path)
     texts, truth = [row.text for row in search], label_matrix(search, limit.labels)
     right = _hits(parent, texts, truth, limit.labels)
     nncf_int8.write(

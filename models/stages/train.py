@@ -12,7 +12,8 @@ from models.data.sources import Source, resolve
 from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType
-from models.training.loop import fit, label_loss, token_ids, use_all_cores
+from models.training.encodings import token_ids
+from models.training.loop import fit, label_loss, use_all_cores
 from models.training.pretrained import check_length
 from models.training.tokenizer_file import copy_tokenizer
 from models.training.validation import validation

@@ -13,7 +13,8 @@ from models.data.labelled import label_matrix, read_labels, read_split, read_unl
 from models.job import Job
 from models.progress import progress
 from models.recipe_sections import ProblemType, PruneSection, SparsifySection
-from models.training.loop import Ids, fit, label_loss, padded, similar_lengths, token_ids
+from models.training.encodings import Ids, token_ids
+from models.training.loop import fit, label_loss, padded, similar_lengths
 from models.training.validation import validation
 from serving.bundles.bundle import TOKENIZER_NAME
 from serving.inference.tokenizer import Tokenizer

@@ -12,36 +12,16 @@ from transformers import get_linear_schedule_with_warmup
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from models.progress import progress
-from models.recipe import RecipeError
 from models.recipe_sections import ProblemType, TrainingSection
+from models.training.encodings import Ids
 from serving.inference.cpu import usable_cores
-from serving.inference.inputs import Encoding, Unreadable
-from serving.inference.tokenizer import Tokenizer
 
-Ids = Sequence[int]
 Loss = Callable[[list[int], SequenceClassifierOutput], torch.Tensor]
 
 _BATCHES_PER_CHUNK = 20
 _WARMUP_SHARE = 0.1
 _WEIGHT_DECAY = 0.01
 _LARGEST_GRADIENT = 1.0
-
-
-def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:
-    """Return the token ids of each text. Raises RecipeError naming one that cannot be read."""
-    return [encoding.ids for encoding in readable(tokenizer, texts)]
-
-
-def readable(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
-    """Encode each text. Raises RecipeError naming one that cannot be read."""
-    encodings = tokenizer.encode(texts)
-    for text, encoding in zip(texts, encodings, strict=True):
-        if isinstance(encoding, Unreadable):
-            raise RecipeError(
-                f"the tokenizer cannot read the text {text[:40]!r} ({encoding.reason}): "
-                "remove it, or name a token as the unknown token in tokenizer.json"
-            )
-    return encodings
 
 
 def similar_lengths(lengths: Sequence[int], batch_texts: int, seed: int) -> list[list[int]]:

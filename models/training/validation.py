@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from models.data.labelled import label_matrix, read_labels, read_split
-from models.training.loop import accuracy, token_ids
+from models.training.encodings import token_ids
+from models.training.loop import accuracy
 from serving.inference.tokenizer import Tokenizer
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from serving.bundles.evaluation import Evaluation
+from serving.bundles.evaluation import Agreement, Evaluation
 from serving.bundles.files import (
     MOST_DESCRIPTION_BYTES,
     MOST_INT32,
@@ -108,6 +108,8 @@ class Manifest(Frozen):
     """Variant that it was made from."""
     evaluations: dict[str, Evaluation] = Field(default={})
     """What it scored, by split."""
+    agreement: Agreement | None = None
+    """How often it answers as another bundle."""
     build_seconds: dict[str, float] = Field(default={})
     """Time that each stage took."""
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from serving.bundles.files import MOST, Count, Frozen, Sha256
+from serving.bundles.files import MOST, Count, Frozen, Name, Sha256
 
 
 class Estimate(Frozen):
@@ -61,6 +61,23 @@ class Band(Frozen):
     """Texts."""
     accuracy: Estimate
     """Share of these texts that are right."""
+
+
+class Agreement(Frozen):
+    """How often a bundle answers as another does, on texts whose labels need not be known."""
+
+    family: Name
+    """Family of the other bundle."""
+    variant: Name
+    """Variant of the other bundle."""
+    version: str
+    """Version of the other bundle."""
+    texts_sha256: Sha256
+    """Hash of the texts."""
+    n: Annotated[int, Field(gt=0, le=MOST)]
+    """Number of texts."""
+    share: Estimate
+    """Share of the texts with the same answer; with multi_label, with all the same labels."""
 
 
 class Evaluation(Frozen):

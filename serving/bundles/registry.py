@@ -221,9 +221,9 @@ def publish(
 
     The copy is written to a temporary folder, verified there, synced to disk and swapped with
     `<family>/<variant>/`, so a reader finds either the old or the new version. Publishing the
-    version that is already active changes nothing but its signature. A replaced version, unless it
-    was broken, stays as `<variant>@previous`, so that traffic.json can return to it. With `beside`,
-    such as `@next`, the bundle becomes that inactive version.
+    version that is already active changes nothing but its signature and what was measured. A
+    replaced version, unless it was broken, stays as `<variant>@previous`, so that traffic.json can
+    return to it. With `beside`, such as `@next`, the bundle becomes that inactive version.
     Raises BundleError if the source is broken, or its manifest is not the `expected` one.
     """
     bundle = read_bundle(source)
@@ -248,7 +248,7 @@ def publish(
         _stage(bundle, staged, {MANIFEST_NAME: content, SIGNATURE_NAME: signature})
         if target.exists():
             exchange(staged, target)
-            if there and not beside:
+            if there and not beside and there.manifest.version != manifest.version:
                 previous = target.with_name(target.name + PREVIOUS)
                 remove(previous)
                 staged.rename(previous)

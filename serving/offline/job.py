@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from serving.bundles.bundle import Bundle, Manifest, file_sha256, verify
 from serving.bundles.files import sync
 from serving.bundles.probabilities import least_score, predicted_labels
+from serving.bundles.ranking import best
 from serving.bundles.registry import read_registry
 from serving.bundles.signatures import read_trusted_keys
 from serving.errors import StartError
@@ -25,7 +26,7 @@ from serving.offline.bulk_classifier import Bulk, BulkAnswer, LengthLimits
 from serving.offline.progress import Progress
 from serving.offline.tables import CHUNK_BYTES, CHUNK_ROWS, Added, Chunk, Table, Values, open_table
 from serving.settings import Settings
-from serving.variants.selection import AUTO, best_variant, options_of
+from serving.variants.selection import AUTO
 
 COLUMNS: Added = {
     "label": "text",
@@ -133,11 +134,8 @@ def _bundle(job: Job, settings: Settings) -> Bundle:
     if name not in families or (job.model is None and len(families) > 1):
         raise StartError(f"name one of the models {', '.join(sorted(families))} with --model")
     bundles = {each.manifest.variant: each for each in families[name]}
-    manifests = [each.manifest for each in families[name]]
-    best = best_variant(
-        options_of(manifests, {each.variant: each.bytes for each in manifests}, None)
-    )
-    bundle = bundles.get(best if job.variant == AUTO else job.variant)
+    chosen = best(each.manifest for each in families[name])
+    bundle = bundles.get(chosen if job.variant == AUTO else job.variant)
     if not bundle:
         raise StartError(f"there is no variant {job.variant!r}: name one of {sorted(bundles)}")
     if bundle.manifest.tensors:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, model_validator
 
 from serving.bundles.cascade import Cascade
-from serving.bundles.evaluation import Evaluation
+from serving.bundles.evaluation import Agreement, Evaluation
 from serving.bundles.tensor_input import TensorInput
 from serving.bundles.traffic import Policy
 from serving.inference.inputs import Side
@@ -157,6 +157,8 @@ class VariantInfo(_Described):
     """Variant that it was made from."""
     evaluations: dict[str, Evaluation]
     """What it scored, by split."""
+    agreement: Agreement | None
+    """How often it answers as another bundle."""
     engine: str
     """Engine that runs it."""
     engine_reason: str

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from serving.batching.queue import Terms
 from serving.bundles.bundle import Manifest, VariantKey
 from serving.bundles.cascade import Cascade, Stage
+from serving.bundles.ranking import best
 from serving.bundles.traffic import Policy
 from serving.errors import DeadlineMissed, Overloaded
 from serving.inference.inputs import Row, Text, Truncate
@@ -18,7 +19,6 @@ from serving.variants.selection import (
     ANY,
     Option,
     Requirements,
-    best_variant,
     options_of,
     select,
 )
@@ -107,7 +107,7 @@ class Family:
         self.manifests = [served.live.manifest for served in variants.values()]
         text_ms = {variant: served.text_ms for variant, served in variants.items()}
         self.options = options_of(self.manifests, text_ms, cascade)
-        self.default_variant = best_variant(self.options)
+        self.default_variant = best(self.manifests)
         default = variants[self.default_variant].live
         self.default_manifest, self.default_key = default.manifest, default.key
         self.select = lru_cache(_CACHED_SELECTIONS)(

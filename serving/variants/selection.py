@@ -6,6 +6,7 @@ from itertools import accumulate
 
 from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import Cascade
+from serving.bundles.ranking import quality_of, ranked
 from serving.errors import InvalidField, UnknownVariant
 from serving.inference.inputs import Truncate
 
@@ -17,14 +18,17 @@ class Option:
     """A way to answer: one variant, or the first stages of a cascade.
 
     `accuracy` is on the test split and `least_accuracy` the lower end of its 95 % interval; both
-    are 0 if it was never measured. `cost` is the slot time of a text on this machine, relative to
-    the family's costliest variant.
+    are 0 if it was never measured. Where no variant's accuracy was, `accuracy` is the agreement
+    with another bundle, which reaches no required accuracy. `cost` is the slot time of a text on
+    this machine, relative to the family's costliest variant. `place` is that in the ranking of
+    what has the same accuracy, 0 the best.
     """
 
     variants: tuple[str, ...]
     accuracy: float
     least_accuracy: float
     cost: float
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,15 @@ def options_of(
     """
     costliest = max(costs.values())
     relative = {variant: cost / costliest for variant, cost in costs.items()}
+    quality = quality_of(manifests)
+    places = {each.variant: place for place, each in enumerate(ranked(manifests))}
     options = []
     for manifest in manifests:
-        found = manifest.judged.accuracy if manifest.judged else None
-        accuracy, least = (found.value, found.low) if found else (0.0, 0.0)
+        least = manifest.judged.accuracy.low if manifest.judged else 0.0
         variant = manifest.variant
-        options.append(Option((variant,), accuracy, least, relative[variant]))
+        options.append(
+            Option((variant,), quality[variant], least, relative[variant], places[variant])
+        )
     stages = cascade.stages if cascade else []
     spent = list(accumulate(stage.reach * relative[stage.variant] for stage in stages))
     names = tuple(stage.variant for stage in stages)
@@ -99,18 +106,12 @@ def select(
     return [intended, *(each for each in reversed(frontier) if each.least_accuracy >= min_accuracy)]
 
 
-def best_variant(options: Sequence[Option]) -> str:
-    """Name the variant that is preferred alone: the most accurate, of several the cheapest."""
-    alone = [option for option in options if len(option.variants) == 1]
-    return min(alone, key=_by_preference).variants[0]
-
-
 def _by_cost(option: Option) -> tuple[float, float, tuple[str, ...]]:
     return (option.cost, -option.accuracy, option.variants)
 
 
-def _by_preference(option: Option) -> tuple[float, float, tuple[str, ...]]:
-    return (-option.accuracy, option.cost, option.variants)
+def _by_preference(option: Option) -> tuple[float, int, tuple[str, ...]]:
+    return (-option.accuracy, option.place, option.variants)
 
 
 def _named(options: Sequence[Option], variant: str) -> Option:

@@ -38,6 +38,7 @@ PACKAGES = {
         "graphs": {"data", "training", "evaluation"},
         "reports": {"data", "evaluation"},
         "cascade": {"data", "evaluation", "reports"},
+        "published": {"data", "evaluation", "graphs", "reports"},
         "stages": {"data", "training", "evaluation", "graphs", "reports"},
     },
     "loadtest": {

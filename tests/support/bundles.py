@@ -9,8 +9,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from serving.bundles.bundle import BundleFile, Manifest, read_bundle, write_manifest
-from serving.bundles.evaluation import Evaluation
+from serving.bundles.bundle import BundleFile, Manifest, Precision, read_bundle, write_manifest
+from serving.bundles.evaluation import Agreement, Evaluation
 from serving.bundles.registry import publish
 from serving.bundles.tensor_input import TensorInput
 from serving.inference.inputs import Encoding
@@ -39,12 +39,20 @@ def encoded(*texts: list[int]) -> list[Encoding]:
     return [Encoding(ids, len(ids)) for ids in texts]
 
 
-def manifest_of(variant: str, size: int, accuracy: float | None) -> Manifest:
+def manifest_of(
+    variant: str,
+    size: int,
+    accuracy: float | None,
+    precision: Precision = "fp32",
+    agreement: Agreement | None = None,
+) -> Manifest:
     """What policies look at, without files."""
     return Manifest.model_construct(
         family="f",
         variant=variant,
         bytes=size,
+        precision=precision,
+        agreement=agreement,
         files={"model.onnx": BundleFile(sha256="0" * 64, bytes=size)},
         evaluations={} if accuracy is None else {"test": evaluation(accuracy)},
     )

@@ -12,6 +12,7 @@ import pytest
 from models.data.labelled import read_split
 from models.evaluation.predictions import Predictor
 from models.graphs import nncf_int8
+from models.graphs.number_formats import PRECISIONS
 from models.graphs.quantizers import operators, quantize_graph
 from models.graphs.sensitivity import by_sensitivity
 from models.job import Job
@@ -19,7 +20,7 @@ from models.recipe import RecipeError, lineage
 from models.recipe_sections import Scheme
 from models.runners import RUNNERS
 from models.stages import quantize
-from models.stages.quantize import KEPT_KEY, PRECISIONS, run
+from models.stages.quantize import KEPT_KEY, run
 from serving.bundles.bundle import read_bundle, verify
 from serving.errors import BundleError
 from serving.inference.engine import Resources

@@ -6,10 +6,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from models.recipe import RecipeError
-from models.training.loop import accuracy, label_loss, padded, similar_lengths, token_ids
-from serving.inference.inputs import Unreadable
-from tests.support.bundles import encoded
+from models.training.loop import accuracy, label_loss, padded, similar_lengths
 
 
 class Echo(torch.nn.Module):
@@ -73,12 +70,3 @@ def test_padding_is_masked():
 
     assert inputs["input_ids"].tolist() == [[5, 6], [7, 0]]
     assert inputs["attention_mask"].tolist() == [[1, 1], [1, 0]]
-
-
-def test_a_text_that_the_tokenizer_cannot_read_is_named():
-    class Broken:
-        def encode(self, _texts):
-            return [*encoded([1, 2]), Unreadable("no unknown token")]
-
-    with pytest.raises(RecipeError, match=r"'zzz' \(no unknown token\)"):
-        token_ids(Broken(), ["good", "zzz"])

@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from serving.bundles.evaluation import Agreement, Estimate
+from serving.bundles.ranking import best
 from serving.errors import InvalidField, UnknownVariant
 from serving.variants.selection import (
+    ANY,
     AUTO,
     Option,
     Requirements,
-    best_variant,
     options_of,
     select,
 )
@@ -65,8 +67,6 @@ def test_auto_is_the_cascade_or_the_most_accurate_variant(options):
     cascades = [option for option in options if len(option.variants) > 1]
     assert first in (cascades or options)
     assert first.accuracy == max(option.accuracy for option in cascades or options)
-    if not cascades:
-        assert first.variants[0] == best_variant(options)
 
 
 @given(OPTIONS, st.booleans())
@@ -153,12 +153,38 @@ def test_an_unknown_variant_is_refused_with_the_names_that_there_are():
     assert refused.value.limit == [AUTO, "a", "b"]
 
 
-def test_the_cheapest_of_equally_accurate_variants_is_preferred():
-    manifests = [manifest_of("big", 9, 0.9), manifest_of("small", 1, 0.9)]
+@pytest.mark.parametrize("slow", ["a", "b", "c"])
+def test_auto_and_the_default_are_one_ranking_and_no_measured_speed_changes_it(slow):
+    manifests = [
+        manifest_of("a", 1, None, "int8"),
+        manifest_of("b", 1, None, "int8"),
+        manifest_of("c", 9, None, "fp32"),
+    ]
+    costs = {"a": 1.0, "b": 1.0, "c": 1.0} | {slow: 2.0}
 
-    options = options_of(manifests, {"big": 2.0, "small": 1.0}, None)
+    assert select(options_of(manifests, costs, None), ANY)[0].variants == (best(manifests),)
 
-    assert best_variant(options) == "small"
+
+def test_agreement_orders_replacements_and_reaches_no_required_accuracy(agreeing):
+    options = options_of(agreeing, {"whole": 4.0, "good": 2.0, "poor": 1.0}, None)
+
+    assert [each.variants[0] for each in select(options, ANY)] == ["whole", "good", "poor"]
+    with pytest.raises(InvalidField):
+        select(options, Requirements(min_accuracy=0.5))
+
+
+@pytest.fixture
+def agreeing():
+    def manifest(variant, share):
+        estimate = {"value": share, "low": share - 0.01, "high": min(1.0, share + 0.01)}
+        agreement = Agreement(
+            family="f", variant="whole", version="0", texts_sha256="0" * 64, n=300,
+            share=Estimate(**estimate),
+        )  # fmt: skip
+        return manifest_of(variant, 1, None, "fp32", agreement)
+
+    whole = manifest_of("whole", 1, None)
+    return [manifest("poor", 0.8), whole, manifest("good", 0.95)]
 
 
 TIES = st.lists(
@@ -172,7 +198,6 @@ def test_the_order_in_which_variants_are_listed_decides_nothing_also_on_a_tie(ro
     shuffled = random.sample(options, len(options))
 
     assert select(options, Requirements()) == select(shuffled, Requirements())
-    assert best_variant(options) == select(shuffled, Requirements())[0].variants[0]
 
 
 def test_a_cascade_costs_what_its_stages_are_reached():

@@ -1,0 +1,119 @@
+"""The user's texts for a published family, with labels or without."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from models.data.labels import names_in
+from models.data.readers import read_rows, text_in
+from models.data.sources import Source
+from models.evaluation.statistics import Flags
+from models.recipe import RecipeError
+from models.recipe_sections import DataSection
+from serving.bundles.bundle import Bundle
+from serving.errors import BundleError
+from serving.inference.inputs import Text
+
+_MOST_RANGE_TEXTS = 300
+_LARGEST_RANGE_SHARE = 1 / 3
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a table has its texts, a column for each text of a pair, and its labels, if any.
+
+    `separator` stands between the labels of a cell with multi_label.
+    """
+
+    texts: Sequence[str] = ("text",)
+    label: str | None = None
+    separator: str = ","
+
+
+@dataclass(frozen=True)
+class UserTexts:
+    """Texts in file order; `names` has the labels of each, or is empty if they have none."""
+
+    texts: list[Text]
+    names: list[tuple[str, ...]]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of texts and labels."""
+        return hashlib.sha256(json.dumps([self.texts, self.names]).encode()).hexdigest()
+
+    def truth(self, labels: Sequence[str]) -> Flags:
+        """Return which of `labels` each text has, of shape (texts, labels)."""
+        return np.array([[label in names for label in labels] for names in self.names])
+
+    def divided(self) -> tuple[list[Text], "UserTexts"]:
+        """Divide into texts for the ranges of activations, and others, which judge.
+
+        Equal texts are on one side. Up to 300 different ones, and at most a third, are for ranges;
+        a hash decides which.
+        """
+        different = sorted(dict.fromkeys(self.texts), key=_digest)
+        count = min(_MOST_RANGE_TEXTS, int(len(different) * _LARGEST_RANGE_SHARE))
+        ranges = set(different[:count])
+        if not ranges:
+            raise RecipeError(
+                f"--data has {len(different)} different texts: some calibrate the formats and "
+                "others judge them, so give at least 3, better a thousand"
+            )
+        left = [index for index, text in enumerate(self.texts) if text not in ranges]
+        judging = replace(
+            self,
+            texts=[self.texts[index] for index in left],
+            names=[self.names[index] for index in left] if self.names else [],
+        )
+        return different[:count], judging
+
+
+def read_texts(files: Sequence[Path], columns: Columns, bundle: Bundle) -> UserTexts:
+    """Read tables of texts for the family of `bundle`, whose labels theirs must be.
+
+    Raises RecipeError naming file, line and remedy, BundleError if the family reads other inputs.
+    """
+    manifest = bundle.manifest
+    if manifest.tensors:
+        raise BundleError(f"{bundle.folder} reads tensors: texts can neither measure nor change it")
+    if manifest.problem_type == "regression":
+        raise BundleError(f"{bundle.folder} answers values, not labels: it has no accuracy")
+    if len(columns.texts) != 1 + manifest.pairs:
+        reads = "pairs of texts: name both columns" if manifest.pairs else "one text: name one"
+        raise BundleError(f"{bundle.folder} reads {reads} with --text")
+    found = UserTexts([], [])
+    section = DataSection(
+        files=tuple(map(str, files)),
+        labels=tuple(manifest.labels),
+        problem_type="multi_label" if manifest.multi_label else "single_label",
+        separator=columns.separator if manifest.multi_label else None,
+    )
+    wanted = [*columns.texts, *([columns.label] if columns.label else [])]
+    for file in files:
+        if not file.exists():
+            raise RecipeError(f"{file} does not exist: name a table of texts with --data")
+        for row in read_rows(Source(file), wanted):
+            texts = [text_in(row.cells[name], row.where) for name in columns.texts]
+            found.texts.append((texts[0], texts[1]) if manifest.pairs else texts[0])
+            if columns.label:
+                names = names_in(row.cells[columns.label], section, row.where) or ()
+                for name in names:
+                    _check(name, manifest.labels, row.where)
+                found.names.append(names)
+    return found
+
+
+def _check(name: str, labels: Sequence[str], where: str) -> None:
+    if name not in labels:
+        raise RecipeError(
+            f"{where}: the family has no label {name!r}, only {', '.join(labels)}: correct the row"
+        )
+
+
+def _digest(text: Text) -> bytes:
+    return hashlib.sha256(json.dumps(text).encode()).digest()
