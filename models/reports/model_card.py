@@ -68,8 +68,9 @@ def _what(manifest: Manifest) -> str:
 
 
 def _how(manifest: Manifest) -> str:
-    model = "a fine-tuned model" if "adopt" in manifest.recipe else "a base model"
-    origin = f"`{manifest.parent}`" if manifest.parent else model
+    roots = {"adopt": "a fine-tuned model", "static": "labelled texts"}
+    root = next((roots[key] for key in roots if key in manifest.recipe), "a base model")
+    origin = f"`{manifest.parent}`" if manifest.parent else root
     stages = [
         f"- {stage}: " + ", ".join(f"{key} {escaped(str(value))}" for key, value in section.items())
         for stage, section in manifest.recipe.items()
