@@ -109,14 +109,10 @@ class Recipe(Section):
             )
         if not self.parent and static.max_length is None:
             raise ValueError("static: max_length is required in a recipe without a parent")
-        if self.parent or static.teacher:
-            return self
-        if static.vocabulary == "teacher":
+        if not (self.parent or static.teacher) and static.vocabulary == "teacher":
             raise ValueError(
                 'static: no teacher has a vocabulary to take: set vocabulary = "learnt"'
             )
-        if static.augmented_copies:
-            raise ValueError("static: no teacher labels altered copies: remove augmented_copies")
         return self
 
     @property

@@ -179,8 +179,6 @@ class StaticSection(TrainingSection):
     """Width of the token embeddings."""
     units: Annotated[int, Field(gt=0)] = 32
     """Units of the head."""
-    augmented_copies: Annotated[int, Field(ge=0)] = 0
-    """Altered copies of each text, which the teacher labels."""
     temperature: Annotated[float, Field(gt=0)] = 2.0
     """Temperature that softens the teacher's probabilities, which are learned."""
     label_weight: Annotated[float, Field(ge=0)] = 0.3

@@ -14,9 +14,8 @@ from models.evaluation.predictions import Predictor
 from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import StaticSection
-from models.training.augmentation import augmented
 from models.training.knowledge_distillation import soft_loss
-from models.training.loop import Loss, fit, label_loss, token_ids, use_all_cores
+from models.training.loop import Loss, fit, label_loss, token_ids
 from models.training.static_classifier import StaticClassifier, StaticConfig
 from models.training.validation import validation
 from models.training.vocabulary import learnt, trimmed, word_texts, words_to_keep
@@ -36,7 +35,8 @@ def run(job: Job) -> None:
     """
     section = job.recipe.static
     assert section is not None
-    use_all_cores(section.seed)
+    torch.manual_seed(section.seed)
+    torch.set_num_threads(1)  # its products are too small to share
     data = job.inputs["data"]
     labels, rows = read_labels(data), read_split(data, "train")
     teacher = _teacher(job, labels)
@@ -50,10 +50,8 @@ def run(job: Job) -> None:
     truth = torch.from_numpy(label_matrix(rows, labels))
     taught = None
     if teacher:
-        texts += read_unlabelled(data)
-        copies = augmented(texts, section.augmented_copies, section.seed, mask=None)
         words = word_texts(vocabulary)
-        texts += copies + words
+        texts += read_unlabelled(data) + words
         taught = _logits(teacher, texts, labels)
         model.start_from(taught[-len(words) :])
     fit(
