@@ -12,9 +12,11 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 _CONTINUATION = "##"
 _UNUSED = "[unused"
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-# Thai, Lao, Tibetan, Burmese and Khmer. Of the scripts without spaces between words, BERT's
-# normalizer already takes Chinese characters apart, and Japanese with them.
-_WITHOUT_SPACES = "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff]"
+# Thai, Lao, Tibetan, Burmese, Khmer, Japanese and Chinese.
+_WITHOUT_SPACES = "[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
+_SHARE_WITHOUT_SPACES = 0.05
+# WordPiece takes quadratic time for a word, and none at all for one of over 100 characters.
+_LONGEST_RUN = ".{1,32}"
 
 
 def words_to_keep(
@@ -115,19 +117,23 @@ def cost(
 def learnt(texts: Sequence[str], limit: int) -> dict[str, Any]:
     """Learn a vocabulary of at most `limit` words from texts; return a parsed tokenizer.json.
 
-    Texts are lowercased and split as by BERT; Chinese characters are words of their own, and so are
-    those of other scripts without spaces, if the texts have any. Accents stay: in many scripts they
-    are vowels. Raises ValueError when `limit` is too small for the special tokens and a character.
+    Texts are lowercased and split as by BERT; where more than a few are in a script without spaces,
+    words are learnt from its runs of characters. Accents stay: in many scripts they are vowels.
+    Raises ValueError when `limit` is too small for the special tokens and a character.
     """
     if limit <= len(_SPECIAL):
         raise ValueError(f"{limit} words leave none beside {', '.join(_SPECIAL)}: allow more")
+    spaced = sum(not re.search(_WITHOUT_SPACES, text) for text in texts)
+    runs = spaced < (1 - _SHARE_WITHOUT_SPACES) * len(texts)
     # With a prefix for the pieces within words, the trainer numbers and merges them at random.
     tokenizer = Tokenizer(models.WordPiece(unk_token=_SPECIAL[1], continuing_subword_prefix=""))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        lowercase=True, strip_accents=False, handle_chinese_chars=not runs
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    if any(re.search(_WITHOUT_SPACES, text) for text in texts):
-        alone = pre_tokenizers.Split(Regex(_WITHOUT_SPACES), "isolated")
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([tokenizer.pre_tokenizer, alone])
+    if runs:
+        short = pre_tokenizers.Split(Regex(_LONGEST_RUN), "isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([tokenizer.pre_tokenizer, short])
     uses: Counter[str] = Counter()
     for text in texts:
         uses.update("".join(tokenizer.normalizer.normalize_str(text).split()))

@@ -118,11 +118,23 @@ def split_by(tokenizer, text):
     return Tokenizer.from_str(json.dumps(tokenizer)).encode(text).tokens
 
 
-def test_chinese_and_thai_characters_are_words_without_spaces():
-    chinese, thai = learnt(CHINESE, 40), learnt(THAI, 40)
+@pytest.mark.parametrize(
+    ("texts", "word"),
+    [(["很好看", "不好看", "好看"], "好看"), (THAI, "สนุก"), (["すごく好き", "好き"], "好き")],
+)
+def test_words_are_learnt_in_scripts_without_spaces(texts, word):
+    tokenizer = learnt(texts, 60)
 
-    assert split_by(chinese, "画面很好") == ["[CLS]", "画", "面", "很", "好", "[SEP]"]
-    assert split_by(thai, "ไม่") == ["[CLS]", "ไ", "ม", "\u0e48", "[SEP]"]
+    assert word in tokenizer["model"]["vocab"]
+    assert "[UNK]" not in split_by(tokenizer, word * 100)
+    assert len(split_by(tokenizer, word * 100)) < 2 + len(word) * 100 / 1.5
+
+
+def test_a_few_foreign_characters_do_not_change_how_texts_are_split():
+    tokenizer = learnt(["a plain text"] * 30 + ["好看"], 60)
+
+    assert tokenizer["pre_tokenizer"] == {"type": "BertPreTokenizer"}
+    assert split_by(tokenizer, "好看") == ["[CLS]", "好", "看", "[SEP]"]
 
 
 def test_learnt_words_keep_their_accents_and_lose_their_case():
