@@ -40,6 +40,7 @@ _STAGES = {
     "distill": "train a smaller student to answer like its teacher",
     "prune": "remove heads, feed-forward units and layers, and train the rest",
     "sparsify": "set the smallest weights to zero, and train the rest",
+    "static": "train a classifier without attention, to answer like its teacher",
     "export": "export the weights to an ONNX graph with the same logits",
     "quantize": "quantize the graph's weights, within the recipe's loss of accuracy",
     "evaluate": "score the bundle on held-out texts, with the engine of the server",

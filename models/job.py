@@ -34,7 +34,7 @@ class Job:
     @property
     def max_length(self) -> int:
         """The longest input in tokens, special tokens included; the teacher's recipe sets it."""
-        assert self.root.max_length is not None, "this is a bug: a root recipe trains or adopts"
+        assert self.root.max_length is not None, "this is a bug: a root recipe sets it"
         return self.root.max_length
 
 

@@ -27,6 +27,7 @@ _READS: dict[Stage, tuple[str, ...]] = {
     "distill": ("data", "parent_weights"),
     "prune": ("data", "parent_weights"),
     "sparsify": ("data", "parent_weights"),
+    "static": ("downloads", "data", "parent_bundle"),
     "export": ("data", "weights"),
     "quantize": ("data", "parent_bundle", "parent_weights"),
     "evaluate": ("data", "bundle", "teacher_evaluation", "parent_evaluation"),

@@ -1,6 +1,7 @@
 """A recipe: one TOML file that describes how one variant is made."""
 
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,6 +17,7 @@ from models.recipe_sections import (
     QuantizeSection,
     Section,
     SparsifySection,
+    StaticSection,
     TrainSection,
 )
 from serving.bundles.files import read_text
@@ -29,13 +31,14 @@ Stage = Literal[
     "distill",
     "prune",
     "sparsify",
+    "static",
     "export",
     "quantize",
     "evaluate",
     "package",
 ]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-_WEIGHTS: tuple[Stage, ...] = ("train", "adopt", "distill", "prune", "sparsify")
+_WEIGHTS: tuple[Stage, ...] = ("train", "adopt", "distill", "prune", "sparsify", "static")
 
 
 class RecipeError(Exception):
@@ -45,8 +48,8 @@ class RecipeError(Exception):
 class Recipe(Section):
     """One variant: a teacher, a model made from its parent's weights, or a quantized graph.
 
-    A teacher has the sections data and train, or data and adopt, and no parent. Every other
-    variant has a parent and one of distill, prune, sparsify and quantize.
+    A root has no parent: the section data, and train or adopt for a teacher, or static. Every other
+    variant has a parent and one of distill, prune, sparsify, static and quantize.
     """
 
     variant: str
@@ -69,6 +72,8 @@ class Recipe(Section):
     """Remove heads, units and layers."""
     sparsify: SparsifySection | None = None
     """Set weights to zero."""
+    static: StaticSection | None = None
+    """Train a classifier without attention."""
     export: ExportSection | None = None
     """How closely the graph must match torch."""
     quantize: QuantizeSection | None = None
@@ -81,8 +86,8 @@ class Recipe(Section):
         optional = {"export", "evaluate"}
         present = {name for name in STAGES if getattr(self, name, None) is not None}
         kinds: dict[bool, list[set[str]]] = {
-            True: [{"data", "train"}, {"data", "adopt"}],
-            False: [{"distill"}, {"prune"}, {"sparsify"}, {"quantize"}],
+            True: [{"data", "train"}, {"data", "adopt"}, {"data", "static"}],
+            False: [{"distill"}, {"prune"}, {"sparsify"}, {"static"}, {"quantize"}],
         }
         allowed = kinds[self.parent is None]
         if present - optional not in allowed:
@@ -93,10 +98,28 @@ class Recipe(Section):
             raise ValueError("quantize starts from the parent's graph: remove the section export")
         return self
 
+    @model_validator(mode="after")
+    def _names_the_teacher_of_static_once(self) -> "Recipe":
+        static = self.static
+        if static is None:
+            return self
+        if self.parent and (static.teacher or static.max_length):
+            raise ValueError(
+                "static: the parent is the teacher and sets the longest input: remove teacher and "
+                "max_length"
+            )
+        if not self.parent and static.max_length is None:
+            raise ValueError("static: max_length is required in a recipe without a parent")
+        if not (self.parent or static.teacher) and static.vocabulary == "teacher":
+            raise ValueError(
+                'static: no teacher has a vocabulary to take: set vocabulary = "learnt"'
+            )
+        return self
+
     @property
     def max_length(self) -> int | None:
-        """The longest input in tokens, special tokens included; None for all but a teacher."""
-        root = self.train or self.adopt
+        """The longest input in tokens, special tokens included; None for all but a root."""
+        root = self.train or self.adopt or self.static
         return root.max_length if root else None
 
     @property
@@ -133,13 +156,21 @@ def read_recipe(path: Path) -> Recipe:
 def lineage(path: Path) -> list[Recipe]:
     """Return the recipe after its ancestors, the root (the teacher) first.
 
-    Parents are in the same folder. Raises RecipeError on a circle or a missing parent.
+    Parents are in the same folder. Raises RecipeError on a circle, a missing parent, or one without
+    the layers that the recipe works on.
     """
     recipes = [read_recipe(path)]
     while (parent := recipes[0].parent) is not None:
         if any(recipe.variant == parent for recipe in recipes):
             raise RecipeError(f"{path}: parent {parent} is its own ancestor: name another parent")
         recipes.insert(0, read_recipe(path.with_name(f"{parent}.toml")))
+    for above, recipe in pairwise(recipes):
+        if recipe.weights_stage not in (None, "static") and above.weights_stage in (None, "static"):
+            kind = "a static classifier" if above.static else "quantized"
+            raise RecipeError(
+                f"{recipe.folder / recipe.variant}.toml: {recipe.weights_stage} needs a parent "
+                f"with weights in layers, and {above.variant} is {kind}: name another parent"
+            )
     return recipes
 
 

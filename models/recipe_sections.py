@@ -157,6 +157,34 @@ class DistillSection(TrainingSection):
     """Weight of the loss on the true labels."""
 
 
+class StaticSection(TrainingSection):
+    """A static classifier: token embeddings, their mean and a small head.
+
+    It learns the outputs of its parent, or of `teacher`, on the texts with and without labels. In a
+    recipe without a parent it needs no teacher, and then learns from the labels alone.
+    """
+
+    teacher: Location | None = None
+    """Folder of a bundle to learn from, in a recipe without a parent."""
+    max_length: Annotated[int, Field(ge=3, le=8192)] | None = None
+    """Longest input in tokens, special ones included; only in a recipe without a parent."""
+    vocabulary: Literal["teacher", "learnt"] = "teacher"
+    """Whether tokens are the teacher's most used ones, or learnt from the texts.
+
+    The teacher's must be WordPiece. Learnt ones fit any language, with or without spaces.
+    """
+    vocabulary_words: Annotated[int, Field(gt=0)]
+    """Maximum size of the vocabulary."""
+    width: Annotated[int, Field(gt=0)] = 64
+    """Width of the token embeddings."""
+    units: Annotated[int, Field(gt=0)] = 32
+    """Units of the head."""
+    temperature: Annotated[float, Field(gt=0)] = 2.0
+    """Temperature that softens the teacher's probabilities, which are learned."""
+    label_weight: Annotated[float, Field(ge=0)] = 0.3
+    """Weight of the loss on the true labels beside a teacher's outputs."""
+
+
 class PruneSection(TrainingSection):
     """The parent without some heads, feed-forward units and layers, trained to match it."""
 

@@ -21,6 +21,7 @@ from models.data.labelled import (
 from models.data.labels import names_in
 from models.data.readers import read_rows, text_in
 from models.data.sources import Source
+from models.data.splits import SPLITS
 from models.evaluation.statistics import Flags
 from models.recipe import RecipeError
 from models.recipe_sections import DataSection, Split
@@ -44,15 +45,20 @@ class TextSet:
 def data_folder(family: str, build: Path) -> Path:
     """Find the output of the data stage of the family's teacher.
 
-    Raises RecipeError when it did not run, or when the family has several teachers.
+    Raises RecipeError when it did not run, or when the family has several with different texts.
     """
-    found = [path.parent for path in (build / family).glob(f"*/data/{LABELS_NAME}")]
+    made = sorted(path.parent for path in (build / family).glob(f"*/data/{LABELS_NAME}"))
+    found = list({_content(folder): folder for folder in made}.values())
     if len(found) != 1:
         raise RecipeError(
             f"{build / family} has {len(found)} data sets instead of one: "
             "run `python -m models data` on the recipe of the family's teacher"
         )
     return found[0]
+
+
+def _content(data: Path) -> tuple[str, ...]:
+    return tuple(file_sha256(split_path(data, split)) for split in SPLITS)
 
 
 def read_text_set(data: Path, split: Split) -> TextSet:

@@ -64,6 +64,8 @@ def locations(recipe: Recipe, stage: Stage) -> Iterator[str]:
         yield from recipe.data.unlabelled
     if stage == "train" and recipe.train:
         yield recipe.train.base
+    if stage == "static" and recipe.static and recipe.static.teacher:
+        yield recipe.static.teacher
     if stage in ("data", "adopt") and recipe.adopt:
         yield recipe.adopt.folder
 

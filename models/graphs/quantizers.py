@@ -36,10 +36,14 @@ _INT4_BLOCKS = {"MatMul": 64, "Gather": 128}
 
 def operators(graph: Path, scheme: OnnxScheme) -> list[str]:
     """Name the operators that the scheme quantizes: those with weights of their own."""
+    return [node.name for node in _quantized(graph, scheme)]
+
+
+def _quantized(graph: Path, scheme: OnnxScheme) -> list[onnx.NodeProto]:
     model = onnx.load(graph, load_external_data=False).graph
     weights = {tensor.name for tensor in model.initializer if len(tensor.dims) == 2}
     return [
-        node.name
+        node
         for node in model.node
         if node.op_type in OPERATORS[scheme] and weights.intersection(node.input)
     ]
@@ -76,7 +80,8 @@ def _int8_dynamic(source: Path, output: Path, kept: Collection[str]) -> None:
     quantize_dynamic(
         source,
         output,
-        op_types_to_quantize=list(OPERATORS["int8-dynamic"]),
+        # Only the kinds that it has: Gemm counts as MatMul, and a static classifier's head is Gemm.
+        op_types_to_quantize=sorted({node.op_type for node in _quantized(source, "int8-dynamic")}),
         nodes_to_exclude=list(kept),
         per_channel=True,
         weight_type=QuantType.QInt8,

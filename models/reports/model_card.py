@@ -73,10 +73,11 @@ def _what(manifest: Manifest) -> str:
 
 
 def _how(manifest: Manifest) -> str:
-    model = "a fine-tuned model" if "adopt" in manifest.recipe else "a base model"
-    origin = f"`{manifest.parent}`" if manifest.parent else model
+    roots = {"adopt": "a fine-tuned model", "static": "labelled texts"}
+    root = next((roots[key] for key in roots if key in manifest.recipe), "a base model")
+    origin = f"`{manifest.parent}`" if manifest.parent else root
     if not manifest.recipe:
-        made = f"Made from `{manifest.parent}`, without training" if manifest.parent else "Imported"
+        made = f"Made from {origin}, without training" if manifest.parent else "Imported"
         return f"## Training and compression\n\n{made}.\n"
     stages = [
         f"- {stage}: " + ", ".join(f"{key} {escaped(str(value))}" for key, value in section.items())

@@ -18,6 +18,7 @@ from models.recipe_sections import ExportSection
 from models.training.architecture import load_classifier, text_config
 from models.training.encodings import readable
 from models.training.loop import padded
+from models.training.static_classifier import StaticClassifier
 from serving.bundles.bundle import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, Bundle, write_manifest
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Resources
@@ -40,15 +41,10 @@ def run(job: Job) -> None:
     section = job.recipe.export or ExportSection()
     torch.set_num_threads(usable_cores())
     weights = job.inputs["weights"]
-    # The fusions recognise "eager" attention only.
-    model = load_classifier(weights, attn_implementation="eager")
+    model = _write_graph(job)
     labels = read_labels(job.inputs["data"])
     _copy_config(weights / CONFIG_NAME, job.output / CONFIG_NAME, labels)
     shutil.copyfile(weights / TOKENIZER_NAME, job.output / TOKENIZER_NAME)
-    plain = job.output / "plain.onnx"
-    trace(model, plain)
-    fuse(plain, model.config, job.output / MODEL_NAME)
-    plain.unlink()
     manifest = write_manifest(
         job.output,
         family=job.recipe.family,
@@ -75,6 +71,22 @@ def run(job: Job) -> None:
             f"{difference:.1e}, more than the tolerance {section.tolerance:.1e}: "
             f"{_remedy(difference, model.config.model_type)}"
         )
+
+
+def _write_graph(job: Job) -> PreTrainedModel:
+    """Write the graph of the weights; return them as a model."""
+    weights, graph = job.inputs["weights"], job.output / MODEL_NAME
+    if job.recipe.static:
+        static: PreTrainedModel = StaticClassifier.from_pretrained(weights)
+        trace(static, graph)
+        return static
+    # The fusions recognise "eager" attention only.
+    model = load_classifier(weights, attn_implementation="eager")
+    plain = job.output / "plain.onnx"
+    trace(model, plain)
+    fuse(plain, model.config, graph)
+    plain.unlink()
+    return model
 
 
 def largest_difference(model: PreTrainedModel, bundle: Bundle, texts: list[str]) -> float:

@@ -232,6 +232,8 @@ def _source(job: Job, parent: Bundle, scheme: OnnxScheme, scratch: Path) -> Path
         case "int8-dynamic" | "fp16":
             return parent.model_path
         case "int8-static" | "int4":
+            if job.lineage[-2].static:
+                return parent.model_path  # it has no attention to split
             weights = job.inputs.get("parent_weights")
         case _:
             assert_never(scheme)

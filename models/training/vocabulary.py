@@ -1,15 +1,22 @@
-"""Trims a WordPiece vocabulary to the words that the texts use most, and measures the cost."""
+"""A WordPiece vocabulary: trimmed to the words that texts use most, or learnt from the texts."""
 
 import copy
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 _CONTINUATION = "##"
 _UNUSED = "[unused"
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+# Thai, Lao, Tibetan, Burmese, Khmer, Japanese and Chinese.
+_WITHOUT_SPACES = "[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
+_SHARE_WITHOUT_SPACES = 0.05
+# WordPiece takes quadratic time for a word, and none at all for one of over 100 characters.
+_LONGEST_RUN = ".{1,32}"
 
 
 def words_to_keep(
@@ -67,6 +74,13 @@ def trimmed(tokenizer: dict[str, Any], keep: list[int]) -> dict[str, Any]:
     return result
 
 
+def word_texts(tokenizer: dict[str, Any]) -> list[str]:
+    """Return each token of a parsed tokenizer.json as a text, in the order of their ids."""
+    vocabulary: dict[str, int] = tokenizer["model"]["vocab"]
+    words = sorted(vocabulary, key=vocabulary.__getitem__)
+    return [word.removeprefix(_CONTINUATION) for word in words]
+
+
 def cost(
     before: dict[str, Any], after: dict[str, Any], texts: Sequence[str]
 ) -> dict[str, float | int]:
@@ -98,3 +112,45 @@ def cost(
         "unknown_words_before": round(unknowns[0] / max(words, 1), 5),
         "unknown_words": round(unknowns[1] / max(words, 1), 5),
     }
+
+
+def learnt(texts: Sequence[str], limit: int) -> dict[str, Any]:
+    """Learn a vocabulary of at most `limit` words from texts; return a parsed tokenizer.json.
+
+    Texts are lowercased and split as by BERT; where more than a few are in a script without spaces,
+    words are learnt from its runs of characters. Accents stay: in many scripts they are vowels.
+    Raises ValueError when `limit` is too small for the special tokens and a character.
+    """
+    if limit <= len(_SPECIAL):
+        raise ValueError(f"{limit} words leave none beside {', '.join(_SPECIAL)}: allow more")
+    spaced = sum(not re.search(_WITHOUT_SPACES, text) for text in texts)
+    runs = spaced < (1 - _SHARE_WITHOUT_SPACES) * len(texts)
+    # With a prefix for the pieces within words, the trainer numbers and merges them at random.
+    tokenizer = Tokenizer(models.WordPiece(unk_token=_SPECIAL[1], continuing_subword_prefix=""))
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        lowercase=True, strip_accents=False, handle_chinese_chars=not runs
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    if runs:
+        short = pre_tokenizers.Split(Regex(_LONGEST_RUN), "isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([tokenizer.pre_tokenizer, short])
+    uses: Counter[str] = Counter()
+    for text in texts:
+        uses.update("".join(tokenizer.normalizer.normalize_str(text).split()))
+    characters = sorted(uses, key=lambda each: (-uses[each], each))[: limit - len(_SPECIAL)]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=limit,
+        special_tokens=list(_SPECIAL),
+        initial_alphabet=characters,
+        limit_alphabet=len(characters),
+        continuing_subword_prefix="",
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in _SPECIAL[2:]],
+    )
+    parsed: dict[str, Any] = json.loads(tokenizer.to_str())
+    return parsed

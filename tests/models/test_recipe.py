@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from models.recipe import RECIPES, RecipeError, in_parent_order, lineage, read_recipe
+from tests.support.chinese_recipes import ROOT, write_chinese
 from tests.support.tiny_recipes import STUDENT, TEACHER, write_recipes
 
 
@@ -94,12 +95,45 @@ def test_the_project_s_own_recipes_are_readable_and_parents_come_first():
         made = []
         for path in in_parent_order(folder):
             recipe = read_recipe(path)
-            assert recipe.family == folder.name
+            assert folder.name in (recipe.family, f"{recipe.family}-static")
             assert recipe.parent is None or recipe.parent in made
             made.append(recipe.variant)
-        assert made[0] == "teacher-fp32"
+        assert made[0] in ("teacher-fp32", "static-fp32")
 
 
 def test_a_folder_without_recipes_is_refused(tmp_path):
     with pytest.raises(RecipeError, match="contains no recipe"):
         in_parent_order(tmp_path)
+
+
+STATIC = ROOT[ROOT.index("[static]") :]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "key"),
+    [
+        (ROOT.replace("max_length = 32", ""), "max_length is required in a recipe without"),
+        (ROOT.replace('"learnt"', '"teacher"'), "no teacher has a vocabulary to take: set voc"),
+        (ROOT.replace("width = 16", "width = 0"), "static.width"),
+        (ROOT.replace("[static]", "[train]"), "train.base"),
+        (f'family = "tone"\nparent = "a"\n{STATIC}', "remove teacher and max_length"),
+    ],
+)
+def test_a_wrong_static_section_is_refused(tmp_path, recipe, key):
+    path = tmp_path / "static-fp32.toml"
+    path.write_text(recipe)
+
+    with pytest.raises(RecipeError, match=re.escape(key)):
+        read_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("parent", "kind"), [("static-fp32", "a static classifier"), ("static-int8", "quantized")]
+)
+def test_a_student_with_layers_needs_a_parent_with_layers(tmp_path, parent, kind):
+    write_chinese(tmp_path / "recipes")
+    path = tmp_path / "recipes" / "student-fp32.toml"
+    path.write_text(STUDENT.replace("teacher-fp32", parent))
+
+    with pytest.raises(RecipeError, match=rf"student-fp32\.toml: distill needs .* is {kind}: name"):
+        lineage(path)

@@ -7,7 +7,7 @@ from models.source_hashes import ROOT, source_hashes
 from tests.support.sources import copy_sources
 
 DISTILLING = {"distill", "prune", "sparsify"}
-TRAINING = {"train"} | DISTILLING
+TRAINING = {"train", "static"} | DISTILLING
 ANSWERING = {"quantize", "evaluate"}
 EVERY = set(STAGES)
 # Module -> the stages that run it, directly or through others.
@@ -15,21 +15,22 @@ STALE = {
     "models.data.readers": {"data"},
     "models.data.labelled": EVERY,
     "models.training.loop": TRAINING | {"export", "quantize"},
-    "models.training.architecture": TRAINING | {"adopt", "export", "quantize"},
+    "models.training.architecture": {"train", "adopt", "export", "quantize"} | DISTILLING,
     "models.training.pretrained": {"data", "train", "adopt"},
-    "models.training.knowledge_distillation": DISTILLING,
-    "models.training.vocabulary": {"distill"},
+    "models.training.knowledge_distillation": {"static"} | DISTILLING,
+    "models.training.static_classifier": {"static", "export"},
+    "models.training.vocabulary": {"distill", "static"},
     "models.graphs.packing": {"adopt", "export", "quantize"},
     "models.graphs.quantizers": {"quantize"},
     "models.graphs.import_bundle": set(),
-    "models.evaluation.predictions": ANSWERING,
+    "models.evaluation.predictions": {"static"} | ANSWERING,
     "models.evaluation.figures": {"evaluate"},
     "models.evaluation.results": {"evaluate", "package"},
     "models.reports.model_card": {"package"},
     "models.cascade.build": set(),
     "models.stages.prune": {"prune"},
-    "serving.inference.ort_engine": ANSWERING | {"export"},
-    "serving.inference.openvino_engine": ANSWERING,
+    "serving.inference.ort_engine": ANSWERING | {"static", "export"},
+    "serving.inference.openvino_engine": ANSWERING | {"static"},
     "serving.inference.tokenizer": TRAINING | ANSWERING | {"adopt", "export"},
     "serving.server.app": set(),
 }

@@ -84,3 +84,22 @@ def test_a_split_comes_in_an_order_that_says_nothing(tmp_path):
 def test_a_family_without_data_is_told_what_to_run(tmp_path):
     with pytest.raises(RecipeError, match="run `python -m models data`"):
         data_folder("tone", tmp_path)
+
+
+def write_splits(folder, texts):
+    folder.mkdir(parents=True)
+    (folder / "data.json").write_text("{}")
+    for split in ("train", "validation", "calibration", "test"):
+        written(folder / f"{split}.jsonl", rows(texts))
+    return folder
+
+
+def test_two_roots_of_a_family_share_equal_texts(tmp_path):
+    write_splits(tmp_path / "tone" / "static-fp32" / "data", 9)
+    teacher = write_splits(tmp_path / "tone" / "teacher-fp32" / "data", 9)
+    assert data_folder("tone", tmp_path) == teacher
+
+    write_splits(tmp_path / "tone" / "other-fp32" / "data", 8)
+
+    with pytest.raises(RecipeError, match="has 2 data sets instead of one"):
+        data_folder("tone", tmp_path)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from models.training.vocabulary import cost, trimmed, words_to_keep
+from models.training.vocabulary import cost, learnt, trimmed, word_texts, words_to_keep
 from tests.support.tiny_models import BAD, GOOD, SPECIAL, write_base
 
 LIMIT = 95
@@ -108,3 +108,66 @@ def test_characters_that_no_text_uses_give_way_to_used_words(tokenizer):
     assert {names[index] for index in keep} == {
         *SPECIAL, "dull", "film", *letters, *(f"##{letter}" for letter in letters)
     }  # fmt: skip
+
+
+CHINESE = ["这部电影很好看", "剧情不好", "演员真好, 画面很美 OK"]
+THAI = ["หนังเรื่องนี้สนุกมาก", "ไม่สนุกเลย"]
+
+
+def split_by(tokenizer, text):
+    return Tokenizer.from_str(json.dumps(tokenizer)).encode(text).tokens
+
+
+@pytest.mark.parametrize(
+    ("texts", "word"),
+    [(["很好看", "不好看", "好看"], "好看"), (THAI, "สนุก"), (["すごく好き", "好き"], "好き")],
+)
+def test_words_are_learnt_in_scripts_without_spaces(texts, word):
+    tokenizer = learnt(texts, 60)
+
+    assert word in tokenizer["model"]["vocab"]
+    assert "[UNK]" not in split_by(tokenizer, word * 100)
+    assert len(split_by(tokenizer, word * 100)) < 2 + len(word) * 100 / 1.5
+
+
+def test_a_few_foreign_characters_do_not_change_how_texts_are_split():
+    tokenizer = learnt(["a plain text"] * 30 + ["好看"], 60)
+
+    assert tokenizer["pre_tokenizer"] == {"type": "BertPreTokenizer"}
+    assert split_by(tokenizer, "好看") == ["[CLS]", "好", "看", "[SEP]"]
+
+
+def test_learnt_words_keep_their_accents_and_lose_their_case():
+    vocabulary = learnt(["SCHÖN schön schön", "schon schon"], 60)["model"]["vocab"]
+
+    assert {"schön", "schon"} <= set(vocabulary)
+    assert "SCHÖN" not in vocabulary
+
+
+@pytest.mark.parametrize("limit", [5, 8, 20])
+def test_a_learnt_vocabulary_keeps_to_its_limit_and_numbers_its_words(limit):
+    vocabulary = learnt([*CHINESE, *THAI], limit)["model"]["vocab"]
+
+    assert len(vocabulary) <= limit
+    assert sorted(vocabulary.values()) == list(range(len(vocabulary)))
+    assert [vocabulary[word] for word in ("[PAD]", "[UNK]", "[CLS]", "[SEP]")] == [0, 1, 2, 3]
+
+
+def test_the_same_texts_teach_the_same_vocabulary():
+    texts = [f"word{n % 7} other{n % 5} wörd" for n in range(50)] + CHINESE
+
+    assert learnt(texts, 45) == learnt(texts, 45)
+
+
+def test_a_limit_without_room_for_a_character_is_refused():
+    with pytest.raises(ValueError, match="4 words leave none beside"):
+        learnt(CHINESE, 4)
+
+
+def test_the_words_as_texts_are_in_the_order_of_their_ids(tokenizer):
+    texts = word_texts(tokenizer)
+
+    vocabulary = tokenizer["model"]["vocab"]
+    assert len(texts) == len(vocabulary)
+    assert texts[vocabulary["superb"]] == "superb"
+    assert texts[vocabulary["##z"]] == "z"
