@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor, Future, InvalidStateError
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Thread
 from typing import Any, TypeVar
 
 from serving.errors import BundleError, EngineFailed, SizewiseError, StartError, failures, own_words
@@ -122,17 +122,7 @@ def start_short_work() -> None:
 
 async def in_time(thread: Executor, work: Callable[[], _Result], limit_s: float) -> _Result:
     """Do work in a thread that may hang. Raises TimeoutError; what has not begun never does."""
-    ending = asyncio.get_running_loop().run_in_executor(thread, work)
-    try:
-        done, _ = await asyncio.wait((ending,), timeout=limit_s)
-    finally:
-        ending.cancel()
-    if not done:
-        raise TimeoutError
-    try:
-        return ending.result()
-    finally:
-        del ending, done  # what it raises refers to this frame
+    return await _within(thread.submit(work), limit_s)
 
 
 def short_work(work: Callable[[], _Result]) -> asyncio.Future[_Result]:
@@ -175,36 +165,41 @@ async def patiently(work: Callable[[], _Result], what: str, limit_s: float) -> _
 
 def _begun(work: Callable[[], _Result], what: str) -> Future[_Result]:
     outcome: Future[_Result] = Future()
-
-    def run() -> None:
-        with suppress(InvalidStateError):  # nobody waits any more
-            try:
-                result = work()
-            except BaseException as error:  # noqa: BLE001  raised where it is awaited
-                outcome.set_exception(error)
-            else:
-                outcome.set_result(result)
-
     try:
-        Thread(target=run, name=what, daemon=True).start()
+        Thread(target=_run_into, args=(outcome, work), name=what, daemon=True).start()
     except RuntimeError as error:
         raise Shortage(f"{what}: {own_words(error)}") from error
     return outcome
 
 
 async def _end_of(outcome: Future[_Result], what: str, limit_s: float) -> _Result:
+    try:
+        return await _within(outcome, limit_s)
+    except asyncio.CancelledError:
+        if not outcome.done():
+            log("left unfinished", work=what)
+        raise
+    except _OutOfTime:
+        late = f"{what} took over {limit_s:g} s (SIZEWISE_LOAD_TIMEOUT_MS)"
+        raise BundleError(late) from None
+
+
+class _OutOfTime(TimeoutError):
+    """The limit has passed, as opposed to a TimeoutError that the work itself raised."""
+
+
+async def _within(outcome: Future[_Result], limit_s: float) -> _Result:
     ending = asyncio.wrap_future(outcome)
     try:
         done, _ = await asyncio.wait((ending,), timeout=limit_s)
-    except asyncio.CancelledError:
-        if not outcome.done():
-            ending.cancel()
-            log("left unfinished", work=what)
-        raise
-    if not done:
+    finally:
         ending.cancel()
-        raise BundleError(f"{what} took over {limit_s:g} s (SIZEWISE_LOAD_TIMEOUT_MS)")
-    return ending.result()
+    if not done:
+        raise _OutOfTime
+    try:
+        return ending.result()
+    finally:
+        del ending, done, outcome  # what it raises refers to this frame
 
 
 class Reader:
@@ -217,27 +212,21 @@ class Reader:
         self._where = where
         self._limit_s = limit_s
         self._one_at_a_time = asyncio.Lock()
-        self._ended = Event()
-        """Whether the last read has ended; one that nobody waits for any more may go on."""
-        self._ended.set()
+        self._last: Future[Any] | None = None
+        """The last read; one that nobody waits for any more may go on."""
 
     async def read(self, read: Callable[..., _Result], *arguments: object) -> _Result:
         """Read something in time, after what others read; while a read hangs, no other begins."""
         async with self._one_at_a_time:
-            if not self._ended.is_set():
+            if self._last and not self._last.done():
                 raise BundleError(f"{self._where}: the file system still does not answer")
-            ended = Event()
 
             def work() -> _Result:
-                try:
-                    with failures(BundleError, self._where):
-                        return read(*arguments)
-                finally:
-                    ended.set()
+                with failures(BundleError, self._where):
+                    return read(*arguments)
 
             what = f"reading {self._where}"
-            reading = _begun(work, what)
-            self._ended = ended
+            self._last = reading = _begun(work, what)
             return await _end_of(reading, what, self._limit_s)
 
 

@@ -1,5 +1,6 @@
 import importlib
 import os
+import signal
 import warnings
 
 import pytest
@@ -14,6 +15,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # How long an example takes says how busy the machine is.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+# Under nohup the processes that tests start would ignore SIGHUP too; a handler is not inherited.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 # Importing OpenVINO is half of a start; what `auto` chooses is tested for itself.
 SETTINGS["engine"] = "onnxruntime"
 

@@ -80,7 +80,8 @@ class Reconciler:
         wake_up = self._runtime.wake_up
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(wake_up.wait(), self._settings.scan_ms / 1e3)
+                async with asyncio.timeout(self._settings.scan_ms / 1e3):
+                    await wake_up.wait()
             wake_up.clear()
             with suppress(BundleError):  # the reader has said so, and what is served stays served
                 if woken := self._runtime.woken & self.served.resting:

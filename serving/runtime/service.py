@@ -279,7 +279,8 @@ class Service:
         while name is not None and name in self.deployments.resting:
             self.runtime.wake(name)
             try:
-                await asyncio.wait_for(self._changed.wait(), deadline_s - self._clock())
+                async with asyncio.timeout(deadline_s - self._clock()):
+                    await self._changed.wait()
             except TimeoutError:
                 break
         return self.family(name)

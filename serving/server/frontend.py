@@ -71,8 +71,11 @@ async def _serve(
     async def until_current() -> None:
         """Wait for the models that are served already, so that no request finds none."""
         with suppress(TimeoutError):
-            if await asyncio.wait_for(asyncio.shield(runtime.greeting), _GREETING_S):
-                await asyncio.wait_for(service.followed.wait(), _CURRENT_S)
+            async with asyncio.timeout(_GREETING_S):
+                serves = await asyncio.shield(runtime.greeting)
+            if serves:
+                async with asyncio.timeout(_CURRENT_S):
+                    await service.followed.wait()
 
     def greeted(greeting: asyncio.Future[bool]) -> None:
         service.starting &= not greeting.result()

@@ -107,7 +107,8 @@ class _Shutdown:
     async def begin(self, delay_s: float) -> None:
         """Let the processes answer for a while, each response with `Connection: close`."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), delay_s)
+            async with asyncio.timeout(delay_s):
+                await self._hurry.wait()
 
     def stop(self) -> None:
         """Let no more connections into the backlog, and the processes accept what it holds."""
@@ -202,7 +203,8 @@ class _Frontend:
             else:
                 log("an HTTP process has ended and is replaced", status=status)
             with suppress(TimeoutError):
-                await asyncio.wait_for(draining.wait(), self._pause_s)
+                async with asyncio.timeout(self._pause_s):
+                    await draining.wait()
 
     async def _run(self) -> tuple[int | None, bool, str]:
         """Run one process to its end.

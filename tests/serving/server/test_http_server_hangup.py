@@ -1,13 +1,15 @@
 """SIGHUP: a terminal that closes ends a server as SIGTERM does, unless nohup ignores it."""
 
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.support.metric_values import total
-from tests.support.processes import serving
+from tests.support.processes import ROOT, serving
 
 SECONDS = 30
 
@@ -43,3 +45,16 @@ def test_nohup_keeps_a_server_running(tiny_registry, http_processes):
         status = server.stop()
 
     assert (answered, status) == ([200] * 3, 0)
+
+
+def test_tests_under_nohup_start_processes_that_a_hangup_ends():
+    asks = "import signal; print(signal.getsignal(signal.SIGHUP).name)"
+    program = (
+        "import subprocess, sys, tests.conftest\n"
+        "subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
+    )
+
+    command = ["nohup", sys.executable, "-c", program, asks]
+    said = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
+
+    assert said == "SIG_DFL\n"
