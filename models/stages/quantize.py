@@ -5,6 +5,7 @@ recipe's limit of the accuracy lost requires.
 """
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -28,7 +29,14 @@ from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import QuantizeSection
 from models.training.architecture import load_classifier
-from serving.bundles.bundle import MODEL_NAME, OPENVINO_NAMES, Bundle, read_bundle
+from serving.bundles.bundle import (
+    CONFIG_NAME,
+    MODEL_NAME,
+    OPENVINO_NAMES,
+    TOKENIZER_NAME,
+    Bundle,
+    read_bundle,
+)
 from serving.inference.signature import Feed
 
 KEPT_KEY = "sizewise.kept_operators"
@@ -122,6 +130,8 @@ def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
     section = job.recipe.quantize
     assert section is not None
     parent = read_bundle(job.inputs["parent_bundle"])
+    for name in (CONFIG_NAME, TOKENIZER_NAME):
+        shutil.copyfile(parent.folder / name, job.output / name)
     labels, rows = read_labels(job.inputs["data"]), read_split(job.inputs["data"], "validation")
     limit = _AccuracyLimit(job, section, rows, labels)
     training = read_split(job.inputs["data"], "train")

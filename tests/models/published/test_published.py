@@ -16,10 +16,24 @@ from models.graphs.import_bundle import import_folder
 from serving.bundles.bundle import read_bundle, verify
 from serving.bundles.ranking import best
 from serving.bundles.registry import read_registry
-from tests.models.graphs.test_import_bundle import WITHOUT_TORCH
 from tests.support.bundles import write_tensor_bundle
 from tests.support.exported_folders import SHAPE, WORDS, export_folder
 
+# ONNX Runtime's tools import torch where it is installed, so it is hidden.
+WITHOUT_TORCH = """
+import sys
+from importlib.machinery import PathFinder
+class Hiding(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        hidden = name.split(".")[0] in {"torch", "transformers"}
+        return None if hidden else PathFinder.find_spec(name, path, target)
+sys.meta_path[:] = [Hiding if each is PathFinder else each for each in sys.meta_path]
+from models.__main__ import main
+status = main(sys.argv[1:])
+assert not {"torch", "transformers"} & set(sys.modules)
+sys.exit(status)
+"""
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
 
 LEAST_CORRELATION = {"int8-dynamic": 0.99, "int8-static": 0.99, "int4": 0.8, "fp16": 0.9999}
@@ -196,7 +210,7 @@ def test_agreement_of_a_family_with_one_of_its_variants_needs_no_labels(registry
     assert said.splitlines()[-1].startswith("Next: ")
 
 
-def test_neither_command_imports_torch(registry, tmp_path):
+def test_neither_command_needs_torch(registry, tmp_path):
     folder = registry("packed")
     table = write_table(tmp_path / "a.jsonl", [{"text": text} for text in rows_of()])
     options = ["--data", str(table), "--registry", str(folder)]
