@@ -1,8 +1,8 @@
 """A static classifier: token embeddings, their mean, and a small head; no attention.
 
 As in model2vec (Tulkens and van Dongen 2024) a token's weight is the length of its embedding.
-Products of neighbours' embeddings let the head tell "not good" from "good", which a mean of single
-tokens cannot.
+Products of near tokens' embeddings let the head tell "not good" and "not very good" from "good",
+which a mean of single tokens cannot.
 """
 
 from typing import Any
@@ -12,6 +12,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 _DROPOUT = 0.1
+_REACH = 2
+"""How far apart the tokens of a product are at most."""
 _SPREAD = 0.1
 
 
@@ -32,8 +34,8 @@ class StaticConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
 class StaticClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
     """The classifier in torch, called as those of transformers are.
 
-    A text is the mean of its tokens' embeddings beside the mean of the products of each two
-    neighbours'.
+    A text is the mean of its tokens' embeddings, and of their products with those of the token
+    before it and of the one before that.
     """
 
     config_class = StaticConfig
@@ -44,7 +46,7 @@ class StaticClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
         self.embeddings = torch.nn.Embedding(config.vocab_size, config.width)
         self.head = torch.nn.Sequential(
             torch.nn.Dropout(_DROPOUT),
-            torch.nn.Linear(2 * config.width, config.units),
+            torch.nn.Linear((1 + _REACH) * config.width, config.units),
             torch.nn.ReLU(),
             torch.nn.Dropout(_DROPOUT),
             torch.nn.Linear(config.units, len(config.id2label or {})),
@@ -62,19 +64,23 @@ class StaticClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
 
         They fill the first dimensions, scaled to a mean square of 1.
         """
-        centred = answers - answers.mean(0)
-        centred = centred[:, : self.embeddings.embedding_dim]
-        with torch.no_grad():
-            self.embeddings.weight[:, : centred.shape[1]] = centred / centred.square().mean().sqrt()
+        centred = (answers - answers.mean(0))[:, : self.embeddings.embedding_dim]
+        scale = centred.square().mean().sqrt()
+        if scale > 0:
+            with torch.no_grad():
+                self.embeddings.weight[:, : centred.shape[1]] = centred / scale
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any
     ) -> SequenceClassifierOutput:
         """Compute logits (texts, labels) from ids and mask, both (texts, tokens)."""
         tokens = self.embeddings(input_ids)
-        previous = torch.nn.functional.pad(tokens, (0, 0, 1, 0))[:, :-1]
-        features = torch.cat([tokens, tokens * previous], dim=-1)
-        # Padding is at the end, where it is previous to no token.
+        # Padding is at the end, where it comes before no token.
+        before = (
+            torch.nn.functional.pad(tokens, (0, 0, steps, 0))[:, :-steps]
+            for steps in range(1, _REACH + 1)
+        )
+        features = torch.cat([tokens, *(tokens * each for each in before)], dim=-1)
         mask = attention_mask.to(features.dtype)
         total = torch.bmm(mask.unsqueeze(1), features).squeeze(1)
         return SequenceClassifierOutput(logits=self.head(total / mask.sum(1, keepdim=True)))

@@ -55,3 +55,11 @@ def test_embeddings_start_from_the_teacher_s_answers_as_far_as_they_have_room(mo
     torch.testing.assert_close(begun.square().mean(), torch.tensor(1.0))
     for found, given in zip(begun.T, answers.T, strict=False):
         assert torch.corrcoef(torch.stack([found, given]))[0, 1] > 0.999
+
+
+def test_a_teacher_that_always_answers_alike_says_nothing_about_words(model):
+    before = model.embeddings.weight.clone()
+
+    model.start_from(torch.ones(30, 3))
+
+    assert torch.equal(model.embeddings.weight, before)
