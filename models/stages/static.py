@@ -14,8 +14,9 @@ from models.evaluation.predictions import Predictor
 from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import StaticSection
+from models.training.encodings import token_ids
 from models.training.knowledge_distillation import soft_loss
-from models.training.loop import Loss, fit, label_loss, token_ids
+from models.training.loop import Loss, fit, label_loss
 from models.training.static_classifier import StaticClassifier, StaticConfig
 from models.training.validation import validation
 from models.training.vocabulary import learnt, trimmed, word_texts, words_to_keep

@@ -14,7 +14,8 @@ EVERY = set(STAGES)
 STALE = {
     "models.data.readers": {"data"},
     "models.data.labelled": EVERY,
-    "models.training.loop": TRAINING | {"export", "quantize"},
+    "models.training.loop": TRAINING | {"export"},
+    "models.training.encodings": TRAINING | {"export", "quantize"},
     "models.training.architecture": {"train", "adopt", "export", "quantize"} | DISTILLING,
     "models.training.pretrained": {"data", "train", "adopt"},
     "models.training.knowledge_distillation": {"static"} | DISTILLING,
