@@ -48,6 +48,14 @@ class DataSection(Section):
     """Whether a text has exactly one label, or any number of them."""
     separator: str | None = None
     """What separates the names in a multi_label cell that is one string."""
+    encoding: str | None = None
+    """Encoding of the tables that are text, such as "cp1252"; by default each file's own."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """What separates the cells of CSV files; by default what gives the columns their names."""
+    rename: dict[str, str] = {}
+    """For a label column: name in the table -> label, e.g. to make "Spam" and "spam" one."""
+    missing: Literal["refuse", "unlabelled"] = "refuse"
+    """What becomes of rows whose label is empty or NaN."""
     bins: dict[str, tuple[float, float]] | None = None
     """For a numeric label column: label -> [from, to].
 
@@ -77,6 +85,8 @@ class DataSection(Section):
             raise ValueError(
                 'separator needs problem_type = "multi_label": set that or remove separator'
             )
+        if self.encoding is not None:
+            _check_encoding(self.encoding)
         if self.labels is not None and (len(set(self.labels)) < len(self.labels)):
             raise ValueError("labels lists a name twice: list each label once")
         if self.labels is not None and len(self.labels) < 1 + single:
@@ -84,6 +94,17 @@ class DataSection(Section):
         if self.bins is not None:
             _check_bins(self.bins, single)
         return self
+
+
+def _check_encoding(name: str) -> None:
+    try:
+        b"a".decode(name)
+    except UnicodeDecodeError:
+        return
+    except LookupError as error:
+        raise ValueError(
+            f'encoding: {name!r} is none: write one such as "utf-8", "cp1252" or "gb18030"'
+        ) from error
 
 
 def _check_bins(bins: dict[str, tuple[float, float]], single: bool) -> None:

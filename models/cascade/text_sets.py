@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from models.data.bad_rows import BadRows, RowError
 from models.data.labelled import (
     LABELS_NAME,
     LabelledText,
@@ -19,7 +20,7 @@ from models.data.labelled import (
     split_path,
 )
 from models.data.labels import names_in
-from models.data.readers import read_rows, text_in
+from models.data.readers import TableRow, read_rows, text_in
 from models.data.sources import Source
 from models.data.splits import SPLITS
 from models.evaluation.statistics import Flags
@@ -80,17 +81,22 @@ def read_halves(
     section = DataSection(files=(str(path),), labels=labels.names, problem_type=labels.problem_type)
     if not path.is_file():
         raise RecipeError(f"{path} does not exist: name a table of texts")
-    rows = []
-    for row in read_rows(Source(path), ["text", *(["label"] if loss == "accuracy" else [])]):
+
+    def made_of(row: TableRow) -> LabelledText:
         names = names_in(row.cells["label"], section, row.where) if loss == "accuracy" else ()
         for name in names or ():
             if name not in labels.names:
-                raise RecipeError(
+                raise RowError(
                     f"{row.where}: {name!r} is not one of {', '.join(labels.names)}: "
                     "correct the row"
                 )
         numbers = tuple(labels.names.index(name) for name in names or ())
-        rows.append(LabelledText(text_in(row.cells["text"], row.where), numbers))
+        return LabelledText(text_in(row.cells["text"], row.where), numbers)
+
+    bad = BadRows()
+    columns = ["text", *(["label"] if loss == "accuracy" else [])]
+    rows = list(read_rows(Source(path), columns, made_of, bad))
+    bad.check()
     rows = [rows[number] for number in np.random.default_rng(_SEED).permutation(len(rows))]
     middle = len(rows) // 2
     return _of(rows[:middle], labels), _of(rows[middle:], labels)

@@ -1,23 +1,34 @@
 """Parses a label cell: one name, several names, or a number that falls into a bin."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
+from models.data.bad_rows import RowError
 from models.recipe import RecipeError
 from models.recipe_sections import DataSection
 
 
 def names_in(cell: Any, section: DataSection, where: str) -> tuple[str, ...] | None:
-    """Return the label names in a cell, sorted; None if its number falls into no bin.
+    """Return the label names in a cell, sorted; None if the text counts as unlabelled.
 
-    Raises RecipeError naming `where` when the cell has no usable label.
+    That is so if its number falls into no bin, or if it has none and `missing` allows that. Raises
+    RowError naming `where` when the cell has no usable label, RecipeError if none will have.
     """
+    is_missing = _is_missing(cell, section)
+    if is_missing and section.missing == "unlabelled":
+        return None
     if section.bins is not None:
         return _binned(cell, section.bins, where)
     if section.problem_type == "single_label":
         if isinstance(cell, list | tuple):
             raise RecipeError(
                 f'{where}: the label is a list: set `problem_type = "multi_label"` in [data]'
+            )
+        if is_missing:
+            raise RowError(
+                f"{where}: the label is missing ({cell!r}): fill it in, delete the row, or set "
+                '`missing = "unlabelled"` in [data]'
             )
         return (_name(cell, section, where),)
     if isinstance(cell, str):
@@ -27,8 +38,40 @@ def names_in(cell: Any, section: DataSection, where: str) -> tuple[str, ...] | N
             )
         cell = [part.strip() for part in cell.split(section.separator) if part.strip()]
     if not isinstance(cell, list | tuple):
-        raise RecipeError(f"{where}: the labels {cell!r} are not a list: write a list of names")
+        raise RowError(f"{where}: the labels {cell!r} are not a list: write a list of names")
     return tuple(sorted({_name(each, section, where) for each in cell}))
+
+
+def _is_missing(cell: Any, section: DataSection) -> bool:
+    if not isinstance(cell, str):
+        return cell is None or (isinstance(cell, float) and math.isnan(cell))
+    none = {"nan"} if section.problem_type == "multi_label" else {"nan", ""}
+    named = {*(section.labels or ()), *section.rename}
+    return cell.strip().casefold() in none and cell.strip() not in named
+
+
+def alike(names: Iterable[str]) -> list[list[str]]:
+    """Return groups of names that differ in case, in blanks, or as `1` and `1.0` only.
+
+    `1.0` is a group by itself, since what wrote it may have meant `1`.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names):
+        groups.setdefault(_plain(name), []).append(name)
+    return [each for plain, each in groups.items() if len(each) > 1 or _is_padded(each[0], plain)]
+
+
+def _plain(name: str) -> str:
+    folded = " ".join(name.casefold().split())
+    try:
+        number = float(folded)
+    except ValueError:
+        return folded
+    return f"{number:g}" if math.isfinite(number) else folded
+
+
+def _is_padded(name: str, plain: str) -> bool:
+    return plain.lstrip("-").isdecimal() and name != plain and "." in name
 
 
 def _name(cell: Any, section: DataSection, where: str) -> str:
@@ -38,11 +81,12 @@ def _name(cell: Any, section: DataSection, where: str) -> str:
     if isinstance(cell, bool):
         cell = str(cell).lower()
     if not isinstance(cell, str | int) or not str(cell).strip():
-        raise RecipeError(
+        raise RowError(
             f"{where}: the label {cell!r} is neither a name nor a whole number: "
             "correct or delete the row"
         )
     name = str(cell).strip()
+    name = section.rename.get(name, name)
     known = section.labels or ()
     if (
         not any(other.isdecimal() for other in known)
@@ -59,7 +103,7 @@ def _binned(cell: Any, bins: dict[str, tuple[float, float]], where: str) -> tupl
     except (TypeError, ValueError):
         number = math.nan
     if math.isnan(number):
-        raise RecipeError(
+        raise RowError(
             f"{where}: {cell!r} is not a number, so it has no bin: correct or delete the row"
         )
     of_number = [name for name, (low, high) in bins.items() if low <= number <= high]

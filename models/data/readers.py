@@ -1,22 +1,22 @@
 """Reads a table of texts (TSV, CSV, JSON Lines, Parquet or a `datasets` data set) row by row."""
 
-import codecs
 import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from models.data.bad_rows import BadRows, RowError
 from models.data.sources import Source
+from models.data.text_files import FOUND_OUT, TableFormat, delimiter_of, read_table_text
 from models.recipe import RecipeError
 from serving.bundles.files import open_file
 
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_BINARY_SHARE = 0.05
 _LONGEST_CELL = 2**31 - 1
 _DEFAULT_SPLIT = "train"
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,21 @@ class TableRow:
     cells: Mapping[str, Any]
 
 
-def read_rows(source: Source, columns: Sequence[str]) -> Iterator[TableRow]:
-    """Yield the rows of a table in order, each with at least `columns`.
+def read_rows(
+    source: Source,
+    columns: Sequence[str],
+    made_of: Callable[[TableRow], _Made],
+    bad: BadRows,
+    form: TableFormat = FOUND_OUT,
+) -> Iterator[_Made]:
+    """Yield what `made_of` makes of each row of a table, in order, each with at least `columns`.
 
-    Raises RecipeError naming file, line and remedy when the table is missing, unreadable or empty,
-    or lacks a column.
+    A row of which it raises RowError, or that is no row at all, is added to `bad` instead. Raises
+    RecipeError naming file, line and remedy when the table is missing, unreadable or empty, or
+    lacks a column.
     """
     if source.path is None or source.path.is_dir():
-        rows = _read_data_set(source, columns)
+        rows: Iterator[TableRow | RowError] = _read_data_set(source, columns)
     else:
         reader = _READERS.get(source.path.suffix.lower())
         if reader is None:
@@ -42,70 +49,54 @@ def read_rows(source: Source, columns: Sequence[str]) -> Iterator[TableRow]:
                 f"{source.path} is not a table of a known format: save it as one of "
                 f"{', '.join(_READERS)}"
             )
-        rows = reader(source.path, columns)
+        rows = reader(source.path, columns, form)
     count = 0
     for row in rows:
         count += 1
-        yield row
+        if isinstance(row, RowError):
+            bad.add(row)
+            continue
+        try:
+            made = made_of(row)
+        except RowError as error:
+            bad.add(error)
+        else:
+            yield made
     if not count:
         raise RecipeError(f"{source} has no rows: add texts or remove it from the recipe")
 
 
 def text_in(cell: Any, where: str) -> str:
-    """Return a cell's text, stripped. Raises RecipeError naming `where` if there is none."""
+    """Return a cell's text, stripped. Raises RowError naming `where` if there is none."""
     if cell is None or (isinstance(cell, str) and not cell.strip()):
-        raise RecipeError(f"{where}: empty text: fill it in or delete the row")
+        raise RowError(f"{where}: empty text: fill it in or delete the row")
     if not isinstance(cell, str):
-        raise RecipeError(f"{where}: {cell!r} is not a text: put it in quotes or delete the row")
+        raise RowError(f"{where}: {cell!r} is not a text: put it in quotes or delete the row")
     return cell.strip()
 
 
-def _read_text(path: Path) -> str:
-    try:
-        with open_file(path) as file:
-            content = file.read()
-    except OSError as error:
-        raise RecipeError(f"{path} cannot be read: {error}: name a file") from error
-    if not content.strip():
-        raise RecipeError(f"{path} is empty: add texts or remove it from the recipe")
-    zeros = content.count(b"\0")
-    if content.startswith(_UTF_16) or zeros > _BINARY_SHARE * len(content):
-        raise RecipeError(f"{path} is binary or UTF-16: save it as UTF-8")
-    if zeros:
-        line = _line_of(content, content.index(b"\0"))
-        raise RecipeError(f"{path}, line {line}: it has a NUL byte: delete it")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = _line_of(content, error.start)
-        raise RecipeError(
-            f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8: "
-            "save the whole file in one encoding, UTF-8"
-        ) from error
-
-
-def _line_of(content: bytes, position: int) -> int:
-    end = b"\n" if b"\n" in content else b"\r"
-    return content.count(end, 0, position) + 1
-
-
-def _read_tsv(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
+def _read_tsv(
+    path: Path, columns: Sequence[str], form: TableFormat
+) -> Iterator[TableRow | RowError]:
     """TSV as registered with IANA: no quoting, no tab or line break in a cell."""
-    lines = csv.reader(
-        io.StringIO(_read_text(path), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE
-    )
+    text = read_table_text(path, form.encoding)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
     return _read_separated(path, columns, lines, "a cell contains a tab: save the file as CSV")
 
 
-def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
+def _read_csv(
+    path: Path, columns: Sequence[str], form: TableFormat
+) -> Iterator[TableRow | RowError]:
     """CSV by RFC 4180: a quoted cell may contain commas, doubled quotes and line breaks."""
-    lines = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
-    return _read_separated(path, columns, lines, "put quotes around cells that contain a comma")
+    text = read_table_text(path, form.encoding)
+    delimiter = form.delimiter or delimiter_of(path, text, columns)
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+    return _read_separated(path, columns, lines, f"put quotes around cells with {delimiter!r}")
 
 
 def _read_separated(
     path: Path, columns: Sequence[str], lines: Any, remedy: str
-) -> Iterator[TableRow]:
+) -> Iterator[TableRow | RowError]:
     # For the whole process; the default of 131,072 characters is less than a long document.
     csv.field_size_limit(_LONGEST_CELL)
     header: list[str] | None = None
@@ -120,7 +111,7 @@ def _read_separated(
                 _check_columns(path, columns, header)
             elif len(cells) != len(header):
                 cut = "the row is cut short: complete or delete it"
-                raise RecipeError(
+                yield RowError(
                     f"{where}: {len(cells)} cells, but the header has {len(header)}: "
                     f"{remedy if len(cells) > len(header) else cut}"
                 )
@@ -144,8 +135,11 @@ def _check_columns(path: object, wanted: Sequence[str], header: Sequence[str]) -
             )
 
 
-def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
-    text = _read_text(path)
+def _read_json_lines(
+    path: Path, columns: Sequence[str], form: TableFormat
+) -> Iterator[TableRow | RowError]:
+    text = read_table_text(path, form.encoding)
+    known = False
     end = "\n" if "\n" in text else "\r"
     for number, line in enumerate(text.split(end), start=1):
         if not line.strip():
@@ -154,20 +148,29 @@ def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
         try:
             cells = json.loads(line)
         except json.JSONDecodeError as error:
-            raise RecipeError(
+            yield RowError(
                 f"{where} is not JSON ({error.msg} at character {error.pos + 1}): "
                 "write each object completely on one line"
-            ) from error
+            )
+            continue
         if not isinstance(cells, dict):
-            raise RecipeError(
+            yield RowError(
                 f"{where} is not a JSON object: write one on each line, such as "
                 '{"text": "...", "label": "..."}'
             )
-        _check_columns(where, columns, list(cells))
-        yield TableRow(where, cells)
+            continue
+        try:
+            _check_columns(where, columns, list(cells))
+        except RecipeError as error:
+            if not known:  # rather than this row the recipe's columns are wrong
+                raise
+            yield RowError(str(error))
+        else:
+            known = True
+            yield TableRow(where, cells)
 
 
-def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
+def _read_parquet(path: Path, columns: Sequence[str], _form: TableFormat) -> Iterator[TableRow]:
     import pyarrow as pa  # noqa: PLC0415 (only a user's own data may need it)
     from pyarrow import parquet  # noqa: PLC0415
 
@@ -214,7 +217,8 @@ def _named(cell: Any, feature: Any) -> Any:
     return feature.int2str(cell) if is_known else cell
 
 
-_READERS: dict[str, Callable[[Path, Sequence[str]], Iterator[TableRow]]] = {
+_Reader = Callable[[Path, Sequence[str], TableFormat], Iterator[TableRow | RowError]]
+_READERS: dict[str, _Reader] = {
     ".tsv": _read_tsv,
     ".csv": _read_csv,
     ".jsonl": _read_json_lines,

@@ -2,8 +2,9 @@
 
 import hashlib
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from models.recipe import RecipeError
@@ -11,6 +12,7 @@ from models.recipe_sections import DataSection, Split
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 _HASH_RANGE = 2**256
+_FIRST_SERVED: tuple[Split, ...] = ("train", "test", "validation", "calibration")
 # A text in the files of two splits goes to the first of these.
 _STRICTEST: tuple[Split, ...] = ("test", "calibration", "validation", "train")
 
@@ -37,8 +39,9 @@ def divide(
 
     Equal texts (after `normalised`) count once, in the most strictly held-out split, and not at
     all if their labels differ. Texts without a label become unlabelled texts unless their group is
-    held out or a split has the same text. Raises RecipeError when a group is in the files of two
-    splits.
+    held out or a split has the same text. Where the hash gives a split no text of a label, groups
+    move there from the split that has most of them. Raises RecipeError when a group is in the files
+    of two splits.
     """
     kept: dict[str, list[Entry]] = {}
     first: dict[str, Entry] = {}
@@ -53,7 +56,7 @@ def divide(
                 )
     kept.pop("", None)
     splits: dict[Split, list[Entry]] = {split: [] for split in SPLITS}
-    unlabelled = []
+    without: list[list[Entry]] = []
     contradictory = repeated = 0
     for same in kept.values():
         rated = [entry for entry in same if entry.names is not None]
@@ -61,16 +64,81 @@ def divide(
             given = {entry.split for entry in rated}
             repeated += len(given) > 1
             fixed = next((split for split in _STRICTEST if split in given), None)
-            splits[fixed or _split_of(rated[0], section)].append(rated[0])
+            splits[fixed or _split_of(rated[0], section)].append(replace(rated[0], split=fixed))
         elif rated:
             contradictory += 1
-        elif all(not entry.group or _split_of(entry, section) == "train" for entry in same):
-            unlabelled.append(same[0].text)
+        else:
+            without.append(same)
+    moved = _give_each_split_every_label(splits, section)
+    unlabelled = [
+        same[0].text
+        for same in without
+        if all(
+            not entry.group or moved.get(entry.group, _split_of(entry, section)) == "train"
+            for entry in same
+        )
+    ]
     if contradictory:
         print(f"left out {contradictory} texts with different labels in different rows")
     if repeated:
         print(f"kept {repeated} texts in the held-out one of the two splits with the same text")
     return splits, unlabelled
+
+
+def _give_each_split_every_label(
+    splits: dict[Split, list[Entry]], section: DataSection
+) -> dict[str, Split]:
+    """Move whole groups, so that every split has every label; return where they have gone.
+
+    The rarest label comes first, and train before the others. A group leaves no split without a
+    label that it has; one whose file decides its split stays. What is still missing is printed.
+    """
+    counts = Counter(name for entries in splits.values() for e in entries for name in e.names or ())
+    moved: dict[str, Split] = {}
+    for name in sorted(counts, key=lambda each: (counts[each], each)):
+        for split in _FIRST_SERVED:
+            if any(name in (entry.names or ()) for entry in splits[split]):
+                continue
+            given = None if split in section.splits else _to_give(name, split, splits, section)
+            if given is None:
+                print(f"{split} has no text labelled {name!r}, of which there are {counts[name]}")
+                continue
+            donor, group = given
+            moved[group] = split
+            splits[split] += [entry for entry in splits[donor] if entry.group == group]
+            splits[donor] = [entry for entry in splits[donor] if entry.group != group]
+    return moved
+
+
+def _to_give(
+    name: str, taker: Split, splits: dict[Split, list[Entry]], section: DataSection
+) -> tuple[Split, str] | None:
+    """Return a split and a group of it with this label, which others of it have too.
+
+    Without a text of a label there is no training, so that train takes the last one, too.
+    """
+
+    def holds(split: Split) -> int:
+        return sum(name in (entry.names or ()) for entry in splits[split])
+
+    for donor in sorted(SPLITS, key=holds, reverse=True):
+        groups: dict[str, list[Entry]] = {}
+        for entry in splits[donor]:
+            groups.setdefault(entry.group or "", []).append(entry)
+        having = Counter(
+            label for each in groups.values() for label in {n for e in each for n in e.names or ()}
+        )
+        for group in sorted(groups, key=lambda each: _digest(each, section)):
+            labels = {label for entry in groups[group] for label in entry.names or ()}
+            is_free = all(entry.split is None for entry in groups[group])
+            needed = labels - {name} if taker == "train" else labels
+            if is_free and name in labels and all(having[label] > 1 for label in needed):
+                return donor, group
+    return None
+
+
+def _digest(group: str, section: DataSection) -> str:
+    return hashlib.sha256(f"{section.seed} {group}".encode()).hexdigest()
 
 
 def _split_of(entry: Entry, section: DataSection) -> Split:
@@ -82,8 +150,7 @@ def assigned(group: str, section: DataSection) -> Split:
 
     A split with files of its own gets no group.
     """
-    digest = hashlib.sha256(f"{section.seed} {group}".encode()).hexdigest()
-    position = int(digest, 16) / _HASH_RANGE
+    position = int(_digest(group, section), 16) / _HASH_RANGE
     shares: tuple[tuple[Split, float], ...] = (
         ("test", section.test_share),
         ("validation", section.validation_share),

@@ -4,17 +4,19 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from models.data.bad_rows import BadRows, RowError
 from models.data.labels import names_in
-from models.data.readers import read_rows, text_in
+from models.data.readers import TableRow, read_rows, text_in
 from models.data.sources import Source
 from models.evaluation.statistics import Flags
 from models.recipe import RecipeError
 from models.recipe_sections import DataSection
-from serving.bundles.bundle import Bundle
+from serving.bundles.bundle import Bundle, Manifest
 from serving.errors import BundleError
 from serving.inference.inputs import Text
 
@@ -94,23 +96,34 @@ def read_texts(files: Sequence[Path], columns: Columns, bundle: Bundle) -> UserT
         separator=columns.separator if manifest.multi_label else None,
     )
     wanted = [*columns.texts, *([columns.label] if columns.label else [])]
+    bad = BadRows()
+    made_of = partial(_text_and_names, columns, manifest, section)
     for file in files:
         if not file.exists():
             raise RecipeError(f"{file} does not exist: name a table of texts with --data")
-        for row in read_rows(Source(file), wanted):
-            texts = [text_in(row.cells[name], row.where) for name in columns.texts]
-            found.texts.append((texts[0], texts[1]) if manifest.pairs else texts[0])
+        for text, names in read_rows(Source(file), wanted, made_of, bad):
+            found.texts.append(text)
             if columns.label:
-                names = names_in(row.cells[columns.label], section, row.where) or ()
-                for name in names:
-                    _check(name, manifest.labels, row.where)
                 found.names.append(names)
+    bad.check()
     return found
+
+
+def _text_and_names(
+    columns: Columns, manifest: Manifest, section: DataSection, row: TableRow
+) -> tuple[Text, tuple[str, ...]]:
+    texts = [text_in(row.cells[name], row.where) for name in columns.texts]
+    names: tuple[str, ...] = ()
+    if columns.label:
+        names = names_in(row.cells[columns.label], section, row.where) or ()
+        for name in names:
+            _check(name, manifest.labels, row.where)
+    return (texts[0], texts[1]) if manifest.pairs else texts[0], names
 
 
 def _check(name: str, labels: Sequence[str], where: str) -> None:
     if name not in labels:
-        raise RecipeError(
+        raise RowError(
             f"{where}: the family has no label {name!r}, only {', '.join(labels)}: correct the row"
         )
 

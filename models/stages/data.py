@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 
+from models.data.bad_rows import BadRows, RowError
 from models.data.labelled import (
     LABELS_NAME,
     UNLABELLED,
@@ -13,13 +15,16 @@ from models.data.labelled import (
     split_path,
     write_lines,
 )
-from models.data.labels import names_in
-from models.data.readers import read_rows, text_in
-from models.data.sources import Source, resolve
+from models.data.labels import alike, names_in
+from models.data.readers import TableRow, read_rows, text_in
+from models.data.sources import resolve
 from models.data.splits import SPLITS, Entry, divide, normalised
+from models.data.text_files import TableFormat
 from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import DataSection, Split
+
+_MOST_SHOWN = 20
 
 
 def run(job: Job) -> None:
@@ -53,30 +58,37 @@ def run(job: Job) -> None:
 
 
 def read_entries(job: Job) -> Iterator[Entry]:
-    """Yield every text of the recipe's tables; those of `unlabelled` have no group."""
+    """Yield every text of the recipe's tables; those of `unlabelled` have no group.
+
+    Raises RecipeError after the last one, with all rows that cannot be used.
+    """
     section = job.root.data
     assert section is not None
+    bad = BadRows()
+    form = TableFormat(section.encoding, section.delimiter)
     files: list[tuple[str, Split | None]] = [(name, None) for name in section.files]
     files += [(name, split) for split, names in section.splits.items() for name in names]
+    columns = [section.text, section.label, *([section.group] if section.group else ())]
     for name, split in files:
-        yield from _labelled(resolve(name, job.root, job.inputs["downloads"]), section, split)
+        found = resolve(name, job.root, job.inputs["downloads"])
+        yield from read_rows(found, columns, partial(_labelled, section, split), bad, form)
     for name in section.unlabelled:
         found = resolve(name, job.root, job.inputs["downloads"])
-        for row in read_rows(found, [section.text]):
-            yield Entry(text_in(row.cells[section.text], row.where), None, None, where=row.where)
+        yield from read_rows(found, [section.text], partial(_unlabelled, section), bad, form)
+    bad.check()
 
 
-def _labelled(found: Source, section: DataSection, split: Split | None) -> Iterator[Entry]:
-    columns = [section.text, section.label, *([section.group] if section.group else ())]
-    for row in read_rows(found, columns):
-        text = text_in(row.cells[section.text], row.where)
-        names = names_in(row.cells[section.label], section, row.where)
-        group = str(row.cells[section.group] or "") if section.group else normalised(text)
-        if section.group and not group.strip():
-            raise RecipeError(
-                f"{row.where}: empty {section.group!r}: fill in the group or delete the row"
-            )
-        yield Entry(text, names, group, split, row.where)
+def _labelled(section: DataSection, split: Split | None, row: TableRow) -> Entry:
+    text = text_in(row.cells[section.text], row.where)
+    names = names_in(row.cells[section.label], section, row.where)
+    group = str(row.cells[section.group] or "") if section.group else normalised(text)
+    if section.group and not group.strip():
+        raise RowError(f"{row.where}: empty {section.group!r}: fill in the group or delete the row")
+    return Entry(text, names, group, split, row.where)
+
+
+def _unlabelled(section: DataSection, row: TableRow) -> Entry:
+    return Entry(text_in(row.cells[section.text], row.where), None, None, where=row.where)
 
 
 def _adopted(job: Job, section: DataSection) -> tuple[str, ...] | None:
@@ -102,6 +114,7 @@ def _label_names(
         for entry in reversed(entries)
         for name in entry.names or ()
     }
+    _check_alike(first_at, section)
     names = section.labels or tuple(section.bins or sorted(first_at))
     owner = "`labels` in [data]"
     if adopted is not None:
@@ -118,6 +131,22 @@ def _label_names(
                 "or add the label"
             )
     return names
+
+
+def _check_alike(first_at: dict[str, str], section: DataSection) -> None:
+    """Raise RecipeError where names may be one label: who wrote them knows."""
+    asked = [each for each in alike(first_at) if not set(each) <= set(section.labels or ())]
+    if not asked:
+        return
+    groups = [
+        " and ".join(f"{name!r} ({first_at[name]})" for name in each)
+        for each in asked[:_MOST_SHOWN]
+    ]
+    one = asked[0][0]
+    raise RecipeError(
+        f"labels that may be one, or a number written with a fraction: {'; '.join(groups)}: give "
+        f'each one name in [data], as in `rename = {{"{one}" = "..."}}`, or list them in `labels`'
+    )
 
 
 def _check_splits(splits: dict[Split, list[Entry]], labels: LabelSet, files: str) -> None:

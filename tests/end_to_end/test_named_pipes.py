@@ -8,6 +8,7 @@ from loadtest.measure.workload import texts_from
 from loadtest.scenario import read_scenario
 from loadtest.sizing.autoscaling import read_trace
 from models.data.readers import _READERS
+from models.data.text_files import FOUND_OUT
 from models.recipe import RecipeError, read_recipe
 from serving.bundles.onnx_file import read_outline
 from serving.errors import BundleError
@@ -25,7 +26,7 @@ def pipe(tmp_path):
 @pytest.mark.parametrize("suffix", _READERS)
 def test_a_table_that_is_a_pipe(pipe, suffix):
     with pytest.raises(RecipeError, match="is not a"):
-        list(_READERS[suffix](pipe(f"data{suffix}"), ["text"]))
+        list(_READERS[suffix](pipe(f"data{suffix}"), ["text"], FOUND_OUT))
 
 
 def test_a_recipe_that_is_a_pipe(pipe):

@@ -57,8 +57,7 @@ TABLE = (
     _csv(
         "a row with a comma too many",
         HEADER + GOOD + b"good, but dear,good\n",
-        "reviews.csv, line 122: 3 cells, but the header has 2: "
-        "put quotes around cells that contain a comma",
+        "reviews.csv, line 122: 3 cells, but the header has 2: put quotes around cells with ','",
     ),
     _csv(
         "a quote that never ends",
@@ -67,13 +66,16 @@ TABLE = (
     ),
     _csv(
         "Latin-1 in a UTF-8 file",
-        HEADER + GOOD + "d\xe9j\xe0 vu,bad\n".encode("latin-1"),
-        "reviews.csv, line 122: byte 0xe9 is not UTF-8: save the whole file in one encoding, UTF-8",
+        HEADER
+        + GOOD
+        + "tr\xe8s d\xe9j\xe0 vu,bad\n".encode()
+        + "d\xe9j\xe0,bad\n".encode("latin-1"),
+        "reviews.csv, line 123: a byte is not UTF-8: save the whole file in one encoding, UTF-8",
     ),
     _csv(
-        "UTF-16",
-        (HEADER + GOOD).decode().encode("utf-16"),
-        "reviews.csv is binary or UTF-16: save it as UTF-8",
+        "UTF-16 without its mark",
+        (HEADER + GOOD).decode().encode("utf-16-le"),
+        "reviews.csv is binary, or UTF-16 without its mark: save it as UTF-8",
     ),
     _csv(
         "a NUL byte in a line",
@@ -82,8 +84,8 @@ TABLE = (
     ),
     _csv(
         "Latin-1 in a file of carriage returns",
-        b"text,label\ra fine day,good\rd\xe9j\xe0 vu,bad\r",
-        "reviews.csv, line 3: byte 0xe9 is not UTF-8: save the whole file in one encoding, UTF-8",
+        "text,label\rtr\xe8s d\xe9j\xe0 vu,good\r".encode() + b"d\xe9j\xe0 vu,bad\r",
+        "reviews.csv, line 3: a byte is not UTF-8: save the whole file in one encoding, UTF-8",
     ),
     _csv(
         "an empty text",
@@ -93,8 +95,8 @@ TABLE = (
     _csv(
         "an empty label",
         HEADER + GOOD + b"what a day,\n",
-        "reviews.csv, line 122: the label '' is neither a name nor a whole number: "
-        "correct or delete the row",
+        "reviews.csv, line 122: the label is missing (''): fill it in, delete the row, or set "
+        '`missing = "unlabelled"` in [data]',
     ),
     _csv(
         "one class",
@@ -104,7 +106,7 @@ TABLE = (
     _csv(
         "too few texts",
         HEADER + GOOD[: GOOD.index(b"a fine day 3")],
-        "reviews.csv: 0 texts for validation, fewer than the 2 labels: add texts, "
+        "reviews.csv: 0 texts for calibration, fewer than the 2 labels: add texts, "
         "raise the split's share or give it a file in [data]",
     ),
     _csv(

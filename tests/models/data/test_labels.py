@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.data.labels import names_in
+from models.data.labels import alike, names_in
 from models.recipe import RecipeError
 from models.recipe_sections import DataSection
 
@@ -66,3 +66,32 @@ def test_several_labels_are_a_list_or_a_separated_string():
     assert names_in([], several, "") == ()
     with pytest.raises(RecipeError, match="not a list"):
         names_in(None, several, "")
+
+
+@pytest.mark.parametrize("cell", ["", " ", "nan", "NaN", None, float("nan")])
+def test_a_missing_label_makes_an_unlabelled_text_only_if_the_recipe_says_so(cell):
+    assert names_in(cell, section(missing="unlabelled"), "") is None
+    with pytest.raises(RecipeError, match="missing"):
+        names_in(cell, section(), "x.csv, line 2")
+
+
+def test_nan_may_be_a_label_that_the_recipe_names():
+    assert names_in("NaN", section(labels=("NaN", "curry")), "") == ("NaN",)
+    assert names_in("NaN", section(rename={"NaN": "bread"}), "") == ("bread",)
+
+
+def test_names_are_renamed_before_they_are_looked_up():
+    named = section(rename={"Spam": "spam", "1.0": "spam"}, labels=("ham", "spam"))
+
+    assert names_in(" Spam ", named, "") == ("spam",)
+    assert names_in("1.0", named, "") == ("spam",)
+
+
+def test_names_that_may_be_one_label_are_found():
+    assert alike(["spam", "Spam", "ham"]) == [["Spam", "spam"]]
+    assert alike(["not  good", "Not good", "1", "1.0", "2"]) == [
+        ["1", "1.0"],
+        ["Not good", "not  good"],
+    ]
+    assert alike(["1.0", "0.0"]) == [["0.0"], ["1.0"]]
+    assert alike(["1.5", "2.25", "v1.0", "1", "-1"]) == []

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from models.data.bad_rows import BadRows
 from models.data.readers import read_rows
 from models.data.sources import Source
 from models.recipe import RecipeError
@@ -19,7 +20,10 @@ ROWS = [
 
 
 def read(path, columns=("text", "label"), split=None):
-    return [dict(row.cells) for row in read_rows(Source(path, split=split), columns)]
+    bad = BadRows()
+    found = list(read_rows(Source(path, split=split), columns, lambda row: row, bad))
+    bad.check()
+    return [dict(row.cells) for row in found]
 
 
 def test_tsv_has_no_quoting(tmp_path):
@@ -34,7 +38,7 @@ def test_csv_has_quoted_commas_quotes_and_line_breaks_and_lines_are_still_counte
     path = tmp_path / "reviews.csv"
     path.write_bytes(b'\xef\xbb\xbftext,label\r\n"one,\r\n""two""",good\r\n\r\nthree,bad\r\n')
 
-    first, second = read_rows(Source(path), ("text", "label"))
+    first, second = read_rows(Source(path), ("text", "label"), lambda row: row, BadRows())
 
     assert first.cells == {"text": 'one,\r\n"two"', "label": "good"}
     assert (first.where, second.where) == (f"{path}, line 2", f"{path}, line 5")

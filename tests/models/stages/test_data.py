@@ -105,10 +105,59 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(made):
     assert made(rows[:-1], 'files = ["days.jsonl"]')[1]
 
 
-def test_a_label_that_only_a_held_out_text_has_is_refused(made):
-    rows = [*rows_of("sun", "rain"), *({"text": f"x{n}", "label": f"odd {n}"} for n in range(9))]
+def test_a_label_that_only_a_held_out_text_has_is_refused(made, tmp_path):
+    held_out = [*rows_of("rain", "sun", count=9), {"text": "x", "label": "odd"}]
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, held_out)))
 
-    with pytest.raises(
-        RecipeError, match=r"line \d+: the label 'odd \d' occurs in .*, but not in train"
-    ):
-        made(rows, 'files = ["days.jsonl"]')
+    with pytest.raises(RecipeError, match=r"line 10: the label 'odd' occurs in test, but not in"):
+        made(rows_of("sun", "rain"), 'files = ["days.jsonl"]\nsplits = {test = ["test.jsonl"]}')
+
+
+@pytest.mark.parametrize(
+    ("labels", "asked"),
+    [
+        (("Spam", "spam", "ham"), "'Spam'"),
+        (("not bad", "not  bad", "bad"), "'not  bad'"),
+        (("1.0", "0.0"), "'0.0'"),
+    ],
+)
+def test_labels_that_may_be_one_are_asked_about_and_made_no_classes(made, labels, asked):
+    with pytest.raises(RecipeError, match=rf"may be one.*{asked} \(.*line \d+\).*rename"):
+        made(rows_of(*labels), 'files = ["days.jsonl"]')
+
+
+def test_the_recipe_settles_what_was_asked(made):
+    rows = rows_of("Spam", "spam", "ham", "nan")
+
+    keys = 'files = ["days.jsonl"]\nrename = {Spam = "spam"}\nmissing = "unlabelled"'
+    folder, _ = made(rows, keys)
+    assert read_labels(folder).names == ("ham", "spam")
+    unlabelled = set(read_unlabelled(folder))
+    assert unlabelled
+    assert unlabelled < {row["text"] for row in rows if row["label"] == "nan"}
+
+    keys = 'files = ["days.jsonl"]\nlabels = ["Spam", "ham", "nan", "spam"]'
+    folder, _ = made(rows, keys)
+    assert read_labels(folder).names == ("Spam", "ham", "nan", "spam")
+
+
+def test_all_bad_rows_of_all_tables_are_said_at_once(made, tmp_path):
+    (tmp_path / "more.csv").write_text("text;label\n;sun\nday;NaN\nfine;rain\n")
+    rows = rows_of("sun", "rain")
+    rows[7]["text"] = " "
+    rows[9]["label"] = None
+
+    with pytest.raises(RecipeError) as caught:
+        made(rows, 'files = ["days.jsonl", "more.csv"]')
+
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "4 rows cannot be used:"
+    assert [line.partition(", ")[2].partition(":")[0] for line in lines[1:]] == [
+        "line 8", "line 10", "line 2", "line 3",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ['encoding = "klingon"', 'encoding = "hex"', 'delimiter = ";;"'])
+def test_keys_that_name_no_encoding_or_delimiter_are_refused(made, key):
+    with pytest.raises(RecipeError, match="data"):
+        made(rows_of("sun", "rain"), f'files = ["days.jsonl"]\n{key}')

@@ -1,0 +1,120 @@
+"""Reads a file of text in its encoding, and finds out how its cells are separated."""
+
+import codecs
+import csv
+import io
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from charset_normalizer import from_bytes
+
+from models.recipe import RecipeError
+from serving.bundles.files import open_file
+
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_BINARY_SHARE = 0.05
+_MOST_SHOWN = 20
+_DELIMITERS = (",", ";", "\t", "|")
+_REPLACED = "\ufffd"
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """How a table is written; None is found out from the file."""
+
+    encoding: str | None = None
+    delimiter: str | None = None
+
+
+FOUND_OUT = TableFormat()
+
+
+def read_table_text(path: Path, encoding: str | None) -> str:
+    """Return the text of a file, in UTF-8 unless `encoding` or the file says otherwise.
+
+    What is found out is printed. Raises RecipeError naming the lines that are not text.
+    """
+    try:
+        with open_file(path) as file:
+            content = file.read()
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error}: name a file") from error
+    if not content.strip():
+        raise RecipeError(f"{path} is empty: add texts or remove it from the recipe")
+    if encoding is None and content.startswith(_UTF_16):
+        encoding = "utf-16"
+    if encoding is not None:
+        text = _decoded(path, content, encoding)
+    else:
+        _check_zeros(path, content)
+        text = _guessed(path, content)
+    if "\0" in text:
+        line = _line_of(text, text.index("\0"))
+        raise RecipeError(f"{path}, line {line}: it has a NUL byte: delete it")
+    return text
+
+
+def _check_zeros(path: Path, content: bytes) -> None:
+    if content.count(b"\0") > _BINARY_SHARE * len(content):
+        raise RecipeError(
+            f"{path} is binary, or UTF-16 without its mark: save it as UTF-8 or set `encoding` in "
+            "[data]"
+        )
+
+
+def _decoded(path: Path, content: bytes, encoding: str) -> str:
+    try:
+        return content.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode(encoding, "replace")
+        raise RecipeError(
+            f"{path}, line {_line_of(before, len(before))}: byte 0x{content[error.start]:02x} is "
+            f"not {encoding}: save the whole file in one encoding"
+        ) from error
+
+
+def _guessed(path: Path, content: bytes) -> str:
+    """Decode UTF-8, or what charset-normalizer takes the file for.
+
+    A file with more characters that are UTF-8 than bytes that are not is UTF-8 with faults.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("utf-8", "replace")
+    wrong = text.count(_REPLACED)
+    right = sum(not each.isascii() for each in text) - wrong
+    found = None if right > wrong else from_bytes(content).best()
+    if found is None:
+        lines = [number for number, line in enumerate(_lines(text), 1) if _REPLACED in line]
+        shown = ", ".join(map(str, lines[:_MOST_SHOWN]))
+        more = f" and {len(lines) - _MOST_SHOWN:,} more" if len(lines) > _MOST_SHOWN else ""
+        raise RecipeError(
+            f"{path}, line {shown}{more}: a byte is not UTF-8: save the whole file in one "
+            "encoding, UTF-8, or set `encoding` in [data]"
+        )
+    print(f"{path}: read as {found.encoding}; if that is wrong, set `encoding` in [data]")
+    return str(found)
+
+
+def _lines(text: str) -> list[str]:
+    return text.split("\n" if "\n" in text else "\r")
+
+
+def _line_of(text: str, position: int) -> int:
+    return text.count("\n" if "\n" in text else "\r", 0, position) + 1
+
+
+def delimiter_of(path: Path, text: str, columns: Collection[str]) -> str:
+    """Return what separates the cells: the first of , ; tab | that gives all `columns` names."""
+    for delimiter in _DELIMITERS:
+        try:
+            header = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+        except csv.Error:
+            continue
+        if set(columns) <= set(header):
+            if delimiter != _DELIMITERS[0]:
+                print(f"{path}: its cells are separated by {delimiter!r}")
+            return delimiter
+    return _DELIMITERS[0]
