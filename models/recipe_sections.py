@@ -252,7 +252,9 @@ class QuantizeSection(Section):
 
 
 class EvaluateSection(Section):
-    """The least accuracy at which a variant is published."""
+    """When a variant is published."""
 
-    min_accuracy: Annotated[float, Field(ge=0, le=1)]
+    min_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Lowest accuracy on the test split, as a fraction."""
+    allow_below_majority: bool = False
+    """Whether to publish one that is no better than always to answer the most frequent label."""
