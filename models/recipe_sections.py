@@ -146,6 +146,8 @@ class TrainSection(TrainingSection):
     """`balanced` makes rare labels count as much as frequent ones."""
     lora_rank: Annotated[int, Field(gt=0)] | None = None
     """Rank of low-rank adapters; without it all weights are trained."""
+    max_unknown_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Largest share of the texts' tokens that the base's vocabulary may not know."""
 
 
 class AdoptSection(Section):

@@ -11,12 +11,13 @@ from models.data.labelled import LabelSet, label_matrix, read_labels, read_split
 from models.data.sources import Source, resolve
 from models.job import Job
 from models.recipe import RecipeError
-from models.recipe_sections import ProblemType
+from models.recipe_sections import ProblemType, TrainSection
 from models.training.encodings import token_ids
 from models.training.loop import fit, label_loss, use_all_cores
 from models.training.pretrained import check_length
 from models.training.tokenizer_file import copy_tokenizer
 from models.training.validation import validation
+from models.training.vocabulary import unknown_share
 from serving.bundles.bundle import TOKENIZER_NAME
 from serving.inference.tokenizer import Tokenizer
 
@@ -24,7 +25,8 @@ from serving.inference.tokenizer import Tokenizer
 def run(job: Job) -> None:
     """Write the teacher as a Hugging Face folder; validation picks the epoch.
 
-    Raises RecipeError when the base model cannot be loaded or read `max_length` tokens.
+    Raises RecipeError when the base model cannot be loaded or read `max_length` tokens, or knows
+    too few of the texts' words.
     """
     section = job.recipe.train
     assert section is not None
@@ -47,15 +49,27 @@ def run(job: Job) -> None:
         assert output.logits is not None
         return loss(output.logits, truth[batch])
 
+    ids = token_ids(tokenizer, [row.text for row in rows])
+    _check_vocabulary(unknown_share(job.output / TOKENIZER_NAME, ids), section, base)
     fit(
         model,
-        token_ids(tokenizer, [row.text for row in rows]),
+        ids,
         batch_loss,
         section,
         validation(model, tokenizer, data),
     )
     merged = model.merge_and_unload() if isinstance(model, PeftModel) else model
     merged.save_pretrained(job.output)
+
+
+def _check_vocabulary(unknown: float, section: TrainSection, base: Source) -> None:
+    print(f"tokens that the base does not know: {unknown:.1%}")
+    if unknown > section.max_unknown_share:
+        raise RecipeError(
+            f"{base} does not know {unknown:.0%} of the texts' tokens, so that it cannot tell the "
+            f"texts apart (max_unknown_share is {section.max_unknown_share:g}): choose a base for "
+            'their language, or a [static] classifier with `vocabulary = "learnt"`'
+        )
 
 
 def class_weights(truth: npt.NDArray[np.bool_], problem_type: ProblemType) -> torch.Tensor:

@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
@@ -17,6 +18,19 @@ _WITHOUT_SPACES = "[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\
 _SHARE_WITHOUT_SPACES = 0.05
 # WordPiece takes quadratic time for a word, and none at all for one of over 100 characters.
 _LONGEST_RUN = ".{1,32}"
+
+
+def unknown_share(tokenizer_path: Path, texts: Iterable[Sequence[int]]) -> float:
+    """Return the share of the texts' tokens that are the unknown one, the outer two left out.
+
+    A vocabulary of bytes, or one that drops what it does not know, has no unknown token: then 0.
+    """
+    tokenizer = Tokenizer.from_file(str(tokenizer_path))
+    model = json.loads(tokenizer.to_str())["model"]
+    name = model.get("unk_token")
+    unknown = tokenizer.token_to_id(name) if name else model.get("unk_id")
+    counts = Counter(index for ids in texts for index in ids[1:-1])
+    return counts[unknown] / max(1, counts.total()) if unknown is not None else 0.0
 
 
 def words_to_keep(

@@ -151,3 +151,21 @@ def test_a_base_that_is_no_model_is_refused(made, tmp_path):
 
     with pytest.raises(RecipeError, match="base is not a base model that transformers can load"):
         made(rows, DATA + TRAIN)
+
+
+def test_a_base_that_does_not_know_the_texts_words_is_refused_unless_that_is_allowed(
+    made, capsys, tmp_path
+):
+    """With an English base three Chinese runs ended in the majority class."""
+    write_base(tmp_path / "base")
+    words = (BAD[0], GOOD[0])
+    rows = [
+        {"text": f"\u8fd9\u90e8 {words[n % 2]} \u7535\u5f71 {n}", "label": str(n % 2)}
+        for n in range(120)
+    ]
+
+    with pytest.raises(RecipeError, match=r"does not know \d+% of the texts' tokens.*static"):
+        made(rows, DATA + TRAIN)
+    assert "tokens that the base does not know: " in capsys.readouterr().out
+
+    made(rows, DATA + TRAIN.replace("epochs = 12", "epochs = 1\nmax_unknown_share = 1.0"))

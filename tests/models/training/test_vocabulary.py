@@ -3,9 +3,16 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
-from models.training.vocabulary import cost, learnt, trimmed, word_texts, words_to_keep
+from models.training.vocabulary import (
+    cost,
+    learnt,
+    trimmed,
+    unknown_share,
+    word_texts,
+    words_to_keep,
+)
 from tests.support.tiny_models import BAD, GOOD, SPECIAL, write_base
 
 LIMIT = 95
@@ -171,3 +178,18 @@ def test_the_words_as_texts_are_in_the_order_of_their_ids(tokenizer):
     assert len(texts) == len(vocabulary)
     assert texts[vocabulary["superb"]] == "superb"
     assert texts[vocabulary["##z"]] == "z"
+
+
+@pytest.mark.parametrize("kind", ["WordPiece", "Unigram", "bytes"])
+def test_the_share_of_unknown_tokens_leaves_the_outer_two_out(tmp_path, kind):
+    words = {word: number for number, word in enumerate(["[UNK]", "[CLS]", "[SEP]", "good"])}
+    made = {
+        "WordPiece": models.WordPiece(words, unk_token="[UNK]"),
+        "Unigram": models.Unigram([(word, -1.0) for word in words], 0),
+        "bytes": models.BPE(words, []),
+    }
+    Tokenizer(made[kind]).save(str(tmp_path / "tokenizer.json"))
+
+    share = unknown_share(tmp_path / "tokenizer.json", [[1, 0, 3, 2], [1, 0, 0, 2], [1, 2], []])
+
+    assert share == (0.0 if kind == "bytes" else 0.75)
