@@ -20,7 +20,7 @@ STALE = {
     "models.training.pretrained": {"data", "train", "adopt"},
     "models.training.knowledge_distillation": {"static"} | DISTILLING,
     "models.training.static_classifier": {"static", "export"},
-    "models.training.vocabulary": {"distill", "static"},
+    "models.training.vocabulary": {"train", "distill", "static"},
     "models.graphs.packing": {"adopt", "export", "quantize"},
     "models.graphs.quantizers": {"quantize"},
     "models.graphs.import_bundle": set(),
