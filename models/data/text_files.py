@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ _BINARY_SHARE = 0.05
 _MOST_SHOWN = 20
 _DELIMITERS = (",", ";", "\t", "|")
 _REPLACED = "\ufffd"
+_END = re.compile(r"\r\n|\r|\n")
+"""The ends of lines, as the readers of tables count them."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def _guessed(path: Path, content: bytes) -> str:
     right = sum(not each.isascii() for each in text) - wrong
     found = None if right > wrong else from_bytes(content).best()
     if found is None:
-        lines = [number for number, line in enumerate(_lines(text), 1) if _REPLACED in line]
+        lines = [number for number, line in enumerate(_END.split(text), 1) if _REPLACED in line]
         shown = ", ".join(map(str, lines[:_MOST_SHOWN]))
         more = f" and {len(lines) - _MOST_SHOWN:,} more" if len(lines) > _MOST_SHOWN else ""
         raise RecipeError(
@@ -98,12 +101,8 @@ def _guessed(path: Path, content: bytes) -> str:
     return str(found)
 
 
-def _lines(text: str) -> list[str]:
-    return text.split("\n" if "\n" in text else "\r")
-
-
 def _line_of(text: str, position: int) -> int:
-    return text.count("\n" if "\n" in text else "\r", 0, position) + 1
+    return sum(1 for _ in _END.finditer(text, 0, position)) + 1
 
 
 def delimiter_of(path: Path, text: str, columns: Collection[str]) -> str:

@@ -16,6 +16,13 @@ GERMAN = "Text;Klasse\n" + "".join(
 CHINESE = "text,label\n" + "".join(f"这部电影真的很好看 我非常喜欢第{n}集,好\n" for n in range(30))
 
 
+def read_all(path):
+    bad = BadRows()
+    rows = list(read_rows(Source(path), ["text", "label"], lambda row: row, bad))
+    bad.check()
+    return rows
+
+
 def cells(path, columns, form):
     read = read_rows(Source(path), columns, lambda row: dict(row.cells), BadRows(), form)
     return list(read)
@@ -55,6 +62,16 @@ def test_utf_8_with_faults_is_not_taken_for_another_encoding(tmp_path):
 
     with pytest.raises(RecipeError, match=r"line 4, 10, 12: a byte is not UTF-8"):
         read_table_text(path, None)
+
+
+@pytest.mark.parametrize("fault", ["encoding", "cells"])
+def test_lines_are_counted_alike_where_their_ends_are_mixed(tmp_path, fault):
+    path = tmp_path / "own.csv"
+    wrong = b"\xff,bad" if fault == "encoding" else b"one,two,three"
+    path.write_bytes("text,label\r\n\u00fcber,good\r\u00e4hnlich,bad\n".encode() + wrong + b"\n")
+
+    with pytest.raises(RecipeError, match="line 4:"):
+        read_all(path)
 
 
 def test_a_byte_that_the_given_encoding_lacks_is_named_with_its_line(tmp_path):
