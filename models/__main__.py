@@ -35,6 +35,7 @@ BUILT_REGISTRY = BUILD / "registry"
 _STAGES = {
     "all": "run every stage that is not up to date, and publish the bundles",
     "data": "read the tables of texts and divide them into splits",
+    "inspect": "look at the data, and train the baselines that a model must beat",
     "train": "fine-tune a base model: the teacher",
     "adopt": "use a fine-tuned model as the teacher",
     "distill": "train a smaller student to answer like its teacher",

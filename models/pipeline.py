@@ -22,6 +22,7 @@ from serving.errors import BundleError
 _STAMP_NAME = "stamp.json"
 _READS: dict[Stage, tuple[str, ...]] = {
     "data": ("downloads",),
+    "inspect": ("downloads", "data"),
     "train": ("downloads", "data"),
     "adopt": ("downloads", "data"),
     "distill": ("data", "parent_weights"),
@@ -30,7 +31,7 @@ _READS: dict[Stage, tuple[str, ...]] = {
     "static": ("downloads", "data", "parent_bundle"),
     "export": ("data", "weights"),
     "quantize": ("data", "parent_bundle", "parent_weights"),
-    "evaluate": ("data", "bundle", "teacher_evaluation", "parent_evaluation"),
+    "evaluate": ("data", "inspection", "bundle", "teacher_evaluation", "parent_evaluation"),
     "package": ("bundle", "evaluation"),
 }
 
@@ -91,6 +92,7 @@ class Pipeline:
         folders = {
             "downloads": self.downloads,
             "data": self.folder(root, "data"),
+            "inspection": self.folder(root, "inspect"),
             "bundle": self.folder(recipe, "quantize" if recipe.quantize else "export"),
             "evaluation": self.folder(recipe, "evaluate"),
         }

@@ -26,6 +26,7 @@ RECIPES = Path(__file__).parent / "recipes"
 
 Stage = Literal[
     "data",
+    "inspect",
     "train",
     "adopt",
     "distill",
@@ -79,7 +80,7 @@ class Recipe(Section):
     quantize: QuantizeSection | None = None
     """Use a smaller number format."""
     evaluate: EvaluateSection | None = None
-    """The accuracy below which the variant is not published."""
+    """What a variant must reach to be published."""
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> "Recipe":
@@ -132,7 +133,7 @@ class Recipe(Section):
         """The stages that make this variant, in order."""
         if self.weights_stage is None:
             return ("quantize", "evaluate", "package")
-        first: tuple[Stage, ...] = ("data",) if self.data else ()
+        first: tuple[Stage, ...] = ("data", "inspect") if self.data else ()
         return (*first, self.weights_stage, "export", "evaluate", "package")
 
 

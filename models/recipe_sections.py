@@ -258,5 +258,5 @@ class EvaluateSection(Section):
 
     min_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Lowest accuracy on the test split, as a fraction."""
-    allow_below_majority: bool = False
-    """Whether to publish one that is no better than always to answer the most frequent label."""
+    allow_below_baseline: bool = False
+    """Whether to publish one that beats neither the most frequent label nor a bag of words."""

@@ -37,6 +37,12 @@ def read_labels(folder: Path) -> LabelSet:
     return LabelSet(tuple(about["labels"]), about["problem_type"])
 
 
+def read_counts(folder: Path) -> dict[str, int]:
+    """Read what became of the tables' labelled rows."""
+    about = json.loads((folder / LABELS_NAME).read_text(encoding="ascii"))
+    return dict(about["rows"])
+
+
 def read_split(folder: Path, split: Split) -> list[LabelledText]:
     """Read the labelled texts of a split, in file order."""
     rows = read_lines(split_path(folder, split))

@@ -62,11 +62,11 @@ def locations(recipe: Recipe, stage: Stage) -> Iterator[str]:
         for files in recipe.data.splits.values():
             yield from files
         yield from recipe.data.unlabelled
-    if stage == "train" and recipe.train:
+    if stage in ("inspect", "train") and recipe.train:
         yield recipe.train.base
     if stage == "static" and recipe.static and recipe.static.teacher:
         yield recipe.static.teacher
-    if stage in ("data", "adopt") and recipe.adopt:
+    if stage in ("data", "inspect", "adopt") and recipe.adopt:
         yield recipe.adopt.folder
 
 

@@ -85,6 +85,24 @@ def divide(
     return splits, unlabelled
 
 
+def row_counts(entries: Iterable[Entry]) -> dict[str, int]:
+    """Count the labelled rows: all, those that repeat an equal text, and those in contradiction.
+
+    A contradiction is between all rows of a text whose labels differ; these repeat nothing.
+    """
+    rated: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.names is not None:
+            rated.setdefault(normalised(entry.text), []).append(entry)
+    agree = [len({entry.names for entry in same}) == 1 for same in rated.values()]
+    sizes = [len(same) for same in rated.values()]
+    return {
+        "all": sum(sizes),
+        "repeated": sum(n - 1 for n, one in zip(sizes, agree, strict=True) if one),
+        "contradictory": sum(n for n, one in zip(sizes, agree, strict=True) if not one),
+    }
+
+
 def _give_each_split_every_label(
     splits: dict[Split, list[Entry]], section: DataSection
 ) -> dict[str, Split]:

@@ -95,6 +95,8 @@ def _how(manifest: Manifest) -> str:
 
 def _scores(evaluation: Evaluation, texts: str) -> str:
     rows = [("accuracy", percent(evaluation.accuracy)), ("macro-F1", percent(evaluation.macro_f1))]
+    for name, accuracy in evaluation.baselines.items():
+        rows.append((f"accuracy of a baseline: {name}", percent(accuracy)))
     error = percent(evaluation.expected_calibration_error)
     if evaluation.calibrated_error:
         error += f"; a calibrated model's would be {percent(evaluation.calibrated_error)}"

@@ -18,7 +18,7 @@ from models.data.labelled import (
 from models.data.labels import alike, names_in
 from models.data.readers import TableRow, read_rows, text_in
 from models.data.sources import resolve
-from models.data.splits import SPLITS, Entry, divide, normalised
+from models.data.splits import SPLITS, Entry, divide, normalised, row_counts
 from models.data.text_files import TableFormat
 from models.job import Job
 from models.recipe import RecipeError
@@ -35,7 +35,8 @@ def run(job: Job) -> None:
     section = job.root.data
     assert section is not None
     adopted = _adopted(job, section)
-    splits, unlabelled = divide(read_entries(job), section)
+    read = list(read_entries(job))
+    splits, unlabelled = divide(read, section)
     names = _label_names(splits, section, adopted)
     labels = LabelSet(names, section.problem_type)
     _check_splits(splits, labels, ", ".join(section.files))
@@ -53,7 +54,12 @@ def run(job: Job) -> None:
         print(f"{split}: {len(rows)} texts ({shares})")
     write_lines(job.output / f"{UNLABELLED}.jsonl", [{"text": text} for text in unlabelled])
     print(f"{UNLABELLED}: {len(unlabelled)} texts")
-    about = {"labels": names, "problem_type": section.problem_type, "counts": counts}
+    about = {
+        "labels": names,
+        "problem_type": section.problem_type,
+        "counts": counts,
+        "rows": row_counts(read),
+    }
     (job.output / LABELS_NAME).write_text(json.dumps(about, indent=2), encoding="ascii")
 
 

@@ -2,6 +2,7 @@
 
 from models.data.labelled import LabelSet, label_matrix, read_labels, read_split, split_path
 from models.evaluation.figures import SplitPredictions, figures
+from models.evaluation.inspection import read_baselines
 from models.evaluation.predictions import Predictor, predicted
 from models.evaluation.results import Results, read_predictions, write_results
 from models.evaluation.statistics import Flags
@@ -46,6 +47,7 @@ def run(job: Job) -> None:
         evaluations[split] = Evaluation.model_validate(
             fields
             | {
+                "baselines": read_baselines(job.inputs["inspection"], split),
                 "split_sha256": file_sha256(split_path(data, split)),
                 "texts_per_second": predictor.texts_per_second(texts),
             }

@@ -14,8 +14,8 @@ from serving.bundles.evaluation import Evaluation
 def run(job: Job) -> None:
     """Write the finished bundle, ready to be published into a registry.
 
-    Raises RecipeError when the variant is less accurate than the recipe's `min_accuracy`, or than
-    always to answer the most frequent label.
+    Raises RecipeError when the variant is less accurate than the recipe's `min_accuracy`, or is no
+    better than a baseline on the validation split.
     """
     made = read_bundle(job.inputs["bundle"])
     results = read_results(job.inputs["evaluation"])
@@ -27,8 +27,9 @@ def run(job: Job) -> None:
             f"{floor.min_accuracy - accuracy:.4f} below min_accuracy {floor.min_accuracy}, so the "
             "variant is not published: train longer, make it larger or lower min_accuracy"
         )
-    if not (made.manifest.multi_label or floor.allow_below_majority):
-        _check_against_majority(job.recipe.variant, results.evaluations["validation"])
+    if not floor.allow_below_baseline:
+        single = not made.manifest.multi_label
+        _check_baselines(job.recipe.variant, results.evaluations["validation"], single_label=single)
     for name in made.manifest.files:
         shutil.copyfile(made.folder / name, job.output / name)
     fields = made.manifest.model_dump(exclude={"version", "bytes", "files"}) | {
@@ -44,15 +45,20 @@ def run(job: Job) -> None:
     write_manifest(job.output, **fields)
 
 
-def _check_against_majority(variant: str, evaluation: Evaluation) -> None:
-    label, score = max(evaluation.labels.items(), key=lambda each: each[1].texts)
-    share, accuracy = score.texts / evaluation.n, evaluation.accuracy.value
-    if accuracy <= share:
-        answered = [name for name, each in evaluation.labels.items() if each.precision is not None]
-        only = f": it answers {answered[0]!r} to every text" if len(answered) == 1 else ""
+def _check_baselines(variant: str, evaluation: Evaluation, *, single_label: bool) -> None:
+    """Raise RecipeError unless it beats every baseline and answers more than one label."""
+    accuracy = evaluation.accuracy.value
+    answered = [name for name, each in evaluation.labels.items() if each.precision is not None]
+    name = max(evaluation.baselines, key=lambda each: evaluation.baselines[each].value)
+    best = evaluation.baselines[name].value
+    faults = []
+    if single_label and len(answered) == 1:
+        faults.append(f"it answers {answered[0]!r} to every text")
+    if accuracy <= best and accuracy < 1:
+        faults.append(f"accuracy {accuracy:.4f} is no better than {best:.4f} of the {name}")
+    if faults:
         raise RecipeError(
-            f"{variant}: accuracy {accuracy:.4f} on the validation split is no better than always "
-            f"to answer {label!r}, {share:.4f}{only}: train longer or with a higher learning rate, "
-            "choose a base that knows the texts' words, or set `allow_below_majority = true` in "
-            "[evaluate]"
+            f"{variant}: on the validation split {' and '.join(faults)}: train longer or with a "
+            "higher learning rate, choose a base that knows the texts' words, or set "
+            "`allow_below_baseline = true` in [evaluate]"
         )

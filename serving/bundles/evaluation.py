@@ -119,5 +119,7 @@ class Evaluation(Frozen):
     """Share of the texts whose answer changes with the rest of the batch."""
     versus: dict[str, Paired] = Field(default={})
     """Comparisons with the teacher and the parent, by their names."""
+    baselines: dict[str, Estimate] = Field(default={})
+    """The accuracy of what a model must beat: the most frequent answer, and a bag of words."""
     texts_per_second: float | None = None
     """Offline throughput, on all cores of the machine that evaluated."""

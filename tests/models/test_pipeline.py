@@ -42,7 +42,10 @@ from tests.support.tiny_recipes import QUANTISED, TEACHER, write_recipes
 
 VARIANTS = ("teacher-fp32", "student-fp32", "student-int8")
 ALL_STAGES = [
-    *(("teacher-fp32", stage) for stage in ("data", "train", "export", "evaluate", "package")),
+    *(
+        ("teacher-fp32", stage)
+        for stage in ("data", "inspect", "train", "export", "evaluate", "package")
+    ),
     *(("student-fp32", stage) for stage in ("distill", "export", "evaluate", "package")),
     *(("student-int8", stage) for stage in ("quantize", "evaluate", "package")),
 ]
@@ -212,7 +215,7 @@ def test_a_changed_tool_runs_every_stage_that_uses_it_again_and_no_other(built, 
 
     tool.write_text(tool.read_text() + "\nADDED = 1\n")
 
-    using = {"train", "distill", "export", "quantize"}
+    using = {"inspect", "train", "distill", "export", "quantize"}
     assert make_all(pipeline, recipes) == [step for step in ALL_STAGES if step[1] in using]
 
 

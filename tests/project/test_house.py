@@ -101,6 +101,7 @@ HOMES = {
     },
     "fsspec": {"serving.bundles.store"},
     "cryptography": {"serving.bundles.signatures"},
+    "sklearn": {"models.evaluation.baselines"},
     "torch": {"models"},
     "transformers": {"models"},
     "locust": {"loadtest.measure.locustfile"},

@@ -105,7 +105,7 @@ def test_models_writes_into_the_working_folder_alone(wheel, tmp_path):
     subprocess.run([*install, "--target", site, wheel], check=True)
     sources = write_sources(working / "recipes")
     recipe = TEACHER.replace("fetched:", "").replace("epochs = 12", "epochs = 1")
-    hurried = "[evaluate]\nallow_below_majority = true\n"
+    hurried = "[evaluate]\nallow_below_baseline = true\n"
     (sources / "teacher.toml").write_text(f"{recipe}\n{hurried}")
     before = set(site.rglob("*"))
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.data.splits import Entry, assigned, divide, normalised
+from models.data.splits import Entry, assigned, divide, normalised, row_counts
 from models.recipe import RecipeError
 from models.recipe_sections import DataSection
 
@@ -172,3 +172,24 @@ def test_texts_that_differ_only_in_case_punctuation_or_compatibility_are_the_sam
 )
 def test_texts_of_other_words_signs_or_emoji_are_not_the_same(one, other):
     assert normalised(one) != normalised(other)
+
+
+def test_rows_that_repeat_a_text_and_rows_that_contradict_each_other_are_counted():
+    rows = [
+        *(Entry(text, ("good",), "g") for text in ("Fine film", "fine film!", "FINE film")),
+        *(Entry("odd", names, "g") for names in (("good",), ("bad",), ("bad",))),
+        Entry("alone", ("bad",), "g"),
+        Entry("unlabelled", None, "g"),
+    ]
+
+    assert row_counts(rows) == {"all": 7, "repeated": 2, "contradictory": 3}
+
+
+@given(entries)
+def test_all_rows_that_are_counted_end_in_a_split_or_are_explained(given_entries):
+    written = [entry for entry in given_entries if normalised(entry.text)]
+    splits, _ = divide(written, SECTION)
+
+    rows = row_counts(written)
+    kept = sum(map(len, splits.values()))
+    assert rows["all"] == kept + rows["repeated"] + rows["contradictory"]

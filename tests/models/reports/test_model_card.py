@@ -11,7 +11,7 @@ from markdown import markdown
 from models.reports.markdown import escaped, table
 from models.reports.model_card import card
 from serving.bundles.bundle import read_bundle
-from serving.bundles.evaluation import LabelScore
+from serving.bundles.evaluation import Estimate, LabelScore
 from tests.support.bundles import write_bundle
 
 LABELS = st.text("ab_*|<>&`[]()#~$!-\\\n ", min_size=1, max_size=12).filter(str.strip)
@@ -78,3 +78,12 @@ def test_a_card_says_on_which_texts_operators_were_looked_for(manifest, scheme, 
 
     assert ("was chosen on training texts" in text) is says
     assert ("at 95 % confidence it loses at most 0.02 of accuracy" in text) is says
+
+
+def test_a_card_has_the_baselines_beside_the_accuracy(manifest):
+    beaten = {"bag of words": Estimate(value=0.701, low=0.68, high=0.72)}
+    judged = manifest.judged.model_copy(update={"baselines": beaten})
+    text = card(manifest.model_copy(update={"evaluations": {"test": judged}}))
+
+    assert "| accuracy of a baseline: bag of words | 70.1 % (68.0 to 72.0) |" in text
+    assert "baseline" not in card(manifest)

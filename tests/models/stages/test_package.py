@@ -22,22 +22,24 @@ min_accuracy = {floor}
 """
 
 
-def on_validation(accuracy, texts, answered):
-    """Scores of two labels, of which a share of the thousand `texts` have the first."""
+def on_validation(accuracy, answered=("good", "bad"), **baselines):
+    """Scores of two labels, and the accuracy of baselines on the same texts."""
     scores = {
-        name: {"precision": 0.5 if name in answered else None, "recall": 0.5, "f1": 0.5, "texts": n}
-        for name, n in zip(("good", "bad"), (texts, 1000 - texts), strict=True)
+        name: {"precision": 0.5 if name in answered else None, "recall": 0.5, "f1": 0.5, "texts": 9}
+        for name in ("good", "bad")
     }
-    return evaluation(accuracy).model_dump() | {"labels": scores}
+    found = {"majority": 0.5, "bag of words": 0.7} | baselines
+    beaten = {name: {"value": it, "low": 0.0, "high": 1.0} for name, it in found.items()}
+    return evaluation(accuracy).model_dump() | {"labels": scores, "baselines": beaten}
 
 
-BETTER = on_validation(0.87, 500, ("good", "bad"))
+BETTER = on_validation(0.87)
 
 
-def job(folder, floor, validation=BETTER, keys=""):
+def job(folder, floor, validation=BETTER, keys="", problem_type="single_label"):
     recipe_path = folder / "tiny.toml"
     recipe_path.write_text(RECIPE.format(floor=floor) + keys)
-    write_bundle(folder / "made")
+    write_bundle(folder / "made", problem_type=problem_type)
     (folder / "scored").mkdir()
     splits = {"test": evaluation(0.87).model_dump(), "validation": validation}
     scored = {"temperature": 1.5, "splits": splits}
@@ -64,22 +66,40 @@ def test_a_variant_below_the_floor_is_not_packaged_and_the_message_says_by_how_m
         package.run(job(tmp_path, 0.88))
 
 
-def test_a_variant_that_is_no_better_than_the_majority_is_not_packaged_unless_it_is_allowed(
-    tmp_path,
+@pytest.mark.parametrize("problem_type", ["single_label", "multi_label"])
+@pytest.mark.parametrize(
+    ("validation", "said"),
+    [
+        (on_validation(0.69), r"0\.6900 is no better than 0\.7000 of the bag of words"),
+        (on_validation(0.7), r"0\.7000 is no better than 0\.7000 of the bag of words"),
+        (on_validation(0.8, majority=0.9), r"0\.8000 is no better than 0\.9000 of the majority"),
+    ],
+)
+def test_a_variant_that_beats_no_baseline_is_not_packaged_unless_it_is_allowed(
+    tmp_path, problem_type, validation, said
 ):
     """Three runs ended in the majority's class and were published without a word."""
-    only_good = on_validation(0.6, 600, ("good",))
-    with pytest.raises(
-        RecipeError, match=r"0\.6000 .* to answer 'good', 0\.6000: it answers 'good' to every text:"
-    ):
-        package.run(job(tmp_path, 0.0, only_good))
+    with pytest.raises(RecipeError, match=said):
+        package.run(job(tmp_path, 0.0, validation, problem_type=problem_type))
 
     (tmp_path / "allowed").mkdir()
-    package.run(job(tmp_path / "allowed", 0.0, only_good, "allow_below_majority = true"))
+    package.run(job(tmp_path / "allowed", 0.0, validation, "allow_below_baseline = true"))
 
     assert read_bundle(tmp_path / "allowed" / "done").manifest.temperature == 1.5
 
 
-def test_one_that_answers_both_labels_and_is_worse_is_refused_too(tmp_path):
-    with pytest.raises(RecipeError, match=r"'bad', 0\.7000: train longer"):
-        package.run(job(tmp_path, 0.0, on_validation(0.69, 300, ("good", "bad"))))
+def test_one_that_answers_a_single_label_is_refused_even_if_it_beats_the_baselines(tmp_path):
+    with pytest.raises(RecipeError, match="it answers 'bad' to every text: train longer"):
+        package.run(job(tmp_path, 0.0, on_validation(0.8, answered=("bad",))))
+
+
+def test_one_without_a_fault_is_packaged_even_if_a_bag_of_words_has_none_either(tmp_path):
+    faultless = on_validation(0.87) | {"accuracy": {"value": 1.0, "low": 0.9, "high": 1.0}}
+    faultless["baselines"]["bag of words"]["value"] = 1.0
+
+    package.run(job(tmp_path, 0.0, faultless))
+
+    assert read_bundle(tmp_path / "done").manifest.evaluations["validation"].baselines.keys() == {
+        "majority",
+        "bag of words",
+    }
