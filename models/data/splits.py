@@ -133,7 +133,7 @@ def _to_give(
 ) -> tuple[Split, str] | None:
     """Return a split and a group of it with this label, which others of it have too.
 
-    Without a text of a label there is no training, so that train takes the last one, too.
+    Without a text of a label there is no training, so that train takes the last one of any, too.
     """
 
     def holds(split: Split) -> int:
@@ -149,7 +149,7 @@ def _to_give(
         for group in sorted(groups, key=lambda each: _digest(each, section)):
             labels = {label for entry in groups[group] for label in entry.names or ()}
             is_free = all(entry.split is None for entry in groups[group])
-            needed = labels - {name} if taker == "train" else labels
+            needed = set() if taker == "train" else labels
             if is_free and name in labels and all(having[label] > 1 for label in needed):
                 return donor, group
     return None

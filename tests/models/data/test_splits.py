@@ -59,11 +59,12 @@ def test_a_group_moves_only_where_a_label_would_be_missing_and_train_has_them_al
     everywhere = sum(found.values(), Counter())
     assert set(found["train"]) == set(everywhere)
     for split, rows in splits.items():
+        moved = {e.group: set() for e in rows if assigned(e.group, SECTION) != split}
+        stayed = {n for e in rows if e.group not in moved for n in e.names}
         for entry in rows:
-            if split != assigned(entry.group, SECTION):
-                with_it = [e for e in rows if e.group == entry.group]
-                others = Counter(n for e in rows if e not in with_it for n in e.names)
-                assert any(name not in others for e in with_it for name in e.names)
+            if entry.group in moved:
+                moved[entry.group] |= {*entry.names}
+        assert all(names - stayed for names in moved.values())
 
 
 def test_a_class_of_four_rows_is_in_every_split_and_of_one_in_train(capsys):
