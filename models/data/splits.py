@@ -108,13 +108,14 @@ def _give_each_split_every_label(
 ) -> dict[str, Split]:
     """Move whole groups, so that every split has every label; return where they have gone.
 
-    The rarest label comes first, and train before the others. A group leaves no split without a
-    label that it has; one whose file decides its split stays. What is still missing is printed.
+    Train comes first, since there is no training without a text of a label, and for each split the
+    rarest label. To no other split does a group move that leaves its own without a label; one whose
+    file decides its split stays. What is still missing is printed.
     """
     counts = Counter(name for entries in splits.values() for e in entries for name in e.names or ())
     moved: dict[str, Split] = {}
-    for name in sorted(counts, key=lambda each: (counts[each], each)):
-        for split in _FIRST_SERVED:
+    for split in _FIRST_SERVED:
+        for name in sorted(counts, key=lambda each: (counts[each], each)):
             if any(name in (entry.names or ()) for entry in splits[split]):
                 continue
             given = None if split in section.splits else _to_give(name, split, splits, section)
@@ -131,10 +132,11 @@ def _give_each_split_every_label(
 def _to_give(
     name: str, taker: Split, splits: dict[Split, list[Entry]], section: DataSection
 ) -> tuple[Split, str] | None:
-    """Return a split and a group of it with this label, which others of it have too.
+    """Return a split and a group of it with this label, all of whose labels others of it have too.
 
-    Without a text of a label there is no training, so that train takes the last one of any, too.
+    Where there is none, train takes a group that is the last one with a label.
     """
+    last: tuple[Split, str] | None = None
 
     def holds(split: Split) -> int:
         return sum(name in (entry.names or ()) for entry in splits[split])
@@ -149,10 +151,12 @@ def _to_give(
         for group in sorted(groups, key=lambda each: _digest(each, section)):
             labels = {label for entry in groups[group] for label in entry.names or ()}
             is_free = all(entry.split is None for entry in groups[group])
-            needed = set() if taker == "train" else labels
-            if is_free and name in labels and all(having[label] > 1 for label in needed):
+            if not is_free or name not in labels:
+                continue
+            if all(having[label] > 1 for label in labels):
                 return donor, group
-    return None
+            last = last or (donor, group)
+    return last if taker == "train" else None
 
 
 def _digest(group: str, section: DataSection) -> str:

@@ -29,7 +29,7 @@ from serving.bundles.bundle import (
     TOKENIZER_NAME,
     file_sha256,
     read_bundle,
-)  # fmt: skip
+)
 from serving.bundles.registry import publish, read_registry
 from serving.errors import BundleError
 from serving.inference.engine import Resources
@@ -41,11 +41,10 @@ from tests.support.tiny_models import write_sources
 from tests.support.tiny_recipes import QUANTISED, TEACHER, write_recipes
 
 VARIANTS = ("teacher-fp32", "student-fp32", "student-int8")
-TEACHERS = ("data", "inspect", "train", "export", "evaluate", "package")
 ALL_STAGES = [
-    *(("teacher-fp32", stage) for stage in TEACHERS),
-    *(("student-fp32", stage) for stage in ("distill", "export", "evaluate", "package")),
-    *(("student-int8", stage) for stage in ("quantize", "evaluate", "package")),
+    *(("teacher-fp32", it) for it in ("data", "inspect", "train", "export", "evaluate", "package")),
+    *(("student-fp32", it) for it in ("distill", "export", "evaluate", "package")),
+    *(("student-int8", it) for it in ("quantize", "evaluate", "package")),
 ]
 
 

@@ -1,7 +1,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.data.splits import Entry, assigned, divide, normalised, row_counts
@@ -52,6 +52,14 @@ def test_no_group_is_in_two_splits_nor_held_out_and_unlabelled(given_entries):
 
 
 @given(entries)
+@example([Entry("a", ("bad",), "product 0"), Entry("b", ("good",), "product 0")])
+@example(
+    [
+        Entry("a", ("bad",), "product 0"),
+        Entry("b", ("good",), "product 0"),
+        Entry("ab", ("good",), "product 1"),
+    ]
+)
 def test_a_group_moves_only_where_a_label_would_be_missing_and_train_has_them_all(given_entries):
     splits, _ = divide(given_entries, SECTION)
 
