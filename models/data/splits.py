@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import get_args
 
 from models.recipe import RecipeError
@@ -31,6 +32,11 @@ class Entry:
     split: Split | None = None
     where: str = ""
 
+    @cached_property
+    def folded(self) -> str:
+        """What makes the text equal to another's."""
+        return normalised(self.text)
+
 
 def divide(
     entries: Iterable[Entry], section: DataSection
@@ -46,7 +52,7 @@ def divide(
     kept: dict[str, list[Entry]] = {}
     first: dict[str, Entry] = {}
     for entry in entries:
-        kept.setdefault(normalised(entry.text), []).append(entry)
+        kept.setdefault(entry.folded, []).append(entry)
         if section.group and entry.group:
             other = first.setdefault(entry.group, entry)
             if other.split != entry.split:
@@ -93,7 +99,7 @@ def row_counts(entries: Iterable[Entry]) -> dict[str, int]:
     rated: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry.names is not None:
-            rated.setdefault(normalised(entry.text), []).append(entry)
+            rated.setdefault(entry.folded, []).append(entry)
     agree = [len({entry.names for entry in same}) == 1 for same in rated.values()]
     sizes = [len(same) for same in rated.values()]
     return {

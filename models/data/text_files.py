@@ -11,11 +11,10 @@ from pathlib import Path
 from charset_normalizer import from_bytes
 
 from models.recipe import RecipeError
-from serving.bundles.files import open_file
+from serving.bundles.files import listed, open_file
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BINARY_SHARE = 0.05
-_MOST_SHOWN = 20
 _DELIMITERS = (",", ";", "\t", "|")
 _REPLACED = "\ufffd"
 _END = re.compile(r"\r\n|\r|\n")
@@ -91,10 +90,8 @@ def _guessed(path: Path, content: bytes) -> str:
     found = None if right > wrong else from_bytes(content).best()
     if found is None:
         lines = [number for number, line in enumerate(_END.split(text), 1) if _REPLACED in line]
-        shown = ", ".join(map(str, lines[:_MOST_SHOWN]))
-        more = f" and {len(lines) - _MOST_SHOWN:,} more" if len(lines) > _MOST_SHOWN else ""
         raise RecipeError(
-            f"{path}, line {shown}{more}: a byte is not UTF-8: save the whole file in one "
+            f"{path}, line {listed(lines)}: a byte is not UTF-8: save the whole file in one "
             "encoding, UTF-8, or set `encoding` in [data]"
         )
     print(f"{path}: read as {found.encoding}; if that is wrong, set `encoding` in [data]")

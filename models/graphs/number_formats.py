@@ -58,15 +58,20 @@ def write_format(
         feeds = feeds_of(parent, source, ranges) if scheme == "int8-static" else []
         quantize_graph(scheme, source, folder / MODEL_NAME, calibration=feeds)
         source.unlink()
+    copy_inputs(parent, folder)
     return Bundle(folder, finish(scheme, parent, variant, parent.manifest.variant, folder))
+
+
+def copy_inputs(parent: Bundle, folder: Path) -> None:
+    """Copy what is the same in every number format."""
+    for name in (CONFIG_NAME, TOKENIZER_NAME):
+        shutil.copyfile(parent.path(name), folder / name)
 
 
 def finish(
     scheme: Scheme, parent: Bundle, variant: str, made_from: str | None, folder: Path
 ) -> Manifest:
-    """Add to a graph in `folder` the rest of a bundle that is not evaluated yet."""
-    for name in (CONFIG_NAME, TOKENIZER_NAME):
-        shutil.copyfile(parent.path(name), folder / name)
+    """Add the manifest of a bundle that is not evaluated yet to its other files in `folder`."""
     own = {"version", "bytes", "files", "recipe", "build_seconds", "evaluations", "agreement"}
     fields = parent.manifest.model_dump(exclude=own)
     fields |= {"variant": variant, "parent": made_from, "precision": PRECISIONS[scheme]}

@@ -5,7 +5,6 @@ recipe's limit of the accuracy lost requires.
 """
 
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from models.evaluation.predictions import Predictor, predicted
 from models.evaluation.statistics import Flags, correct
 from models.graphs import nncf_int8
 from models.graphs.fusion import fuse_with_split_attention
-from models.graphs.number_formats import feeds_of, finish
+from models.graphs.number_formats import copy_inputs, feeds_of, finish
 from models.graphs.quantizers import OnnxScheme, operators, quantize_graph
 from models.graphs.sensitivity import by_sensitivity
 from models.graphs.trace import trace
@@ -30,10 +29,8 @@ from models.recipe import RecipeError
 from models.recipe_sections import QuantizeSection
 from models.training.architecture import load_classifier
 from serving.bundles.bundle import (
-    CONFIG_NAME,
     MODEL_NAME,
     OPENVINO_NAMES,
-    TOKENIZER_NAME,
     Bundle,
     read_bundle,
 )
@@ -130,8 +127,7 @@ def run(job: Job, quantizer: Quantizer = quantize_graph) -> None:
     section = job.recipe.quantize
     assert section is not None
     parent = read_bundle(job.inputs["parent_bundle"])
-    for name in (CONFIG_NAME, TOKENIZER_NAME):
-        shutil.copyfile(parent.folder / name, job.output / name)
+    copy_inputs(parent, job.output)
     labels, rows = read_labels(job.inputs["data"]), read_split(job.inputs["data"], "validation")
     limit = _AccuracyLimit(job, section, rows, labels)
     training = read_split(job.inputs["data"], "train")
