@@ -72,6 +72,8 @@ class LocalRuntime:
         """The newest last; a follower may still use older ones."""
         self._followers: dict[object, int] = {}
         """The revision that each follower uses."""
+        self.held_up = ""
+        """Why it is not ready although its engines are."""
         self._changed = asyncio.Condition()
         self._one_at_a_time = asyncio.Lock()
         """Nothing is loaded while something else is loaded or unloaded."""
@@ -84,7 +86,7 @@ class LocalRuntime:
     @property
     def trouble(self) -> str:
         """See Runtime."""
-        return self._batcher.watchdog.trouble if self._batcher else LOADING
+        return self._batcher.watchdog.trouble or self.held_up if self._batcher else LOADING
 
     @property
     def lost(self) -> bool:

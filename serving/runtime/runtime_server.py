@@ -69,6 +69,7 @@ class RuntimeServer:
         recorders: RemoteRecorders,
         *,
         on_started: Callable[[], None] = lambda: None,
+        on_following: Callable[[], None] = lambda: None,
         on_hung: Callable[[], None] = lambda: None,
         tick_s: float = _TICK_S,
     ) -> None:
@@ -77,6 +78,7 @@ class RuntimeServer:
         self._runtime = runtime
         self._recorders = recorders
         self._on_started = on_started
+        self._on_following = on_following
         self._on_hung = on_hung
         self._tick_s = tick_s
         self._silence: Silence | None = None
@@ -183,6 +185,7 @@ class RuntimeServer:
     def _use(self, revision: int) -> None:
         self._using = revision
         self._used.set()
+        self._on_following()
 
     def _note_life(self) -> None:
         if self._silence is None:
@@ -230,9 +233,6 @@ class RuntimeServer:
     def refuse(self, number: int, error: Exception) -> None:
         """Answer a request with an error, at the end of this turn."""
         self._requests.pop(number, None)
-        self._send_error(number, error)
-
-    def _send_error(self, number: int, error: Exception) -> None:
         self.channel.send("error", number, _served(error))
 
     def _withdraw(self, number: int) -> None:
@@ -250,13 +250,13 @@ class RuntimeServer:
         elif any(text.queued for text in request.texts):
             log("a request has outlived its deadline", number=number)
             self._withdraw(number)
-            self._send_error(number, missed(0.0, 0.0))
+            self.channel.send("error", number, missed(0.0, 0.0))
 
     def _enter(self, number: int, caller: Caller) -> None:
         try:
             self._runtime.limit_use.enter(caller.name, caller.limits)
         except Exception as error:  # noqa: BLE001  every request needs an answer
-            self._send_error(number, error)
+            self.channel.send("error", number, _served(error))
         else:
             self._entered[caller] += 1
             self.channel.send("answer", number, None)
@@ -277,7 +277,7 @@ class RuntimeServer:
             await self._recorders.flush()
             self.channel.send("answer", number, await self._runtime.page(ready=ready))
         except Exception as error:  # noqa: BLE001  every request needs an answer
-            self._send_error(number, error)
+            self.channel.send("error", number, _served(error))
 
     async def _send_state(self) -> None:
         runtime = self._runtime

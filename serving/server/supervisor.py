@@ -4,9 +4,10 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from serving.background import FAILURES, keep_running, start, unending
 from serving.errors import StartError
@@ -24,6 +25,7 @@ from serving.server.http_server import admin_server
 from serving.server.listener import open_listener, refuse_new_connections
 from serving.settings import Settings
 
+_HTTP_STARTS = "the HTTP processes are being started: retry after the Retry-After delay"
 _PAUSE_S, _MOST_PAUSE_S = 1.0, 30.0
 EXIT_S = 10
 """How long a process may take beyond the delay and the drain: for the backlog, the last spans and
@@ -42,6 +44,7 @@ async def serve(
     start, and EngineFailed if an engine is lost.
     """
     runtime = LocalRuntime(settings, engines)
+    runtime.held_up = _HTTP_STARTS
     reconciler = Reconciler(settings, runtime)
     listener = open_listener(settings.host, settings.port)
     admin = admin_server(settings, reconciler, runtime) if settings.admin_port else None
@@ -63,8 +66,8 @@ async def serve(
         beside["the admin API"] = admin.run_beside(shutdown.stopping)
     tasks = {start(unending(work, what), what) for what, work in beside.items()}
     try:
-        accepting = [each.accepting for each in keepers]
-        await _until(shutdown.draining, reconciler, accepting, on_ready, tasks)
+        say_ready = partial(_say_ready, runtime, reconciler, keepers, on_ready)
+        await _until(shutdown.draining, reconciler, say_ready, tasks)
         await shutdown.begin(settings.shutdown_delay_ms / 1e3)
     finally:
         shutdown.stop()
@@ -121,11 +124,10 @@ class _Shutdown:
 async def _until(
     draining: asyncio.Event,
     reconciler: Reconciler,
-    accepting: Sequence[asyncio.Event],
-    on_ready: Callable[[], None],
+    say_ready: Callable[[], Coroutine[Any, Any, None]],
     beside: set[asyncio.Task[None]],
 ) -> None:
-    """Load the models, report readiness, and return when asked to stop.
+    """Load the models, `say_ready`, and return when asked to stop.
 
     Raises what loading raises, or a task of `beside`, none of which ends by itself.
     """
@@ -135,8 +137,7 @@ async def _until(
     if loading.done():
         loading.result()
         set_loaded_aside()
-        saying = _say_ready(reconciler, accepting, on_ready)
-        announcing = start(saying, "saying that the server is ready")
+        announcing = start(say_ready(), "saying that the server is ready")
         work = unending(reconciler.watch(), "watching the registries")
         watching = start(work, "watching the registries")
         await asyncio.wait((watching, drain_wait, *beside), return_when=asyncio.FIRST_COMPLETED)
@@ -151,11 +152,17 @@ async def _until(
 
 
 async def _say_ready(
-    reconciler: Reconciler, accepting: Sequence[asyncio.Event], on_ready: Callable[[], None]
+    runtime: LocalRuntime,
+    reconciler: Reconciler,
+    frontends: Sequence["_Frontend"],
+    on_ready: Callable[[], None],
 ) -> None:
+    """Be ready once every HTTP process can answer: a request may meet any of them."""
+    for each in frontends:
+        await each.accepting.wait()
+        await each.following.wait()
+    runtime.held_up = ""
     await reconciler.complete.wait()
-    for each in accepting:
-        await each.wait()
     on_ready()
 
 
@@ -177,6 +184,8 @@ class _Frontend:
         self._pause_s = _PAUSE_S
         self.accepting = asyncio.Event()
         """Set once the first one that can start accepts connections."""
+        self.following = asyncio.Event()
+        """Set once it has taken up the models that are loaded."""
 
     async def keep(self) -> None:
         """Replace each process that ends; one that cannot start waits longer each time.
@@ -225,6 +234,7 @@ class _Frontend:
                 self._runtime,
                 self._recorders,
                 on_started=self.accepting.set,
+                on_following=self.following.set,
                 on_hung=partial(_kill, process),
             )
             answering = start(server.serve(), "answering an HTTP process")

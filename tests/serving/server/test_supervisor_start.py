@@ -63,23 +63,34 @@ def test_an_http_process_that_ends_before_it_has_started_ends_the_server(tiny_re
     )
 
 
-def test_the_server_says_that_it_is_ready_once_every_http_process_accepts_connections(
-    tiny_registry, tmp_path
-):
-    hold = tmp_path / "hold"
+def test_the_server_is_ready_once_every_http_process_can_answer(tiny_registry, tmp_path):
+    hold, first = tmp_path / "hold", tmp_path / "first"
     hold.touch()
-    code = f"while os.path.exists({str(hold)!r}): time.sleep(0.01)"
+    code = (
+        f"try: os.mkdir({str(first)!r})\n"
+        f"    except FileExistsError:\n"
+        f"        while os.path.exists({str(hold)!r}): time.sleep(0.01)"
+    )
     environ = before_http_processes(tmp_path, code)
+
+    def ready():
+        answer = httpx.get(f"{server.url}/health/ready", timeout=SECONDS)
+        return answer.status_code, answer.text
+
     with serving(tiny_registry, wait_ready=False, http_processes=2, environ=environ) as server:
         wait_until(lambda: '"event":"serving"' in server.log())
-        time.sleep(0.5)  # it would have been said by now
+        time.sleep(0.5)  # it would be ready by now
         early = "Sizewise is ready" in server.log()
+        status, said = ready()
         hold.unlink()
         wait_until(lambda: "Sizewise is ready" in server.log())
+        later = {ready()[0] for _ in range(8)}
         statuses = {server.classify({"texts": ["good film"]}).status_code for _ in range(8)}
 
     assert not early
-    assert statuses == {200}
+    assert status == 503
+    assert "the HTTP processes are being started" in said
+    assert later == statuses == {200}
 
 
 def test_a_replacement_that_cannot_start_is_tried_again_while_the_others_answer(
