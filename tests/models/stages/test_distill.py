@@ -111,10 +111,10 @@ def test_the_teacher_s_answers_are_in_the_order_of_the_texts(tone):
     teacher = load_classifier(tone.teacher)
     encodings = [[2, 8, 3], [2, 9, 10, 11, 3], [2, 12, 3]]
 
-    found = teacher_outputs(teacher, encodings, (0, 1))
+    found = teacher_outputs(teacher, encodings, SECTION, (0, 1))
 
     assert found.hidden.shape == (3, 2, 32)
     for row, ids in zip(found.logits, encodings, strict=True):
-        alone = teacher_outputs(teacher, [ids])
+        alone = teacher_outputs(teacher, [ids], SECTION)
         torch.testing.assert_close(row, alone.logits[0], atol=1e-5, rtol=1e-4)
         assert alone.hidden.shape == (1, 0, 32)
