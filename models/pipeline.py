@@ -30,7 +30,7 @@ _READS: dict[Stage, tuple[str, ...]] = {
     "sparsify": ("data", "parent_weights"),
     "static": ("downloads", "data", "parent_bundle"),
     "export": ("data", "weights"),
-    "quantize": ("data", "parent_bundle", "parent_weights"),
+    "quantize": ("data", "parent_bundle"),
     "evaluate": ("data", "inspection", "bundle", "teacher_evaluation", "parent_evaluation"),
     "package": ("bundle", "evaluation"),
 }
