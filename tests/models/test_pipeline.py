@@ -216,20 +216,6 @@ def test_a_changed_tool_runs_every_stage_that_uses_it_again_and_no_other(built, 
     assert make_all(pipeline, recipes) == [step for step in ALL_STAGES if step[1] in using]
 
 
-def test_weights_can_be_kept_although_the_tool_has_changed(built, tmp_path):
-    pipeline, recipes = built.copied_to(tmp_path, **dict.fromkeys(STAGES, same_again))
-    pipeline = replace(pipeline, root=copy_sources(tmp_path / "code"), keep_trained=True)
-    tool = tmp_path / "code" / "models" / "training" / "loop.py"
-    tool.write_text(tool.read_text() + "\nADDED = 1\n")
-    others = {"inspect", "export"}
-    assert make_all(pipeline, recipes) == [step for step in ALL_STAGES if step[1] in others]
-
-    recipe = recipes / "student-fp32.toml"
-    recipe.write_text(recipe.read_text().replace("label_weight = 0.3", "label_weight = 0.4"))
-
-    assert ("student-fp32", "distill") in make_all(pipeline, recipes)
-
-
 def test_a_damaged_output_is_made_again_and_the_rest_stays(built, tmp_path):
     pipeline, recipes = built.copied_to(tmp_path)
     model = pipeline.build / "tone" / "student-int8" / "quantize" / "model.onnx"
