@@ -5,6 +5,7 @@ followed to the linear layers before it and to the matrix product after it. What
 likely to be attention, so a caller must compare the result's answers with the original's.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,7 @@ class _Projection:
     """Of weights and bias, which layers may share."""
 
 
-def fuse_attention(model: OnnxModel, feed: dict[str, Array]) -> int:
+def fuse_attention(model: OnnxModel, feed: Mapping[str, Array]) -> int:
     """Replace every self-attention by an Attention node, and return how many there are.
 
     They read the graph's attention_mask. `feed` is a probe: its values do not matter, its shape

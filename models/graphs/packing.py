@@ -3,6 +3,7 @@
 serving/inference/packing.py lays texts out in such rows.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,7 +168,7 @@ def _probe(model: OnnxModel, pad_token_id: int) -> dict[str, Array]:
     return _typed(model, fed)
 
 
-def _typed(model: OnnxModel, fed: dict[str, Array]) -> dict[str, Array]:
+def _typed(model: OnnxModel, fed: Mapping[str, Array]) -> dict[str, Array]:
     """What of `fed` the graph reads, in the types that it reads."""
     types = {each.name: each.type.tensor_type.elem_type for each in model.model.graph.input}
     return {

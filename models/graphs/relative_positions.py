@@ -4,6 +4,9 @@ Within a row, two tokens of a text are as far apart as in the text alone, and th
 texts do not attend to each other. So a row of any length needs one vector for each distance.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from onnx import helper, numpy_helper
 from onnxruntime.transformers.onnx_model import OnnxModel
@@ -13,7 +16,7 @@ from models.graphs.wiring import Array, UnknownGraph, Wiring, observed
 _ADDED = {"Attention": 5, "MultiHeadAttention": 5}
 
 
-def pack_relative_positions(model: OnnxModel, probe: dict[str, Array]) -> None:
+def pack_relative_positions(model: OnnxModel, probe: Mapping[str, Array]) -> None:
     """Compute what attention adds to its scores by distance, if it adds anything.
 
     `probe` is the inputs of one text of the longest length, (1, tokens). Raises UnknownGraph, the
@@ -98,6 +101,6 @@ def _look_up(model: OnnxModel, name: str, table: Array) -> None:
         ("Transpose", of("vectors"), "by_head"),
         ("Unsqueeze", of("by_head", "first"), "row"),
     ):
-        extra = {"perm": [2, 0, 1]} if kind == "Transpose" else {}
+        extra: dict[str, Any] = {"perm": [2, 0, 1]} if kind == "Transpose" else {}
         (made,) = of(output)
         model.add_node(helper.make_node(kind, inputs, [made], name=made, **extra))
