@@ -87,7 +87,9 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
         elif options.command == "cascade":
             _cascade(options)
         else:
-            make(options.command, options.recipe, options.registry)
+            make(
+                options.command, options.recipe, options.registry, keep_trained=options.keep_trained
+            )
     except (RecipeError, StartError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -100,11 +102,11 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
     return 0
 
 
-def make(command: str, recipe: Path, registry: Path) -> None:
+def make(command: str, recipe: Path, registry: Path, *, keep_trained: bool = False) -> None:
     """Run one stage of a recipe, or all stages of it and its ancestors; or of a folder's recipes.
 
-    Stages that are up to date are skipped, so a build that was killed continues where it stopped.
-    Raises RecipeError or BundleError when a stage refuses.
+    Stages that are up to date are skipped, so a build that was killed continues where it stopped;
+    `keep_trained` is Pipeline's. Raises RecipeError or BundleError when a stage refuses.
     """
     if importlib.util.find_spec(_NEEDED) is None:
         # Before anything is downloaded for a stage that cannot run.
@@ -122,7 +124,7 @@ def make(command: str, recipe: Path, registry: Path) -> None:
         if command in ("all", stage)
     ]
     wanted = {name for ancestors, stage in steps for name in fetched(ancestors[-1], stage)}
-    pipeline = Pipeline(BUILD, fetch(BUILD / "cache", wanted), RUNNERS)
+    pipeline = Pipeline(BUILD, fetch(BUILD / "cache", wanted), RUNNERS, keep_trained=keep_trained)
     for done, (ancestors, stage) in enumerate(steps):
         left = [
             pipeline.expected_seconds(ancestors[-1], stage) for ancestors, stage in steps[done:]
@@ -211,6 +213,11 @@ def _add_stage(stage: argparse.ArgumentParser) -> None:
         type=Path,
         default=SENTIMENT,
         help="a recipe or a folder of recipes; default: the sentiment family of this package",
+    )
+    stage.add_argument(
+        "--keep-trained",
+        action="store_true",
+        help="do not train weights again because the code of this program has changed",
     )
     _add_registry(stage)
 

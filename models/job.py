@@ -13,13 +13,15 @@ class Job:
 
     `lineage` has the recipe's ancestors and the recipe itself, the teacher first. `inputs` maps an
     input's name (see Pipeline.inputs) to its folder. `seconds` has the durations of the stages
-    that ran before.
+    that ran before. What is written into `checkpoint` is there again if the stage is killed and run
+    once more with the same inputs.
     """
 
     lineage: tuple[Recipe, ...]
     inputs: dict[str, Path]
     output: Path
     seconds: dict[str, float]
+    checkpoint: Path | None = None
 
     @property
     def recipe(self) -> Recipe:

@@ -14,7 +14,7 @@ from typing import Any
 
 from models.data.sources import Source, locations, resolve
 from models.job import Job, Runner
-from models.recipe import Recipe, RecipeError, Stage
+from models.recipe import WEIGHTS_STAGES, Recipe, RecipeError, Stage
 from models.source_hashes import ROOT, source_hashes
 from serving.bundles.bundle import file_sha256
 from serving.errors import BundleError
@@ -25,12 +25,12 @@ _READS: dict[Stage, tuple[str, ...]] = {
     "inspect": ("downloads", "data"),
     "train": ("downloads", "data"),
     "adopt": ("downloads", "data"),
-    "distill": ("data", "parent_weights"),
+    "distill": ("downloads", "data", "parent_weights"),
     "prune": ("data", "parent_weights"),
     "sparsify": ("data", "parent_weights"),
     "static": ("downloads", "data", "parent_bundle"),
     "export": ("data", "weights"),
-    "quantize": ("data", "parent_bundle", "parent_weights"),
+    "quantize": ("data", "parent_bundle"),
     "evaluate": ("data", "inspection", "bundle", "teacher_evaluation", "parent_evaluation"),
     "package": ("bundle", "evaluation"),
 }
@@ -41,13 +41,15 @@ class Pipeline:
     """The build folder: `<family>/<variant>/<stage>/`, each with a stamp of what it was made from.
 
     `downloads` is the folder that models.data.downloads fills. `runners` has what runs each stage,
-    and `root` is the folder of the programs whose code the stamps hash.
+    and `root` is the folder of the programs whose code the stamps hash. With `keep_trained`,
+    weights stay current when nothing but that code has changed.
     """
 
     build: Path
     downloads: Path
     runners: Mapping[Stage, Runner]
     root: Path = ROOT
+    keep_trained: bool = False
 
     def make(self, lineage: tuple[Recipe, ...], stage: Stage, progress: str = "") -> bool:
         """Run a stage unless its stamp is current; return whether it ran.
@@ -58,28 +60,39 @@ class Pipeline:
         recipe = lineage[-1]
         output = self.folder(recipe, stage)
         inputs = self.inputs(lineage, stage)
-        key = self._key(lineage, stage, inputs)
-        if _is_current(output, key):
+        given = self._given(lineage, stage, inputs)
+        key = _hash(given | {"code": source_hashes(f"models.stages.{stage}", self.root)})
+        of_inputs = _hash(given)
+        kept = of_inputs if self.keep_trained and stage in WEIGHTS_STAGES else None
+        if _is_current(output, key, kept):
             print(f"{recipe.variant}: {stage} is up to date{progress}")
             return False
         print(f"{recipe.variant}: {stage}{progress}", flush=True)
         staged = output.with_name(f".{stage}")
+        checkpoint = output.with_name(f".{stage}.{key[:16]}")
+        for other in output.parent.glob(f".{stage}.*"):
+            if other != checkpoint:
+                shutil.rmtree(other)
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
         started_s = time.perf_counter()
         try:
-            self.runners[stage](Job(lineage, inputs, staged, self._seconds(recipe, stage)))
+            self.runners[stage](
+                Job(lineage, inputs, staged, self._seconds(recipe, stage), checkpoint)
+            )
         except (RecipeError, BundleError) as error:
             # The user knows the stage's folder, not the temporary one.
             raise type(error)(str(error).replace(str(staged), str(output))) from error
         stamp = {
             "key": key,
+            "inputs": of_inputs,
             "seconds": round(time.perf_counter() - started_s, 1),
             "outputs": _hashes(staged),
         }
         (staged / _STAMP_NAME).write_text(json.dumps(stamp, indent=2))
         shutil.rmtree(output, ignore_errors=True)
         staged.rename(output)
+        shutil.rmtree(checkpoint, ignore_errors=True)
         return True
 
     def folder(self, recipe: Recipe, stage: Stage) -> Path:
@@ -126,8 +139,10 @@ class Pipeline:
         stamps = {name: _read_stamp(self.folder(recipe, name)) for name in earlier}
         return {name: float(stamp["seconds"]) for name, stamp in stamps.items() if stamp}
 
-    def _key(self, lineage: tuple[Recipe, ...], stage: Stage, inputs: dict[str, Path]) -> str:
-        """A hash of everything that the stage's result depends on."""
+    def _given(
+        self, lineage: tuple[Recipe, ...], stage: Stage, inputs: dict[str, Path]
+    ) -> dict[str, Any]:
+        """Everything that the stage's result depends on, but its code."""
         made = {name: folder for name, folder in inputs.items() if name != "downloads"}
         for name, folder in made.items():
             if not folder.is_dir():
@@ -137,7 +152,7 @@ class Pipeline:
                 )
         recipe, root = lineage[-1], lineage[0]
         section = recipe if stage == "package" else getattr(recipe, stage, None)
-        made_from = {
+        return {
             "family": recipe.family,
             "max_length": root.max_length,
             "section": section.model_dump() if section else None,
@@ -146,9 +161,11 @@ class Pipeline:
                 _source_hashes(resolve(name, recipe, self.downloads))
                 for name in locations(recipe, stage)
             ],
-            "code": source_hashes(f"models.stages.{stage}", self.root),
         }
-        return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+
+
+def _hash(given: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
 
 
 def _source_hashes(source: Source) -> dict[str, str]:
@@ -166,9 +183,12 @@ def _read_stamp(output: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.is_file() else {}
 
 
-def _is_current(output: Path, key: str) -> bool:
+def _is_current(output: Path, key: str, of_inputs: str | None) -> bool:
+    """Whether a stage's result has this key; with `of_inputs`, that of another code will do."""
     stamp = _read_stamp(output)
-    return bool(stamp) and stamp["key"] == key and stamp["outputs"] == _hashes(output)
+    if not stamp or stamp["outputs"] != _hashes(output):
+        return False
+    return stamp["key"] == key or (of_inputs is not None and stamp.get("inputs") == of_inputs)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

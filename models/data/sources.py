@@ -64,6 +64,8 @@ def locations(recipe: Recipe, stage: Stage) -> Iterator[str]:
         yield from recipe.data.unlabelled
     if stage in ("inspect", "train") and recipe.train:
         yield recipe.train.base
+    if stage == "distill" and recipe.distill and recipe.distill.base:
+        yield recipe.distill.base
     if stage == "static" and recipe.static and recipe.static.teacher:
         yield recipe.static.teacher
     if stage in ("data", "inspect", "adopt") and recipe.adopt:

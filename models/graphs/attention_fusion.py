@@ -5,6 +5,7 @@ followed to the linear layers before it and to the matrix product after it. What
 likely to be attention, so a caller must compare the result's answers with the original's.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,7 @@ class _Projection:
     """Of weights and bias, which layers may share."""
 
 
-def fuse_attention(model: OnnxModel, feed: dict[str, Array]) -> int:
+def fuse_attention(model: OnnxModel, feed: Mapping[str, Array]) -> int:
     """Replace every self-attention by an Attention node, and return how many there are.
 
     They read the graph's attention_mask. `feed` is a probe: its values do not matter, its shape
@@ -94,7 +95,7 @@ class _Attention:
         """Return the fused node; its weights are added to `weights`."""
         if attribute(softmax, "axis", -1) not in {-1, 3}:
             raise self._unknown("normalises its scores along another axis")
-        product, scale = self._before(softmax.input[0])
+        product, scale, added = self._before(softmax.input[0])
         query, key = (self._projection(each) for each in product.input)
         weighted = self._weighted_sum(softmax.output[0])
         value = self._projection(weighted.input[1])
@@ -120,7 +121,12 @@ class _Attention:
         )
         return helper.make_node(
             "Attention",
-            [query.source, *(each.name for each in self._weights[shared]), MASK],
+            [
+                query.source,
+                *(each.name for each in self._weights[shared]),
+                MASK,
+                *(["", added] if added else []),
+            ],
             [self._context(weighted.output[0])],
             name=self._name,
             domain="com.microsoft",
@@ -128,15 +134,22 @@ class _Attention:
             scale=query.scale * key.scale * scale,
         )
 
-    def _before(self, tensor: str) -> tuple[NodeProto, float]:
-        """Return the product of queries and keys that scores come from, and how it is scaled."""
-        scale = 1.0
+    def _before(self, tensor: str) -> tuple[NodeProto, float, str]:
+        """Return the product of queries and keys that scores come from, and how it is scaled.
+
+        Also return what is added to all scores for their positions; empty if nothing is.
+        """
+        scale, added = 1.0, ""
         while node := self._wiring.producer(tensor):
             if node.op_type == "MatMul":
-                return node, scale
+                return node, scale, added
             if node.op_type in {"Mul", "Div"} and (found := self._scaled(node)):
                 tensor, factor = found
                 scale *= factor
+            elif node.op_type == "Add" and not added and (parts := self._with_positions(node)):
+                if scale != 1:
+                    raise self._unknown("scales what it adds to its scores")
+                tensor, added = parts
             elif node.op_type in {"Add", "Where"}:
                 tensor = self._masked(node)
             elif node.op_type in {"Identity", "Cast"}:
@@ -145,11 +158,20 @@ class _Attention:
                 raise self._unknown(f"computes {node.op_type} between product and softmax")
         raise self._unknown("is not of a product")
 
+    def _with_positions(self, node: NodeProto) -> tuple[str, str] | None:
+        """Return the scores, and the weights of positions that a node adds to them, if it does."""
+        learnt = [each for each in node.input if self._wiring.depends_on_weights(each)]
+        by_text = [each for each in learnt if self._wiring.depends_on_inputs(each)]
+        if len(learnt) != 2 or len(by_text) != 1:
+            return None
+        (positions,) = (each for each in learnt if each not in by_text)
+        return by_text[0], positions
+
     def _masked(self, node: NodeProto) -> str:
         """Return the scores among the inputs of a node that masks them."""
         scores = [each for each in node.input if self._wiring.depends_on_weights(each)]
         if len(scores) != 1:
-            raise self._unknown("adds more than a mask to its scores, such as relative positions")
+            raise self._unknown("adds more than a mask and positions to its scores")
         return str(scores[0])
 
     def _projection(self, tensor: str) -> _Projection:

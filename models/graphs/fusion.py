@@ -8,18 +8,20 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
-from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.onnx_model import OnnxModel
 from transformers import PretrainedConfig
 
+from models.graphs.attention_fusion import fuse_attention
 from models.graphs.packing import PACKABLE, pack
 from models.recipe import RecipeError
 from models.training.architecture import head_size, kept_heads, text_config
 
 _EXACT_GELU = ("gelu", "gelu_python")
 """The spellings of GELU with erf; the optimiser may or may not fuse other activations."""
+_RELATIVE = ("mpnet",)
+"""Those with relative positions, of which the optimiser does not recognise the attention."""
 _FUSION_TOLERANCE = 1e-4
 _FATAL = 4
 
@@ -33,10 +35,12 @@ def fuse(plain: Path, config: PretrainedConfig, output: Path) -> None:
     if config.model_type not in PACKABLE:
         _fuse_unknown(plain, config, output)
         return
-    fused = _optimised(plain, config, split_attention=False)
+    fused = _optimised(plain, config)
+    if config.model_type in _RELATIVE:
+        fuse_attention(fused, _random_texts(config))
     found = Counter(node.op_type for node in fused.model.graph.node)
     for name, count in _expected(config).items():
-        if found[name] != count:
+        if found[name] < count:
             raise RecipeError(
                 f"the graph has {found[name]} {name} instead of {count}: onnxruntime's "
                 "optimiser does not recognise graphs of this version of transformers; install "
@@ -47,23 +51,9 @@ def fuse(plain: Path, config: PretrainedConfig, output: Path) -> None:
     onnx.checker.check_model(str(output))
 
 
-def fuse_with_split_attention(plain: Path, config: PretrainedConfig, output: Path) -> None:
-    """Write the traced graph `plain` as `fuse` does, attention's matrices still apart."""
-    if config.model_type in PACKABLE:
-        fused = _optimised(plain, config, split_attention=True)
-        pack(fused, config.pad_token_id or 0)
-    else:
-        found = _agreeing(plain, config, output, split_attention=True)
-        fused = found or OnnxModel(onnx.load(plain))
-    graph = ONNXModel(fused.model)
-    graph.replace_gemm_with_matmul()
-    graph.clean_initializers()
-    fused.save_model_to_file(str(output))
-
-
 def _fuse_unknown(plain: Path, config: PretrainedConfig, output: Path) -> None:
     """Write a graph of another architecture fused, as far as its logits stay the same."""
-    fused = _agreeing(plain, config, output, split_attention=False)
+    fused = _agreeing(plain, config, output)
     if fused is None:
         shutil.copyfile(plain, output)
         print(
@@ -79,12 +69,10 @@ def _fuse_unknown(plain: Path, config: PretrainedConfig, output: Path) -> None:
     )
 
 
-def _agreeing(
-    plain: Path, config: PretrainedConfig, output: Path, *, split_attention: bool
-) -> OnnxModel | None:
+def _agreeing(plain: Path, config: PretrainedConfig, output: Path) -> OnnxModel | None:
     """Fuse the graph into `output`; None if that fails or changes its logits."""
     try:
-        fused = _optimised(plain, config, split_attention=split_attention)
+        fused = _optimised(plain, config)
         fused.save_model_to_file(str(output))
         onnx.checker.check_model(str(output))
         feed = _random_texts(config)
@@ -119,9 +107,8 @@ def _logits(graph: Path, feed: dict[str, npt.NDArray[np.int64]]) -> npt.NDArray[
     return logits
 
 
-def _optimised(plain: Path, config: PretrainedConfig, *, split_attention: bool) -> OnnxModel:
+def _optimised(plain: Path, config: PretrainedConfig) -> OnnxModel:
     options = FusionOptions("bert")
-    options.use_multi_head_attention = split_attention
     # The fused embedding operator has no input for positions.
     options.enable_embed_layer_norm = False
     heads = width = 0  # the optimiser finds them itself

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import onnx
 
-from models.graphs.quantizers import quantize_graph
-from models.graphs.split_attention import split_attention
+from models.graphs.quantizers import OnnxScheme, quantize_graph
+from models.graphs.split_attention import adds_to_scores, split_attention
 from models.recipe_sections import Scheme
 from models.training.encodings import readable
 from serving.bundles.bundle import (
@@ -51,15 +51,23 @@ def write_format(
         nncf_int8.write_all(parent.model_path, folder / OPENVINO_NAMES[0], feeds)
     else:
         source = folder / f"source-{MODEL_NAME}"
-        if scheme in ("int8-static", "int4"):
-            split_attention(parent.model_path, source)
-        else:
-            onnx.save(onnx.load(parent.model_path), source)
+        write_source(scheme, parent.model_path, source)
         feeds = feeds_of(parent, source, ranges) if scheme == "int8-static" else []
         quantize_graph(scheme, source, folder / MODEL_NAME, calibration=feeds)
         source.unlink()
     copy_inputs(parent, folder)
     return Bundle(folder, finish(scheme, parent, variant, parent.manifest.variant, folder))
+
+
+def write_source(scheme: OnnxScheme, graph: Path, output: Path) -> None:
+    """Write what of a graph the scheme is made from, as one file: with attention split or not.
+
+    Raises UnknownGraph where fused weights cannot be told apart.
+    """
+    if scheme in ("int8-static", "int4") or (scheme == "int8-dynamic" and adds_to_scores(graph)):
+        split_attention(graph, output)
+    else:
+        onnx.save(onnx.load(graph), output)
 
 
 def copy_inputs(parent: Bundle, folder: Path) -> None:

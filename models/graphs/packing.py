@@ -3,6 +3,7 @@
 serving/inference/packing.py lays texts out in such rows.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.transformers.onnx_model import OnnxModel
 
+from models.graphs.relative_positions import pack_relative_positions
 from models.graphs.wiring import Array, UnknownGraph, Wiring, attribute, observed
 
-PACKABLE = ("bert", "distilbert", "electra", "roberta", "xlm-roberta", "camembert")
-"""The architectures of which the optimiser fuses torch's graphs completely."""
+PACKABLE = ("bert", "distilbert", "electra", "roberta", "xlm-roberta", "camembert", "mpnet")
+"""The architectures of which torch's graphs are fused completely."""
 
 _MASK_INPUTS = {"Attention": 3, "MultiHeadAttention": 4}
 _PROBE_TOKENS = 6
@@ -42,6 +44,13 @@ def pack(model: OnnxModel, pad_token_id: int) -> None:
     mask = _mask(model.model.graph.node)
     chosen, taken = _first_token(wiring, graph.node)
     positions, fixed = _embeddings(model, wiring, pad_token_id)
+    longest = wiring.shape_of_constant(positions.gather.input[0])
+    assert longest is not None, "this is a bug: positions are looked up in a table"
+    ones = np.ones((1, longest[0] - positions.first), np.int64)
+    text = {
+        "input_ids": ones + pad_token_id, "attention_mask": ones, "token_type_ids": 0 * ones,
+    }  # fmt: skip
+    pack_relative_positions(model, _typed(model, text))
     for name, value in (("axis_1", [1]), ("axis_2", [2])):
         graph.initializer.append(numpy_helper.from_array(np.array(value, np.int64), name))
     model.replace_input_of_all_nodes(mask, "packed_mask")
@@ -128,6 +137,8 @@ def _embeddings(
     positions, fixed = [], []
     for node in gathers:
         index = indices[node.input[1]].astype(np.int64)
+        if index.shape[-2:] == (_PROBE_TOKENS, _PROBE_TOKENS):
+            continue  # a vector for each two tokens: what attention adds for their distance
         if index.shape[-1:] != (_PROBE_TOKENS,):
             raise UnknownGraph("it looks up vectors by something else than tokens")
         plain, padded = np.broadcast_to(index, (2, _PROBE_TOKENS))
@@ -154,6 +165,11 @@ def _probe(model: OnnxModel, pad_token_id: int) -> dict[str, Array]:
     fed = {
         "input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": segments,
     }  # fmt: skip
+    return _typed(model, fed)
+
+
+def _typed(model: OnnxModel, fed: Mapping[str, Array]) -> dict[str, Array]:
+    """What of `fed` the graph reads, in the types that it reads."""
     types = {each.name: each.type.tensor_type.elem_type for each in model.model.graph.input}
     return {
         name: value.astype(helper.tensor_dtype_to_np_dtype(types[name]))

@@ -14,6 +14,15 @@ _WEIGHTS, _BIAS, _MASK, _PAST, _ADDED = 1, 2, 3, 4, 5
 _KEPT = ("num_heads", "mask_filter_value", "scale", "unidirectional")
 
 
+def adds_to_scores(graph: Path) -> bool:
+    """Whether fused attention adds to its scores, which its kernel for int8 leaves out."""
+    nodes = onnx.load(graph, load_external_data=False).graph.node
+    return any(
+        node.op_type == "Attention" and len(node.input) > _ADDED and bool(node.input[_ADDED])
+        for node in nodes
+    )
+
+
 def split_attention(source: Path, output: Path) -> None:
     """Write a graph whose attention reads queries, keys and values from three products.
 

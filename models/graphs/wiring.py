@@ -88,6 +88,21 @@ class Wiring:
                 left += [each for each in node.input if each]
         return False
 
+    def depends_on_inputs(self, tensor: str) -> bool:
+        """Whether a tensor is computed from the values of inputs, not from their shapes alone."""
+        left, seen = [tensor], set()
+        while left:
+            name = left.pop()
+            if not name or name in seen or name in self._constants:
+                continue
+            seen.add(name)
+            node = self._producers.get(name)
+            if node is None:
+                return True
+            if node.op_type != "Shape":
+                left += node.input
+        return False
+
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
     """Return the value of a node's attribute."""

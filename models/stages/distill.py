@@ -11,6 +11,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from models.data.labelled import LabelSet, label_matrix, read_labels, read_split, read_unlabelled
+from models.data.sources import resolve
 from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import DistillSection
@@ -29,6 +30,7 @@ from models.training.architecture import (
     sliced,
 )
 from models.training.augmentation import augmented
+from models.training.checkpoint import Checkpoint
 from models.training.encodings import Ids, token_ids
 from models.training.knowledge_distillation import (
     TeacherOutputs,
@@ -38,6 +40,8 @@ from models.training.knowledge_distillation import (
     teacher_outputs,
 )
 from models.training.loop import Loss, fit, label_loss, use_all_cores
+from models.training.pretrained import base_classifier, check_length
+from models.training.tokenizer_file import copy_tokenizer
 from models.training.validation import validation
 from models.training.vocabulary import cost, trimmed, words_to_keep
 from serving.bundles.bundle import TOKENIZER_NAME
@@ -45,6 +49,7 @@ from serving.bundles.position_limit import longest_input
 from serving.inference.tokenizer import Tokenizer
 
 VOCABULARY_NAME = "vocabulary.json"
+_TAUGHT_NAME = "taught.pt"
 
 
 def run(job: Job) -> None:
@@ -60,28 +65,54 @@ def run(job: Job) -> None:
     labels, rows = read_labels(data), read_split(data, "train")
     tokenizer_path = job.inputs["parent_weights"] / TOKENIZER_NAME
     teacher = load_classifier(job.inputs["parent_weights"])
-    check_sizes(teacher.config, section)
     texts = [row.text for row in rows] + read_unlabelled(data)
     texts += augmented(texts, section.augmented_copies, section.seed, mask_word(tokenizer_path))
     encodings = token_ids(Tokenizer(tokenizer_path, job.max_length), texts)
-    taught = teacher_outputs(teacher, encodings, section.layers)
+    source = teacher
+    if section.base:
+        base = resolve(section.base, job.recipe, job.inputs["downloads"])
+        source, _ = base_classifier(base, labels)
+        check_length(source.config, job.max_length, base)
+        tokenizer_path = job.output / TOKENIZER_NAME
+        copy_tokenizer(base, job.output, job.max_length)
+    check_sizes(source.config, section)
+    layers = () if section.base else section.layers
+    taught = _taught(job, teacher, encodings, layers)
 
-    words = _write_tokenizer(job, encodings[: len(rows)])
-    losses = label_losses(teacher, job)
-    student, width = shrunk(teacher, section, words, job.max_length, losses)
+    words = _write_tokenizer(job, tokenizer_path, [row.text for row in rows])
+    losses = label_losses(source, job)
+    student, width = shrunk(source, section, words, job.max_length, losses)
     tokenizer = Tokenizer(job.output / TOKENIZER_NAME, job.max_length)
     # A module of the student while that is trained, so that the optimiser sees its weights.
-    student.projection = _projection(width, teacher.config.hidden_size)
+    student.projection = _projection(width, source.config.hidden_size)
     truth = torch.from_numpy(label_matrix(rows, labels))
     fit(
         student,
         token_ids(tokenizer, texts),
         _loss(section, labels, taught, truth, student.projection),
         section,
-        validation(student, tokenizer, data),
+        validate=validation(student, tokenizer, data),
+        checkpoint=Checkpoint(job.checkpoint),
     )
     del student.projection
     student.save_pretrained(job.output)
+
+
+def _taught(
+    job: Job, teacher: PreTrainedModel, encodings: Sequence[Ids], layers: tuple[int, ...]
+) -> TeacherOutputs:
+    """The teacher's outputs, which a large one takes as long for as the student's training."""
+    assert job.recipe.distill is not None
+    path = job.checkpoint and job.checkpoint / _TAUGHT_NAME
+    if path and path.is_file():
+        return TeacherOutputs(**torch.load(path, weights_only=True))
+    taught = teacher_outputs(teacher, encodings, job.recipe.distill, layers)
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = path.with_suffix(".staged")
+        torch.save(vars(taught), staged)
+        staged.replace(path)
+    return taught
 
 
 def shrunk(
@@ -127,16 +158,16 @@ def mask_word(tokenizer_path: Path) -> str | None:
     return next((token["content"] for token in special if "mask" in token["content"].lower()), None)
 
 
-def _write_tokenizer(job: Job, encodings: Sequence[Ids]) -> list[int] | None:
+def _write_tokenizer(job: Job, source: Path, labelled: list[str]) -> list[int] | None:
     """Write the student's tokenizer.json; return the ids of the words it keeps, None for all."""
     assert job.recipe.distill is not None
     limit = job.recipe.distill.vocabulary_words
-    source = job.inputs["parent_weights"] / TOKENIZER_NAME
     target = job.output / TOKENIZER_NAME
     if limit is None:
         target.write_bytes(source.read_bytes())
         return None
     whole = json.loads(source.read_text(encoding="utf-8"))
+    encodings = token_ids(Tokenizer(source, job.max_length), labelled)
     try:
         keep = words_to_keep(whole, encodings, limit)
     except ValueError as error:
@@ -212,9 +243,11 @@ def _loss(
 
     def loss(batch: list[int], output: SequenceClassifierOutput) -> torch.Tensor:
         assert output.logits is not None
-        states = projection(first_tokens(output, every))
-        alike = functional.mse_loss(states, taught.hidden[batch].float())
-        total = soft(output.logits, taught.logits[batch]) + section.hidden_weight * alike
+        total = soft(output.logits, taught.logits[batch])
+        if section.hidden_weight:
+            states = projection(first_tokens(output, every))
+            alike = functional.mse_loss(states, taught.hidden[batch].float())
+            total = total + section.hidden_weight * alike
         labelled = [row for row, index in enumerate(batch) if index < len(truth)]
         if labelled:
             wanted = truth[[batch[row] for row in labelled]]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, assert_never
+from typing import Protocol
 
 import onnx
 
@@ -19,15 +19,12 @@ from models.evaluation.noninferiority import largest_loss, proved, texts_needed
 from models.evaluation.predictions import Predictor, predicted
 from models.evaluation.statistics import Flags, correct
 from models.graphs import nncf_int8
-from models.graphs.fusion import fuse_with_split_attention
-from models.graphs.number_formats import copy_inputs, feeds_of, finish
+from models.graphs.number_formats import copy_inputs, feeds_of, finish, write_source
 from models.graphs.quantizers import OnnxScheme, operators, quantize_graph
 from models.graphs.sensitivity import by_sensitivity
-from models.graphs.trace import trace
 from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import QuantizeSection
-from models.training.architecture import load_classifier
 from serving.bundles.bundle import (
     MODEL_NAME,
     OPENVINO_NAMES,
@@ -233,22 +230,11 @@ def _writer(quantize: _Write) -> _Write:
 
 
 def _source(job: Job, parent: Bundle, scheme: OnnxScheme, scratch: Path) -> Path:
-    """The graph to quantize: the parent's, or one of its weights with attention split up."""
-    match scheme:
-        case "int8-dynamic" | "fp16":
-            return parent.model_path
-        case "int8-static" | "int4":
-            if job.lineage[-2].static:
-                return parent.model_path  # it has no attention to split
-            weights = job.inputs.get("parent_weights")
-        case _:
-            assert_never(scheme)
-    if weights is None:
+    """The graph to quantize: the parent's, with attention split up where the scheme needs it."""
+    if job.lineage[-2].quantize and scheme not in ("int8-dynamic", "fp16"):
         raise RecipeError(
             f"{job.recipe.variant}: quantize: {job.recipe.parent} is already quantized: "
             "make the variant that has its weights the parent"
         )
-    model = load_classifier(weights, attn_implementation="eager")
-    trace(model, scratch / "plain.onnx")
-    fuse_with_split_attention(scratch / "plain.onnx", model.config, scratch / MODEL_NAME)
+    write_source(scheme, parent.model_path, scratch / MODEL_NAME)
     return scratch / MODEL_NAME

@@ -14,6 +14,7 @@ from models.evaluation.predictions import Predictor
 from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import StaticSection
+from models.training.checkpoint import Checkpoint
 from models.training.encodings import token_ids
 from models.training.knowledge_distillation import soft_loss
 from models.training.loop import Loss, fit, label_loss
@@ -60,7 +61,8 @@ def run(job: Job) -> None:
         token_ids(tokenizer, texts),
         _loss(section, labels, taught, truth),
         section,
-        validation(model, tokenizer, data),
+        validate=validation(model, tokenizer, data),
+        checkpoint=Checkpoint(job.checkpoint),
     )
     model.save_pretrained(job.output)
 

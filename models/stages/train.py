@@ -1,20 +1,23 @@
 """The stage `train`: fine-tunes a base model on the labelled texts; the result is the teacher."""
 
+from collections.abc import Set as AbstractSet
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from models.data.labelled import LabelSet, label_matrix, read_labels, read_split
+from models.data.labelled import label_matrix, read_labels, read_split
 from models.data.sources import Source, resolve
 from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType, TrainSection
+from models.training.checkpoint import Checkpoint
 from models.training.encodings import token_ids
 from models.training.loop import fit, label_loss, use_all_cores
-from models.training.pretrained import check_length
+from models.training.pretrained import base_classifier, check_length
 from models.training.tokenizer_file import copy_tokenizer
 from models.training.validation import validation
 from models.training.vocabulary import unknown_share
@@ -34,8 +37,10 @@ def run(job: Job) -> None:
     data = job.inputs["data"]
     labels = read_labels(data)
     base = resolve(section.base, job.recipe, job.inputs["downloads"])
-    model = _classifier(base, labels, section.lora_rank)
-    check_length(model.config, section.max_length, base)
+    classifier, untrained = base_classifier(base, labels)
+    check_length(classifier.config, section.max_length, base)
+    rank = section.lora_rank
+    model = classifier if rank is None else _with_adapters(classifier, untrained, rank)
     copy_tokenizer(base, job.output, section.max_length)
     tokenizer = Tokenizer(job.output / TOKENIZER_NAME, section.max_length)
     rows = read_split(data, "train")
@@ -56,7 +61,8 @@ def run(job: Job) -> None:
         ids,
         batch_loss,
         section,
-        validation(model, tokenizer, data),
+        validate=validation(model, tokenizer, data),
+        checkpoint=Checkpoint(job.checkpoint),
     )
     merged = model.merge_and_unload() if isinstance(model, PeftModel) else model
     merged.save_pretrained(job.output)
@@ -85,34 +91,12 @@ def class_weights(truth: npt.NDArray[np.bool_], problem_type: ProblemType) -> to
     return torch.tensor(weights, dtype=torch.float32)
 
 
-def _classifier(
-    base: Source, labels: LabelSet, lora_rank: int | None
-) -> PreTrainedModel | PeftModel:
-    """Load the base model with a classification head, and with adapters if `lora_rank` is set.
-
-    Every linear layer gets an adapter; modules that the base has no weights for train in full.
-    """
-    kind = f"{labels.problem_type}_classification"
-    try:
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
-            base.name,
-            output_loading_info=True,
-            id2label=dict(enumerate(labels.names)),
-            label2id={name: index for index, name in enumerate(labels.names)},
-            problem_type=kind,
-            ignore_mismatched_sizes=True,  # the base may have a head for other labels
-        )
-    except (OSError, ValueError) as error:
-        raise RecipeError(
-            f"{base} is not a base model that transformers can load: {error}"
-        ) from error
-    if lora_rank is None:
-        return model  # type: ignore[no-any-return]
-    untrained = {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
+def _with_adapters(model: PreTrainedModel, untrained: AbstractSet[str], rank: int) -> PeftModel:
+    """Give every linear layer an adapter; the modules of `untrained` weights train in full."""
     adapters = LoraConfig(
         task_type=TaskType.SEQ_CLS,
-        r=lora_rank,
-        lora_alpha=2 * lora_rank,
+        r=rank,
+        lora_alpha=2 * rank,
         target_modules="all-linear",
         modules_to_save=sorted({name.rpartition(".")[0] for name in untrained}),
     )

@@ -1,8 +1,11 @@
-"""Model surgery: which axis of a weight is words, heads, units or width, and slices of these."""
+"""Model surgery: which axis of a weight is words, heads, units or width, and slices of these.
+
+The axis "heads" has `head_size` rows a head, "shared_heads" one row a head of every layer.
+"""
 
 import copy
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,16 +20,18 @@ from transformers import (
 
 from models.recipe import RecipeError
 
-Axis = Literal["words", "positions", "width", "heads", "units"]
+Axis = Literal["words", "positions", "width", "heads", "shared_heads", "units"]
 AxisValues = dict[tuple[Axis, int | None], torch.Tensor]
 """A tensor for each (axis, layer); the layer is None for words, positions and width."""
 
 WEIGHTS_NAME = "model.safetensors"
-KNOWN = ("bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta")
+KNOWN = ("bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta")
+_SHARING = ("mpnet",)
 _LAYER = re.compile(r"\.layers?\.(\d+)\.")
 _AXES: tuple[tuple[str, tuple[Axis | None, Axis | None]], ...] = (
-    (r"\b(query|key|value|q_lin|k_lin|v_lin)\.", ("heads", "width")),
-    (r"\battention\.(output\.dense|out_lin)\.", ("width", "heads")),
+    (r"\b(query|key|value|q_lin|k_lin|v_lin)\.|\battn\.[qkv]\.", ("heads", "width")),
+    (r"\battention\.(output\.dense|out_lin|attn\.o)\.", ("width", "heads")),
+    (r"\brelative_attention_bias\.", (None, "shared_heads")),
     (r"\b(intermediate\.dense|ffn\.lin1)\.", ("units", "width")),
     (r"\b\d+\.output\.dense\.|\bffn\.lin2\.", ("width", "units")),
     (r"\bword_embeddings\.", ("words", "width")),
@@ -125,6 +130,11 @@ def empty_classifier(config: PretrainedConfig, **options: Any) -> PreTrainedMode
         size = kept_heads(config) * head_size(config)
         for name, module in list(model.named_modules()):
             where = axes(f"{name}.weight", config)
+            if hasattr(module, "all_head_size"):
+                module.all_head_size = size
+            if isinstance(module, torch.nn.Embedding) and "shared_heads" in where:
+                narrow = torch.nn.Embedding(module.num_embeddings, kept_heads(config))
+                model.set_submodule(name, narrow)
             if isinstance(module, torch.nn.Linear) and "heads" in where:
                 rows, columns = module.out_features, module.in_features
                 sides = (columns, size) if where[0] == "heads" else (size, rows)
@@ -207,13 +217,20 @@ def most_important(scores: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def most_important_in_layers(
-    scores: AxisValues, config: PretrainedConfig, layers: Iterable[int], heads: int, units: int
+    scores: AxisValues, config: PretrainedConfig, layers: Sequence[int], heads: int, units: int
 ) -> AxisValues:
-    """Return the most important heads and units of each layer, as `sliced` keeps them."""
+    """Return the most important heads and units of each layer, as `sliced` keeps them.
+
+    Where layers share what belongs to a head, all keep the same heads.
+    """
     size = head_size(config)
     kept: AxisValues = {}
+    together = None
+    if config.model_type in _SHARING:
+        summed = torch.stack([scores["heads", layer] for layer in layers]).sum(0)
+        together = kept["shared_heads", None] = most_important(summed, heads)
     for layer in layers:
-        best = most_important(scores["heads", layer], heads)
+        best = most_important(scores["heads", layer], heads) if together is None else together
         # The rows of the query, key and value matrices that belong to these heads.
         kept["heads", layer] = (best[:, None] * size + torch.arange(size)).flatten()
         kept["units", layer] = most_important(scores["units", layer], units)

@@ -12,9 +12,10 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from models.data.labelled import label_matrix, read_labels, read_split, read_unlabelled
 from models.job import Job
 from models.progress import progress
-from models.recipe_sections import ProblemType, PruneSection, SparsifySection
+from models.recipe_sections import ProblemType, PruneSection, SparsifySection, TrainingSection
+from models.training.checkpoint import Checkpoint
 from models.training.encodings import Ids, token_ids
-from models.training.loop import fit, label_loss, padded, similar_lengths
+from models.training.loop import fit, label_loss, mixed_precision, padded, similar_lengths
 from models.training.validation import validation
 from serving.bundles.bundle import TOKENIZER_NAME
 from serving.inference.tokenizer import Tokenizer
@@ -35,14 +36,17 @@ class TeacherOutputs:
 
 
 def teacher_outputs(
-    teacher: PreTrainedModel, encodings: Sequence[Ids], layers: tuple[int, ...] = ()
+    teacher: PreTrainedModel,
+    encodings: Sequence[Ids],
+    section: TrainingSection,
+    layers: tuple[int, ...] = (),
 ) -> TeacherOutputs:
-    """Run the teacher on all texts, in batches of similar length."""
+    """Run the teacher on all texts, in batches of similar length and the section's precision."""
     config = teacher.config
     logits = torch.empty(len(encodings), len(config.id2label or {}))
     hidden = torch.empty(len(encodings), len(layers), config.hidden_size, dtype=torch.half)
     batches = similar_lengths([len(ids) for ids in encodings], _BATCH_TEXTS, seed=0)
-    with torch.no_grad():
+    with torch.no_grad(), mixed_precision(section):
         for batch in progress(batches, does="teacher", units="batches"):
             inputs = padded([encodings[i] for i in batch])
             output = teacher(**inputs, output_hidden_states=bool(layers))
@@ -56,7 +60,7 @@ def first_tokens(output: SequenceClassifierOutput, layers: Sequence[int]) -> tor
     """Return the first token's states after the layers, of shape (texts, layers, width)."""
     states = output.hidden_states
     assert states is not None
-    return torch.stack([states[layer + 1][:, 0] for layer in layers], dim=1)
+    return torch.stack([states[layer + 1][:, 0].float() for layer in layers], dim=1)
 
 
 def soft_loss(
@@ -112,11 +116,18 @@ def recover(
     tokenizer = Tokenizer(tokenizer_path, job.max_length)
     texts = [row.text for row in read_split(data, "train")] + read_unlabelled(data)
     encodings = token_ids(tokenizer, texts)
-    taught = teacher_outputs(parent, encodings).logits
+    taught = teacher_outputs(parent, encodings, section).logits
     soft = soft_loss(read_labels(data).problem_type, section.temperature)
 
     def loss(batch: list[int], output: SequenceClassifierOutput) -> torch.Tensor:
         assert output.logits is not None
         return soft(output.logits, taught[batch])
 
-    fit(student, encodings, loss, section, validation(student, tokenizer, data))
+    fit(
+        student,
+        encodings,
+        loss,
+        section,
+        validate=validation(student, tokenizer, data),
+        checkpoint=Checkpoint(job.checkpoint),
+    )

@@ -13,6 +13,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from models.progress import progress
 from models.recipe_sections import ProblemType, TrainingSection
+from models.training.checkpoint import Checkpoint, State
 from models.training.encodings import Ids
 from serving.inference.cpu import usable_cores
 
@@ -96,39 +97,66 @@ def fit(
     encodings: Sequence[Ids],
     loss: Loss,
     section: TrainingSection,
+    *,
     validate: Callable[[], float],
+    checkpoint: Checkpoint,
 ) -> None:
     """Minimise `loss(indices of the batch, output)` and leave the best epoch's weights in `model`.
 
-    `section` sets seed, epochs, learning rate and batch size. `validate` scores the model after
-    each epoch; larger is better. The output includes the hidden states.
+    `section` sets seed, epochs, learning rate, batch size and precision. `validate` scores the
+    model after each epoch; larger is better. The output includes the hidden states. Training goes
+    on from `checkpoint`, if it has one.
     """
     lengths = [len(ids) for ids in encodings]
-    steps = section.epochs * len(similar_lengths(lengths, section.batch_texts, section.seed))
+    per_epoch = len(similar_lengths(lengths, section.batch_texts, section.seed))
+    steps = section.epochs * per_epoch
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=section.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
     )
     schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
         optimizer, int(_WARMUP_SHARE * steps), steps
     )
-    best, weights = -1.0, model.state_dict()
-    with progress(total=steps, does="training", units="batches") as bar:
-        for epoch in range(section.epochs):
+    done, best, weights = 0, -1.0, model.state_dict()
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+
+    def state() -> State:
+        now = {name: part.state_dict() for name, part in parts.items()}
+        random_state = torch.get_rng_state()
+        return now | {"done": done, "best": best, "weights": weights, "random": random_state}
+
+    if saved := checkpoint.read():
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+        done, best, weights = saved["done"], saved["best"], saved["weights"]
+        torch.set_rng_state(saved["random"])
+    with progress(total=steps, initial=done, does="training", units="batches") as bar:
+        for epoch in range(done // per_epoch, section.epochs):
             model.train()
-            for batch in similar_lengths(lengths, section.batch_texts, section.seed + epoch):
+            batches = similar_lengths(lengths, section.batch_texts, section.seed + epoch)
+            for batch in batches[done - epoch * per_epoch :]:
+                checkpoint.write_if_due(state)
                 inputs = padded([encodings[i] for i in batch])
-                value = loss(batch, model(**inputs, output_hidden_states=True))
+                with mixed_precision(section):
+                    output = model(**inputs, output_hidden_states=True)
+                output.logits = output.logits.float()
+                value = loss(batch, output)
                 value.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(model.parameters(), _LARGEST_GRADIENT)
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
+                done += 1
                 bar.update()
             score = validate()
             bar.write(f"epoch {epoch + 1} of {section.epochs}: validation {score:.4f}")
             if score > best:
                 best, weights = score, copy.deepcopy(model.state_dict())
     model.load_state_dict(weights)
+
+
+def mixed_precision(section: TrainingSection) -> torch.autocast:
+    """Return the context in which matrix products have the section's precision."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=section.precision == "bf16")
 
 
 def use_all_cores(seed: int) -> None:

@@ -1,9 +1,15 @@
-"""Reads what a pretrained model declares: its labels, its length limit and its kind of problem."""
+"""Pretrained models: what they declare (labels, longest input, kind of problem), and a loader."""
 
 import codecs
 
-from transformers import AutoConfig, PretrainedConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
+from models.data.labelled import LabelSet
 from models.data.sources import Source
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType
@@ -29,6 +35,27 @@ def labels_of(found: Source) -> tuple[str, ...]:
         )
     names = {int(index): name for index, name in (config.id2label or {}).items()}
     return tuple(names[index] for index in sorted(names))
+
+
+def base_classifier(base: Source, labels: LabelSet) -> tuple[PreTrainedModel, set[str]]:
+    """Load a base model with a classification head; also return which weights it has none for.
+
+    Raises RecipeError when transformers cannot load it.
+    """
+    try:
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            base.name,
+            output_loading_info=True,
+            id2label=dict(enumerate(labels.names)),
+            label2id={name: index for index, name in enumerate(labels.names)},
+            problem_type=f"{labels.problem_type}_classification",
+            ignore_mismatched_sizes=True,  # the base may have a head for other labels
+        )
+    except (OSError, ValueError) as error:
+        raise RecipeError(
+            f"{base} is not a base model that transformers can load: {error}"
+        ) from error
+    return model, {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
 
 
 def check_length(config: PretrainedConfig, max_length: int, found: Source) -> None:

@@ -25,7 +25,7 @@ def test_what_no_recipe_asks_for_is_not_downloaded(tmp_path, monkeypatch):
 
 def test_a_package_that_is_not_the_pinned_one_is_refused(tmp_path, monkeypatch):
     package = Package("thing==1", "thing-1.tar.gz", hashlib.sha256(b"right").hexdigest())
-    monkeypatch.setitem(fetching.DOWNLOADS, "thing", (package, _no_network))
+    monkeypatch.setitem(fetching.DOWNLOADS, "thing", ((package,), _no_network))
     (tmp_path / package.file_name).write_bytes(b"wrong")
 
     with pytest.raises(RecipeError, match="not the pinned thing==1"):

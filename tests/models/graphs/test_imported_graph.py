@@ -13,7 +13,7 @@ from onnxruntime.quantization import quantize_dynamic
 from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.onnx_model import OnnxModel
-from transformers import AlbertConfig, MPNetConfig, RobertaConfig
+from transformers import AlbertConfig, RobertaConfig
 
 from models.__main__ import main
 from models.graphs.imported_graph import optimized
@@ -88,6 +88,8 @@ def assert_left(bundle, folder, reason, *, ratio=twice_as_fast):
         ("bert", "sdpa", True, 18),
         ("distilbert", "sdpa", False, 17),
         ("electra", "eager", False, 17),
+        ("mpnet", "eager", False, 17),
+        ("mpnet", "eager", True, 18),
         ("roberta", "eager", False, 14),
         ("roberta", "sdpa", True, 18),
         ("xlm-roberta", "sdpa", False, 17),
@@ -197,14 +199,11 @@ def test_a_rewrite_that_fails_leaves_the_graph_as_it_is(tmp_path, monkeypatch):
     assert_left(bundle, tmp_path, "list index out of range")
 
 
-def test_positions_relative_to_one_another_are_left_as_they_are(tmp_path):
-    config = MPNetConfig(
-        vocab_size=30, hidden_size=32, num_attention_heads=2, num_hidden_layers=2,
-        intermediate_size=64, max_position_embeddings=66, pad_token_id=1,
-    )  # fmt: skip
-    bundle = bundle_of(tiny_model(config), tmp_path / "original")
+def test_what_attention_adds_for_the_words_themselves_leaves_the_graph_as_it_is(tmp_path):
+    model = tiny_model(deepcopy(ARCHITECTURES["deberta"]))
+    bundle = bundle_of(model, tmp_path / "original")
 
-    assert_left(bundle, tmp_path, "relative positions")
+    assert_left(bundle, tmp_path, "adds more than a mask and positions to its scores")
 
 
 def test_a_graph_that_is_no_faster_fused_is_left_as_it_is(tmp_path):

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from models.recipe import RecipeError
+from models.recipe_sections import TrainingSection
+from models.stages import distill
 from models.stages.distill import mask_word
 from models.training.architecture import head_size, load_classifier
 from models.training.knowledge_distillation import soft_loss, teacher_outputs
@@ -18,6 +20,8 @@ temperature = 2.0
 hidden_weight = 1.0
 label_weight = 0.3
 """
+
+SECTION = TrainingSection(epochs=1, learning_rate=1e-3)
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
 
@@ -50,6 +54,50 @@ def test_the_cost_of_a_smaller_vocabulary_is_written_beside_the_weights(tone):
         assert about[name]["tokens_per_text"] >= about[name]["tokens_per_text_before"]
         assert 0 <= about[name]["words_split_more"] <= 1
         assert about[name]["unknown_words"] == about[name]["unknown_words_before"] == 0
+
+
+def test_a_student_from_another_base_learns_its_teacher_s_answers_with_words_of_its_own(tone):
+    section = DISTILL.format(layers="[0]").replace("hidden_weight = 1.0", "hidden_weight = 0")
+    section = section.replace("5e-3", "3e-3").replace("epochs = 8", "epochs = 12")
+    folder = tone.make(
+        "other", section + 'base = "fetched:base"\nvocabulary_words = 100\n', ["distill"]
+    )
+
+    config = load_classifier(folder).config
+    assert (config.num_hidden_layers, config.vocab_size) == (1, 100)
+    assert config.max_position_embeddings == 32
+    assert tone.validated(folder) >= 0.9
+
+
+@pytest.mark.parametrize("key", ["width = 16", "intermediate = 32"])
+def test_a_student_from_another_base_keeps_that_one_s_sizes(tone, key):
+    section = DISTILL.format(layers="[0]") + f'base = "fetched:base"\n{key}\n'
+
+    with pytest.raises(RecipeError, match="base: such a student has other layers"):
+        tone.make("other-sizes", section, ["distill"])
+
+
+def test_a_distillation_that_was_killed_asks_its_teacher_once(tone, monkeypatch):
+    asked = []
+
+    def asking(*given):
+        asked.append(given)
+        return teacher_outputs(*given)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    section = DISTILL.format(layers="[0]").replace("epochs = 8", "epochs = 1")
+    monkeypatch.setattr(distill, "teacher_outputs", asking)
+    with monkeypatch.context() as patch:
+        patch.setattr(distill, "fit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tone.make("killed", section, ["distill"])
+
+    folder = tone.make("killed", section, ["distill"])
+
+    assert len(asked) == 1
+    assert [each.name for each in folder.parent.iterdir()] == ["distill"]
 
 
 def test_without_a_smaller_vocabulary_the_tokenizer_stays_as_it_is(tone):
@@ -111,10 +159,10 @@ def test_the_teacher_s_answers_are_in_the_order_of_the_texts(tone):
     teacher = load_classifier(tone.teacher)
     encodings = [[2, 8, 3], [2, 9, 10, 11, 3], [2, 12, 3]]
 
-    found = teacher_outputs(teacher, encodings, (0, 1))
+    found = teacher_outputs(teacher, encodings, SECTION, (0, 1))
 
     assert found.hidden.shape == (3, 2, 32)
     for row, ids in zip(found.logits, encodings, strict=True):
-        alone = teacher_outputs(teacher, [ids])
+        alone = teacher_outputs(teacher, [ids], SECTION)
         torch.testing.assert_close(row, alone.logits[0], atol=1e-5, rtol=1e-4)
         assert alone.hidden.shape == (1, 0, 32)

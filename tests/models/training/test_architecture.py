@@ -18,7 +18,7 @@ from models.training.architecture import (
 from models.training.loop import padded
 from tests.support.tiny_architectures import write_classifier
 
-KNOWN = ("bert", "distilbert", "roberta", "electra")
+KNOWN = ("bert", "distilbert", "roberta", "electra", "mpnet")
 BATCH = padded([[2, 5, 9, 3], [2, 7, 3]])
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
@@ -34,6 +34,7 @@ def test_every_axis_of_the_width_the_heads_and_the_units_is_found(model):
     sizes = {
         "width": config.hidden_size,
         "heads": config.hidden_size,
+        "shared_heads": config.num_attention_heads,
         "units": intermediate_size(config),
         "words": config.vocab_size,
         "positions": config.max_position_embeddings,
