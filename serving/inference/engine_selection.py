@@ -94,7 +94,7 @@ def choose(
     def load(name: EngineName, reason: str) -> Chosen:
         engine = engines[name](bundle, resources)
         max_length = bundle.manifest.max_length
-        lane = warm_up(engine, max_length, max_batch_tokens, conditions)
+        _, lane = warm_up(engine, max_length, max_batch_tokens, conditions)
         loaded = Chosen(name, engine, lane, reason)
         return _laid_out(loaded, max_length, max_batch_tokens, conditions)
 
@@ -137,7 +137,7 @@ def _laid_out(
     if speedup < _WORTHWHILE_SPEEDUP:
         return replace(loaded, layout=f"texts share rows, one a row would be {comparison}")
     engine = loaded.engine.unpacked()
-    lane = warm_up(engine, max_length, max_batch_tokens, conditions)
+    _, lane = warm_up(engine, max_length, max_batch_tokens, conditions)
     return replace(loaded, engine=engine, lane=lane, layout=f"one text a row, {comparison}")
 
 
