@@ -32,6 +32,8 @@ _LONG_RUNS = 2
 # Each mixed batch counts as often as the others.
 _FEWEST_PASSES = _MIXED_BATCHES
 _PASSES = 2 * _MIXED_BATCHES
+_PACE_RUNS = 3
+_PACE_ENOUGH_S = 0.02
 _SINGLE_REPEATS = 20
 # A slow or busy machine makes fewer passes, so that it does not start late.
 _ENOUGH_S = 1.0
@@ -228,6 +230,23 @@ def _best(shapes: Collection[_Shape], share: float) -> list[_Shape]:
     """Return those whose rate is at least this share of the best."""
     least = share * max(map(_Shape.rate, shapes))
     return [shape for shape in shapes if shape.rate() >= least]
+
+
+def pace_s(
+    engine: Engine, budget_tokens: int, max_length: int, conditions: Conditions = _ALONE
+) -> float:
+    """Return the least seconds, of a few runs, of one usual batch of the budget in every slot.
+
+    Of CPU time, where `conditions` count that. Raises EngineFailed if the engine does.
+    """
+    run = partial(engine.run, _batches(engine, budget_tokens, max_length)[0])
+    with _Slots(engine, conditions) as slots:
+        slots.seconds(run)
+        until_s = conditions.clock() + _PACE_ENOUGH_S
+        seen_s: list[float] = []
+        while len(seen_s) < _PACE_RUNS or conditions.clock() < until_s:
+            seen_s.append(slots.seconds(run)[1])
+    return min(seen_s)
 
 
 def unpacked_speedup(
