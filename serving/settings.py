@@ -63,6 +63,12 @@ class Settings(BaseModel):
     threads: int = Field(
         0, ge=0, le=1024, description="CPU cores to use; 0 follows the cgroup quota and affinity."
     )
+    tuning: Path | Literal[""] | None = Field(
+        None,
+        description="Folder that keeps what warm-up measured, for the next start. By default "
+        "`.tuning` beside the registry where that can be written, or else in the user's cache "
+        "folder; empty keeps nothing.",
+    )
     http_processes: int = Field(
         0,
         ge=0,

@@ -24,8 +24,8 @@ from serving.bundles.evaluation import Estimate
 from serving.bundles.registry import read_registry
 from serving.errors import SizewiseError
 from serving.inference.cpu import usable_cores
-from serving.inference.engine import Resources
-from serving.inference.engine_selection import EngineName, choose
+from serving.inference.engine import EngineName, Resources
+from serving.inference.engine_selection import choose
 from serving.inference.tokenizer import open_tokenizer
 
 BATCH_TEXTS = 8

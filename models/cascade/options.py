@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from models.recipe import RecipeError
 from serving.bundles.cascade import Target
-from serving.inference.engine_selection import EngineName
+from serving.inference.engine import EngineName
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from models.recipe_sections import ProblemType
 from serving.bundles.bundle import Bundle
 from serving.errors import BundleError
 from serving.inference.cpu import usable_cores
-from serving.inference.engine import Engine, Resources, runs_as
-from serving.inference.engine_selection import ENGINES, EngineName, reference
+from serving.inference.engine import Engine, EngineName, Resources, runs_as
+from serving.inference.engine_selection import ENGINES, reference
 from serving.inference.inputs import Encoding, Text, why_no_tokens
 from serving.inference.tokenizer import open_tokenizer
 

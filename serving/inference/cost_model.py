@@ -62,12 +62,13 @@ class CostModel:
 
 
 def fit_cost_model(sizes: Sequence[Sample], long: Sequence[Sample]) -> CostModel:
-    """Fit `sizes` (rising numbers of tokens in short texts) and `long` (single long texts).
+    """Fit `sizes` (different numbers of tokens in short texts) and `long` (single long texts).
 
     The extra time of a long text over short ones with as many tokens is due to attention: its
     median per pair of tokens over `long`, at least 0, is the coefficient. The linear part is
     non-decreasing. Raises ValueError for fewer than two sizes.
     """
+    sizes = sorted({sample.tokens: sample for sample in sizes}.values(), key=lambda s: s.tokens)
     if len(sizes) < 2:
         raise ValueError(f"a cost model needs at least two sizes, not {len(sizes)}")
     tokens = tuple(sample.tokens for sample in sizes)

@@ -1,6 +1,7 @@
-"""What this process may use of the CPU: its cores, and whether int8 products are exact."""
+"""What this process may use of the machine: its cores, and which processor and GPUs they are."""
 
 import os
+import platform
 import sys
 import threading
 from contextlib import suppress
@@ -9,7 +10,14 @@ from pathlib import Path
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
+_GPUS = Path("/proc/driver/nvidia/gpus")
 _VNNI_FLAGS = {"avx512_vnni", "avx_vnni"}
+# What the engines choose their kernels by, on x86 and ARM.
+_KERNEL_FLAGS = _VNNI_FLAGS | {
+    "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_bf16", "avx512_fp16", "amx_tile",
+    "amx_int8", "amx_bf16", "asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve", "sve2",
+}  # fmt: skip
+_NAMES = ("model name", "cpu family", "model", "CPU implementer", "CPU part", "cache size")
 
 
 def usable_cores(cgroup_root: Path = _CGROUP_ROOT, membership: Path = _MEMBERSHIP) -> int:
@@ -36,6 +44,26 @@ def has_vnni(cpuinfo: Path = _CPUINFO) -> bool:
     """Return whether an x86 processor has VNNI, whose sums of int8 products do not saturate."""
     flags = (line for line in _read(cpuinfo).splitlines() if line.startswith("flags"))
     return not _VNNI_FLAGS.isdisjoint(next(flags, "").split())
+
+
+def processor(cpuinfo: Path = _CPUINFO) -> str:
+    """Name the processor's model and the instructions that the engines choose kernels by."""
+    first: dict[str, str] = {}
+    for line in _read(cpuinfo).splitlines():
+        name, _, value = line.partition(":")
+        first.setdefault(name.strip(), value.strip())
+    flags = set((first.get("flags") or first.get("Features", "")).split())
+    named = [first[name] for name in _NAMES if name in first]
+    return " ".join([*named, *sorted(flags & _KERNEL_FLAGS)]) or platform.machine()
+
+
+def gpus(folder: Path = _GPUS) -> str:
+    """Name the NVIDIA GPUs of this machine, as far as the driver says."""
+    lines = [
+        line for path in sorted(folder.glob("*/information")) for line in _read(path).split("\n")
+    ]
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("Model")]
+    return ", ".join(models)
 
 
 def yield_cores(nice: int) -> None:

@@ -12,6 +12,7 @@ from serving.inference.inputs import Item
 
 Logits = npt.NDArray[np.float32]
 Device = Literal["cpu", "cuda"]
+EngineName = Literal["onnxruntime", "openvino"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import numpy as np
 from serving.bundles.bundle import Bundle
 from serving.errors import BundleError, EngineFailed, StartError
 from serving.extras import optional_packages
-from serving.inference.cost_model import Lane
-from serving.inference.engine import Engine, Resources
+from serving.inference.cost_model import CostModel, Lane
+from serving.inference.engine import Engine, EngineName, Logits, Resources
 from serving.inference.inputs import Item
 from serving.inference.ort_engine import OrtEngine
 from serving.inference.probes import tensor_rows
@@ -25,7 +25,6 @@ from serving.inference.warmup import (
     warm_up,
 )
 
-EngineName = Literal["onnxruntime", "openvino"]
 MakeEngine = Callable[[Bundle, Resources], Engine]
 
 
@@ -53,10 +52,16 @@ class Chosen:
 
     name: EngineName
     engine: Engine
+    cost: CostModel
     lane: Lane
+    """The lane by that cost."""
     reason: str
     layout: str = ""
     """Why texts share rows or do not, if the graph takes both."""
+    wide: bool = False
+    """Whether a single text gets all cores."""
+    expected: Logits | None = None
+    """The reference engine's logits of the probes, where engines were compared."""
 
 
 def reference(bundle: Bundle) -> EngineName:
@@ -94,24 +99,23 @@ def choose(
     def load(name: EngineName, reason: str) -> Chosen:
         engine = engines[name](bundle, resources)
         max_length = bundle.manifest.max_length
-        lane = warm_up(engine, max_length, max_batch_tokens, conditions)
-        loaded = Chosen(name, engine, lane, reason)
+        cost, lane = warm_up(engine, max_length, max_batch_tokens, conditions)
+        loaded = Chosen(name, engine, cost, lane, reason)
         return _laid_out(loaded, max_length, max_batch_tokens, conditions)
 
     if requested != "auto":
         return _widened(load(requested, "requested"), bundle, resources, engines, clock)
     first = reference(bundle)
     best = load(first, "the only engine that reads it")
-    probes = _texts(tokenizer) if tokenizer else tensor_rows(bundle.manifest.tensors)
-    probes = probes or [best.engine.example(typical)]
-    expected = _logits(best.engine, probes)
+    probes = probes_of(bundle, tokenizer, best.engine)
+    expected = logits_of(best.engine, probes)
     reasons = []
     for name in engines:
         if name == first:
             continue
         try:
             other = load(name, "")
-            difference = float(np.abs(_logits(other.engine, probes) - expected).max())
+            difference = float(np.abs(logits_of(other.engine, probes) - expected).max())
         except (BundleError, StartError, EngineFailed) as error:
             reasons.append(f"{name} cannot: {error}")
             continue
@@ -122,7 +126,7 @@ def choose(
         else:
             reasons.append(f"{comparison} from {best.name}")
             best = other
-    best = replace(best, reason="; ".join(reasons) or best.reason)
+    best = replace(best, reason="; ".join(reasons) or best.reason, expected=expected)
     return _widened(best, bundle, resources, engines, clock)
 
 
@@ -137,8 +141,10 @@ def _laid_out(
     if speedup < _WORTHWHILE_SPEEDUP:
         return replace(loaded, layout=f"texts share rows, one a row would be {comparison}")
     engine = loaded.engine.unpacked()
-    lane = warm_up(engine, max_length, max_batch_tokens, conditions)
-    return replace(loaded, engine=engine, lane=lane, layout=f"one text a row, {comparison}")
+    cost, lane = warm_up(engine, max_length, max_batch_tokens, conditions)
+    return replace(
+        loaded, engine=engine, cost=cost, lane=lane, layout=f"one text a row, {comparison}"
+    )
 
 
 def _widened(
@@ -153,15 +159,32 @@ def _widened(
         chosen = replace(chosen, reason=f"{chosen.reason}; {chosen.layout}")
     if resources.device != "cpu" or resources.threads == 1:
         return chosen
-    wide = engines[chosen.name](bundle, replace(resources, slots=1))
-    if not chosen.engine.packed:
-        wide = wide.unpacked()
+    wide = wide_engine(chosen.name, chosen.engine, bundle, resources, engines)
     typical = min(_TYPICAL_TOKENS, bundle.manifest.max_length)
     speedup = single_text_speedup(chosen.engine, wide, typical, clock)
     if speedup < _WORTHWHILE_SPEEDUP:
         return chosen
     reason = f"{chosen.reason}; a single text gets all cores, {speedup:.2f} times as fast"
-    return replace(chosen, engine=SingleTextEngine(chosen.engine, wide), reason=reason)
+    engine = SingleTextEngine(chosen.engine, wide)
+    return replace(chosen, engine=engine, reason=reason, wide=True)
+
+
+def wide_engine(
+    name: EngineName,
+    engine: Engine,
+    bundle: Bundle,
+    resources: Resources,
+    engines: Mapping[EngineName, MakeEngine],
+) -> Engine:
+    """Load a second copy of an engine, in its layout, whose runs use all cores."""
+    wide = engines[name](bundle, replace(resources, slots=1))
+    return wide if engine.packed else wide.unpacked()
+
+
+def probes_of(bundle: Bundle, tokenizer: Tokenizer | None, engine: Engine) -> Sequence[Item]:
+    """Return the texts, or rows of tensors, on which engines must agree."""
+    probes = _texts(tokenizer) if tokenizer else tensor_rows(bundle.manifest.tensors)
+    return probes or [engine.example(min(_TYPICAL_TOKENS, bundle.manifest.max_length))]
 
 
 def _texts(tokenizer: Tokenizer) -> Sequence[Item]:
@@ -178,5 +201,6 @@ def _texts(tokenizer: Tokenizer) -> Sequence[Item]:
     return [encoding for encoding in tokenizer.encode(texts) if encoding.length]
 
 
-def _logits(engine: Engine, probes: Sequence[Item]) -> np.ndarray:
+def logits_of(engine: Engine, probes: Sequence[Item]) -> Logits:
+    """Return the logits of each probe, which runs alone."""
     return np.concatenate([engine.run([item]) for item in probes])

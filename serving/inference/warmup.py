@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +10,7 @@ from itertools import cycle, islice
 from typing import Self
 
 from serving.background import Threads
-from serving.inference.cost_model import Lane, Sample, fit_cost_model
+from serving.inference.cost_model import CostModel, Lane, Sample, fit_cost_model
 from serving.inference.cpu import yield_cores
 from serving.inference.engine import Engine
 from serving.inference.inputs import Item
@@ -25,8 +25,15 @@ _FEWEST_TOKENS = 4
 _GROWTH = 4
 _FEWEST_SIZES = 2
 _MIXED_BATCHES = 4
-_PASSES = 7
-_FEWEST_PASSES = 3
+# So many tokens hold all of the usual lengths, twice.
+_MIXED_TOKENS = 1024
+_SEARCH_RUNS = 2
+_LONG_RUNS = 2
+# Each mixed batch counts as often as the others.
+_FEWEST_PASSES = _MIXED_BATCHES
+_PASSES = 2 * _MIXED_BATCHES
+_PACE_RUNS = 3
+_PACE_ENOUGH_S = 0.02
 _SINGLE_REPEATS = 20
 # A slow or busy machine makes fewer passes, so that it does not start late.
 _ENOUGH_S = 1.0
@@ -39,13 +46,12 @@ _MIXES = 2
 _PADDED_BUDGET_TOKENS = 256
 # Longer batches would delay others and keep their memory in the arena; a much lower rate ends the
 # search.
-_LONGEST_BATCH_S = 0.25
+_LONGEST_BATCH_S = 0.15
 _HOPELESS_SHARE = 0.85
-# Smaller batches answer sooner, and spread their clients' next requests. The scheduler fills a
-# padded budget only where that is predicted to pay, so a small one costs throughput and saves
-# little.
-_ENOUGH_SHARE = 0.95
-_ENOUGH_SHARE_PADDED = 0.98
+# Beside a size of this share of the best rate, another size may be the one to take.
+_NEAR_SHARE = 0.9
+# Smaller batches answer sooner, and spread their clients' next requests.
+_ENOUGH_SHARE = 0.97
 _NICE = 10
 # The loop's work for one batch more, whatever its size: CPU a text served in batches of 1.7 and of
 # 4.5 texts differed by 41 us.
@@ -76,59 +82,82 @@ _ALONE = Conditions()
 
 def warm_up(
     engine: Engine, max_length: int, max_batch_tokens: int, conditions: Conditions = _ALONE
-) -> Lane:
-    """Run the engine on growing batches in all slots, and fit its cost.
+) -> tuple[CostModel, Lane]:
+    """Run the engine on growing batches in all slots; return its cost, and the lane by it.
 
     Batches grow fourfold until the rate clearly falls: on a CPU when activations outgrow the cache,
-    on a GPU much later. Then all sizes are measured in turns, so that other load on the machine
-    affects all alike. The budget is the smallest size within 5 % of the best rate, 2 % if texts are
-    padded. A packed engine runs texts of mixed length, so that the padding of its rows counts.
-    Takes about two seconds on a CPU. Raises EngineFailed if the engine does.
+    on a GPU much later. Sizes between and beside the best ones follow. Then all are measured in
+    turns, so that other load on the machine affects all alike. The budget is the smallest size
+    within 3 % of the best median rate. A packed engine runs texts of mixed length, so that the
+    padding of its rows counts. Takes about two seconds on a CPU. Raises EngineFailed if the engine
+    does.
     """
-    short = min(_PACKED_TOKENS if engine.packed else _SHORT_LENGTH, max_length)
-
-    def batches(tokens: int) -> Sequence[Batch]:
-        if engine.packed and tokens >= short:
-            mix = cycle(min(length, max_length) for length in USUAL_LENGTHS)
-            plan = islice(in_order(mix, tokens), _MIXED_BATCHES)
-            return [[engine.example(length) for length in batch] for batch in plan]
-        length = min(tokens, short)
-        return [[engine.example(length)] * (tokens // length)]
-
     clock = conditions.clock
+    most_tokens = max(max_batch_tokens, _GROWTH * _FEWEST_TOKENS)
     with _Slots(engine, conditions) as slots:
-        long = [
-            _Shape(engine, slots, [[engine.example(length)]])
-            for length in _LONG_LENGTHS
-            if length <= max_length
-        ]
-        sizes: list[tuple[int, _Shape]] = []
-        best, tokens = 0.0, _FEWEST_TOKENS
-        while tokens <= max(max_batch_tokens, _GROWTH * _FEWEST_TOKENS):
-            shape = _Shape(engine, slots, batches(tokens))
+
+        def begun(batches: Sequence[Batch]) -> _Shape:
+            shape = _Shape(engine, slots, batches)
             shape.begin()
-            rate, seconds = max(shape.run() for _ in range(_MIXED_BATCHES))
-            sizes.append((tokens, shape))
-            if len(sizes) >= _FEWEST_SIZES and (
-                seconds * _GROWTH > _LONGEST_BATCH_S or rate < best * _HOPELESS_SHARE
-            ):
-                break
-            best = max(best, rate)
-            tokens *= _GROWTH
-        for shape in long:
-            shape.begin()
-            shape.run()
+            return shape
+
+        sizes = _sizes(lambda tokens: begun(_batches(engine, tokens, max_length)), most_tokens)
+        lengths = [length for length in _LONG_LENGTHS if length <= max_length]
+        long = [begun([[engine.example(length)]]) for length in lengths]
+        for _ in range(_LONG_RUNS):
+            for shape in long:
+                shape.run()
+        shapes = list(sizes.values())
         until_s = clock() + _ENOUGH_S
         for number in range(_PASSES):
-            if number >= _FEWEST_PASSES and clock() > until_s:
-                break
-            for shape in [shape for _, shape in sizes] + long:
+            if number >= _FEWEST_PASSES:
+                shapes = _best(sizes.values(), _NEAR_SHARE)
+                if clock() > until_s:
+                    break
+            for shape in shapes:
                 shape.run()
-    fastest = max((shape for _, shape in sizes), key=_Shape.rate)
-    enough = _ENOUGH_SHARE if engine.packed else _ENOUGH_SHARE_PADDED
-    budget = next(tokens for tokens, shape in sizes if shape.share_of(fastest) >= enough)
-    model = fit_cost_model([shape.middle() for _, shape in sizes], [s.middle() for s in long])
-    return Lane(model.seconds, budget, engine.packed, engine.preempts)
+    enough = _best(sizes.values(), _ENOUGH_SHARE)
+    budget = next(tokens for tokens, shape in sizes.items() if shape in enough)
+    model = fit_cost_model([s.middle() for s in sizes.values()], [s.middle() for s in long])
+    return model, Lane(model.seconds, budget, engine.packed, engine.preempts)
+
+
+def _batches(engine: Engine, tokens: int, max_length: int) -> Sequence[Batch]:
+    """Return batches of about so many tokens: several of the usual mix, or one of short texts."""
+    short = min(_PACKED_TOKENS if engine.packed else _SHORT_LENGTH, max_length)
+    if engine.packed and tokens >= short:
+        mix = cycle(min(length, max_length) for length in USUAL_LENGTHS)
+        batches = min(_MIXED_BATCHES, max(1, _MIXED_TOKENS // tokens))
+        plan = islice(in_order(mix, tokens), batches)
+        return [[engine.example(length) for length in batch] for batch in plan]
+    length = min(tokens, short)
+    return [[engine.example(length)] * (tokens // length)]
+
+
+def _sizes(begun: Callable[[int], "_Shape"], most_tokens: int) -> dict[int, "_Shape"]:
+    """Return the sizes to measure in turns, in rising order, each run a few times."""
+    found: dict[int, _Shape] = {}
+    seen: dict[int, tuple[float, float]] = {}
+
+    def run(tokens: int) -> tuple[float, float]:
+        shape = found[tokens] = begun(tokens)
+        return max(shape.run() for _ in range(_SEARCH_RUNS))
+
+    best, tokens = 0.0, _FEWEST_TOKENS
+    while tokens <= most_tokens:
+        rate, seconds = seen[tokens] = run(tokens)
+        hopeless = rate < best * _HOPELESS_SHARE
+        best = max(best, rate)
+        tokens *= _GROWTH
+        if len(seen) >= _FEWEST_SIZES and (seconds * _GROWTH > _LONGEST_BATCH_S or hopeless):
+            break
+    for tokens, (rate, seconds) in seen.items():
+        above, _ = seen.get(tokens * _GROWTH, (0.0, 0.0))
+        between = tokens * _GROWTH // 2
+        allowed = between <= most_tokens and (above or seconds * 2 <= _LONGEST_BATCH_S)
+        if allowed and max(rate, above) >= best * _NEAR_SHARE:
+            run(between)
+    return dict(sorted(found.items()))
 
 
 class _Slots:
@@ -160,45 +189,64 @@ class _Slots:
 
 
 class _Shape:
-    """One batch size, and the durations of its runs while every slot ran the same."""
+    """Batches of one size, and the durations of their runs while every slot ran the same."""
 
     def __init__(self, engine: Engine, slots: _Slots, batches: Sequence[Batch]) -> None:
         self._engine = engine
         self._slots = slots
-        self._batches = batches
-        self._turns = cycle(batches)
+        self._turns = cycle(enumerate(batches))
+        self._tokens = [sum(item.length for item in batch) for batch in batches]
         self._samples: list[Sample] = []
-        self.rates: list[float] = []
+        self._work_s: list[list[float]] = [[] for _ in batches]
 
     def begin(self) -> None:
         """Run each batch once, uncounted, to allocate and compile."""
-        for _ in self._batches:
+        for _ in self._work_s:
             self.run()
         self._samples.clear()
-        self.rates.clear()
+        for each in self._work_s:
+            each.clear()
 
     def run(self) -> tuple[float, float]:
         """Run a batch in each slot; return the rate in tokens per second, and the seconds."""
-        batch = next(self._turns)
+        number, batch = next(self._turns)
         seconds, work_s = self._slots.seconds(partial(self._engine.run, batch))
-        lengths = tuple([item.length for item in batch])
-        layout = lay_out(lengths, packed=self._engine.packed)
+        layout = lay_out(tuple([item.length for item in batch]), packed=self._engine.packed)
         self._samples.append(Sample(layout.rows, layout.tokens, seconds))
-        self.rates.append(sum(lengths) / work_s)
-        return self.rates[-1], seconds
+        self._work_s[number].append(work_s)
+        return self._tokens[number] / work_s, seconds
 
     def rate(self) -> float:
-        """Return the median tokens per second, without padding."""
-        return statistics.median(self.rates)
-
-    def share_of(self, other: "_Shape") -> float:
-        """Return the median ratio to the other's rate, pass by pass, so that noise cancels out."""
-        return statistics.median(a / b for a, b in zip(self.rates, other.rates, strict=True))
+        """Return the tokens per second, without padding, of the median runs of all batches."""
+        return sum(self._tokens) / sum(map(statistics.median, self._work_s))
 
     def middle(self) -> Sample:
         """Return the sample with the median time per computed token."""
         ordered = sorted(self._samples, key=lambda sample: sample.seconds / sample.tokens)
-        return ordered[len(ordered) // 2]
+        return ordered[(len(ordered) - 1) // 2]
+
+
+def _best(shapes: Collection[_Shape], share: float) -> list[_Shape]:
+    """Return those whose rate is at least this share of the best."""
+    least = share * max(map(_Shape.rate, shapes))
+    return [shape for shape in shapes if shape.rate() >= least]
+
+
+def pace_s(
+    engine: Engine, budget_tokens: int, max_length: int, conditions: Conditions = _ALONE
+) -> float:
+    """Return the least seconds, of a few runs, of one usual batch of the budget in every slot.
+
+    Of CPU time, where `conditions` count that. Raises EngineFailed if the engine does.
+    """
+    run = partial(engine.run, _batches(engine, budget_tokens, max_length)[0])
+    with _Slots(engine, conditions) as slots:
+        slots.seconds(run)
+        until_s = conditions.clock() + _PACE_ENOUGH_S
+        seen_s: list[float] = []
+        while len(seen_s) < _PACE_RUNS or conditions.clock() < until_s:
+            seen_s.append(slots.seconds(run)[1])
+    return min(seen_s)
 
 
 def unpacked_speedup(

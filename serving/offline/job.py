@@ -18,10 +18,10 @@ from serving.bundles.ranking import best
 from serving.bundles.registry import read_registry
 from serving.bundles.signatures import read_trusted_keys
 from serving.errors import StartError
-from serving.inference.cpu import usable_cores
-from serving.inference.engine import Resources
-from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine, choose
+from serving.inference.engine import EngineName
+from serving.inference.engine_selection import ENGINES, MakeEngine
 from serving.inference.tokenizer import open_tokenizer
+from serving.inference.tuned_choice import measured, resources_of, restored
 from serving.offline.bulk_classifier import Bulk, BulkAnswer, LengthLimits
 from serving.offline.progress import Progress
 from serving.offline.tables import CHUNK_BYTES, CHUNK_ROWS, Added, Chunk, Table, Values, open_table
@@ -89,20 +89,17 @@ def classify(
         verify(bundle)
         tokenizer = open_tokenizer(bundle)
         assert tokenizer
-        threads = settings.threads or usable_cores()
-        resources = Resources(settings.device, threads, gpu_memory_bytes=settings.gpu_memory_bytes)
         if "rows" not in state:
             state["rows"] = sum(len(chunk.texts) for chunk in table.chunks())
-            chosen = choose(
-                bundle, tokenizer, settings.engine, resources,
-                max_batch_tokens=settings.max_batch_tokens, engines=engines,
-            )  # fmt: skip
+            chosen = restored(bundle, tokenizer, settings, engines=engines) or measured(
+                bundle, tokenizer, settings, engines=engines
+            )
             state["engine"] = chosen.name
             state["budget_tokens"] = max(_LEAST_BATCH_TOKENS, chosen.lane.max_batch_tokens)
             state["packed"] = chosen.lane.packed
             _write(job.parts / _STATE, lambda path: path.write_text(json.dumps(state, indent=2)))
         # Reloaded without the copy for single texts, whose last bits may differ.
-        engine = engines[state["engine"]](bundle, resources)
+        engine = engines[state["engine"]](bundle, resources_of(settings))
         if not state.get("packed", True):
             engine = engine.unpacked()
         began_s = time.monotonic()

@@ -9,7 +9,7 @@ from serving.batching.interface import Submits
 from serving.batching.queue import Backlog, Flow
 from serving.bundles.bundle import VariantKey
 from serving.bundles.traffic import Deployments
-from serving.inference.engine_selection import EngineName
+from serving.inference.engine import EngineName
 from serving.inference.tokenizer import Tokenizer
 from serving.observability.recorder import Recorder
 

@@ -1,15 +1,32 @@
-"""Loads and warms up one bundle."""
+"""Loads one bundle: as an earlier start measured it, or by warming it up."""
 
 import time
 from collections.abc import Mapping
 
 from serving.bundles.bundle import Bundle
-from serving.inference.cpu import usable_cores
-from serving.inference.engine import Resources
-from serving.inference.engine_selection import Chosen, EngineName, MakeEngine, choose
+from serving.inference.engine import EngineName
+from serving.inference.engine_selection import Chosen, MakeEngine
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
+from serving.inference.tuned_choice import keep, measured, restored
 from serving.logs import log
 from serving.settings import Settings
+
+Loaded = tuple[Tokenizer | None, Chosen]
+
+
+def load_tuned(bundle: Bundle, settings: Settings, *, beside_traffic: bool) -> Loaded | None:
+    """Open a bundle's tokenizer and its engine, as `restored` does, and log which it is.
+
+    A bundle that was kept has been tried: it needs no other trial while its content, the engines
+    and the processor are the same.
+    """
+    started_s = time.monotonic()
+    tokenizer = open_tokenizer(bundle)
+    chosen = restored(bundle, tokenizer, settings, beside_traffic=beside_traffic)
+    if not chosen:
+        return None
+    _log(bundle, settings, chosen, started_s, tuned=True)
+    return tokenizer, chosen
 
 
 def load(
@@ -18,29 +35,28 @@ def load(
     engines: Mapping[EngineName, MakeEngine],
     *,
     beside_traffic: bool,
-) -> tuple[Tokenizer | None, Chosen]:
-    """Open a bundle's tokenizer and its engine, as `choose` does, and log which it is."""
+    tried: bool,
+) -> Loaded:
+    """Open a bundle's tokenizer and its engine, as `choose` does, and log which it is.
+
+    What was measured of a bundle that has been `tried` is kept, unless it was `beside_traffic`.
+    """
     started_s = time.monotonic()
-    manifest = bundle.manifest
     tokenizer = open_tokenizer(bundle)
-    resources = Resources(
-        settings.device,
-        settings.threads or usable_cores(),
-        gpu_memory_bytes=settings.gpu_memory_bytes,
-    )
-    chosen = choose(
-        bundle,
-        tokenizer,
-        settings.engine,
-        resources,
-        max_batch_tokens=settings.max_batch_tokens,
-        beside_traffic=beside_traffic,
-        engines=engines,
-    )
+    chosen = measured(bundle, tokenizer, settings, beside_traffic=beside_traffic, engines=engines)
+    if tried and not beside_traffic:
+        keep(chosen, bundle, tokenizer, settings)
+    _log(bundle, settings, chosen, started_s, tuned=False)
+    return tokenizer, chosen
+
+
+def _log(
+    bundle: Bundle, settings: Settings, chosen: Chosen, started_s: float, *, tuned: bool
+) -> None:
+    manifest = bundle.manifest
     log(
         "loaded", model=manifest.family, variant=manifest.variant, version=manifest.version,
-        device=settings.device, engine=chosen.name, engine_reason=chosen.reason,
+        device=settings.device, engine=chosen.name, engine_reason=chosen.reason, tuned=tuned,
         slots=chosen.engine.slots, max_batch_tokens=chosen.lane.max_batch_tokens,
         seconds=round(time.monotonic() - started_s, 3),
     )  # fmt: skip
-    return tokenizer, chosen

@@ -17,8 +17,8 @@ from serving.batching.scheduler import Scheduler
 from serving.bundles.bundle import Bundle, VariantKey, key
 from serving.bundles.traffic import Deployments
 from serving.errors import BundleError, failures
-from serving.inference.engine import runs_as
-from serving.inference.engine_selection import ENGINES, Chosen, EngineName, MakeEngine
+from serving.inference.engine import EngineName, runs_as
+from serving.inference.engine_selection import ENGINES, Chosen, MakeEngine
 from serving.inference.inputs import Item
 from serving.inference.tokenizer import Tokenizer
 from serving.logs import log
@@ -26,7 +26,7 @@ from serving.observability.metrics import Metrics
 from serving.runtime.gauges import refused_by_model, unproven_by_model
 from serving.runtime.integrity import Integrity
 from serving.runtime.interface import Running
-from serving.runtime.loading import load
+from serving.runtime.loading import Loaded, load, load_tuned
 from serving.runtime.memory import resident_bytes, return_freed
 from serving.runtime.retention import retain
 from serving.runtime.trial import Trials
@@ -53,6 +53,7 @@ class LocalRuntime:
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
         self._settings = settings
+        self._limit_s = settings.load_timeout_ms / 1e3
         self._engines = engines
         self._trials = Trials(settings) if engines is ENGINES else None
         self._clock = clock
@@ -133,16 +134,10 @@ class LocalRuntime:
         self._batcher.add(key(bundle), chosen.engine, chosen.lane)
 
     async def _chosen(self, bundle: Bundle) -> Chosen:
-        limit_s = self._settings.load_timeout_ms / 1e3
-        folder = bundle.folder
-        await in_background(partial(self.integrity.verify, bundle), f"verifying {folder}", limit_s)
-        engines = self._engines
-        if self._trials:
-            tried = partial(self._trials.engines, bundle, beside_traffic=bool(self._batcher))
-            engines = await in_background(tried, f"trying {folder}", limit_s * (len(ENGINES) + 1))
-        beside_traffic = bool(self._batcher)
-        loading = partial(load, bundle, self._settings, engines, beside_traffic=beside_traffic)
-        tokenizer, chosen = await in_background(loading, f"loading {folder}", limit_s)
+        verifying = partial(self.integrity.verify, bundle)
+        await in_background(verifying, f"verifying {bundle.folder}", self._limit_s)
+        tuned = await self._tuned(bundle) if self._trials else None
+        tokenizer, chosen = tuned or await self._measured(bundle)
         if tokenizer:
             self.tokenizers[key(bundle)] = tokenizer
         self.running[key(bundle)] = Running(
@@ -153,6 +148,22 @@ class LocalRuntime:
             text_ms=chosen.lane.share_s(min(_USUAL_TOKENS, bundle.manifest.max_length)) * 1e3,
         )
         return chosen
+
+    async def _tuned(self, bundle: Bundle) -> Loaded | None:
+        tuned = partial(load_tuned, bundle, self._settings, beside_traffic=self.served)
+        return await in_background(tuned, f"loading {bundle.folder}", self._limit_s)
+
+    async def _measured(self, bundle: Bundle) -> Loaded:
+        engines, beside_traffic = self._engines, self.served
+        if self._trials:
+            tried = partial(self._trials.engines, bundle, beside_traffic=beside_traffic)
+            limit_s = self._limit_s * (len(ENGINES) + 1)
+            engines = await in_background(tried, f"trying {bundle.folder}", limit_s)
+        loading = partial(
+            load, bundle, self._settings, engines,
+            beside_traffic=beside_traffic, tried=bool(self._trials),
+        )  # fmt: skip
+        return await in_background(loading, f"loading {bundle.folder}", self._limit_s)
 
     def settle(self, found: Iterable[Bundle]) -> None:
         """Forget bundles that are neither found nor loaded; release what tried them a bit later."""

@@ -17,8 +17,8 @@ from typing import Any
 from serving.bundles.bundle import Bundle, VariantKey, key
 from serving.bundles.fingerprint import fingerprint
 from serving.errors import BundleError, own_words
-from serving.inference.engine import Engine, Resources
-from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine, reference
+from serving.inference.engine import Engine, EngineName, Resources
+from serving.inference.engine_selection import ENGINES, MakeEngine, reference
 from serving.logs import log
 from serving.runtime.retention import retain
 from serving.settings import Settings

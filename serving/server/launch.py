@@ -8,7 +8,8 @@ import uvloop
 
 from serving.background import start_short_work
 from serving.descriptors import most_connections
-from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine
+from serving.inference.engine import EngineName
+from serving.inference.engine_selection import ENGINES, MakeEngine
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.runtime.service import Service

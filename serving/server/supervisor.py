@@ -11,7 +11,8 @@ from typing import Any
 
 from serving.background import FAILURES, keep_running, start, unending
 from serving.errors import StartError
-from serving.inference.engine_selection import ENGINES, EngineName, MakeEngine
+from serving.inference.engine import EngineName
+from serving.inference.engine_selection import ENGINES, MakeEngine
 from serving.interrupts import ending_signals
 from serving.logs import log
 from serving.runtime.ipc import Channel
