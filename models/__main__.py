@@ -9,10 +9,11 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from models import signing
+from models import compress, signing
 from models.commands import (
     add_import,
     add_measuring,
@@ -47,6 +48,10 @@ _STAGES = {
     "evaluate": "score the bundle on held-out texts, with the engine of the server",
     "package": "finish the bundle and publish it",
 }
+_SAYING_NEXT: dict[str, Callable[[argparse.Namespace], str]] = {
+    **dict.fromkeys(signing.COMMANDS, signing.run),
+    "compress": partial(compress.run, build=BUILD, reports=REPORTS),
+}
 _PROGRAMS = ("models", "serving")
 _NEEDED = "torch"
 _EPILOG = """\
@@ -74,8 +79,8 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
         # Libraries draw bars of their own, which only a terminal can show.
         os.environ |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     try:
-        if options.command in signing.COMMANDS:
-            print(f"Next: {signing.run(options)}")
+        if options.command in _SAYING_NEXT:
+            print(f"Next: {_SAYING_NEXT[options.command](options)}")
             return 0
         if options.command == "import":
             import_model(options)
@@ -196,6 +201,7 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
         _add_stage(stage)
         if name in ("evaluate", "quantize"):
             add_measuring(stage, schemes=name == "quantize")
+    compress.add_compress(add("compress", compress.DOES), BUILT_REGISTRY)
     _add_report(add("report", "report the accuracy of a family's variants against their size"))
     _add_cascade(add("cascade", "calibrate a cascade of a family's variants, with a guarantee"))
     add_import(add("import", "make a bundle of an exported Hugging Face folder or ONNX graph"))

@@ -79,9 +79,20 @@ def run(job: Job) -> None:
         _loss(section, labels, taught, truth, student.projection),
         section,
         validation(student, tokenizer, data),
+        least=_least(teacher, tokenizer_path, job),
     )
     del student.projection
     student.save_pretrained(job.output)
+
+
+def _least(teacher: PreTrainedModel, tokenizer_path: Path, job: Job) -> float:
+    """The validation accuracy that the student must be able to reach; 0 without a limit."""
+    assert job.recipe.distill is not None
+    limit = job.recipe.distill.max_drop
+    if limit is None:
+        return 0.0
+    tokenizer = Tokenizer(tokenizer_path, job.max_length)
+    return max(0.0, validation(teacher, tokenizer, job.inputs["data"])() - limit)
 
 
 def shrunk(

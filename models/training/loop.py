@@ -3,6 +3,7 @@
 import copy
 import random
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from transformers import get_linear_schedule_with_warmup
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from models.progress import progress
+from models.recipe import RecipeError
 from models.recipe_sections import ProblemType, TrainingSection
 from models.training.encodings import Ids
 from serving.inference.cpu import usable_cores
@@ -22,6 +24,7 @@ _BATCHES_PER_CHUNK = 20
 _WARMUP_SHARE = 0.1
 _WEIGHT_DECAY = 0.01
 _LARGEST_GRADIENT = 1.0
+_FEWEST_EPOCHS = 2
 
 
 def similar_lengths(lengths: Sequence[int], batch_texts: int, seed: int) -> list[list[int]]:
@@ -97,11 +100,14 @@ def fit(
     loss: Loss,
     section: TrainingSection,
     validate: Callable[[], float],
+    *,
+    least: float = 0.0,
 ) -> None:
     """Minimise `loss(indices of the batch, output)` and leave the best epoch's weights in `model`.
 
     `section` sets seed, epochs, learning rate and batch size. `validate` scores the model after
-    each epoch; larger is better. The output includes the hidden states.
+    each epoch; larger is better. The output includes the hidden states. Raises RecipeError once
+    the scores cannot reach `least` (see `within_reach`).
     """
     lengths = [len(ids) for ids in encodings]
     steps = section.epochs * len(similar_lengths(lengths, section.batch_texts, section.seed))
@@ -112,6 +118,7 @@ def fit(
         optimizer, int(_WARMUP_SHARE * steps), steps
     )
     best, weights = -1.0, model.state_dict()
+    scores: list[float] = []
     with progress(total=steps, does="training", units="batches") as bar:
         for epoch in range(section.epochs):
             model.train()
@@ -126,9 +133,29 @@ def fit(
                 bar.update()
             score = validate()
             bar.write(f"epoch {epoch + 1} of {section.epochs}: validation {score:.4f}")
+            scores.append(score)
+            if not within_reach(scores, section.epochs, least):
+                raise RecipeError(
+                    f"stopped after epoch {epoch + 1} of {section.epochs}: a validation accuracy "
+                    f"of {score:.4f} cannot reach {least:.4f}: train longer or make it larger"
+                )
             if score > best:
                 best, weights = score, copy.deepcopy(model.state_dict())
     model.load_state_dict(weights)
+
+
+def within_reach(scores: Sequence[float], epochs: int, least: float) -> bool:
+    """Return whether a model may still score `least`, by its scores after each epoch so far.
+
+    The gain of an epoch, the larger of the last two, in each epoch that is left is more than can
+    come, since learning slows down. Not so at the start: there is no answer but yes in the first
+    third of the epochs.
+    """
+    done = len(scores)
+    if done < max(_FEWEST_EPOCHS, epochs / 3) or max(scores) >= least:
+        return True
+    gains = [after - before for before, after in pairwise(scores[-3:])]
+    return max(scores) + (epochs - done) * max(0.0, *gains) >= least
 
 
 def use_all_cores(seed: int) -> None:

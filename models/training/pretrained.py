@@ -2,7 +2,12 @@
 
 import codecs
 
-from transformers import AutoConfig, PretrainedConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from models.data.sources import Source
 from models.recipe import RecipeError
@@ -70,6 +75,26 @@ def adopted_config(found: Source, max_length: int, problem_type: ProblemType) ->
         )
     check_length(config, max_length, found)
     return config
+
+
+def adopted_classifier(found: Source, problem_type: ProblemType) -> PreTrainedModel:
+    """Load a classifier to adopt. Raises RecipeError if transformers cannot, or it is untrained."""
+    try:
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            found.name, output_loading_info=True, problem_type=f"{problem_type}_classification"
+        )
+    except Exception as error:  # transformers and torch raise many types
+        reason = str(error).strip().partition("\n")[0].rstrip(".: ") or type(error).__name__
+        raise RecipeError(
+            f"transformers cannot load the weights of {found}: {reason}: save the model again with "
+            "`save_pretrained`"
+        ) from error
+    if loading["missing_keys"]:
+        raise RecipeError(
+            f"{found} has no trained {min(loading['missing_keys'])}: fine-tune it first, with "
+            "`base` in [train] instead of [adopt]"
+        )
+    return model  # type: ignore[no-any-return]
 
 
 def config_of(found: Source) -> PretrainedConfig:
