@@ -9,16 +9,19 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from models import signing
+from models import compress, signing
 from models.commands import (
+    add_cascade,
     add_import,
     add_measuring,
     change_published,
     import_model,
     is_published,
+    make_cascade,
 )
 from models.data.downloads import fetch
 from models.data.sources import fetched
@@ -47,6 +50,10 @@ _STAGES = {
     "evaluate": "score the bundle on held-out texts, with the engine of the server",
     "package": "finish the bundle and publish it",
 }
+_SAYING_NEXT: dict[str, Callable[[argparse.Namespace], str]] = {
+    **dict.fromkeys(signing.COMMANDS, signing.run),
+    "compress": partial(compress.run, build=BUILD, reports=REPORTS),
+}
 _PROGRAMS = ("models", "serving")
 _NEEDED = "torch"
 _EPILOG = """\
@@ -74,8 +81,8 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
         # Libraries draw bars of their own, which only a terminal can show.
         os.environ |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     try:
-        if options.command in signing.COMMANDS:
-            print(f"Next: {signing.run(options)}")
+        if options.command in _SAYING_NEXT:
+            print(f"Next: {_SAYING_NEXT[options.command](options)}")
             return 0
         if options.command == "import":
             import_model(options)
@@ -85,7 +92,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
             report = importlib.import_module("models.reports.family_report")
             report.run(options.family, options.registry, options.output / options.family)
         elif options.command == "cascade":
-            _cascade(options)
+            make_cascade(options, BUILD)
         else:
             make(
                 options.command, options.recipe, options.registry, keep_trained=options.keep_trained
@@ -142,31 +149,6 @@ def _time_left(seconds: Sequence[float | None]) -> str:
     return f"{bound} {known / 60:.0f} min" if known >= 60 else f"{bound} {known:.0f} s"
 
 
-def _cascade(options: argparse.Namespace) -> None:
-    cascade = importlib.import_module("models.cascade.build")
-    wanted = importlib.import_module("models.cascade.options")
-    target = wanted.parse_target(
-        loss=options.loss,
-        each_label=options.each_label,
-        max_loss=options.max_loss,
-        confidence=options.confidence,
-    )
-    variants = [name.strip() for name in options.variants.split(",") if name.strip()]
-    request = wanted.CascadeOptions(
-        options.family,
-        options.registry,
-        BUILD,
-        target,
-        variants,
-        options.recalibrate,
-        options.engine,
-    )
-    if options.resplit:
-        cascade.check_coverage(request, options.resplit)
-    else:
-        cascade.run(request, options.output / options.family)
-
-
 def _next_command(options: argparse.Namespace, prog: str) -> str:
     if options.command == "cascade" and options.resplit:
         return f"{prog} cascade {options.family} --registry {options.registry}"
@@ -198,8 +180,12 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
         _add_stage(stage)
         if name in ("evaluate", "quantize"):
             add_measuring(stage, schemes=name == "quantize")
+    compress.add_compress(add("compress", compress.DOES), BUILT_REGISTRY)
     _add_report(add("report", "report the accuracy of a family's variants against their size"))
-    _add_cascade(add("cascade", "calibrate a cascade of a family's variants, with a guarantee"))
+    cascade = add("cascade", "calibrate a cascade of a family's variants, with a guarantee")
+    add_cascade(cascade)
+    _add_registry(cascade)
+    _add_output(cascade)
     add_import(add("import", "make a bundle of an exported Hugging Face folder or ONNX graph"))
     for name, does in signing.COMMANDS.items():
         getattr(signing, f"add_{name}")(add(name, does))
@@ -244,56 +230,6 @@ def _add_output(command: argparse.ArgumentParser) -> None:
         default=REPORTS,
         help="where the family's folder of reports goes; default: %(default)s",
     )
-
-
-def _add_cascade(cascade: argparse.ArgumentParser) -> None:
-    cascade.add_argument("family", help="a family of the registry")
-    cascade.add_argument(
-        "--max-loss",
-        type=float,
-        default=0.005,
-        help="largest loss to allow, as a fraction; default: %(default)s",
-    )
-    cascade.add_argument(
-        "--confidence",
-        type=float,
-        default=0.95,
-        help="confidence of the guarantee, as a fraction; default: %(default)s",
-    )
-    cascade.add_argument(
-        "--loss",
-        choices=("agreement", "accuracy"),
-        default="agreement",
-        help="texts that the largest variant would label otherwise, or its accuracy minus the "
-        "cascade's; default: %(default)s",
-    )
-    cascade.add_argument(
-        "--each-label", action="store_true", help="hold the guarantee for the texts of each label"
-    )
-    cascade.add_argument(
-        "--variants", default="", help="variants to use, separated by commas; default: all"
-    )
-    cascade.add_argument(
-        "--recalibrate",
-        type=Path,
-        metavar="TEXTS",
-        help="a table of `text` (and `label`, for accuracy) instead of the family's own texts",
-    )
-    cascade.add_argument(
-        "--engine",
-        choices=("auto", "onnxruntime", "openvino"),
-        default="auto",
-        help="what runs the variants; auto is what the server would choose on this machine",
-    )
-    cascade.add_argument(
-        "--resplit",
-        type=int,
-        default=0,
-        metavar="TIMES",
-        help="instead test the guarantee on this many random splits of the texts",
-    )
-    _add_registry(cascade)
-    _add_output(cascade)
 
 
 if __name__ == "__main__":

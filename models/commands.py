@@ -1,4 +1,4 @@
-"""The commands on published bundles: `import`, and `evaluate` and `quantize` without a recipe.
+"""The commands that need no recipe: `import`, `cascade`, and some of `evaluate` and `quantize`.
 
 What it runs is imported when it is called, so that `--help` needs no optional package.
 """
@@ -134,3 +134,79 @@ def change_published(options: argparse.Namespace) -> None:
     if not options.agreement_with:
         columns = replace(columns, label=options.label or "label")
     evaluate(target, options.data, columns, options.registry, reference=options.agreement_with)
+
+
+def add_cascade(cascade: argparse.ArgumentParser) -> None:
+    """Add the arguments of `cascade`."""
+    cascade.add_argument("family", help="a family of the registry")
+    cascade.add_argument(
+        "--max-loss",
+        type=float,
+        default=0.005,
+        help="largest loss to allow, as a fraction; default: %(default)s",
+    )
+    cascade.add_argument(
+        "--confidence",
+        type=float,
+        default=0.95,
+        help="confidence of the guarantee, as a fraction; default: %(default)s",
+    )
+    cascade.add_argument(
+        "--loss",
+        choices=("agreement", "accuracy"),
+        default="agreement",
+        help="texts that the largest variant would label otherwise, or its accuracy minus the "
+        "cascade's; default: %(default)s",
+    )
+    cascade.add_argument(
+        "--each-label", action="store_true", help="hold the guarantee for the texts of each label"
+    )
+    cascade.add_argument(
+        "--variants", default="", help="variants to use, separated by commas; default: all"
+    )
+    cascade.add_argument(
+        "--recalibrate",
+        type=Path,
+        metavar="TEXTS",
+        help="a table of `text` (and `label`, for accuracy) instead of the family's own texts",
+    )
+    cascade.add_argument(
+        "--engine",
+        choices=("auto", "onnxruntime", "openvino"),
+        default="auto",
+        help="what runs the variants; auto is what the server would choose on this machine",
+    )
+    cascade.add_argument(
+        "--resplit",
+        type=int,
+        default=0,
+        metavar="TIMES",
+        help="instead test the guarantee on this many random splits of the texts",
+    )
+
+
+def make_cascade(options: argparse.Namespace, build: Path) -> None:
+    """Calibrate a cascade, or test its guarantee. Raises RecipeError or BundleError."""
+    from models.cascade.build import check_coverage, run  # noqa: PLC0415
+    from models.cascade.options import CascadeOptions, parse_target  # noqa: PLC0415
+
+    target = parse_target(
+        loss=options.loss,
+        each_label=options.each_label,
+        max_loss=options.max_loss,
+        confidence=options.confidence,
+    )
+    variants = [name.strip() for name in options.variants.split(",") if name.strip()]
+    request = CascadeOptions(
+        options.family,
+        options.registry,
+        build,
+        target,
+        variants,
+        options.recalibrate,
+        options.engine,
+    )
+    if options.resplit:
+        check_coverage(request, options.resplit)
+    else:
+        run(request, options.output / options.family)

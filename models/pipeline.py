@@ -133,6 +133,11 @@ class Pipeline:
         seconds = [stamp["seconds"] for other in others if (stamp := _read_stamp(other))]
         return sum(seconds) / len(seconds) if seconds else None
 
+    def taken_s(self, recipe: Recipe) -> float:
+        """Return how long the stages of a variant took that are in the build folder."""
+        stamps = (_read_stamp(self.folder(recipe, stage)) for stage in recipe.stages)
+        return sum(float(stamp["seconds"]) for stamp in stamps if stamp)
+
     def _seconds(self, recipe: Recipe, stage: Stage) -> dict[str, float]:
         """The last duration of each stage before this one."""
         earlier = recipe.stages[: recipe.stages.index(stage)]

@@ -100,6 +100,12 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _adopts_what_labels_the_texts(self) -> "Recipe":
+        if self.data and self.data.truth == "teacher" and not self.adopt:
+            raise ValueError('data: truth = "teacher" needs [adopt]: only a classifier has answers')
+        return self
+
+    @model_validator(mode="after")
     def _names_the_teacher_of_static_once(self) -> "Recipe":
         static = self.static
         if static is None:

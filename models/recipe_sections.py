@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Share = Annotated[float, Field(gt=0, lt=1)]
 KeptShare = Annotated[float, Field(gt=0, le=1)]
 Split = Literal["train", "validation", "calibration", "test"]
+TrainingPrecision = Literal["fp32", "bf16"]
 ProblemType = Literal["single_label", "multi_label"]
 Scheme = Literal["int8-dynamic", "int8-static", "int8-openvino", "int4", "fp16"]
 Location = Annotated[str, Field(min_length=1)]
@@ -44,6 +45,11 @@ class DataSection(Section):
     """Column of the label: a name, a number, or with multi_label a list of names."""
     group: str | None = None
     """Column whose equal rows stay in one split, e.g. a customer."""
+    truth: Literal["labels", "teacher"] = "labels"
+    """With `teacher`, `files` need no labels: the adopted classifier's answers are the truth.
+
+    All that is measured is then agreement with it, and nothing is said of accuracy.
+    """
     problem_type: ProblemType = "single_label"
     """Whether a text has exactly one label, or any number of them."""
     separator: str | None = None
@@ -85,6 +91,8 @@ class DataSection(Section):
             raise ValueError(
                 'separator needs problem_type = "multi_label": set that or remove separator'
             )
+        if self.truth == "teacher" and (self.bins or self.rename or self.labels):
+            raise ValueError('truth = "teacher" reads no labels: remove bins, rename and labels')
         if self.encoding is not None:
             _check_encoding(self.encoding)
         if self.labels is not None and (len(set(self.labels)) < len(self.labels)):
@@ -131,7 +139,7 @@ class TrainingSection(Section):
     """Peak learning rate; it falls linearly to 0."""
     batch_texts: Annotated[int, Field(gt=0)] = 32
     """Texts in a training batch."""
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: TrainingPrecision = "fp32"
     """Number format of the matrix products while training.
 
     bf16 takes half the time on processors that have it (avx512_bf16, AMX), and longer on others.
@@ -188,6 +196,12 @@ class DistillSection(TrainingSection):
     """Weight of the loss that matches the teacher's hidden states."""
     label_weight: Annotated[float, Field(ge=0)]
     """Weight of the loss on the true labels."""
+    max_drop: Share | None = None
+    """Largest drop of validation accuracy from the teacher's; without it there is no limit.
+
+    After a third of the epochs, training stops with an error once the gain of an epoch, the larger
+    of the last two, would not reach it if it were repeated in all that are left.
+    """
 
     @model_validator(mode="after")
     def _leaves_a_base_as_it_is(self) -> "DistillSection":

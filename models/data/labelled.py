@@ -37,6 +37,12 @@ def read_labels(folder: Path) -> LabelSet:
     return LabelSet(tuple(about["labels"]), about["problem_type"])
 
 
+def has_labels(folder: Path) -> bool:
+    """Whether the texts of a data folder came with labels, rather than with a model's answers."""
+    about = json.loads((folder / LABELS_NAME).read_text(encoding="ascii"))
+    return bool(about.get("truth", "labels") == "labels")
+
+
 def read_counts(folder: Path) -> dict[str, int]:
     """Read what became of the tables' labelled rows."""
     about = json.loads((folder / LABELS_NAME).read_text(encoding="ascii"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from models.recipe import Recipe, RecipeError, Stage
 
 FETCHED = "fetched:"
-_HUB = "hub:"
+HUB = "hub:"
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Source:
         """Return the name that the user knows it by."""
         if self.path:
             return str(self.path)
-        return f"{_HUB}{self.hub}" + (f"#{self.config}" if self.config else "")
+        return f"{HUB}{self.hub}" + (f"#{self.config}" if self.config else "")
 
     @property
     def name(self) -> str:
@@ -36,8 +36,8 @@ def resolve(location: str, recipe: Recipe, downloads: Path) -> Source:
 
     Raises RecipeError when a path does not exist.
     """
-    if location.startswith(_HUB):
-        rest, _, split = location.removeprefix(_HUB).partition(":")
+    if location.startswith(HUB):
+        rest, _, split = location.removeprefix(HUB).partition(":")
         hub, _, config = rest.partition("#")
         return Source(None, hub, config or None, split or None)
     if location.startswith(FETCHED):

@@ -10,7 +10,7 @@ import numpy as np
 from models.data.labelled import indicator_matrix
 from models.evaluation.statistics import Flags
 from models.recipe_sections import Split
-from serving.bundles.evaluation import Evaluation
+from serving.bundles.evaluation import Agreement, Evaluation
 
 _EVALUATIONS_NAME = "evaluations.json"
 _PREDICTIONS_NAME = "predictions.json"
@@ -18,16 +18,22 @@ _PREDICTIONS_NAME = "predictions.json"
 
 @dataclass(frozen=True)
 class Results:
-    """A bundle's temperature and its evaluation on each split."""
+    """A bundle's temperature and its evaluation on each split.
+
+    With `agreement` the truth of the splits is what another bundle answers, so that every accuracy
+    is an agreement with it, and `agreement` is the one on the test split.
+    """
 
     temperature: float
     evaluations: Mapping[str, Evaluation]
+    agreement: Agreement | None = None
 
 
 def write_results(folder: Path, results: Results, predictions: Mapping[Split, Flags]) -> None:
     """Write `evaluations.json`, and `predictions.json` with each text's label indices by split."""
     splits = {split: evaluation.model_dump() for split, evaluation in results.evaluations.items()}
-    scored = {"temperature": results.temperature, "splits": splits}
+    agreement = results.agreement.model_dump() if results.agreement else None
+    scored = {"temperature": results.temperature, "splits": splits, "agreement": agreement}
     (folder / _EVALUATIONS_NAME).write_text(json.dumps(scored, indent=2))
     indices = {
         split: [np.flatnonzero(row).tolist() for row in matrix]
@@ -40,7 +46,8 @@ def read_results(folder: Path) -> Results:
     """Read what `write_results` wrote, without the predictions."""
     scored = json.loads((folder / _EVALUATIONS_NAME).read_text())
     evaluations = {split: Evaluation(**fields) for split, fields in scored["splits"].items()}
-    return Results(scored["temperature"], evaluations)
+    agreement = Agreement(**scored["agreement"]) if scored.get("agreement") else None
+    return Results(scored["temperature"], evaluations, agreement)
 
 
 def read_predictions(folder: Path, split: Split, labels: int) -> Flags:

@@ -11,7 +11,7 @@ from models.reports.markdown import UNDEFINED, percent, table
 from models.reports.power_law import FEWEST_POINTS, Fit, Point, fitted
 from models.reports.scaling_plot import Panel, draw
 from serving.bundles.bundle import Manifest
-from serving.bundles.evaluation import Evaluation
+from serving.bundles.evaluation import Estimate, Evaluation
 from serving.bundles.registry import read_registry
 
 PICTURE_NAME = "scaling.png"
@@ -19,28 +19,33 @@ FIGURES_NAME = "scaling.json"
 _STANDARD_ERRORS_PER_INTERVAL = 2 * 1.96
 _SMALLEST_ERROR = 1e-4
 _SIZES = ("parameters", "bytes")
-_VALUES = ("error", "loss")
+_VALUES: tuple[str, ...] = ("error", "loss")
+_TITLES = {
+    _VALUES: "error (share of texts) and loss (nats a text) on the test split",
+    ("disagreement",): "disagreement with the original (share of texts)",
+}
 
 
 def run(family: str, registry: Path, output: Path) -> None:
     """Print the table and write `scaling.png` and `scaling.json` into `output`.
 
-    A curve needs three variants; fewer are listed and drawn without one.
+    A curve needs three variants; fewer are listed and drawn without one. A family that was measured
+    without labels is shown by its agreement.
     Raises RecipeError when the family does not exist or has no evaluated variant.
     """
     families = read_registry(registry)
     if family not in families:
         raise RecipeError(f"{registry} has no family {family}: choose from {', '.join(families)}")
-    manifests = sorted(
-        (b.manifest for b in families[family] if b.manifest.judged),
-        key=lambda manifest: -manifest.bytes,
-    )
+    every = sorted((b.manifest for b in families[family]), key=lambda each: -each.bytes)
+    manifests = [each for each in every if each.judged]
+    values = _VALUES if manifests else ("disagreement",)
+    manifests = manifests or [each for each in every if each.agreement]
     if not manifests:
         raise RecipeError(
             f"{family} has no evaluated variant in {registry}: run `python -m models all`"
         )
     panels = []
-    for value, size in product(_VALUES, _SIZES):
+    for value, size in product(values, _SIZES):
         points = [_point(manifest, size, value) for manifest in manifests]
         fit = fitted(points) if len(points) >= FEWEST_POINTS else None
         panels.append(Panel(size, value, points, fit))
@@ -52,8 +57,7 @@ def run(family: str, registry: Path, output: Path) -> None:
         if panel.fit:
             print(_sentence(panel, panel.fit))
     draw(
-        f"{family}: error (share of texts) and loss (nats a text) on the test split, "
-        "with 95 % intervals",
+        f"{family}: {_TITLES[values]}, with 95 % intervals",
         {manifest.variant: manifest.precision for manifest in manifests},
         panels,
         output / PICTURE_NAME,
@@ -74,7 +78,12 @@ def run(family: str, registry: Path, output: Path) -> None:
 
 
 def markdown(manifests: Sequence[Manifest]) -> str:
-    """Format a table with a row for each variant: what it is, and its scores on the test split."""
+    """Format a table with a row for each variant: what it is, and its scores on the test split.
+
+    Without any, its agreement with the bundle that it was compared with.
+    """
+    if not any(manifest.judged for manifest in manifests):
+        return _agreements(manifests)
     header = (
         "variant", "precision", "parameters", "bytes", "times smaller", "accuracy, %",
         "macro-F1, %", "calibration error, %", "agreement with the teacher, %",
@@ -107,6 +116,32 @@ def markdown(manifests: Sequence[Manifest]) -> str:
     return table(header, rows)
 
 
+def _agreements(manifests: Sequence[Manifest]) -> str:
+    header = (
+        "variant", "precision", "parameters", "bytes", "times smaller",
+        "answers as the original, %", "the original", "texts", "build, s",
+    )  # fmt: skip
+    largest = max(manifest.bytes for manifest in manifests)
+    rows = []
+    for manifest in manifests:
+        found = manifest.agreement
+        assert found is not None
+        rows.append(
+            (
+                manifest.variant,
+                manifest.precision,
+                f"{manifest.parameters:,}",
+                f"{manifest.bytes:,}",
+                f"{largest / manifest.bytes:.1f}",
+                percent(found.share, unit=""),
+                f"{found.family}/{found.variant}",
+                f"{found.n:,}",
+                f"{sum(manifest.build_seconds.values()):.0f}",
+            )
+        )
+    return table(header, rows)
+
+
 def _against_teacher(evaluation: Evaluation) -> str:
     if not evaluation.versus:
         return ""
@@ -116,8 +151,11 @@ def _against_teacher(evaluation: Evaluation) -> str:
 
 def _point(manifest: Manifest, size: str, value: str) -> Point:
     found = manifest.judged
-    assert found is not None
-    estimate = found.accuracy if value == "error" else found.negative_log_likelihood
+    if found is None:
+        assert manifest.agreement is not None
+        estimate: Estimate | None = manifest.agreement.share
+    else:
+        estimate = found.accuracy if value == "error" else found.negative_log_likelihood
     if estimate is None:
         raise RecipeError(
             f"{manifest.variant} has no negative log-likelihood in its evaluation: build it again"
@@ -125,7 +163,7 @@ def _point(manifest: Manifest, size: str, value: str) -> Point:
     spread = (estimate.high - estimate.low) / _STANDARD_ERRORS_PER_INTERVAL
     return Point(
         size=float(getattr(manifest, size)),
-        value=1 - estimate.value if value == "error" else estimate.value,
+        value=estimate.value if value == "loss" else 1 - estimate.value,
         standard_error=max(spread, _SMALLEST_ERROR),
     )
 

@@ -32,12 +32,13 @@ class Panel:
 
 
 def draw(title: str, variants: Mapping[str, str], panels: Sequence[Panel], path: Path) -> None:
-    """Write a PNG of four panels, two a row.
+    """Write a PNG of the panels, two a row.
 
     `variants` maps each name to its precision, in the order of the panels' points.
     """
     mpl.use("Agg")
-    figure, grid = plt.subplots(2, 2, figsize=(15, 11), sharey="row")
+    rows = len(panels) // 2
+    figure, grid = plt.subplots(rows, 2, figsize=(15, 1 + 5 * rows), sharey="row")
     for axes, panel in zip(grid.flat, panels, strict=True):
         _draw_panel(axes, panel, variants)
     handles = [

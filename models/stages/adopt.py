@@ -1,15 +1,9 @@
 """The stage `adopt`: uses a fine-tuned `*ForSequenceClassification` model as the teacher."""
 
-from typing import Any
-
-from transformers import AutoModelForSequenceClassification
-
 from models.data.labelled import read_labels
-from models.data.sources import Source, resolve
-from models.graphs.trace import first_line
+from models.data.sources import resolve
 from models.job import Job
-from models.recipe import RecipeError
-from models.training.pretrained import adopted_config, labels_of
+from models.training.pretrained import adopted_classifier, adopted_config, labels_of
 from models.training.tokenizer_file import check_tokenizer, copy_tokenizer
 from serving.bundles.bundle import TOKENIZER_NAME
 
@@ -29,24 +23,6 @@ def run(job: Job) -> None:
     config = adopted_config(found, section.max_length, labels.problem_type)
     copy_tokenizer(found, job.output, section.max_length)
     check_tokenizer(job.output / TOKENIZER_NAME, config, section.max_length, found)
-    model, loading = _loaded(found, f"{labels.problem_type}_classification")
-    if loading["missing_keys"]:
-        raise RecipeError(
-            f"{found} has no trained {min(loading['missing_keys'])}: fine-tune it first, with "
-            "`base` in [train] instead of [adopt]"
-        )
+    model = adopted_classifier(found, labels.problem_type)
     model.save_pretrained(job.output)
     print(f"adopted {type(model).__name__} with the labels {', '.join(labels.names)}")
-
-
-def _loaded(found: Source, problem_type: str) -> Any:
-    """The model, and which of its weights transformers found."""
-    try:
-        return AutoModelForSequenceClassification.from_pretrained(
-            found.name, output_loading_info=True, problem_type=problem_type
-        )
-    except Exception as error:  # transformers and torch raise many types
-        raise RecipeError(
-            f"transformers cannot load the weights of {found}: {first_line(error)}: save the model "
-            "again with `save_pretrained`"
-        ) from error

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 from models.data.bad_rows import BadRows, RowError
@@ -36,10 +36,12 @@ def run(job: Job) -> None:
     assert section is not None
     adopted = _adopted(job, section)
     read = list(read_entries(job))
+    if section.truth == "teacher":
+        read = _answered(job, read)
     splits, unlabelled = divide(read, section)
     names = _label_names(splits, section, adopted)
     labels = LabelSet(names, section.problem_type)
-    _check_splits(splits, labels, ", ".join(section.files))
+    _check_splits(splits, _expected(splits, labels, section), ", ".join(section.files))
     index = {name: number for number, name in enumerate(names)}
     counts = {}
     for split, entries in splits.items():
@@ -59,6 +61,7 @@ def run(job: Job) -> None:
         "problem_type": section.problem_type,
         "counts": counts,
         "rows": row_counts(read),
+        "truth": section.truth,
     }
     (job.output / LABELS_NAME).write_text(json.dumps(about, indent=2), encoding="ascii")
 
@@ -74,7 +77,9 @@ def read_entries(job: Job) -> Iterator[Entry]:
     form = TableFormat(section.encoding, section.delimiter)
     files: list[tuple[str, Split | None]] = [(name, None) for name in section.files]
     files += [(name, split) for split, names in section.splits.items() for name in names]
-    columns = [section.text, section.label, *([section.group] if section.group else ())]
+    is_labelled = section.truth == "labels"
+    columns = [section.text, *([section.label] if is_labelled else [])]
+    columns += [section.group] if section.group else []
     for name, split in files:
         found = resolve(name, job.root, job.inputs["downloads"])
         yield from read_rows(found, columns, partial(_labelled, section, split), bad, form)
@@ -86,7 +91,9 @@ def read_entries(job: Job) -> Iterator[Entry]:
 
 def _labelled(section: DataSection, split: Split | None, row: TableRow) -> Entry:
     text = text_in(row.cells[section.text], row.where)
-    names = names_in(row.cells[section.label], section, row.where)
+    names = None
+    if section.truth == "labels":
+        names = names_in(row.cells[section.label], section, row.where)
     group = str(row.cells[section.group] or "") if section.group else normalised(text)
     if section.group and not group.strip():
         raise RowError(f"{row.where}: empty {section.group!r}: fill in the group or delete the row")
@@ -95,6 +102,19 @@ def _labelled(section: DataSection, split: Split | None, row: TableRow) -> Entry
 
 def _unlabelled(section: DataSection, row: TableRow) -> Entry:
     return Entry(text_in(row.cells[section.text], row.where), None, None, where=row.where)
+
+
+def _answered(job: Job, entries: list[Entry]) -> list[Entry]:
+    """The entries of `files` with the labels that the classifier to adopt gives them."""
+    from models.training.pseudo_labels import answers_of  # noqa: PLC0415 (imports transformers)
+
+    section, adopt = job.root.data, job.root.adopt
+    assert section is not None
+    assert adopt is not None, "this is a bug: the recipe needs [adopt]"
+    found = resolve(adopt.folder, job.root, job.inputs["downloads"])
+    texts = [entry.text for entry in entries if entry.group is not None]
+    names = iter(answers_of(found, texts, adopt.max_length, section.problem_type))
+    return [e if e.group is None else replace(e, names=next(names)) for e in entries]
 
 
 def _adopted(job: Job, section: DataSection) -> tuple[str, ...] | None:
@@ -121,6 +141,9 @@ def _label_names(
         for name in entry.names or ()
     }
     _check_alike(first_at, section)
+    if section.truth == "teacher":
+        assert adopted is not None, "this is a bug: the recipe needs [adopt]"
+        return adopted
     names = section.labels or tuple(section.bins or sorted(first_at))
     owner = "`labels` in [data]"
     if adopted is not None:
@@ -153,6 +176,14 @@ def _check_alike(first_at: dict[str, str], section: DataSection) -> None:
         f"labels that may be one, or a number written with a fraction: {'; '.join(groups)}: give "
         f'each one name in [data], as in `rename = {{"{one}" = "..."}}`, or list them in `labels`'
     )
+
+
+def _expected(splits: dict[Split, list[Entry]], labels: LabelSet, section: DataSection) -> LabelSet:
+    """The labels that texts must have: all, or those that the classifier has answered."""
+    if section.truth == "labels":
+        return labels
+    used = {name for entries in splits.values() for e in entries for name in e.names or ()}
+    return LabelSet(tuple(name for name in labels.names if name in used), labels.problem_type)
 
 
 def _check_splits(splits: dict[Split, list[Entry]], labels: LabelSet, files: str) -> None:

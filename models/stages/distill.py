@@ -93,6 +93,7 @@ def run(job: Job) -> None:
         section,
         validate=validation(student, tokenizer, data),
         checkpoint=Checkpoint(job.checkpoint),
+        least=_least(teacher, job),
     )
     del student.projection
     student.save_pretrained(job.output)
@@ -106,13 +107,23 @@ def _taught(
     path = job.checkpoint and job.checkpoint / _TAUGHT_NAME
     if path and path.is_file():
         return TeacherOutputs(**torch.load(path, weights_only=True))
-    taught = teacher_outputs(teacher, encodings, job.recipe.distill, layers)
+    taught = teacher_outputs(teacher, encodings, layers, job.recipe.distill.precision)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         staged = path.with_suffix(".staged")
         torch.save(vars(taught), staged)
         staged.replace(path)
     return taught
+
+
+def _least(teacher: PreTrainedModel, job: Job) -> float:
+    """The validation accuracy that the student must be able to reach; 0 without a limit."""
+    assert job.recipe.distill is not None
+    limit = job.recipe.distill.max_drop
+    if limit is None:
+        return 0.0
+    tokenizer = Tokenizer(job.inputs["parent_weights"] / TOKENIZER_NAME, job.max_length)
+    return max(0.0, validation(teacher, tokenizer, job.inputs["data"])() - limit)
 
 
 def shrunk(

@@ -21,20 +21,23 @@ def run(job: Job) -> None:
     results = read_results(job.inputs["evaluation"])
     floor = job.recipe.evaluate or EvaluateSection()
     accuracy = results.evaluations[JUDGED_SPLIT].accuracy.value
+    what = "agreement with the original" if results.agreement else "accuracy"
     if accuracy < floor.min_accuracy:
         raise RecipeError(
-            f"{job.recipe.variant}: accuracy {accuracy:.4f} on the {JUDGED_SPLIT} split is "
+            f"{job.recipe.variant}: {what} {accuracy:.4f} on the {JUDGED_SPLIT} split is "
             f"{floor.min_accuracy - accuracy:.4f} below min_accuracy {floor.min_accuracy}, so the "
             "variant is not published: train longer, make it larger or lower min_accuracy"
         )
     if not floor.allow_below_baseline:
         single = not made.manifest.multi_label
-        _check_baselines(job.recipe.variant, results.evaluations["validation"], single_label=single)
+        validation = results.evaluations["validation"]
+        _check_baselines(job.recipe.variant, validation, what, single_label=single)
     for name in made.manifest.files:
         shutil.copyfile(made.folder / name, job.output / name)
     fields = made.manifest.model_dump(exclude={"version", "bytes", "files"}) | {
         "recipe": job.recipe.model_dump(mode="json", exclude_none=True),
-        "evaluations": results.evaluations,
+        "evaluations": {} if results.agreement else results.evaluations,
+        "agreement": results.agreement,
         "temperature": results.temperature,
         "build_seconds": job.seconds,
     }
@@ -45,7 +48,9 @@ def run(job: Job) -> None:
     write_manifest(job.output, **fields)
 
 
-def _check_baselines(variant: str, evaluation: Evaluation, *, single_label: bool) -> None:
+def _check_baselines(
+    variant: str, evaluation: Evaluation, what: str, *, single_label: bool
+) -> None:
     """Raise RecipeError unless it beats every baseline and answers more than one label."""
     accuracy = evaluation.accuracy.value
     answered = [name for name, each in evaluation.labels.items() if each.precision is not None]
@@ -55,7 +60,7 @@ def _check_baselines(variant: str, evaluation: Evaluation, *, single_label: bool
     if single_label and len(answered) == 1:
         faults.append(f"it answers {answered[0]!r} to every text")
     if accuracy <= best and accuracy < 1:
-        faults.append(f"accuracy {accuracy:.4f} is no better than {best:.4f} of the {name}")
+        faults.append(f"{what} {accuracy:.4f} is no better than {best:.4f} of the {name}")
     if faults:
         raise RecipeError(
             f"{variant}: on the validation split {' and '.join(faults)}: train longer or with a "

@@ -12,7 +12,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from models.data.labelled import label_matrix, read_labels, read_split, read_unlabelled
 from models.job import Job
 from models.progress import progress
-from models.recipe_sections import ProblemType, PruneSection, SparsifySection, TrainingSection
+from models.recipe_sections import ProblemType, PruneSection, SparsifySection, TrainingPrecision
 from models.training.checkpoint import Checkpoint
 from models.training.encodings import Ids, token_ids
 from models.training.loop import fit, label_loss, mixed_precision, padded, similar_lengths
@@ -38,15 +38,15 @@ class TeacherOutputs:
 def teacher_outputs(
     teacher: PreTrainedModel,
     encodings: Sequence[Ids],
-    section: TrainingSection,
     layers: tuple[int, ...] = (),
+    precision: TrainingPrecision = "fp32",
 ) -> TeacherOutputs:
-    """Run the teacher on all texts, in batches of similar length and the section's precision."""
+    """Run the teacher on all texts, in batches of similar length."""
     config = teacher.config
     logits = torch.empty(len(encodings), len(config.id2label or {}))
     hidden = torch.empty(len(encodings), len(layers), config.hidden_size, dtype=torch.half)
     batches = similar_lengths([len(ids) for ids in encodings], _BATCH_TEXTS, seed=0)
-    with torch.no_grad(), mixed_precision(section):
+    with torch.no_grad(), mixed_precision(precision):
         for batch in progress(batches, does="teacher", units="batches"):
             inputs = padded([encodings[i] for i in batch])
             output = teacher(**inputs, output_hidden_states=bool(layers))
@@ -116,7 +116,7 @@ def recover(
     tokenizer = Tokenizer(tokenizer_path, job.max_length)
     texts = [row.text for row in read_split(data, "train")] + read_unlabelled(data)
     encodings = token_ids(tokenizer, texts)
-    taught = teacher_outputs(parent, encodings, section).logits
+    taught = teacher_outputs(parent, encodings, precision=section.precision).logits
     soft = soft_loss(read_labels(data).problem_type, section.temperature)
 
     def loss(batch: list[int], output: SequenceClassifierOutput) -> torch.Tensor:

@@ -3,6 +3,7 @@
 import copy
 import random
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,8 @@ from transformers import get_linear_schedule_with_warmup
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from models.progress import progress
-from models.recipe_sections import ProblemType, TrainingSection
+from models.recipe import RecipeError
+from models.recipe_sections import ProblemType, TrainingPrecision, TrainingSection
 from models.training.checkpoint import Checkpoint, State
 from models.training.encodings import Ids
 from serving.inference.cpu import usable_cores
@@ -23,6 +25,7 @@ _BATCHES_PER_CHUNK = 20
 _WARMUP_SHARE = 0.1
 _WEIGHT_DECAY = 0.01
 _LARGEST_GRADIENT = 1.0
+_FEWEST_EPOCHS = 2
 
 
 def similar_lengths(lengths: Sequence[int], batch_texts: int, seed: int) -> list[list[int]]:
@@ -100,12 +103,14 @@ def fit(
     *,
     validate: Callable[[], float],
     checkpoint: Checkpoint,
+    least: float = 0.0,
 ) -> None:
     """Minimise `loss(indices of the batch, output)` and leave the best epoch's weights in `model`.
 
     `section` sets seed, epochs, learning rate, batch size and precision. `validate` scores the
     model after each epoch; larger is better. The output includes the hidden states. Training goes
-    on from `checkpoint`, if it has one.
+    on from `checkpoint`, if it has one. Raises RecipeError once the scores cannot reach `least`
+    (see `within_reach`).
     """
     lengths = [len(ids) for ids in encodings]
     per_epoch = len(similar_lengths(lengths, section.batch_texts, section.seed))
@@ -116,18 +121,19 @@ def fit(
     schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
         optimizer, int(_WARMUP_SHARE * steps), steps
     )
-    done, best, weights = 0, -1.0, model.state_dict()
+    done, weights = 0, model.state_dict()
+    scores: list[float] = []
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
 
     def state() -> State:
         now = {name: part.state_dict() for name, part in parts.items()}
         random_state = torch.get_rng_state()
-        return now | {"done": done, "best": best, "weights": weights, "random": random_state}
+        return now | {"done": done, "scores": scores, "weights": weights, "random": random_state}
 
     if saved := checkpoint.read():
         for name, part in parts.items():
             part.load_state_dict(saved[name])
-        done, best, weights = saved["done"], saved["best"], saved["weights"]
+        done, scores, weights = saved["done"], saved["scores"], saved["weights"]
         torch.set_rng_state(saved["random"])
     with progress(total=steps, initial=done, does="training", units="batches") as bar:
         for epoch in range(done // per_epoch, section.epochs):
@@ -136,7 +142,7 @@ def fit(
             for batch in batches[done - epoch * per_epoch :]:
                 checkpoint.write_if_due(state)
                 inputs = padded([encodings[i] for i in batch])
-                with mixed_precision(section):
+                with mixed_precision(section.precision):
                     output = model(**inputs, output_hidden_states=True)
                 output.logits = output.logits.float()
                 value = loss(batch, output)
@@ -149,14 +155,34 @@ def fit(
                 bar.update()
             score = validate()
             bar.write(f"epoch {epoch + 1} of {section.epochs}: validation {score:.4f}")
-            if score > best:
-                best, weights = score, copy.deepcopy(model.state_dict())
+            if score > max(scores, default=-1.0):
+                weights = copy.deepcopy(model.state_dict())
+            scores.append(score)
+            if not within_reach(scores, section.epochs, least):
+                raise RecipeError(
+                    f"stopped after epoch {epoch + 1} of {section.epochs}: a validation accuracy "
+                    f"of {score:.4f} cannot reach {least:.4f}: train longer or make it larger"
+                )
     model.load_state_dict(weights)
 
 
-def mixed_precision(section: TrainingSection) -> torch.autocast:
-    """Return the context in which matrix products have the section's precision."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=section.precision == "bf16")
+def mixed_precision(precision: TrainingPrecision) -> torch.autocast:
+    """Return the context in which matrix products have this number format."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+
+
+def within_reach(scores: Sequence[float], epochs: int, least: float) -> bool:
+    """Return whether a model may still score `least`, by its scores after each epoch so far.
+
+    The gain of an epoch, the larger of the last two, in each epoch that is left is more than can
+    come, since learning slows down. Not so at the start: there is no answer but yes in the first
+    third of the epochs.
+    """
+    done = len(scores)
+    if done < max(_FEWEST_EPOCHS, epochs / 3) or max(scores) >= least:
+        return True
+    gains = [after - before for before, after in pairwise(scores[-3:])]
+    return max(scores) + (epochs - done) * max(0.0, *gains) >= least
 
 
 def use_all_cores(seed: int) -> None:

@@ -99,6 +99,26 @@ def adopted_config(found: Source, max_length: int, problem_type: ProblemType) ->
     return config
 
 
+def adopted_classifier(found: Source, problem_type: ProblemType) -> PreTrainedModel:
+    """Load a classifier to adopt. Raises RecipeError if transformers cannot, or it is untrained."""
+    try:
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            found.name, output_loading_info=True, problem_type=f"{problem_type}_classification"
+        )
+    except Exception as error:  # transformers and torch raise many types
+        reason = str(error).strip().partition("\n")[0].rstrip(".: ") or type(error).__name__
+        raise RecipeError(
+            f"transformers cannot load the weights of {found}: {reason}: save the model again with "
+            "`save_pretrained`"
+        ) from error
+    if loading["missing_keys"]:
+        raise RecipeError(
+            f"{found} has no trained {min(loading['missing_keys'])}: fine-tune it first, with "
+            "`base` in [train] instead of [adopt]"
+        )
+    return model  # type: ignore[no-any-return]
+
+
 def config_of(found: Source) -> PretrainedConfig:
     """Return the model's configuration. Raises RecipeError if transformers finds none."""
     try:

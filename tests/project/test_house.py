@@ -39,6 +39,9 @@ PACKAGES = {
         "reports": {"data", "evaluation"},
         "cascade": {"data", "evaluation", "reports"},
         "published": {"data", "evaluation", "graphs", "reports"},
+        "compression": {
+            "data", "training", "evaluation", "graphs", "reports", "cascade", "published",
+        },
         "stages": {"data", "training", "evaluation", "graphs", "reports"},
     },
     "loadtest": {
@@ -67,7 +70,7 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }
 # The modules at a program's root that run its commands, and import what they need for that.
-COMMANDS = {"__main__", "commands", "signing"}
+COMMANDS = {"__main__", "commands", "compress", "signing"}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.

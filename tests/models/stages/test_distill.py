@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from models.recipe import RecipeError
-from models.recipe_sections import TrainingSection
 from models.stages import distill
 from models.stages.distill import mask_word
 from models.training.architecture import head_size, load_classifier
@@ -20,8 +19,6 @@ temperature = 2.0
 hidden_weight = 1.0
 label_weight = 0.3
 """
-
-SECTION = TrainingSection(epochs=1, learning_rate=1e-3)
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
 
@@ -159,10 +156,10 @@ def test_the_teacher_s_answers_are_in_the_order_of_the_texts(tone):
     teacher = load_classifier(tone.teacher)
     encodings = [[2, 8, 3], [2, 9, 10, 11, 3], [2, 12, 3]]
 
-    found = teacher_outputs(teacher, encodings, SECTION, (0, 1))
+    found = teacher_outputs(teacher, encodings, (0, 1))
 
     assert found.hidden.shape == (3, 2, 32)
     for row, ids in zip(found.logits, encodings, strict=True):
-        alone = teacher_outputs(teacher, [ids], SECTION)
+        alone = teacher_outputs(teacher, [ids])
         torch.testing.assert_close(row, alone.logits[0], atol=1e-5, rtol=1e-4)
         assert alone.hidden.shape == (1, 0, 32)

@@ -1,0 +1,146 @@
+"""The command `compress`: its arguments, and the pipeline and registry that it works with.
+
+What it runs is imported when it is called, so that `--help` needs no optional package.
+"""
+
+import argparse
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.data.downloads import fetch
+from models.data.sources import FETCHED, HUB, Source
+from models.pipeline import Pipeline
+from models.recipe import RecipeError, Stage, lineage, read_recipe
+from models.runners import RUNNERS
+from serving.bundles.files import NAME
+from serving.bundles.registry import publish
+
+DOES = "make a family of a classifier, or of a base model, with one command"
+_EPILOG = """\
+examples:
+  python -m models compress my-classifier --data texts.csv       unlabelled texts: agreement
+  python -m models compress fetched:base --data texts.csv --label topic --max-bytes 5MB
+  python -m models compress exported/ --data texts.csv           an ONNX graph: number formats
+
+What it does is in recipes, which you may edit: run the command again, or `python -m models all
+FOLDER`. What is up to date is skipped.
+"""
+
+
+def add_compress(command: argparse.ArgumentParser, registry: Path) -> None:
+    """Add the arguments of `compress`."""
+    command.epilog, command.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
+    command.add_argument(
+        "source",
+        help="folder of a fine-tuned classifier, of a base model, or of an exported ONNX graph; or "
+        "hub:OWNER/NAME or fetched:NAME",
+    )
+    command.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="FILE",
+        help="tables of texts (CSV, TSV, JSON Lines, Parquet), with labels or without",
+    )  # fmt: skip
+    for name, default, of in (
+        ("text", "text", "the text"),
+        ("label", None, "the label; by default label, if a file has it"),
+        ("group", None, "what keeps rows in one split, such as a customer"),
+    ):
+        command.add_argument(f"--{name}", default=default, metavar="COLUMN", help=f"column of {of}")
+    command.add_argument("--family", help="name of the family; by default of the first file")
+    command.add_argument(
+        "--max-bytes", metavar="SIZE", help="largest bundle wanted, such as 5MB; default: any"
+    )
+    command.add_argument(
+        "--max-drop", type=float, default=0.02, metavar="FRACTION",
+        help="largest loss of accuracy or of agreement, a fraction; default: %(default)s",
+    )  # fmt: skip
+    command.add_argument(
+        "--latency-ms", type=float, metavar="MS", help="longest median of a lone text; default: any"
+    )
+    command.add_argument(
+        "--minutes", type=float, default=60.0, help="time for all steps; default: %(default)g"
+    )
+    command.add_argument(
+        "--formats-only", action="store_true", help="number formats alone, without any training"
+    )
+    command.add_argument("--recipes", type=Path, metavar="FOLDER", help="default: recipes/FAMILY")
+    command.add_argument(
+        "--registry", type=Path, default=registry, help="folder of families; default: %(default)s"
+    )
+
+
+def run(options: argparse.Namespace, *, build: Path, reports: Path) -> str:
+    """Make a family; return the command that serves what is advised.
+
+    Raises RecipeError or BundleError in a sentence.
+    """
+    from models.compression.wanted import Wanted, parse_bytes  # noqa: PLC0415
+
+    family = options.family or _name_of(options.data[0])
+    if not NAME.fullmatch(family):
+        raise RecipeError(f"--family {family}: write a name of small letters, digits, . and -")
+    wanted = Wanted(
+        source=options.source,
+        data=tuple(options.data),
+        family=family,
+        recipes=options.recipes or Path("recipes") / family,
+        registry=options.registry,
+        text=options.text,
+        label=options.label,
+        group=options.group,
+        max_bytes=parse_bytes(options.max_bytes) if options.max_bytes else None,
+        max_drop=options.max_drop,
+        latency_ms=options.latency_ms,
+        minutes=options.minutes,
+        formats_only=options.formats_only,
+    )
+    source = _source(wanted.source, build)
+    from models.compression.command import make  # noqa: PLC0415 (needs what is optional)
+
+    workshop = _Workshop(Pipeline(build, build / "cache" / "sources", RUNNERS), wanted.registry)
+    variables = [f"SIZEWISE_REGISTRY={wanted.registry}"]
+    variables += make(wanted, source, workshop, reports / family)
+    return f"{' '.join(variables)} python -m serving"
+
+
+@dataclass(frozen=True)
+class _Workshop:
+    """The pipeline and the registry, for models/compression/runner.py."""
+
+    pipeline: Pipeline
+    registry: Path
+
+    @property
+    def build(self) -> Path:
+        return self.pipeline.build
+
+    def run(self, recipe: Path, stage: Stage, progress: str) -> None:
+        ancestors = tuple(lineage(recipe))
+        self.pipeline.make(ancestors, stage, progress)
+        if stage == "package":
+            bundle = publish(self.pipeline.folder(ancestors[-1], "package"), self.registry)
+            print(f"Published {bundle.folder}, version {bundle.manifest.version}")
+
+    def taken_s(self, recipe: Path) -> float:
+        return self.pipeline.taken_s(read_recipe(recipe))
+
+
+def _name_of(path: Path) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "family"
+
+
+def _source(source: str, build: Path) -> Source:
+    if source.startswith(HUB):
+        return Source(None, source.removeprefix(HUB))
+    if source.startswith(FETCHED):
+        name = source.removeprefix(FETCHED)
+        return Source(fetch(build / "cache", {name}) / name)
+    path = Path(source)
+    if not path.exists():
+        raise RecipeError(
+            f"{source} does not exist: give a folder, an ONNX file, hub:OWNER/NAME or fetched:NAME"
+        )
+    if importlib.util.find_spec("onnx") is None:
+        raise ModuleNotFoundError("No module named 'onnx'", name="onnx")
+    return Source(path)

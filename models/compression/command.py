@@ -1,0 +1,88 @@
+"""`python -m models compress`: look, plan, write recipes, run them, report and advise."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Protocol
+
+from models.compression.advice import Advice
+from models.compression.exported import ORIGINAL, is_exported, make_formats
+from models.compression.finish import finish, make_cascade
+from models.compression.plan import FORMATS, Limits, plan
+from models.compression.recipe_content import TEACHER
+from models.compression.runner import Run, Workshop, left_out, plan_table
+from models.compression.state import read_state
+from models.compression.user_texts import UserTexts, read_user_texts
+from models.compression.wanted import Wanted
+from models.data.sources import Source
+from models.recipe import RecipeError
+from models.recipe_sections import Scheme
+
+_OPTIONAL = {"int8-openvino": ("openvino", "nncf")}
+
+
+class _Workshop(Workshop, Protocol):
+    @property
+    def build(self) -> Path:
+        """The build folder."""
+
+
+def make(wanted: Wanted, source: Source, workshop: _Workshop, reports: Path) -> list[str]:
+    """Make the family; return the settings of the server that serves what is advised.
+
+    Raises RecipeError or BundleError when the model or the texts cannot be used.
+    """
+    found = read_user_texts(wanted)
+    if source.path and is_exported(source.path):
+        print("An exported graph: only its number formats can be made, without training.")
+        make_formats(source.path, wanted, found, _schemes())
+        return _advised(finish(wanted, ORIGINAL, found.texts, reports))
+    made = _make(wanted, source, found, workshop)
+    root = made.plan.steps[0].variant
+    advice = finish(wanted, root, found.texts, reports)
+    print(left_out([*made.left_out, *made.refused]), end="")
+    if found.labels and not wanted.formats_only and make_cascade(wanted, workshop.build, reports):
+        print('A cascade of the family answers requests with "variant": "auto" if all are served.')
+    return _advised(advice)
+
+
+def _make(wanted: Wanted, source: Source, found: UserTexts, workshop: _Workshop) -> Run:
+    if importlib.util.find_spec("torch") is None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+    state = read_state(wanted, source.path)
+    if state.facts is None:
+        from models.compression.look import look  # noqa: PLC0415 (slow: imports torch)
+
+        state.facts = look(source, found, wanted)
+        state.save()
+    location = wanted.source
+    if source.path and str(source.path) == wanted.source:
+        location = Path(os.path.relpath(source.path, wanted.recipes)).as_posix()
+    seconds = 60 * wanted.minutes
+    limits = Limits(seconds, wanted.max_drop, wanted.max_bytes, wanted.formats_only, _schemes())
+    chosen = plan(state.facts, wanted.family, location, limits)
+    if not found.labels and not any(step.variant == TEACHER for step in chosen.steps):
+        raise RecipeError(
+            f"{source} cannot label these texts, and they have no labels: "
+            f"{chosen.left_out[0].reason}"
+        )
+    run = Run(chosen, wanted.recipes, workshop, state, seconds)
+    run.write_recipes()
+    run.look_at_data()
+    print(f"\n{plan_table(chosen)}Recipes: {wanted.recipes}\n", flush=True)
+    run.make_all()
+    return run
+
+
+def _schemes() -> tuple[Scheme, ...]:
+    """The number formats whose libraries are installed."""
+    return tuple(
+        each
+        for each in FORMATS
+        if all(importlib.util.find_spec(name) for name in _OPTIONAL.get(each, ()))
+    )
+
+
+def _advised(advice: Advice) -> list[str]:
+    print(f"\nAdvice: {advice.says}")
+    return [f"SIZEWISE_VARIANTS={advice.variant}"] if advice.variant else []

@@ -1,0 +1,79 @@
+"""Estimates what each step takes, from the time that training on one text takes here. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from models.compression.facts import Facts, TextFacts
+from models.compression.students import Shape, cost_share
+
+_FORWARD_SHARE = 1 / 3
+_EXPORT_S = 12.0
+_SCORED_TWICE = 2
+_TIMED_TEXTS = 3 * 512
+_QUANTIZE_S = 10.0
+_SENSITIVITY_RUNS = 5_000
+_QUANTIZE_LOOKS = 7
+_STATIC_TEXT_S = 2e-4
+_STATIC_S = 15.0
+_STATIC_WORDS = 8_000
+
+
+def held_out(texts: TextFacts) -> dict[str, float]:
+    """Return the shares of the texts that are held out: more of them where there are few."""
+    if texts.rows < 5_000:
+        return {"validation_share": 0.15, "calibration_share": 0.1, "test_share": 0.2}
+    return {"validation_share": 0.08, "calibration_share": 0.08, "test_share": 0.16}
+
+
+def training_texts(texts: TextFacts) -> int:
+    """Estimate the labelled texts to train on."""
+    return max(1, round(texts.rows * (1 - sum(held_out(texts).values()))))
+
+
+def validation_texts(texts: TextFacts) -> int:
+    """Estimate the validation texts."""
+    return max(1, round(texts.rows * held_out(texts)["validation_share"]))
+
+
+def train_s(facts: Facts, epochs: int) -> float:
+    """Seconds of fine-tuning."""
+    checked = validation_texts(facts.texts) * _FORWARD_SHARE
+    return epochs * facts.training_s * (training_texts(facts.texts) + checked)
+
+
+def export_s(facts: Facts, share: float = 1.0) -> float:
+    """Seconds to export and evaluate a model of this share of the teacher's cost."""
+    shares = held_out(facts.texts)
+    judged = facts.texts.rows * (shares["validation_share"] + shares["test_share"])
+    runs = _SCORED_TWICE * judged + facts.texts.rows * shares["calibration_share"] + _TIMED_TEXTS
+    return _EXPORT_S + share * runs * facts.training_s * _FORWARD_SHARE
+
+
+def adopt_s(facts: Facts) -> float:
+    """Seconds to take over a classifier, whose answers to unlabelled texts are found first."""
+    answered = 0 if facts.texts.labels else facts.texts.rows
+    return export_s(facts) + answered * facts.training_s * _FORWARD_SHARE
+
+
+def quantize_s(facts: Facts, share: float) -> float:
+    """Seconds to write and evaluate another number format of a model of this cost."""
+    runs = _SENSITIVITY_RUNS + _QUANTIZE_LOOKS * validation_texts(facts.texts)
+    measured = share * runs * facts.training_s * _FORWARD_SHARE
+    return _QUANTIZE_S + measured + export_s(facts, share) - _EXPORT_S
+
+
+def distill_s(facts: Facts, shape: Shape, section: Mapping[str, Any]) -> float:
+    """Seconds to train, export and evaluate a student."""
+    share = cost_share(facts.model, shape)
+    copies, epochs = int(section["augmented_copies"]), int(section["epochs"])
+    texts = (training_texts(facts.texts) + facts.texts.unlabelled_rows) * (1 + copies)
+    taught = texts * _FORWARD_SHARE
+    trained = texts * epochs * share
+    return facts.training_s * (taught + trained) + export_s(facts, share)
+
+
+def static_s(facts: Facts, epochs: int) -> float:
+    """Seconds to have the teacher answer and to train, export and evaluate a static student."""
+    texts = training_texts(facts.texts) + facts.texts.unlabelled_rows
+    taught = (texts + _STATIC_WORDS / 4) * facts.training_s * _FORWARD_SHARE
+    return _STATIC_S + taught + texts * epochs * _STATIC_TEXT_S

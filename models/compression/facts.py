@@ -1,0 +1,60 @@
+"""What the planner decides by: the model and the texts as they were found. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from models.recipe_sections import ProblemType
+
+Kind = Literal["classifier", "base"]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """The model to compress.
+
+    `is_narrowable` and `is_trimmable` say whether its layers and its vocabulary can be made
+    smaller; `longest` is the most tokens it reads.
+    """
+
+    kind: Kind
+    layers: int
+    width: int
+    heads: int
+    intermediate: int
+    words: int
+    parameters: int
+    longest: int
+    is_narrowable: bool
+    is_trimmable: bool
+
+
+@dataclass(frozen=True)
+class TextFacts:
+    """The user's texts.
+
+    `labels` counts the labelled rows of each label, and is empty if no text has one. `most_tokens`
+    is a length that hardly a text exceeds; it and `unknown`, the share of tokens that the
+    vocabulary does not know, are of a sample. `labelled` and `unlabelled` are the files with a
+    column of labels and without, as locations in a recipe. `columns` are the keys of [data] that
+    name columns.
+    """
+
+    rows: int
+    unlabelled_rows: int
+    labels: Mapping[str, int]
+    problem_type: ProblemType
+    most_tokens: int
+    unknown: float
+    labelled: tuple[str, ...]
+    unlabelled: tuple[str, ...]
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All of it; `training_s` is what training the whole model on one text takes here."""
+
+    model: ModelFacts
+    texts: TextFacts
+    training_s: float

@@ -1,0 +1,62 @@
+"""The end of a run: the family's report, a cascade if there is one, and which variant to serve."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from models.cascade import build as cascade
+from models.cascade.options import CascadeOptions, parse_target
+from models.compression.advice import Advice, advise, comparison
+from models.compression.wanted import Wanted
+from models.evaluation.predictions import Predictor
+from models.recipe import RecipeError
+from models.reports import family_report
+from serving.bundles.bundle import Bundle
+from serving.bundles.registry import read_registry
+from serving.errors import SizewiseError
+
+_LONE_TEXTS = 100
+_CONFIDENCE = 0.95
+_FEWEST_VARIANTS = 2
+
+
+def finish(wanted: Wanted, teacher: str, texts: Sequence[str], output: Path) -> Advice:
+    """Report on the family and advise which variant to serve.
+
+    Raises RecipeError if nothing has been published, so that there is nothing to report on.
+    """
+    bundles = [
+        each
+        for each in read_registry(wanted.registry).get(wanted.family, [])
+        if each.manifest.judged or each.manifest.agreement
+    ]
+    if not bundles:
+        raise RecipeError(
+            f"no variant of {wanted.family} is published: see above why each was refused"
+        )
+    family_report.run(wanted.family, wanted.registry, output)
+    latencies_ms = {each.manifest.variant: lone_ms(each, texts) for each in bundles}
+    manifests = [each.manifest for each in bundles]
+    print(f"\n{comparison(manifests, latencies_ms, teacher)}")
+    return advise(manifests, latencies_ms, teacher, wanted)
+
+
+def lone_ms(bundle: Bundle, texts: Sequence[str]) -> float:
+    """Measure the median time of single texts, in milliseconds."""
+    return 1000 * float(np.median(Predictor(bundle).latencies_s(texts[:_LONE_TEXTS])))
+
+
+def make_cascade(wanted: Wanted, build: Path, output: Path) -> bool:
+    """Make a cascade that loses at most the wanted drop, or say why there is none."""
+    target = parse_target(
+        loss="accuracy", each_label=False, max_loss=wanted.max_drop, confidence=_CONFIDENCE
+    )
+    if len(read_registry(wanted.registry)[wanted.family]) < _FEWEST_VARIANTS:
+        return False
+    try:
+        cascade.run(CascadeOptions(wanted.family, wanted.registry, build, target), output)
+    except (RecipeError, SizewiseError) as error:
+        print(f"No cascade: {error}")
+        return False
+    return True

@@ -1,0 +1,216 @@
+"""Plans which variants to make, in what order, within the time: facts to recipes. Pure."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from models.compression.estimates import (
+    adopt_s,
+    distill_s,
+    export_s,
+    quantize_s,
+    static_s,
+    train_s,
+)
+from models.compression.facts import Facts
+from models.compression.recipe_content import (
+    TEACHER,
+    adopted,
+    distilled,
+    fine_tuned,
+    quantized,
+    static,
+    static_epochs,
+    static_root,
+)
+from models.compression.students import Shape, cost_share, shapes, size_bytes
+from models.recipe_sections import Scheme
+
+MOST_UNKNOWN = 0.2
+_FEWEST_EPOCHS = 2
+_TEACHER_SHARE = 0.6
+_TYPICAL_SHARE = 1 / 4
+_STATIC_BYTES = {"fp32": 2_400_000, "int8": 800_000}
+_STATIC_COST_SHARE = 0.02
+FORMATS: tuple[Scheme, ...] = ("int8-dynamic", "int8-static", "int8-openvino", "int4")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One variant to make: its recipe, what it should cost and weigh, and why it is made."""
+
+    variant: str
+    why: str
+    content: Mapping[str, Any]
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A variant that is not made, the reason, and the option that would change that."""
+
+    variant: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps in order, and what is left out of them."""
+
+    steps: tuple[Step, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the planner must keep to; `schemes` are the number formats that can be written here."""
+
+    seconds: float
+    max_drop: float
+    max_bytes: int | None = None
+    formats_only: bool = False
+    schemes: tuple[Scheme, ...] = FORMATS
+
+
+def plan(facts: Facts, family: str, source: str, limits: Limits) -> Plan:
+    """Decide which variants to make.
+
+    First the teacher and its number format, then the static student, which takes seconds, then the
+    other students: what is nearest to the wanted size first. What would exceed the time is left
+    out. Where the model cannot read the texts or cannot be trained in time, a static classifier is
+    made of the texts alone.
+    """
+    head = {"family": family}
+    teacher = _teacher(facts, head, source, limits)
+    if isinstance(teacher, LeftOut):
+        wanted = [*_static_alone(facts, head, limits)]
+        left = [teacher]
+    else:
+        wanted = [teacher, *_formats(facts, head, limits)]
+        left = []
+        if not limits.formats_only:
+            wanted += _students(facts, head, limits)
+    steps: list[Step] = []
+    spent = 0.0
+    for at, step in enumerate(wanted):
+        made = {each.variant for each in steps}
+        if at and step.content.get("parent", TEACHER) not in made | {TEACHER}:
+            left.append(LeftOut(step.variant, f"is made from {step.content['parent']}"))
+        elif at and spent + step.seconds > limits.seconds:
+            minutes = math.ceil((spent + step.seconds) / 60)
+            left.append(LeftOut(step.variant, f"takes too long: --minutes {minutes} includes it"))
+        else:
+            steps.append(step)
+            spent += step.seconds
+    if limits.formats_only:
+        left.append(LeftOut("students", "--formats-only: leave it out to train them"))
+    return Plan(tuple(steps), tuple(left))
+
+
+def _teacher(facts: Facts, head: Mapping[str, Any], source: str, limits: Limits) -> Step | LeftOut:
+    """The root: the model as it is, or fine-tuned for fewer epochs if there is not the time."""
+    model, texts = facts.model, facts.texts
+    if texts.unknown > MOST_UNKNOWN:
+        return LeftOut(
+            TEACHER,
+            f"its vocabulary does not know {texts.unknown:.0%} of the texts' tokens: choose a "
+            "model for their language as SOURCE",
+        )
+    size = size_bytes(model, None, "fp32")
+    if model.kind == "classifier":
+        content = {**head, **adopted(facts, source)}
+        return Step(TEACHER, "the original, as it is", content, adopt_s(facts), size)
+    content = {**head, **fine_tuned(facts, source)}
+    whole_s = train_s(facts, 1)
+    epochs = min(content["train"]["epochs"], int(_TEACHER_SHARE * limits.seconds / whole_s))
+    epochs = max(epochs, _FEWEST_EPOCHS)
+    seconds = train_s(facts, epochs) + export_s(facts)
+    if seconds > limits.seconds:
+        minutes = math.ceil(seconds / 60)
+        return LeftOut(TEACHER, f"training takes too long: --minutes {minutes} includes it")
+    content["train"] = content["train"] | {"epochs": epochs}
+    return Step(TEACHER, "the base model, fine-tuned on the texts", content, seconds, size)
+
+
+def _formats(facts: Facts, head: Mapping[str, Any], limits: Limits) -> Iterator[Step]:
+    schemes = limits.schemes if limits.formats_only else limits.schemes[:1]
+    for scheme in schemes:
+        short = "int8" if scheme == "int8-dynamic" else scheme.removeprefix("int8-")
+        precision = "int4" if scheme == "int4" else "int8"
+        yield Step(
+            f"teacher-{short}",
+            f"the teacher as {scheme}",
+            {**head, "parent": TEACHER, **quantized(facts, scheme, limits.max_drop)},
+            quantize_s(facts, 1.0),
+            size_bytes(facts.model, None, precision),
+        )
+
+
+def _students(facts: Facts, head: Mapping[str, Any], limits: Limits) -> Iterator[Step]:
+    yield Step(
+        "static-fp32",
+        "a static student: no attention",
+        {**head, "parent": TEACHER, **static(facts)},
+        static_s(facts, static_epochs(facts)),
+        _STATIC_BYTES["fp32"],
+    )
+    yield _int8(facts, head, limits, None)
+    for shape in by_nearness(facts, limits.max_bytes):
+        content = distilled(facts, shape, limits.max_drop)
+        yield Step(
+            f"{shape.name}-fp32",
+            _described(shape, facts),
+            {**head, "parent": TEACHER, **content},
+            distill_s(facts, shape, content["distill"]),
+            size_bytes(facts.model, shape, "fp32"),
+        )
+        yield _int8(facts, head, limits, shape)
+
+
+def _int8(facts: Facts, head: Mapping[str, Any], limits: Limits, shape: Shape | None) -> Step:
+    name = shape.name if shape else "static"
+    return Step(
+        f"{name}-int8",
+        f"{name}-fp32 as int8-dynamic",
+        {**head, "parent": f"{name}-fp32", **quantized(facts, "int8-dynamic", limits.max_drop)},
+        quantize_s(facts, cost_share(facts.model, shape) if shape else _STATIC_COST_SHARE),
+        size_bytes(facts.model, shape, "int8") if shape else _STATIC_BYTES["int8"],
+    )
+
+
+def by_nearness(facts: Facts, max_bytes: int | None) -> list[Shape]:
+    """Sort the students: those whose int8 form is nearest in size to what is wanted come first.
+
+    Without a limit that is a quarter of the teacher's. Those above the limit come last.
+    """
+    typical = _TYPICAL_SHARE * size_bytes(facts.model, None, "int8")
+    wanted = max_bytes or typical
+
+    def distance(shape: Shape) -> tuple[bool, float]:
+        size = size_bytes(facts.model, shape, "int8")
+        return max_bytes is not None and size > max_bytes, abs(math.log(size / wanted))
+
+    return sorted(shapes(facts.model), key=distance)
+
+
+def _static_alone(facts: Facts, head: Mapping[str, Any], limits: Limits) -> Iterator[Step]:
+    """A static classifier with a vocabulary of its own, learnt from the labelled texts."""
+    yield Step(
+        "static-fp32",
+        "a static classifier with a vocabulary learnt from the texts",
+        {**head, **static_root(facts)},
+        static_s(replace(facts, training_s=0.0), static_epochs(facts)),
+        _STATIC_BYTES["fp32"],
+    )
+    yield _int8(facts, head, limits, None)
+
+
+def _described(shape: Shape, facts: Facts) -> str:
+    parts = [f"{len(shape.layers)} of the teacher's {facts.model.layers} layers"]
+    if shape.width:
+        parts.append(f"{shape.width} instead of {facts.model.width} wide")
+    if shape.words:
+        parts.append(f"at most {shape.words:,} of {facts.model.words:,} words")
+    return ", ".join(parts)

@@ -1,0 +1,150 @@
+"""Runs a plan: recipes written, stages run while there is time, refusals said and survived."""
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from models.compression.plan import LeftOut, Plan, Step
+from models.compression.recipe_files import toml, write
+from models.compression.state import State
+from models.recipe import RecipeError, Stage, read_recipe
+from models.reports.markdown import table
+from serving.errors import BundleError
+
+_LARGEST_PACE = 4.0
+
+
+class Workshop(Protocol):
+    """The pipeline and the registry, as the command has them."""
+
+    def run(self, recipe: Path, stage: Stage, progress: str) -> None:
+        """Run a stage unless it is up to date; after the last one, publish."""
+
+    def taken_s(self, recipe: Path) -> float:
+        """Return how long the stages of a recipe took that have been made."""
+
+
+@dataclass
+class Run:
+    """One run of a plan, and what became of each step: published, or the reason why not."""
+
+    plan: Plan
+    folder: Path
+    workshop: Workshop
+    state: State
+    seconds: float
+
+    def __post_init__(self) -> None:
+        """Start with nothing done."""
+        self.published: list[str] = []
+        self.refused: list[LeftOut] = []
+        self.left_out: list[LeftOut] = list(self.plan.left_out)
+        self._spent_s = self._planned_s = 0.0
+
+    def write_recipes(self) -> None:
+        """Write a recipe for each step, and say which of them their user has edited."""
+        for step in self.plan.steps:
+            path = self.path(step)
+            if write(path, toml(f"{step.why[0].upper()}{step.why[1:]}.", step.content)) == "kept":
+                print(f"{path} was edited and is used as it is")
+
+    def look_at_data(self) -> None:
+        """Divide the texts and print what they are like. Raises RecipeError if they are unusable.
+
+        It belongs to the first step, whose other stages are run later.
+        """
+        root = self.path(self.plan.steps[0])
+        for stage in ("data", "inspect"):
+            self.workshop.run(root, stage, "")
+
+    def make_all(self) -> None:
+        """Make every step that there is time for; what is up to date takes none.
+
+        Raises RecipeError or BundleError if the first step cannot be made; another one that is
+        refused is said, and those made from it are left out.
+        """
+        for number, step in enumerate(self.plan.steps):
+            left_s = sum(each.seconds for each in self.plan.steps[number:]) * self._pace
+            about = f" ({number + 1} of {len(self.plan.steps)}, about {_minutes(left_s)} left)"
+            if not self._has_time(step, is_first=not number) or not self._has_parent(step):
+                continue
+            self._make(step, about, is_first=not number)
+
+    def path(self, step: Step) -> Path:
+        """Return the file of a step's recipe."""
+        return self.folder / f"{step.variant}.toml"
+
+    @property
+    def _pace(self) -> float:
+        """How much longer steps take than estimated."""
+        return min(_LARGEST_PACE, self._spent_s / self._planned_s) if self._planned_s else 1.0
+
+    def _has_time(self, step: Step, *, is_first: bool) -> bool:
+        taken_s = self.workshop.taken_s(self.path(step))
+        needed_s = self._spent_s + max(taken_s, step.seconds * self._pace)
+        if is_first or needed_s <= self.seconds or taken_s:
+            return True
+        self.left_out.append(
+            LeftOut(
+                step.variant,
+                f"steps took longer than estimated: --minutes {math.ceil(needed_s / 60)} "
+                "includes it",
+            )
+        )
+        return False
+
+    def _has_parent(self, step: Step) -> bool:
+        parent = step.content.get("parent")
+        missing = {each.variant for each in (*self.left_out, *self.refused)}
+        if parent not in missing or parent == self.plan.steps[0].variant:
+            return True
+        self.left_out.append(LeftOut(step.variant, f"is made from {parent}"))
+        return False
+
+    def _make(self, step: Step, about: str, *, is_first: bool) -> None:
+        path = self.path(step)
+        refusal = self.state.refusal(step.variant, path)
+        started_s = time.perf_counter()
+        stage: Stage | None = None
+        try:
+            if refusal:
+                raise RecipeError(refusal.reason)
+            for stage in read_recipe(path).stages:
+                self.workshop.run(path, stage, about)
+            self.published.append(step.variant)
+            seconds = self.workshop.taken_s(path)
+        except (RecipeError, BundleError) as error:
+            # Students are made of what the first step has trained, even if that is not published.
+            if is_first and not refusal and stage != "package":
+                raise
+            seconds = refusal.seconds if refusal else time.perf_counter() - started_s
+            reason = str(error).removeprefix(f"{step.variant}: ")
+            self.refused.append(LeftOut(step.variant, reason))
+            print(f"{step.variant} is not published: {reason}")
+            if not refusal:
+                self.state.refuse(step.variant, path, reason, seconds)
+        self._spent_s += seconds
+        self._planned_s += step.seconds
+
+
+def plan_table(plan: Plan) -> str:
+    """Tabulate what will be done, what it should take and weigh, and what is left out and why."""
+    rows: list[tuple[object, ...]] = [
+        (step.variant, step.why, _minutes(step.seconds), f"{step.bytes / 1e6:,.1f} MB")
+        for step in plan.steps
+    ]
+    total = sum(step.seconds for step in plan.steps)
+    rows.append(("all", f"{len(plan.steps)} variants", _minutes(total), ""))
+    return table(("variant", "what it is", "about", "size, about"), rows) + left_out(plan.left_out)
+
+
+def left_out(variants: Iterable[LeftOut]) -> str:
+    """Say which variants are left out, and why, a line each."""
+    return "".join(f"Left out: {each.variant}: {each.reason}\n" for each in variants)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -1,0 +1,108 @@
+"""The user's tables of texts as they are, before a recipe divides them."""
+
+import math
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.compression.wanted import Wanted
+from models.data.bad_rows import BadRows
+from models.data.readers import TableRow, read_rows, text_in
+from models.data.sources import Source
+from models.recipe import RecipeError
+from models.recipe_sections import ProblemType
+
+_LABEL = "label"
+
+
+@dataclass(frozen=True)
+class UserTexts:
+    """The texts to learn or to answer, and how often each label occurs; none if no file has any.
+
+    `labelled` and `unlabelled` are the files with the column of the labels and without it.
+    """
+
+    texts: Sequence[str]
+    labels: Mapping[str, int]
+    problem_type: ProblemType
+    labelled: tuple[Path, ...]
+    unlabelled: tuple[Path, ...]
+    unlabelled_rows: int
+
+    def locations(self, files: Sequence[Path], recipes: Path) -> tuple[str, ...]:
+        """Return files as a recipe in the folder `recipes` names them."""
+        return tuple(Path(os.path.relpath(each, recipes)).as_posix() for each in files)
+
+
+def read_user_texts(wanted: Wanted) -> UserTexts:
+    """Read all tables. A file without the column of the labels counts as unlabelled.
+
+    Rows that cannot be used are left to the stage `data`, which names them all. Raises RecipeError
+    when a table or a column is missing, or no row can be used.
+    """
+    bad = BadRows()
+    texts: list[str] = []
+    without: list[str] = []
+    cells: list[Any] = []
+    labelled, unlabelled = [], []
+    missing: RecipeError | None = None
+    for path in wanted.data:
+        try:
+            rows = _rows(path, wanted, bad, with_label=True)
+        except RecipeError as error:
+            without += [text for text, _ in _rows(path, wanted, bad, with_label=False)]
+            missing = missing or error
+            unlabelled.append(path)
+        else:
+            texts += [text for text, _ in rows]
+            cells += [cell for _, cell in rows]
+            labelled.append(path)
+    if missing and wanted.label and not labelled:
+        raise missing
+    labels = Counter(str(each).strip() for cell in cells for each in _names(cell))
+    if not labels:
+        texts, without, labelled, unlabelled = [*texts, *without], [], [], list(wanted.data)
+    if not texts:
+        bad.check()
+        raise RecipeError("--data: no row has a text: name tables of texts")
+    is_multi = any(isinstance(cell, list | tuple) for cell in cells)
+    return UserTexts(
+        texts,
+        labels,
+        "multi_label" if is_multi else "single_label",
+        tuple(labelled),
+        tuple(unlabelled),
+        len(without),
+    )
+
+
+def columns(wanted: Wanted, *, is_labelled: bool) -> dict[str, str]:
+    """Return the keys of [data] that name columns, without those that have their default."""
+    given = {"text": wanted.text, "label": wanted.label or _LABEL, "group": wanted.group}
+    usual = {"text": "text", "label": _LABEL, "group": None}
+    return {
+        name: column
+        for name, column in given.items()
+        if column is not None and column != usual[name] and (is_labelled or name != "label")
+    }
+
+
+def _rows(path: Path, wanted: Wanted, bad: BadRows, *, with_label: bool) -> list[tuple[str, Any]]:
+    label = wanted.label or _LABEL
+    needed = [wanted.text, *([wanted.group] if wanted.group else [])]
+    needed += [label] if with_label else []
+
+    def made_of(row: TableRow) -> tuple[str, Any]:
+        return text_in(row.cells[wanted.text], row.where), row.cells.get(label)
+
+    return list(read_rows(Source(path), needed, made_of, bad))
+
+
+def _names(cell: Any) -> Sequence[Any]:
+    if isinstance(cell, list | tuple):
+        return cell
+    is_missing = cell is None or (isinstance(cell, float) and math.isnan(cell))
+    return [] if is_missing or not str(cell).strip() else [cell]

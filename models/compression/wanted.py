@@ -1,0 +1,59 @@
+"""What the user asks `compress` for, checked."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.recipe import RecipeError
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?b?)\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The options of the command `compress`.
+
+    `source` is a folder, an ONNX file, `hub:OWNER/NAME` or `fetched:NAME`. `label` is None if the
+    user names no column. `max_drop` is a fraction, also of agreement; `max_bytes` and `latency_ms`
+    are None without a limit; `minutes` is the time that all steps may take together.
+    """
+
+    source: str
+    data: tuple[Path, ...]
+    family: str
+    recipes: Path
+    registry: Path
+    text: str = "text"
+    label: str | None = None
+    group: str | None = None
+    max_bytes: int | None = None
+    max_drop: float = 0.02
+    latency_ms: float | None = None
+    minutes: float = 60.0
+    formats_only: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise RecipeError naming the option that is out of range."""
+        for path in self.data:
+            if not path.exists():
+                raise RecipeError(f"--data: {path} does not exist: name a table of texts")
+        if not 0 < self.max_drop < 1:
+            raise RecipeError(
+                f"--max-drop {self.max_drop:g}: write a fraction between 0 and 1, such as 0.02 for "
+                "two points"
+            )
+        for name, value in (("latency-ms", self.latency_ms), ("minutes", self.minutes)):
+            if value is not None and not value > 0:
+                raise RecipeError(f"--{name} {value:g}: write a number above 0")
+
+
+def parse_bytes(text: str) -> int:
+    """Parse a size such as `5MB`, `800 kB` or `5000000`, in powers of ten. Raises RecipeError."""
+    found = _SIZE.fullmatch(text)
+    unit = found[2].upper() if found else ""
+    number = float(found[1]) if found else 0.0
+    scale = _UNITS.get(unit if unit in _UNITS else f"{unit}B")
+    if not number or scale is None or number * scale < 1:
+        raise RecipeError(f"--max-bytes {text}: write a size above 0, such as 5MB or 800kB")
+    return int(number * scale)
