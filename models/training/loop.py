@@ -4,6 +4,7 @@ import copy
 import random
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -115,15 +116,10 @@ def fit(
     lengths = [len(ids) for ids in encodings]
     per_epoch = len(similar_lengths(lengths, section.batch_texts, section.seed))
     steps = section.epochs * per_epoch
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=section.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
-    )
-    schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
-        optimizer, int(_WARMUP_SHARE * steps), steps
-    )
+    optimizer, schedule = _optimizer(model, section.learning_rate, steps)
     done, weights = 0, model.state_dict()
     scores: list[float] = []
-    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule}
 
     def state() -> State:
         now = {name: part.state_dict() for name, part in parts.items()}
@@ -142,11 +138,7 @@ def fit(
             for batch in batches[done - epoch * per_epoch :]:
                 checkpoint.write_if_due(state)
                 inputs = padded([encodings[i] for i in batch])
-                with mixed_precision(section.precision):
-                    output = model(**inputs, output_hidden_states=True)
-                output.logits = output.logits.float()
-                value = loss(batch, output)
-                value.backward()  # type: ignore[no-untyped-call]
+                loss(batch, _output(model, inputs, section.precision)).backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(model.parameters(), _LARGEST_GRADIENT)
                 optimizer.step()
                 schedule.step()
@@ -164,6 +156,28 @@ def fit(
                     f"of {score:.4f} cannot reach {least:.4f}: train longer or make it larger"
                 )
     model.load_state_dict(weights)
+
+
+def _optimizer(
+    model: torch.nn.Module, learning_rate: float, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
+    )
+    schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
+        optimizer, int(_WARMUP_SHARE * steps), steps
+    )
+    return optimizer, schedule
+
+
+def _output(
+    model: torch.nn.Module, inputs: dict[str, torch.Tensor], precision: TrainingPrecision
+) -> SequenceClassifierOutput:
+    with mixed_precision(precision):
+        output: SequenceClassifierOutput = model(**inputs, output_hidden_states=True)
+    assert output.logits is not None
+    output.logits = output.logits.float()
+    return output
 
 
 def mixed_precision(precision: TrainingPrecision) -> torch.autocast:

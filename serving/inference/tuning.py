@@ -21,6 +21,7 @@ from serving.inference.engine import EngineName, Resources
 from serving.logs import log
 
 FOLDER_NAME = ".tuning"
+_SHIPPED = Path(__file__).resolve().parents[2] / "models" / "registry"
 Key = Mapping[str, str | int | float]
 _PACKAGES = ("sizewise", "onnxruntime", "onnxruntime-gpu", "openvino")
 _KEY_DIGITS = 16
@@ -100,13 +101,14 @@ def key_of(bundle: Bundle, requested: str, resources: Resources, max_batch_token
 def folder_of(setting: Path | Literal[""] | None, registry: Path) -> Path | None:
     """Return the folder of tuning files; None if nothing is to be kept.
 
-    Without a setting it lies beside the registry, where it is there or can be made, or else in the
-    user's cache folder. "" turns it off.
+    Without a setting it lies beside the registry, where it is there or can be made, or else, as for
+    the family that ships, in the user's cache folder. "" turns it off.
     """
     if setting is not None:
         return setting or None
     beside = registry.absolute().parent / FOLDER_NAME
-    if beside.is_dir() or os.access(beside.parent, os.W_OK):
+    is_writable = beside.is_dir() or os.access(beside.parent, os.W_OK)
+    if is_writable and registry.resolve() != _SHIPPED:
         return beside
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
     return Path(caches) / "sizewise" / FOLDER_NAME if caches.startswith("/") else None

@@ -22,7 +22,10 @@ def made(pipeline, recipe):
 
 @pytest.fixture
 def changed(tmp_path):
-    """A pipeline that has made everything before the code of training and export changed."""
+    """A pipeline that has made everything before the code of training changed.
+
+    A model may have labelled the data, and export compares with it.
+    """
     code = copy_sources(tmp_path / "code")
     sources = write_sources(tmp_path / "sources")
     pipeline = Pipeline(tmp_path / "build", sources, dict.fromkeys(STAGES, write), root=code)
@@ -35,17 +38,17 @@ def changed(tmp_path):
 
 
 def test_weights_are_made_again_with_changed_code(changed):
-    assert made(*changed) == ["train", "export"]
+    assert made(*changed) == ["data", "train", "export"]
 
 
 def test_weights_can_be_kept_and_what_is_made_of_them_is_not(changed):
     pipeline, recipe = changed
 
-    assert made(replace(pipeline, keep_trained=True), recipe) == ["export"]
+    assert made(replace(pipeline, keep_trained=True), recipe) == ["data", "export"]
 
 
 def test_kept_weights_are_made_again_when_the_recipe_changes(changed):
     pipeline, recipe = changed
     recipe.write_text(TEACHER.replace("epochs = 12", "epochs = 13"))
 
-    assert made(replace(pipeline, keep_trained=True), recipe) == ["train", "export"]
+    assert made(replace(pipeline, keep_trained=True), recipe) == ["data", "train", "export"]

@@ -10,18 +10,18 @@ DISTILLING = {"distill", "prune", "sparsify"}
 TRAINING = {"train", "static"} | DISTILLING
 ANSWERING = {"quantize", "evaluate"}
 EVERY = set(STAGES)
-# Module -> the stages that run it, directly or through others.
+# Module -> the stages that run it, directly or through others; a model may label the data.
 STALE = {
     "models.data.readers": {"data"},
     "models.data.labelled": EVERY,
-    "models.training.loop": TRAINING | {"export"},
-    "models.training.encodings": TRAINING | {"inspect", "export", "quantize"},
-    "models.training.architecture": {"inspect", "train", "adopt", "export"} | DISTILLING,
+    "models.training.loop": TRAINING | {"data", "export"},
+    "models.training.encodings": TRAINING | {"data", "inspect", "export", "quantize"},
+    "models.training.architecture": DISTILLING | {"data", "inspect", "train", "adopt", "export"},
     "models.training.pretrained": {"data", "train", "adopt", "distill"},
-    "models.training.knowledge_distillation": {"static"} | DISTILLING,
+    "models.training.knowledge_distillation": {"data", "static"} | DISTILLING,
     "models.training.static_classifier": {"static", "export"},
     "models.training.vocabulary": {"inspect", "train", "distill", "static"},
-    "models.graphs.packing": {"adopt", "export"},
+    "models.graphs.packing": {"export"},
     "models.graphs.quantizers": {"quantize"},
     "models.graphs.import_bundle": set(),
     "models.evaluation.predictions": {"static"} | ANSWERING,
@@ -34,7 +34,7 @@ STALE = {
     "models.stages.prune": {"prune"},
     "serving.inference.ort_engine": ANSWERING | {"static", "export"},
     "serving.inference.openvino_engine": ANSWERING | {"static"},
-    "serving.inference.tokenizer": TRAINING | ANSWERING | {"inspect", "adopt", "export"},
+    "serving.inference.tokenizer": TRAINING | ANSWERING | {"data", "inspect", "adopt", "export"},
     "serving.server.app": set(),
 }
 

@@ -19,6 +19,7 @@ from serving.inference.tuning import (
     write_tuning,
 )
 from tests.support.bundles import write_bundle
+from tests.support.processes import ROOT
 from tests.support.special_files import put
 
 KEY = {"version": "0123456789abcdef", "threads": 2, "logit_tolerance": 0.1}
@@ -178,6 +179,12 @@ def test_without_a_setting_the_folder_is_beside_the_registry_or_in_the_cache(tmp
     assert folder_of(None, registry) == Path("/caches/sizewise/.tuning")
     (tmp_path / "build" / ".tuning").mkdir()
     assert folder_of(None, registry) == tmp_path / "build" / ".tuning"
+
+
+def test_nothing_is_written_beside_the_family_that_ships(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    assert folder_of(None, ROOT / "models" / "registry") == tmp_path / "sizewise" / ".tuning"
 
 
 def test_a_setting_names_the_folder_or_turns_it_off(tmp_path):
