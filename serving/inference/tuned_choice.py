@@ -100,14 +100,15 @@ def keep(chosen: Chosen, bundle: Bundle, tokenizer: Tokenizer | None, settings: 
     if not folder:
         return
     try:
-        write_tuning(folder, _tuning(chosen, bundle, tokenizer, settings))
+        write_tuning(folder, tuning_of(chosen, bundle, tokenizer, settings))
     except (EngineFailed, OSError, ValueError) as error:
         log("tuning not kept", version=bundle.manifest.version, reason=own_words(error))
 
 
-def _tuning(
+def tuning_of(
     chosen: Chosen, bundle: Bundle, tokenizer: Tokenizer | None, settings: Settings
 ) -> Tuning:
+    """Return what is to be kept of a choice. Raises EngineFailed, and ValueError if it is odd."""
     logits = chosen.expected
     if logits is None:
         probes = probes_of(bundle, tokenizer, chosen.engine)[:_KEPT_PROBES]
