@@ -20,7 +20,7 @@ import httpx
 
 from serving.bundles.registry import read_registry
 from serving.inference.tokenizer import open_tokenizer
-from serving.inference.tuned_choice import restored
+from serving.inference.tuned_choice import kept_tuning, restored
 from serving.settings import Settings
 from tests.support.processes import ROOT, serving
 
@@ -59,7 +59,8 @@ def decisions(registry, tuning, engine):
     for bundles in read_registry(registry, ()).values():
         for bundle in bundles:
             tokenizer = open_tokenizer(bundle)
-            made = (restored(bundle, tokenizer, settings) for _ in range(DECISIONS))
+            tunings = (kept_tuning(bundle, settings) for _ in range(DECISIONS))
+            made = (each and restored(each, bundle, tokenizer, settings) for each in tunings)
             seen = {
                 each and (each.name, each.wide, each.cost, each.lane.packed,
                           each.lane.max_batch_tokens)
