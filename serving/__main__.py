@@ -1,4 +1,4 @@
-"""`python -m serving`: serve, fetch bundles, classify a file of texts, or make an API key.
+"""`python -m serving`: serve, fetch or tune bundles, classify texts, or make an API key.
 
 The parsers are light, so that `--help` needs no optional package; what a command runs is imported
 when it is called.
@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -60,6 +60,10 @@ exit status:
   0 when the family has been copied, or SIGTERM has ended --every-s
   2 with one sentence on stderr when it cannot be read, or is broken
 """
+_TUNE_EPILOG = """\
+example:
+  SIZEWISE_TUNING=tuning {prog} tune --registry build/registry
+"""
 _CLASSIFY_EPILOG = """\
 examples:
   {prog} classify --input reviews.csv --output classified.csv
@@ -89,19 +93,11 @@ def run(options: argparse.Namespace) -> int:
     """Run what the parser has read and return the exit status."""
     try:
         with optional_packages():
-            if options.command == "serve":
-                _serve(options)
-            elif options.command == "fetch":
-                _fetch(options)
-            elif options.command == "classify":
-                return _classify(options)
-            else:
-                _key(options.name)
+            return _RUNS[options.command](options) or 0
     except (StartError, EngineFailed) as error:
         OUT.flush(_FLUSH_S)  # so that the reason is the last line of both
         _say(f"sizewise {_failed(options.command, error)}: {_by_flag(str(error), _flags(options))}")
         return 2
-    return 0
 
 
 def _failed(command: str, error: StartError | EngineFailed) -> str:
@@ -121,7 +117,7 @@ def parser(prog: str = "python -m serving") -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     whole = argparse.ArgumentParser(
         prog,
-        description="Serve bundles over HTTP, copy them here, classify files, make API keys.",
+        description="Serve bundles over HTTP, copy or tune them, classify files, make API keys.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -146,6 +142,7 @@ def add_commands(
     _add_serve(add("serve", "serve the bundles of a registry over HTTP", _SERVE_EPILOG))
     _add_fetch(add("fetch", "copy a family's bundles here, verified", _FETCH_EPILOG))
     _add_classify(add("classify", "classify a file of texts of any size", _CLASSIFY_EPILOG))
+    _add_registry_and_device(add("tune", "measure bundles before a server's start", _TUNE_EPILOG))
     key = add("key", "make an API key and its caller's entry for the callers file", _KEY_EPILOG)
     key.add_argument("name", help="the caller's name")
 
@@ -255,16 +252,28 @@ def _classify(options: argparse.Namespace) -> int:
         raise StartError(f"{error}: fix this and run the same command again") from error
 
 
-def _key(name: str) -> None:
+def _tune(options: argparse.Namespace) -> None:
+    settings, _ = read_settings(os.environ, _flags(options))
+    with interruptible():
+        from serving.runtime.tuner import tune  # noqa: PLC0415
+    tune(settings, sys.stderr, sys.stdout)
+
+
+def _key(options: argparse.Namespace) -> None:
     from serving.access.api_keys import new_key  # noqa: PLC0415
 
-    key, entry = new_key(name)
+    key, entry = new_key(options.name)
     print(key)
     _say(
-        f"Give the key above to {name}; it is not stored anywhere. Add this entry to the file that "
-        f"SIZEWISE_CALLERS names:\n  {entry}\n"
+        f"Give the key above to {options.name}; it is not stored anywhere. Add this entry to the "
+        f"file that SIZEWISE_CALLERS names:\n  {entry}\n"
         "Optional fields of an entry: texts_per_s, max_requests and urgency."
     )
+
+
+_RUNS: Mapping[str, Callable[[argparse.Namespace], int | None]] = {
+    "serve": _serve, "fetch": _fetch, "classify": _classify, "tune": _tune, "key": _key,
+}  # fmt: skip
 
 
 def _flags(options: argparse.Namespace) -> dict[str, str]:

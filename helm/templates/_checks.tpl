@@ -20,6 +20,9 @@
 {{- if and .Values.trustedKeys.existingSecret .Values.trustedKeys.existingConfigMap }}
 {{- fail "trustedKeys.existingSecret and trustedKeys.existingConfigMap are both set: keep one of them" }}
 {{- end }}
+{{- if and .Values.tuning.hostPath .Values.tuning.existingConfigMap }}
+{{- fail "tuning.hostPath and tuning.existingConfigMap are both set: keep one of them" }}
+{{- end }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
 {{- fail "ingress is enabled without a host: list the host names in ingress.hosts" }}
 {{- end }}

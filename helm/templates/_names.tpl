@@ -96,4 +96,5 @@ imagePullPolicy: {{ $image.pullPolicy }}
 - {name: SIZEWISE_CALLERS, value: {{ printf "/etc/sizewise/%s" .Values.callers.key }}}
 {{- end }}
 {{- include "sizewise.keyVariable" . }}
+- {name: SIZEWISE_TUNING, value: {{ include "sizewise.tuningPath" . | quote }}}
 {{- end }}

@@ -45,6 +45,9 @@ type: Recreate
 - {name: callers, mountPath: /etc/sizewise, readOnly: true}
 {{- end }}
 {{- include "sizewise.keyMount" . }}
+{{- with include "sizewise.tuningPath" . }}
+- {name: tuning, mountPath: {{ . }}{{ if $.Values.tuning.existingConfigMap }}, readOnly: true{{ end }}}
+{{- end }}
 {{- include "sizewise.modelMounts" . }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
@@ -63,8 +66,20 @@ type: Recreate
 {{- with .Values.trustedKeys.existingConfigMap }}
 - {name: trusted-keys, configMap: {name: {{ . }}}}
 {{- end }}
+{{- with .Values.tuning.hostPath }}
+# It must exist: if kubelet created it, root would own it.
+- {name: tuning, hostPath: {path: {{ . }}, type: Directory}}
+{{- end }}
+{{- with .Values.tuning.existingConfigMap }}
+- {name: tuning, configMap: {name: {{ . }}}}
+{{- end }}
 {{- include "sizewise.modelVolumes" . }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/* Where the tuning files are; nothing if none are kept. */}}
+{{- define "sizewise.tuningPath" -}}
+{{- if or .Values.tuning.hostPath .Values.tuning.existingConfigMap }}/var/lib/sizewise-tuning{{ end }}
 {{- end }}

@@ -92,7 +92,7 @@ serviceMonitor.endpoint.interval: set serviceMonitor.interval
 {{- if or (not (hasPrefix "/" $path)) (has $path (list "/" "/tmp")) }}
 {{- fail (printf "extraVolumeMounts: %s is the chart's own, or no absolute path: choose another" .mountPath) }}
 {{- end }}
-{{- range list "/registry" "/cache" "/etc/sizewise" "/etc/sizewise-keys" "/opt/sizewise" }}
+{{- range list "/registry" "/cache" "/etc/sizewise" "/etc/sizewise-keys" "/opt/sizewise" "/var/lib/sizewise-tuning" }}
 {{- if or (eq $path .) (hasPrefix (printf "%s/" .) $path) }}
 {{- fail (printf "extraVolumeMounts: %s is in %s, which is the chart's own: choose another path" $path .) }}
 {{- end }}

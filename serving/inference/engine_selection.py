@@ -64,6 +64,11 @@ class Chosen:
     """The reference engine's logits of the probes, where engines were compared."""
 
 
+def text_ms(lane: Lane, bundle: Bundle) -> float:
+    """Return the slot time of a text of 32 tokens in full batches: about one sentence."""
+    return lane.share_s(min(_TYPICAL_TOKENS, bundle.manifest.max_length)) * 1e3
+
+
 def reference(bundle: Bundle) -> EngineName:
     """Name the engine that defines a bundle's answers: ONNX Runtime if it can read it."""
     return "onnxruntime" if bundle.model_path.suffix == ".onnx" else "openvino"

@@ -38,7 +38,18 @@ def resources_of(settings: Settings) -> Resources:
     return Resources(settings.device, threads, gpu_memory_bytes=settings.gpu_memory_bytes)
 
 
+def kept_tuning(bundle: Bundle, settings: Settings) -> Tuning | None:
+    """Return what an earlier start kept of a bundle, None if there is nothing that may be used.
+
+    What was kept has been tried, with this content and on this kind of machine; what was not must
+    not even have its tokenizer opened before it is tried.
+    """
+    folder = folder_of(settings.tuning, settings.registry[0])
+    return read_tuning(folder, _key(bundle, settings)) if folder else None
+
+
 def restored(
+    tuning: Tuning,
     bundle: Bundle,
     tokenizer: Tokenizer | None,
     settings: Settings,
@@ -46,15 +57,13 @@ def restored(
     beside_traffic: bool = False,
     engines: Mapping[EngineName, MakeEngine] = ENGINES,
 ) -> Chosen | None:
-    """Load the engine that an earlier start chose; None if there is none, or it no longer fits.
+    """Load the engine that an earlier start chose; None if what was kept no longer fits.
 
     It fits if the engine answers the first probes as the reference did, within the manifest's
     `logit_tolerance`, and runs a batch of the budget in half to twice the time; `beside_traffic`,
     which would change that time, it is not compared. The log says why one does not fit.
     """
-    folder, resources = folder_of(settings.tuning, settings.registry[0]), resources_of(settings)
-    if not folder or not (tuning := read_tuning(folder, _key(bundle, settings))):
-        return None
+    resources = resources_of(settings)
     try:
         chosen = _loaded(tuning, bundle, resources, engines)
         reason = _disagreement(tuning, chosen, bundle, tokenizer)
@@ -100,14 +109,15 @@ def keep(chosen: Chosen, bundle: Bundle, tokenizer: Tokenizer | None, settings: 
     if not folder:
         return
     try:
-        write_tuning(folder, _tuning(chosen, bundle, tokenizer, settings))
+        write_tuning(folder, tuning_of(chosen, bundle, tokenizer, settings))
     except (EngineFailed, OSError, ValueError) as error:
         log("tuning not kept", version=bundle.manifest.version, reason=own_words(error))
 
 
-def _tuning(
+def tuning_of(
     chosen: Chosen, bundle: Bundle, tokenizer: Tokenizer | None, settings: Settings
 ) -> Tuning:
+    """Return what is to be kept of a choice. Raises EngineFailed, and ValueError if it is odd."""
     logits = chosen.expected
     if logits is None:
         probes = probes_of(bundle, tokenizer, chosen.engine)[:_KEPT_PROBES]

@@ -21,7 +21,7 @@ from serving.errors import StartError
 from serving.inference.engine import EngineName
 from serving.inference.engine_selection import ENGINES, MakeEngine
 from serving.inference.tokenizer import open_tokenizer
-from serving.inference.tuned_choice import measured, resources_of, restored
+from serving.inference.tuned_choice import kept_tuning, measured, resources_of, restored
 from serving.offline.bulk_classifier import Bulk, BulkAnswer, LengthLimits
 from serving.offline.progress import Progress
 from serving.offline.tables import CHUNK_BYTES, CHUNK_ROWS, Added, Chunk, Table, Values, open_table
@@ -91,9 +91,10 @@ def classify(
         assert tokenizer
         if "rows" not in state:
             state["rows"] = sum(len(chunk.texts) for chunk in table.chunks())
-            chosen = restored(bundle, tokenizer, settings, engines=engines) or measured(
-                bundle, tokenizer, settings, engines=engines
-            )
+            loading = bundle, tokenizer, settings
+            tuning = kept_tuning(bundle, settings)
+            tuned = restored(tuning, *loading, engines=engines) if tuning else None
+            chosen = tuned or measured(*loading, engines=engines)
             state["engine"] = chosen.name
             state["budget_tokens"] = max(_LEAST_BATCH_TOKENS, chosen.lane.max_batch_tokens)
             state["packed"] = chosen.lane.packed

@@ -7,7 +7,7 @@ from serving.bundles.bundle import Bundle
 from serving.inference.engine import EngineName
 from serving.inference.engine_selection import Chosen, MakeEngine
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
-from serving.inference.tuned_choice import keep, measured, restored
+from serving.inference.tuned_choice import keep, kept_tuning, measured, restored
 from serving.logs import log
 from serving.settings import Settings
 
@@ -17,12 +17,14 @@ Loaded = tuple[Tokenizer | None, Chosen]
 def load_tuned(bundle: Bundle, settings: Settings, *, beside_traffic: bool) -> Loaded | None:
     """Open a bundle's tokenizer and its engine, as `restored` does, and log which it is.
 
-    A bundle that was kept has been tried: it needs no other trial while its content, the engines
-    and the processor are the same.
+    Opens nothing of a bundle of which nothing is kept, since it may have to be tried first.
     """
     started_s = time.monotonic()
+    tuning = kept_tuning(bundle, settings)
+    if not tuning:
+        return None
     tokenizer = open_tokenizer(bundle)
-    chosen = restored(bundle, tokenizer, settings, beside_traffic=beside_traffic)
+    chosen = restored(tuning, bundle, tokenizer, settings, beside_traffic=beside_traffic)
     if not chosen:
         return None
     _log(bundle, settings, chosen, started_s, tuned=True)

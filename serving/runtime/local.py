@@ -18,7 +18,7 @@ from serving.bundles.bundle import Bundle, VariantKey, key
 from serving.bundles.traffic import Deployments
 from serving.errors import BundleError, failures
 from serving.inference.engine import EngineName, runs_as
-from serving.inference.engine_selection import ENGINES, Chosen, MakeEngine
+from serving.inference.engine_selection import ENGINES, Chosen, MakeEngine, text_ms
 from serving.inference.inputs import Item
 from serving.inference.tokenizer import Tokenizer
 from serving.logs import log
@@ -32,8 +32,6 @@ from serving.runtime.retention import retain
 from serving.runtime.trial import Trials
 from serving.settings import Settings
 
-# About one sentence; the length at which variants are compared.
-_USUAL_TOKENS = 32
 # Bundles are often published one after another.
 _MORE_TRIALS_S = 5.0
 
@@ -145,7 +143,7 @@ class LocalRuntime:
             chosen.reason,
             runs_as(chosen.name, chosen.engine, bundle.manifest.precision),
             chosen.lane.max_batch_tokens,
-            text_ms=chosen.lane.share_s(min(_USUAL_TOKENS, bundle.manifest.max_length)) * 1e3,
+            text_ms=text_ms(chosen.lane, bundle),
         )
         return chosen
 

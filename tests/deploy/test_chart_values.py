@@ -23,6 +23,7 @@ DECIDED = {
     "api_key",
     "callers",
     "trusted_keys",
+    "tuning",
     "admin_port",
     "admin_key",
     "grpc_port",
@@ -77,6 +78,8 @@ BAD = [
       "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}},
      "ingress and httpRoute are both enabled: enable only the one that your cluster supports",
      None),
+    ({"tuning": {"hostPath": "/tuning", "existingConfigMap": "b"}},
+     "tuning.hostPath and tuning.existingConfigMap are both set: keep one of them", None),
     ({"trustedKeys": {"existingSecret": "a", "existingConfigMap": "b"}},
      ("trustedKeys.existingSecret and trustedKeys.existingConfigMap are both set: keep one of "
      "them"), None),

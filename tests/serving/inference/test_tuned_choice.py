@@ -11,7 +11,7 @@ from serving.inference.engine_selection import ENGINES
 from serving.inference.ort_engine import OrtEngine
 from serving.inference.single_text_engine import SingleTextEngine
 from serving.inference.tokenizer import Tokenizer
-from serving.inference.tuned_choice import keep, measured, restored
+from serving.inference.tuned_choice import keep, kept_tuning, measured, restored
 from serving.settings import Settings
 from tests.support.bundles import encoded, write_bundle
 
@@ -39,7 +39,9 @@ class Kept:
         keep(self.chosen, self.bundle, self.tokenizer, self.settings)
 
     def restored(self, engines=ENGINES, **options):
-        return restored(self.bundle, self.tokenizer, self.settings, engines=engines, **options)
+        tuning = kept_tuning(self.bundle, self.settings)
+        loading = self.bundle, self.tokenizer, self.settings
+        return restored(tuning, *loading, engines=engines, **options) if tuning else None
 
     @property
     def path(self):
@@ -51,7 +53,7 @@ class Kept:
 
 
 @pytest.fixture
-def kept(tmp_path):
+def it(tmp_path):
     return Kept(tmp_path)
 
 
@@ -63,8 +65,8 @@ def log(monkeypatch):
     return said
 
 
-def test_what_is_restored_is_what_was_measured(kept, log):
-    again, chosen = kept.restored(), kept.chosen
+def test_what_is_restored_is_what_was_measured(it, log):
+    again, chosen = it.restored(), it.chosen
 
     assert not log
     assert (again.name, again.cost, again.wide) == (chosen.name, chosen.cost, chosen.wide)
@@ -76,23 +78,23 @@ def test_what_is_restored_is_what_was_measured(kept, log):
     assert (again.engine.run(batch) == chosen.engine.run(batch)).all()
 
 
-def test_fifty_starts_decide_alike(kept):
-    found = [kept.restored(beside_traffic=True) for _ in range(50)]
+def test_fifty_starts_decide_alike(it):
+    found = [it.restored(beside_traffic=True) for _ in range(50)]
 
     assert len({(each.name, each.cost, each.lane.max_batch_tokens) for each in found}) == 1
 
 
 def test_of_auto_only_the_chosen_engine_is_loaded(tmp_path):
-    kept = Kept(tmp_path, engine="auto")
-    others = dict.fromkeys(ENGINES.keys() - {kept.chosen.name}, Unable)
+    it = Kept(tmp_path, engine="auto")
+    others = dict.fromkeys(ENGINES.keys() - {it.chosen.name}, Unable)
 
-    assert kept.restored(engines=ENGINES | others).name == kept.chosen.name
+    assert it.restored(engines=ENGINES | others).name == it.chosen.name
 
 
-def test_a_copy_for_single_texts_is_restored(kept):
-    kept.edit(wide=True)
+def test_a_copy_for_single_texts_is_restored(it):
+    it.edit(wide=True)
 
-    assert isinstance(kept.restored(beside_traffic=True).engine, SingleTextEngine)
+    assert isinstance(it.restored(beside_traffic=True).engine, SingleTextEngine)
 
 
 @pytest.mark.parametrize(
@@ -105,10 +107,10 @@ def test_a_copy_for_single_texts_is_restored(kept):
         ({"packed": True}, "cannot pack texts"),
     ],
 )
-def test_what_no_longer_fits_is_not_restored(kept, log, fields, said):
-    kept.edit(**fields)
+def test_what_no_longer_fits_is_not_restored(it, log, fields, said):
+    it.edit(**fields)
 
-    assert kept.restored() is None
+    assert it.restored() is None
     ((event, its),) = log
     assert event == "tuning does not fit"
     assert said in its["reason"]
@@ -117,22 +119,22 @@ def test_what_no_longer_fits_is_not_restored(kept, log, fields, said):
 @pytest.mark.parametrize(
     ("engine", "said"), [(Off, "logits differ by up to 5.0e-01"), (Unable, "operator")]
 )
-def test_an_engine_that_has_changed_is_not_restored(kept, log, engine, said):
-    assert kept.restored(engines={"onnxruntime": engine}) is None
+def test_an_engine_that_has_changed_is_not_restored(it, log, engine, said):
+    assert it.restored(engines={"onnxruntime": engine}) is None
     assert said in log[0][1]["reason"]
 
 
-def test_beside_traffic_the_time_of_a_batch_is_not_compared(kept):
-    kept.edit(pace_s=100.0)
+def test_beside_traffic_the_time_of_a_batch_is_not_compared(it):
+    it.edit(pace_s=100.0)
 
-    assert kept.restored(beside_traffic=True)
+    assert it.restored(beside_traffic=True)
 
 
 def test_an_empty_setting_keeps_nothing(tmp_path):
     (tmp_path / "here").mkdir()
-    kept = Kept(tmp_path / "here", tuning="")
+    it = Kept(tmp_path / "here", tuning="")
 
-    assert kept.restored() is None
+    assert it.restored() is None
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["bundle"]
 
 

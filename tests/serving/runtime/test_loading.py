@@ -6,6 +6,7 @@ import pytest
 
 from serving.bundles.bundle import read_bundle
 from serving.bundles.traffic import Deployments
+from serving.errors import BundleError
 from serving.runtime import loading
 from serving.runtime.local import LocalRuntime
 from serving.runtime.trial import Trials
@@ -85,3 +86,17 @@ async def test_what_is_measured_beside_traffic_is_not_kept(tmp_path, settings):
 
     (path,) = settings.tuning.iterdir()
     assert path.name.startswith(first.manifest.version)
+
+
+async def test_nothing_of_a_bundle_is_opened_before_it_is_tried(tmp_path, settings, monkeypatch):
+    opened = []
+    monkeypatch.setattr(loading, "open_tokenizer", opened.append)
+
+    def engines(*_arguments, **_named):
+        assert not opened
+        raise BundleError("it was tried")
+
+    monkeypatch.setattr(Trials, "engines", engines)
+
+    with pytest.raises(BundleError, match="it was tried"):
+        await loaded(settings, bundle_of(tmp_path / "bundle"))

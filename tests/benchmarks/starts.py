@@ -1,0 +1,103 @@
+"""Starts of a server with and without a tuning file, in turns.
+
+`python -m tests.benchmarks.starts`
+
+Each start is a new process of the packaged family, or of `--registry`: seconds from its birth to
+ready, and the engine and token budget of each variant. One more start before them writes the
+files. Then every bundle is decided on 50 times from the same file. It ends with status 1 if these
+decisions differ, and stops after `--minutes` whatever is left.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+
+from serving.bundles.registry import read_registry
+from serving.inference.tokenizer import open_tokenizer
+from serving.inference.tuned_choice import kept_tuning, restored
+from serving.settings import Settings
+from tests.support.processes import ROOT, serving
+
+DECISIONS = 50
+
+
+def start(registry, tuning, engine):
+    """Seconds to ready, and how each variant runs: (engine, token budget)."""
+    began_s = time.perf_counter()
+    with serving(registry, tuning=tuning, engine=engine) as server:
+        seconds = time.perf_counter() - began_s
+        models = httpx.get(f"{server.url}/v1/models", timeout=30).json()["models"]
+    return seconds, {
+        f"{model['name']}/{variant['name']}": (variant["engine"], variant["max_batch_tokens"])
+        for model in models
+        for variant in model["variants"]
+    }
+
+
+def show(how, found):
+    """Print the starts of one kind; return their median seconds."""
+    median = statistics.median(seconds for seconds, _ in found)
+    print(f"{how}: {len(found)} starts, median {median:.2f} s to ready")
+    print("  seconds:", " ".join(f"{seconds:.2f}" for seconds, _ in found))
+    for variant in found[0][1]:
+        kinds = Counter(variants[variant] for _, variants in found)
+        shown = ", ".join(f"{name} {budget} x{n}" for (name, budget), n in kinds.most_common())
+        print(f"  {variant}: {shown}", flush=True)
+    return median
+
+
+def decisions(registry, tuning, engine):
+    """How many different decisions 50 readings of each bundle's file make, at most."""
+    settings = Settings(registry=registry, tuning=tuning, engine=engine)
+    most = 0
+    for bundles in read_registry(registry, ()).values():
+        for bundle in bundles:
+            tokenizer = open_tokenizer(bundle)
+            tunings = (kept_tuning(bundle, settings) for _ in range(DECISIONS))
+            made = (each and restored(each, bundle, tokenizer, settings) for each in tunings)
+            seen = {
+                each and (each.name, each.wide, each.cost, each.lane.packed,
+                          each.lane.max_batch_tokens)
+                for each in made
+            }  # fmt: skip
+            print(f"  {bundle.manifest.variant}: {len(seen)} distinct of {DECISIONS} decisions")
+            most = max(most, len(seen))
+    return most
+
+
+def main():
+    arguments = parse()
+    until_s = time.monotonic() + 60 * arguments.minutes
+    found = {"without": [], "with": []}
+    with tempfile.TemporaryDirectory() as folder:
+        start(arguments.registry, folder, arguments.engine)
+        for _ in range(arguments.starts):
+            if time.monotonic() > until_s:
+                print(f"stopped after {arguments.minutes} minutes")
+                break
+            for how, tuning in (("without", ""), ("with", folder)):
+                found[how].append(start(arguments.registry, tuning, arguments.engine))
+        medians = {how: show(f"{how} a tuning file", its) for how, its in found.items()}
+        print(f"ratio of the medians: {medians['without'] / medians['with']:.2f}")
+        different = decisions(arguments.registry, folder, arguments.engine)
+    if different != 1:
+        sys.exit("The same file led to different decisions, or to none.")
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--registry", type=Path, default=ROOT / "models" / "registry")
+    parser.add_argument("--engine", default="auto", choices=("auto", "onnxruntime", "openvino"))
+    parser.add_argument("--starts", type=int, default=20)
+    parser.add_argument("--minutes", type=float, default=15.0)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
