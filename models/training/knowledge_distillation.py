@@ -50,7 +50,7 @@ def teacher_outputs(
         for batch in progress(batches, does="teacher", units="batches"):
             inputs = padded([encodings[i] for i in batch])
             output = teacher(**inputs, output_hidden_states=bool(layers))
-            logits[batch] = output.logits
+            logits[batch] = output.logits.float()
             if layers:
                 hidden[batch] = first_tokens(output, layers).half()
     return TeacherOutputs(logits, hidden)

@@ -53,6 +53,13 @@ def test_the_cost_of_a_smaller_vocabulary_is_written_beside_the_weights(tone):
         assert about[name]["unknown_words"] == about[name]["unknown_words_before"] == 0
 
 
+def test_training_in_half_precision_learns_too(tone):
+    section = DISTILL.format(layers="[0, 1]") + 'precision = "bf16"\n'
+    folder = tone.make("half", section.replace("epochs = 8", "epochs = 4"), ["distill"])
+
+    assert tone.validated(folder) >= 0.9
+
+
 def test_a_student_from_another_base_learns_its_teacher_s_answers_with_words_of_its_own(tone):
     section = DISTILL.format(layers="[0]").replace("hidden_weight = 1.0", "hidden_weight = 0")
     section = section.replace("5e-3", "3e-3").replace("epochs = 8", "epochs = 12")
