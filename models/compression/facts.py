@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from models.recipe_sections import ProblemType
+from models.recipe_sections import ProblemType, TrainingPrecision
 
 Kind = Literal["classifier", "base"]
 
@@ -53,8 +53,12 @@ class TextFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All of it; `training_s` is what training the whole model on one text takes here."""
+    """All of it; `training_s` is what training the whole model on one text takes here.
+
+    That is in `precision`, which is what is faster.
+    """
 
     model: ModelFacts
     texts: TextFacts
     training_s: float
+    precision: TrainingPrecision = "fp32"

@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -15,10 +16,10 @@ from models.compression.user_texts import UserTexts, columns
 from models.compression.wanted import Wanted
 from models.data.sources import Source
 from models.recipe import RecipeError
-from models.recipe_sections import ProblemType
+from models.recipe_sections import ProblemType, TrainingPrecision
 from models.training.architecture import KNOWN, intermediate_size, text_config
 from models.training.encodings import Ids, readable
-from models.training.loop import padded, similar_lengths, use_all_cores
+from models.training.loop import mixed_precision, padded, similar_lengths, use_all_cores
 from models.training.pretrained import config_of
 from models.training.tokenizer_file import copy_tokenizer
 from models.training.vocabulary import unknown_share
@@ -30,7 +31,8 @@ _KIND = "ForSequenceClassification"
 _SAMPLE_TEXTS = 2_000
 _HARDLY_MORE = 0.995
 _MOST_TOKENS = 512
-_TIMED_S = 4.0
+_TIMED_S = 3.0
+_WORTHWHILE = 0.8
 _BATCH_TEXTS = 16
 _USUAL_UNITS_PER_WIDTH = 4
 
@@ -82,7 +84,11 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
         is_narrowable=config.model_type in KNOWN,
         is_trimmable=kind == "WordPiece",
     )
-    return Facts(facts, texts, seconds_a_text(model, [each.ids for each in encodings]))
+    ids = [each.ids for each in encodings]
+    fp32_s, bf16_s = (seconds_a_text(model, ids, each) for each in get_args(TrainingPrecision))
+    if bf16_s < _WORTHWHILE * fp32_s:
+        return Facts(facts, texts, bf16_s, "bf16")
+    return Facts(facts, texts, fp32_s)
 
 
 def _answers(config: PretrainedConfig, source: Source, found: UserTexts) -> bool:
@@ -97,7 +103,9 @@ def _answers(config: PretrainedConfig, source: Source, found: UserTexts) -> bool
     return True
 
 
-def seconds_a_text(model: PreTrainedModel, encodings: Sequence[Ids]) -> float:
+def seconds_a_text(
+    model: PreTrainedModel, encodings: Sequence[Ids], precision: TrainingPrecision
+) -> float:
     """Measure what a text takes in training: forwards, backwards and the optimiser's step.
 
     A few seconds of batches of similar length, the first left out.
@@ -111,7 +119,8 @@ def seconds_a_text(model: PreTrainedModel, encodings: Sequence[Ids]) -> float:
         now_s = time.perf_counter()
         if started_s and now_s - started_s > _TIMED_S:
             break
-        output = model(**padded([encodings[index] for index in batch]))
+        with mixed_precision(precision):
+            output = model(**padded([encodings[index] for index in batch]))
         output.logits.square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()

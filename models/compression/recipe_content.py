@@ -9,7 +9,7 @@ from typing import Any
 from models.compression.estimates import held_out, training_texts, validation_texts
 from models.compression.facts import Facts
 from models.compression.students import Shape
-from models.recipe_sections import Scheme
+from models.recipe_sections import Scheme, TrainingPrecision
 
 TEACHER = "teacher-fp32"
 _LEARNING_RATE = 1e-4
@@ -62,6 +62,7 @@ def fine_tuned(facts: Facts, source: str) -> dict[str, Any]:
             "learning_rate": _rate(_LEARNING_RATE, facts.model.width),
             "batch_texts": _batch_texts(facts),
             "class_weights": None if is_even else "balanced",
+            "precision": _precision(facts),
         },
     }
 
@@ -89,6 +90,7 @@ def distilled(facts: Facts, shape: Shape, max_drop: float) -> dict[str, Any]:
             "temperature": 2.0,
             "hidden_weight": 1.0,
             "label_weight": 0.3 if facts.texts.labels else 0.0,
+            "precision": _precision(facts),
             "max_drop": round(min(_LARGEST_LIMIT, max_drop + chance), 3),
         }
     }
@@ -131,6 +133,10 @@ def _rate(rate: float, width: int) -> float:
     """A learning rate known for a width of 384; wider models need a smaller one."""
     scaled = min(_LARGEST_RATE, rate * _OF_WIDTH / width)
     return float(f"{scaled:.1e}")
+
+
+def _precision(facts: Facts) -> TrainingPrecision | None:
+    return None if facts.precision == "fp32" else facts.precision
 
 
 def _batch_texts(facts: Facts) -> int:
