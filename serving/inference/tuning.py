@@ -23,6 +23,7 @@ from serving.logs import log
 FOLDER_NAME = ".tuning"
 Key = Mapping[str, str | int | float]
 _PACKAGES = ("sizewise", "onnxruntime", "onnxruntime-gpu", "openvino")
+_INSTALLED = {"site-packages", "dist-packages"}
 _KEY_DIGITS = 16
 _MOST_TOKENS = 1 << 22
 _FOREVER_S = 3600.0
@@ -101,12 +102,13 @@ def folder_of(setting: Path | Literal[""] | None, registry: Path) -> Path | None
     """Return the folder of tuning files; None if nothing is to be kept.
 
     Without a setting it lies beside the registry, where it is there or can be made, or else in the
-    user's cache folder. "" turns it off.
+    user's cache folder, as for the registry of an installed package. "" turns it off.
     """
     if setting is not None:
         return setting or None
     beside = registry.absolute().parent / FOLDER_NAME
-    if beside.is_dir() or os.access(beside.parent, os.W_OK):
+    installed = not _INSTALLED.isdisjoint(beside.parts)
+    if not installed and (beside.is_dir() or os.access(beside.parent, os.W_OK)):
         return beside
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
     return Path(caches) / "sizewise" / FOLDER_NAME if caches.startswith("/") else None

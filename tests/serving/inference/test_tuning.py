@@ -174,6 +174,8 @@ def test_without_a_setting_the_folder_is_beside_the_registry_or_in_the_cache(tmp
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
 
     assert folder_of(None, registry) == tmp_path / "build" / ".tuning"
+    installed = tmp_path / "site-packages" / "models" / "registry"
+    assert folder_of(None, installed) == Path("/caches/sizewise/.tuning")
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert folder_of(None, registry) == Path("/caches/sizewise/.tuning")
     (tmp_path / "build" / ".tuning").mkdir()
