@@ -32,7 +32,7 @@ _LONG_RUNS = 2
 # Each mixed batch counts as often as the others.
 _FEWEST_PASSES = _MIXED_BATCHES
 _PASSES = 2 * _MIXED_BATCHES
-_PACE_RUNS = 3
+_PACE_RUNS = 2
 _PACE_ENOUGH_S = 0.02
 _SINGLE_REPEATS = 20
 # A slow or busy machine makes fewer passes, so that it does not start late.

@@ -34,7 +34,7 @@ def start(registry, tuning, engine):
         seconds = time.perf_counter() - began_s
         models = httpx.get(f"{server.url}/v1/models", timeout=30).json()["models"]
     return seconds, {
-        f"{model['name']}/{variant['name']}": (variant["engine"], variant["max_batch_tokens"])
+        f"{model['model']}/{variant['variant']}": (variant["engine"], variant["max_batch_tokens"])
         for model in models
         for variant in model["variants"]
     }
