@@ -118,7 +118,9 @@ def served(sizewise, folder, *flags, **variables):
         process = subprocess.Popen(
             [sizewise, "serve", "--port", str(port), *flags],
             cwd=folder,
-            env=clean_environ() | {"PYTHONDONTWRITEBYTECODE": "1"} | variables,
+            env=clean_environ()
+            | {"PYTHONDONTWRITEBYTECODE": "1", "XDG_CACHE_HOME": str(folder / "caches")}
+            | variables,
             stdout=log,
             stderr=log,
         )

@@ -1,8 +1,9 @@
 import os
+import platform
 
 import pytest
 
-from serving.inference.cpu import has_vnni, usable_cores, yield_cores
+from serving.inference.cpu import gpus, has_vnni, processor, usable_cores, yield_cores
 
 HERE = len(os.sched_getaffinity(0))
 
@@ -89,3 +90,44 @@ def test_a_sandbox_that_allows_no_nice_values_does_no_harm(monkeypatch):
     monkeypatch.setattr(os, "setpriority", refuse)
 
     yield_cores(5)
+
+
+X86 = """\
+processor\t: 0
+cpu family\t: 25
+model\t\t: 17
+model name\t: AMD EPYC 9V74
+cache size\t: 1024 KB
+cpu MHz\t\t: {mhz}
+flags\t\t: fpu avx2 {flag} retbleed
+
+processor\t: 1
+model name\t: another
+"""
+ARM = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd i8mm\nCPU part\t: 0xd4f\n"
+
+
+def test_a_processor_is_named_by_its_model_and_the_kernels_it_can_run(tmp_path):
+    def named(text):
+        (tmp_path / "cpuinfo").write_text(text)
+        return processor(tmp_path / "cpuinfo")
+
+    vnni = named(X86.format(mhz="2600.0", flag="avx512_vnni"))
+
+    assert vnni == "AMD EPYC 9V74 25 17 1024 KB avx2 avx512_vnni"
+    assert named(X86.format(mhz="3100.0", flag="avx512_vnni")) == vnni
+    assert named(X86.format(mhz="2600.0", flag="avx512f")) != vnni
+    assert named(ARM) == "0xd4f asimd i8mm"
+
+
+def test_where_the_system_says_nothing_the_architecture_is_the_name(tmp_path):
+    assert processor(tmp_path / "missing") == platform.machine()
+
+
+def test_gpus_are_named_as_the_driver_names_them(tmp_path):
+    assert gpus(tmp_path) == ""
+    for number in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / number).mkdir()
+        (tmp_path / number / "information").write_text("Model: \t NVIDIA H100\nIRQ:\t 1\n")
+
+    assert gpus(tmp_path) == "NVIDIA H100, NVIDIA H100"
