@@ -46,7 +46,12 @@ def is_edited(text: str) -> bool:
 
 def _pairs(table: Mapping[str, Any]) -> list[str]:
     given = {name: each for name, each in table.items() if each is not None}
-    return [f"{name} = {json.dumps(each, ensure_ascii=False)}" for name, each in given.items()]
+    return [f"{name} = {_value(each)}" for name, each in given.items()]
+
+
+def _value(value: Any) -> str:
+    # The only character that JSON allows and TOML does not.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _hash(body: str) -> str:

@@ -1,0 +1,145 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.compression.facts import Facts, ModelFacts, TextFacts
+from models.compression.plan import Limits, by_nearness, plan
+from models.compression.recipe_files import toml
+from models.compression.students import parameters, shapes, size_bytes
+from models.recipe import in_parent_order, read_recipe
+
+MINILM = ModelFacts(
+    kind="base", layers=6, width=384, heads=12, intermediate=1536, words=30_522,
+    parameters=22_700_000, longest=512, is_narrowable=True, is_trimmable=True,
+)  # fmt: skip
+BASE = replace(
+    MINILM, layers=12, width=768, intermediate=3072, parameters=109_500_000, kind="classifier"
+)
+TEXTS = TextFacts(
+    rows=12_000, unlabelled_rows=0, labels={"bad": 6_000, "good": 6_000},
+    problem_type="single_label", most_tokens=60, unknown=0.01,
+    labelled=("texts.csv",), unlabelled=(), columns={},
+)  # fmt: skip
+HOUR = Limits(seconds=3600, max_drop=0.02)
+MODELS = st.builds(
+    ModelFacts,
+    kind=st.sampled_from(["base", "classifier"]),
+    layers=st.integers(1, 48),
+    width=st.sampled_from([32, 128, 384, 768, 1024]),
+    heads=st.sampled_from([1, 2, 4, 8]),
+    intermediate=st.sampled_from([64, 512, 1536, 4096]),
+    words=st.integers(50, 250_000),
+    parameters=st.integers(10_000, 10**9),
+    longest=st.integers(3, 512),
+    is_narrowable=st.booleans(),
+    is_trimmable=st.booleans(),
+)
+
+
+def names(found):
+    return [step.variant for step in found.steps]
+
+
+def test_the_teacher_comes_first_and_the_static_student_before_the_slow_ones():
+    found = plan(Facts(MINILM, TEXTS, 0.005), "reviews", "fetched:base", HOUR)
+
+    assert names(found)[:4] == ["teacher-fp32", "teacher-int8", "static-fp32", "static-int8"]
+    assert {"half-fp32", "half-int8", "quarter-int8"} <= set(names(found))
+    assert not found.left_out
+
+
+def test_what_takes_too_long_is_left_out_with_the_minutes_that_include_it():
+    slow = Facts(BASE, TEXTS, 0.1)
+
+    found = plan(slow, "reviews", "mine", replace(HOUR, seconds=600))
+
+    assert names(found)[0] == "teacher-fp32"
+    assert found.left_out
+    for each in found.left_out:
+        assert "--minutes" in each.reason or "is made from" in each.reason
+    assert sum(step.seconds for step in found.steps[1:]) <= 600
+
+
+def test_a_student_of_a_variant_that_is_left_out_is_left_out_too():
+    found = plan(Facts(BASE, TEXTS, 0.1), "reviews", "mine", replace(HOUR, seconds=600))
+
+    made = set(names(found))
+    parents = {step.content.get("parent", "teacher-fp32") for step in found.steps}
+    assert parents <= made
+
+
+def test_a_model_that_cannot_read_the_texts_makes_room_for_a_static_one_that_can():
+    found = plan(Facts(MINILM, replace(TEXTS, unknown=0.64), 0.005), "zh", "fetched:base", HOUR)
+
+    assert names(found) == ["static-fp32", "static-int8"]
+    assert found.steps[0].content["static"]["vocabulary"] == "learnt"
+    assert "does not know 64% of the texts' tokens" in found.left_out[0].reason
+
+
+def test_formats_alone_train_nothing():
+    limits = replace(HOUR, formats_only=True)
+
+    found = plan(Facts(BASE, TEXTS, 0.005), "reviews", "mine", limits)
+
+    assert [next(iter(step.content.keys() - {"family", "data", "parent"})) for step in found.steps]
+    assert names(found) == [
+        "teacher-fp32", "teacher-int8", "teacher-static", "teacher-openvino", "teacher-int4",
+    ]  # fmt: skip
+
+
+def test_students_nearest_to_the_wanted_size_come_first():
+    facts = Facts(BASE, TEXTS, 0.005)
+    sizes = {shape.name: size_bytes(BASE, shape, "int8") for shape in shapes(BASE)}
+    for shape, size in sizes.items():
+        assert by_nearness(facts, size)[0].name == shape
+    # One that is above the limit comes last, however near.
+    assert by_nearness(facts, sizes["half"] - 1)[-1].name == "half"
+
+
+def test_unlabelled_texts_are_answered_by_the_classifier_and_teach_without_labels():
+    texts = replace(TEXTS, labels={}, labelled=(), unlabelled=("texts.csv",))
+
+    found = plan(Facts(BASE, texts, 0.005), "reviews", "mine", HOUR)
+
+    data = found.steps[0].content["data"]
+    assert (data["truth"], data["files"], data["unlabelled"]) == ("teacher", ["texts.csv"], None)
+    half = next(step for step in found.steps if step.variant == "half-fp32")
+    assert half.content["distill"]["label_weight"] == 0
+
+
+@pytest.mark.parametrize(("precision", "written"), [("fp32", None), ("bf16", "bf16")])
+def test_trainings_have_the_precision_that_is_fast_here(precision, written):
+    found = plan(Facts(MINILM, TEXTS, 0.005, precision), "reviews", "fetched:base", HOUR)
+
+    sections = [step.content.get("train") or step.content.get("distill") for step in found.steps]
+    assert {each["precision"] for each in sections if each} == {written}
+
+
+@settings(max_examples=60)
+@given(MODELS, st.integers(3, 10**6), st.floats(1e-5, 1.0), st.floats(60, 10**5))
+def test_every_plan_is_of_recipes_that_can_be_read(tmp_path_factory, model, rows, training_s, time):
+    labels = {"a": rows - 1, "b": 1}
+    facts = Facts(model, replace(TEXTS, rows=rows, labels=labels), training_s)
+    folder = tmp_path_factory.mktemp("recipes")
+
+    found = plan(facts, "reviews", "mine", Limits(seconds=time, max_drop=0.02))
+
+    for step in found.steps:
+        path = folder / f"{step.variant}.toml"
+        path.write_text(toml(step.why, step.content))
+        assert read_recipe(path).family == "reviews"
+    assert {path.stem for path in in_parent_order(folder)} == set(names(found))
+
+
+@given(MODELS)
+def test_students_are_smaller_than_their_teacher_and_none_is_there_twice(model):
+    found = shapes(model)
+
+    bodies = [replace(each, name="") for each in found]
+    assert len(set(bodies)) == len(bodies)
+    for shape in found:
+        assert parameters(model, shape) < model.parameters
+        assert set(shape.layers) <= set(range(model.layers))
+        assert shape.width is None or shape.width % (model.width // model.heads) == 0

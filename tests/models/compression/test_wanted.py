@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from models.compression.wanted import Wanted, parse_bytes
+from models.recipe import RecipeError
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("5MB", 5_000_000),
+        ("800 kB", 800_000),
+        ("1.5m", 1_500_000),
+        ("123", 123),
+        ("2gb", 2 * 10**9),
+    ],
+)
+def test_sizes_are_in_powers_of_ten(text, size):
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "MB", "0", "-5MB", "5TB", "1e6", "nan", "5 MB or so", "0.1B"])
+def test_what_is_no_size_is_refused_with_an_example(text):
+    with pytest.raises(RecipeError, match=r"--max-bytes .*write a size above 0, such as 5MB"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("max_drop", 0.0), ("max_drop", 1.0), ("max_drop", float("nan")), ("latency_ms", 0.0),
+        ("latency_ms", float("nan")), ("minutes", -1.0),
+    ],
+)  # fmt: skip
+def test_an_option_out_of_range_is_named(tmp_path, option, value):
+    (tmp_path / "texts.csv").write_text("text\n")
+
+    with pytest.raises(RecipeError, match=f"--{option.replace('_', '-')}"):
+        Wanted("it", (tmp_path / "texts.csv",), "tone", tmp_path, tmp_path, **{option: value})
+
+
+def test_a_table_that_is_missing_is_named(tmp_path):
+    with pytest.raises(RecipeError, match=r"--data: none\.csv does not exist"):
+        Wanted("it", (Path("none.csv"),), "tone", tmp_path, tmp_path)

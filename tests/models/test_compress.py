@@ -1,0 +1,149 @@
+"""The command on a tiny base model, from the texts to the advice."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from models.__main__ import main
+from serving.bundles.registry import read_registry
+from tests.support.processes import ROOT, serving
+from tests.support.registries import wait_for
+from tests.support.tiny_models import write_sources
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """`base/`, and labelled and unlabelled tables of its sentences."""
+    folder = write_sources(tmp_path_factory.mktemp("sources"))
+    rows = [
+        json.loads(line)
+        for name in ("movies", "products")
+        for line in (folder / f"sentences/{name}.jsonl").read_text().splitlines()
+    ]
+    labelled = [
+        {"text": row["text"], "label": "good" if row["rating"] > 0 else "bad"} for row in rows
+    ]
+    for name, keys in (("labelled", ("text", "label")), ("unlabelled", ("text",))):
+        lines = (json.dumps({key: row[key] for key in keys}) + "\n" for row in labelled)
+        (folder / f"{name}.jsonl").write_text("".join(lines))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def compress(sources, *arguments):
+    return main(["compress", *(str(each).format(sources) for each in arguments)])
+
+
+# There is time for the teacher, and for little more.
+BASE = (
+    "{}/base", "--data", "{}/labelled.jsonl", "--family", "tone", "--max-drop", "0.3",
+    "--minutes", "0.6",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(sources, tmp_path_factory):
+    """The working folder of a run on labelled texts, and what the run said."""
+    home = tmp_path_factory.mktemp("made")
+    said = io.StringIO()
+    with contextlib.chdir(home), contextlib.redirect_stdout(said):
+        assert compress(sources, *BASE) == 0
+    return home, said.getvalue()
+
+
+def test_a_base_model_and_labels_become_a_family_that_the_printed_command_serves(made):
+    home, said = made
+    variants = {each.manifest.variant for each in read_registry(home / "build/registry")["tone"]}
+    assert "teacher-fp32" in variants
+    assert (home / "recipes/tone/teacher-fp32.toml").is_file()
+    assert (home / "reports/tone/scaling.png").is_file()
+    assert "labelled rows, all" in said
+    assert "Left out: " in said
+    assert "--minutes" in said
+    *settings, _, module, program = re.search(r"Next: (.*)", said)[1].split()
+    assert (module, program) == ("-m", "serving")
+    named = dict(each.split("=") for each in settings if "=" in each)
+    advised = named.pop("SIZEWISE_VARIANTS")
+    assert f"Advice: {advised}: " in said
+    with serving(home / named["SIZEWISE_REGISTRY"], variants=advised) as server:
+        (result,) = server.classify({"texts": ["the film was superb, a warm mov."]}).json()[
+            "results"
+        ]
+    assert (result["variant"], result["label"]) == (advised, "good")
+
+
+def test_what_is_made_already_is_not_made_again(made, sources, capsys):
+    home, _ = made
+    with contextlib.chdir(home):
+        assert compress(sources, *BASE) == 0
+
+    said = capsys.readouterr().out
+    assert "teacher-fp32: train is up to date" in said
+    assert "teacher-fp32: evaluate is up to date" in said
+
+
+def test_a_classifier_and_texts_without_labels_become_a_family_measured_by_agreement(
+    made, sources, here, capsys
+):
+    classifier = made[0] / "build/tone/teacher-fp32/train"
+    arguments = (
+        classifier, "--data", "{}/unlabelled.jsonl", "--family", "mood", "--max-drop", "0.3",
+        "--formats-only", "--minutes", "0.7",
+    )  # fmt: skip
+    assert compress(sources, *arguments) == 0
+    said = capsys.readouterr().out
+
+    for bundle in read_registry(here / "build/registry")["mood"]:
+        assert not bundle.manifest.evaluations, "there is no accuracy without labels"
+        if bundle.manifest.variant != "teacher-fp32":
+            assert bundle.manifest.agreement.share.value > 0.5
+    assert "agreement" in said
+
+
+def test_a_run_that_was_killed_goes_on(sources, here):
+    command = [sys.executable, "-m", "models", "compress"]
+    command += [each.format(sources) for each in BASE]
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    trained = here / "build/tone/teacher-fp32/train"
+    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as process:
+        wait_for(trained.is_dir, seconds=100)
+        process.send_signal(signal.SIGKILL)
+    stamp = (trained / "stamp.json").read_text()
+
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert (trained / "stamp.json").read_text() == stamp
+    assert "teacher-fp32: train is up to date" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("{}/none", "--data", "{}/labelled.jsonl"), "does not exist: give a folder"),
+        (("{}/base", "--data", "{}/none.csv"), "none.csv does not exist"),
+        (("{}/base", "--data", "{}/labelled.jsonl", "--text", "body"), "body"),
+        (("{}/base", "--data", "{}/labelled.jsonl", "--label", "topic"), "topic"),
+        (("{}/base", "--data", "{}/labelled.jsonl", "--max-bytes", "lots"), "--max-bytes lots"),
+        (("{}/base", "--data", "{}/labelled.jsonl", "--family", "A b"), "--family A b"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(sources, capsys, arguments, reason):
+    assert compress(sources, *arguments) == 2
+
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert reason in said
