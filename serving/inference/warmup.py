@@ -89,8 +89,7 @@ def warm_up(
     on a GPU much later. Sizes between and beside the best ones follow. Then all are measured in
     turns, so that other load on the machine affects all alike. The budget is the smallest size
     within 3 % of the best median rate. A packed engine runs texts of mixed length, so that the
-    padding of its rows counts. Takes about two seconds on a CPU. Raises EngineFailed if the engine
-    does.
+    padding of its rows counts. Takes two seconds on a CPU. Raises EngineFailed if the engine does.
     """
     clock = conditions.clock
     most_tokens = max(max_batch_tokens, _GROWTH * _FEWEST_TOKENS)
@@ -107,14 +106,12 @@ def warm_up(
         for _ in range(_LONG_RUNS):
             for shape in long:
                 shape.run()
-        shapes = list(sizes.values())
         until_s = clock() + _ENOUGH_S
         for number in range(_PASSES):
-            if number >= _FEWEST_PASSES:
-                shapes = _best(sizes.values(), _NEAR_SHARE)
-                if clock() > until_s:
-                    break
-            for shape in shapes:
+            more = number >= _FEWEST_PASSES
+            if more and clock() > until_s:
+                break
+            for shape in _best(sizes.values(), _NEAR_SHARE) if more else sizes.values():
                 shape.run()
     enough = _best(sizes.values(), _ENOUGH_SHARE)
     budget = next(tokens for tokens, shape in sizes.items() if shape in enough)
@@ -135,7 +132,7 @@ def _batches(engine: Engine, tokens: int, max_length: int) -> Sequence[Batch]:
 
 
 def _sizes(begun: Callable[[int], "_Shape"], most_tokens: int) -> dict[int, "_Shape"]:
-    """Return the sizes to measure in turns, in rising order, each run a few times."""
+    """Return the sizes to measure in turns, in rising order, begun."""
     found: dict[int, _Shape] = {}
     seen: dict[int, tuple[float, float]] = {}
 
@@ -157,6 +154,8 @@ def _sizes(begun: Callable[[int], "_Shape"], most_tokens: int) -> dict[int, "_Sh
         allowed = between <= most_tokens and (above or seconds * 2 <= _LONGEST_BATCH_S)
         if allowed and max(rate, above) >= best * _NEAR_SHARE:
             run(between)
+    for shape in found.values():
+        shape.forget()
     return dict(sorted(found.items()))
 
 
@@ -203,6 +202,10 @@ class _Shape:
         """Run each batch once, uncounted, to allocate and compile."""
         for _ in self._work_s:
             self.run()
+        self.forget()
+
+    def forget(self) -> None:
+        """Count only what follows."""
         self._samples.clear()
         for each in self._work_s:
             each.clear()
@@ -242,8 +245,7 @@ def pace_s(
     run = partial(engine.run, _batches(engine, budget_tokens, max_length)[0])
     with _Slots(engine, conditions) as slots:
         slots.seconds(run)
-        until_s = conditions.clock() + _PACE_ENOUGH_S
-        seen_s: list[float] = []
+        until_s, seen_s = conditions.clock() + _PACE_ENOUGH_S, list[float]()
         while len(seen_s) < _PACE_RUNS or conditions.clock() < until_s:
             seen_s.append(slots.seconds(run)[1])
     return min(seen_s)

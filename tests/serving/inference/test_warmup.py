@@ -133,7 +133,7 @@ def test_other_programs_that_interrupt_large_batches_do_not_make_the_budget_smal
 
     assert interrupted.max_batch_tokens < 1024
     assert counted.max_batch_tokens == 1024
-    assert counted.seconds(16, 64) == pytest.approx(0.004 + 8e-5 * 1024, rel=0.1)
+    assert counted.seconds(16, 64) == pytest.approx(0.004 + 8e-5 * 1024, rel=0.15)
 
 
 @pytest.mark.parametrize("slots", [1, 3])
