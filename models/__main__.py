@@ -12,14 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models import signing
-from models.commands import (
-    add_import,
-    add_measuring,
-    change_published,
-    import_model,
-    is_published,
-)
+from models import commands, signing
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.pipeline import Pipeline
@@ -77,10 +70,10 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
         if options.command in signing.COMMANDS:
             print(f"Next: {signing.run(options)}")
             return 0
-        if options.command == "import":
-            import_model(options)
-        elif is_published(options):
-            change_published(options)
+        if options.command in commands.ON_BUNDLES:
+            commands.ON_BUNDLES[options.command](options)
+        elif commands.is_published(options):
+            commands.change_published(options)
         elif options.command == "report":
             report = importlib.import_module("models.reports.family_report")
             report.run(options.family, options.registry, options.output / options.family)
@@ -153,14 +146,9 @@ def _cascade(options: argparse.Namespace) -> None:
     )
     variants = [name.strip() for name in options.variants.split(",") if name.strip()]
     request = wanted.CascadeOptions(
-        options.family,
-        options.registry,
-        BUILD,
-        target,
-        variants,
-        options.recalibrate,
-        options.engine,
-    )
+        options.family, options.registry, BUILD, target, variants,
+        options.recalibrate, options.engine,
+    )  # fmt: skip
     if options.resplit:
         cascade.check_coverage(request, options.resplit)
     else:
@@ -175,7 +163,8 @@ def _next_command(options: argparse.Namespace, prog: str) -> str:
         serve = f"sizewise serve --registry {options.registry}"
     if options.command == "cascade":
         return f'{serve}, then classify with "variant": "auto"'
-    if options.command in ("all", "package", "import", "report") or is_published(options):
+    served = ("all", "package", "report", *commands.ON_BUNDLES)
+    if options.command in served or commands.is_published(options):
         return serve
     return f"{prog} all {options.recipe}"
 
@@ -188,19 +177,24 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
         epilog=_EPILOG.format(prog=prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    added = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, does: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
+        return added.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
 
     for name in ("all", *STAGES):
         stage = add(name, _STAGES[name])
         _add_stage(stage)
         if name in ("evaluate", "quantize"):
-            add_measuring(stage, schemes=name == "quantize")
+            commands.add_measuring(stage, schemes=name == "quantize")
     _add_report(add("report", "report the accuracy of a family's variants against their size"))
     _add_cascade(add("cascade", "calibrate a cascade of a family's variants, with a guarantee"))
-    add_import(add("import", "make a bundle of an exported Hugging Face folder or ONNX graph"))
+    explain = add("explain", "measure how faithful explanations are, and how much they agree")
+    commands.add_explain(explain)
+    _add_registry(explain)
+    _add_output(explain)
+    imports = "make a bundle of an exported Hugging Face folder or ONNX graph"
+    commands.add_import(add("import", imports))
     for name, does in signing.COMMANDS.items():
         getattr(signing, f"add_{name}")(add(name, does))
     return whole
