@@ -13,16 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from models import compress, signing
-from models.commands import (
-    add_cascade,
-    add_import,
-    add_measuring,
-    change_published,
-    import_model,
-    is_published,
-    make_cascade,
-)
+from models import commands, compress, signing
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.pipeline import Pipeline
@@ -84,15 +75,15 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
         if options.command in _SAYING_NEXT:
             print(f"Next: {_SAYING_NEXT[options.command](options)}")
             return 0
-        if options.command == "import":
-            import_model(options)
-        elif is_published(options):
-            change_published(options)
+        if options.command in commands.ON_BUNDLES:
+            commands.ON_BUNDLES[options.command](options)
+        elif commands.is_published(options):
+            commands.change_published(options)
         elif options.command == "report":
             report = importlib.import_module("models.reports.family_report")
             report.run(options.family, options.registry, options.output / options.family)
         elif options.command == "cascade":
-            make_cascade(options, BUILD)
+            commands.make_cascade(options, BUILD)
         else:
             make(
                 options.command, options.recipe, options.registry, keep_trained=options.keep_trained
@@ -157,7 +148,8 @@ def _next_command(options: argparse.Namespace, prog: str) -> str:
         serve = f"sizewise serve --registry {options.registry}"
     if options.command == "cascade":
         return f'{serve}, then classify with "variant": "auto"'
-    if options.command in ("all", "package", "import", "report") or is_published(options):
+    served = ("all", "package", "report", *commands.ON_BUNDLES)
+    if options.command in served or commands.is_published(options):
         return serve
     return f"{prog} all {options.recipe}"
 
@@ -170,23 +162,27 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
         epilog=_EPILOG.format(prog=prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    added = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, does: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
+        return added.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
 
     for name in ("all", *STAGES):
         stage = add(name, _STAGES[name])
         _add_stage(stage)
         if name in ("evaluate", "quantize"):
-            add_measuring(stage, schemes=name == "quantize")
+            commands.add_measuring(stage, schemes=name == "quantize")
     compress.add_compress(add("compress", compress.DOES), BUILT_REGISTRY)
     _add_report(add("report", "report the accuracy of a family's variants against their size"))
     cascade = add("cascade", "calibrate a cascade of a family's variants, with a guarantee")
-    add_cascade(cascade)
-    _add_registry(cascade)
-    _add_output(cascade)
-    add_import(add("import", "make a bundle of an exported Hugging Face folder or ONNX graph"))
+    commands.add_cascade(cascade)
+    explain = add("explain", "measure how faithful explanations are, and how much they agree")
+    commands.add_explain(explain)
+    for command in (cascade, explain):
+        _add_registry(command)
+        _add_output(command)
+    imports = "make a bundle of an exported Hugging Face folder or ONNX graph"
+    commands.add_import(add("import", imports))
     for name, does in signing.COMMANDS.items():
         getattr(signing, f"add_{name}")(add(name, does))
     return whole

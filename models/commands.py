@@ -1,16 +1,18 @@
-"""The commands that need no recipe: `import`, `cascade`, and some of `evaluate` and `quantize`.
+"""The commands that need no recipe: `import`, `cascade`, `explain`, and ways of two others.
 
 What it runs is imported when it is called, so that `--help` needs no optional package.
 """
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 from models.recipe_sections import Scheme
 from serving.errors import BundleError
+from serving.inference.explanation import Method
 
 _ONLY_PUBLISHED = ("data", "text", "label", "scheme", "agreement_with")
 
@@ -99,6 +101,51 @@ def add_measuring(command: argparse.ArgumentParser, *, schemes: bool) -> None:
             "--agreement-with", default="", metavar="VARIANT",
             help="measure agreement with this variant, or FAMILY/VARIANT, without labels",
         )  # fmt: skip
+
+
+def add_explain(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of `explain` but for registry and output."""
+    command.add_argument("family", help="FAMILY or FAMILY/VARIANT of the registry")
+    command.add_argument(
+        "--data", type=Path, nargs="+", metavar="FILE", required=True,
+        help="tables of texts (CSV, TSV, ...)",
+    )  # fmt: skip
+    command.add_argument(
+        "--text", default="text", metavar="COLUMN", help="column of the text; default: %(default)s"
+    )
+    command.add_argument(
+        "--method", choices=get_args(Method), default="shapley", help="default: %(default)s"
+    )
+    command.add_argument(
+        "--budget", type=_number(2, 2000), default=200,
+        help="texts to evaluate for each explanation, 2 to 2000; default: %(default)s",
+    )  # fmt: skip
+    command.add_argument(
+        "--texts", type=_number(1, 100_000), default=200,
+        help="explain the first different ones, 1 to 100000; default: %(default)s",
+    )  # fmt: skip
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def number(given: str) -> int:
+        if not given.isdecimal() or not least <= int(given) <= most:
+            raise argparse.ArgumentTypeError(f"{given!r} is no number from {least} to {most}")
+        return int(given)
+
+    return number
+
+
+def explain(options: argparse.Namespace) -> None:
+    """Measure explanations of published bundles. Raises RecipeError or BundleError."""
+    from models.published.explaining import Wanted  # noqa: PLC0415
+    from models.published.explaining import explain as measure  # noqa: PLC0415
+    from models.published.texts import Columns  # noqa: PLC0415
+
+    measure(
+        options.family, options.data, Columns((options.text,)), options.registry,
+        output=options.output / options.family.partition("/")[0],
+        wanted=Wanted(options.method, options.budget, options.texts),
+    )  # fmt: skip
 
 
 def is_published(options: argparse.Namespace) -> bool:
@@ -210,3 +257,10 @@ def make_cascade(options: argparse.Namespace, build: Path) -> None:
         check_coverage(request, options.resplit)
     else:
         run(request, options.output / options.family)
+
+
+ON_BUNDLES: Mapping[str, Callable[[argparse.Namespace], None]] = {
+    "import": import_model,
+    "explain": explain,
+}
+"""Commands that run without a recipe."""

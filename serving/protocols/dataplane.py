@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple, TypeVar
 
 from fastapi import APIRouter
@@ -21,6 +21,7 @@ from serving.protocols.large_body import INLINE_BYTES, check_structure
 from serving.protocols.request_body import JSON_TYPE, Model, parse_body, read_body, too_slow
 from serving.runtime.service import Service
 from serving.settings import Settings
+from serving.variants import explaining
 from serving.variants.answers import FamilyAnswer
 from serving.variants.selection import ANY, Requirements
 
@@ -61,6 +62,7 @@ class Query:
     deadline_ms: int | None = None
     urgency: int = -1
     field: str = "texts"
+    explain: explaining.Explain | None = None
 
 
 @dataclass(slots=True)
@@ -212,13 +214,17 @@ async def answer(
         record.model, record.texts = family.name, len(query.inputs)
         if client.limited:
             service.runtime.charge(client.caller, len(query.inputs))
+        if query.explain:
+            explaining.check(query.explain, family, query.inputs)
         flow = _flow(client.caller.name, max(client.urgency, query.urgency))
+        terms = Terms(until_s, flow, client.reuse)
         answered = await family.classify(
-            query.inputs,
-            Terms(until_s, flow, client.reuse),
-            query.requirements,
-            service.steps(family, flow, query.inputs),
+            query.inputs, terms, query.requirements, service.steps(family, flow, query.inputs)
         )
+        if query.explain:
+            charge = partial(service.runtime.charge, client.caller) if client.limited else None
+            means = explaining.Means(terms, service.off_loop, charge)
+            await explaining.explain(family, answered, query.inputs, query.explain, means)
     except ServedError as error:
         error.rename("texts", query.field)
         if not record.model:

@@ -25,6 +25,7 @@ from serving.protocols.problem import PROBLEM_TYPE, problem
 from serving.protocols.request_body import JSON_TYPE
 from serving.runtime.service import Service
 from serving.variants.answers import Answer, FamilyAnswer
+from serving.variants.explaining import Explain
 from serving.variants.family import Family
 from serving.variants.selection import Requirements
 
@@ -122,7 +123,10 @@ def query_of(sent: ClassifyRequest) -> Query:
     requirements = _requirements(
         sent.variant, sent.allow_degraded, sent.min_accuracy, sent.max_cost, sent.truncate
     )
-    return Query(sent.texts, sent.model, requirements, sent.deadline_ms)
+    query = Query(sent.texts, sent.model, requirements, sent.deadline_ms)
+    if sent.explain:
+        query.explain = Explain(**sent.explain.model_dump())
+    return query
 
 
 def whole_response(
@@ -163,6 +167,8 @@ def _content(answer: FamilyAnswer, only: Sequence[Answer] | None = None) -> byte
         }
         if text.truncated:
             result["truncation_side"] = text.truncated
+        if text.explanation:
+            result["explanation"] = text.explanation
         results.append(result)
     if only:
         return to_json(results)

@@ -12,8 +12,13 @@ from serving.bundles.evaluation import Agreement, Evaluation
 from serving.bundles.tensor_input import TensorInput
 from serving.bundles.traffic import Policy
 from serving.inference.inputs import Side
+from serving.protocols.explanation_schemas import (
+    MAX_NAME_CHARS,
+    Described,
+    ExplainRequest,
+    ExplanationResult,
+)
 
-MAX_NAME_CHARS = 128
 MOST_TEXTS = 65_536
 """The most that SIZEWISE_MAX_TEXTS may allow."""
 
@@ -71,6 +76,9 @@ class ClassifyRequest(BaseModel):
         description="With `auto`: the most accurate option whose cost, as a share of the family's "
         "costliest variant, is at most this.",
     )
+    explain: ExplainRequest | None = Field(
+        None, description="Explain each answer; only for models of single texts."
+    )
 
     @model_validator(mode="after")
     def _name_or_requirements(self) -> "ClassifyRequest":
@@ -79,11 +87,7 @@ class ClassifyRequest(BaseModel):
         return self
 
 
-class _Described(BaseModel):
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-
-class TextResult(_Described):
+class TextResult(Described):
     """The answer for one text, in the order of the request's texts."""
 
     label: str
@@ -108,9 +112,11 @@ class TextResult(_Described):
     """Whether overload made a smaller variant answer, or a cascade end earlier."""
     truncation_side: Side | None = None
     """The end at which the text was cut, `left` for its start; only there if it was cut."""
+    explanation: ExplanationResult | None = None
+    """What each word contributes; only there if the request has `explain`."""
 
 
-class Usage(_Described):
+class Usage(Described):
     """What the request cost."""
 
     texts: int
@@ -119,7 +125,7 @@ class Usage(_Described):
     """Tokens that went through the model."""
 
 
-class ClassifyResponse(_Described):
+class ClassifyResponse(Described):
     """One result for each text."""
 
     model: str
@@ -130,7 +136,7 @@ class ClassifyResponse(_Described):
     """Texts and tokens of the whole request."""
 
 
-class VariantInfo(_Described):
+class VariantInfo(Described):
     """One variant of a family: what it is, what it scored, which versions are tried."""
 
     variant: str
@@ -181,7 +187,7 @@ class VariantInfo(_Described):
     """Every variant that is listed is ready."""
 
 
-class ModelInfo(_Described):
+class ModelInfo(Described):
     """One family."""
 
     model: str
@@ -198,7 +204,7 @@ class ModelInfo(_Described):
     """Its policy.json."""
 
 
-class ModelsResponse(_Described):
+class ModelsResponse(Described):
     """All families of this server."""
 
     models: list[ModelInfo]
@@ -211,14 +217,14 @@ class ModelsResponse(_Described):
     """What in the registry cannot be served and why, by path."""
 
 
-class Health(_Described):
+class Health(Described):
     """State of the server."""
 
     status: Literal["live", "ready"]
     """`live` from `/health/live`, `ready` from `/health/ready`."""
 
 
-class Problem(_Described):
+class Problem(Described):
     """An error, as RFC 9457 describes it."""
 
     type: str = "about:blank"

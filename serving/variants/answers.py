@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from serving.bundles.probabilities import predicted_labels
+from serving.inference.explanation import Explanation
 from serving.inference.inputs import Side
 
 
@@ -25,6 +26,7 @@ class Answer:
     queue_s: float
     engine_s: float
     degraded: bool = False
+    explanation: Explanation | None = None
 
 
 @dataclass(slots=True)

@@ -146,6 +146,12 @@ class Family:
             for manifest, option in zip(self.manifests, self.options, strict=False)
         ]
 
+    def classifier_of(self, answer: Answer) -> Classifier:
+        """Return what gave an answer of this family: a variant's live version or its canary."""
+        served = self._variants[answer.variant]
+        canary = served.canary
+        return canary if canary and canary.manifest.version == answer.version else served.live
+
     async def classify(
         self,
         inputs: Sequence[Text | Row],
