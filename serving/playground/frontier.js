@@ -14,6 +14,9 @@ export function draw(variants, axis, chosen) {
   const said = axis === "bytes" ? bytes : ms;
   const axes = { stroke: colour("--text"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
   const costs = points.map((each) => each[axis]);
+  const accuracies = points.map((each) => each.accuracy.value);
+  // The line joins those that nothing cheaper matches.
+  const best = accuracies.map((each, at) => (accuracies.slice(0, at).every((cheaper) => cheaper < each) ? each : null));
   const lows = points.map((each) => each.accuracy.low);
   const highs = points.map((each) => each.accuracy.high);
   const [least, most] = [Math.min(...lows), Math.max(...highs)];
@@ -31,7 +34,8 @@ export function draw(variants, axis, chosen) {
       { ...axes, values: (_, ticks) => ticks.map((each) => (axis === "bytes" ? bytes(each) : `${each} ms`)), space: 80 },
       { ...axes, values: (_, ticks) => ticks.map(percent), size: 70 },
     ],
-    series: [{}, { stroke: colour("--accent"), width: 2, points: { size: 10, fill: colour("--accent") } }],
+    series: [{}, { paths: () => null, stroke: colour("--accent"), width: 2, points: { size: 10, fill: colour("--accent") } },
+      { stroke: colour("--accent"), width: 2, spanGaps: true, points: { show: false } }],
     cursor: { drag: { x: false, y: false }, y: false },
     hooks: {
       draw: [(plot) => intervals(plot, points, axis, colour)],
@@ -42,7 +46,7 @@ export function draw(variants, axis, chosen) {
         $("hovered").textContent = `${variant}: ${percent(accuracy.value)} (${percent(accuracy.low)} to ${percent(accuracy.high)}), ${said(points[at][axis])}`;
       }],
     },
-  }, [costs, points.map((each) => each.accuracy.value)], $("chart"));
+  }, [costs, accuracies, best], $("chart"));
   chart.over.addEventListener("click", () => {
     const at = chart.cursor.idx;
     if (at !== null && at !== undefined) chosen(points[at].variant);

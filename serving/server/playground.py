@@ -3,7 +3,7 @@
 from fastapi import FastAPI, Request, Response
 from starlette.routing import Route
 
-from serving.playground import Page, pages
+from serving.playground.files import Page, pages
 
 HEADERS = {
     "Cache-Control": "no-cache",

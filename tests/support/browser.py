@@ -33,7 +33,7 @@ class Browser:
     def find(self, selector):
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
-    def wait(self, selector, seconds=20):
+    def wait(self, selector, seconds=60):
         """The first element of a selector, once there is one that can be seen."""
         return WebDriverWait(self.driver, seconds).until(
             lambda driver: next(
@@ -42,13 +42,13 @@ class Browser:
             )
         )
 
-    def says(self, words, seconds=20):
+    def says(self, words, seconds=60):
         """Wait until the page's status has the words."""
         WebDriverWait(self.driver, seconds).until(
             lambda _: words in self.find("#status").text, f"the status lacks {words!r}"
         )
 
-    def until(self, holds, seconds=20):
+    def until(self, holds, seconds=60):
         """Wait until a condition holds."""
         WebDriverWait(self.driver, seconds).until(lambda _: holds())
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from serving.playground import pages
+from serving.playground.files import pages
 from tests.support.bundles import write_registry
 from tests.support.in_process import client_of
 
