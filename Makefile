@@ -81,11 +81,13 @@ docs: .venv-docs/installed
 	@touch $@
 
 # torch first and pinned, so that a CPU build that lies on the disk is taken. Prometheus scrapes and
-# checks rules in the tests; it is in no Python package, and only root can install Debian's.
+# checks rules in the tests, and Chromium shows the pages; neither is a Python package, and only root
+# can install Debian's.
 .venv-dev/installed: pyproject.toml constraints.txt
 	@echo "Installing the server, the models' and the load test's tools into .venv-dev"
-	@command -v promtool >/dev/null || test "$$(id -u)" != 0 || { apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends prometheus; } >/dev/null
+	@{ command -v promtool && command -v chromedriver; } >/dev/null || test "$$(id -u)" != 0 || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends \
+		prometheus chromium chromium-driver; } >/dev/null
 	@$(PYTHON) -m venv .venv-dev
 	@.venv-dev/bin/pip install $(PIP_FLAGS) torch==2.13.0
 	@.venv-dev/bin/pip install $(PIP_FLAGS) --editable '.[cpu,fetch,grpc,signing,tracing,models,loadtest,docs,dev]'

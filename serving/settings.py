@@ -229,6 +229,9 @@ class Settings(BaseModel):
         description="Interval between scans for changes in the registry and in the callers file, "
         "in ms.",
     )
+    playground: bool = Field(
+        True, description="Serve the playground at `/`; its pages need no key, what they ask does."
+    )
     trace_endpoint: str = Field(
         "",
         pattern=r"^(https?://[^/\s]+.*)?$",

@@ -27,6 +27,7 @@ from serving.protocols.problem import error_headers
 from serving.runtime.service import Service
 from serving.server.direct import Direct
 from serving.server.garbage import set_loaded_aside
+from serving.server.playground import serve_playground
 
 VERSION = "0.1.0"
 APIS = (native.API, open_inference.API, tei.API, huggingface.API, infinity_vllm.API)
@@ -95,6 +96,8 @@ def create_app(
         rest.include_router(api.router)
     describe(rest)
     serve_document(rest)
+    if service.settings.playground:
+        serve_playground(rest)
     return App(rest, service, request_log)
 
 

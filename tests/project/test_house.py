@@ -29,7 +29,8 @@ PACKAGES = {
         "protocols": {
             "bundles", "access", "inference", "batching", "variants", "observability", "runtime",
         },
-        "server": {"inference", "observability", "runtime", "protocols"},
+        "playground": set(),
+        "server": {"inference", "observability", "runtime", "protocols", "playground"},
     },
     "models": {
         "data": set(),
