@@ -8,7 +8,7 @@ from pathlib import Path
 
 from models.recipe import RecipeError
 from models.reports.markdown import UNDEFINED, percent, table
-from models.reports.power_law import FEWEST_POINTS, Fit, Point, fitted
+from models.reports.power_law import FEWEST_POINTS, Fit, Point, fitted, have_sizes
 from models.reports.scaling_plot import Panel, draw
 from serving.bundles.bundle import Manifest
 from serving.bundles.evaluation import Estimate, Evaluation
@@ -47,7 +47,7 @@ def run(family: str, registry: Path, output: Path) -> None:
     panels = []
     for value, size in product(values, _SIZES):
         points = [_point(manifest, size, value) for manifest in manifests]
-        fit = fitted(points) if len(points) >= FEWEST_POINTS else None
+        fit = fitted(points) if len(points) >= FEWEST_POINTS and have_sizes(points) else None
         panels.append(Panel(size, value, points, fit))
     output.mkdir(parents=True, exist_ok=True)
     print(markdown(manifests))

@@ -65,16 +65,23 @@ class Fit:
         return low, high
 
 
+def have_sizes(points: Sequence[Point]) -> bool:
+    """Whether the sizes differ, as those of one model's number formats do not in parameters."""
+    return len({point.size for point in points}) > 1
+
+
 def fitted(points: Sequence[Point]) -> Fit:
     """Fit by weighted least squares with a >= 0, c >= 0, 0.01 <= alpha <= 5; parametric bootstrap.
 
     The points support a power law when there are at least five sizes, alpha's interval lies within
     its range, and the law's AICc (Hurvich and Tsai 1989) is at least 2 lower than a constant's and
     no higher than that of a line in the size's logarithm.
-    Raises ValueError with fewer than three points.
+    Raises ValueError with fewer than three points, or all of one size.
     """
     if len(points) < FEWEST_POINTS:
         raise ValueError(f"a curve needs at least three variants, not {len(points)}")
+    if not have_sizes(points):
+        raise ValueError("a curve needs variants of different sizes")
     sizes, values, errors = _columns(points)
     law = nearest(points)
     expected = law.at(sizes)

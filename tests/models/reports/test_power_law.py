@@ -98,3 +98,10 @@ def test_four_sizes_are_too_few():
 def test_two_variants_are_no_curve():
     with pytest.raises(ValueError, match="three"):
         fitted(points([0.1, 0.2], sizes=SIZES[:2]))
+
+
+def test_variants_of_one_size_have_no_curve():
+    points = [Point(100.0, value, 0.01) for value in (0.1, 0.2, 0.15)]
+
+    with pytest.raises(ValueError, match="different sizes"):
+        fitted(points)
