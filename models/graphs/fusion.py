@@ -17,6 +17,7 @@ from models.graphs.attention_fusion import fuse_attention
 from models.graphs.packing import PACKABLE, pack
 from models.recipe import RecipeError
 from models.training.architecture import head_size, kept_heads, text_config
+from serving.bundles.position_limit import position_pad_id
 
 _EXACT_GELU = ("gelu", "gelu_python")
 """The spellings of GELU with erf; the optimiser may or may not fuse other activations."""
@@ -46,7 +47,7 @@ def fuse(plain: Path, config: PretrainedConfig, output: Path) -> None:
                 "optimiser does not recognise graphs of this version of transformers; install "
                 "the pinned versions"
             )
-    pack(fused, config.pad_token_id or 0)
+    pack(fused, position_pad_id(config.to_dict()))
     fused.save_model_to_file(str(output))
     onnx.checker.check_model(str(output))
 

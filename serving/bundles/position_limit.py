@@ -47,5 +47,12 @@ def longest_input(config: Mapping[str, Any]) -> int:
     return min(positions, LONGEST)
 
 
+def position_pad_id(config: Mapping[str, Any]) -> int:
+    """Return the id of what a config.json's model skips when it numbers positions."""
+    if config.get("model_type") in _CONSTANT_PAD_ID:
+        return _USUAL_PAD_ID
+    return int(config.get("pad_token_id") or 0)
+
+
 def _is_count(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0

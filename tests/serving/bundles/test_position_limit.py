@@ -1,6 +1,6 @@
 import pytest
 
-from serving.bundles.position_limit import LONGEST, longest_input
+from serving.bundles.position_limit import LONGEST, longest_input, position_pad_id
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,16 @@ from serving.bundles.position_limit import LONGEST, longest_input
 )
 def test_the_longest_input_is_what_the_positions_hold(config, longest):
     assert longest_input(config) == longest
+
+
+@pytest.mark.parametrize(
+    ("config", "pad_id"),
+    [
+        ({"model_type": "bert", "pad_token_id": 0}, 0),
+        ({"model_type": "bert", "pad_token_id": None}, 0),
+        ({"model_type": "roberta", "pad_token_id": 3}, 3),
+        ({"model_type": "mpnet", "pad_token_id": 0}, 1),
+    ],
+)
+def test_positions_are_not_counted_at_the_padding_that_the_model_knows(config, pad_id):
+    assert position_pad_id(config) == pad_id
