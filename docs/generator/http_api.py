@@ -68,13 +68,14 @@ def native() -> str:
     """Describe the request of `/v1/classify` and the objects of `/v1` responses."""
     found = document()
     tables = Tables(found["components"]["schemas"], level=3, elsewhere=ELSEWHERE)
-    request = tables.described(_json(found["paths"]["/v1/classify"]["post"]["requestBody"]))
+    asked = _json(found["paths"]["/v1/classify"]["post"]["requestBody"])
     answers = [
         _json(operation["responses"]["200"])
         for path, _, operation in operations(found)
         if path.startswith("/v1/")
     ]
-    objects = tables.inside(*answers, {"$ref": "#/$defs/Problem"})
+    objects = tables.inside(asked, *answers, {"$ref": "#/$defs/Problem"})
+    request = tables.described(asked)
     return f"### Request of `POST /v1/classify`\n\n{request}\n\n{objects}"
 
 
