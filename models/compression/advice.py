@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.compression.wanted import Wanted
+from models.evaluation.noninferiority import largest_loss
 from models.reports.markdown import table
 from serving.bundles.bundle import Manifest
-from serving.bundles.evaluation import Estimate
 
 _CHOOSING_SPLIT = "validation"
 
@@ -39,17 +39,17 @@ def advise(
         return Advice(None, _nothing(manifests, latencies_ms, teacher, wanted))
     chosen = min(fitting, key=lambda each: each.bytes)
     found = _drop(chosen, teacher, "test")
-    points = f"{100 * found.value:.1f} points ({100 * found.low:.1f} to {100 * found.high:.1f})"
     of = "accuracy" if chosen.judged else "agreement with the original"
     shown = "so --max-drop is shown to hold"
-    if found.low > wanted.max_drop:
-        shown = "so --max-drop does not hold there: take the next larger variant, or more texts"
-    elif found.high > wanted.max_drop:
+    if found.value > wanted.max_drop:
+        shown = "more than --max-drop: more texts would choose better"
+    elif found.most > wanted.max_drop:
         shown = "so --max-drop is likely, but not shown: it takes more texts"
     return Advice(
         chosen.variant,
         f"{chosen.variant}: {chosen.bytes / 1e6:,.2f} MB, a lone text takes "
-        f"{latencies_ms[chosen.variant]:.2f} ms; on the test split it loses {points} of {of}, "
+        f"{latencies_ms[chosen.variant]:.2f} ms; on the test split it loses {found} "
+        f"points of {of}, "
         f"{shown}.",
     )
 
@@ -57,7 +57,7 @@ def advise(
 def comparison(
     manifests: Sequence[Manifest], latencies_ms: Mapping[str, float], teacher: str
 ) -> str:
-    """Tabulate what decides: size, lone latency, and the drop with its interval on both splits."""
+    """Tabulate what decides: size, lone latency, and the drop and its 95 % bound on both splits."""
     rows = []
     for each in sorted(manifests, key=lambda manifest: -manifest.bytes):
         drops = (_drop(each, teacher, split) for split in (_CHOOSING_SPLIT, "test"))
@@ -66,24 +66,40 @@ def comparison(
                 each.variant,
                 f"{each.bytes / 1e6:,.2f}",
                 f"{latencies_ms[each.variant]:.2f}",
-                *(f"{100 * d.value:.1f} ({100 * d.low:.1f} to {100 * d.high:.1f})" for d in drops),
+                *drops,
             )
         )
-    header = ("variant", "MB", "lone text, ms", "drop on validation, points", "drop on test")
+    header = (
+        "variant",
+        "MB",
+        "lone text, ms",
+        "drop on validation, points",
+        "drop on test, points",
+    )
     return table(header, rows)
 
 
-def _drop(manifest: Manifest, teacher: str, split: str) -> Estimate:
-    """What is lost against the teacher, as a fraction with its interval."""
+@dataclass(frozen=True)
+class _Drop:
+    """What is lost against the teacher, as a fraction, and how much it may be at 95 %."""
+
+    value: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.1f} (at most {100 * self.most:.1f})"
+
+
+def _drop(manifest: Manifest, teacher: str, split: str) -> _Drop:
     if manifest.agreement:
         share = manifest.agreement.share
-        return Estimate(value=1 - share.value, low=1 - share.high, high=1 - share.low)
+        return _Drop(1 - share.value, 1 - share.low)
     evaluation = manifest.evaluations.get(split) or manifest.judged
     pair = evaluation.versus.get(teacher) if evaluation else None
-    if pair is None:  # the teacher itself
-        return Estimate(value=0.0, low=0.0, high=0.0)
-    gain = pair.difference
-    return Estimate(value=0.0 - gain.value, low=0.0 - gain.high, high=0.0 - gain.low)
+    if evaluation is None or pair is None:  # the teacher itself
+        return _Drop(0.0, 0.0)
+    most = largest_loss(pair.better, pair.worse, evaluation.n)
+    return _Drop((pair.worse - pair.better) / evaluation.n, most)
 
 
 def _nothing(
