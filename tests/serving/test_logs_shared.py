@@ -77,7 +77,7 @@ def test_the_lines_of_two_http_processes_are_whole(tiny_registry):
             for number in range(60):
                 for client in (one, httpx):
                     url = "" if client is one else server.url
-                    assert client.get(f"{url}/{'x' * (number * 131)}").status_code == 404
+                    assert client.get(f"{url}/n{'x' * (number * 131)}").status_code == 404
             status = server.stop()
         found = [json.loads(line) for line in lines() if line.startswith(b"{")]
 

@@ -127,7 +127,7 @@ def _headers_and_paths(max_body_bytes):
     for method in ("GET", "PUT", "DELETE", "PATCH"):
         yield Hostile(f"{method} /v1/classify", good, 405, "method", method=method)
     for path in (
-        "/",
+        "/playground/",
         "/v1",
         "/v1/classify/",
         "/v2/classify",

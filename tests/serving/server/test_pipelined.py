@@ -15,7 +15,7 @@ from tests.support.raw_http import BODY, connect, head, read, request
 CLASSIFY = b"".join(request())
 CHUNKED = head() + b"%x;a=b\r\n%b\r\n0\r\nT: r\r\n\r\n" % (len(BODY), BODY)
 LIVE = b"".join(request(path="/health/live", method="GET", body=b""))
-NOWHERE = b"GET / HTTP/1.1\r\nHost:\r\n\r\n"
+NOWHERE = b"GET /nowhere HTTP/1.1\r\nHost:\r\n\r\n"
 CLIENTS, READ_BYTES = 40, 250_000
 MEGABYTE = 1_000_000
 KEY = "a-key-for-admin"
