@@ -97,7 +97,7 @@ def test_what_is_invalid_gets_400_and_the_end_of_the_connection(server, case):
 @pytest.mark.parametrize(
     ("target", "status"), [(b"http://here", 200), (b"http://here?a=b", 200), (b"//v1/models", 404)]
 )
-def test_a_target_without_a_path_is_the_root_and_one_of_two_slashes_is_not_found(server, target, status):
+def test_a_target_without_a_path_is_the_root_and_two_slashes_are_not_found(server, target, status):
     with connect(server.url) as connection:
         connection.sendall(b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
         assert read(connection)[0] == status
