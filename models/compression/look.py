@@ -20,14 +20,13 @@ from models.recipe_sections import ProblemType, TrainingPrecision
 from models.training.architecture import KNOWN, intermediate_size, text_config
 from models.training.encodings import Ids, readable
 from models.training.loop import mixed_precision, padded, similar_lengths, use_all_cores
-from models.training.pretrained import config_of
+from models.training.pretrained import config_of, is_classifier
 from models.training.tokenizer_file import copy_tokenizer
 from models.training.vocabulary import unknown_share
 from serving.bundles.bundle import TOKENIZER_NAME
 from serving.bundles.position_limit import longest_input
 from serving.inference.tokenizer import Tokenizer
 
-_KIND = "ForSequenceClassification"
 _SAMPLE_TEXTS = 2_000
 _HARDLY_MORE = 0.995
 _MOST_TOKENS = 512
@@ -93,7 +92,7 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
 
 def _answers(config: PretrainedConfig, source: Source, found: UserTexts) -> bool:
     """Whether it is a classifier of the texts' labels; one of others is a base to fine-tune."""
-    if not any(kind.endswith(_KIND) for kind in config.architectures or ()):
+    if not is_classifier(config):
         return False
     own = set((config.id2label or {}).values())
     are_names = not all(label.isdecimal() for label in found.labels)

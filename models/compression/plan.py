@@ -25,9 +25,9 @@ from models.compression.recipe_content import (
     static_root,
 )
 from models.compression.students import Shape, cost_share, shapes, size_bytes
-from models.recipe_sections import Scheme
+from models.recipe_sections import Scheme, TrainSection
 
-MOST_UNKNOWN = 0.2
+_MOST_UNKNOWN: float = TrainSection.model_fields["max_unknown_share"].default
 _FEWEST_EPOCHS = 2
 _TEACHER_SHARE = 0.6
 _TYPICAL_SHARE = 1 / 4
@@ -112,7 +112,7 @@ def plan(facts: Facts, family: str, source: str, limits: Limits) -> Plan:
 def _teacher(facts: Facts, head: Mapping[str, Any], source: str, limits: Limits) -> Step | LeftOut:
     """The root: the model as it is, or fine-tuned for fewer epochs if there is not the time."""
     model, texts = facts.model, facts.texts
-    if texts.unknown > MOST_UNKNOWN:
+    if texts.unknown > _MOST_UNKNOWN:
         return LeftOut(
             TEACHER,
             f"its vocabulary does not know {texts.unknown:.0%} of the texts' tokens: choose a "

@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from models.compression.facts import Facts
 from models.compression.wanted import Wanted
 from serving.bundles.bundle import CONFIG_NAME, file_sha256
+from serving.bundles.files import replace_file
 
 _NAME = "compress.json"
 
@@ -48,9 +49,7 @@ class State:
             refusals=self.refusals,
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        staged = self.path.with_name(f".{_NAME}")
-        staged.write_text(content.model_dump_json(indent=2), encoding="utf-8")
-        staged.replace(self.path)
+        replace_file(self.path, content.model_dump_json(indent=2).encode())
 
     def refusal(self, variant: str, recipe: Path) -> Refusal | None:
         """Return why this recipe was refused before, if it was."""

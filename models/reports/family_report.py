@@ -98,11 +98,7 @@ def markdown(manifests: Sequence[Manifest]) -> str:
         speed = found.texts_per_second
         rows.append(
             (
-                manifest.variant,
-                manifest.precision,
-                f"{manifest.parameters:,}",
-                f"{manifest.bytes:,}",
-                f"{largest / manifest.bytes:.1f}",
+                *_sizes(manifest, largest),
                 percent(found.accuracy, unit=""),
                 f"{100 * found.macro_f1.value:.1f}" if found.macro_f1 else UNDEFINED,
                 f"{100 * found.expected_calibration_error.value:.1f}",
@@ -114,6 +110,17 @@ def markdown(manifests: Sequence[Manifest]) -> str:
             )
         )
     return table(header, rows)
+
+
+def _sizes(manifest: Manifest, largest: int) -> tuple[str, ...]:
+    """The first cells of both tables."""
+    return (
+        manifest.variant,
+        manifest.precision,
+        f"{manifest.parameters:,}",
+        f"{manifest.bytes:,}",
+        f"{largest / manifest.bytes:.1f}",
+    )
 
 
 def _agreements(manifests: Sequence[Manifest]) -> str:
@@ -128,11 +135,7 @@ def _agreements(manifests: Sequence[Manifest]) -> str:
         assert found is not None
         rows.append(
             (
-                manifest.variant,
-                manifest.precision,
-                f"{manifest.parameters:,}",
-                f"{manifest.bytes:,}",
-                f"{largest / manifest.bytes:.1f}",
+                *_sizes(manifest, largest),
                 percent(found.share, unit=""),
                 f"{found.family}/{found.variant}",
                 f"{found.n:,}",

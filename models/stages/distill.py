@@ -30,7 +30,7 @@ from models.training.architecture import (
     sliced,
 )
 from models.training.augmentation import augmented
-from models.training.checkpoint import Checkpoint
+from models.training.checkpoint import Checkpoint, read_state, write_state
 from models.training.encodings import Ids, token_ids
 from models.training.knowledge_distillation import (
     TeacherOutputs,
@@ -105,14 +105,11 @@ def _taught(
     """The teacher's outputs, which a large one takes as long for as the student's training."""
     assert job.recipe.distill is not None
     path = job.checkpoint and job.checkpoint / _TAUGHT_NAME
-    if path and path.is_file():
-        return TeacherOutputs(**torch.load(path, weights_only=True))
+    if path and (kept := read_state(path)):
+        return TeacherOutputs(**kept)
     taught = teacher_outputs(teacher, encodings, layers, job.recipe.distill.precision)
     if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged = path.with_suffix(".staged")
-        torch.save(vars(taught), staged)
-        staged.replace(path)
+        write_state(path, vars(taught))
     return taught
 
 

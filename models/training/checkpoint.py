@@ -23,23 +23,31 @@ class Checkpoint:
 
     def read(self) -> State | None:
         """Return the newest state; None if there is none that can be read."""
-        path = self._folder and self._folder / _NAME
-        if not path or not path.is_file():
-            return None
-        try:
-            state: State = torch.load(path, weights_only=True)
-        except Exception as error:  # noqa: BLE001  of a damaged file, many types
-            print(f"{path} cannot be read, so training begins again: {error}")
-            return None
-        return state
+        return read_state(self._folder / _NAME) if self._folder else None
 
     def write_if_due(self, state: Callable[[], State]) -> None:
         """Write the state, if the last time is long enough ago."""
         if self._folder is None or self._clock() < self._written_s + _EVERY_S:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / _NAME
-        staged = path.with_suffix(".staged")
-        torch.save(state(), staged)
-        staged.replace(path)
+        write_state(self._folder / _NAME, state())
         self._written_s = self._clock()
+
+
+def read_state(path: Path) -> State | None:
+    """Return what `write_state` wrote; None if there is nothing that can be read."""
+    if not path.is_file():
+        return None
+    try:
+        state: State = torch.load(path, weights_only=True)
+    except Exception as error:  # noqa: BLE001  of a damaged file, many types
+        print(f"{path} cannot be read, so training begins again: {error}")
+        return None
+    return state
+
+
+def write_state(path: Path, state: State) -> None:
+    """Write tensors and numbers, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_suffix(".staged")
+    torch.save(state, staged)
+    staged.replace(path)

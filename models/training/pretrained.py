@@ -21,6 +21,11 @@ from serving.errors import BundleError
 _KIND = "ForSequenceClassification"
 
 
+def is_classifier(config: PretrainedConfig) -> bool:
+    """Whether a model has a head that labels texts."""
+    return any(kind.endswith(_KIND) for kind in config.architectures or ())
+
+
 def labels_of(found: Source) -> tuple[str, ...]:
     """Return the labels of a fine-tuned model, in the order of its logits.
 
@@ -28,7 +33,7 @@ def labels_of(found: Source) -> tuple[str, ...]:
     """
     config = config_of(found)
     kinds = config.architectures or ["a model of no named architecture"]
-    if not any(kind.endswith(_KIND) for kind in kinds):
+    if not is_classifier(config):
         raise RecipeError(
             f"{found} is {', '.join(kinds)}, not {_KIND}: fine-tune it first, with `base` in "
             "[train] instead of [adopt]"

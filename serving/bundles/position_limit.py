@@ -41,17 +41,16 @@ def longest_input(config: Mapping[str, Any]) -> int:
     )
     kind = config.get("model_type")
     if kind in _AFTER_PADDING and config.get("position_embedding_type") != _ROTARY:
-        pad_id = config.get("pad_token_id")
-        usual = pad_id is None or kind in _CONSTANT_PAD_ID
-        positions -= (_USUAL_PAD_ID if usual else int(pad_id or 0)) + 1
+        positions -= position_pad_id(config) + 1
     return min(positions, LONGEST)
 
 
 def position_pad_id(config: Mapping[str, Any]) -> int:
     """Return the id of what a config.json's model skips when it numbers positions."""
-    if config.get("model_type") in _CONSTANT_PAD_ID:
+    kind, pad_id = config.get("model_type"), config.get("pad_token_id")
+    if kind in _CONSTANT_PAD_ID or (pad_id is None and kind in _AFTER_PADDING):
         return _USUAL_PAD_ID
-    return int(config.get("pad_token_id") or 0)
+    return int(pad_id or 0)
 
 
 def _is_count(value: object) -> bool:
