@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
-from loadtest.report.markdown import headline, is_unmeasured
+from loadtest.report.one_replica import is_unmeasured
+from loadtest.report.verdict import verdict, verdict_text
 from tests.support.disturbed import disturbed_report
+
+
+def text(told):
+    return verdict_text(verdict(told))
 
 
 def reported(is_disturbed, slo_ms=50.0):
@@ -13,20 +18,20 @@ def reported(is_disturbed, slo_ms=50.0):
 
 def test_if_every_phase_was_disturbed_nothing_is_known_rather_than_too_slow():
     told = reported(lambda *_: True)
-    said = headline(told)
+    said = text(told)
 
     assert all(is_unmeasured(variant) for variant in told["variants"])
     assert "Whether a variant keeps a p99 of at most 50 ms is unknown" in said
-    assert "27 of 27 phases" in said
+    assert "0 of 27 phases count, 27 are left out" in said
     assert "No variant kept" not in said
 
 
 def test_a_variant_of_which_nothing_is_known_is_named_beside_what_is():
-    said = headline(reported(lambda name, *_: name == "large"))
+    said = text(reported(lambda name, *_: name == "large"))
 
     assert "one replica of tone/small" in said
-    assert "9 of 27 phases" in said
-    assert "of tone/large no rate is known" in said
+    assert "18 of 27 phases count, 9 are left out" in said
+    assert "Of tone/large no rate is known" in said
 
 
 @pytest.mark.parametrize(
@@ -40,8 +45,8 @@ def test_only_a_lower_rate_than_those_that_were_too_slow_might_have_been_kept(
 
     assert not any(variant["within_slo"] for variant in told["variants"])
     assert all(is_unmeasured(variant) is unmeasured for variant in told["variants"])
-    assert ("is unknown" in headline(told)) is unmeasured
+    assert ("is unknown" in text(told)) is unmeasured
 
 
-def test_without_excluded_phases_the_headline_says_nothing_of_them():
-    assert "excluded" not in headline(reported(lambda *_: False))
+def test_without_excluded_phases_the_verdict_says_nothing_of_them():
+    assert "left out" not in text(reported(lambda *_: False))
