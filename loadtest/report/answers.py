@@ -130,9 +130,10 @@ def _trust(report: dict[str, Any], found: Recommendation | None) -> Answer:
     if not counted.excluded:
         return Answer(question, f"All {counted.phases} phases count.", details)
     kept = counted.phases - counted.excluded
+    are = "is" if counted.excluded == 1 else "are"
     return Answer(
         question,
-        f"{kept} of {counted.phases} phases count, {counted.excluded} are left out.",
+        f"{kept} of {counted.phases} phases count, {counted.excluded} {are} left out.",
         details,
     )
 

@@ -26,7 +26,7 @@ function linearTicks(low, high, about = 5) {
 }
 
 const axis = (label, isLog, said = short) => ({
-  label, labelSize: 22, font: "12px system-ui", labelFont: "12px system-ui", size: 50, stroke: colour("--text"),
+  label, labelSize: 22, font: "12px system-ui", labelFont: "12px system-ui", size: 32, stroke: colour("--text"),
   grid: { stroke: colour("--grid"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 },
   splits: (plot, _, low, high) => (isLog ? logTicks(low, high)
     : linearTicks(low, high, Math.max(2, Math.min(8, plot.width / 110)))),
@@ -63,6 +63,8 @@ function marks(plot, points) {
   const dots = devicePixelRatio;
   ctx.save();
   ctx.font = `${12 * dots}px system-ui, sans-serif`;
+  ctx.textBaseline = "alphabetic";
+  ctx.setLineDash([]);
   for (const point of points.filter((each) => each.colour)) {
     const [left, top] = [plot.valToPos(point.x, "x", true), plot.valToPos(point.y, "y", true)];
     ctx.strokeStyle = ctx.fillStyle = point.colour;
@@ -81,7 +83,7 @@ function marks(plot, points) {
     if (!point.name) continue;
     const isRight = left > plot.bbox.left + 0.6 * plot.bbox.width;
     ctx.textAlign = isRight ? "right" : "left";
-    ctx.fillText(point.name, left + (isRight ? -9 : 9) * dots, top - 7 * dots);
+    ctx.fillText(point.name, left + (isRight ? -9 : 9) * dots, top + (isRight ? -7 : 17) * dots);
   }
   ctx.restore();
 }
@@ -92,6 +94,7 @@ function guides(plot, lines) {
   const dots = devicePixelRatio;
   ctx.save();
   ctx.font = `${12 * dots}px system-ui, sans-serif`;
+  ctx.textBaseline = "alphabetic";
   for (const line of lines) {
     const scale = line.x === undefined ? "y" : "x";
     const at = plot.valToPos(line[scale], scale, true);
@@ -106,7 +109,7 @@ function guides(plot, lines) {
     ctx.setLineDash([]);
     const isRight = scale === "x" && at > bbox.left + 0.8 * bbox.width;
     ctx.textAlign = isRight ? "right" : "left";
-    if (scale === "x") ctx.fillText(line.text, at + (isRight ? -4 : 4) * dots, bbox.top + 12 * dots);
+    if (scale === "x") ctx.fillText(line.text, at + (isRight ? -4 : 4) * dots, line.soft ? bbox.top + bbox.height - 6 * dots : bbox.top + 12 * dots);
     else ctx.fillText(line.text, bbox.left + 4 * dots, at - 4 * dots);
   }
   ctx.restore();
@@ -119,7 +122,7 @@ function hover(plot, points, tip, nearestX) {
     return nearestX ? Math.abs(across) : Math.hypot(across, plot.valToPos(point.y, "y") - top);
   };
   const nearest = left < 0 ? undefined : points.reduce((best, each) => (!best || away(each) < away(best) ? each : best), undefined);
-  tip.hidden = !nearest || away(nearest) > NEAR_PX;
+  tip.hidden = !nearest || (!nearestX && away(nearest) > NEAR_PX);
   if (tip.hidden) return;
   tip.textContent = nearest.text;
   const at = plot.valToPos(nearest.x, "x");
@@ -214,7 +217,7 @@ function drawTimeline({ slice_s: slice, round, start_s: start, requests, failed,
   const firsts = round.flatMap((each, number) => (each === round[number - 1] ? [] : [number]));
   draw("timeline", {
     x: { label: "measured seconds, round after round", range: [0, round.length * slice] },
-    y: { label: "ms", isLog: true, range: around(known, true) },
+    y: { label: "ms", isLog: true, range: around(data.slo_ms < 4 * Math.max(...known) ? [...known, data.slo_ms] : known, true) },
     rows: [at, p50, p99, failed.map((each) => each || null)], nearestX: true, points,
     lines: [...firsts.map((number) => ({ x: number * slice, text: `round ${round[number] + 1}`, soft: true })),
       { y: data.slo_ms, text: `SLO ${data.slo_ms} ms` }],

@@ -1,13 +1,12 @@
 """The first screen of report.html: the verdict, the figures of the SLO and the five answers."""
 
 import html
-import re
 
 from loadtest.report.answers import Answer
+from loadtest.report.html_parts import prose
 from loadtest.report.slo_figures import SloFigure
 from loadtest.report.verdict import HOW_SURE, Verdict
 
-_CODE = re.compile("`([^`]+)`")
 _HOLDS = {True: ("holds", "kept"), False: ("misses", "missed"), None: ("", "")}
 
 
@@ -33,7 +32,7 @@ def _figure(figure: SloFigure) -> str:
 
 
 def _answer(answer: Answer) -> str:
-    details = _CODE.sub(r"<code>\1</code>", html.escape(" ".join(answer.details)))
+    details = prose(" ".join(answer.details))
     return (
         f'<div class="tile"><h2>{html.escape(answer.question)}</h2>'
         f'<p class="value">{html.escape(answer.answer.removesuffix("."))}</p><p>{details}</p></div>'

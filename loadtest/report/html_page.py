@@ -13,7 +13,7 @@ from loadtest.analysis.compare import Change
 from loadtest.report.chart_data import chart_data
 from loadtest.report.comparison import comparison_notes, comparison_table
 from loadtest.report.first_screen import first_screen
-from loadtest.report.html_parts import STYLE, svg, table
+from loadtest.report.html_parts import STYLE, prose, svg, table
 from loadtest.report.markdown import (
     BOUNDS,
     CASCADES,
@@ -57,7 +57,6 @@ def html_page(report: dict[str, Any], drawn: dict[str, Figure]) -> str:
 <p class="soft">Sizewise load test, {html.escape(report["started_utc"])},
 {html.escape(machine["cpu"])}, {machine["cores"]} cores</p>
 {first_screen(found)}
-{_changes(report)}
 <h2>How much load one replica handles</h2>
 {_chart("curves", "p99 against the offered rate", "curve-keys") if data["curves"] else ""}
 {_static(drawn, "latency_throughput")}
@@ -70,6 +69,7 @@ def html_page(report: dict[str, Any], drawn: dict[str, Figure]) -> str:
 {_choices({"variant": "Variant", "load": "Load"})}
 {_chart("distribution", "Requests by latency")}
 {_chart("timeline", "p50, p99 and failed requests over time", "timeline-keys")}
+{_changes(report)}
 <h2>Variants</h2>{table(*variant_table(report), "Variants")}
 <p><small>Brackets are 95&nbsp;% confidence intervals over {report["scenario"]["rounds"]} rounds.
 Latency is measured from the intended start of each request, so it includes waiting. {BOUNDS}
@@ -143,7 +143,7 @@ def _changes(report: dict[str, Any]) -> str:
     notes = " ".join(comparison_notes(changes, told["alternated"]))
     return (
         f"<h2>What changed since {html.escape(told['folder'])}</h2>"
-        f"{table(*comparison_table(changes), 'What changed')}<p><small>{notes}</small></p>"
+        f"{table(*comparison_table(changes), 'What changed')}<p><small>{prose(notes)}</small></p>"
     )
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 STYLE = Path(__file__).with_name("page.css").read_text()
 _SVG_METADATA = ("Creator", "Date", "Format", "Type")  # removed, because they hold addresses
 _SVG_HEAD = re.compile(r"^.*?(?=<svg)", re.DOTALL)
+_CODE = re.compile("`([^`]+)`")
 _INTERVAL = re.compile(r" (\[[^\]]*\])$")
 _SVG_SIZE = re.compile(r'(<svg[^>]*?) width="[^"]*"| height="[^"]*pt"')
 
@@ -22,6 +23,11 @@ def svg(figure: Figure, name: str) -> str:
     drawn = _SVG_SIZE.sub(lambda found: found.group(1) or "", drawn, count=2)
     drawn = re.sub(r'\bid="', f'id="{name}-', drawn)
     return re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", drawn)
+
+
+def prose(text: str) -> str:
+    """Escape a text in which backticks enclose code."""
+    return _CODE.sub(r"<code>\1</code>", html.escape(text))
 
 
 def table(head: list[str], rows: list[list[str]], name: str | None = None) -> str:
