@@ -126,7 +126,7 @@ def _trust(report: dict[str, Any], found: Recommendation | None) -> Answer:
         details += map(_sentence, unknown(found))
     if report["findings"]:
         count = len(report["findings"])
-        details.append(f"The servers did not keep up {count} times, which counts; see below.")
+        details.append(f"Where the servers did not keep up ({count}), phases count: see below.")
     if not counted.excluded:
         return Answer(question, f"All {counted.phases} phases count.", details)
     kept = counted.phases - counted.excluded

@@ -32,8 +32,8 @@ def _figure(figure: SloFigure) -> str:
 
 
 def _answer(answer: Answer) -> str:
-    details = prose(" ".join(answer.details))
+    details = "".join(f"<p>{prose(each)}</p>" for each in answer.details)
     return (
         f'<div class="tile"><h2>{html.escape(answer.question)}</h2>'
-        f'<p class="value">{html.escape(answer.answer.removesuffix("."))}</p><p>{details}</p></div>'
+        f'<p class="value">{html.escape(answer.answer.removesuffix("."))}</p>{details}</div>'
     )
