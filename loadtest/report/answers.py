@@ -14,7 +14,7 @@ from loadtest.report.recommendation_text import certainty, summary, unknown
 _HOURS_A_MONTH = 730
 _NOT_ASKED = "Give the scenario a table [deploy] with rps, and the report says how many replicas."
 _NO_PRICE = "Give price_per_core_hour or price_per_node_hour in the scenario's table [deploy]."
-_NOT_COMPARED = "Not compared. `report FOLDER --before EARLIER` compares with an earlier report."
+_NOT_COMPARED = "`report FOLDER --before EARLIER` compares with an earlier report."
 _CHANGES = 3  # named on the first screen; the table below has all
 
 
@@ -141,7 +141,7 @@ def _trust(report: dict[str, Any], found: Recommendation | None) -> Answer:
 def _what_changed(report: dict[str, Any]) -> Answer:
     question, told = "What changed?", report.get("changes")
     if not told:
-        return Answer(question, _NOT_COMPARED, [])
+        return Answer(question, "Not compared.", [_NOT_COMPARED])
     since = f"Since {told['folder']}, measured {told['started_utc']}."
     if told["refused"]:
         return Answer(question, "Unknown.", [_sentence(told["refused"]), since])

@@ -40,11 +40,17 @@ function around(values, isLog) {
   return [low - margin, high + margin];
 }
 
+function clear(id) {
+  drawn.get(id)?.destroy();
+  drawn.delete(id);
+  const box = document.getElementById(id);
+  box.replaceChildren();
+  return box;
+}
+
 // `points` are {x, y, low, high, colour, name, text}; the pointer is told the text of the nearest.
 function draw(id, { x, y, series = [], rows, points = [], lines = [], nearestX = false, extra = {} }) {
-  const box = document.getElementById(id);
-  drawn.get(id)?.destroy();
-  box.replaceChildren();
+  const box = clear(id);
   const tip = make("div", "", { class: "tip", hidden: "" });
   const plot = new uPlot({
     width: Math.max(240, box.clientWidth - 22), height: HEIGHT, legend: { show: false }, padding: [12, 16, 0, 0],
@@ -182,10 +188,10 @@ function drawLoad() {
 }
 
 function drawDistribution({ edges_ms: edges, counts, unanswered }) {
-  const box = document.getElementById("distribution");
   document.getElementById("distribution-said").textContent = unanswered
-    ? `${unanswered} requests without an answer are not drawn: they are slower than any limit.` : "Every request was answered.";
-  if (!counts.length) { drawn.get("distribution")?.destroy(); box.replaceChildren(); return; }
+    ? `${unanswered} requests without an answer are not drawn: they are slower than any limit.`
+    : counts.length ? "Every request was answered." : "No round of this load counts.";
+  if (!counts.length) return clear("distribution");
   const total = counts.reduce((sum, each) => sum + each, 0) + unanswered;
   let below = 0;
   const points = counts.map((count, at) => {
@@ -205,10 +211,10 @@ function drawDistribution({ edges_ms: edges, counts, unanswered }) {
 
 function drawTimeline({ slice_s: slice, round, start_s: start, requests, failed, p50_ms: p50, p99_ms: p99 }) {
   const lost = failed.reduce((sum, each) => sum + each, 0);
-  document.getElementById("timeline-said").textContent = lost ? `${lost} requests failed.` : "No request failed.";
+  document.getElementById("timeline-said").textContent = lost ? `${lost} requests failed.` : round.length ? "No request failed." : "";
   const at = round.map((_, number) => (number + 0.5) * slice);
   const known = [...p50, ...p99].filter((each) => each !== null);
-  if (!known.length) { drawn.get("timeline")?.destroy(); document.getElementById("timeline").replaceChildren(); return; }
+  if (!known.length) return clear("timeline");
   const points = at.map((x, number) => ({
     x, y: p99[number] ?? 1,
     text: `round ${round[number] + 1}, second ${short(start[number])}\np50 ${p50[number] === null ? "–" : short(p50[number])} ms, `
@@ -245,7 +251,7 @@ choose(document.getElementById("variant"), Object.keys(data.loads), data.start.v
   drawLoad();
 });
 choose(load, loadsOf(), data.start.load, drawLoad);
-choose(document.getElementById("cost"), data.cost_names, data.cost_names[0], drawCosts);
+if (data.costs.length) choose(document.getElementById("cost"), data.cost_names, data.cost_names[0], drawCosts);
 keys("timeline-keys", ["p50", "p99"]);
 drawAll();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);

@@ -60,10 +60,7 @@ def html_page(report: dict[str, Any], drawn: dict[str, Figure]) -> str:
 <h2>How much load one replica handles</h2>
 {_chart("curves", "p99 against the offered rate", "curve-keys") if data["curves"] else ""}
 {_static(drawn, "latency_throughput")}
-<h2>What accuracy costs</h2>
-{_choices({"cost": "Cost"})}
-{_chart("costs", "Accuracy against cost")}
-{_static(drawn, "frontier")}
+{_costs(drawn) if data["costs"] else ""}
 <h2>Where a request's time goes</h2>{_split(report)}
 <h2 class="live">How one load went</h2>
 {_choices({"variant": "Variant", "load": "Load"})}
@@ -117,6 +114,13 @@ def _chart(name: str, label: str, keys: str | None = None) -> str:
     )
 
 
+def _costs(drawn: dict[str, Figure]) -> str:
+    return (
+        f"<h2>What accuracy costs</h2>{_choices({'cost': 'Cost'})}"
+        f"{_chart('costs', 'Accuracy against cost')}{_static(drawn, 'frontier')}"
+    )
+
+
 def _choices(labels: dict[str, str]) -> str:
     made = (
         f'<label>{label} <select id="{name}"></select></label>' for name, label in labels.items()
@@ -159,7 +163,7 @@ def _split(report: dict[str, Any]) -> str:
         if all(split[step] is not None for step in STEPS)
     }
     if not known:
-        return "<p>The server did not report its steps.</p>"
+        return "<p>No open load has the times of the server's steps.</p>"
     longest_ms = max(sum(split[step] for step in STEPS) for split in known.values())
     rows = "\n".join(_split_row(name, split, longest_ms) for name, split in known.items())
     words = [each.replace("rest", "HTTP, network, client") for each in STEPS]

@@ -55,10 +55,9 @@ def verdict_text(found: Verdict) -> str:
 
 def _sized(found: Recommendation) -> tuple[str, str]:
     asked, chosen = found.requirements, found.chosen
-    required = (
-        f"{asked.rps:g} requests/s with a p99 of at most {asked.slo_p99_ms:g} ms and an accuracy "
-        f"of at least {asked.min_accuracy:g}"
-    )
+    required = f"{asked.rps:g} requests/s with a p99 of at most {asked.slo_p99_ms:g} ms"
+    if found.checks_accuracy:
+        required += f" and an accuracy of at least {asked.min_accuracy:g}"
     if chosen is None and found.unmeasured:
         return f"What serves {required} is unknown: too many phases were left out.", "unknown"
     if chosen is None:

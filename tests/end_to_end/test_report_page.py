@@ -18,6 +18,9 @@ QUESTIONS = (
 )  # fmt: skip
 
 
+LOADS = ("closed", "open-20", "open-40", "open-60")
+
+
 @pytest.fixture(scope="module")
 def window():
     with browser() as found:
@@ -136,3 +139,15 @@ def test_on_paper_the_static_plots_stand_for_the_charts(page):
         assert set(page.run(shown, ".live, .tools")) == {False}
     finally:
         page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_a_report_in_which_no_phase_counts_says_so_and_draws_nothing(window, tmp_path):
+    every = [(name, load, n) for name in ("large", "small") for load in LOADS for n in range(3)]
+    deploy = {"rps": 600, "min_accuracy": 0.85}
+    rebuild(write_run(tmp_path, deploy=deploy, disturbed=every))
+    window.driver.get((tmp_path / "report.html").as_uri())
+
+    assert "is unknown: too many phases were left out" in window.find("h1").text
+    assert "0 of 24 phases count, 24 are left out" in window.find("main").text
+    assert window.find("#distribution-said").text == "No round of this load counts."
+    assert window.messages() == []

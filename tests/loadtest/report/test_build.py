@@ -38,7 +38,7 @@ def test_what_is_deployed_costs_its_replicas_by_the_scenarios_price(tmp_path, pr
     cost = None if hourly is None else pytest.approx(choice["replicas"] * hourly)
     assert choice["cost_per_hour"] == cost
     assert f"Deploy tone/large on {choice['replicas']} replicas" in text
-    assert f"{choice['replicas']}." in answers(text)["How"]
+    assert f"replicas? {choice['replicas']} replicas." in answers(text)["How"]
     said = "Unknown." if hourly is None else f"{choice['cost_per_hour']:.3g} an hour."
     assert said in answers(text)["What"]
 
@@ -58,6 +58,18 @@ def test_what_no_variant_can_do_is_not_recommended(tmp_path):
     assert answers(text)["Which"].startswith(
         "Which variant? None. What would help: an accuracy of 0.905"
     )
+
+
+def test_an_accuracy_that_no_variant_has_is_not_said_to_be_reached(tmp_path):
+    write_run(tmp_path, deploy=DEPLOY)
+    about = json.loads((tmp_path / "run.json").read_text())
+    for variant in about["models"][0]["variants"]:
+        variant["evaluations"] = {}
+    (tmp_path / "run.json").write_text(json.dumps(about))
+    text = rebuild(tmp_path)
+
+    assert "it serves 600 requests/s with a p99 of at most 50 ms. Sure" in text
+    assert "Its accuracy is unknown" in answers(text)["Which"]
 
 
 def test_phases_that_do_not_count_are_counted_by_cause(tmp_path):
