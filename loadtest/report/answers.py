@@ -9,11 +9,12 @@ from loadtest.analysis.recommendation import Recommendation, replica_count
 from loadtest.analysis.validity import validity
 from loadtest.report.comparison import change_text, changes_sentence
 from loadtest.report.one_replica import handles, is_unmeasured
-from loadtest.report.recommendation_text import certainty, summary, unknown
+from loadtest.report.recommendation_text import certainty, most_replicas, summary, unknown
 
 _HOURS_A_MONTH = 730
 _NOT_ASKED = "Give the scenario a table [deploy] with rps, and the report says how many replicas."
 _NO_PRICE = "Give price_per_core_hour or price_per_node_hour in the scenario's table [deploy]."
+_NO_CORES = "How many cores the server has is not known: give price_per_node_hour."
 _NOT_COMPARED = "`report FOLDER --before EARLIER` compares with an earlier report."
 _CHANGES = 3  # named on the first screen; the table below has all
 
@@ -32,7 +33,7 @@ def answers(
 ) -> list[Answer]:
     """Answer the questions; `subject` is the variant to deploy, `found` how it was chosen."""
     return [
-        _which(subject, found),
+        _which(report, subject, found),
         _how_many(subject, found),
         _cost(report, found),
         _trust(report, found),
@@ -40,14 +41,17 @@ def answers(
     ]
 
 
-def _which(subject: dict[str, Any] | None, found: Recommendation | None) -> Answer:
+def _which(
+    report: dict[str, Any], subject: dict[str, Any] | None, found: Recommendation | None
+) -> Answer:
     question = "Which variant?"
     if subject is None:
-        lines = [*(f"What would help: {each}" for each in found.alternatives), *unknown(found)] \
-            if found else []  # fmt: skip
-        return Answer(question, "None.", [*map(_sentence, lines)])
+        is_unknown = found.unmeasured if found else any(map(is_unmeasured, report["variants"]))
+        helps = [f"What would help: {each}" for each in found.alternatives] if found else []
+        lines = [*helps, *(unknown(found) if found else [])]
+        return Answer(question, "Unknown." if is_unknown else "None.", [*map(_sentence, lines)])
     cascade = cascade_description(subject["stages"], subject["brownout_ms"])
-    details = [cascade] if cascade else []
+    details = [_sentence(cascade)] if cascade else []
     accuracy = subject["accuracy"]
     details.append(
         f"Accuracy {accuracy['value']:.3f}, from {accuracy['low']:.3f} to {accuracy['high']:.3f}."
@@ -71,41 +75,40 @@ def _how_many(subject: dict[str, Any] | None, found: Recommendation | None) -> A
     if found.chosen is None:
         return Answer(question, "Unknown." if found.unmeasured else "No number is enough.", [])
     chosen = found.chosen
-    return Answer(
-        question,
-        f"{replica_count(chosen.replicas)}.",
-        [
-            (
-                f"Each has {chosen.rate_rps:.0f} requests/s; at least "
-                f"{found.requirements.headroom:.0%} of its capacity stay free."
-            ),
-            *(f"Limited by {each}." for each in found.constraints),
-        ],
-    )
+    count = replica_count(chosen.replicas)
+    details = [
+        f"Each has {chosen.rate_rps:.0f} requests/s.",
+        f"At least {found.requirements.headroom:.0%} of its capacity stay free.",
+        *(f"Limited by {each}." for each in found.constraints),
+    ]
+    if found.is_certain:
+        return Answer(question, f"{count}.", details)
+    most = f"At the upper bounds of the p99s, {most_replicas(chosen)}."
+    return Answer(question, f"Perhaps {count}.", [most, *details])
 
 
 def _cost(report: dict[str, Any], found: Recommendation | None) -> Answer:
     question = "What does it cost?"
     chosen = found.chosen if found else None
     wished = report["scenario"].get("deploy") or {}
+    if found and chosen is None:
+        return Answer(question, "Unknown.", [])
     if chosen is None or chosen.cost_per_hour is None:
-        by_core = wished.get("price_per_core_hour") and report["url"]
-        why = "How many cores the server has is not known: give price_per_node_hour." if by_core \
-            else _NO_PRICE  # fmt: skip
-        return Answer(question, "Unknown.", [] if found and chosen is None else [why])
-    node = wished["price_per_node_hour"]
-    price = f"{node:g} a node" if node else f"{wished['price_per_core_hour']:g} a core"
+        has_price = wished.get("price_per_core_hour") is not None
+        return Answer(question, "Unknown.", [_NO_CORES if has_price else _NO_PRICE])
+    node, core = wished["price_per_node_hour"], wished["price_per_core_hour"]
+    if node is not None:
+        price = f"A price of {node:g} a node an hour, and a node for each replica."
+    else:
+        cores = report["machine"]["cores"]
+        price = f"A price of {core:g} a core an hour, and {cores} cores a replica."
     return Answer(
         question,
         f"{chosen.cost_per_hour:.3g} an hour.",
         [
-            (
-                f"{chosen.cost_per_hour * _HOURS_A_MONTH:,.0f} for a month of {_HOURS_A_MONTH} "
-                f"hours, {chosen.cost_per_million:.3g} per million requests at the full rate."
-            ),
-            f"A price of {price} an hour, and {report['machine']['cores']} cores a replica."
-            if not node
-            else f"A price of {price} an hour, and a node for each replica.",
+            f"{chosen.cost_per_hour * _HOURS_A_MONTH:,.0f} for a month of {_HOURS_A_MONTH} hours.",
+            f"{chosen.cost_per_million:.3g} per million requests at the full rate.",
+            price,
         ],
     )
 
@@ -120,7 +123,7 @@ def _trust(report: dict[str, Any], found: Recommendation | None) -> Answer:
         causes = ", ".join(f"{cause} ({count})" for cause, count in counted.causes.items())
         details.append(f"Left out because {causes}.")
     unmeasured = ", ".join(name_of(each) for each in report["variants"] if is_unmeasured(each))
-    if unmeasured:
+    if unmeasured and not found:
         details.append(f"Of {unmeasured} no rate is known.")
     if found and found.chosen:
         details += map(_sentence, unknown(found))
@@ -147,7 +150,7 @@ def _what_changed(report: dict[str, Any]) -> Answer:
         return Answer(question, "Unknown.", [_sentence(told["refused"]), since])
     changes = [Change(**each) for each in told["changes"]]
     beyond = [change_text(each) for each in changes if each.verdict in {"worse", "better"}]
-    more = [f"{len(beyond) - _CHANGES} more are below."] if len(beyond) > _CHANGES else []
+    more = [f"And {len(beyond) - _CHANGES} more, below."] if len(beyond) > _CHANGES else []
     return Answer(
         question,
         f"{changes_sentence(changes)}.",

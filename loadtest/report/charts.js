@@ -1,8 +1,9 @@
 // The charts, by uPlot: colours of the page, ticks at round figures, and what the pointer is near.
 const HEIGHT = 300;
 const NEAR_PX = 40;
+const COLOURS = 10;
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const palette = (number) => colour(`--c${number % 8}`);
+const palette = (number) => colour(`--c${number % COLOURS}`);
 const short = (value) => (value >= 1e6 ? `${+(value / 1e6).toPrecision(3)} M` : `${+value.toPrecision(3)}`);
 const drawn = new Map();
 
@@ -140,7 +141,7 @@ function hover(plot, points, tip, nearestX) {
 
 const between = ({ low, high }, said) => (low === null && high === null ? "" : ` [${low === null ? "?" : said(low)}, ${high === null ? "?" : said(high)}]`);
 const keys = (id, names) => document.getElementById(id).replaceChildren(
-  ...names.map((name, number) => make("li", name, { style: `--key: var(--c${number % 8})` })));
+  ...names.map((name, number) => make("li", name, { style: `--key: var(--c${number % COLOURS})` })));
 
 function drawCurves() {
   const curves = data.curves;

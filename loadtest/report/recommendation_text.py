@@ -50,16 +50,11 @@ def recommendation_text(found: Recommendation) -> str:
 
 
 def _uncertain(found: Recommendation, chosen: SizedChoice, required: str) -> str:
-    most = (
-        "no number would be enough"
-        if chosen.replicas_if_slow is None
-        else f"{replica_count(chosen.replicas_if_slow)} would be needed"
-    )
     return "\n".join(
         [
             f"No recommendation for {required}: the measured p99s are too uncertain.",
             f"  by the p99s themselves: {summary(chosen)}",
-            f"  at the upper bounds of their intervals: {most}",
+            f"  at the upper bounds of their intervals: {most_replicas(chosen)}",
             f"  The two must differ by less than a factor of {MAX_FACTOR:g}. Measure again on a",
             "  quiet machine, with more `rounds` or a longer `measured_s`.",
             *unknown(found),
@@ -81,6 +76,13 @@ def unknown(found: Recommendation) -> list[str]:
     if not found.checks_accuracy:
         return [*lines, f"  unknown: {_UNSCORED.format(names=names)}"]
     return [*lines, f"  unknown: the accuracy of {names}, which therefore cannot be chosen"]
+
+
+def most_replicas(chosen: SizedChoice) -> str:
+    """Say how many replicas the upper bounds of the p99s ask for."""
+    if chosen.replicas_if_slow is None:
+        return "no number would be enough"
+    return f"{replica_count(chosen.replicas_if_slow)} would be needed"
 
 
 def summary(choice: SizedChoice) -> str:

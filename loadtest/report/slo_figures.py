@@ -60,6 +60,8 @@ def _p99(
     else:
         known = load["latency_ms"]["p99"]["value"] if load and load["latency_ms"] else None
         said = f"p99 under {name}"
+    if known is None and load and load["latency_ms"]:
+        return SloFigure(said, "unanswered", limit, None, holds=False)
     if known is None:
         return SloFigure(said, "unknown", limit, None, None)
     return SloFigure(said, f"{known:.1f} ms", limit, known / slo_ms, known <= slo_ms)

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from loadtest.report.build import build
 from loadtest.report.one_replica import is_unmeasured
 from loadtest.report.verdict import verdict, verdict_text
 from tests.support.disturbed import disturbed_report
+from tests.support.written_runs import write_run
 
 
 def text(told):
@@ -50,3 +52,25 @@ def test_only_a_lower_rate_than_those_that_were_too_slow_might_have_been_kept(
 
 def test_without_excluded_phases_the_verdict_says_nothing_of_them():
     assert "left out" not in text(reported(lambda *_: False))
+
+
+def test_what_is_too_uncertain_to_deploy_is_said_to_be_so(tmp_path):
+    told = build(write_run(tmp_path, deploy={"rps": 2000, "min_accuracy": 0.85}))
+    small = told["variants"][1]
+    for load in small["loads"].values():
+        load["latency_ms"]["p99"]["high"] = 1000.0
+    told["variants"] = [small]
+    said = text(told)
+
+    assert said.startswith("Measure again before you deploy: tone/small on 5 replicas might serve")
+    assert "Not sure: the 95 % intervals are too wide." in said
+    assert "Perhaps 5 replicas. At the upper bounds of the p99s, no number would be enough." in said
+
+
+def test_a_p99_that_falls_on_requests_without_an_answer_misses_the_slo(tmp_path):
+    told = build(write_run(tmp_path))
+    load = told["variants"][0]["loads"][told["reference_load"]]
+    load["latency_ms"]["p99"]["value"] = None
+    (p99, _, _) = verdict(told).figures
+
+    assert (p99.value, p99.holds) == ("unanswered", False)
