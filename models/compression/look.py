@@ -18,8 +18,9 @@ from models.data.sources import Source
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType, TrainingPrecision
 from models.training.architecture import KNOWN, intermediate_size, text_config
+from models.training.device import to_training_device
 from models.training.encodings import Ids, readable
-from models.training.loop import mixed_precision, padded, similar_lengths, use_all_cores
+from models.training.loop import outputs, similar_lengths, use_all_cores
 from models.training.pretrained import config_of, is_classifier
 from models.training.tokenizer_file import copy_tokenizer
 from models.training.vocabulary import unknown_share
@@ -110,6 +111,7 @@ def seconds_a_text(
     A few seconds of batches of similar length, the first left out.
     """
     use_all_cores(seed=0)
+    to_training_device(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
     model.train()
     batches = similar_lengths([len(ids) for ids in encodings], _BATCH_TEXTS, seed=0)
@@ -118,9 +120,9 @@ def seconds_a_text(
         now_s = time.perf_counter()
         if started_s and now_s - started_s > _TIMED_S:
             break
-        with mixed_precision(precision):
-            output = model(**padded([encodings[index] for index in batch]))
-        output.logits.square().mean().backward()
+        output = outputs(model, [encodings[index] for index in batch], precision)
+        assert output.logits is not None
+        output.logits.square().mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         if started_s:

@@ -253,7 +253,7 @@ def _loss(
         assert output.logits is not None
         total = soft(output.logits, taught.logits[batch])
         if section.hidden_weight:
-            states = projection(first_tokens(output, every))
+            states = projection(first_tokens(output, every)).cpu()
             alike = functional.mse_loss(states, taught.hidden[batch].float())
             total = total + section.hidden_weight * alike
         labelled = [row for row, index in enumerate(batch) if index < len(truth)]

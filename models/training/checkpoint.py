@@ -38,7 +38,7 @@ def read_state(path: Path) -> State | None:
     if not path.is_file():
         return None
     try:
-        state: State = torch.load(path, weights_only=True)
+        state: State = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001  of a damaged file, many types
         print(f"{path} cannot be read, so training begins again: {error}")
         return None

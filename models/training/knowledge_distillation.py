@@ -14,8 +14,9 @@ from models.job import Job
 from models.progress import progress
 from models.recipe_sections import ProblemType, PruneSection, SparsifySection, TrainingPrecision
 from models.training.checkpoint import Checkpoint
+from models.training.device import to_training_device
 from models.training.encodings import Ids, token_ids
-from models.training.loop import fit, label_loss, mixed_precision, padded, similar_lengths
+from models.training.loop import fit, label_loss, outputs, similar_lengths
 from models.training.validation import validation
 from serving.bundles.bundle import TOKENIZER_NAME
 from serving.inference.tokenizer import Tokenizer
@@ -46,13 +47,16 @@ def teacher_outputs(
     logits = torch.empty(len(encodings), len(config.id2label or {}))
     hidden = torch.empty(len(encodings), len(layers), config.hidden_size, dtype=torch.half)
     batches = similar_lengths([len(ids) for ids in encodings], _BATCH_TEXTS, seed=0)
-    with torch.no_grad(), mixed_precision(precision):
+    to_training_device(teacher)
+    with torch.no_grad():
         for batch in progress(batches, does="teacher", units="batches"):
-            inputs = padded([encodings[i] for i in batch])
-            output = teacher(**inputs, output_hidden_states=bool(layers))
-            logits[batch] = output.logits.float()
+            texts = [encodings[i] for i in batch]
+            output = outputs(teacher, texts, precision, output_hidden_states=bool(layers))
+            assert output.logits is not None
+            logits[batch] = output.logits
             if layers:
-                hidden[batch] = first_tokens(output, layers).half()
+                hidden[batch] = first_tokens(output, layers).half().cpu()
+    teacher.cpu()
     return TeacherOutputs(logits, hidden)
 
 
@@ -97,7 +101,9 @@ def label_losses(teacher: PreTrainedModel, job: Job) -> Iterator[torch.Tensor]:
     encodings = token_ids(tokenizer, [row.text for row in rows])
     truth = torch.from_numpy(label_matrix(rows, labels))
     for batch in similar_lengths([len(ids) for ids in encodings], _BATCH_TEXTS, seed=0):
-        yield loss(teacher(**padded([encodings[i] for i in batch])).logits, truth[batch])
+        output = outputs(teacher, [encodings[i] for i in batch])
+        assert output.logits is not None
+        yield loss(output.logits, truth[batch])
 
 
 def recover(

@@ -17,6 +17,7 @@ from models.progress import progress
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType, TrainingPrecision, TrainingSection
 from models.training.checkpoint import Checkpoint, State
+from models.training.device import device_of, to_training_device
 from models.training.encodings import Ids
 from serving.inference.cpu import usable_cores
 
@@ -71,7 +72,8 @@ def accuracy(
     hits = 0
     with torch.inference_mode():
         for batch in similar_lengths([len(ids) for ids in encodings], 32, seed=0):
-            logits = model(**padded([encodings[i] for i in batch])).logits
+            logits = outputs(model, [encodings[i] for i in batch]).logits
+            assert logits is not None
             if problem_type == "multi_label":
                 found = logits >= 0
             else:
@@ -116,6 +118,7 @@ def fit(
     lengths = [len(ids) for ids in encodings]
     per_epoch = len(similar_lengths(lengths, section.batch_texts, section.seed))
     steps = section.epochs * per_epoch
+    to_training_device(model)
     optimizer, schedule = _optimizer(model, section.learning_rate, steps)
     done, weights = 0, model.state_dict()
     scores: list[float] = []
@@ -137,8 +140,9 @@ def fit(
             batches = similar_lengths(lengths, section.batch_texts, section.seed + epoch)
             for batch in batches[done - epoch * per_epoch :]:
                 checkpoint.write_if_due(state)
-                inputs = padded([encodings[i] for i in batch])
-                loss(batch, _output(model, inputs, section.precision)).backward()  # type: ignore[no-untyped-call]
+                texts = [encodings[i] for i in batch]
+                output = outputs(model, texts, section.precision, output_hidden_states=True)
+                loss(batch, output).backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(model.parameters(), _LARGEST_GRADIENT)
                 optimizer.step()
                 schedule.step()
@@ -156,6 +160,7 @@ def fit(
                     f"of {score:.4f} cannot reach {least:.4f}: train longer or make it larger"
                 )
     model.load_state_dict(weights)
+    model.cpu()
 
 
 def _optimizer(
@@ -170,19 +175,23 @@ def _optimizer(
     return optimizer, schedule
 
 
-def _output(
-    model: torch.nn.Module, inputs: dict[str, torch.Tensor], precision: TrainingPrecision
+def outputs(
+    model: torch.nn.Module,
+    encodings: Sequence[Ids],
+    precision: TrainingPrecision = "fp32",
+    **asked: bool,
 ) -> SequenceClassifierOutput:
-    with mixed_precision(precision):
-        output: SequenceClassifierOutput = model(**inputs, output_hidden_states=True)
+    """Return the model's outputs on a batch: fp32 logits, on the CPU, and what else is `asked`.
+
+    That stays on the model's device. With `bf16` matrix products have that number format.
+    """
+    device = device_of(model)
+    inputs = {name: each.to(device) for name, each in padded(encodings).items()}
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        output: SequenceClassifierOutput = model(**inputs, **asked)
     assert output.logits is not None
-    output.logits = output.logits.float()
+    output.logits = output.logits.float().cpu()
     return output
-
-
-def mixed_precision(precision: TrainingPrecision) -> torch.autocast:
-    """Return the context in which matrix products have this number format."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
 
 
 def within_reach(scores: Sequence[float], epochs: int, least: float) -> bool:

@@ -68,10 +68,10 @@ def served_name(processes):
 
 
 def gpu_test_files():
-    """The files that hold a test of CUDA; a GPU host need not have what the others import."""
+    """The files that hold a test of serving on CUDA; the host need not have what others import."""
     return [
         path.relative_to(ROOT)
-        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for path in sorted((ROOT / "tests" / "serving").rglob("test_*.py"))
         if GPU_MARK in path.read_text()
     ]
 
