@@ -150,6 +150,7 @@ def _described(
                 version=found.manifests[variant].version,
                 calibration=None if threshold is None else selection.calibrations[variant],
                 threshold=threshold,
+                confidences=None if threshold is None else tested.confidences(variant, reached[at]),
                 reach=float(reached[at].mean()),
                 accuracy=proportion(hits(candidate.until(at))),
             )

@@ -11,6 +11,8 @@ from models.evaluation.statistics import Flags, Floats, Indices, correct
 from models.recipe_sections import ProblemType
 from serving.bundles.cascade import Isotonic, Target, Temperature
 
+_TWENTY = 20
+
 
 @dataclass(frozen=True)
 class LabelledLogits:
@@ -81,6 +83,11 @@ class ScoredTexts:
         for variant, threshold in zip(candidate.variants, candidate.thresholds, strict=False):
             left = np.vstack([left, left[-1] & (self.scores[variant] < threshold)])
         return left
+
+    def confidences(self, variant: int, texts: Flags) -> list[float]:
+        """Return the share of `texts`, (texts,), in each twentieth of the variant's confidence."""
+        counts, _ = np.histogram(self.scores[variant][texts], bins=_TWENTY, range=(0, 1))
+        return [float(each) for each in counts / max(1, counts.sum())]
 
     def answering(self, candidate: Candidate) -> Indices:
         """Return the variant that answers each text, of shape (texts,)."""

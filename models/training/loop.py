@@ -143,10 +143,7 @@ def fit(
                 texts = [encodings[i] for i in batch]
                 output = outputs(model, texts, section.precision, output_hidden_states=True)
                 loss(batch, output).backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(model.parameters(), _LARGEST_GRADIENT)
-                optimizer.step()
-                schedule.step()
-                optimizer.zero_grad()
+                _step(model, optimizer, schedule)
                 done += 1
                 bar.update()
             score = validate()
@@ -161,6 +158,17 @@ def fit(
                 )
     model.load_state_dict(weights)
     model.cpu()
+
+
+def _step(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LambdaLR,
+) -> None:
+    torch.nn.utils.clip_grad_norm_(model.parameters(), _LARGEST_GRADIENT)
+    optimizer.step()
+    schedule.step()
+    optimizer.zero_grad()
 
 
 def _optimizer(

@@ -54,6 +54,8 @@ class Stage(Frozen):
     """How its confidence is computed; the last stage needs none."""
     threshold: Share | None = None
     """Its answer counts from this confidence on; the last stage's always does."""
+    confidences: Annotated[list[Share], Field(min_length=20, max_length=20)] | None = None
+    """Of the calibration texts that reach it, the share in each twentieth of confidence, from 0."""
     reach: Share
     """Expected share of all texts that reach this stage."""
     accuracy: Estimate

@@ -3,6 +3,7 @@ import { call, keepKey } from "./api.js";
 import { problem } from "./answer.js";
 import { $, bytes, el, ms, percent, table } from "./dom.js";
 import { draw } from "./frontier.js";
+import { distribution } from "./distribution.js";
 import { growth, parse, quantile, total } from "./metrics.js";
 
 const EVERY_MS = 3000;
@@ -71,7 +72,28 @@ function showCascade({ cascade, unproven }) {
     table("Its stages", ["Variant", "Final from confidence", "Reached by, expected", "Accuracy if it ended here"], rows),
     el("p", {}, `Guarantee: with probability ${percent(target.confidence)}, at most ${percent(target.max_loss)} of ${target.loss} is lost `
       + `against ${cascade.reference.variant}. Bound: ${percent(bound)} on ${n} texts. State: ${state}.`),
-    el("p", {}, `Expected escalation from the first stage: ${percent(cascade.escalation.value)}.`));
+    el("p", {}, `Expected escalation from the first stage: ${percent(cascade.escalation.value)}.`),
+    el("p", { id: "watch" }, "What this server sees of it comes after two readings of its metrics."),
+    el("div", { id: "confidences" }));
+  showConfidences(cascade);
+}
+
+function showConfidences(cascade) {
+  $("confidences").replaceChildren(...cascade.stages.filter((stage) => stage.confidences).map(distribution));
+}
+
+// What the server's watch of the guarantee says now.
+function showWatch(samples, model) {
+  const seen = total(samples, "sizewise_cascade_texts_total", { model });
+  const escalated = total(samples, "sizewise_escalated_texts_total", { model, variant: family().cascade.stages[0].variant });
+  const sampled = total(samples, "sizewise_sampled_texts_total", { model });
+  const lost = total(samples, "sizewise_disagreement_lower_ratio", { model }) > total(samples, "sizewise_allowed_disagreement_ratio", { model });
+  const drifted = total(samples, "sizewise_escalation_drifted", { model });
+  const found = [seen ? `Of ${seen.toLocaleString("en")} texts here ${percent(escalated / seen)} escalated from the first stage`
+    + `${drifted ? ": the rate has drifted, so the traffic is unlike the calibration texts" : ", which is no drift"}.` : "No text has passed it here yet."];
+  if (sampled) found.push(`${sampled.toLocaleString("en")} were compared with the reference: ${lost ? "more answers differ than are allowed" : "no sign that the guarantee is broken"}.`);
+  $("watch").classList.toggle("warning", Boolean(drifted || lost));
+  $("watch").textContent = found.join(" ");
 }
 
 async function readMetrics() {
@@ -99,16 +121,18 @@ function showLive(old, now) {
       at("sizewise_engine_duration_seconds", labels, 0.99), at("sizewise_queue_duration_seconds", labels, 0.99),
       total(is, "sizewise_queue_texts", labels), rate("sizewise_degraded_total", labels)];
   });
-  const passed = total(is, "sizewise_cascade_texts_total", whole);
-  const escalated = total(is, "sizewise_escalated_texts_total", { model, variant: family().cascade?.stages[0].variant });
   const facts = [`${rate(`${INFER}_count`, whole)} requests/s`, `p50 ${at(INFER, whole, 0.5)}`, `p99 ${at(INFER, whole, 0.99)}`,
     `${total(is, "sizewise_requests_in_flight", {})} in flight`];
-  if (family().cascade && passed) facts.push(`escalation seen since the start ${percent(escalated / passed)}`);
+  if (family().cascade) showWatch(is, model);
   $("live").replaceChildren(el("p", {}, facts.join(" · ")), table(`By variant, over the last ${seconds.toFixed(0)} s`,
     ["Variant", "Texts/s", "Engine p50", "Engine p99", "Queue p99", "Queued", "Degraded/s"], rows));
 }
 
-const redraw = () => family() && draw(family().variants.map(measured), $("axis").value, choose);
+function redraw() {
+  if (!family()) return;
+  draw(family().variants.map(measured), $("axis").value, choose);
+  if (family().cascade) showConfidences(family().cascade);
+}
 
 keepKey();
 $("model").addEventListener("change", show);

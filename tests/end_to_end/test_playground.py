@@ -194,9 +194,23 @@ def test_the_cascade_is_shown_with_its_guarantee(window, tmp_path):
     with serving(registry) as running:
         window.open(f"{running.url}/playground/family.html")
         text = window.wait("#cascade").text
+        chart = window.wait("#confidences canvas")
+        label = window.find("#confidences .chart").get_attribute("aria-label")
+        size, violations = chart.size, window.violations()
+        answers = [
+            httpx.post(f"{running.url}/v1/classify", json={"texts": [text], "variant": "auto"})
+            for text in ("a great film", "an awful plot")
+        ]
+        window.until(lambda: "Of 2 texts here" in window.find("#watch").text)
+        watched = window.find("#watch").text
 
     assert "85.0 %" in text
     assert "at most 1.0 % of agreement is lost against wide" in text
+    assert size["width"] > 200
+    assert "40.0 % in the fullest twentieth, at least 10.0 % below the threshold 85.0 %" in label
+    assert violations == []
+    assert all(answer.status_code == 200 for answer in answers)
+    assert "no drift" in watched
 
 
 def test_the_policy_refuses_an_inline_script_and_another_host(window, server):

@@ -23,6 +23,7 @@ def cascade_of(versions, *, threshold=0.9, reach=0.3, family="tone", **fields):
             version=versions[variant],
             calibration=Temperature(temperature=1.0),
             threshold=threshold,
+            confidences=[0.0] * 16 + [0.1, 0.2, 0.3, 0.4],
             reach=reach**depth,
             accuracy=around,
         )

@@ -97,6 +97,11 @@ def test_the_file_s_stages_answer_as_often_as_it_says(tone):
     sure = [first.sure(row, multi_label=False) for row in Predictor(bundle).logits(texts).tolist()]
 
     assert 1 - np.mean(sure) == pytest.approx(cascade.stages[1].reach)
+    assert sum(first.confidences) == pytest.approx(1)
+    below = int(20 * first.threshold)
+    around = np.cumsum(first.confidences)[[below - 1, below]]
+    assert around[0] <= cascade.stages[1].reach <= around[1]
+    assert cascade.stages[-1].confidences is None
 
 
 @pytest.mark.parametrize(
