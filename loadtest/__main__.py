@@ -132,6 +132,12 @@ def _add_run(measure: argparse.ArgumentParser) -> None:
 
 def _add_report(report: argparse.ArgumentParser) -> None:
     report.add_argument("folder", type=Path, help="a folder that `run` made")
+    report.add_argument(
+        "--before",
+        type=Path,
+        metavar="FOLDER",
+        help="say what changed since this earlier report, of the same loads on the same machine",
+    )
 
 
 def _add_compare(compare: argparse.ArgumentParser) -> None:

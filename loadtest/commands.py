@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.analysis.compare import compare, is_alternated
+from loadtest.analysis.recommendation import SizedChoice, SizingRequirements, recommend
 from loadtest.analysis.replica_curve import ScalingTargets, replica_curve, scaling_targets
 from loadtest.analysis.validity import THRESHOLDS, Thresholds
 from loadtest.measure.alternate import alternate
@@ -21,6 +22,7 @@ from loadtest.measure.subprocesses import PYTHON, exit_on_sigterm, same_imports
 from loadtest.measure.workload import texts_from
 from loadtest.report.build import read_report, rebuild
 from loadtest.report.comparison import comparison_text
+from loadtest.report.recommendation_text import recommendation_text
 from loadtest.samples import Phase
 from loadtest.scenario import read_scenario
 from loadtest.sizing.autoscaling import (
@@ -33,8 +35,6 @@ from loadtest.sizing.autoscaling import (
 from loadtest.sizing.autoscaling_plot import autoscaling_plot, autoscaling_table
 from loadtest.sizing.autoscaling_verdict import verdict_text
 from loadtest.sizing.helm_values import upgrade_command, write_values
-from loadtest.sizing.recommend import SizedChoice, SizingRequirements, recommend
-from loadtest.sizing.recommendation_text import recommendation_text
 from loadtest.sizing.verify import PLAN, VerificationPlan, verify
 
 _TRACE = TRACES / "flash-crowd.csv"
@@ -55,7 +55,7 @@ def run_command(options: argparse.Namespace, command: str, criteria: Criteria | 
     criteria = criteria or Criteria()
     run_by_name = {
         "run": lambda: _run(options, command, criteria),
-        "report": lambda: _report(options.folder, options.prog, criteria),
+        "report": lambda: _report(options.folder, options.prog, criteria, options.before),
         "compare": lambda: _compare(options.before, options.after),
         "alternate": lambda: _alternate(options, command, criteria),
         "recommend": lambda: _recommend(options, command, criteria),
@@ -80,11 +80,12 @@ def _run(options: argparse.Namespace, command: str, criteria: Criteria) -> int:
         wanted=options.variant,
         rates_of=options.rates_of,
     )
-    return _report(folder, options.prog, criteria)
+    has_report = options.rates_of and (options.rates_of / "report.json").is_file()
+    return _report(folder, options.prog, criteria, options.rates_of if has_report else None)
 
 
-def _report(folder: Path, prog: str, criteria: Criteria) -> int:
-    print("\n" + rebuild(folder, criteria.thresholds))
+def _report(folder: Path, prog: str, criteria: Criteria, before: Path | None) -> int:
+    print("\n" + rebuild(folder, criteria.thresholds, before))
     print(f"Next: open {folder / 'report.html'}, and find out what to deploy:")
     print(f"  {prog} recommend --slo-p99-ms 50 --min-accuracy 0.85 --rps 200")
     report = read_report(folder)
@@ -116,8 +117,8 @@ def _alternate(options: argparse.Namespace, command: str, criteria: Criteria) ->
     scenario = read_scenario(options.scenario)
     sources = (options.before, options.after)
     folders = alternate(scenario, options.out, command, sources, options.variant)
-    for folder in folders:
-        rebuild(folder, criteria.thresholds)
+    rebuild(folders[0], criteria.thresholds)
+    rebuild(folders[1], criteria.thresholds, folders[0])
     return _compare(*folders)
 
 

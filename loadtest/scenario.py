@@ -52,6 +52,32 @@ class Load(BaseModel):
         return self
 
 
+class Deployment(BaseModel):
+    """The traffic to size for: the report then says what to deploy, and what that costs.
+
+    The latency that it must keep is the scenario's `slo_p99_ms`.
+    """
+
+    model_config = _STRICT
+
+    rps: float = Field(gt=0, le=1e7)
+    """Requests per second, over all replicas."""
+    min_accuracy: float = Field(0.0, ge=0, lt=1)
+    """Lowest accuracy, from 0 to 1, that the lower end of the interval must reach."""
+    headroom: float = Field(0.2, ge=0, lt=1)
+    """Share of each replica's capacity to leave free."""
+    price_per_core_hour: float | None = Field(None, gt=0, le=1e6)
+    """Price of a core for an hour, in any currency; a replica has the cores it was measured on."""
+    price_per_node_hour: float | None = Field(None, gt=0, le=1e6)
+    """Price of the machine it was measured on for an hour, which one replica fills."""
+
+    @model_validator(mode="after")
+    def _one_price(self) -> Self:
+        if self.price_per_core_hour is not None and self.price_per_node_hour is not None:
+            raise ValueError("give price_per_core_hour or price_per_node_hour, not both")
+        return self
+
+
 class Scenario(BaseModel):
     """What is measured: in each round, every variant under every load."""
 
@@ -78,6 +104,8 @@ class Scenario(BaseModel):
     """Locust processes that send; use more if one cannot send enough."""
     floor: bool = True
     """Also measure a null model: the time of everything but inference."""
+    deploy: Deployment | None = None
+    """What the report is to size for; without it, it states what one replica does."""
     loads: list[Load] = Field(min_length=1)
     """The loads, in order."""
 

@@ -105,3 +105,13 @@ def predicted_p99_ms(points: Sequence[LoadPoint], rate_rps: float) -> float:
     logs = np.maximum.accumulate(np.log([point.p99_ms for point in ordered]))
     rate_rps *= 1.0 - 1e-9  # a capacity is a point's own rate where the next p99 is infinite
     return float(np.exp(np.interp(rate_rps, [point.rate_rps for point in ordered], logs)))
+
+
+def machine_ms(variant: dict[str, Any]) -> float | None:
+    """Return the whole machine's milliseconds per text, by the first closed load's throughput."""
+    closed = (load for load in variant["loads"].values() if load["kind"] == "closed")
+    first = next(closed, None)
+    if not first or not first["achieved_rps"]:
+        return None
+    texts_per_s: float = first["achieved_rps"]["value"] * first["texts_per_request"]
+    return 1e3 / texts_per_s

@@ -55,6 +55,11 @@ def cascade_description(stages: Sequence[str], brownout_ms: int | None) -> str:
     return f"cascade of {', '.join(stages)}{degrading}"
 
 
+def name_of(variant: dict[str, Any]) -> str:
+    """Return model/variant."""
+    return f"{variant['model']}/{variant['variant']}"
+
+
 def degraded_accuracy(model: dict[str, Any], degraded: Mapping[str, float]) -> dict[str, float]:
     """Return the cascade's accuracy, given the share of texts that each variant answered degraded.
 

@@ -22,8 +22,8 @@ _LOST_SHARE = 0.4  # of the rounds, two of five: fewer may be the machine's
 _ACCURACY = "accuracy"
 _LOWER_IS_BETTER = {"p50, ms": True, "p99, ms": True, "achieved/s": False, _ACCURACY: False}
 _FIELDS = {"p50, ms": "p50_ms", "p99, ms": "p99_ms", "achieved/s": "achieved_rps"}
-# What two runs may differ in: how precise they are, not what they measure.
-_FREE = {"rounds", "processes", "floor"}
+# What two runs may differ in: how precise they are and what is done with them.
+_FREE = {"rounds", "processes", "floor", "deploy"}
 
 
 @dataclass(frozen=True)

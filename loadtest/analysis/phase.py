@@ -40,6 +40,8 @@ class PhaseSummary:
     """Share of the machine's cores that other programs took during the phase."""
     refusals: list[str] = field(default_factory=list)
     """Why the phase counts in no figure: faults of the client or of the machine."""
+    causes: list[str] = field(default_factory=list)
+    """The same without figures, so that phases can be counted by cause."""
     findings: list[str] = field(default_factory=list)
     """What the server did not keep up with; the phase counts."""
 

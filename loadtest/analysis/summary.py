@@ -16,6 +16,7 @@ from loadtest.analysis.phase import (
     latencies_ms,
     phase_figures,
 )
+from loadtest.analysis.series import Histogram, Timeline, histogram, timeline
 from loadtest.analysis.statistics import Estimate, mean_of_rates, quantile_of_rounds
 from loadtest.analysis.validity import THRESHOLDS, Thresholds, drifts, findings, refusals
 from loadtest.samples import SERVER_STEPS, Samples
@@ -47,12 +48,16 @@ class LoadSummary:
     offered_rps: Estimate | None
     achieved_rps: Estimate | None
     goodput_rps: Estimate | None
+    within_slo: float | None
+    """Share of the requests that were answered within the SLO."""
     latency_ms: dict[str, Estimate]
     split_median_ms: dict[str, float | None]
     split_mean_ms: dict[str, float | None]
     """Of the server's steps only: an autoscaler sees means."""
     degraded: dict[str, float]
     """Share of the texts that each variant answered in place of the intended one."""
+    histogram: Histogram
+    timeline: Timeline
 
     def as_json(self) -> dict[str, Any]:
         """Return the contents of a load in report.json: an infinite latency is null."""
@@ -65,7 +70,9 @@ class LoadSummary:
 def summarise(samples: Samples, slo_ms: float, thresholds: Thresholds = THRESHOLDS) -> PhaseSummary:
     """Summarise a phase: its figures, why they do not count, and what is to say of them."""
     figures = phase_figures(samples, slo_ms)
-    figures.refusals.extend(refusals(figures, thresholds))
+    found = refusals(figures, thresholds)
+    figures.causes.extend(found)
+    figures.refusals.extend(found.values())
     if samples.phase.arrivals != "ramp":  # a ramp exceeds the server's capacity on purpose
         figures.findings.extend(findings(figures, thresholds))
     return figures
@@ -110,6 +117,7 @@ def combine(
         offered_rps=mean_of_rates([summary.offered_rps for _, summary in kept]),
         achieved_rps=mean_of_rates([summary.achieved_rps for _, summary in kept]),
         goodput_rps=mean_of_rates([summary.goodput_rps for _, summary in kept]),
+        within_slo=float(np.mean(np.concatenate(latencies) <= slo_ms)) if latencies else None,
         latency_ms={
             name: quantile_of_rounds(latencies, q) for name, q in QUANTILES.items() if latencies
         },
@@ -123,6 +131,8 @@ def combine(
             for step in SERVER_STEPS
         },
         degraded=_degraded([samples for samples, _ in kept]),
+        histogram=histogram([samples for samples, _ in kept]),
+        timeline=timeline([samples for samples, _ in kept]),
     )
 
 

@@ -5,8 +5,10 @@ client and of the machine alone. A server that falls behind, refuses or slows do
 without those phases the figures would be those of the survivors.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,31 +42,53 @@ class Thresholds:
 THRESHOLDS = Thresholds()
 
 
-def refusals(figures: PhaseSummary, thresholds: Thresholds) -> list[str]:
-    """Say why the figures show the limits of the client or the machine, with the remedy."""
+@dataclass(frozen=True)
+class Validity:
+    """How many phases of a report's variants count."""
+
+    phases: int
+    excluded: int
+    causes: dict[str, int]
+    """Excluded phases by cause, the most frequent first; one may have several."""
+
+
+def validity(variants: Iterable[dict[str, Any]]) -> Validity:
+    """Count the phases of a report's variants, and those that count in no figure by cause."""
+    loads = [load for variant in variants for load in variant["loads"].values()]
+    rounds = [each for load in loads for each in load["rounds"]]
+    excluded = [each for each in rounds if each["refusals"]]
+    causes = Counter(cause for each in excluded for cause in each["causes"])
+    return Validity(len(rounds), len(excluded), dict(causes.most_common()))
+
+
+def refusals(figures: PhaseSummary, thresholds: Thresholds) -> dict[str, str]:
+    """Say by cause why the figures show the limits of the client or the machine, with a remedy."""
     if not figures.requests:
-        return ["No request was due in the measured time. Lengthen it or raise the rate."]
-    found = []
+        return {
+            "no request was due in the measured time": "No request was due in the measured time. "
+            "Lengthen it or raise the rate."
+        }
+    found = {}
     p99_ms = figures.answered_p99_ms or 0.0
     limit_ms = max(thresholds.lateness_ms, thresholds.lateness_share * p99_ms)
     if figures.lateness_p99_ms > limit_ms:
-        found.append(
+        found["the client sent requests late"] = (
             f"The client sent requests late: p99 lateness {figures.lateness_p99_ms:.1f} ms, limit "
             f"{limit_ms:.1f} ms. Lower the rate or give the client its own cores."
         )
     if figures.loop_lag_p99_ms > limit_ms:
-        found.append(
+        found["the client's event loop lagged"] = (
             f"The client's event loop lagged: p99 {figures.loop_lag_p99_ms:.1f} ms, limit "
             f"{limit_ms:.1f} ms. Give the client its own cores."
         )
     if figures.client_cpu_share > thresholds.client_cpu_share:
-        found.append(
+        found["the client used its whole core"] = (
             f"The client used {figures.client_cpu_share:.0%} of its core, limit "
             f"{thresholds.client_cpu_share:.0%}, so it may be the bottleneck. Raise `processes` in "
             "the scenario, or lower its users and rates."
         )
     if figures.other_cpu_share > thresholds.other_cpu_share:
-        found.append(
+        found["other programs used the machine"] = (
             f"Other programs took {figures.other_cpu_share:.0%} of the machine's cores, limit "
             f"{thresholds.other_cpu_share:.0%}. Stop them and run again."
         )

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from loadtest.analysis.capacity import capacity, load_points
+from loadtest.analysis.capacity import capacity, load_points, machine_ms
 from loadtest.analysis.cascade_choices import SPLIT, choices, degraded_accuracy
+from loadtest.analysis.compare import compare, is_alternated
+from loadtest.analysis.deployment import deployment
 from loadtest.analysis.frontier import ParetoPoint, pareto
 from loadtest.analysis.power_law import fit_power_law
 from loadtest.analysis.statistics import mean_of_rates
 from loadtest.analysis.summary import LoadSummary, combine
-from loadtest.analysis.validity import THRESHOLDS, Thresholds
+from loadtest.analysis.validity import THRESHOLDS, Thresholds, validity
 from loadtest.measure.locust_phase import machine_file, sample_files
 from loadtest.measure.null_model import NULL_MODEL
 from loadtest.measure.run import SCHEMA_VERSION
@@ -27,7 +29,7 @@ from loadtest.report.plots import plots
 from loadtest.samples import Samples, read_samples
 from loadtest.scenario import Scenario
 
-REPORT_VERSION = 5  # of report.json; run.py has that of the raw times
+REPORT_VERSION = 6  # of report.json; run.py has that of the raw times
 _REFERENCE_SHARE = 0.5
 _SIZES = ("parameters", "bytes")
 _DESCRIPTION = (
@@ -35,12 +37,16 @@ _DESCRIPTION = (
 )  # fmt: skip
 
 
-def rebuild(folder: Path, thresholds: Thresholds = THRESHOLDS) -> str:
+def rebuild(folder: Path, thresholds: Thresholds = THRESHOLDS, before: Path | None = None) -> str:
     """Write report.json, report.md, report.html and PNG files into the folder of a run.
 
-    Return the text of report.md. Raise LoadTestError if the folder has no run.
+    Return the text of report.md. With `before`, the folder of an earlier report, they say what
+    changed since, or why the two do not compare. Raise LoadTestError if a folder has no run or
+    report.
     """
     report = build(folder, thresholds)
+    if before is not None:
+        report["changes"] = _changes(before, report)
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     drawn = plots(report)
     for name, figure in drawn.items():
@@ -65,6 +71,22 @@ def read_report(folder: Path) -> dict[str, Any]:
             f"rebuild it with python -m loadtest report {folder}, or measure again"
         )
     return report
+
+
+def _changes(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
+    before = read_report(folder)
+    changes, refused = [], None
+    try:
+        changes = [asdict(change) for change in compare(before, report)]
+    except ValueError as error:
+        refused = str(error)
+    return {
+        "folder": folder.resolve().name,
+        "started_utc": before["started_utc"],
+        "alternated": is_alternated(before, report),
+        "changes": changes,
+        "refused": refused,
+    }
 
 
 def build(folder: Path, thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
@@ -98,7 +120,7 @@ def build(folder: Path, thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
         best = _frontier(family, reference)
         for variant in family:
             variant["on_frontier"] = variant["variant"] in best
-    return about | {
+    report = about | {
         "schema_version": REPORT_VERSION,
         "reference_load": reference,
         "variants": measured,
@@ -106,7 +128,10 @@ def build(folder: Path, thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
         "laws": [asdict(law) | label for law, label in _power_laws(measured, reference)],
         "refused": _said(measured, "refusals"),
         "findings": _said(measured, "findings"),
+        "validity": asdict(validity(measured)),
     }
+    sized = deployment(report)
+    return report | {"recommendation": sized and sized.as_json()}
 
 
 def _said(measured: list[dict[str, Any]], field: str) -> list[str]:
@@ -240,7 +265,7 @@ def _power_laws(variants: list[dict[str, Any]], reference: str | None) -> Iterat
     times = {
         "engine, ms": lambda variant: _median_ms(variant, reference, "engine"),
         "end to end, ms": lambda variant: _p50_ms(variant, reference),
-        "ms of the machine a text, saturated": _machine_ms,
+        "ms of the machine a text, saturated": machine_ms,
     }
     precisions = sorted({variant["precision"] for variant in variants})
     for time, of in times.items():
@@ -265,13 +290,3 @@ def _median_ms(variant: dict[str, Any], load: str | None, step: str) -> float | 
 def _p50_ms(variant: dict[str, Any], load: str | None) -> float | None:
     found = variant["loads"].get(load)
     return found["latency_ms"]["p50"]["value"] if found and found["latency_ms"] else None
-
-
-def _machine_ms(variant: dict[str, Any]) -> float | None:
-    """Return the whole machine's milliseconds per text, by the first closed load's throughput."""
-    closed = (load for load in variant["loads"].values() if load["kind"] == "closed")
-    first = next(closed, None)
-    if not first or not first["achieved_rps"]:
-        return None
-    texts_per_s: float = first["achieved_rps"]["value"] * first["texts_per_request"]
-    return 1e3 / texts_per_s

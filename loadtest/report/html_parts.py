@@ -3,26 +3,15 @@
 import html
 import io
 import re
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; padding: 1rem;
-  color: #1c1c1c; background: #fff; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-.headline { font-size: 1.15rem; border-left: 4px solid #1f6feb; padding: .5rem 1rem;
-  background: #f2f6fc; }
-.excluded { border-left: 4px solid #b35900; padding: .25rem 1rem; background: #fdf5ec; }
-figure { margin: 0; overflow-x: auto; }
-figure svg { width: 100%; height: auto; min-width: 36rem; max-width: 60rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .8rem; }
-th, td { padding: .25rem .5rem; border-bottom: 1px solid #ddd; text-align: left;
-  white-space: nowrap; }
-th { position: sticky; top: 0; background: #fff; }
-pre { overflow-x: auto; background: #f3f3f3; padding: .5rem; } small { color: #555; }
-"""
+STYLE = Path(__file__).with_name("page.css").read_text()
 _SVG_METADATA = ("Creator", "Date", "Format", "Type")  # removed, because they hold addresses
 _SVG_HEAD = re.compile(r"^.*?(?=<svg)", re.DOTALL)
+_CODE = re.compile("`([^`]+)`")
+_INTERVAL = re.compile(r" (\[[^\]]*\])$")
 _SVG_SIZE = re.compile(r'(<svg[^>]*?) width="[^"]*"| height="[^"]*pt"')
 
 
@@ -36,11 +25,24 @@ def svg(figure: Figure, name: str) -> str:
     return re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", drawn)
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Render a table that scrolls by itself where the page is narrow."""
+def prose(text: str) -> str:
+    """Escape a text in which backticks enclose code."""
+    return _CODE.sub(r"<code>\1</code>", html.escape(text))
 
-    def line(cells: list[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
-    body = "\n".join(line(row, "td") for row in rows)
-    return f'<div class="wide"><table><thead>{line(head, "th")}</thead>\n{body}</table></div>'
+def table(head: list[str], rows: list[list[str]], name: str | None = None) -> str:
+    """Render a table that scrolls by itself where it is wider or longer than the window.
+
+    With a name, it can be reached and found with the keyboard.
+    """
+    region = f' tabindex="0" role="region" aria-label="{html.escape(name)}"' if name else ""
+    return (
+        f'<div class="wide"{region}><table><thead>{_row(head, "th")}</thead>\n<tbody>'
+        + "\n".join(_row(row, "td") for row in rows)
+        + "</tbody></table></div>"
+    )
+
+
+def _row(cells: list[str], tag: str) -> str:
+    escaped = (_INTERVAL.sub(r' <span class="interval">\1</span>', html.escape(c)) for c in cells)
+    return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in escaped) + "</tr>"

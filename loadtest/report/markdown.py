@@ -2,8 +2,12 @@
 
 from typing import Any
 
-from loadtest.analysis.capacity import lacks_its_lowest_rates
-from loadtest.analysis.cascade_choices import cascade_description
+from loadtest.analysis.cascade_choices import cascade_description, name_of
+from loadtest.analysis.compare import Change
+from loadtest.report.comparison import comparison_text
+from loadtest.report.one_replica import is_unmeasured
+from loadtest.report.text_table import table
+from loadtest.report.verdict import verdict, verdict_text
 
 STEPS = ("tokenize", "queue", "engine", "rest")
 BOUNDS = "A question mark stands for a bound that needs more rounds."
@@ -34,7 +38,7 @@ def markdown(report: dict[str, Any]) -> str:
     laws = power_laws(report)
     return f"""# Latency, throughput and accuracy against model size
 
-{headline(report)}
+{verdict_text(verdict(report))}
 
 {report["started_utc"]}, {machine["cpu"]}, {machine["cores"]} cores, {machine["system"]},
 Python {machine["python"]}, {versions}.
@@ -61,7 +65,7 @@ from the intended start of each request, so it includes waiting. {BOUNDS}
 
 {laws if isinstance(laws, str) else table(*laws)}
 
-## What the servers did not keep up with
+{_changes(report)}## What the servers did not keep up with
 
 {findings(report)}
 
@@ -71,65 +75,12 @@ from the intended start of each request, so it includes waiting. {BOUNDS}
 """
 
 
-def headline(report: dict[str, Any]) -> str:
-    """Name the most accurate variant within the SLO and the fastest, and how much was excluded."""
-    loads = [load for variant in report["variants"] for load in variant["loads"].values()]
-    rounds = [each for load in loads for each in load["rounds"]]
-    excluded = sum(bool(each["refusals"]) for each in rounds)
-    if not excluded:
-        return _best(report)
-    unknown = ", ".join(name_of(each) for each in report["variants"] if is_unmeasured(each))
-    return (
-        f"{_best(report)} {excluded} of {len(rounds)} phases show the limits of the client or of "
-        f"the machine and are excluded{unknown and f', and of {unknown} no rate is known'}."
-    )
-
-
-def _best(report: dict[str, Any]) -> str:
-    slo_ms = report["scenario"]["slo_p99_ms"]
-    kept = [v for v in report["variants"] if v["within_slo"]]
-    if not kept and any(is_unmeasured(variant) for variant in report["variants"]):
-        return f"Whether a variant keeps a p99 of at most {slo_ms:g} ms is unknown: measure again."
-    if not kept:
-        return f"No variant kept a p99 of at most {slo_ms:g} ms under any measured open load."
-    within = [v for v in kept if v["accuracy"]]
-    if not within:
-        return _unscored_headline(kept, slo_ms)
-    best = max(within, key=lambda variant: variant["accuracy"]["value"])
-    fastest = max(within, key=lambda variant: variant["within_slo"]["rate_rps"])
-
-    def described(variant: dict[str, Any]) -> str:
-        cascade = _cascade(variant)
-        return (
-            f"{name_of(variant)} ({cascade and f'{cascade}; '}accuracy "
-            f"{variant['accuracy']['value']:.3f}) {_handles(variant)}"
-        )
-
-    sentence = f"With a p99 of at most {slo_ms:g} ms, one replica of {described(best)}"
-    if fastest is best:
-        return (
-            f"{sentence}; it is both the most accurate and the fastest variant within this limit."
-        )
-    return f"{sentence}; the fastest variant, {described(fastest)}."
-
-
-def _unscored_headline(kept: list[dict[str, Any]], slo_ms: float) -> str:
-    fastest = max(kept, key=lambda variant: variant["within_slo"]["rate_rps"])
-    return (
-        f"With a p99 of at most {slo_ms:g} ms, one replica of {name_of(fastest)}, the fastest "
-        f"variant, {_handles(fastest)}; its accuracy is unknown, because it was not evaluated."
-    )
-
-
-def _handles(variant: dict[str, Any]) -> str:
-    within = variant["within_slo"]
-    more = "at least " if within["measured_out"] else ""
-    return f"handles {more}{within['rate_rps']:.0f} requests/s"
-
-
-def is_unmeasured(variant: dict[str, Any]) -> bool:
-    """Tell whether a variant kept no p99 only because rounds at lower rates were excluded."""
-    return not variant["within_slo"] and lacks_its_lowest_rates(variant["loads"].values())
+def _changes(report: dict[str, Any]) -> str:
+    told = report.get("changes")
+    if not told or told["refused"]:
+        return ""
+    changes = [Change(**each) for each in told["changes"]]
+    return f"## What changed\n\n{comparison_text(changes, told['alternated'])}\n\n"
 
 
 def variant_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -240,11 +191,6 @@ def _cascade(variant: dict[str, Any]) -> str:
     return cascade_description(variant["stages"], variant["brownout_ms"])
 
 
-def name_of(variant: dict[str, Any]) -> str:
-    """Return model/variant."""
-    return f"{variant['model']}/{variant['variant']}"
-
-
 def _latency(found: dict[str, float | None] | None) -> str:
     if found and found["value"] is None:
         return "unanswered"
@@ -258,15 +204,3 @@ def estimate(found: dict[str, float | None] | None, form: str, times: float = 1.
     bounds = (found["low"], found["high"])
     low, high = ("?" if bound is None else format(bound * times, form) for bound in bounds)
     return f"{found['value'] * times:{form}} [{low}, {high}]"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Render a Markdown table with aligned columns, which is readable on a terminal too."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = [head, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        "| "
-        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        + " |"
-        for line in lines
-    )

@@ -1,5 +1,5 @@
-"""Sizing: which variant to deploy on how many replicas, and which metrics to scale on.
+"""Sizing: what a recommendation needs beyond a report.
 
-Recommendations come from measured curves; verify.py measures whether they hold. Start reading at
-recommend.py and autoscaling.py.
+Which metrics to scale on, Helm values, and whether the recommendation holds when it is measured.
+Start reading at verify.py and autoscaling.py.
 """

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from loadtest.analysis.replica_curve import ScalingTargets
-from loadtest.report.markdown import table
+from loadtest.report.text_table import table
 from loadtest.sizing.autoscaling import SimulatedSecond, Simulation, SimulationConfig
 
 _COLOURS = ("C0", "C1")

@@ -5,8 +5,8 @@ import math
 from pathlib import Path
 
 from loadtest.analysis.cascade_choices import request_fields
+from loadtest.analysis.recommendation import Recommendation, SizedChoice
 from loadtest.analysis.replica_curve import ScalingTargets
-from loadtest.sizing.recommend import Recommendation, SizedChoice
 
 _MIB = 1 << 20
 _MEMORY_FACTOR = 1.25

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loadtest.analysis.recommendation import SizedChoice
 from loadtest.analysis.summary import combine
 from loadtest.analysis.validity import THRESHOLDS, Thresholds
 from loadtest.measure.run import run
@@ -12,7 +13,6 @@ from loadtest.measure.server import LoadTestError
 from loadtest.report.build import read_rounds
 from loadtest.samples import Samples
 from loadtest.scenario import Load, Scenario
-from loadtest.sizing.recommend import SizedChoice
 
 _LOAD = "recommended"
 

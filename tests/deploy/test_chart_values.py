@@ -6,8 +6,8 @@ import re
 import pytest
 import yaml
 
+from loadtest.analysis.recommendation import SizingRequirements, recommend
 from loadtest.sizing.helm_values import write_values
-from loadtest.sizing.recommend import SizingRequirements, recommend
 from serving.server.supervisor import EXIT_S
 from serving.settings import Settings
 from tests.support.helm import CHART, objects, only, template

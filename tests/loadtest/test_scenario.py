@@ -49,6 +49,16 @@ def test_files_are_looked_for_beside_the_scenario(tmp_path):
         (load(name="A b", kind="closed", users=2), "name"),
         (CLOSED + CLOSED, "each load needs a name of its own"),
         ("measured_s = inf\n" + CLOSED, "measured_s"),
+        (CLOSED + "[deploy]\nheadroom = 0.1", "deploy.rps"),
+        (CLOSED + "[deploy]\nrps = 0", "deploy.rps: Input should be greater than 0 (got 0)"),
+        (CLOSED + "[deploy]\nrps = 9\nmin_accuracy = 85", "deploy.min_accuracy"),
+        (CLOSED + "[deploy]\nrps = 9\nheadroom = 1", "deploy.headroom"),
+        (CLOSED + "[deploy]\nrps = 9\nprice_per_node_hour = -1", "deploy.price_per_node_hour"),
+        (CLOSED + "[deploy]\nrps = 9\nprice = 2", "deploy.price"),
+        (
+            CLOSED + "[deploy]\nrps = 9\nprice_per_node_hour = 1\nprice_per_core_hour = 1",
+            "give price_per_core_hour or price_per_node_hour, not both",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_scenario_is_said_with_its_file(tmp_path, text, said):

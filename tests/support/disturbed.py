@@ -16,7 +16,7 @@ def disturbed_report(random, is_disturbed, slo_ms=50.0):
 
     Each is an M/M/1 server, three times as slow while others take 40 % of the cores.
     """
-    told = report()
+    told = report() | {"url": None, "reference_load": "open-40%", "findings": []}
     told["scenario"]["slo_p99_ms"] = slo_ms
     for variant in told["variants"]:
         variant["loads"] = {

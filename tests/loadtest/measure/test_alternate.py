@@ -62,6 +62,8 @@ def test_each_round_measures_both_sides_in_turn_at_the_rates_of_the_first(tmp_pa
     ]  # fmt: skip
     assert {phase.rate_rps for _, phase in phases if phase.kind == "open"} == {0.2 * FIRST_RPS}
     assert before["alternation"] == after["alternation"] is not None
+    assert "changes" not in before
+    assert after["changes"]["alternated"]
     assert "1 better" in said
     assert "one session each" not in said
 
@@ -86,6 +88,17 @@ def test_a_later_run_at_the_rates_of_an_earlier_one_is_compared_as_a_session_of_
     assert {phase.rate_rps for _, phase in phases if phase.kind == "open"} == {0.2 * FIRST_RPS}
     assert main(["compare", str(first), str(later)]) == 0
     assert "one session each" in capsys.readouterr().out
+    changes = read_report(later)["changes"]
+    assert (changes["folder"], changes["alternated"]) == (first.name, False)
+    assert {change["verdict"] for change in changes["changes"]} == {"none"}
+
+
+def test_a_report_is_not_compared_with_a_folder_without_one(tmp_path, phases, capsys):
+    assert main(["run", "own.toml", "--registry", "registry", "--variant", "fast"]) == 0
+    (folder,) = (tmp_path / "reports").iterdir()
+    assert phases
+    assert main(["report", str(folder), "--before", "nowhere"]) == 2
+    assert "nowhere has no report.json" in capsys.readouterr().err
 
 
 def test_rates_of_a_folder_without_any_are_refused(tmp_path, phases, capsys):

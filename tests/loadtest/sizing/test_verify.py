@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from loadtest.analysis.recommendation import SizingRequirements, recommend
 from loadtest.scenario import Load, Scenario
 from loadtest.sizing import verify
-from loadtest.sizing.recommend import SizingRequirements, recommend
 from tests.support.queues import phase, samples, served
 from tests.support.reports import report
 

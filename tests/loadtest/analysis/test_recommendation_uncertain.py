@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.analysis.capacity import capacity, load_points
+from loadtest.analysis.recommendation import SizingRequirements, recommend
 from loadtest.analysis.replica_curve import replica_curve
 from loadtest.analysis.summary import combine
+from loadtest.report.recommendation_text import recommendation_text
 from loadtest.sizing.autoscaling import SimulationConfig, scaling_signals, simulate
 from loadtest.sizing.helm_values import write_values
-from loadtest.sizing.recommend import SizingRequirements, recommend
-from loadtest.sizing.recommendation_text import recommendation_text
 from tests.support.queues import phase, served
 from tests.support.reports import report
 

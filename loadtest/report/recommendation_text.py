@@ -1,7 +1,7 @@
 """Explain a recommendation in a few lines."""
 
 from loadtest.analysis.cascade_choices import cascade_description
-from loadtest.sizing.recommend import MAX_FACTOR, Recommendation, SizedChoice, replica_count
+from loadtest.analysis.recommendation import MAX_FACTOR, Recommendation, SizedChoice, replica_count
 
 _UNSCORED = (
     "no variant here has a measured accuracy ({names}), so the choice is by latency and replicas "
@@ -20,54 +20,49 @@ def recommendation_text(found: Recommendation) -> str:
         return "\n".join(
             [
                 f"No recommendation for {required}: too many phases were excluded.",
-                *_unknown(found),
+                *unknown(found),
                 "  Measure again, with nothing else on the machine.",
             ]
         )
     if chosen is None:
         alternatives = "\n".join(f"  - {each}" for each in found.alternatives)
-        unknown = "".join(f"\n{line}" for line in _unknown(found))
-        return f"No measured variant meets {required}. What would help:\n{alternatives}{unknown}"
+        lacking = "".join(f"\n{line}" for line in unknown(found))
+        return f"No measured variant meets {required}. What would help:\n{alternatives}{lacking}"
     if not found.is_certain:
         return _uncertain(found, chosen, required)
     lines = [
         f"For {required}:",
-        f"  deploy {_summary(chosen)}",
+        f"  deploy {summary(chosen)}",
         f"  predicted p99: {chosen.p99_ms:.1f} ms at {chosen.rate_rps:.0f} requests/s per replica",
-        f"  certainty: {_certainty(chosen)}",
+        f"  certainty: {certainty(chosen)}",
         *(f"  limited by {each}" for each in found.constraints),
     ]
     if found.cheaper:
-        lines.append(f"  cheaper, but not accurate enough: {_summary(found.cheaper)}")
+        lines.append(f"  cheaper, but not accurate enough: {summary(found.cheaper)}")
     if found.better:
-        lines.append(f"  more accurate: {_summary(found.better)}")
+        lines.append(f"  more accurate: {summary(found.better)}")
     if found.uncertain:
         lines.append(
-            f"  perhaps enough, but its p99s are too uncertain: {_summary(found.uncertain)}"
+            f"  perhaps enough, but its p99s are too uncertain: {summary(found.uncertain)}"
         )
-    lines += _unknown(found)
+    lines += unknown(found)
     return "\n".join(lines)
 
 
 def _uncertain(found: Recommendation, chosen: SizedChoice, required: str) -> str:
-    most = (
-        "no number would be enough"
-        if chosen.replicas_if_slow is None
-        else f"{replica_count(chosen.replicas_if_slow)} would be needed"
-    )
     return "\n".join(
         [
             f"No recommendation for {required}: the measured p99s are too uncertain.",
-            f"  by the p99s themselves: {_summary(chosen)}",
-            f"  at the upper bounds of their intervals: {most}",
+            f"  by the p99s themselves: {summary(chosen)}",
+            f"  at the upper bounds of their intervals: {most_replicas(chosen)}",
             f"  The two must differ by less than a factor of {MAX_FACTOR:g}. Measure again on a",
             "  quiet machine, with more `rounds` or a longer `measured_s`.",
-            *_unknown(found),
+            *unknown(found),
         ]
     )
 
 
-def _unknown(found: Recommendation) -> list[str]:
+def unknown(found: Recommendation) -> list[str]:
     """Say which accuracies and p99s are not known, and what that means for the choice."""
     lines = []
     if found.unmeasured:
@@ -83,7 +78,15 @@ def _unknown(found: Recommendation) -> list[str]:
     return [*lines, f"  unknown: the accuracy of {names}, which therefore cannot be chosen"]
 
 
-def _summary(choice: SizedChoice) -> str:
+def most_replicas(chosen: SizedChoice) -> str:
+    """Say how many replicas the upper bounds of the p99s ask for."""
+    if chosen.replicas_if_slow is None:
+        return "no number would be enough"
+    return f"{replica_count(chosen.replicas_if_slow)} would be needed"
+
+
+def summary(choice: SizedChoice) -> str:
+    """Name a choice with its replicas, accuracy and cost."""
     cost = (
         ""
         if choice.cost_per_hour is None
@@ -102,7 +105,8 @@ def _summary(choice: SizedChoice) -> str:
     )
 
 
-def _certainty(chosen: SizedChoice) -> str:
+def certainty(chosen: SizedChoice) -> str:
+    """Say how sure the number of replicas and the accuracy are."""
     accuracy = (
         "the accuracy is unknown"
         if chosen.accuracy is None

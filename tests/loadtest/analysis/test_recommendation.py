@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadtest.analysis.recommendation import SizingRequirements, recommend
 from loadtest.analysis.replica_curve import MIN_QUEUE_S
+from loadtest.report.recommendation_text import recommendation_text
 from loadtest.sizing.helm_values import write_values
-from loadtest.sizing.recommend import SizingRequirements, recommend
-from loadtest.sizing.recommendation_text import recommendation_text
 from tests.support import reports
 from tests.support.reports import report
 

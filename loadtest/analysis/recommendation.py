@@ -16,8 +16,8 @@ from loadtest.analysis.capacity import (
     load_points,
     predicted_p99_ms,
 )
+from loadtest.analysis.cascade_choices import name_of
 from loadtest.analysis.replica_curve import ScalingTargets, scaling_targets
-from loadtest.report.markdown import name_of
 
 MAX_FACTOR = 2.0
 """A choice whose interval spans this factor in replicas is not recommended."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from loadtest.sizing.recommend import SizingRequirements, recommend
-from loadtest.sizing.recommendation_text import recommendation_text
+from loadtest.analysis.recommendation import SizingRequirements, recommend
+from loadtest.report.recommendation_text import recommendation_text
 from tests.support.disturbed import disturbed_report
 
 REQUIRED = SizingRequirements(50.0, 0.85, 600.0)

@@ -1,0 +1,163 @@
+"""The answers that a report gives to the five questions of who deploys."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from loadtest.analysis.cascade_choices import cascade_description, name_of
+from loadtest.analysis.compare import Change
+from loadtest.analysis.recommendation import Recommendation, replica_count
+from loadtest.analysis.validity import validity
+from loadtest.report.comparison import change_text, changes_sentence
+from loadtest.report.one_replica import handles, is_unmeasured
+from loadtest.report.recommendation_text import certainty, most_replicas, summary, unknown
+
+_HOURS_A_MONTH = 730
+_NOT_ASKED = "Give the scenario a table [deploy] with rps, and the report says how many replicas."
+_NO_PRICE = "Give price_per_core_hour or price_per_node_hour in the scenario's table [deploy]."
+_NO_CORES = "How many cores the server has is not known: give price_per_node_hour."
+_NOT_COMPARED = "`report FOLDER --before EARLIER` compares with an earlier report."
+_CHANGES = 3  # named on the first screen; the table below has all
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question to the report with its answer, and what stands behind it."""
+
+    question: str
+    answer: str
+    details: list[str]
+
+
+def answers(
+    report: dict[str, Any], subject: dict[str, Any] | None, found: Recommendation | None
+) -> list[Answer]:
+    """Answer the questions; `subject` is the variant to deploy, `found` how it was chosen."""
+    return [
+        _which(report, subject, found),
+        _how_many(subject, found),
+        _cost(report, found),
+        _trust(report, found),
+        _what_changed(report),
+    ]
+
+
+def _which(
+    report: dict[str, Any], subject: dict[str, Any] | None, found: Recommendation | None
+) -> Answer:
+    question = "Which variant?"
+    if subject is None:
+        is_unknown = found.unmeasured if found else any(map(is_unmeasured, report["variants"]))
+        helps = [f"What would help: {each}" for each in found.alternatives] if found else []
+        lines = [*helps, *(unknown(found) if found else [])]
+        return Answer(question, "Unknown." if is_unknown else "None.", [*map(_sentence, lines)])
+    cascade = cascade_description(subject["stages"], subject["brownout_ms"])
+    details = [_sentence(cascade)] if cascade else []
+    accuracy = subject["accuracy"]
+    details.append(
+        f"Accuracy {accuracy['value']:.3f}, from {accuracy['low']:.3f} to {accuracy['high']:.3f}."
+        if accuracy
+        else "Its accuracy is unknown, because it was not evaluated."
+    )
+    if found and found.cheaper:
+        details.append(f"Cheaper, but not accurate enough: {summary(found.cheaper)}.")
+    if found and found.better:
+        details.append(f"More accurate: {summary(found.better)}.")
+    if found and found.uncertain:
+        details.append(f"Perhaps enough, but too uncertain: {summary(found.uncertain)}.")
+    return Answer(question, f"{name_of(subject)}.", details)
+
+
+def _how_many(subject: dict[str, Any] | None, found: Recommendation | None) -> Answer:
+    question = "How many replicas?"
+    if found is None:
+        details = [f"One {handles(subject)} within the SLO."] if subject else []
+        return Answer(question, "Not asked.", [*details, _NOT_ASKED])
+    if found.chosen is None:
+        return Answer(question, "Unknown." if found.unmeasured else "No number is enough.", [])
+    chosen = found.chosen
+    count = replica_count(chosen.replicas)
+    details = [
+        f"Each has {chosen.rate_rps:.0f} requests/s.",
+        f"At least {found.requirements.headroom:.0%} of its capacity stay free.",
+        *(f"Limited by {each}." for each in found.constraints),
+    ]
+    if found.is_certain:
+        return Answer(question, f"{count}.", details)
+    most = f"At the upper bounds of the p99s, {most_replicas(chosen)}."
+    return Answer(question, f"Perhaps {count}.", [most, *details])
+
+
+def _cost(report: dict[str, Any], found: Recommendation | None) -> Answer:
+    question = "What does it cost?"
+    chosen = found.chosen if found else None
+    wished = report["scenario"].get("deploy") or {}
+    if found and chosen is None:
+        return Answer(question, "Unknown.", [])
+    if chosen is None or chosen.cost_per_hour is None:
+        has_price = wished.get("price_per_core_hour") is not None
+        return Answer(question, "Unknown.", [_NO_CORES if has_price else _NO_PRICE])
+    node, core = wished["price_per_node_hour"], wished["price_per_core_hour"]
+    if node is not None:
+        price = f"A price of {node:g} a node an hour, and a node for each replica."
+    else:
+        cores = report["machine"]["cores"]
+        price = f"A price of {core:g} a core an hour, and {cores} cores a replica."
+    return Answer(
+        question,
+        f"{chosen.cost_per_hour:.3g} an hour.",
+        [
+            f"{chosen.cost_per_hour * _HOURS_A_MONTH:,.0f} for a month of {_HOURS_A_MONTH} hours.",
+            f"{chosen.cost_per_million:.3g} per million requests at the full rate.",
+            price,
+        ],
+    )
+
+
+def _trust(report: dict[str, Any], found: Recommendation | None) -> Answer:
+    question, counted = "Can I trust it?", validity(report["variants"])
+    details = []
+    if found and found.chosen and found.is_certain:
+        details.append(_sentence(certainty(found.chosen)))
+        details.append("A prediction until `recommend --check` has measured it.")
+    if counted.excluded:
+        causes = ", ".join(f"{cause} ({count})" for cause, count in counted.causes.items())
+        details.append(f"Left out because {causes}.")
+    unmeasured = ", ".join(name_of(each) for each in report["variants"] if is_unmeasured(each))
+    if unmeasured and not found:
+        details.append(f"Of {unmeasured} no rate is known.")
+    if found and found.chosen:
+        details += map(_sentence, unknown(found))
+    if report["findings"]:
+        count = len(report["findings"])
+        details.append(f"Where the servers did not keep up ({count}), phases count: see below.")
+    if not counted.excluded:
+        return Answer(question, f"All {counted.phases} phases count.", details)
+    kept = counted.phases - counted.excluded
+    are = "is" if counted.excluded == 1 else "are"
+    return Answer(
+        question,
+        f"{kept} of {counted.phases} phases count, {counted.excluded} {are} left out.",
+        details,
+    )
+
+
+def _what_changed(report: dict[str, Any]) -> Answer:
+    question, told = "What changed?", report.get("changes")
+    if not told:
+        return Answer(question, "Not compared.", [_NOT_COMPARED])
+    since = f"Since {told['folder']}, measured {told['started_utc']}."
+    if told["refused"]:
+        return Answer(question, "Unknown.", [_sentence(told["refused"]), since])
+    changes = [Change(**each) for each in told["changes"]]
+    beyond = [change_text(each) for each in changes if each.verdict in {"worse", "better"}]
+    more = [f"And {len(beyond) - _CHANGES} more, below."] if len(beyond) > _CHANGES else []
+    return Answer(
+        question,
+        f"{changes_sentence(changes)}.",
+        [*(f"{each}." for each in beyond[:_CHANGES]), *more, since],
+    )
+
+
+def _sentence(words: str) -> str:
+    words = words.strip()
+    return f"{words[:1].upper()}{words[1:]}."

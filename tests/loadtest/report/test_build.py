@@ -1,0 +1,130 @@
+"""What report.json holds of a run, and what is said of it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from loadtest.report.build import read_report, rebuild
+from loadtest.samples import read_samples
+from tests.support.written_runs import ROUNDS, write_run
+
+DEPLOY = {"rps": 600, "min_accuracy": 0.9}
+DISTURBED = [("small", "open-20", 0), ("large", "open-40", 1)]
+
+
+def answers(text):
+    """The answers to the five questions, by their first word."""
+    lines = [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")]
+    return {line.partition(" ")[0]: line for line in lines[:4]} | {"changed": lines[4]}
+
+
+@pytest.mark.parametrize(
+    ("price", "url", "hourly"),
+    [
+        ({"price_per_core_hour": 0.05}, None, 0.2),
+        ({"price_per_node_hour": 0.3}, None, 0.3),
+        ({"price_per_node_hour": 0.3}, "http://server", 0.3),
+        ({"price_per_core_hour": 0.05}, "http://server", None),
+        ({}, None, None),
+    ],
+)
+def test_what_is_deployed_costs_its_replicas_by_the_scenarios_price(tmp_path, price, url, hourly):
+    text = rebuild(write_run(tmp_path, deploy=DEPLOY | price, url=url))
+    choice = read_report(tmp_path)["recommendation"]["choice"]
+
+    assert choice["variant"] == "large"
+    assert choice["replicas"] > 1
+    cost = None if hourly is None else pytest.approx(choice["replicas"] * hourly)
+    assert choice["cost_per_hour"] == cost
+    assert f"Deploy tone/large on {choice['replicas']} replicas" in text
+    assert f"replicas? {choice['replicas']} replicas." in answers(text)["How"]
+    said = "Unknown." if hourly is None else f"{choice['cost_per_hour']:.3g} an hour."
+    assert said in answers(text)["What"]
+
+
+def test_without_traffic_to_size_for_the_report_says_what_one_replica_does(tmp_path):
+    text = rebuild(write_run(tmp_path))
+
+    assert read_report(tmp_path)["recommendation"] is None
+    assert "one replica of tone/large (accuracy 0.910) handles" in text
+    assert "Not asked. One handles" in answers(text)["How"]
+
+
+def test_what_no_variant_can_do_is_not_recommended(tmp_path):
+    text = rebuild(write_run(tmp_path, deploy=DEPLOY | {"min_accuracy": 0.95}))
+
+    assert "Nothing measured here serves 600 requests/s" in text
+    assert answers(text)["Which"].startswith(
+        "Which variant? None. What would help: an accuracy of 0.905"
+    )
+
+
+def test_an_accuracy_that_no_variant_has_is_not_said_to_be_reached(tmp_path):
+    write_run(tmp_path, deploy=DEPLOY)
+    about = json.loads((tmp_path / "run.json").read_text())
+    for variant in about["models"][0]["variants"]:
+        variant["evaluations"] = {}
+    (tmp_path / "run.json").write_text(json.dumps(about))
+    text = rebuild(tmp_path)
+
+    assert "it serves 600 requests/s with a p99 of at most 50 ms. Sure" in text
+    assert "Its accuracy is unknown" in answers(text)["Which"]
+
+
+def test_phases_that_do_not_count_are_counted_by_cause(tmp_path):
+    text = rebuild(write_run(tmp_path, disturbed=DISTURBED))
+    told = read_report(tmp_path)["validity"]
+
+    assert told == {
+        "phases": 2 * 4 * ROUNDS,
+        "excluded": 2,
+        "causes": {"other programs used the machine": 2},
+    }
+    assert "22 of 24 phases count, 2 are left out." in answers(text)["Can"]
+    assert "because other programs used the machine (2)" in answers(text)["Can"]
+
+
+def test_the_series_of_a_load_hold_every_request_of_its_valid_rounds(tmp_path):
+    rebuild(write_run(tmp_path, disturbed=DISTURBED))
+    load = read_report(tmp_path)["variants"][1]["loads"]["open-20"]
+    files = [tmp_path / "samples" / f"tone.small.open-20.{number}.0.parquet" for number in (1, 2)]
+    rounds = [read_samples([file]) for file in files]
+    measured = [samples.intended_s >= 0.5 for samples in rounds]
+    latency_ms = np.concatenate([s.latency_ms[m] for s, m in zip(rounds, measured, strict=True)])
+
+    edges, counts = load["histogram"]["edges_ms"], load["histogram"]["counts"]
+    assert sum(counts) == sum(load["timeline"]["requests"]) == latency_ms.size
+    assert edges[0] <= max(1e-3, latency_ms.min()) * 1.001
+    assert latency_ms.max() <= edges[-1] * 1.001
+    halfway = len(counts) // 2
+    below = (latency_ms < edges[halfway]).sum()
+    assert sum(counts[:halfway]) == pytest.approx(below, abs=2)
+    assert set(load["timeline"]["round"]) == {1, 2}
+    assert load["within_slo"] == pytest.approx((latency_ms <= 50.0).mean())
+
+
+def test_a_report_says_what_changed_since_an_earlier_one(tmp_path):
+    before, after = tmp_path / "before", tmp_path / "after"
+    rebuild(write_run(before))
+    assert "Not compared" in answers(rebuild(write_run(after, slowdown=1.5)))["changed"]
+
+    text = rebuild(after, before=before)
+    told = read_report(after)["changes"]
+
+    assert {each["verdict"] for each in told["changes"] if each["load"] == "closed"} == {"worse"}
+    assert answers(text)["changed"].partition(" worse")[0].split()[-1] != "0"
+    assert "Since before, measured 2026-11-27" in answers(text)["changed"]
+    assert "## What changed" in text
+
+
+def test_a_report_says_why_it_does_not_compare_with_an_earlier_one(tmp_path):
+    before, after = tmp_path / "before", tmp_path / "after"
+    rebuild(write_run(before))
+    write_run(after)
+    about = json.loads((after / "run.json").read_text())
+    about["scenario"]["slo_p99_ms"] = 20.0
+    (after / "run.json").write_text(json.dumps(about))
+
+    said = answers(rebuild(after, before=before))["changed"]
+    assert "The reports differ in slo_p99_ms" in said
