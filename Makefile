@@ -42,7 +42,8 @@ gpu-report: .venv-gpu/installed
 	@.venv-gpu/bin/python -m tests.benchmarks.gpu_report $(if $(filter file,$(origin REGISTRY)),,--registry $(REGISTRY))
 
 # A broken link or anchor fails; --quiet would hide it from --strict. Material's notice is about its successor, and says nothing of the site.
-docs: .venv-docs/installed
+docs: .venv-docs/installed .venv-dev/installed
+	@$(DEV) -m tests.support.screenshots
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict
 	@echo "The site is in build/site. To read it, run"
 	@echo "  python3 -m http.server --directory build/site --bind 127.0.0.1 8080"
