@@ -13,6 +13,7 @@ from serving.bundles.probabilities import sigmoid, softmax
 from serving.errors import BundleError
 
 CASCADE_NAME = "cascade.json"
+CONFIDENCE_BINS = 20
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -54,7 +55,9 @@ class Stage(Frozen):
     """How its confidence is computed; the last stage needs none."""
     threshold: Share | None = None
     """Its answer counts from this confidence on; the last stage's always does."""
-    confidences: Annotated[list[Share], Field(min_length=20, max_length=20)] | None = None
+    confidences: (
+        Annotated[list[Share], Field(min_length=CONFIDENCE_BINS, max_length=CONFIDENCE_BINS)] | None
+    ) = None
     """Of the calibration texts that reach it, the share in each twentieth of confidence, from 0."""
     reach: Share
     """Expected share of all texts that reach this stage."""

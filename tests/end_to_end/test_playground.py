@@ -1,6 +1,7 @@
 """The playground and the family's page in a real browser, against a real server."""
 
 import json
+import re
 
 import httpx
 import pytest
@@ -16,6 +17,20 @@ HOSTILE = (
     "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'> & \u202eevil\u2066 film"
 )
 PAGES = ("", "playground/family.html")
+# From now on the metrics that the page reads have both alarms of a cascade.
+ALARMED = """
+const asked = window.fetch;
+const values = { escalation_drifted: 1, disagreement_lower_ratio: 0.5, sampled_texts_total: 40 };
+window.fetch = async (...given) => {
+  const answer = await asked(...given);
+  if (!answer.url.endsWith("/metrics")) return answer;
+  let page = await answer.text();
+  for (const [name, value] of Object.entries(values)) {
+    page = page.replace(new RegExp(`^(sizewise_${name}[{][^}]*[}]) .*$`, "m"), `$1 ${value}`);
+  }
+  return new Response(page);
+};
+"""
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +218,9 @@ def test_the_cascade_is_shown_with_its_guarantee(window, tmp_path):
         ]
         window.until(lambda: "Of 2 texts here" in window.find("#watch").text)
         watched = window.find("#watch").text
+        window.run(ALARMED)
+        window.until(lambda: "has drifted" in window.find("#watch.warning").text)
+        alarmed = window.find("#watch").text
 
     assert "85.0 %" in text
     assert "at most 1.0 % of agreement is lost against wide" in text
@@ -210,7 +228,10 @@ def test_the_cascade_is_shown_with_its_guarantee(window, tmp_path):
     assert "40.0 % in the fullest twentieth, at least 10.0 % below the threshold 85.0 %" in label
     assert violations == []
     assert all(answer.status_code == 200 for answer in answers)
-    assert "no drift" in watched
+    assert re.match(
+        r"Of 2 texts here (0|50|100)\.0 % escalated .* no drift has been detected", watched
+    )
+    assert "40 were compared with the reference: more answers differ than are allowed" in alarmed
 
 
 def test_the_policy_refuses_an_inline_script_and_another_host(window, server):
