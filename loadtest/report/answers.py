@@ -130,15 +130,28 @@ def _trust(report: dict[str, Any], found: Recommendation | None) -> Answer:
     if report["findings"]:
         count = len(report["findings"])
         details.append(f"Where the servers did not keep up ({count}), phases count: see below.")
-    if not counted.excluded:
+    missing = _without_times(report)
+    if not counted.excluded and not missing:
         return Answer(question, f"All {counted.phases} phases count.", details)
     kept = counted.phases - counted.excluded
-    are = "is" if counted.excluded == 1 else "are"
-    return Answer(
-        question,
-        f"{kept} of {counted.phases} phases count, {counted.excluded} {are} left out.",
-        details,
-    )
+    lost = []
+    if counted.excluded:
+        lost.append(f"{counted.excluded} {'is' if counted.excluded == 1 else 'are'} left out")
+    if missing:
+        lost.append(f"{missing} {'has' if missing == 1 else 'have'} no raw times")
+    said = f"{kept} of {counted.phases + missing} phases count, {', '.join(lost)}."
+    return Answer(question, said, details)
+
+
+def _without_times(report: dict[str, Any]) -> int:
+    """Count the phases of the scenario that were not measured, or whose files are gone."""
+    scenario = report["scenario"]
+    each = scenario["rounds"] * len(scenario["loads"])
+    measured = [
+        sum(len(load["rounds"]) for load in variant["loads"].values())
+        for variant in report["variants"]
+    ]
+    return sum(max(0, each - count) for count in measured)
 
 
 def _what_changed(report: dict[str, Any]) -> Answer:

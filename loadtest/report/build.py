@@ -60,8 +60,8 @@ def rebuild(folder: Path, thresholds: Thresholds = THRESHOLDS, before: Path | No
 def read_report(folder: Path) -> dict[str, Any]:
     """Read a run's report.json. Raise LoadTestError if there is none of this version."""
     try:
-        report: dict[str, Any] = json.loads((folder / "report.json").read_text())
-    except (OSError, ValueError) as error:
+        report = _read_object(folder / "report.json")
+    except (OSError, ValueError, RecursionError) as error:
         raise LoadTestError(
             f"{folder} has no report.json: python -m loadtest report {folder} makes it from a run"
         ) from error
@@ -71,6 +71,13 @@ def read_report(folder: Path) -> dict[str, Any]:
             f"rebuild it with python -m loadtest report {folder}, or measure again"
         )
     return report
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    found = json.loads(path.read_text())
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is no JSON object")  # noqa: TRY004  (said as of a damaged file)
+    return found
 
 
 def _changes(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
@@ -92,13 +99,13 @@ def _changes(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
 def build(folder: Path, thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
     """Compute the contents of report.json. Raise LoadTestError if the folder has no run."""
     try:
-        about: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    except (OSError, ValueError) as error:
+        about = _read_object(folder / "run.json")
+    except (OSError, ValueError, RecursionError) as error:
         raise LoadTestError(f"{folder} has no run.json: name a folder that `run` made") from error
-    if about["schema_version"] != SCHEMA_VERSION:
+    if (version := about.get("schema_version")) != SCHEMA_VERSION:
         raise LoadTestError(
-            f"{folder / 'run.json'} has schema version {about['schema_version']}, not "
-            f"{SCHEMA_VERSION}: measure again"
+            f"{folder / 'run.json'} has schema version {version}, not {SCHEMA_VERSION}: "
+            "measure again"
         )
     scenario = Scenario.model_validate(about["scenario"])
     servers = about.pop("servers")

@@ -100,6 +100,23 @@ def test_a_list_and_a_csv_file_give_an_answer_for_each_text(page, tmp_path):
     page.says("3 texts are answered")
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("TEXTS.CSV", b"a good film,1\nan awful plot,2\n"),
+        ("old-mac.csv", b"a good film,1\ran awful plot,2\r"),
+        ("texts.txt", b"a good film\n\nan awful plot\n"),
+    ],
+)
+def test_a_file_is_read_by_its_rows_and_columns(page, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    page.find("#file").send_keys(str(tmp_path / name))
+    page.says("2 texts are read")
+
+    shown = page.find("#texts").get_property("value").splitlines()
+    assert shown == ["a good film", "an awful plot"]
+
+
 def test_all_sizes_are_compared_on_the_same_text(page):
     enter(page, "a good film")
     page.find("#compare").click()
