@@ -14,6 +14,7 @@ from serving.errors import BundleError
 
 CASCADE_NAME = "cascade.json"
 CONFIDENCE_BINS = 20
+_ROUNDING = 1e-6
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -63,6 +64,12 @@ class Stage(Frozen):
     """Expected share of all texts that reach this stage."""
     accuracy: Estimate
     """Accuracy of the cascade if it ended here, on the test split."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Stage":
+        if self.confidences and abs(sum(self.confidences) - 1) > _ROUNDING:
+            raise ValueError("confidences are shares of all texts, and add up to 1")
+        return self
 
     def sure(self, logits: Sequence[float], *, multi_label: bool) -> bool:
         """Return whether the answer to one text is final."""
