@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from models.__main__ import main
+from models.graphs.number_formats import copy_inputs, finish
 from models.published.publishing import publish_made, publish_measured
 from models.signing import sign
 from serving.bundles import registry as registries
@@ -115,6 +116,7 @@ def test_what_is_made_again_keeps_the_figures_of_its_version_alone(registry, tmp
     assert run(registry, tmp_path, "tone/small") == 0
     measured = read_bundle(registry / "tone" / "small").manifest.explanations
     same, other = tmp_path / "same", tmp_path / "other"
+    (tmp_path / "made").mkdir()
     write_bundle(same, variant="small", accuracy=0.81, max_length=4)
     write_bundle(other, variant="small", accuracy=0.81, max_length=5)
 
@@ -123,6 +125,10 @@ def test_what_is_made_again_keeps_the_figures_of_its_version_alone(registry, tmp
     assert kept.manifest.judged.accuracy.value == 0.81
     assert "## Explanations" in card_of(kept)
     assert publish_made(other, registry).manifest.explanations is None
+
+    copy_inputs(kept, tmp_path / "made")
+    shutil.copyfile(kept.model_path, tmp_path / "made" / "model.onnx")
+    assert finish("fp16", kept, "small-fp16", "small", tmp_path / "made").explanations is None
 
 
 def test_a_card_goes_on_saying_that_a_model_was_adopted(registry, tmp_path):
