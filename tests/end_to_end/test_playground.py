@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ from serving.bundles.registry import read_registry
 from tests.support.browser import browser
 from tests.support.bundles import write_registry
 from tests.support.cascades import write_cascade
-from tests.support.processes import serving
+from tests.support.processes import ROOT, serving
 
 HOSTILE = (
     "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'> & \u202eevil\u2066 film"
@@ -31,6 +32,7 @@ window.fetch = async (...given) => {
   return new Response(page);
 };
 """
+MIXED = "A wonderful film with a terrible ending."
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,13 @@ def window():
 def server(tmp_path_factory):
     home = tmp_path_factory.mktemp("playground")
     with serving(write_registry(home / "registry", home)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    registry = tmp_path_factory.mktemp("shipped") / "registry"
+    with serving(shutil.copytree(ROOT / "models" / "registry", registry)) as running:
         yield running
 
 
@@ -261,6 +270,38 @@ def test_the_policy_refuses_an_inline_script_and_another_host(window, server):
 
     assert window.run("return window.hit ?? null") is None
     assert window.hosts() == {server.url.removeprefix("http://")}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_are_painted_by_what_they_contribute(window, shipped, scheme):
+    window.scheme(scheme)
+    window.open(f"{shipped.url}/")
+    window.wait("#variant option[value=small-int8]").click()
+    window.find("#explain").click()
+    classify(window, MIXED)
+    window.says("Answer: positive.")
+
+    assert window.find("article .words").text == MIXED
+    assert "positive" in window.find("article summary").text
+    window.find("article summary").click()
+    rows = [row.text for row in window.driver.find_elements("css selector", "article tbody tr")]
+    painted = window.driver.find_elements("css selector", "mark")
+    marks = {mark.text: mark for mark in painted}
+    told = dict(zip(marks, window.descriptions("mark"), strict=True))
+    for word, css_class, sign, line in (
+        ("wonderful", "plus", "+", "solid"),
+        ("terrible", "minus", "\N{MINUS SIGN}", "dashed"),
+    ):
+        assert marks[word].get_attribute("class") == css_class
+        # Not by colour alone: by the line, the description and a row of the table.
+        assert marks[word].value_of_css_property("border-bottom-style") == line
+        assert told[word][0] == sign
+        contribution = float(told[word].replace("\N{MINUS SIGN}", "-"))
+        assert f"{word} {contribution:.3f}" in rows
+    colours = {mark: marks[mark].value_of_css_property("background-color") for mark in told}
+    assert colours["wonderful"] != colours["terrible"]
+    assert window.violations() == []
+    assert window.messages() == []
 
 
 def test_errors_are_shown_as_the_api_gives_them_and_the_key_opens_the_page(window, tmp_path):
