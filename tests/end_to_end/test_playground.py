@@ -1,37 +1,20 @@
 """The playground and the family's page in a real browser, against a real server."""
 
 import json
-import re
 import shutil
 
 import httpx
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from serving.bundles.registry import read_registry
 from tests.support.browser import browser
 from tests.support.bundles import write_registry
-from tests.support.cascades import write_cascade
 from tests.support.processes import ROOT, serving
 
 HOSTILE = (
     "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'> & \u202eevil\u2066 film"
 )
 PAGES = ("", "playground/family.html")
-# From now on the metrics that the page reads have both alarms of a cascade.
-ALARMED = """
-const asked = window.fetch;
-const values = { escalation_drifted: 1, disagreement_lower_ratio: 0.5, sampled_texts_total: 40 };
-window.fetch = async (...given) => {
-  const answer = await asked(...given);
-  if (!answer.url.endsWith("/metrics")) return answer;
-  let page = await answer.text();
-  for (const [name, value] of Object.entries(values)) {
-    page = page.replace(new RegExp(`^(sizewise_${name}[{][^}]*[}]) .*$`, "m"), `$1 ${value}`);
-  }
-  return new Response(page);
-};
-"""
 MIXED = "A wonderful film with a terrible ending."
 
 
@@ -226,38 +209,6 @@ def test_the_family_shows_its_variants_and_what_the_server_does_now(page, server
     httpx.post(f"{server.url}/v1/classify", json={"texts": ["a film"] * 30, "variant": "tiny"})
     rate = "return [...document.querySelectorAll('#live tbody tr')].map(r => r.innerText).join('|')"
     page.until(lambda: any(f"tiny\t{n}" in page.run(rate) for n in (9, 10)))
-
-
-def test_the_cascade_is_shown_with_its_guarantee(window, tmp_path):
-    registry = write_registry(tmp_path / "registry", tmp_path)
-    versions = {b.manifest.variant: b.manifest.version for b in read_registry(registry)["tone"]}
-    write_cascade(registry, versions, threshold=0.85)
-    with serving(registry) as running:
-        window.open(f"{running.url}/playground/family.html")
-        text = window.wait("#cascade").text
-        chart = window.wait("#confidences canvas")
-        label = window.find("#confidences .chart").get_attribute("aria-label")
-        size, violations = chart.size, window.violations()
-        answers = [
-            httpx.post(f"{running.url}/v1/classify", json={"texts": [text], "variant": "auto"})
-            for text in ("a great film", "an awful plot")
-        ]
-        window.until(lambda: "Of 2 texts here" in window.find("#watch").text)
-        watched = window.find("#watch").text
-        window.run(ALARMED)
-        window.until(lambda: "has drifted" in window.find("#watch.warning").text)
-        alarmed = window.find("#watch").text
-
-    assert "85.0 %" in text
-    assert "at most 1.0 % of agreement is lost against wide" in text
-    assert size["width"] > 200
-    assert "40.0 % in the fullest twentieth, at least 10.0 % below the threshold 85.0 %" in label
-    assert violations == []
-    assert all(answer.status_code == 200 for answer in answers)
-    assert re.match(
-        r"Of 2 texts here (0|50|100)\.0 % escalated .* no drift has been detected", watched
-    )
-    assert "40 were compared with the reference: more answers differ than are allowed" in alarmed
 
 
 def test_the_policy_refuses_an_inline_script_and_another_host(window, server):
