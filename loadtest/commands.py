@@ -87,7 +87,7 @@ def _run(options: argparse.Namespace, command: str, criteria: Criteria) -> int:
 
 
 def _compared(rates_of: Path | None) -> Path | None:
-    """Return the folder of the report to compare with; refuse an unreadable one before measuring."""
+    """Return the folder of the report to compare with, which is refused before measuring."""
     if rates_of is None or not (rates_of / "report.json").is_file():
         return None
     read_report(rates_of)

@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from loadtest.analysis.cascade_choices import name_of
 from loadtest.analysis.compare import Change
 from loadtest.report.chart_data import chart_data
 from loadtest.report.comparison import comparison_notes, comparison_table
@@ -34,7 +35,8 @@ _SCRIPT = "\n".join(
 )
 _CHART_STYLE = (_HERE / "vendor" / "uPlot.min.css").read_text()
 _POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-"
+    "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
+    "style-src 'unsafe-inline'; script-src 'sha256-"
     f"{base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()}'"
 )
 
@@ -155,7 +157,7 @@ def _split(report: dict[str, Any]) -> str:
     """Render the parts of the median latency as bars, the null model's first."""
     load = report["reference_load"]
     shown = [("no inference", report["floor"])]
-    shown += [(f"{each['model']}/{each['variant']}", each["loads"]) for each in report["variants"]]
+    shown += [(name_of(each), each["loads"]) for each in report["variants"]]
     splits = {name: loads[load]["split_median_ms"] for name, loads in shown if load in loads}
     known = {
         name: split
