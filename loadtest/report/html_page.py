@@ -39,6 +39,7 @@ _POLICY = (
     "style-src 'unsafe-inline'; script-src 'sha256-"
     f"{base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()}'"
 )
+_CURVES = "p99 against the offered rate; the table Loads has the figures"
 
 
 def html_page(report: dict[str, Any], drawn: dict[str, Figure]) -> str:
@@ -60,14 +61,14 @@ def html_page(report: dict[str, Any], drawn: dict[str, Figure]) -> str:
 {html.escape(machine["cpu"])}, {machine["cores"]} cores</p>
 {first_screen(found)}
 <h2>How much load one replica handles</h2>
-{_chart("curves", "p99 against the offered rate", "curve-keys") if data["curves"] else ""}
+{_chart("curves", _CURVES, "curve-keys") if data["curves"] else ""}
 {_static(drawn, "latency_throughput")}
 {_costs(drawn) if data["costs"] else ""}
 <h2>Where a request's time goes</h2>{_split(report)}
 <h2 class="live">How one load went</h2>
 {_choices({"variant": "Variant", "load": "Load"})}
 {_chart("distribution", "Requests by latency")}
-{_chart("timeline", "p50, p99 and failed requests over time", "timeline-keys")}
+{_chart("timeline", "p50, p99 and requests not answered with 200, over time", "timeline-keys")}
 {_changes(report)}
 <h2>Variants</h2>{table(*variant_table(report), "Variants")}
 <p><small>Brackets are 95&nbsp;% confidence intervals over {report["scenario"]["rounds"]} rounds.
@@ -111,7 +112,8 @@ def _chart(name: str, label: str, keys: str | None = None) -> str:
     """Render the place of a chart, with what is said below it."""
     below = f'<ul class="keys live" id="{keys}"></ul>' if keys else ""
     return (
-        f'<div class="live"><div class="chart" id="{name}" role="img" aria-label="{label}"></div>'
+        f'<div class="live"><div class="chart" id="{name}" role="img" aria-label="{label}" '
+        f'aria-describedby="{name}-said"></div>'
         f'{below}<p class="soft" id="{name}-said"></p></div>'
     )
 

@@ -71,7 +71,10 @@ def test_the_charts_draw_the_figures_of_the_report(report):
     saturated_rps = small["loads"]["closed"]["achieved_rps"]["value"]
     assert price == pytest.approx(DEPLOY["price_per_node_hour"] / 3600 / saturated_rps * 1e6)
     drawn = data["loads"]["tone/small"]["open-20"]
-    assert drawn["timeline"] == small["loads"]["open-20"]["timeline"]
+    load = small["loads"]["open-20"]
+    assert drawn["timeline"] == load["timeline"]
+    assert drawn["p99_ms"] == load["latency_ms"]["p99"]["value"]
+    assert drawn["within_slo"] == load["within_slo"]
 
 
 def test_a_load_beyond_what_the_server_keeps_up_with_is_not_drawn_as_a_latency(report):
