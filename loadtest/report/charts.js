@@ -227,7 +227,7 @@ function span(slices) {
 
 function drawTimeline({ slice_s: slice, round, start_s: start, requests, failed, p50_ms: p50, p99_ms: p99 }) {
   const lost = sum(failed);
-  const few = requests.some((count, number) => p99[number] === null && failed[number] === 0 && count > 0);
+  const few = requests.some((count) => count > 0 && count < 100);
   say("timeline", round.length ? `Slices of ${short(slice)} s: p50 ${span(p50)}, p99 ${span(p99)}; ${lacking(lost)}.`
     + `${few ? " A slice of fewer than 100 requests has no p99." : ""}` : "");
   const at = round.map((_, number) => (number + 0.5) * slice);
@@ -249,7 +249,7 @@ function drawTimeline({ slice_s: slice, round, start_s: start, requests, failed,
       { scale: "failed", fill: `${colour("--bad")}88`, stroke: colour("--bad"), paths: uPlot.paths.bars({ size: [0.6] }), points: { show: false } }],
     extra: {
       scales: { failed: { range: [0, Math.max(1, ...failed) * 3] } },
-      axes: lost ? [{ ...axis("not answered with 200", false), scale: "failed", side: 1, grid: { show: false } }] : [],
+      axes: lost ? [{ ...axis("not answered with 200", false), scale: "failed", side: 1, size: 48, grid: { show: false } }] : [],
     },
   });
 }

@@ -177,6 +177,17 @@ def test_failures_are_drawn_and_told_alike_even_if_nothing_was_answered(page):
     assert "p99 unanswered, 0 % within the SLO" in said
 
 
+def test_a_slice_of_few_requests_is_said_to_have_no_p99(page):
+    page.run(
+        "drawTimeline({slice_s: 4, round: [0], start_s: [0], requests: [80], failed: [1],"
+        "p50_ms: [5], p99_ms: [null]})"
+    )
+    assert described(page, "timeline") == (
+        "Slices of 4 s: p50 from 5 to 5 ms, p99 unknown; 1 not answered with 200. "
+        "A slice of fewer than 100 requests has no p99."
+    )
+
+
 def test_a_share_is_never_rounded_up_to_all(page):
     assert page.run("return [0.99996, 0.57, 1].map(percentDown)") == ["99.99 %", "57 %", "100 %"]
 
