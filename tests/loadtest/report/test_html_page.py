@@ -11,6 +11,7 @@ import pytest
 
 from loadtest.report import build, html_page
 from loadtest.report.html_parts import table
+from loadtest.report.markdown import markdown
 from loadtest.report.plots import plots
 from tests.support.written_runs import ACCURACY, ROUNDS, write_run
 
@@ -75,6 +76,14 @@ def test_the_charts_draw_the_figures_of_the_report(report):
     assert drawn["timeline"] == load["timeline"]
     assert drawn["p99_ms"] == load["latency_ms"]["p99"]["value"]
     assert drawn["within_slo"] == load["within_slo"]
+
+
+def test_the_page_and_the_text_call_their_parts_alike(report):
+    headings = re.findall("^## (.*)$", markdown(report), re.MULTILINE)
+    page = html_page.html_page(report, {})
+
+    assert len(headings) == 5
+    assert [each for each in headings if f"<h2>{each}</h2>" not in page] == []
 
 
 def test_a_load_beyond_what_the_server_keeps_up_with_is_not_drawn_as_a_latency(report):
