@@ -5,6 +5,7 @@ import importlib.util
 import json
 import math
 import os
+import shlex
 import sys
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.analysis.compare import compare, is_alternated
+from loadtest.analysis.deployment import deployment
 from loadtest.analysis.recommendation import SizedChoice, SizingRequirements, recommend
 from loadtest.analysis.replica_curve import ScalingTargets, replica_curve, scaling_targets
 from loadtest.analysis.validity import THRESHOLDS, Thresholds
@@ -71,6 +73,7 @@ def _run(options: argparse.Namespace, command: str, criteria: Criteria) -> int:
     scenario = read_scenario(options.scenario)
     if scenario.texts:
         texts_from(scenario.texts)
+    before = _compared(options.rates_of)
     folder = run(
         scenario,
         options.out,
@@ -80,15 +83,22 @@ def _run(options: argparse.Namespace, command: str, criteria: Criteria) -> int:
         wanted=options.variant,
         rates_of=options.rates_of,
     )
-    has_report = options.rates_of and (options.rates_of / "report.json").is_file()
-    return _report(folder, options.prog, criteria, options.rates_of if has_report else None)
+    return _report(folder, options.prog, criteria, before)
+
+
+def _compared(rates_of: Path | None) -> Path | None:
+    """Return the folder of the report to compare with, which is refused before measuring."""
+    if rates_of is None or not (rates_of / "report.json").is_file():
+        return None
+    read_report(rates_of)
+    return rates_of
 
 
 def _report(folder: Path, prog: str, criteria: Criteria, before: Path | None) -> int:
     print("\n" + rebuild(folder, criteria.thresholds, before))
-    print(f"Next: open {folder / 'report.html'}, and find out what to deploy:")
-    print(f"  {prog} recommend --slo-p99-ms 50 --min-accuracy 0.85 --rps 200")
     report = read_report(folder)
+    step = _next_step(report, f"{prog} recommend {shlex.quote(str(folder))}")
+    print(f"Next: open {folder / 'report.html'}{step}")
     invalid = [
         f"{variant['variant']}, {name}"
         for variant in report["variants"]
@@ -99,6 +109,22 @@ def _report(folder: Path, prog: str, criteria: Criteria, before: Path | None) ->
         print(f"Every round was refused: {'; '.join(invalid)}", file=sys.stderr)
         return 3
     return 0
+
+
+def _next_step(report: dict[str, Any], recommend_from: str) -> str:
+    """Say how to find out what to deploy, or how to measure what the report says of it."""
+    found = deployment(report)
+    if found is None:
+        asked = "--slo-p99-ms 50 --min-accuracy 0.85 --rps 200"
+        return f", and find out what to deploy:\n  {recommend_from} {asked}"
+    if found.chosen is None or not found.is_certain:
+        return "."
+    asked = " ".join(
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in asdict(found.requirements).items()
+        if value is not None
+    )
+    return f", and measure what it recommends:\n  {recommend_from} {asked} --check"
 
 
 def _compare(folder_before: Path, folder_after: Path) -> int:

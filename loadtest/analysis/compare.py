@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from loadtest.analysis.cascade_choices import name_of
 from loadtest.samples import ANSWER_TIMEOUT_S
 
 SMALLEST_RATIO = 1.05
@@ -92,10 +93,7 @@ def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 def _figures(
     before: dict[str, Any], after: dict[str, Any], paired: bool
 ) -> Iterator[_Test | Change]:
-    old, new = (
-        {f"{each['model']}/{each['variant']}": each for each in report["variants"]}
-        for report in (before, after)
-    )
+    old, new = ({name_of(each): each for each in report["variants"]} for report in (before, after))
     for name in old.keys() - new.keys():
         yield Change(name, "", "", None, None, None, None, "missing")
     for name in new.keys() - old.keys():

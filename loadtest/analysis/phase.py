@@ -70,12 +70,12 @@ def phase_figures(samples: Samples, slo_ms: float) -> PhaseSummary:
         offered_rps=requests / phase.measured_s,
         achieved_rps=int((answered & ended_inside).sum()) / phase.measured_s,
         goodput_rps=int((answered & ended_inside & within).sum()) / phase.measured_s,
-        p50_ms=_quantile(latency_ms, 0.5),
-        p99_ms=_quantile(latency_ms, 0.99),
-        answered_p99_ms=_quantile(answered_ms, 0.99),
+        p50_ms=quantile(latency_ms, 0.5),
+        p99_ms=quantile(latency_ms, 0.99),
+        answered_p99_ms=quantile(answered_ms, 0.99),
         split_median_ms=_split_median_ms(samples, answered_requests(samples)),
         halves_ratio=_halves_ratio(answered_ms[np.argsort(samples.end_s[measured & answered])]),
-        lateness_p99_ms=(_quantile(lateness_ms, 0.99) or 0.0) * 1e3,
+        lateness_p99_ms=(quantile(lateness_ms, 0.99) or 0.0) * 1e3,
         loop_lag_p99_ms=samples.client.loop_lag_p99_s * 1e3,
         client_cpu_share=samples.client.cpu_share,
         other_cpu_share=samples.machine.other_cpu_share,
@@ -105,6 +105,14 @@ def latencies_ms(samples: Samples) -> NDArray[np.float64]:
     return ordered
 
 
+def quantile(values: NDArray[np.float64], q: float) -> float | None:
+    """Return the q-quantile, one of the values; None without any, or where it is infinite."""
+    if not values.size:
+        return None
+    found = float(np.quantile(values, q, method="inverted_cdf"))
+    return found if np.isfinite(found) else None
+
+
 def _waited_for_room(samples: Samples) -> NDArray[np.bool_]:
     """Mark the requests sent while the client held as many as it may: the server's lateness."""
     started, ended = np.sort(samples.start_s), np.sort(samples.end_s)
@@ -113,13 +121,6 @@ def _waited_for_room(samples: Samples) -> NDArray[np.bool_]:
     )
     full: NDArray[np.bool_] = in_flight >= _FULL * MAX_IN_FLIGHT * samples.processes
     return full
-
-
-def _quantile(values: NDArray[np.float64], q: float) -> float | None:
-    if not values.size:
-        return None
-    found = float(np.quantile(values, q, method="inverted_cdf"))
-    return found if np.isfinite(found) else None
 
 
 def _split_median_ms(samples: Samples, counted: NDArray[np.bool_]) -> dict[str, float | None]:

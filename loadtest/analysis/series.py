@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loadtest.analysis.phase import latencies_ms, measured_requests
+from loadtest.analysis.phase import latencies_ms, measured_requests, quantile
 from loadtest.samples import Samples
 
 _BINS_PER_DECADE = 20
 _SLICES = 240  # of all rounds together, so that a page stays small however long the run was
 _LEAST_SLICE_S = 1.0
+_REQUESTS_A_SLICE = 200  # twice what a p99 needs, so that hardly a slice has too few
+_LEAST_FOR_P99 = 100  # of fewer the p99 is the slowest
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Timeline:
     p50_ms: list[float | None]
     """None where the quantile falls on a request without a 200, or where there was no request."""
     p99_ms: list[float | None]
+    """None as well where a slice has fewer than 100 requests."""
 
 
 def histogram(rounds: Sequence[Samples]) -> Histogram:
@@ -57,9 +59,19 @@ def histogram(rounds: Sequence[Samples]) -> Histogram:
 
 
 def timeline(rounds: Sequence[Samples]) -> Timeline:
-    """Cut each round's measured time into equal slices, by when a request was due."""
+    """Cut each round's measured time into equal slices, by when a request was due.
+
+    They are as short as a second, but have 200 requests each on average.
+    """
     longest_s = max((samples.phase.measured_s for samples in rounds), default=_LEAST_SLICE_S)
-    slices = max(1, min(math.ceil(longest_s / _LEAST_SLICE_S), _SLICES // max(1, len(rounds))))
+    requests = sum(int(measured_requests(samples).sum()) for samples in rounds)
+    count = max(1, len(rounds))
+    slices = min(
+        math.ceil(longest_s / _LEAST_SLICE_S),
+        _SLICES // count,
+        requests // (count * _REQUESTS_A_SLICE),
+    )
+    slices = max(1, slices)
     found = Timeline(longest_s / slices, [], [], [], [], [], [])
     for samples in rounds:
         measured = measured_requests(samples)
@@ -72,16 +84,14 @@ def timeline(rounds: Sequence[Samples]) -> Timeline:
             found.start_s.append(_rounded(number * found.slice_s))
             found.requests.append(int(own_ms.size))
             found.failed.append(int(np.isinf(own_ms).sum()))
-            found.p50_ms.append(_quantile(own_ms, 0.5))
-            found.p99_ms.append(_quantile(own_ms, 0.99))
+            found.p50_ms.append(_known(quantile(own_ms, 0.5)))
+            p99_ms = quantile(own_ms, 0.99) if own_ms.size >= _LEAST_FOR_P99 else None
+            found.p99_ms.append(_known(p99_ms))
     return found
 
 
-def _quantile(values: NDArray[np.float64], q: float) -> float | None:
-    if not values.size:
-        return None
-    found = float(np.quantile(values, q, method="inverted_cdf"))
-    return _rounded(found) if math.isfinite(found) else None
+def _known(value: float | None) -> float | None:
+    return None if value is None else _rounded(value)
 
 
 def _rounded(value: float) -> float:

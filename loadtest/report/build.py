@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from loadtest.analysis.capacity import capacity, load_points, machine_ms
-from loadtest.analysis.cascade_choices import SPLIT, choices, degraded_accuracy
+from loadtest.analysis.cascade_choices import SPLIT, choices, degraded_accuracy, name_of
 from loadtest.analysis.compare import compare, is_alternated
 from loadtest.analysis.deployment import deployment
 from loadtest.analysis.frontier import ParetoPoint, pareto
@@ -143,7 +143,7 @@ def build(folder: Path, thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
 
 def _said(measured: list[dict[str, Any]], field: str) -> list[str]:
     return [
-        f"{variant['model']}/{variant['variant']}, {name}, {sentence}"
+        f"{name_of(variant)}, {name}, {sentence}"
         for variant in measured
         for name, load in variant["loads"].items()
         for sentence in load[field]

@@ -15,10 +15,7 @@ def chart_data(report: dict[str, Any], subject: dict[str, Any] | None) -> dict[s
     shown = {name_of(variant): variant["loads"] for variant in report["variants"]}
     shown["no inference"] = report["floor"]
     loads = {
-        name: {
-            load_name: {series: each[series] for series in ("histogram", "timeline")}
-            for load_name, each in own.items()
-        }
+        name: {load_name: _load(each) for load_name, each in own.items()}
         for name, own in shown.items()
         if own
     }
@@ -39,6 +36,16 @@ def chart_data(report: dict[str, Any], subject: dict[str, Any] | None) -> dict[s
         "costs": costs,
         "cost_names": list(names),
         "loads": loads,
+    }
+
+
+def _load(load: dict[str, Any]) -> dict[str, Any]:
+    """Return what is drawn and said of one load; a quantile is None where it was unanswered."""
+    return {
+        "histogram": load["histogram"],
+        "timeline": load["timeline"],
+        "within_slo": load["within_slo"],
+        **{f"{q}_ms": load["latency_ms"].get(q, {}).get("value") for q in ("p50", "p99")},
     }
 
 

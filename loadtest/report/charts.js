@@ -4,7 +4,10 @@ const NEAR_PX = 40;
 const COLOURS = 10;
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const palette = (number) => colour(`--c${number % COLOURS}`);
+// Beyond the colours, lines of one colour differ by the gaps of their dashes.
+const gap = (number) => 4 * Math.floor(number / COLOURS);
 const short = (value) => (value >= 1e6 ? `${+(value / 1e6).toPrecision(3)} M` : `${+value.toPrecision(3)}`);
+const percentDown = (share) => `${Math.floor(1e4 * share + 1e-6) / 100} %`; // so that 100 % are all
 const drawn = new Map();
 
 // 1, 2 and 5 of each power of ten; steps of a round size where there are too few of these.
@@ -141,7 +144,7 @@ function hover(plot, points, tip, nearestX) {
 
 const between = ({ low, high }, said) => (low === null && high === null ? "" : ` [${low === null ? "?" : said(low)}, ${high === null ? "?" : said(high)}]`);
 const keys = (id, names) => document.getElementById(id).replaceChildren(
-  ...names.map((name, number) => make("li", name, { style: `--key: var(--c${number % COLOURS})` })));
+  ...names.map((name, number) => make("li", name, { style: `--key: var(--c${number % COLOURS}); --gap: ${gap(number)}px` })));
 
 function drawCurves() {
   const curves = data.curves;
@@ -154,7 +157,7 @@ function drawCurves() {
     x: { label: "requests/s offered to one replica", range: [0, Math.max(...points.map(({ x }) => x)) * 1.06] },
     y: { label: "p99, ms", isLog: true, range: around([...heights, data.slo_ms], true) },
     rows: uPlot.join(curves.map(({ points: own }) => [own.map(({ x }) => x), own.map(({ y }) => y)])),
-    series: curves.map((_, number) => ({ stroke: palette(number), width: 2, spanGaps: true, points: { show: false } })),
+    series: curves.map((_, number) => ({ stroke: palette(number), dash: gap(number) ? [8, gap(number)] : [], width: 2, spanGaps: true, points: { show: false } })),
     points, lines: [{ y: data.slo_ms, text: `SLO ${data.slo_ms} ms` }],
   });
   keys("curve-keys", curves.map(({ name }) => name));
@@ -170,6 +173,8 @@ function drawCosts() {
     colour: palette(data.costs.findIndex((each) => each.name === name)),
     text: `${name}\naccuracy ${percent(accuracy.value)}${between(accuracy, percent)}\n${cost}: ${short(costs[cost])}`,
   }));
+  document.getElementById("costs").setAttribute("aria-label", `Accuracy against ${cost}, cheapest first: `
+    + points.map(({ x, y, name }) => `${name} ${percent(y)} for ${short(x)}`).join("; "));
   // The line joins those that nothing cheaper matches.
   const best = points.map(({ y }, at) => (points.slice(0, at).every((cheaper) => cheaper.y < y) ? y : null));
   draw("costs", {
@@ -184,22 +189,27 @@ function drawCosts() {
 function drawLoad() {
   const load = data.loads[document.getElementById("variant").value]?.[document.getElementById("load").value];
   if (!load) return;
-  drawDistribution(load.histogram);
+  drawDistribution(load.histogram, load);
   drawTimeline(load.timeline);
 }
 
-function drawDistribution({ edges_ms: edges, counts, unanswered }) {
-  document.getElementById("distribution-said").textContent = unanswered
-    ? `${unanswered} requests without an answer are not drawn: they are slower than any limit.`
-    : counts.length ? "Every request was answered." : "No round of this load counts.";
+const sum = (counts) => counts.reduce((total, each) => total + each, 0);
+const lacking = (count) => (count ? `${count} not answered with 200` : "all answered with 200");
+const milliseconds = (value) => (value === null ? "unanswered" : `${short(value)} ms`);
+const say = (id, text) => { document.getElementById(`${id}-said`).textContent = text; };
+
+function drawDistribution({ edges_ms: edges, counts, unanswered }, { p50_ms: p50, p99_ms: p99, within_slo: within }) {
+  const total = sum(counts) + unanswered;
+  say("distribution", total ? `${total} requests, ${lacking(unanswered)}${unanswered ? " and not drawn, as slower than any limit" : ""}: `
+    + `p50 ${milliseconds(p50)}, p99 ${milliseconds(p99)}, ${percentDown(within)} within the SLO of ${data.slo_ms} ms.`
+    : "No round of this load counts.");
   if (!counts.length) return clear("distribution");
-  const total = counts.reduce((sum, each) => sum + each, 0) + unanswered;
   let below = 0;
   const points = counts.map((count, at) => {
     below += count;
     return {
       x: Math.sqrt(edges[at] * edges[at + 1]), y: count,
-      text: `${short(edges[at])} to ${short(edges[at + 1])} ms\n${count} requests\n${+(100 * below / total).toFixed(2)} % are faster`,
+      text: `${short(edges[at])} to ${short(edges[at + 1])} ms\n${count} requests\n${percentDown(below / total)} took at most ${short(edges[at + 1])} ms`,
     };
   });
   draw("distribution", {
@@ -210,21 +220,28 @@ function drawDistribution({ edges_ms: edges, counts, unanswered }) {
   });
 }
 
+function span(slices) {
+  const known = slices.filter((each) => each !== null);
+  return known.length ? `from ${short(Math.min(...known))} to ${short(Math.max(...known))} ms` : "unknown";
+}
+
 function drawTimeline({ slice_s: slice, round, start_s: start, requests, failed, p50_ms: p50, p99_ms: p99 }) {
-  const lost = failed.reduce((sum, each) => sum + each, 0);
-  document.getElementById("timeline-said").textContent = lost ? `${lost} requests failed.` : round.length ? "No request failed." : "";
+  const lost = sum(failed);
+  const few = requests.some((count) => count > 0 && count < 100);
+  say("timeline", round.length ? `Slices of ${short(slice)} s: p50 ${span(p50)}, p99 ${span(p99)}; ${lacking(lost)}.`
+    + `${few ? " A slice of fewer than 100 requests has no p99." : ""}` : "");
   const at = round.map((_, number) => (number + 0.5) * slice);
   const known = [...p50, ...p99].filter((each) => each !== null);
-  if (!known.length) return clear("timeline");
+  if (!round.length) return clear("timeline");
   const points = at.map((x, number) => ({
     x, y: p99[number] ?? 1,
     text: `round ${round[number] + 1}, second ${short(start[number])}\np50 ${p50[number] === null ? "–" : short(p50[number])} ms, `
-      + `p99 ${p99[number] === null ? "–" : short(p99[number])} ms\n${requests[number]} requests, ${failed[number]} failed`,
+      + `p99 ${p99[number] === null ? "–" : short(p99[number])} ms\n${requests[number]} requests, ${lacking(failed[number])}`,
   }));
   const firsts = round.flatMap((each, number) => (each === round[number - 1] ? [] : [number]));
   draw("timeline", {
     x: { label: "measured seconds, round after round", range: [0, round.length * slice] },
-    y: { label: "ms", isLog: true, range: around(data.slo_ms < 4 * Math.max(...known) ? [...known, data.slo_ms] : known, true) },
+    y: { label: "ms", isLog: true, range: around(!known.length || data.slo_ms < 4 * Math.max(...known) ? [...known, data.slo_ms] : known, true) },
     rows: [at, p50, p99, failed.map((each) => each || null)], nearestX: true, points,
     lines: [...firsts.map((number) => ({ x: number * slice, text: `round ${round[number] + 1}`, soft: true })),
       { y: data.slo_ms, text: `SLO ${data.slo_ms} ms` }],
@@ -232,7 +249,7 @@ function drawTimeline({ slice_s: slice, round, start_s: start, requests, failed,
       { scale: "failed", fill: `${colour("--bad")}88`, stroke: colour("--bad"), paths: uPlot.paths.bars({ size: [0.6] }), points: { show: false } }],
     extra: {
       scales: { failed: { range: [0, Math.max(1, ...failed) * 3] } },
-      axes: lost ? [{ ...axis("failed", false), scale: "failed", side: 1, grid: { show: false } }] : [],
+      axes: lost ? [{ ...axis("not answered with 200", false), scale: "failed", side: 1, size: 48, grid: { show: false } }] : [],
     },
   });
 }

@@ -19,6 +19,7 @@ _LOST = (
     "worse or better without a p: a load that one server keeps up with and answers, and the other "
     "does not."
 )
+_NO_FIGURE = "none (not kept up with, or too much unanswered)"
 
 
 def comparison_text(changes: Sequence[Change], alternated: bool) -> str:
@@ -69,7 +70,7 @@ def change_text(change: Change) -> str:
     where = f"{change.variant}{change.load and f' under {change.load}'}"
     digits = 3 if change.figure == "accuracy" else 1
     before, after = (
-        "unanswered" if each is None else _number(each, digits)
+        _NO_FIGURE if each is None else _number(each, digits)
         for each in (change.before, change.after)
     )
     return f"{change.verdict.capitalize()}: {change.figure} of {where}, from {before} to {after}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from loadtest.analysis.cascade_choices import name_of
 from loadtest.analysis.compare import Change
 from loadtest.report.chart_data import chart_data
 from loadtest.report.comparison import comparison_notes, comparison_table
@@ -34,9 +35,11 @@ _SCRIPT = "\n".join(
 )
 _CHART_STYLE = (_HERE / "vendor" / "uPlot.min.css").read_text()
 _POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-"
+    "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
+    "style-src 'unsafe-inline'; script-src 'sha256-"
     f"{base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()}'"
 )
+_CURVES = "p99 against the offered rate; the table Loads has the figures"
 
 
 def html_page(report: dict[str, Any], drawn: dict[str, Figure]) -> str:
@@ -58,14 +61,14 @@ def html_page(report: dict[str, Any], drawn: dict[str, Figure]) -> str:
 {html.escape(machine["cpu"])}, {machine["cores"]} cores</p>
 {first_screen(found)}
 <h2>How much load one replica handles</h2>
-{_chart("curves", "p99 against the offered rate", "curve-keys") if data["curves"] else ""}
+{_chart("curves", _CURVES, "curve-keys") if data["curves"] else ""}
 {_static(drawn, "latency_throughput")}
 {_costs(drawn) if data["costs"] else ""}
 <h2>Where a request's time goes</h2>{_split(report)}
 <h2 class="live">How one load went</h2>
 {_choices({"variant": "Variant", "load": "Load"})}
 {_chart("distribution", "Requests by latency")}
-{_chart("timeline", "p50, p99 and failed requests over time", "timeline-keys")}
+{_chart("timeline", "p50, p99 and requests not answered with 200, over time", "timeline-keys")}
 {_changes(report)}
 <h2>Variants</h2>{table(*variant_table(report), "Variants")}
 <p><small>Brackets are 95&nbsp;% confidence intervals over {report["scenario"]["rounds"]} rounds.
@@ -109,7 +112,8 @@ def _chart(name: str, label: str, keys: str | None = None) -> str:
     """Render the place of a chart, with what is said below it."""
     below = f'<ul class="keys live" id="{keys}"></ul>' if keys else ""
     return (
-        f'<div class="live"><div class="chart" id="{name}" role="img" aria-label="{label}"></div>'
+        f'<div class="live"><div class="chart" id="{name}" role="img" aria-label="{label}" '
+        f'aria-describedby="{name}-said"></div>'
         f'{below}<p class="soft" id="{name}-said"></p></div>'
     )
 
@@ -155,7 +159,7 @@ def _split(report: dict[str, Any]) -> str:
     """Render the parts of the median latency as bars, the null model's first."""
     load = report["reference_load"]
     shown = [("no inference", report["floor"])]
-    shown += [(f"{each['model']}/{each['variant']}", each["loads"]) for each in report["variants"]]
+    shown += [(name_of(each), each["loads"]) for each in report["variants"]]
     splits = {name: loads[load]["split_median_ms"] for name, loads in shown if load in loads}
     known = {
         name: split

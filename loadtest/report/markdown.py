@@ -69,7 +69,7 @@ from the intended start of each request, so it includes waiting. {BOUNDS}
 
 {findings(report)}
 
-## Excluded phases
+## Phases left out
 
 {refusals(report)}
 """

@@ -34,9 +34,10 @@ function sort(table, column) {
   table.tBodies[0].append(...rows);
 }
 
-// A cell that a spreadsheet would run as a formula is quoted.
+// A cell that a spreadsheet would run as a formula is quoted; a negative figure with its interval is none.
+const FORMULA = /^[=+@\t\r]|^-(?!\d[\d.,]*( \[[-\d.,? ]*\])?$)/;
 const csvCell = (text) => {
-  const plain = /^[=+@\t\r]|^-(?!\d)/.test(text) ? `'${text}` : text;
+  const plain = FORMULA.test(text) ? `'${text}` : text;
   return /[",\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
 };
 const csv = (table) =>

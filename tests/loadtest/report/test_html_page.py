@@ -11,6 +11,7 @@ import pytest
 
 from loadtest.report import build, html_page
 from loadtest.report.html_parts import table
+from loadtest.report.markdown import markdown
 from loadtest.report.plots import plots
 from tests.support.written_runs import ACCURACY, ROUNDS, write_run
 
@@ -71,7 +72,18 @@ def test_the_charts_draw_the_figures_of_the_report(report):
     saturated_rps = small["loads"]["closed"]["achieved_rps"]["value"]
     assert price == pytest.approx(DEPLOY["price_per_node_hour"] / 3600 / saturated_rps * 1e6)
     drawn = data["loads"]["tone/small"]["open-20"]
-    assert drawn["timeline"] == small["loads"]["open-20"]["timeline"]
+    load = small["loads"]["open-20"]
+    assert drawn["timeline"] == load["timeline"]
+    assert drawn["p99_ms"] == load["latency_ms"]["p99"]["value"]
+    assert drawn["within_slo"] == load["within_slo"]
+
+
+def test_the_page_and_the_text_call_their_parts_alike(report):
+    headings = re.findall("^## (.*)$", markdown(report), re.MULTILINE)
+    page = html_page.html_page(report, {})
+
+    assert len(headings) == 5
+    assert [each for each in headings if f"<h2>{each}</h2>" not in page] == []
 
 
 def test_a_load_beyond_what_the_server_keeps_up_with_is_not_drawn_as_a_latency(report):
@@ -113,7 +125,7 @@ def test_the_page_asks_no_host_and_runs_no_script_but_its_own(report):
     script = page.rpartition("<script>")[2].partition("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
-    assert "default-src 'none'" in policy
+    assert {"default-src 'none'", "base-uri 'none'", "form-action 'none'"} <= {*policy.split("; ")}
     assert f"script-src 'sha256-{digest}'" in policy
     without_names = page.replace("http://www.w3.org", "").replace("https://github.com/leeoniya", "")
     assert not re.search(r"https?://", without_names)
