@@ -1,12 +1,12 @@
 """The answers that a report gives to the five questions of who deploys."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from loadtest.analysis.cascade_choices import cascade_description, name_of
 from loadtest.analysis.compare import Change
-from loadtest.analysis.recommendation import Recommendation, replica_count
-from loadtest.analysis.validity import validity
+from loadtest.analysis.recommendation import Recommendation, replica_count, requests_of
 from loadtest.report.comparison import change_text, changes_sentence
 from loadtest.report.one_replica import handles, is_unmeasured
 from loadtest.report.recommendation_text import certainty, most_replicas, summary, unknown
@@ -73,18 +73,19 @@ def _how_many(subject: dict[str, Any] | None, found: Recommendation | None) -> A
         details = [f"One {handles(subject)} within the SLO."] if subject else []
         return Answer(question, "Not asked.", [*details, _NOT_ASKED])
     if found.chosen is None:
-        return Answer(question, "Unknown." if found.unmeasured else "No number is enough.", [])
+        missing = (
+            "No variant is accurate enough." if found.lacks_accuracy else "No number is enough."
+        )
+        return Answer(question, "Unknown." if found.unmeasured else missing, [])
     chosen = found.chosen
     count = replica_count(chosen.replicas)
-    details = [
-        f"Each has {chosen.rate_rps:.0f} requests/s.",
-        f"At least {found.requirements.headroom:.0%} of its capacity stay free.",
-        *(f"Limited by {each}." for each in found.constraints),
-    ]
-    if found.is_certain:
-        return Answer(question, f"{count}.", details)
-    most = f"At the upper bounds of the p99s, {most_replicas(chosen)}."
-    return Answer(question, f"Perhaps {count}.", [most, *details])
+    each_has = f"Each has {chosen.rate_rps:.0f} {requests_of(found.texts_per_request)}."
+    limits = [f"Limited by {each}." for each in found.constraints]
+    if not found.is_certain:
+        most = f"At the upper bounds of the p99s, {most_replicas(chosen)}."
+        return Answer(question, f"Perhaps {count}.", [most, each_has, *limits])
+    headroom = f"At least {found.requirements.headroom:.0%} of its capacity stays free."
+    return Answer(question, f"{count}.", [each_has, headroom, *limits])
 
 
 def _cost(report: dict[str, Any], found: Recommendation | None) -> Answer:
@@ -92,7 +93,7 @@ def _cost(report: dict[str, Any], found: Recommendation | None) -> Answer:
     chosen = found.chosen if found else None
     wished = report["scenario"].get("deploy") or {}
     if found and chosen is None:
-        return Answer(question, "Unknown.", [])
+        return Answer(question, "Unknown." if found.unmeasured else "None.", [])
     if chosen is None or chosen.cost_per_hour is None:
         has_price = wished.get("price_per_core_hour") is not None
         return Answer(question, "Unknown.", [_NO_CORES if has_price else _NO_PRICE])
@@ -104,7 +105,7 @@ def _cost(report: dict[str, Any], found: Recommendation | None) -> Answer:
         price = f"A price of {core:g} a core an hour, and {cores} cores a replica."
     return Answer(
         question,
-        f"{chosen.cost_per_hour:.3g} an hour.",
+        f"{'' if chosen.is_certain else 'Perhaps '}{chosen.cost_per_hour:.3g} an hour.",
         [
             f"{chosen.cost_per_hour * _HOURS_A_MONTH:,.0f} for a month of {_HOURS_A_MONTH} hours.",
             f"{chosen.cost_per_million:.3g} per million requests at the full rate.",
@@ -114,30 +115,41 @@ def _cost(report: dict[str, Any], found: Recommendation | None) -> Answer:
 
 
 def _trust(report: dict[str, Any], found: Recommendation | None) -> Answer:
-    question, counted = "Can I trust it?", validity(report["variants"])
+    question, counted = "Can I trust it?", report["validity"]
     details = []
     if found and found.chosen and found.is_certain:
         details.append(_sentence(certainty(found.chosen)))
         details.append("A prediction until `recommend --check` has measured it.")
-    if counted.excluded:
-        causes = ", ".join(f"{cause} ({count})" for cause, count in counted.causes.items())
+    phases, planned, excluded = (counted[name] for name in ("phases", "planned", "excluded"))
+    if excluded:
+        causes = ", ".join(f"{cause} ({count})" for cause, count in counted["causes"].items())
         details.append(f"Left out because {causes}.")
     unmeasured = ", ".join(name_of(each) for each in report["variants"] if is_unmeasured(each))
     if unmeasured and not found:
         details.append(f"Of {unmeasured} no rate is known.")
     if found and found.chosen:
         details += map(_sentence, unknown(found))
-    if report["findings"]:
-        count = len(report["findings"])
-        details.append(f"Where the servers did not keep up ({count}), phases count: see below.")
-    if not counted.excluded:
-        return Answer(question, f"All {counted.phases} phases count.", details)
-    kept = counted.phases - counted.excluded
-    are = "is" if counted.excluded == 1 else "are"
+    if count := _phases_with_findings(report):
+        details.append(f"Findings in {count} phase{'s' * (count > 1)}, which count: see below.")
+    if phases < planned:
+        details = [f"{phases - excluded} of these count.", *details] if excluded else details
+        return Answer(question, f"{phases} of {planned} planned phases were measured.", details)
+    if not excluded:
+        return Answer(question, f"All {phases} phases count.", details)
+    are = "is" if excluded == 1 else "are"
     return Answer(
         question,
-        f"{kept} of {counted.phases} phases count, {counted.excluded} {are} left out.",
+        f"{phases - excluded} of {phases} phases count, {excluded} {are} left out.",
         details,
+    )
+
+
+def _phases_with_findings(report: dict[str, Any]) -> int:
+    return sum(
+        not each["refusals"] and bool(each["findings"])
+        for variant in report["variants"]
+        for load in variant["loads"].values()
+        for each in load["rounds"]
     )
 
 
@@ -149,13 +161,19 @@ def _what_changed(report: dict[str, Any]) -> Answer:
     if told["refused"]:
         return Answer(question, "Unknown.", [_sentence(told["refused"]), since])
     changes = [Change(**each) for each in told["changes"]]
-    beyond = [change_text(each) for each in changes if each.verdict in {"worse", "better"}]
+    beyond = [each for each in changes if each.verdict in {"worse", "better"}]
+    beyond.sort(key=lambda each: (each.verdict == "better", -_size(each)))
     more = [f"And {len(beyond) - _CHANGES} more, below."] if len(beyond) > _CHANGES else []
     return Answer(
         question,
         f"{changes_sentence(changes)}.",
-        [*(f"{each}." for each in beyond[:_CHANGES]), *more, since],
+        [*(f"{change_text(each)}." for each in beyond[:_CHANGES]), *more, since],
     )
+
+
+def _size(change: Change) -> float:
+    """Return how far a figure moved, either way; infinity if it was lost or gained."""
+    return abs(math.log(change.ratio)) if change.ratio else math.inf
 
 
 def _sentence(words: str) -> str:

@@ -29,7 +29,7 @@ from loadtest.report.plots import plots
 from loadtest.samples import Samples, read_samples
 from loadtest.scenario import Scenario
 
-REPORT_VERSION = 6  # of report.json; run.py has that of the raw times
+REPORT_VERSION = 7  # of report.json; run.py has that of the raw times
 _REFERENCE_SHARE = 0.5
 _SIZES = ("parameters", "bytes")
 _DESCRIPTION = (
@@ -114,6 +114,8 @@ def build(folder: Path, thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
         raise LoadTestError(
             f"{folder / 'samples'} has no raw times: measure again with python -m loadtest run"
         )
+    in_each = scenario.rounds * len(scenario.loads)
+    planned = about.pop("planned_phases", in_each * len(measured))
     reference = _reference(scenario)
     for model in {variant["model"] for variant in measured}:
         family = [variant for variant in measured if variant["model"] == model]
@@ -128,7 +130,7 @@ def build(folder: Path, thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
         "laws": [asdict(law) | label for law, label in _power_laws(measured, reference)],
         "refused": _said(measured, "refusals"),
         "findings": _said(measured, "findings"),
-        "validity": asdict(validity(measured)),
+        "validity": asdict(validity(measured, planned)),
     }
     sized = deployment(report)
     return report | {"recommendation": sized and sized.as_json()}
@@ -191,8 +193,9 @@ def _variant(
 def _loads(
     read: Callable[[str], LoadSummary | None], scenario: Scenario, model: str, variant: str
 ) -> dict[str, Any]:
+    curve = {load.name for load in scenario.curve_loads}
     return {
-        load.name: summary.as_json()
+        load.name: summary.as_json() | {"on_curve": load.name in curve}
         for load in scenario.loads
         if (summary := read(f"{model}.{variant}.{load.name}"))
     }
@@ -230,8 +233,8 @@ def _lowest(accuracies: list[dict[str, float] | None]) -> dict[str, float] | Non
 
 
 def _reference(scenario: Scenario) -> str | None:
-    """Return the open load to compare variants by: the one nearest to half the saturation."""
-    opened = [load for load in scenario.loads if load.kind == "open" and load.arrivals != "ramp"]
+    """Return the load to compare variants by: on the curve, nearest to half the saturation."""
+    opened = scenario.curve_loads
     if not opened:
         return None
     shares = [abs((load.share or _REFERENCE_SHARE) - _REFERENCE_SHARE) for load in opened]

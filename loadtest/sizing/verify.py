@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loadtest.analysis.capacity import texts_per_request
 from loadtest.analysis.recommendation import SizedChoice
 from loadtest.analysis.summary import combine
 from loadtest.analysis.validity import THRESHOLDS, Thresholds
@@ -112,7 +113,14 @@ def _measured(
             "measured_s": plan.measured_s,
             "floor": False,
             "seed": of_report.seed + plan.rounds * time,
-            "loads": [Load(name=_LOAD, kind="open", rate_rps=chosen.rate_rps)],
+            "loads": [
+                Load(
+                    name=_LOAD,
+                    kind="open",
+                    rate_rps=chosen.rate_rps,
+                    texts_per_request=texts_per_request(report["variants"]),
+                )
+            ],
         }
     )
     registry = folder / "registries" / f"{chosen.model}.{chosen.variant}"

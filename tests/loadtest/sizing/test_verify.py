@@ -74,3 +74,19 @@ def test_what_is_clear_is_measured_once(check):
     for serve, holds in [(mm1(100.0), True), (mm1(20.0), False), (refused, False)]:
         found, seeds = check(serve)
         assert (found.holds, len(seeds)) == (holds, 1)
+
+
+def test_the_check_sends_requests_as_large_as_those_that_were_measured(monkeypatch):
+    told = report() | {"url": None, "command": "", "scenario": SCENARIO.model_dump(mode="json")}
+    for variant in told["variants"]:
+        for load in variant["loads"].values():
+            load["texts_per_request"] = 4
+    chosen = recommend(told, SizingRequirements(20.0, 0.85, 2000.0)).chosen
+    sent = []
+    monkeypatch.setattr(verify, "run", lambda scenario, *_, **__: sent.extend(scenario.loads))
+    monkeypatch.setattr(
+        verify, "read_rounds", lambda *_: [served(np.random.default_rng(1), phase(10.0), 900.0)]
+    )
+    verify.verify(Path("measured"), told, chosen)
+
+    assert {(each.texts_per_request, each.rate_rps) for each in sent} == {(4, chosen.rate_rps)}
