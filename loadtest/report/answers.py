@@ -118,8 +118,7 @@ def _trust(report: dict[str, Any], found: Recommendation | None) -> Answer:
     question, counted = "Can I trust it?", report["validity"]
     details = []
     if found and found.chosen and found.is_certain:
-        details.append(_sentence(certainty(found.chosen)))
-        details.append("A prediction until `recommend --check` has measured it.")
+        details += [_sentence(certainty(found.chosen)), _check(report["check"])]
     phases, planned, excluded = (counted[name] for name in ("phases", "planned", "excluded"))
     if excluded:
         causes = ", ".join(f"{cause} ({count})" for cause, count in counted["causes"].items())
@@ -141,6 +140,16 @@ def _trust(report: dict[str, Any], found: Recommendation | None) -> Answer:
         question,
         f"{phases - excluded} of {phases} phases count, {excluded} {are} left out.",
         details,
+    )
+
+
+def _check(check: dict[str, Any] | None) -> str:
+    if check is None:
+        return "A prediction until `recommend --check` has measured it."
+    p99 = "unanswered" if check["p99_ms"] is None else f"{check['p99_ms']:.1f} ms"
+    return (
+        f"`recommend --check` measured a p99 of {p99} at {check['rate_rps']:.0f} requests/s, where "
+        f"{check['predicted_p99_ms']:.1f} ms were predicted."
     )
 
 

@@ -23,6 +23,7 @@ from loadtest.measure.locust_phase import machine_file, sample_files
 from loadtest.measure.null_model import NULL_MODEL
 from loadtest.measure.run import SCHEMA_VERSION
 from loadtest.measure.server import LoadTestError
+from loadtest.report.check_file import read_check
 from loadtest.report.html_page import html_page
 from loadtest.report.markdown import markdown
 from loadtest.report.plots import plots
@@ -133,6 +134,7 @@ def build(folder: Path, thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
         "validity": asdict(validity(measured, planned)),
     }
     sized = deployment(report)
+    report["check"] = read_check(folder, sized.chosen if sized else None)
     return report | {"recommendation": sized and sized.as_json()}
 
 

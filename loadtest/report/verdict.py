@@ -11,6 +11,8 @@ from loadtest.report.one_replica import fastest_of, most_accurate, one_replica
 from loadtest.report.slo_figures import SloFigure, slo_figures
 
 HOW_SURE = {
+    "confirmed": "Confirmed: `recommend --check` measured one replica at its share of the rate.",
+    "refuted": "Refuted: `recommend --check` measured one replica at its share of the rate.",
     "predicted": "Predicted at the upper ends of the p99s' 95 % intervals.",
     "unchecked": "Predicted without an accuracy, which no variant here has.",
     "measured": "As measured: by the figures themselves, intervals aside.",
@@ -20,7 +22,7 @@ HOW_SURE = {
     "unknown": "Not known: too few phases count.",
 }
 
-_DOUBTED = {"unsure", "unknown"}
+_DOUBTED = {"unsure", "unknown", "refuted"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Verdict:
 def verdict(report: dict[str, Any]) -> Verdict:
     """Sum a report up: for the traffic that its scenario asks for, otherwise for one replica."""
     found = deployment(report)
-    sentence, certainty = _sized(found) if found else one_replica(report)
+    sentence, certainty = _sized(found, report["check"]) if found else one_replica(report)
     counted = report["validity"]
     if counted["phases"] < counted["planned"] and certainty not in _DOUBTED:
         certainty = "incomplete"
@@ -58,7 +60,7 @@ def verdict_text(found: Verdict) -> str:
     return "\n".join([f"{found.sentence} {HOW_SURE[found.certainty]}", "", *lines])
 
 
-def _sized(found: Recommendation) -> tuple[str, str]:
+def _sized(found: Recommendation, check: dict[str, Any] | None) -> tuple[str, str]:
     asked, chosen = found.requirements, found.chosen
     required = f"{found.requests} with a p99 of at most {asked.slo_p99_ms:g} ms"
     if found.checks_accuracy:
@@ -76,11 +78,17 @@ def _sized(found: Recommendation) -> tuple[str, str]:
             ),
             "unsure",
         )
+    if check and not check["holds"]:
+        sentence = (
+            f"Measure again before you deploy: {deployed} might serve {required}, but one replica "
+            "missed what was predicted of it."
+        )
+        return sentence, "refuted"
     sentence = f"Deploy {deployed} for {required}, predicted from one replica"
     if not found.checks_accuracy and asked.min_accuracy > 0.0:
         unchecked = f"the accuracy of at least {asked.min_accuracy:g} was not checked"
         return f"{sentence}; {unchecked}.", "unchecked"
-    return f"{sentence}.", "predicted"
+    return f"{sentence}.", "confirmed" if check else "predicted"
 
 
 def _subject(

@@ -12,6 +12,7 @@ from loadtest.analysis.validity import THRESHOLDS, Thresholds
 from loadtest.measure.run import run
 from loadtest.measure.server import LoadTestError
 from loadtest.report.build import read_rounds
+from loadtest.report.check_file import write_check
 from loadtest.samples import Samples
 from loadtest.scenario import Load, Scenario
 
@@ -77,7 +78,7 @@ def verify(
     plan: VerificationPlan = PLAN,
     thresholds: Thresholds = THRESHOLDS,
 ) -> Verification:
-    """Measure one replica of the choice at its rate.
+    """Measure one replica of the choice at its rate, and keep the outcome in the report's folder.
 
     The p99 of few requests is above the limit by chance, so it is measured again, and judged over
     all rounds, until it is within the limit, its lower bound is above it, or the plan ends.
@@ -99,6 +100,7 @@ def verify(
         )
         if found.holds or found.is_refuted(p99_ms.low):
             break
+    write_check(folder, chosen, found.p99_ms, found.holds)
     return found
 
 

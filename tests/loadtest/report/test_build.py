@@ -1,11 +1,15 @@
 """What report.json holds of a run, and what is said of it."""
 
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from loadtest.report.build import read_report, rebuild
+from loadtest.analysis.deployment import deployment
+from loadtest.report.build import build, read_report, rebuild
+from loadtest.report.check_file import write_check
 from loadtest.samples import read_samples
 from tests.support.written_runs import ROUNDS, write_run
 
@@ -87,6 +91,34 @@ def test_phases_that_do_not_count_are_counted_by_cause(tmp_path):
     }
     assert "22 of 24 phases count, 2 are left out." in answers(text)["Can"]
     assert "because other programs used the machine (2)" in answers(text)["Can"]
+
+
+@pytest.mark.parametrize(
+    ("p99_ms", "said"),
+    [
+        (12.3, "predicted from one replica. Confirmed: "),
+        (math.inf, "but one replica missed what was predicted of it. Refuted: "),
+    ],
+)
+def test_a_check_confirms_the_verdict_or_withdraws_it(tmp_path, p99_ms, said):
+    write_run(tmp_path, deploy=DEPLOY)
+    chosen = deployment(build(tmp_path)).chosen
+    holds = math.isfinite(p99_ms)
+    write_check(tmp_path, chosen, p99_ms, holds)
+    text = rebuild(tmp_path)
+
+    assert said in text
+    assert ("Deploy tone/large on" in text) is holds
+    measured = f"measured a p99 of {'12.3 ms' if holds else 'unanswered'} at {chosen.rate_rps:.0f}"
+    assert measured in answers(text)["Can"]
+
+
+def test_a_check_of_other_traffic_says_nothing_of_this(tmp_path):
+    write_run(tmp_path, deploy=DEPLOY)
+    chosen = replace(deployment(build(tmp_path)).chosen, rate_rps=1.0)
+    write_check(tmp_path, chosen, math.inf, holds=False)
+
+    assert "Predicted at the upper ends" in rebuild(tmp_path)
 
 
 @pytest.mark.parametrize(
