@@ -149,7 +149,7 @@ def read_samples(paths: Sequence[Path], machine: Path | None = None) -> Samples:
     """Read one phase from the files of its processes; the client is the busiest of them.
 
     `machine` is the file of write_machine; runs from before it have none.
-    Raise ValueError if a file was not written by write_samples.
+    Raise ValueError if a file was not written by write_samples or write_machine.
     """
     tables = [pq.read_table(path) for path in paths]
     metadata = []
@@ -170,14 +170,20 @@ def read_samples(paths: Sequence[Path], machine: Path | None = None) -> Samples:
             loop_lag_p99_s=max(client.loop_lag_p99_s for client in clients),
             cpu_share=max(client.cpu_share for client in clients),
         ),
-        machine=(
-            MachineLoad(**json.loads(machine.read_text()))
-            if machine and machine.is_file()
-            else MachineLoad()
-        ),
+        machine=_read_machine(machine) if machine and machine.is_file() else MachineLoad(),
         processes=len(paths),
         server_ms={step: columns[f"{step}_ms"] for step in SERVER_STEPS},
         **{
             name: columns[name] for name in ("intended_s", "start_s", "end_s", "status", "degraded")
         },
     )
+
+
+def _read_machine(path: Path) -> MachineLoad:
+    try:
+        return MachineLoad(float(json.loads(path.read_text())["other_cpu_share"]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{path} does not say what others took of the machine ({error}): restore it, or "
+            "remove it to count its phase whatever they took"
+        ) from error

@@ -98,7 +98,7 @@ class Scenario(BaseModel):
     """Measured seconds of each load in each round."""
     deadline_ms: int | None = Field(None, ge=1)
     """Deadline of each request, in ms; default: the server's."""
-    slo_p99_ms: float = Field(50.0, gt=0)
+    slo_p99_ms: float = Field(50.0, gt=0, le=1e9)
     """The SLO: the highest allowed p99 latency, in ms."""
     seed: int = Field(0, ge=0)
     """Seed of the texts and the arrivals."""

@@ -19,7 +19,6 @@ from models.data.sources import fetched
 from models.pipeline import Pipeline
 from models.recipe import RECIPES, STAGES, RecipeError, in_parent_order, lineage
 from models.runners import RUNNERS
-from serving.bundles.registry import publish
 from serving.errors import StartError
 
 BUILD = Path("build")
@@ -109,6 +108,8 @@ def make(command: str, recipe: Path, registry: Path, *, keep_trained: bool = Fal
     if importlib.util.find_spec(_NEEDED) is None:
         # Before anything is downloaded for a stage that cannot run.
         raise ModuleNotFoundError(f"No module named {_NEEDED!r}", name=_NEEDED)
+    from models.published.publishing import publish_made  # noqa: PLC0415
+
     if recipe.is_dir():
         paths = in_parent_order(recipe)
     elif command == "all":
@@ -129,7 +130,7 @@ def make(command: str, recipe: Path, registry: Path, *, keep_trained: bool = Fal
         ]
         pipeline.make(ancestors, stage, f" ({done + 1} of {len(steps)}, {_time_left(left)} left)")
         if stage == "package":
-            bundle = publish(pipeline.folder(ancestors[-1], "package"), registry)
+            bundle = publish_made(pipeline.folder(ancestors[-1], "package"), registry)
             print(f"Published {bundle.folder}, version {bundle.manifest.version}")
 
 

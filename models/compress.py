@@ -15,7 +15,6 @@ from models.pipeline import Pipeline
 from models.recipe import RecipeError, Stage, lineage, read_recipe
 from models.runners import RUNNERS
 from serving.bundles.files import NAME
-from serving.bundles.registry import publish
 
 DOES = "make a family of a classifier, or of a base model, with one command"
 _EPILOG = """\
@@ -116,10 +115,12 @@ class _Workshop:
         return self.pipeline.build
 
     def run(self, recipe: Path, stage: Stage, progress: str) -> None:
+        from models.published.publishing import publish_made  # noqa: PLC0415
+
         ancestors = tuple(lineage(recipe))
         self.pipeline.make(ancestors, stage, progress)
         if stage == "package":
-            bundle = publish(self.pipeline.folder(ancestors[-1], "package"), self.registry)
+            bundle = publish_made(self.pipeline.folder(ancestors[-1], "package"), self.registry)
             print(f"Published {bundle.folder}, version {bundle.manifest.version}")
 
     def taken_s(self, recipe: Path) -> float:

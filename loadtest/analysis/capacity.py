@@ -115,10 +115,13 @@ def predicted_p99_ms(points: Sequence[LoadPoint], rate_rps: float) -> float:
 
 
 def machine_ms(variant: dict[str, Any]) -> float | None:
-    """Return the whole machine's milliseconds per text, by the first closed load's throughput."""
+    """Return the whole machine's milliseconds per text, by the first closed load's throughput.
+
+    None if that is unknown, or nothing was answered.
+    """
     closed = (load for load in variant["loads"].values() if load["kind"] == "closed")
     first = next(closed, None)
     if not first or not first["achieved_rps"]:
         return None
     texts_per_s: float = first["achieved_rps"]["value"] * first["texts_per_request"]
-    return 1e3 / texts_per_s
+    return 1e3 / texts_per_s if texts_per_s else None

@@ -130,17 +130,16 @@ def _trust(report: dict[str, Any], found: Recommendation | None) -> Answer:
         details += map(_sentence, unknown(found))
     if count := _phases_with_findings(report):
         details.append(f"Findings in {count} phase{'s' * (count > 1)}, which count: see below.")
-    if phases < planned:
-        details = [f"{phases - excluded} of these count.", *details] if excluded else details
-        return Answer(question, f"{phases} of {planned} planned phases were measured.", details)
-    if not excluded:
+    missing = planned - phases
+    if not excluded and not missing:
         return Answer(question, f"All {phases} phases count.", details)
-    are = "is" if excluded == 1 else "are"
-    return Answer(
-        question,
-        f"{phases - excluded} of {phases} phases count, {excluded} {are} left out.",
-        details,
-    )
+    lost = []
+    if excluded:
+        lost.append(f"{excluded} {'is' if excluded == 1 else 'are'} left out")
+    if missing:
+        lost.append(f"{missing} {'has' if missing == 1 else 'have'} no raw times")
+    said = f"{phases - excluded} of {planned} phases count, {', '.join(lost)}."
+    return Answer(question, said, details)
 
 
 def _check(check: dict[str, Any] | None) -> str:

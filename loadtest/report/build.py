@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from loadtest.analysis.capacity import capacity, load_points, machine_ms
 from loadtest.analysis.cascade_choices import SPLIT, choices, degraded_accuracy
 from loadtest.analysis.compare import compare, is_alternated
@@ -61,8 +59,8 @@ def rebuild(folder: Path, thresholds: Thresholds = THRESHOLDS, before: Path | No
 def read_report(folder: Path) -> dict[str, Any]:
     """Read a run's report.json. Raise LoadTestError if there is none of this version."""
     try:
-        report: dict[str, Any] = json.loads((folder / "report.json").read_text())
-    except (OSError, ValueError) as error:
+        report = _read_object(folder / "report.json")
+    except (OSError, ValueError, RecursionError) as error:
         raise LoadTestError(
             f"{folder} has no report.json: python -m loadtest report {folder} makes it from a run"
         ) from error
@@ -72,6 +70,13 @@ def read_report(folder: Path) -> dict[str, Any]:
             f"rebuild it with python -m loadtest report {folder}, or measure again"
         )
     return report
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    found = json.loads(path.read_text())
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is no JSON object")  # noqa: TRY004  (said as of a damaged file)
+    return found
 
 
 def _changes(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
@@ -93,13 +98,13 @@ def _changes(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
 def build(folder: Path, thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
     """Compute the contents of report.json. Raise LoadTestError if the folder has no run."""
     try:
-        about: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    except (OSError, ValueError) as error:
+        about = _read_object(folder / "run.json")
+    except (OSError, ValueError, RecursionError) as error:
         raise LoadTestError(f"{folder} has no run.json: name a folder that `run` made") from error
-    if about["schema_version"] != SCHEMA_VERSION:
+    if (version := about.get("schema_version")) != SCHEMA_VERSION:
         raise LoadTestError(
-            f"{folder / 'run.json'} has schema version {about['schema_version']}, not "
-            f"{SCHEMA_VERSION}: measure again"
+            f"{folder / 'run.json'} has schema version {version}, not {SCHEMA_VERSION}: "
+            "measure again"
         )
     scenario = Scenario.model_validate(about["scenario"])
     servers = about.pop("servers")
@@ -171,11 +176,12 @@ def _variant(
         for load in loads.values()
         if any(math.isfinite(point.p99_ms) for point in load_points([load]))
     ]
+    accuracies = [load["accuracy"] for load in opened or loads.values() if load["accuracy"]]
     within = capacity(points, scenario.slo_p99_ms)
     ready = mean_of_rates(ready_s)
     return {
         "model": model["model"],
-        "accuracy": _lowest([load["accuracy"] for load in opened or loads.values()]),
+        "accuracy": min(accuracies, key=lambda each: float(each["value"]), default=None),
         **{key: listed[key] for key in _DESCRIPTION},
         "engine": listed.get("engine"),
         "ready_s": asdict(ready) if ready else None,
@@ -229,18 +235,13 @@ def _accuracy(
     return degraded_accuracy(model, load["degraded"]) if load["status"].get("200") else None
 
 
-def _lowest(accuracies: list[dict[str, float] | None]) -> dict[str, float] | None:
-    known = [each for each in accuracies if each]
-    return min(known, key=lambda each: each["value"], default=None)
-
-
 def _reference(scenario: Scenario) -> str | None:
     """Return the load to compare variants by: on the curve, nearest to half the saturation."""
-    opened = scenario.curve_loads
-    if not opened:
-        return None
-    shares = [abs((load.share or _REFERENCE_SHARE) - _REFERENCE_SHARE) for load in opened]
-    return opened[int(np.argmin(shares))].name
+    far = {
+        load.name: abs((load.share or _REFERENCE_SHARE) - _REFERENCE_SHARE)
+        for load in scenario.curve_loads
+    }
+    return min(far, key=far.__getitem__, default=None)
 
 
 def _frontier(variants: list[dict[str, Any]], reference: str | None) -> list[str]:

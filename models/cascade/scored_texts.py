@@ -9,9 +9,7 @@ from models.cascade.confidence_calibration import scores
 from models.evaluation.predictions import predicted
 from models.evaluation.statistics import Flags, Floats, Indices, correct
 from models.recipe_sections import ProblemType
-from serving.bundles.cascade import Isotonic, Target, Temperature
-
-_TWENTY = 20
+from serving.bundles.cascade import CONFIDENCE_BINS, Isotonic, Target, Temperature
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class ScoredTexts:
 
     def confidences(self, variant: int, texts: Flags) -> list[float]:
         """Return the share of `texts`, (texts,), in each twentieth of the variant's confidence."""
-        counts, _ = np.histogram(self.scores[variant][texts], bins=_TWENTY, range=(0, 1))
+        counts, _ = np.histogram(self.scores[variant][texts], bins=CONFIDENCE_BINS, range=(0, 1))
         return [float(each) for each in counts / max(1, counts.sum())]
 
     def answering(self, candidate: Candidate) -> Indices:

@@ -6,8 +6,10 @@ from scipy import stats
 
 from models.evaluation.statistics import Flags, Floats
 
-STEPS = 10
-"""Steps of a curve: a tenth of the words each."""
+STEPS = 20
+"""Steps of a curve: a twentieth of the words each."""
+SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the words, deleted or inserted, at which a curve is reported."""
 RANDOM_ORDERS = 4
 """Random orders that a text's explanation is compared with."""
 TOP_WORDS = 3
@@ -43,6 +45,15 @@ def advantages(scores: Floats) -> Floats:
     areas = np.asarray(np.trapezoid(scores, dx=1 / STEPS, axis=-1))
     gained = areas[0] - areas[1:].mean(axis=0)
     return np.array([-gained[0], gained[1]])
+
+
+def reported(scores: Floats) -> Floats:
+    """Return a text's curves at SHARES, of shape (orders, 2, shares), for scores as `advantages`.
+
+    The orders are the explanation's and the mean of the random ones.
+    """
+    both = np.stack([scores[0], scores[1:].mean(axis=0)])
+    return np.asarray(both[..., [round(share * STEPS) for share in SHARES]])
 
 
 def rank_correlation(mine: Floats, other: Floats) -> float | None:

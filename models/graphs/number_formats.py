@@ -80,7 +80,8 @@ def finish(
     scheme: Scheme, parent: Bundle, variant: str, made_from: str | None, folder: Path
 ) -> Manifest:
     """Add the manifest of a bundle that is not evaluated yet to its other files in `folder`."""
-    own = {"version", "bytes", "files", "recipe", "build_seconds", "evaluations", "agreement"}
+    measured = {"evaluations", "agreement", "explanations", "build_seconds"}
+    own = {"version", "bytes", "files", "recipe", *measured}
     fields = parent.manifest.model_dump(exclude=own)
     fields |= {"variant": variant, "parent": made_from, "precision": PRECISIONS[scheme]}
     return write_manifest(folder, **fields)

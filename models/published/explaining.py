@@ -2,29 +2,30 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from models.evaluation.faithfulness import (
     RANDOM_ORDERS,
-    TOP_WORDS,
+    SHARES,
     advantages,
     curve_rows,
     rank_correlation,
+    reported,
     top_overlap,
 )
 from models.evaluation.predictions import Predictor, probabilities
 from models.evaluation.statistics import Flags, Floats, bootstrapped
-from models.published.publishing import bundles_of
-from models.published.texts import Columns, read_texts
+from models.published.publishing import bundles_of, publish_measured
+from models.published.texts import Columns, UserTexts, read_texts
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType
 from models.reports.faithfulness_plot import draw
-from models.reports.markdown import UNDEFINED, table
-from serving.bundles.bundle import Bundle
-from serving.bundles.evaluation import Estimate
+from models.reports.faithfulness_tables import summary
+from serving.bundles.bundle import CARD_NAME, Bundle
+from serving.bundles.evaluation import CurvePoint, Estimate, Explanations
 from serving.bundles.ranking import ranked
 from serving.errors import BundleError
 from serving.inference.explanation import Method, Plan, grouped_words, most_groups, perturbed, plan
@@ -41,17 +42,6 @@ class Wanted:
     method: Method
     budget: int
     texts: int
-
-
-@dataclass(frozen=True)
-class Found:
-    """A variant's figures, each with its interval over texts; None without another variant."""
-
-    variant: str
-    deletion: Estimate
-    insertion: Estimate
-    rank_correlation: Estimate | None
-    top_overlap: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -88,10 +78,10 @@ class _Variant:
             found.append(each.plan.contributions(np.array([scores[t][place] for t in its])))
         return found
 
-    def advantages(
+    def curves(
         self, planned: Sequence[_Planned], labels: Sequence[str], contributions: Sequence[Floats]
-    ) -> Floats:
-        """Return each text's advantages, of shape (texts, 2)."""
+    ) -> list[Floats]:
+        """Return each text's scores along its `curve_rows`."""
         rows = [curve_rows(each, seed) for seed, each in enumerate(contributions)]
         texts = [
             each.without(its.reshape(-1, its.shape[-1]))
@@ -102,8 +92,8 @@ class _Variant:
         for its, its_rows, label in zip(texts, rows, labels, strict=True):
             place = self.manifest.labels.index(label)
             curves = np.array([scores[text][place] for text in its])
-            found.append(advantages(curves.reshape(its_rows.shape[:-1])))
-        return np.array(found)
+            found.append(curves.reshape(its_rows.shape[:-1]))
+        return found
 
 
 def explain(
@@ -116,8 +106,9 @@ def explain(
     wanted: Wanted,
     tell: Callable[[str], None] = print,
 ) -> None:
-    """Measure the explanations of FAMILY's variants, or of FAMILY/VARIANT, into `output`.
+    """Measure the explanations of FAMILY's variants, or of FAMILY/VARIANT.
 
+    The figures go into `output`, then into each variant's manifest and card in the registry.
     Explained is the label that the family's first variant in order of precision predicts, which is
     also the one that others are compared with. Raises RecipeError or BundleError in a sentence.
     """
@@ -134,25 +125,28 @@ def explain(
     names = reference.manifest.labels
     labels = [names[int(scores[each.text].argmax())] for each in planned]
     expected = first.contributions(planned, labels)
-    found = []
+    same = {
+        "reference": order[0],
+        "reference_version": reference.manifest.version,
+        "method": wanted.method,
+        "budget": wanted.budget,
+        "texts_sha256": UserTexts([each.text for each in planned], []).sha256,
+        "n": len(planned),
+        "random_orders": RANDOM_ORDERS,
+    }
+    found = {}
     for name in (each for each in order if each in chosen):
         variant = first if name == order[0] else _Variant(chosen[name])
         own = expected if variant is first else variant.contributions(planned, labels)
-        gained = variant.advantages(planned, labels, own)
         others = [] if variant is first else list(zip(own, expected, strict=True))
-        found.append(
-            Found(
-                name,
-                _mean(gained[:, 0]),
-                _mean(gained[:, 1]),
-                _mean_of([rank_correlation(*pair) for pair in others]),
-                _mean_of([top_overlap(*pair) for pair in others]),
-            )
-        )
-    tell(_markdown(found, order[0]))
-    of = asdict(wanted) | {"texts": len(planned), "random_orders": RANDOM_ORDERS}
-    _write({"family": family, "reference": order[0]} | of, found, output)
+        fields = same | _faithfulness(variant.curves(planned, labels, own)) | _agreement(others)
+        found[name] = Explanations.model_validate(fields)
+    tell(summary(found))
+    _write(family, found, output)
     tell(f"Wrote {output / PICTURE_NAME} and {output / FIGURES_NAME}")
+    for name, explanations in found.items():
+        done = publish_measured(chosen[name], {"explanations": explanations}, registry, tell)
+        tell(f"Wrote {done.path(CARD_NAME)}")
 
 
 def _planned(texts: Sequence[object], wanted: Wanted) -> list[_Planned]:
@@ -169,6 +163,32 @@ def _planned(texts: Sequence[object], wanted: Wanted) -> list[_Planned]:
     return planned
 
 
+def _faithfulness(scores: Sequence[Floats]) -> dict[str, object]:
+    gained = np.array([advantages(each) for each in scores])
+    # Of shape (texts, orders, 2, shares).
+    curves = np.array([reported(each) for each in scores])
+    names = (("deletion", "insertion"), ("random_deletion", "random_insertion"))
+    points = [
+        CurvePoint(
+            words=share,
+            **{
+                name: _mean(curves[:, order, way, at])
+                for order, ways in enumerate(names)
+                for way, name in enumerate(ways)
+            },
+        )
+        for at, share in enumerate(SHARES)
+    ]
+    return {"curves": points, "deletion": _mean(gained[:, 0]), "insertion": _mean(gained[:, 1])}
+
+
+def _agreement(others: Sequence[tuple[Floats, Floats]]) -> dict[str, object]:
+    return {
+        "rank_correlation": _mean_of([rank_correlation(*pair) for pair in others]),
+        "top_overlap": _mean_of([top_overlap(*pair) for pair in others]),
+    }
+
+
 def _mean(values: Floats) -> Estimate:
     return bootstrapped(lambda at: float(values[at].mean()), len(values))
 
@@ -178,39 +198,11 @@ def _mean_of(values: Sequence[float | None]) -> Estimate | None:
     return _mean(known) if known.size else None
 
 
-def _markdown(found: Sequence[Found], reference: str) -> str:
-    header = (
-        "variant", "deletion against random", "insertion against random",
-        f"rank correlation with {reference}", f"overlap of {TOP_WORDS} words with {reference}",
-    )  # fmt: skip
-    rows = [
-        (
-            each.variant,
-            *map(
-                _in_words,
-                (each.deletion, each.insertion, each.rank_correlation, each.top_overlap),
-            ),
-        )
-        for each in found
-    ]
-    return table(header, rows)
-
-
-def _in_words(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return UNDEFINED
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
-
-
-def _write(of: Mapping[str, object], found: Sequence[Found], output: Path) -> None:
+def _write(family: str, found: Mapping[str, Explanations], output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
-    variants = [
-        {
-            name: value.model_dump(mode="json") if isinstance(value, Estimate) else value
-            for name, value in vars(each).items()
-        }
-        for each in found
-    ]
-    (output / FIGURES_NAME).write_text(json.dumps({**of, "variants": variants}, indent=2))
-    curves = {each.variant: (each.deletion, each.insertion) for each in found}
-    draw(f"{of['family']}: explanations by {of['method']}", curves, output / PICTURE_NAME)
+    variants = {name: each.model_dump(mode="json") for name, each in found.items()}
+    content = json.dumps({"family": family, "variants": variants}, indent=2)
+    (output / FIGURES_NAME).write_text(content)
+    method = next(iter(found.values())).method
+    areas = {name: (each.deletion, each.insertion) for name, each in found.items()}
+    draw(f"{family}: explanations by {method}", areas, output / PICTURE_NAME)

@@ -58,7 +58,7 @@ def evaluate(
     else:
         measured = _scored(bundles, texts)
     for each in measured:
-        publish_measured(each.bundle, each.fields, registry)
+        publish_measured(each.bundle, each.fields, registry, tell)
         tell(each.says)
     tell(default_of(family, registry))
 

@@ -2,14 +2,15 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from models.reports.model_card import card
-from serving.bundles.bundle import CARD_NAME, Bundle, verify, write_manifest
+from models.reports.model_card import FINE_TUNED_ELSEWHERE, card
+from serving.bundles.bundle import CARD_NAME, Bundle, read_bundle, verify, write_manifest
 from serving.bundles.ranking import best
-from serving.bundles.registry import publish, read_registry
-from serving.errors import BundleError
+from serving.bundles.registry import intact, publish, read_registry
+from serving.bundles.signatures import SIGNATURE_NAME
+from serving.errors import BundleError, failures
 
 
 def bundles_of(target: str, registry: Path) -> list[Bundle]:
@@ -51,22 +52,59 @@ def default_of(family: str, registry: Path) -> str:
     return says
 
 
-def publish_measured(bundle: Bundle, changes: Mapping[str, object], registry: Path) -> Bundle:
+def publish_made(source: Path, registry: Path) -> Bundle:
+    """Publish what the pipeline made.
+
+    What was measured of its explanations stays if the version does, since it answers alike.
+    """
+    made = read_bundle(source)
+    there = intact(registry / made.manifest.family / made.manifest.variant)
+    if there and there.manifest.version == made.manifest.version and there.manifest.explanations:
+        return publish_measured(made, {"explanations": there.manifest.explanations}, registry)
+    return publish(source, registry)
+
+
+def publish_measured(
+    bundle: Bundle,
+    changes: Mapping[str, object],
+    registry: Path,
+    tell: Callable[[str], None] = print,
+) -> Bundle:
     """Publish a bundle with other fields in its manifest, and the card that follows from them.
 
-    The version is that of before, since what was measured decides no answer.
+    The version is that of before, since what was measured decides no answer. `tell` hears if a
+    signature is lost. Raises BundleError if the bundle has no manifest of its own or the registry
+    cannot be written.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    if bundle.elsewhere:
+        raise BundleError(
+            f"{bundle.folder} is served as it is, so nothing can be noted in it: import it into a "
+            "registry with `python -m models import` and measure it there"
+        )
+    target = registry / bundle.manifest.family / bundle.manifest.variant
+    signed = (bundle.folder / SIGNATURE_NAME).exists()
+    with (
+        failures(BundleError, f"{target} stays as it was, since it cannot be written"),
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         staged = Path(scratch)
         for name in bundle.manifest.files:
             shutil.copyfile(bundle.path(name), staged / name)
         fields = dict(bundle.manifest) | dict(changes)
         for computed in ("version", "bytes", "files"):
             del fields[computed]
+        adopted = not bundle.manifest.recipe or _says_adopted(staged / CARD_NAME)
         (staged / CARD_NAME).unlink(missing_ok=True)
         manifest = write_manifest(staged, **fields)
-        adopted = not manifest.recipe
         (staged / CARD_NAME).write_text(card(manifest, adopted=adopted), encoding="utf-8")
         # Again, because the card is one of the manifest's files.
         write_manifest(staged, **fields)
-        return publish(staged, registry)
+        published = publish(staged, registry)
+    if signed and not (published.folder / SIGNATURE_NAME).exists():
+        tell(f"{published.folder} has lost its signature: sign it with `python -m models sign`")
+    return published
+
+
+def _says_adopted(path: Path) -> bool:
+    """Whether a card says so; the recipe of what was made from an adopted model does not."""
+    return path.exists() and FINE_TUNED_ELSEWHERE in path.read_text(encoding="utf-8")

@@ -62,7 +62,7 @@ def quantize(
         if columns.label is not None and not manifest.judged:
             made.insert(0, before)
         for each in made:
-            publish_measured(each.bundle, each.fields, registry)
+            publish_measured(each.bundle, each.fields, registry, tell)
             share = each.bundle.manifest.bytes / manifest.bytes
             tell(f"{each.says}; {each.bundle.manifest.bytes:,} bytes, {share:.0%} of {target}")
     tell(default_of(manifest.family, registry))

@@ -1,5 +1,6 @@
 """The model card: a manifest in plain words, as Markdown with Hugging Face's front matter."""
 
+from models.reports.faithfulness_tables import explanations
 from models.reports.markdown import UNDEFINED, comparison, escaped, percent, table
 from serving.bundles.bundle import Manifest
 from serving.bundles.evaluation import Agreement, Evaluation
@@ -13,6 +14,8 @@ tags: [onnx, sizewise, {precision}]
 _SEARCHED = """
 Which operators keep the parent's format was chosen on training texts. The validation split judged
 the result once: at 95 % confidence it loses at most {max_accuracy_drop} of accuracy."""
+FINE_TUNED_ELSEWHERE = "The model was fine-tuned elsewhere."
+"""What only the card of an `adopted` variant says."""
 _SERVE = """## Serving
 
 ```
@@ -49,6 +52,7 @@ def card(manifest: Manifest, *, adopted: bool = False) -> str:
     else:
         parts.append("This variant has not been evaluated: measure it before you rely on it.\n")
     parts += [
+        explanations(manifest),
         _limits(manifest, evaluation, adopted=adopted),
         _SERVE.format(**manifest.model_dump()),
     ]
@@ -184,8 +188,8 @@ def _limits(manifest: Manifest, evaluation: Evaluation | None, *, adopted: bool)
     ]
     if adopted:
         lines.append(
-            "The model was fine-tuned elsewhere. If it has seen texts of the test split, its "
-            "scores are too high."
+            f"{FINE_TUNED_ELSEWHERE} If it has seen texts of the test split, its scores are too "
+            "high."
         )
     if evaluation and evaluation.batch_flips and evaluation.batch_flips.value > 0:
         lines.append(

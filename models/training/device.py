@@ -1,5 +1,7 @@
 """Where torch computes while it trains: on a GPU if it sees one, else on the CPU."""
 
+from collections.abc import Sequence
+
 import torch
 
 
@@ -11,3 +13,16 @@ def to_training_device(model: torch.nn.Module) -> None:
 def device_of(model: torch.nn.Module) -> torch.device:
     """Return where the model's weights are; the CPU for one that has none."""
     return next((each.device for each in model.parameters()), torch.device("cpu"))
+
+
+def random_states() -> list[torch.Tensor]:
+    """Return the states of the random numbers: the CPU's, then the GPU's if it trains on one."""
+    gpu = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
+    return [torch.get_rng_state(), *gpu]
+
+
+def set_random_states(states: Sequence[torch.Tensor]) -> None:
+    """Go on from `states`, as far as the device is the same kind as theirs."""
+    torch.set_rng_state(states[0])
+    if torch.cuda.is_available() and len(states) > 1:
+        torch.cuda.set_rng_state(states[1])

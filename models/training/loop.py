@@ -17,7 +17,12 @@ from models.progress import progress
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType, TrainingPrecision, TrainingSection
 from models.training.checkpoint import Checkpoint, State
-from models.training.device import device_of, to_training_device
+from models.training.device import (
+    device_of,
+    random_states,
+    set_random_states,
+    to_training_device,
+)
 from models.training.encodings import Ids
 from serving.inference.cpu import usable_cores
 
@@ -126,14 +131,13 @@ def fit(
 
     def state() -> State:
         now = {name: part.state_dict() for name, part in parts.items()}
-        random_state = torch.get_rng_state()
-        return now | {"done": done, "scores": scores, "weights": weights, "random": random_state}
+        return now | {"done": done, "scores": scores, "weights": weights, "random": random_states()}
 
     if saved := checkpoint.read():
         for name, part in parts.items():
             part.load_state_dict(saved[name])
         done, scores, weights = saved["done"], saved["scores"], saved["weights"]
-        torch.set_rng_state(saved["random"])
+        set_random_states(saved["random"])
     with progress(total=steps, initial=done, does="training", units="batches") as bar:
         for epoch in range(done // per_epoch, section.epochs):
             model.train()

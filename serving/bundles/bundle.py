@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from serving.bundles.evaluation import Agreement, Evaluation
+from serving.bundles.evaluation import Agreement, Evaluation, Explanations
 from serving.bundles.files import (
     MOST_DESCRIPTION_BYTES,
     MOST_INT32,
@@ -110,6 +110,8 @@ class Manifest(Frozen):
     """What it scored, by split."""
     agreement: Agreement | None = None
     """How often it answers as another bundle."""
+    explanations: Explanations | None = None
+    """How faithful its explanations are."""
     build_seconds: dict[str, float] = Field(default={})
     """Time that each stage took."""
 

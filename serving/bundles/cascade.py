@@ -13,6 +13,8 @@ from serving.bundles.probabilities import sigmoid, softmax
 from serving.errors import BundleError
 
 CASCADE_NAME = "cascade.json"
+CONFIDENCE_BINS = 20
+_ROUNDING = 1e-6
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -54,12 +56,20 @@ class Stage(Frozen):
     """How its confidence is computed; the last stage needs none."""
     threshold: Share | None = None
     """Its answer counts from this confidence on; the last stage's always does."""
-    confidences: Annotated[list[Share], Field(min_length=20, max_length=20)] | None = None
+    confidences: (
+        Annotated[list[Share], Field(min_length=CONFIDENCE_BINS, max_length=CONFIDENCE_BINS)] | None
+    ) = None
     """Of the calibration texts that reach it, the share in each twentieth of confidence, from 0."""
     reach: Share
     """Expected share of all texts that reach this stage."""
     accuracy: Estimate
     """Accuracy of the cascade if it ended here, on the test split."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Stage":
+        if self.confidences and abs(sum(self.confidences) - 1) > _ROUNDING:
+            raise ValueError("confidences are shares of all texts, and add up to 1")
+        return self
 
     def sure(self, logits: Sequence[float], *, multi_label: bool) -> bool:
         """Return whether the answer to one text is final."""

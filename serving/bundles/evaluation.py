@@ -1,4 +1,4 @@
-"""The measured accuracy in a manifest: estimates with intervals."""
+"""What a manifest says was measured: accuracy and explanations, with intervals."""
 
 from typing import Annotated
 
@@ -78,6 +78,53 @@ class Agreement(Frozen):
     """Number of texts."""
     share: Estimate
     """Share of the texts with the same answer; with multi_label, with all the same labels."""
+
+
+class CurvePoint(Frozen):
+    """The mean score of a label once a share of each text's words is deleted or inserted."""
+
+    words: Annotated[float, Field(ge=0, le=1)]
+    """The share of the words."""
+    deletion: Estimate
+    """The score without them, deleted in the explanation's order."""
+    random_deletion: Estimate
+    """The score without them, deleted in random order."""
+    insertion: Estimate
+    """The score with no others, inserted in the explanation's order."""
+    random_insertion: Estimate
+    """The score with no others, inserted in random order."""
+
+
+class Explanations(Frozen):
+    """How faithful a variant's explanations are, and how near those of its family's best variant.
+
+    Explained is the label that the reference predicts.
+    """
+
+    reference: Name
+    """The family's variant that is compared with, which may be this one."""
+    reference_version: str
+    """Version of the reference."""
+    method: Name
+    """How the contributions of words are found."""
+    budget: Annotated[int, Field(gt=0, le=MOST)]
+    """Most texts evaluated for an explanation."""
+    texts_sha256: Sha256
+    """Hash of the texts."""
+    n: Annotated[int, Field(gt=0, le=MOST)]
+    """Number of texts."""
+    random_orders: Annotated[int, Field(gt=0, le=MOST)]
+    """Random orders of each text's words."""
+    curves: list[CurvePoint]
+    """The curves of deletion and insertion, by the share of the words."""
+    deletion: Estimate
+    """Area by which the curve of deletion lies below the random one."""
+    insertion: Estimate
+    """Area by which the curve of insertion lies above the random one."""
+    rank_correlation: Estimate | None = None
+    """Spearman's, of the words' contributions with the reference's; null if it is the reference."""
+    top_overlap: Estimate | None = None
+    """Share of the reference's three largest contributions among this variant's; null likewise."""
 
 
 class Evaluation(Frozen):

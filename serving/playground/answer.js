@@ -50,7 +50,7 @@ function words(text, explanation) {
     const sign = word.contribution < 0 ? "minus" : "plus";
     const said = `${word.contribution < 0 ? "−" : "+"}${Math.abs(word.contribution).toFixed(3)}`;
     const mark = el("mark", { class: sign, title: said }, points.slice(word.start, word.end).join(""));
-    mark.style.setProperty("--strength", (0.55 * Math.abs(word.contribution)) / most);
+    mark.style.setProperty("--strength", (0.45 * Math.abs(word.contribution)) / most);
     parts.push(mark);
     at = word.end;
   }

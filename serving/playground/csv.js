@@ -16,8 +16,8 @@ export function firstColumn(content) {
       }
     } else if (char === '"') quoted = true;
     else if (char === ",") column++;
-    else if (char === "\n") end();
-    else if (char !== "\r" && !column) field += char;
+    else if (char === "\n" || char === "\r") end();
+    else if (!column) field += char;
   }
   end();
   return texts;

@@ -3,8 +3,17 @@ import { $, el, percent } from "./dom.js";
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+let charts = [];
+
+// A figure for each stage, in place of those that were drawn before.
+export function distributions(stages) {
+  for (const each of charts) each.destroy();
+  charts = [];
+  return stages.map(distribution);
+}
+
 // How confident a stage was of the calibration texts, and from where on its answer is final.
-export function distribution({ variant, threshold, confidences }) {
+function distribution({ variant, threshold, confidences }) {
   const first = Math.max(0, confidences.findIndex((share) => share > 0));
   const shares = confidences.slice(first);
   const middles = shares.map((_, at) => (first + at + 0.5) / confidences.length);
@@ -18,7 +27,7 @@ export function distribution({ variant, threshold, confidences }) {
 
 function plot(box, middles, shares, threshold, least) {
   const axes = { stroke: colour("--text"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
-  new uPlot({
+  charts.push(new uPlot({
     width: Math.max(260, Math.min(640, $("cascade").clientWidth - 64)),
     height: 200,
     legend: { show: false },
@@ -27,7 +36,7 @@ function plot(box, middles, shares, threshold, least) {
     axes: [{ ...axes, values: (_, ticks) => ticks.map(percent), space: 70 }, { ...axes, values: (_, ticks) => ticks.map(percent), size: 70 }],
     series: [{}, { paths: uPlot.paths.bars({ size: [0.9] }), fill: colour("--accent"), stroke: colour("--accent"), points: { show: false } }],
     hooks: { draw: [(chart) => line(chart, threshold)] },
-  }, [middles, shares], box);
+  }, [middles, shares], box));
 }
 
 function line(chart, threshold) {

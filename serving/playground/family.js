@@ -3,7 +3,7 @@ import { call, keepKey } from "./api.js";
 import { problem } from "./answer.js";
 import { $, bytes, el, ms, percent, table } from "./dom.js";
 import { draw } from "./frontier.js";
-import { distribution } from "./distribution.js";
+import { distributions } from "./distribution.js";
 import { growth, parse, quantile, total } from "./metrics.js";
 
 const EVERY_MS = 3000;
@@ -79,7 +79,7 @@ function showCascade({ cascade, unproven }) {
 }
 
 function showConfidences(cascade) {
-  $("confidences").replaceChildren(...cascade.stages.filter((stage) => stage.confidences).map(distribution));
+  $("confidences").replaceChildren(...distributions(cascade.stages.filter((stage) => stage.confidences)));
 }
 
 // What the server's watch of the guarantee says now.
@@ -90,7 +90,7 @@ function showWatch(samples, model) {
   const lost = total(samples, "sizewise_disagreement_lower_ratio", { model }) > total(samples, "sizewise_allowed_disagreement_ratio", { model });
   const drifted = total(samples, "sizewise_escalation_drifted", { model });
   const found = [seen ? `Of ${seen.toLocaleString("en")} texts here ${percent(escalated / seen)} escalated from the first stage`
-    + `${drifted ? ": the rate has drifted, so the traffic is unlike the calibration texts" : ", which is no drift"}.` : "No text has passed it here yet."];
+    + `${drifted ? ": the rate has drifted, so the traffic is unlike the calibration texts" : ", and no drift has been detected"}.` : "No text has passed it here yet."];
   if (sampled) found.push(`${sampled.toLocaleString("en")} were compared with the reference: ${lost ? "more answers differ than are allowed" : "no sign that the guarantee is broken"}.`);
   $("watch").classList.toggle("warning", Boolean(drifted || lost));
   $("watch").textContent = found.join(" ");

@@ -113,8 +113,15 @@ function showHistory() {
 
 async function read(file) {
   if (!file) return;
-  const content = await file.text();
-  const found = file.name.endsWith(".csv") ? firstColumn(content) : content.split(/\r?\n/);
+  let content;
+  try {
+    content = await file.text();
+  } catch (error) {
+    say(`${file.name} cannot be read: ${error.message}`);
+    return;
+  }
+  const isCsv = file.name.toLowerCase().endsWith(".csv");
+  const found = isCsv ? firstColumn(content) : content.split(/\r\n?|\n/).filter((line) => line.trim());
   $("texts").value = found.map((each) => each.replace(/\s+/g, " ")).join("\n");
   $("list").checked = true;
   say(`${found.length} texts are read from ${file.name}.`);

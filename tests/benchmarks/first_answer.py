@@ -7,6 +7,7 @@ opens the pages in Chromium with an empty cache. Installing takes what the packa
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +31,8 @@ return [performance.now(), all.length, all.reduce((sum, each) => sum + each.enco
 
 
 def main():
+    if answers():
+        sys.exit(f"Something answers at {URL} already: stop it first")
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "sizewise"
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
@@ -53,12 +56,18 @@ def main():
 def wait_until_ready(server):
     until_s = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < until_s and server.poll() is None:
-        try:
-            if httpx.get(f"{URL}health/ready").is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise SystemExit("make run did not become ready")
+        if (answer := answers()) and answer.is_success:
+            return
+        time.sleep(0.1)
+    sys.exit("make run did not become ready")
+
+
+def answers():
+    """What the server says of its readiness; None where nothing listens."""
+    try:
+        return httpx.get(f"{URL}health/ready")
+    except httpx.TransportError:
+        return None
 
 
 def answer_first(window, began_s):

@@ -1,21 +1,21 @@
 """The playground and the family's page in a real browser, against a real server."""
 
 import json
+import shutil
 
 import httpx
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from serving.bundles.registry import read_registry
 from tests.support.browser import browser
 from tests.support.bundles import write_registry
-from tests.support.cascades import write_cascade
-from tests.support.processes import serving
+from tests.support.processes import ROOT, serving
 
 HOSTILE = (
     "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'> & \u202eevil\u2066 film"
 )
 PAGES = ("", "playground/family.html")
+MIXED = "A wonderful film with a terrible ending."
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,13 @@ def window():
 def server(tmp_path_factory):
     home = tmp_path_factory.mktemp("playground")
     with serving(write_registry(home / "registry", home)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    registry = tmp_path_factory.mktemp("shipped") / "registry"
+    with serving(shutil.copytree(ROOT / "models" / "registry", registry)) as running:
         yield running
 
 
@@ -83,6 +90,23 @@ def test_a_list_and_a_csv_file_give_an_answer_for_each_text(page, tmp_path):
     ]
     page.find("#classify").click()
     page.says("3 texts are answered")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("TEXTS.CSV", b"a good film,1\nan awful plot,2\n"),
+        ("old-mac.csv", b"a good film,1\ran awful plot,2\r"),
+        ("texts.txt", b"a good film\n\nan awful plot\n"),
+    ],
+)
+def test_a_file_is_read_by_its_rows_and_columns(page, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    page.find("#file").send_keys(str(tmp_path / name))
+    page.says("2 texts are read")
+
+    shown = page.find("#texts").get_property("value").splitlines()
+    assert shown == ["a good film", "an awful plot"]
 
 
 def test_all_sizes_are_compared_on_the_same_text(page):
@@ -187,32 +211,6 @@ def test_the_family_shows_its_variants_and_what_the_server_does_now(page, server
     page.until(lambda: any(f"tiny\t{n}" in page.run(rate) for n in (9, 10)))
 
 
-def test_the_cascade_is_shown_with_its_guarantee(window, tmp_path):
-    registry = write_registry(tmp_path / "registry", tmp_path)
-    versions = {b.manifest.variant: b.manifest.version for b in read_registry(registry)["tone"]}
-    write_cascade(registry, versions, threshold=0.85)
-    with serving(registry) as running:
-        window.open(f"{running.url}/playground/family.html")
-        text = window.wait("#cascade").text
-        chart = window.wait("#confidences canvas")
-        label = window.find("#confidences .chart").get_attribute("aria-label")
-        size, violations = chart.size, window.violations()
-        answers = [
-            httpx.post(f"{running.url}/v1/classify", json={"texts": [text], "variant": "auto"})
-            for text in ("a great film", "an awful plot")
-        ]
-        window.until(lambda: "Of 2 texts here" in window.find("#watch").text)
-        watched = window.find("#watch").text
-
-    assert "85.0 %" in text
-    assert "at most 1.0 % of agreement is lost against wide" in text
-    assert size["width"] > 200
-    assert "40.0 % in the fullest twentieth, at least 10.0 % below the threshold 85.0 %" in label
-    assert violations == []
-    assert all(answer.status_code == 200 for answer in answers)
-    assert "no drift" in watched
-
-
 def test_the_policy_refuses_an_inline_script_and_another_host(window, server):
     window.open(f"{server.url}/")
     window.run(
@@ -223,6 +221,38 @@ def test_the_policy_refuses_an_inline_script_and_another_host(window, server):
 
     assert window.run("return window.hit ?? null") is None
     assert window.hosts() == {server.url.removeprefix("http://")}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_are_painted_by_what_they_contribute(window, shipped, scheme):
+    window.scheme(scheme)
+    window.open(f"{shipped.url}/")
+    window.wait("#variant option[value=small-int8]").click()
+    window.find("#explain").click()
+    classify(window, MIXED)
+    window.says("Answer: positive.")
+
+    assert window.find("article .words").text == MIXED
+    assert "positive" in window.find("article summary").text
+    window.find("article summary").click()
+    rows = [row.text for row in window.driver.find_elements("css selector", "article tbody tr")]
+    painted = window.driver.find_elements("css selector", "mark")
+    marks = {mark.text: mark for mark in painted}
+    told = dict(zip(marks, window.descriptions("mark"), strict=True))
+    for word, css_class, sign, line in (
+        ("wonderful", "plus", "+", "solid"),
+        ("terrible", "minus", "\N{MINUS SIGN}", "dashed"),
+    ):
+        assert marks[word].get_attribute("class") == css_class
+        # Not by colour alone: by the line, the description and a row of the table.
+        assert marks[word].value_of_css_property("border-bottom-style") == line
+        assert told[word][0] == sign
+        contribution = float(told[word].replace("\N{MINUS SIGN}", "-"))
+        assert f"{word} {contribution:.3f}" in rows
+    colours = {mark: marks[mark].value_of_css_property("background-color") for mark in told}
+    assert colours["wonderful"] != colours["terrible"]
+    assert window.violations() == []
+    assert window.messages() == []
 
 
 def test_errors_are_shown_as_the_api_gives_them_and_the_key_opens_the_page(window, tmp_path):

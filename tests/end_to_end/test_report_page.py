@@ -9,6 +9,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from loadtest.report.build import rebuild
+from tests.support import written_runs
 from tests.support.browser import browser
 from tests.support.written_runs import write_run
 
@@ -151,3 +152,16 @@ def test_a_report_in_which_no_phase_counts_says_so_and_draws_nothing(window, tmp
     assert "0 of 24 phases count, 24 are left out" in window.find("main").text
     assert window.find("#distribution-said").text == "No round of this load counts."
     assert window.messages() == []
+
+
+@pytest.mark.parametrize("pixels", [1280, 360])
+def test_the_longest_names_fit(window, tmp_path, monkeypatch, pixels):
+    longest = {f"{letter}{62 * 'v'}": 300.0 for letter in "ab"}
+    monkeypatch.setattr(written_runs, "CAPACITY_RPS", longest)
+    monkeypatch.setattr(written_runs, "ACCURACY", dict.fromkeys(longest, 0.9))
+    rebuild(write_run(tmp_path))
+    window.width(pixels)
+    window.driver.get((tmp_path / "report.html").as_uri())
+    window.wait("#timeline canvas")
+
+    assert window.run("return document.documentElement.scrollWidth") <= pixels

@@ -49,6 +49,7 @@ def test_files_are_looked_for_beside_the_scenario(tmp_path):
         (load(name="A b", kind="closed", users=2), "name"),
         (CLOSED + CLOSED, "each load needs a name of its own"),
         ("measured_s = inf\n" + CLOSED, "measured_s"),
+        ("slo_p99_ms = inf\n" + CLOSED, "slo_p99_ms"),
         (CLOSED + "[deploy]\nheadroom = 0.1", "deploy.rps"),
         (CLOSED + "[deploy]\nrps = 0", "deploy.rps: Input should be greater than 0 (got 0)"),
         (CLOSED + "[deploy]\nrps = 9\nmin_accuracy = 85", "deploy.min_accuracy"),

@@ -120,8 +120,8 @@ def test_what_ships_is_what_was_recorded(name):
         variant["precision"],
         variant["parameters"],
     )
-    # The card's words have changed since, and a bundle's bytes include its card.
-    assert abs(manifest.bytes - variant["bytes"]) < 1_000
+    # The card has changed since, and a bundle's bytes include its card.
+    assert abs(manifest.bytes - variant["bytes"]) < 4_000
 
 
 @pytest.mark.parametrize("name", SHIPPED)

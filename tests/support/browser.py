@@ -81,6 +81,17 @@ class Browser:
         ]
         return {urlsplit(url).netloc for url in urls if not url.startswith("data:")}
 
+    def descriptions(self, selector):
+        """What a screen reader is told of each element besides its text."""
+        ask = self.driver.execute_cdp_cmd
+        root = ask("DOM.getDocument", {})["root"]["nodeId"]
+        found = ask("DOM.querySelectorAll", {"nodeId": root, "selector": selector})["nodeIds"]
+        trees = [
+            ask("Accessibility.getPartialAXTree", {"nodeId": each, "fetchRelatives": False})
+            for each in found
+        ]
+        return [tree["nodes"][0]["description"]["value"] for tree in trees]
+
     def violations(self):
         """What axe-core holds against the page, with the elements."""
         found = Axe().run(self.driver)["violations"]

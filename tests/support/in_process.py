@@ -6,6 +6,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from itertools import islice, product
@@ -24,11 +25,11 @@ from tests.support.null_serving import NullEngine
 
 
 @asynccontextmanager
-async def running(registry, engine=NullEngine, **settings):
+async def running(registry, engine=NullEngine, clock=time.monotonic, **settings):
     """The application with its models loaded, and one engine thread."""
     chosen = Settings(registry=[registry], engine="onnxruntime", threads=1, **settings)
-    runtime = LocalRuntime(chosen, {"onnxruntime": engine})
-    app = create_app(Service(chosen, runtime), lambda _error: None)
+    runtime = LocalRuntime(chosen, {"onnxruntime": engine}, clock)
+    app = create_app(Service(chosen, runtime, clock), lambda _error: None)
     loaded = asyncio.Event()
     await Reconciler(chosen, runtime).load()
     following = asyncio.create_task(app.service.follow(loaded.set))

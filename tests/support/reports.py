@@ -56,13 +56,16 @@ def variant(name, accuracy, capacity_rps, p99_ms, **changes):
 def report(**changes):
     return {
         "machine": {"cpu": "one", "cores": 2},
-        "scenario": {"slo_p99_ms": 50.0, "measured_s": 6.0},
+        "scenario": {
+            "slo_p99_ms": 50.0, "measured_s": 6.0, "rounds": 5,
+            "loads": [],
+        },
         "variants": [
             variant("large", 0.90, 200.0, 10.0, **changes),
             variant("small", 0.86, 800.0, 4.0, **changes),
             variant("tiny", 0.80, 2000.0, 2.0, **changes),
         ],
-    }
+    }  # fmt: skip
 
 
 def settle(folder):

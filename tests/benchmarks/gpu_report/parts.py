@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -68,10 +69,12 @@ def served_name(processes):
 
 
 def gpu_test_files():
-    """The files that hold a test of serving on CUDA; the host need not have what others import."""
+    """The files that hold a test of CUDA: of models, only where what they train with is there."""
+    tested = ("serving", "models") if find_spec("transformers") else ("serving",)
     return [
         path.relative_to(ROOT)
-        for path in sorted((ROOT / "tests" / "serving").rglob("test_*.py"))
+        for folder in tested
+        for path in sorted((ROOT / "tests" / folder).rglob("test_*.py"))
         if GPU_MARK in path.read_text()
     ]
 

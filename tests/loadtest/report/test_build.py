@@ -5,9 +5,12 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from loadtest.analysis.deployment import deployment
+from loadtest.measure.server import LoadTestError
 from loadtest.report.build import build, read_report, rebuild
 from loadtest.report.check_file import write_check
 from loadtest.samples import read_samples
@@ -125,8 +128,8 @@ def test_a_check_of_other_traffic_says_nothing_of_this(tmp_path):
     ("left", "said"),
     [
         ([], "24 phases count"),
-        (["tone.small.*.2.*"], "20 of 24 planned phases were measured."),
-        (["tone.small.*"], "12 of 24 planned phases were measured."),
+        (["tone.small.*.2.*"], "20 of 24 phases count, 4 have no raw times."),
+        (["tone.small.*"], "12 of 24 phases count, 12 have no raw times."),
     ],
 )
 def test_an_interrupted_run_says_what_is_missing_and_predicts_nothing(tmp_path, left, said):
@@ -148,7 +151,7 @@ def test_an_older_run_is_interrupted_if_its_variants_lack_phases(tmp_path):
     assert "All 24 phases count" in rebuild(tmp_path)
 
     next((tmp_path / "samples").glob("tone.small.open-60.2.*")).unlink()
-    assert "23 of 24 planned phases were measured." in rebuild(tmp_path)
+    assert "23 of 24 phases count, 1 has no raw times." in rebuild(tmp_path)
 
 
 MIXED = [
@@ -223,3 +226,44 @@ def test_a_report_says_why_it_does_not_compare_with_an_earlier_one(tmp_path):
 
     said = answers(rebuild(after, before=before))["changed"]
     assert "The reports differ in slo_p99_ms" in said
+
+
+def test_phases_without_raw_times_are_counted(tmp_path):
+    write_run(tmp_path, disturbed=DISTURBED[:1])
+    for each in (tmp_path / "samples").glob("*.2.0.parquet"):
+        each.unlink()
+
+    said = answers(rebuild(tmp_path))["Can"]
+    assert "15 of 24 phases count, 1 is left out, 8 have no raw times." in said
+
+
+def test_a_server_that_answers_nothing_is_reported(tmp_path):
+    write_run(tmp_path, deploy=DEPLOY)
+    for each in (tmp_path / "samples").iterdir():
+        table = pq.read_table(each)
+        at = table.schema.get_field_index("status")
+        refused = pa.array([503] * len(table), pa.int16())
+        pq.write_table(table.set_column(at, table.schema.field(at), refused), each)
+
+    assert "Nothing measured here serves 600 requests/s" in rebuild(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "{}", "", "[" * 100_000])
+def test_a_damaged_run_or_report_is_refused(tmp_path, content):
+    for name in ("run.json", "report.json"):
+        (tmp_path / name).write_text(content)
+
+    for read in (build, read_report):
+        with pytest.raises(LoadTestError, match=r"measure again|folder that|from a run"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"other_cpu_share": null}'])
+def test_a_damaged_figure_of_the_machine_is_named(tmp_path, content):
+    write_run(tmp_path)
+    damaged = tmp_path / "machine" / "tone.small.closed.0.json"
+    damaged.write_text(content)
+
+    with pytest.raises(ValueError, match="does not say what others took") as refused:
+        rebuild(tmp_path)
+    assert str(damaged) in str(refused.value)

@@ -5,10 +5,12 @@ import pytest
 
 from models.evaluation.faithfulness import (
     RANDOM_ORDERS,
+    SHARES,
     STEPS,
     advantages,
     curve_rows,
     rank_correlation,
+    reported,
     top_overlap,
 )
 
@@ -23,7 +25,7 @@ def test_curves_go_from_all_words_to_none_and_back_in_the_order_of_contributions
     assert deletion[0].all()
     assert not deletion[-1].any()
     assert (insertion == ~deletion).all()
-    assert deletion[5].tolist() == [True, False, True, False]
+    assert deletion[STEPS // 2].tolist() == [True, False, True, False]
     assert (np.diff(rows[:, 0].sum(axis=-1)) <= 0).all()
     assert (curve_rows(WEIGHTS, 2) == curve_rows(WEIGHTS, 2)).all()
     assert (curve_rows(WEIGHTS, 2) != curve_rows(WEIGHTS, 3)).any()
@@ -41,6 +43,16 @@ def test_the_true_order_beats_random_ones_and_the_reverse_is_beaten(seed):
 
 def test_a_model_that_ignores_words_gives_no_order_an_advantage():
     assert advantages(np.full((1 + RANDOM_ORDERS, 2, STEPS + 1), 0.7)) == pytest.approx([0, 0])
+
+
+def test_reported_are_the_explanations_order_and_the_mean_of_the_random_ones():
+    scores = np.random.default_rng(3).random((1 + RANDOM_ORDERS, 2, STEPS + 1))
+    found = reported(scores)
+
+    assert found.shape == (2, 2, len(SHARES))
+    assert found[0, 1, 0] == scores[0, 1, 0]
+    assert found[0, 0, SHARES.index(0.25)] == scores[0, 0, 5]
+    assert found[1, 0, -1] == pytest.approx(scores[1:, 0, -1].mean())
 
 
 def test_agreement_counts_ranks_and_the_largest_by_size():
