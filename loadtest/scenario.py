@@ -62,6 +62,8 @@ class Deployment(BaseModel):
 
     rps: float = Field(gt=0, le=1e7)
     """Requests per second, over all replicas."""
+    texts_per_request: int = Field(1, ge=1, le=1024)
+    """Texts in each of these requests; only open loads of such requests are sized by."""
     min_accuracy: float = Field(0.0, ge=0, lt=1)
     """Lowest accuracy, from 0 to 1, that the lower end of the interval must reach."""
     headroom: float = Field(0.2, ge=0, lt=1)
@@ -110,6 +112,20 @@ class Scenario(BaseModel):
     """The loads, in order."""
 
     @property
+    def curve_loads(self) -> list[Load]:
+        """The loads of a variant's latency-throughput curve, which must be alike to compare.
+
+        They are the open loads, without ramps, whose requests are as large as those of `deploy`,
+        otherwise the smallest, with Poisson arrivals if any of these has them.
+        """
+        opened = [each for each in self.loads if each.kind == "open" and each.arrivals != "ramp"]
+        sizes = [each.texts_per_request for each in opened]
+        size = self.deploy.texts_per_request if self.deploy else min(sizes, default=1)
+        alike = [each for each in opened if each.texts_per_request == size]
+        poisson = [each for each in alike if each.arrivals == "poisson"]
+        return poisson or [each for each in alike if each.arrivals == alike[0].arrivals]
+
+    @property
     def brownout_ms(self) -> int:
         """The wait above which the server degrades in the brownout measurement: half the SLO."""
         return max(1, round(self.slo_p99_ms / 2))
@@ -128,6 +144,15 @@ class Scenario(BaseModel):
                     "before it"
                 )
         return loads
+
+    @model_validator(mode="after")
+    def _measures_what_is_deployed(self) -> Self:
+        if self.deploy and not self.curve_loads:
+            raise ValueError(
+                f"deploy.texts_per_request is {self.deploy.texts_per_request}, but no open load "
+                "other than a ramp sends such requests: add one, or change deploy.texts_per_request"
+            )
+        return self
 
 
 def regular(path: Path) -> Path:

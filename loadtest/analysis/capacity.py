@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ class Capacity:
 def load_points(
     loads: Iterable[dict[str, Any]], bound: Literal["value", "high"] = "value"
 ) -> list[LoadPoint]:
-    """Return the points of the latency-throughput curve: a report's open loads, without ramps.
+    """Return the points of the latency-throughput curve: the loads that a report marks for it.
 
     The p99 is infinite where more than a hundredth of the requests were refused, failed or got no
     answer, and where the server did not keep up: there it grows with the time measured. Where an
@@ -47,6 +48,12 @@ def load_points(
     return points[::-1]
 
 
+def texts_per_request(variants: Iterable[dict[str, Any]]) -> int:
+    """Return how many texts each request on the variants' curves has; 1 without a curve."""
+    loads = chain.from_iterable(variant["loads"].values() for variant in variants)
+    return next((int(load["texts_per_request"]) for load in _on_the_curve(loads)), 1)
+
+
 def lacks_its_lowest_rates(loads: Iterable[dict[str, Any]]) -> bool:
     """Tell whether a load without a valid round is below all loads with one.
 
@@ -58,7 +65,7 @@ def lacks_its_lowest_rates(loads: Iterable[dict[str, Any]]) -> bool:
 
 
 def _on_the_curve(loads: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-    return (load for load in loads if load["kind"] == "open" and load["arrivals"] != "ramp")
+    return (load for load in loads if load["on_curve"])
 
 
 def _p99_ms(load: dict[str, Any]) -> float:

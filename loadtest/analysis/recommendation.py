@@ -15,10 +15,14 @@ from loadtest.analysis.capacity import (
     lacks_its_lowest_rates,
     load_points,
     predicted_p99_ms,
+    texts_per_request,
 )
 from loadtest.analysis.cascade_choices import name_of
 from loadtest.analysis.replica_curve import ScalingTargets, scaling_targets
 
+_JSON_NAMES = {
+    "requirements": "wish", "chosen": "choice", "constraints": "binds", "alternatives": "otherwise",
+}  # fmt: skip
 MAX_FACTOR = 2.0
 """A choice whose interval spans this factor in replicas is not recommended."""
 _SLOWER_LOAD = (
@@ -72,6 +76,8 @@ class Recommendation:
     """The cheapest choice and its neighbours; `chosen` is None if none meets requirements."""
 
     requirements: SizingRequirements
+    texts_per_request: int
+    """Texts in each of the requests that rates count."""
     chosen: SizedChoice | None
     cheaper: SizedChoice | None
     """Less accurate than required, on fewer replicas."""
@@ -88,6 +94,13 @@ class Recommendation:
     """Accurate enough, but without a valid round at the rates that might be enough."""
     checks_accuracy: bool
     """False if no variant has a measured accuracy, so that none can be required."""
+    lacks_accuracy: bool
+    """Whether every measured accuracy is too low."""
+
+    @property
+    def requests(self) -> str:
+        """The rate required, in words."""
+        return f"{self.requirements.rps:g} {requests_of(self.texts_per_request)}"
 
     @property
     def is_certain(self) -> bool:
@@ -101,19 +114,7 @@ class Recommendation:
 
     def as_json(self) -> dict[str, Any]:
         """Return the contents of recommendation.json."""
-        fields = asdict(self)
-        return {
-            "wish": fields["requirements"],
-            "choice": fields["chosen"],
-            "cheaper": fields["cheaper"],
-            "better": fields["better"],
-            "uncertain": fields["uncertain"],
-            "binds": fields["constraints"],
-            "otherwise": fields["alternatives"],
-            "unscored": fields["unscored"],
-            "unmeasured": fields["unmeasured"],
-            "checks_accuracy": fields["checks_accuracy"],
-        }
+        return {_JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
 
 
 def recommend(report: dict[str, Any], requirements: SizingRequirements) -> Recommendation:
@@ -130,18 +131,20 @@ def recommend(report: dict[str, Any], requirements: SizingRequirements) -> Recom
     unmeasured = [
         name_of(variant)
         for variant in _considered(report)
-        if _is_accurate(variant["accuracy"] and variant["accuracy"]["low"], requirements)
+        if _has_accuracy(variant, requirements)
         and _sized(variant, requirements) is None
         and lacks_its_lowest_rates(variant["loads"].values())
     ]
     sized = [choice for variant in _considered(report) if (choice := _sized(variant, requirements))]
     sized.sort(key=lambda each: (each.replicas, -(each.accuracy or 0.0), each.peak_bytes or 0))
     accurate = [each for each in sized if _is_accurate(each.accuracy_low, requirements)]
+    size = texts_per_request(report["variants"])
     if not accurate:
-        alternatives = _alternatives(report, requirements, sized)
+        lacking = not any(_has_accuracy(each, requirements) for each in _considered(report))
+        helps = _alternatives(report, requirements, sized)
         return Recommendation(
-            requirements, None, None, None, None, [], alternatives, unscored, unmeasured,
-            checks_accuracy,
+            requirements, size, None, None, None, None, [], helps, unscored, unmeasured,
+            checks_accuracy, lacking,
         )  # fmt: skip
     chosen = min(accurate, key=lambda each: not each.is_certain)
     certain = [each for each in sized if each.is_certain]
@@ -151,6 +154,7 @@ def recommend(report: dict[str, Any], requirements: SizingRequirements) -> Recom
     uncertain = [each for each in fewer if each in accurate and not each.is_certain]
     return Recommendation(
         requirements=requirements,
+        texts_per_request=size,
         chosen=chosen,
         cheaper=max(cheaper, key=lambda each: each.accuracy or 0.0, default=None),
         better=better[0] if better else None,
@@ -160,6 +164,7 @@ def recommend(report: dict[str, Any], requirements: SizingRequirements) -> Recom
         unscored=unscored,
         unmeasured=unmeasured,
         checks_accuracy=checks_accuracy,
+        lacks_accuracy=False,
     )
 
 
@@ -171,6 +176,10 @@ def _considered(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _is_accurate(accuracy_low: float | None, requirements: SizingRequirements) -> bool:
     return accuracy_low is None or accuracy_low >= requirements.min_accuracy
+
+
+def _has_accuracy(variant: dict[str, Any], requirements: SizingRequirements) -> bool:
+    return _is_accurate(variant["accuracy"] and variant["accuracy"]["low"], requirements)
 
 
 def _needed(points: list[LoadPoint], requirements: SizingRequirements) -> float | None:
@@ -241,8 +250,8 @@ def _constraints(
         constraints.append(f"latency: twice the p99 would need {replica_count(slower.replicas)}")
     if chosen.replicas > 1:
         constraints.append(
-            f"throughput: each replica handles {chosen.rate_rps:.0f} of the "
-            f"{requirements.rps:g} requests/s"
+            f"throughput: with its headroom one replica handles fewer than {requirements.rps:g} "
+            "requests/s"
         )
     return constraints or ["nothing: one replica has capacity to spare"]
 
@@ -260,8 +269,7 @@ def _alternatives(
     accurate = [
         (p99_ms, variant["variant"])
         for variant in _considered(report)
-        if math.isfinite(p99_ms := _lowest_p99_ms(variant))
-        and _is_accurate(variant["accuracy"] and variant["accuracy"]["low"], requirements)
+        if math.isfinite(p99_ms := _lowest_p99_ms(variant)) and _has_accuracy(variant, requirements)
     ]
     if accurate:
         p99_ms, name = min(accurate)
@@ -277,6 +285,11 @@ def _alternatives(
 def _lowest_p99_ms(variant: dict[str, Any]) -> float:
     points = load_points(variant["loads"].values())
     return min((point.p99_ms for point in points), default=math.inf)
+
+
+def requests_of(texts: int) -> str:
+    """Name the unit of a rate of requests that each have so many texts."""
+    return f"requests/s of {'one text' if texts == 1 else f'{texts} texts'}"
 
 
 def replica_count(replicas: int) -> str:

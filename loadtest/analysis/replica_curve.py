@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.analysis.capacity import capacity, load_points
+from loadtest.analysis.capacity import capacity, load_points, texts_per_request
 from loadtest.analysis.summary import QUANTILES
 from loadtest.samples import ANSWER_TIMEOUT_S
 
@@ -64,14 +64,23 @@ def replica_curve(variant: dict[str, Any]) -> ReplicaCurve | None:
     """Build the curve of a variant; None without a closed load, an open one or queue times."""
     loads = list(variant["loads"].values())
     rates = {point.rate_rps for point in load_points(loads) if math.isfinite(point.p99_ms)}
-    closed = next((load for load in loads if load["kind"] == "closed"), None)
+    size = texts_per_request([variant])
+    closed = next(
+        (each for each in loads if each["kind"] == "closed" and each["texts_per_request"] == size),
+        None,
+    )
     if not closed or not closed["achieved_rps"]:
         return None
     saturated_rps = closed["achieved_rps"]["value"]
     rows = {saturated_rps: closed}
     for load in loads:
         offered = load["offered_rps"]
-        if offered and offered["value"] in rates and offered["value"] < saturated_rps:
+        if (
+            load["on_curve"]
+            and offered
+            and offered["value"] in rates
+            and offered["value"] < saturated_rps
+        ):
             rows[offered["value"]] = load
     if len(rows) < 2 or any(load["split_mean_ms"]["queue"] is None for load in rows.values()):
         return None

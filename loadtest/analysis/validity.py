@@ -46,19 +46,21 @@ THRESHOLDS = Thresholds()
 class Validity:
     """How many phases of a report's variants count."""
 
+    planned: int
+    """More than `phases` if the run was interrupted."""
     phases: int
     excluded: int
     causes: dict[str, int]
     """Excluded phases by cause, the most frequent first; one may have several."""
 
 
-def validity(variants: Iterable[dict[str, Any]]) -> Validity:
+def validity(variants: Iterable[dict[str, Any]], planned: int) -> Validity:
     """Count the phases of a report's variants, and those that count in no figure by cause."""
     loads = [load for variant in variants for load in variant["loads"].values()]
     rounds = [each for load in loads for each in load["rounds"]]
     excluded = [each for each in rounds if each["refusals"]]
     causes = Counter(cause for each in excluded for cause in each["causes"])
-    return Validity(len(rounds), len(excluded), dict(causes.most_common()))
+    return Validity(planned, len(rounds), len(excluded), dict(causes.most_common()))
 
 
 def refusals(figures: PhaseSummary, thresholds: Thresholds) -> dict[str, str]:

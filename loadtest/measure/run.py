@@ -137,6 +137,8 @@ def prepare(
     measurement.save()
     brownout_ms = scenario.brownout_ms if registry else None
     measurement.chosen += available_choices(listed, brownout_ms, wanted)
+    phases = scenario.rounds * len(scenario.loads) * len(measurement.chosen)
+    about["planned_phases"] = phases  # without those of the null model
     if registry is not None:
         _link_registries(measurement, measurement.chosen)
         floor = [Choice(*NULL_MODEL, stages=NULL_MODEL[1:])] if scenario.floor else []

@@ -1,12 +1,12 @@
 """The answers that a report gives to the five questions of who deploys."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from loadtest.analysis.cascade_choices import cascade_description, name_of
 from loadtest.analysis.compare import Change
-from loadtest.analysis.recommendation import Recommendation, replica_count
-from loadtest.analysis.validity import validity
+from loadtest.analysis.recommendation import Recommendation, replica_count, requests_of
 from loadtest.report.comparison import change_text, changes_sentence
 from loadtest.report.one_replica import handles, is_unmeasured
 from loadtest.report.recommendation_text import certainty, most_replicas, summary, unknown
@@ -73,18 +73,19 @@ def _how_many(subject: dict[str, Any] | None, found: Recommendation | None) -> A
         details = [f"One {handles(subject)} within the SLO."] if subject else []
         return Answer(question, "Not asked.", [*details, _NOT_ASKED])
     if found.chosen is None:
-        return Answer(question, "Unknown." if found.unmeasured else "No number is enough.", [])
+        missing = (
+            "No variant is accurate enough." if found.lacks_accuracy else "No number is enough."
+        )
+        return Answer(question, "Unknown." if found.unmeasured else missing, [])
     chosen = found.chosen
     count = replica_count(chosen.replicas)
-    details = [
-        f"Each has {chosen.rate_rps:.0f} requests/s.",
-        f"At least {found.requirements.headroom:.0%} of its capacity stay free.",
-        *(f"Limited by {each}." for each in found.constraints),
-    ]
-    if found.is_certain:
-        return Answer(question, f"{count}.", details)
-    most = f"At the upper bounds of the p99s, {most_replicas(chosen)}."
-    return Answer(question, f"Perhaps {count}.", [most, *details])
+    each_has = f"Each has {chosen.rate_rps:.0f} {requests_of(found.texts_per_request)}."
+    limits = [f"Limited by {each}." for each in found.constraints]
+    if not found.is_certain:
+        most = f"At the upper bounds of the p99s, {most_replicas(chosen)}."
+        return Answer(question, f"Perhaps {count}.", [most, each_has, *limits])
+    headroom = f"At least {found.requirements.headroom:.0%} of its capacity stays free."
+    return Answer(question, f"{count}.", [each_has, headroom, *limits])
 
 
 def _cost(report: dict[str, Any], found: Recommendation | None) -> Answer:
@@ -92,7 +93,7 @@ def _cost(report: dict[str, Any], found: Recommendation | None) -> Answer:
     chosen = found.chosen if found else None
     wished = report["scenario"].get("deploy") or {}
     if found and chosen is None:
-        return Answer(question, "Unknown.", [])
+        return Answer(question, "Unknown." if found.unmeasured else "None.", [])
     if chosen is None or chosen.cost_per_hour is None:
         has_price = wished.get("price_per_core_hour") is not None
         return Answer(question, "Unknown.", [_NO_CORES if has_price else _NO_PRICE])
@@ -104,7 +105,7 @@ def _cost(report: dict[str, Any], found: Recommendation | None) -> Answer:
         price = f"A price of {core:g} a core an hour, and {cores} cores a replica."
     return Answer(
         question,
-        f"{chosen.cost_per_hour:.3g} an hour.",
+        f"{'' if chosen.is_certain else 'Perhaps '}{chosen.cost_per_hour:.3g} an hour.",
         [
             f"{chosen.cost_per_hour * _HOURS_A_MONTH:,.0f} for a month of {_HOURS_A_MONTH} hours.",
             f"{chosen.cost_per_million:.3g} per million requests at the full rate.",
@@ -114,44 +115,50 @@ def _cost(report: dict[str, Any], found: Recommendation | None) -> Answer:
 
 
 def _trust(report: dict[str, Any], found: Recommendation | None) -> Answer:
-    question, counted = "Can I trust it?", validity(report["variants"])
+    question, counted = "Can I trust it?", report["validity"]
     details = []
     if found and found.chosen and found.is_certain:
-        details.append(_sentence(certainty(found.chosen)))
-        details.append("A prediction until `recommend --check` has measured it.")
-    if counted.excluded:
-        causes = ", ".join(f"{cause} ({count})" for cause, count in counted.causes.items())
+        details += [_sentence(certainty(found.chosen)), _check(report["check"])]
+    phases, planned, excluded = (counted[name] for name in ("phases", "planned", "excluded"))
+    if excluded:
+        causes = ", ".join(f"{cause} ({count})" for cause, count in counted["causes"].items())
         details.append(f"Left out because {causes}.")
     unmeasured = ", ".join(name_of(each) for each in report["variants"] if is_unmeasured(each))
     if unmeasured and not found:
         details.append(f"Of {unmeasured} no rate is known.")
     if found and found.chosen:
         details += map(_sentence, unknown(found))
-    if report["findings"]:
-        count = len(report["findings"])
-        details.append(f"Where the servers did not keep up ({count}), phases count: see below.")
-    missing = _without_times(report)
-    if not counted.excluded and not missing:
-        return Answer(question, f"All {counted.phases} phases count.", details)
-    kept = counted.phases - counted.excluded
+    if count := _phases_with_findings(report):
+        details.append(f"Findings in {count} phase{'s' * (count > 1)}, which count: see below.")
+    missing = planned - phases
+    if not excluded and not missing:
+        return Answer(question, f"All {phases} phases count.", details)
     lost = []
-    if counted.excluded:
-        lost.append(f"{counted.excluded} {'is' if counted.excluded == 1 else 'are'} left out")
+    if excluded:
+        lost.append(f"{excluded} {'is' if excluded == 1 else 'are'} left out")
     if missing:
         lost.append(f"{missing} {'has' if missing == 1 else 'have'} no raw times")
-    said = f"{kept} of {counted.phases + missing} phases count, {', '.join(lost)}."
+    said = f"{phases - excluded} of {planned} phases count, {', '.join(lost)}."
     return Answer(question, said, details)
 
 
-def _without_times(report: dict[str, Any]) -> int:
-    """Count the phases of the scenario that were not measured, or whose files are gone."""
-    scenario = report["scenario"]
-    each = scenario["rounds"] * len(scenario["loads"])
-    measured = [
-        sum(len(load["rounds"]) for load in variant["loads"].values())
+def _check(check: dict[str, Any] | None) -> str:
+    if check is None:
+        return "A prediction until `recommend --check` has measured it."
+    p99 = "unanswered" if check["p99_ms"] is None else f"{check['p99_ms']:.1f} ms"
+    return (
+        f"`recommend --check` measured a p99 of {p99} at {check['rate_rps']:.0f} requests/s, where "
+        f"{check['predicted_p99_ms']:.1f} ms were predicted."
+    )
+
+
+def _phases_with_findings(report: dict[str, Any]) -> int:
+    return sum(
+        not each["refusals"] and bool(each["findings"])
         for variant in report["variants"]
-    ]
-    return sum(max(0, each - count) for count in measured)
+        for load in variant["loads"].values()
+        for each in load["rounds"]
+    )
 
 
 def _what_changed(report: dict[str, Any]) -> Answer:
@@ -162,13 +169,19 @@ def _what_changed(report: dict[str, Any]) -> Answer:
     if told["refused"]:
         return Answer(question, "Unknown.", [_sentence(told["refused"]), since])
     changes = [Change(**each) for each in told["changes"]]
-    beyond = [change_text(each) for each in changes if each.verdict in {"worse", "better"}]
+    beyond = [each for each in changes if each.verdict in {"worse", "better"}]
+    beyond.sort(key=lambda each: (each.verdict == "better", -_size(each)))
     more = [f"And {len(beyond) - _CHANGES} more, below."] if len(beyond) > _CHANGES else []
     return Answer(
         question,
         f"{changes_sentence(changes)}.",
-        [*(f"{each}." for each in beyond[:_CHANGES]), *more, since],
+        [*(f"{change_text(each)}." for each in beyond[:_CHANGES]), *more, since],
     )
+
+
+def _size(change: Change) -> float:
+    """Return how far a figure moved, either way; infinity if it was lost or gained."""
+    return abs(math.log(change.ratio)) if change.ratio else math.inf
 
 
 def _sentence(words: str) -> str:

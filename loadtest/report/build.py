@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from loadtest.analysis.capacity import capacity, load_points, machine_ms
 from loadtest.analysis.cascade_choices import SPLIT, choices, degraded_accuracy, name_of
 from loadtest.analysis.compare import compare, is_alternated
@@ -23,13 +21,14 @@ from loadtest.measure.locust_phase import machine_file, sample_files
 from loadtest.measure.null_model import NULL_MODEL
 from loadtest.measure.run import SCHEMA_VERSION
 from loadtest.measure.server import LoadTestError
+from loadtest.report.check_file import read_check
 from loadtest.report.html_page import html_page
 from loadtest.report.markdown import markdown
 from loadtest.report.plots import plots
 from loadtest.samples import Samples, read_samples
 from loadtest.scenario import Scenario
 
-REPORT_VERSION = 6  # of report.json; run.py has that of the raw times
+REPORT_VERSION = 7  # of report.json; run.py has that of the raw times
 _REFERENCE_SHARE = 0.5
 _SIZES = ("parameters", "bytes")
 _DESCRIPTION = (
@@ -121,6 +120,8 @@ def build(folder: Path, thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
         raise LoadTestError(
             f"{folder / 'samples'} has no raw times: measure again with python -m loadtest run"
         )
+    in_each = scenario.rounds * len(scenario.loads)
+    planned = about.pop("planned_phases", in_each * len(measured))
     reference = _reference(scenario)
     for model in {variant["model"] for variant in measured}:
         family = [variant for variant in measured if variant["model"] == model]
@@ -135,9 +136,10 @@ def build(folder: Path, thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
         "laws": [asdict(law) | label for law, label in _power_laws(measured, reference)],
         "refused": _said(measured, "refusals"),
         "findings": _said(measured, "findings"),
-        "validity": asdict(validity(measured)),
+        "validity": asdict(validity(measured, planned)),
     }
     sized = deployment(report)
+    report["check"] = read_check(folder, sized.chosen if sized else None)
     return report | {"recommendation": sized and sized.as_json()}
 
 
@@ -174,11 +176,12 @@ def _variant(
         for load in loads.values()
         if any(math.isfinite(point.p99_ms) for point in load_points([load]))
     ]
+    accuracies = [load["accuracy"] for load in opened or loads.values() if load["accuracy"]]
     within = capacity(points, scenario.slo_p99_ms)
     ready = mean_of_rates(ready_s)
     return {
         "model": model["model"],
-        "accuracy": _lowest([load["accuracy"] for load in opened or loads.values()]),
+        "accuracy": min(accuracies, key=lambda each: float(each["value"]), default=None),
         **{key: listed[key] for key in _DESCRIPTION},
         "engine": listed.get("engine"),
         "ready_s": asdict(ready) if ready else None,
@@ -198,8 +201,9 @@ def _variant(
 def _loads(
     read: Callable[[str], LoadSummary | None], scenario: Scenario, model: str, variant: str
 ) -> dict[str, Any]:
+    curve = {load.name for load in scenario.curve_loads}
     return {
-        load.name: summary.as_json()
+        load.name: summary.as_json() | {"on_curve": load.name in curve}
         for load in scenario.loads
         if (summary := read(f"{model}.{variant}.{load.name}"))
     }
@@ -231,18 +235,13 @@ def _accuracy(
     return degraded_accuracy(model, load["degraded"]) if load["status"].get("200") else None
 
 
-def _lowest(accuracies: list[dict[str, float] | None]) -> dict[str, float] | None:
-    known = [each for each in accuracies if each]
-    return min(known, key=lambda each: each["value"], default=None)
-
-
 def _reference(scenario: Scenario) -> str | None:
-    """Return the open load to compare variants by: the one nearest to half the saturation."""
-    opened = [load for load in scenario.loads if load.kind == "open" and load.arrivals != "ramp"]
-    if not opened:
-        return None
-    shares = [abs((load.share or _REFERENCE_SHARE) - _REFERENCE_SHARE) for load in opened]
-    return opened[int(np.argmin(shares))].name
+    """Return the load to compare variants by: on the curve, nearest to half the saturation."""
+    far = {
+        load.name: abs((load.share or _REFERENCE_SHARE) - _REFERENCE_SHARE)
+        for load in scenario.curve_loads
+    }
+    return min(far, key=far.__getitem__, default=None)
 
 
 def _frontier(variants: list[dict[str, Any]], reference: str | None) -> list[str]:

@@ -61,7 +61,7 @@ def _curve(variant: dict[str, Any]) -> list[dict[str, Any]]:
             "load": name,
         }
         for name, load in variant["loads"].items()
-        if load["kind"] == "open"
+        if load["on_curve"]
         and load["latency_ms"]
         and load["offered_rps"]["value"] in answered
         and load["latency_ms"]["p99"]["value"] is not None

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from loadtest.analysis.capacity import lacks_its_lowest_rates
+from loadtest.analysis.capacity import lacks_its_lowest_rates, texts_per_request
 from loadtest.analysis.cascade_choices import cascade_description, name_of
+from loadtest.analysis.recommendation import requests_of
 
 
 def is_unmeasured(variant: dict[str, Any]) -> bool:
@@ -54,7 +55,8 @@ def handles(variant: dict[str, Any]) -> str:
     """Say which rate a variant handles within the SLO."""
     within = variant["within_slo"]
     more = "at least " if within["measured_out"] else ""
-    return f"handles {more}{within['rate_rps']:.0f} requests/s"
+    unit = requests_of(texts_per_request([variant]))
+    return f"handles {more}{within['rate_rps']:.0f} {unit}"
 
 
 def _described(variant: dict[str, Any]) -> str:

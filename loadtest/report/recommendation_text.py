@@ -13,7 +13,7 @@ def recommendation_text(found: Recommendation) -> str:
     """Explain the recommendation in a few lines."""
     requirements, chosen = found.requirements, found.chosen
     required = (
-        f"{requirements.rps:g} requests/s, p99 at most {requirements.slo_p99_ms:g} ms, accuracy at "
+        f"{found.requests}, p99 at most {requirements.slo_p99_ms:g} ms, accuracy at "
         f"least {requirements.min_accuracy:g}"
     )
     if chosen is None and found.unmeasured:

@@ -1,6 +1,7 @@
 """Three figures of the variant to deploy, beside what the SLO allows."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 from loadtest.analysis.recommendation import SizedChoice
@@ -27,9 +28,13 @@ def slo_figures(
         return []
     rate_rps = chosen.rate_rps if chosen else None
     name, load = _load(subject, report["reference_load"], rate_rps)
+    within = _within(name, load)
+    capacity_rps = subject["within_slo"] and subject["within_slo"]["rate_rps"]
+    if chosen and load and capacity_rps and load["offered_rps"]["value"] > capacity_rps:
+        within = replace(within, limit=f"{within.limit}; a load beyond the capacity", holds=None)
     return [
         _p99(report["scenario"]["slo_p99_ms"], name, load, chosen),
-        _within(name, load),
+        within,
         _utilisation(subject, rate_rps),
     ]
 
@@ -41,7 +46,7 @@ def _load(
     opened = {
         name: load
         for name, load in subject["loads"].items()
-        if load["kind"] == "open" and load["arrivals"] != "ramp" and load["offered_rps"]
+        if load["on_curve"] and load["offered_rps"]
     }
     if rate_rps is None:
         return reference or "", opened.get(reference or "")
@@ -73,7 +78,9 @@ def _within(name: str, load: dict[str, Any] | None) -> SloFigure:
         return SloFigure("answered within the SLO", "unknown", limit, None, None)
     share = load["within_slo"]
     said = f"answered within the SLO, measured under {name}"
-    return SloFigure(said, f"{share:.2%}", limit, share, share >= _SHARE)
+    rounded_down = math.floor(share * 1e4 + 1e-6) / 1e2
+    missed = (1.0 - share) / (1.0 - _SHARE)
+    return SloFigure(said, f"{rounded_down:.2f}%", limit, missed, share >= _SHARE)
 
 
 def _utilisation(subject: dict[str, Any], rate_rps: float | None) -> SloFigure:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loadtest.analysis.capacity import texts_per_request
 from loadtest.analysis.recommendation import SizedChoice
 from loadtest.analysis.summary import combine
 from loadtest.analysis.validity import THRESHOLDS, Thresholds
 from loadtest.measure.run import run
 from loadtest.measure.server import LoadTestError
 from loadtest.report.build import read_rounds
+from loadtest.report.check_file import write_check
 from loadtest.samples import Samples
 from loadtest.scenario import Load, Scenario
 
@@ -76,7 +78,7 @@ def verify(
     plan: VerificationPlan = PLAN,
     thresholds: Thresholds = THRESHOLDS,
 ) -> Verification:
-    """Measure one replica of the choice at its rate.
+    """Measure one replica of the choice at its rate, and keep the outcome in the report's folder.
 
     The p99 of few requests is above the limit by chance, so it is measured again, and judged over
     all rounds, until it is within the limit, its lower bound is above it, or the plan ends.
@@ -98,6 +100,7 @@ def verify(
         )
         if found.holds or found.is_refuted(p99_ms.low):
             break
+    write_check(folder, chosen, found.p99_ms, found.holds)
     return found
 
 
@@ -112,7 +115,14 @@ def _measured(
             "measured_s": plan.measured_s,
             "floor": False,
             "seed": of_report.seed + plan.rounds * time,
-            "loads": [Load(name=_LOAD, kind="open", rate_rps=chosen.rate_rps)],
+            "loads": [
+                Load(
+                    name=_LOAD,
+                    kind="open",
+                    rate_rps=chosen.rate_rps,
+                    texts_per_request=texts_per_request(report["variants"]),
+                )
+            ],
         }
     )
     registry = folder / "registries" / f"{chosen.model}.{chosen.variant}"

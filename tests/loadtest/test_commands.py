@@ -51,6 +51,7 @@ def test_a_run_measures_every_variant_and_its_report_can_be_rebuilt(tmp_path, ca
     report = read_report(folder)
     assert [variant["variant"] for variant in report["variants"]] == ["fast", "slow"]
     assert all(variant["on_frontier"] for variant in report["variants"])
+    assert report["validity"]["phases"] == report["validity"]["planned"] == 2 * 2 * 2
     for variant in report["variants"]:
         closed, opened = variant["loads"]["closed"], variant["loads"]["open"]
         assert set(closed["status"]) == set(opened["status"]) == {"200"}

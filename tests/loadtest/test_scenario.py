@@ -56,6 +56,13 @@ def test_files_are_looked_for_beside_the_scenario(tmp_path):
         (CLOSED + "[deploy]\nrps = 9\nheadroom = 1", "deploy.headroom"),
         (CLOSED + "[deploy]\nrps = 9\nprice_per_node_hour = -1", "deploy.price_per_node_hour"),
         (CLOSED + "[deploy]\nrps = 9\nprice = 2", "deploy.price"),
+        (CLOSED + "[deploy]\nrps = 9\ntexts_per_request = 0", "deploy.texts_per_request"),
+        (
+            load(name="a", kind="open", rate_rps=5.0, texts_per_request=4)
+            + load(name="b", kind="open", rate_rps=5.0, arrivals="ramp")
+            + "[deploy]\nrps = 9",
+            "deploy.texts_per_request is 1, but no open load other than a ramp sends such requests",
+        ),
         (
             CLOSED + "[deploy]\nrps = 9\nprice_per_node_hour = 1\nprice_per_core_hour = 1",
             "give price_per_core_hour or price_per_node_hour, not both",

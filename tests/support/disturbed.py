@@ -1,7 +1,10 @@
 """Reports of a load test on a machine that other programs shared."""
 
+from dataclasses import asdict
+
 from loadtest.analysis.capacity import capacity, load_points
 from loadtest.analysis.summary import combine
+from loadtest.analysis.validity import validity
 from loadtest.samples import MachineLoad
 from tests.support.queues import arrivals_s, departures_s, phase, samples
 from tests.support.reports import report
@@ -24,7 +27,7 @@ def disturbed_report(random, is_disturbed, slo_ms=50.0):
                 [_phase(random, variant["variant"], share, number, is_disturbed)
                  for number in range(ROUNDS)],
                 slo_ms,
-            ).as_json()
+            ).as_json() | {"on_curve": True}
             for share in SHARES
         }  # fmt: skip
         within = capacity(load_points(variant["loads"].values()), slo_ms)
@@ -32,6 +35,8 @@ def disturbed_report(random, is_disturbed, slo_ms=50.0):
             "rate_rps": within.rate_rps,
             "measured_out": within.measured_out,
         }
+    phases = ROUNDS * len(SHARES) * len(told["variants"])
+    told["validity"] = asdict(validity(told["variants"], phases))
     return told
 
 

@@ -26,6 +26,7 @@ def load(kind, rate_rps, p99_ms, *, rounds=5, noise=0.02, seed=0, scale=1.0):
     ]
     return {
         "kind": kind, "users": 32, "arrivals": "poisson", "texts_per_request": 1,
+        "on_curve": kind == "open",
         "rate_rps": 0.0 if kind == "closed" else rate_rps,
         "rounds": own, "refusals": [], "findings": [], "sustained": True,
         "offered_rps": estimate(rate_rps, 0.0), "achieved_rps": estimate(rate_rps),

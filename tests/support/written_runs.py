@@ -23,17 +23,24 @@ CAPACITY_RPS = {"large": 300.0, "small": 900.0}
 ACCURACY = {"large": 0.91, "small": 0.86}
 
 
-def write_run(folder, *, deploy=None, slowdown=1.0, disturbed=(), url=None):
+def write_run(folder, *, deploy=None, slowdown=1.0, disturbed=(), url=None, extra=(), slo_ms=50.0):
     """Write run.json and raw times of two variants, each an M/M/1 server.
 
     `disturbed` are phases (variant, load, round) beside which others used the machine;
-    `slowdown` is that of all servers, at the same rates.
+    `slowdown` is that of all servers, at the same rates; `extra` are loads beside the usual ones.
     """
     loads = [{"name": "closed", "kind": "closed", "users": 8}]
     loads += [{"name": f"open-{share:.0%}".rstrip("%"), "kind": "open", "share": share}
-              for share in SHARES]  # fmt: skip
+              for share in SHARES] + list(extra)  # fmt: skip
     scenario = Scenario.model_validate(
-        {"rounds": ROUNDS, "warmup_s": 0.5, "measured_s": 4.0, "loads": loads, "deploy": deploy}
+        {
+            "rounds": ROUNDS,
+            "warmup_s": 0.5,
+            "measured_s": 4.0,
+            "loads": loads,
+            "deploy": deploy,
+            "slo_p99_ms": slo_ms,
+        }
     )
     random = np.random.default_rng(7)
     for variant, capacity_rps in CAPACITY_RPS.items():
@@ -41,7 +48,8 @@ def write_run(folder, *, deploy=None, slowdown=1.0, disturbed=(), url=None):
             for number in range(ROUNDS):
                 _write_phase(
                     folder, random, _phase(variant, load, number, capacity_rps),
-                    capacity_rps / slowdown, (variant, load.name, number) in disturbed,
+                    capacity_rps / slowdown / load.texts_per_request,
+                    (variant, load.name, number) in disturbed,
                 )  # fmt: skip
     about = {
         "schema_version": SCHEMA_VERSION, "started_utc": "2026-11-27T12:00:00+00:00",
@@ -51,6 +59,7 @@ def write_run(folder, *, deploy=None, slowdown=1.0, disturbed=(), url=None):
         "url": url, "scenario": scenario.model_dump(mode="json"), "alternation": None,
         "models": [{"model": "tone", "cascade": None, "variants": [*map(_listed, CAPACITY_RPS)]}],
         "servers": [], "saturated_rps": {},
+        "planned_phases": ROUNDS * len(scenario.loads) * len(CAPACITY_RPS),
     }  # fmt: skip
     (folder / "run.json").write_text(json.dumps(about))
     return folder
@@ -70,9 +79,10 @@ def _phase(variant, load, number, capacity_rps):
     share = load.share or 0.9
     return Phase(
         model="tone", variant=variant, load=load.name, round=number, kind=load.kind,
-        users=load.users or 1, arrivals="poisson",
+        users=load.users or 1, arrivals=load.arrivals,
         rate_rps=0.0 if load.kind == "closed" else share * capacity_rps, trace=None,
-        texts_per_request=1, deadline_ms=None, warmup_s=0.5, measured_s=4.0, seed=number,
+        texts_per_request=load.texts_per_request, deadline_ms=None, warmup_s=0.5,
+        measured_s=4.0, seed=number,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtest.analysis.recommendation import SizingRequirements, recommend
-from loadtest.analysis.replica_curve import MIN_QUEUE_S
+from loadtest.analysis.replica_curve import MIN_QUEUE_S, replica_curve
 from loadtest.report.recommendation_text import recommendation_text
 from loadtest.sizing.helm_values import write_values
 from tests.support import reports
@@ -220,6 +220,16 @@ def test_the_targets_are_those_of_the_capacity_whatever_the_traffic_asked_for():
     assert few == many
     assert few.rate_rps == pytest.approx(rate_rps)
     assert few.in_flight == pytest.approx(rate_rps * 0.35 * 4e-3 * 2 ** (rate_rps / 160 - 1))
+
+
+def test_a_replica_is_full_with_requests_as_large_as_those_of_its_curve():
+    small = reports.variant("small", 0.86, 800.0, 4.0)
+    bulk = reports.load("closed", 30.0, 99.0) | {"texts_per_request": 64}
+    small["loads"] = {"bulk": bulk} | small["loads"]
+
+    assert replica_curve(small).saturated_rps == 800.0
+    small["loads"].pop("closed")
+    assert replica_curve(small) is None
 
 
 @pytest.mark.parametrize(("times", "queue_s"), [(1, MIN_QUEUE_S), (11, 0.02)])

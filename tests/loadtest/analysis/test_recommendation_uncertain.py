@@ -124,7 +124,7 @@ def measured(random, rounds):
                 for number in range(rounds)
             )
         ]
-        loads[f"open-{share:.0%}"] = combine(drawn, SLO_MS).as_json()
+        loads[f"open-{share:.0%}"] = combine(drawn, SLO_MS).as_json() | {"on_curve": True}
     return report() | {"variants": [report()["variants"][1] | {"loads": loads}]}
 
 

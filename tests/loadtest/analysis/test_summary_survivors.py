@@ -22,7 +22,7 @@ SLO_MS = 50.0
 
 
 def reported(rounds, slo_ms=SLO_MS):
-    return combine(rounds, slo_ms).as_json()
+    return combine(rounds, slo_ms).as_json() | {"on_curve": True}
 
 
 def rounds_of(random, rate_rps, serve, count=3):
@@ -140,7 +140,7 @@ def test_processes_with_room_for_more_requests_are_late_by_themselves(processes,
 
 def test_between_an_answered_rate_and_an_unanswered_one_no_p99_is_predicted():
     loads = [
-        {"kind": "open", "arrivals": "poisson", "sustained": True, "offered_rps": {"value": rate},
+        {"on_curve": True, "sustained": True, "offered_rps": {"value": rate},
          "latency_ms": {"p99": {"value": p99_ms, "high": None}}}
         for rate, p99_ms in [(100.0, 10.0), (200.0, None)]
     ]  # fmt: skip

@@ -1,14 +1,18 @@
 """What report.json holds of a run, and what is said of it."""
 
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from loadtest.analysis.deployment import deployment
 from loadtest.measure.server import LoadTestError
 from loadtest.report.build import build, read_report, rebuild
+from loadtest.report.check_file import write_check
 from loadtest.samples import read_samples
 from tests.support.written_runs import ROUNDS, write_run
 
@@ -71,7 +75,10 @@ def test_an_accuracy_that_no_variant_has_is_not_said_to_be_reached(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps(about))
     text = rebuild(tmp_path)
 
-    assert "it serves 600 requests/s with a p99 of at most 50 ms. Sure" in text
+    assert (
+        "for 600 requests/s of one text with a p99 of at most 50 ms, predicted from one replica; "
+        "the accuracy of at least 0.9 was not checked. Predicted without an accuracy" in text
+    )
     assert "Its accuracy is unknown" in answers(text)["Which"]
 
 
@@ -80,12 +87,100 @@ def test_phases_that_do_not_count_are_counted_by_cause(tmp_path):
     told = read_report(tmp_path)["validity"]
 
     assert told == {
+        "planned": 2 * 4 * ROUNDS,
         "phases": 2 * 4 * ROUNDS,
         "excluded": 2,
         "causes": {"other programs used the machine": 2},
     }
     assert "22 of 24 phases count, 2 are left out." in answers(text)["Can"]
     assert "because other programs used the machine (2)" in answers(text)["Can"]
+
+
+@pytest.mark.parametrize(
+    ("p99_ms", "said"),
+    [
+        (12.3, "predicted from one replica. Confirmed: "),
+        (math.inf, "but one replica missed what was predicted of it. Refuted: "),
+    ],
+)
+def test_a_check_confirms_the_verdict_or_withdraws_it(tmp_path, p99_ms, said):
+    write_run(tmp_path, deploy=DEPLOY)
+    chosen = deployment(build(tmp_path)).chosen
+    holds = math.isfinite(p99_ms)
+    write_check(tmp_path, chosen, p99_ms, holds)
+    text = rebuild(tmp_path)
+
+    assert said in text
+    assert ("Deploy tone/large on" in text) is holds
+    measured = f"measured a p99 of {'12.3 ms' if holds else 'unanswered'} at {chosen.rate_rps:.0f}"
+    assert measured in answers(text)["Can"]
+
+
+def test_a_check_of_other_traffic_says_nothing_of_this(tmp_path):
+    write_run(tmp_path, deploy=DEPLOY)
+    chosen = replace(deployment(build(tmp_path)).chosen, rate_rps=1.0)
+    write_check(tmp_path, chosen, math.inf, holds=False)
+
+    assert "Predicted at the upper ends" in rebuild(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ([], "24 phases count"),
+        (["tone.small.*.2.*"], "20 of 24 phases count, 4 have no raw times."),
+        (["tone.small.*"], "12 of 24 phases count, 12 have no raw times."),
+    ],
+)
+def test_an_interrupted_run_says_what_is_missing_and_predicts_nothing(tmp_path, left, said):
+    write_run(tmp_path, deploy=DEPLOY)
+    for path in (path for pattern in left for path in (tmp_path / "samples").glob(pattern)):
+        path.unlink()
+    text = rebuild(tmp_path)
+
+    assert said in answers(text)["Can"]
+    assert ("Not sure: the run ended before" in text) is bool(left)
+    assert ("Predicted at the upper ends" in text) is (not left)
+
+
+def test_an_older_run_is_interrupted_if_its_variants_lack_phases(tmp_path):
+    write_run(tmp_path)
+    about = json.loads((tmp_path / "run.json").read_text())
+    del about["planned_phases"]
+    (tmp_path / "run.json").write_text(json.dumps(about))
+    assert "All 24 phases count" in rebuild(tmp_path)
+
+    next((tmp_path / "samples").glob("tone.small.open-60.2.*")).unlink()
+    assert "23 of 24 phases count, 1 has no raw times." in rebuild(tmp_path)
+
+
+MIXED = [
+    {"name": "large-requests", "kind": "open", "share": 0.01, "texts_per_request": 64},
+    {"name": "even", "kind": "open", "share": 0.7, "arrivals": "constant"},
+    {"name": "large-even", "kind": "open", "share": 0.02, "texts_per_request": 64,
+     "arrivals": "constant"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("deploy", "names"),
+    [
+        (None, ["open-20", "open-40", "open-60"]),
+        (DEPLOY, ["open-20", "open-40", "open-60"]),
+        (DEPLOY | {"texts_per_request": 64, "rps": 5}, ["large-requests"]),
+    ],
+)
+def test_a_curve_is_of_requests_of_one_size_that_arrive_alike(tmp_path, deploy, names):
+    text = rebuild(write_run(tmp_path, deploy=deploy, extra=MIXED, slo_ms=2000.0))
+    told = read_report(tmp_path)
+
+    for variant in told["variants"]:
+        loads = variant["loads"]
+        assert [name for name, load in loads.items() if load["on_curve"]] == names
+        assert len(variant["curve"]) == len(names)
+    assert told["reference_load"] in names
+    unit = "5 requests/s of 64 texts" if names == ["large-requests"] else "requests/s of one text"
+    assert unit in text.partition("\n")[2].partition("- Which")[0]
 
 
 def test_the_series_of_a_load_hold_every_request_of_its_valid_rounds(tmp_path):

@@ -45,7 +45,7 @@ def test_the_first_screen_answers_the_five_questions(report):
     choice = report["recommendation"]["choice"]
 
     assert f"Deploy tone/{choice['variant']} on {choice['replicas']} replica" in shown
-    assert "Sure: it does so at the upper ends" in shown
+    assert "Predicted at the upper ends" in shown
     assert f"Which variant? tone/{choice['variant']}" in shown
     assert f"How many replicas? {choice['replicas']} replica" in shown
     assert f"What does it cost? {choice['cost_per_hour']:.3g} an hour" in shown
