@@ -1,5 +1,6 @@
 """The plots of a report: frontier, latency against throughput and size, and latency's parts."""
 
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from loadtest.report.markdown import STEPS
 
 _LAW_TIME = "engine, ms"
 _SINGLE, _CASCADE = "o", "D"
+_NAME_WIDTH = 24  # characters
 
 
 def plots(report: dict[str, Any]) -> dict[str, Figure]:
@@ -39,6 +41,11 @@ def _colours(report: dict[str, Any]) -> dict[str, Any]:
 
 def _marker(variant: dict[str, Any]) -> str:
     return _SINGLE if len(variant["stages"]) == 1 else _CASCADE
+
+
+def _wrapped(variant: dict[str, Any]) -> str:
+    """Return a name in lines so short that it leaves room for the plot."""
+    return fill(variant["variant"], _NAME_WIDTH)
 
 
 def _frontier(report: dict[str, Any]) -> Figure | None:
@@ -67,7 +74,7 @@ def _frontier(report: dict[str, Any]) -> Figure | None:
         )
         axes.scatter(x, accuracy["value"], s=20 + 6 * variant["bytes"] / 1e6, alpha=0.6,
                      marker=_marker(variant), color=colours[variant["variant"]])  # fmt: skip
-        axes.annotate(variant["variant"], (x, accuracy["value"]), xytext=(6, 6),
+        axes.annotate(_wrapped(variant), (x, accuracy["value"]), xytext=(6, 6),
                       textcoords="offset points", fontsize=8)  # fmt: skip
     best = sorted((p99["value"], v["accuracy"]["value"]) for v, p99 in shown if v["on_frontier"])
     axes.plot(*zip(*best, strict=True), ":", color="grey", zorder=0)
@@ -97,7 +104,7 @@ def _curves(report: dict[str, Any]) -> Figure | None:
     for variant, on_curve in shown:
         points = sorted((point["rate_rps"], point["p99_ms"]) for point in on_curve)
         axes.plot(*zip(*points, strict=True), f"{_marker(variant)}-", ms=4,
-                  label=variant["variant"], color=colours[variant["variant"]])  # fmt: skip
+                  label=_wrapped(variant), color=colours[variant["variant"]])  # fmt: skip
     slo_ms = report["scenario"]["slo_p99_ms"]
     axes.axhline(slo_ms, ls="--", color="grey")
     axes.annotate(f"SLO {slo_ms:g} ms", (0, slo_ms), xytext=(4, 4), textcoords="offset points",
@@ -132,7 +139,7 @@ def _sizes(report: dict[str, Any]) -> Figure | None:
         axes.plot([v["parameters"] for v, _ in own], [ms for _, ms in own], _marker(own[0][0]),
                   color=colour, label=precision)  # fmt: skip
         for variant, ms in own:
-            axes.annotate(variant["variant"], (variant["parameters"], ms), xytext=(5, 4),
+            axes.annotate(_wrapped(variant), (variant["parameters"], ms), xytext=(5, 4),
                           textcoords="offset points", fontsize=7)  # fmt: skip
         for law in report["laws"]:
             if (law["time"], law["size"], law["precision"]) == (
@@ -156,7 +163,7 @@ def _split(report: dict[str, Any]) -> Figure | None:
     """Plot the parts of the median latency, one bar per variant, the null model first."""
     load = report["reference_load"]
     shown = [("no inference", report["floor"].get(load))]
-    shown += [(variant["variant"], variant["loads"].get(load)) for variant in report["variants"]]
+    shown += [(_wrapped(variant), variant["loads"].get(load)) for variant in report["variants"]]
     known = [(name, found["split_median_ms"]) for name, found in shown if found]
     known = [(name, split) for name, split in known if all(split[s] is not None for s in STEPS)]
     if not known:

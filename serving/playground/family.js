@@ -98,6 +98,7 @@ function showWatch(samples, model) {
 
 async function readMetrics() {
   const answer = document.hidden || !family() ? null : await call("metrics");
+  if (answer) $("old").hidden = answer.ok;
   if (answer?.ok) {
     const now = { at: performance.now(), samples: parse(answer.text) };
     if (before) showLive(before, now);

@@ -6,6 +6,7 @@ import { $, bytes, el, store, stored } from "./dom.js";
 import { snippet } from "./snippets.js";
 
 const MOST_KEPT = 30;
+const MOST_BYTES = 1_000_000;
 const HISTORY = "sizewise-history";
 let families = [];
 let sent = null;
@@ -113,11 +114,15 @@ function showHistory() {
 
 async function read(file) {
   if (!file) return;
+  if (file.size > MOST_BYTES) {
+    say(`${file.name} has ${file.size.toLocaleString("en")} bytes, and at most ${MOST_BYTES.toLocaleString("en")} are read here: take a part of it.`);
+    return;
+  }
   let content;
   try {
-    content = await file.text();
+    content = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
   } catch (error) {
-    say(`${file.name} cannot be read: ${error.message}`);
+    say(error instanceof TypeError ? `${file.name} is not in UTF-8: save it so.` : `${file.name} cannot be read: ${error.message}`);
     return;
   }
   const isCsv = file.name.toLowerCase().endsWith(".csv");

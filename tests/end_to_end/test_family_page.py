@@ -45,6 +45,9 @@ def test_the_cascade_is_shown_with_its_guarantee(tmp_path):
         window.run(ALARMED)
         window.until(lambda: "has drifted" in window.find("#watch.warning").text)
         alarmed = window.find("#watch").text
+        assert not window.find("#old").is_displayed()
+        window.run("window.fetch = () => Promise.reject(new TypeError('gone'))")
+        window.until(window.find("#old").is_displayed)
 
     assert "85.0 %" in text
     assert "at most 1.0 % of agreement is lost against wide" in text

@@ -109,6 +109,26 @@ def test_a_file_is_read_by_its_rows_and_columns(page, tmp_path, name, content):
     assert shown == ["a good film", "an awful plot"]
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"text\n" + 200_001 * b"abcd\n",
+            "has 1,000,010 bytes, and at most 1,000,000 are read here",
+        ),
+        ("un caf\u00e9".encode("latin-1"), "is not in UTF-8"),
+    ],
+    ids=["large", "latin-1"],
+)
+def test_a_file_that_is_too_large_or_not_utf_8_is_refused(page, tmp_path, content, said):
+    path = tmp_path / "texts.csv"
+    path.write_bytes(content)
+    page.find("#file").send_keys(str(path))
+    page.says(said)
+
+    assert page.find("#texts").get_property("value") == ""
+
+
 def test_all_sizes_are_compared_on_the_same_text(page):
     enter(page, "a good film")
     page.find("#compare").click()
