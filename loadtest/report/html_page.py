@@ -22,6 +22,7 @@ from loadtest.report.markdown import (
     STEPS,
     VARIANTS,
     findings,
+    known_splits,
     load_table,
     power_laws,
     refusals,
@@ -157,19 +158,14 @@ def _changes(report: dict[str, Any]) -> str:
 
 def _split(report: dict[str, Any]) -> str:
     """Render the parts of the median latency as bars, the null model's first."""
-    load = report["reference_load"]
-    shown = [("no inference", report["floor"])]
-    shown += [(name_of(each), each["loads"]) for each in report["variants"]]
-    splits = {name: loads[load]["split_median_ms"] for name, loads in shown if load in loads}
-    known = {
-        name: split
-        for name, split in splits.items()
-        if all(split[step] is not None for step in STEPS)
-    }
+    known = known_splits(report)
     if not known:
         return "<p>No open load has the times of the server's steps.</p>"
-    longest_ms = max(sum(split[step] for step in STEPS) for split in known.values())
-    rows = "\n".join(_split_row(name, split, longest_ms) for name, split in known.items())
+    longest_ms = max(sum(split[step] for step in STEPS) for _, split in known)
+    rows = "\n".join(
+        _split_row(name_of(each) if each else "no inference", split, longest_ms)
+        for each, split in known
+    )
     words = [each.replace("rest", "HTTP, network, client") for each in STEPS]
     keys = "".join(
         f'<li style="--key: var(--c{number})">{word}</li>' for number, word in enumerate(words)

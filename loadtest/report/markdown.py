@@ -26,6 +26,17 @@ users wait before they send again. "no inference" is the null model: the same se
 compute."""
 
 
+def known_splits(report: dict[str, Any]) -> list[tuple[dict[str, Any] | None, dict[str, float]]]:
+    """Return the median of each step under the reference load, by variant; None, the null model.
+
+    Only where all steps are known.
+    """
+    load = report["reference_load"]
+    shown = [(None, report["floor"]), *((each, each["loads"]) for each in report["variants"])]
+    splits = [(each, loads[load]["split_median_ms"]) for each, loads in shown if load in loads]
+    return [(each, split) for each, split in splits if all(split[s] is not None for s in STEPS)]
+
+
 def markdown(report: dict[str, Any]) -> str:
     """Render the whole report.md."""
     machine, scenario = report["machine"], report["scenario"]

@@ -11,7 +11,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from loadtest.analysis.power_law import PowerLaw
 from loadtest.analysis.statistics import Estimate
-from loadtest.report.markdown import STEPS
+from loadtest.report.markdown import STEPS, known_splits
 
 _LAW_TIME = "engine, ms"
 _SINGLE, _CASCADE = "o", "D"
@@ -162,18 +162,16 @@ def _sizes(report: dict[str, Any]) -> Figure | None:
 def _split(report: dict[str, Any]) -> Figure | None:
     """Plot the parts of the median latency, one bar per variant, the null model first."""
     load = report["reference_load"]
-    shown = [("no inference", report["floor"].get(load))]
-    shown += [(_wrapped(variant), variant["loads"].get(load)) for variant in report["variants"]]
-    known = [(name, found["split_median_ms"]) for name, found in shown if found]
-    known = [(name, split) for name, split in known if all(split[s] is not None for s in STEPS)]
+    known = known_splits(report)
     if not known:
         return None
+    names = [_wrapped(variant) if variant else "no inference" for variant, _ in known]
     figure, axes = _figure(height=1.5 + 0.3 * len(known))
     left = np.zeros(len(known))
     for step in STEPS:
         widths = np.array([split[step] for _, split in known])
         label = "HTTP, network, client" if step == "rest" else step
-        axes.barh([name for name, _ in known], widths, left=left, label=label)
+        axes.barh(names, widths, left=left, label=label)
         left += widths
     axes.invert_yaxis()
     axes.set(xlabel=f"median ms under {load}", title="Where a request's time goes")

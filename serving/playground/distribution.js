@@ -1,7 +1,6 @@
 /* global uPlot */
+import { axisColours, colour } from "./colours.js";
 import { $, el, percent } from "./dom.js";
-
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 let charts = [];
 
@@ -26,7 +25,7 @@ function distribution({ variant, threshold, confidences }) {
 }
 
 function plot(box, middles, shares, threshold, least) {
-  const axes = { stroke: colour("--text"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
+  const axes = axisColours();
   charts.push(new uPlot({
     width: Math.max(260, Math.min(640, $("cascade").clientWidth - 64)),
     height: 200,

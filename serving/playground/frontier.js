@@ -1,4 +1,5 @@
 /* global uPlot */
+import { axisColours, colour } from "./colours.js";
 import { $, bytes, ms, percent } from "./dom.js";
 
 let chart = null;
@@ -10,9 +11,8 @@ export function draw(variants, axis, chosen) {
   const points = variants.filter((each) => each.accuracy).sort((one, other) => one[axis] - other[axis]);
   $("frontier").hidden = points.length === 0;
   if (!points.length) return;
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const said = axis === "bytes" ? bytes : ms;
-  const axes = { stroke: colour("--text"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
+  const axes = axisColours();
   const costs = points.map((each) => each[axis]);
   const accuracies = points.map((each) => each.accuracy.value);
   // The line joins those that nothing cheaper matches.
@@ -38,7 +38,7 @@ export function draw(variants, axis, chosen) {
       { stroke: colour("--accent"), width: 2, spanGaps: true, points: { show: false } }],
     cursor: { drag: { x: false, y: false }, y: false },
     hooks: {
-      draw: [(plot) => intervals(plot, points, axis, colour)],
+      draw: [(plot) => intervals(plot, points, axis)],
       setCursor: [(plot) => {
         const at = plot.cursor.idx;
         if (at === null || at === undefined) return;
@@ -53,7 +53,7 @@ export function draw(variants, axis, chosen) {
   });
 }
 
-function intervals(plot, points, axis, colour) {
+function intervals(plot, points, axis) {
   const context = plot.ctx;
   context.save();
   context.strokeStyle = context.fillStyle = colour("--text");

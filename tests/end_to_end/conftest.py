@@ -1,4 +1,4 @@
-"""What the tests of programs that measure share."""
+"""What the tests of programs that measure, and of pages, share."""
 
 import shlex
 import shutil
@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.support.browser import browser
 from tests.support.processes import ROOT, clean_environ
 
 
@@ -20,3 +21,10 @@ def environ(tmp_path_factory):
     stand_in.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     stand_in.chmod(0o755)
     return found | {"PATH": f"{stand_in.parent}:{found['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def window():
+    """A window of Chromium."""
+    with browser() as found:
+        yield found

@@ -5,7 +5,6 @@ import re
 import httpx
 
 from serving.bundles.registry import read_registry
-from tests.support.browser import browser
 from tests.support.bundles import write_registry
 from tests.support.cascades import write_cascade
 from tests.support.processes import serving
@@ -26,11 +25,11 @@ window.fetch = async (...given) => {
 """
 
 
-def test_the_cascade_is_shown_with_its_guarantee(tmp_path):
+def test_the_cascade_is_shown_with_its_guarantee(window, tmp_path):
     registry = write_registry(tmp_path / "registry", tmp_path)
     versions = {b.manifest.variant: b.manifest.version for b in read_registry(registry)["tone"]}
     write_cascade(registry, versions, threshold=0.85)
-    with serving(registry) as running, browser() as window:
+    with serving(registry) as running:
         window.open(f"{running.url}/playground/family.html")
         text = window.wait("#cascade").text
         chart = window.wait("#confidences canvas")

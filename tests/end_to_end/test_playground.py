@@ -7,7 +7,6 @@ import httpx
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from tests.support.browser import browser
 from tests.support.bundles import write_registry
 from tests.support.processes import ROOT, serving
 
@@ -16,12 +15,6 @@ HOSTILE = (
 )
 PAGES = ("", "playground/family.html")
 MIXED = "A wonderful film with a terrible ending."
-
-
-@pytest.fixture(scope="module")
-def window():
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from selenium.webdriver.common.keys import Keys
 
 from loadtest.report.build import read_report, rebuild
 from tests.support import written_runs
-from tests.support.browser import browser
 from tests.support.written_runs import write_run
 
 QUESTIONS = (
@@ -20,12 +19,6 @@ QUESTIONS = (
 
 
 LOADS = ("closed", "open-20", "open-40", "open-60")
-
-
-@pytest.fixture(scope="module")
-def window():
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
