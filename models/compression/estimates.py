@@ -1,4 +1,4 @@
-"""Estimates what each step takes, from the time that training on one text takes here. Pure."""
+"""Estimates what each step takes, from the times that one text takes here. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from models.compression.facts import Facts, TextFacts
 from models.compression.students import Shape, cost_share
 
-_FORWARD_SHARE = 1 / 3
+FORWARD_SHARE = 1 / 3
 _EXPORT_S = 12.0
 _SCORED_TWICE = 2
 _TIMED_TEXTS = 3 * 512
@@ -37,8 +37,8 @@ def validation_texts(texts: TextFacts) -> int:
 
 def train_s(facts: Facts, epochs: int) -> float:
     """Seconds of fine-tuning."""
-    checked = validation_texts(facts.texts) * _FORWARD_SHARE
-    return epochs * facts.training_s * (training_texts(facts.texts) + checked)
+    checked_s = validation_texts(facts.texts) * facts.scoring_s
+    return epochs * (training_texts(facts.texts) * facts.training_s + checked_s)
 
 
 def export_s(facts: Facts, share: float = 1.0) -> float:
@@ -46,19 +46,19 @@ def export_s(facts: Facts, share: float = 1.0) -> float:
     shares = held_out(facts.texts)
     judged = facts.texts.rows * (shares["validation_share"] + shares["test_share"])
     runs = _SCORED_TWICE * judged + facts.texts.rows * shares["calibration_share"] + _TIMED_TEXTS
-    return _EXPORT_S + share * runs * facts.training_s * _FORWARD_SHARE
+    return _EXPORT_S + share * runs * facts.scoring_s
 
 
 def adopt_s(facts: Facts) -> float:
     """Seconds to take over a classifier, whose answers to unlabelled texts are found first."""
     answered = 0 if facts.texts.labels else facts.texts.rows
-    return export_s(facts) + answered * facts.training_s * _FORWARD_SHARE
+    return export_s(facts) + answered * facts.scoring_s
 
 
 def quantize_s(facts: Facts, share: float) -> float:
     """Seconds to write and evaluate another number format of a model of this cost."""
     runs = _SENSITIVITY_RUNS + _QUANTIZE_LOOKS * validation_texts(facts.texts)
-    measured = share * runs * facts.training_s * _FORWARD_SHARE
+    measured = share * runs * facts.scoring_s
     return _QUANTIZE_S + measured + export_s(facts, share) - _EXPORT_S
 
 
@@ -67,13 +67,14 @@ def distill_s(facts: Facts, shape: Shape, section: Mapping[str, Any]) -> float:
     share = cost_share(facts.model, shape)
     copies, epochs = int(section["augmented_copies"]), int(section["epochs"])
     texts = (training_texts(facts.texts) + facts.texts.unlabelled_rows) * (1 + copies)
-    taught = texts * _FORWARD_SHARE
+    taught = texts * FORWARD_SHARE
     trained = texts * epochs * share
-    return facts.training_s * (taught + trained) + export_s(facts, share)
+    checked_s = validation_texts(facts.texts) * epochs * share * facts.scoring_s
+    return facts.training_s * (taught + trained) + checked_s + export_s(facts, share)
 
 
 def static_s(facts: Facts, epochs: int) -> float:
     """Seconds to have the teacher answer and to train, export and evaluate a static student."""
     texts = training_texts(facts.texts) + facts.texts.unlabelled_rows
-    taught = (texts + _STATIC_WORDS / 4) * facts.training_s * _FORWARD_SHARE
-    return _STATIC_S + taught + texts * epochs * _STATIC_TEXT_S
+    taught_s = (texts + _STATIC_WORDS / 4) * facts.scoring_s
+    return _STATIC_S + taught_s + texts * epochs * _STATIC_TEXT_S

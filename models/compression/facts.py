@@ -53,12 +53,13 @@ class TextFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All of it; `training_s` is what training the whole model on one text takes here.
+    """All of it, and what one text takes the whole model here, in seconds.
 
-    That is in `precision`, which is what is faster.
+    `training_s` is training in `precision`, which is what is faster; `scoring_s` an answer in fp32.
     """
 
     model: ModelFacts
     texts: TextFacts
     training_s: float
+    scoring_s: float
     precision: TrainingPrecision = "fp32"

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
+from models.compression.estimates import FORWARD_SHARE
 from models.compression.facts import Facts, ModelFacts, TextFacts
 from models.compression.user_texts import UserTexts, columns
 from models.compression.wanted import Wanted
@@ -86,9 +87,10 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
     )
     ids = [each.ids for each in encodings]
     fp32_s, bf16_s = (seconds_a_text(model, ids, each) for each in get_args(TrainingPrecision))
+    scoring_s = FORWARD_SHARE * fp32_s
     if bf16_s < _WORTHWHILE * fp32_s:
-        return Facts(facts, texts, bf16_s, "bf16")
-    return Facts(facts, texts, fp32_s)
+        return Facts(facts, texts, bf16_s, scoring_s, "bf16")
+    return Facts(facts, texts, fp32_s, scoring_s)
 
 
 def _answers(config: PretrainedConfig, source: Source, found: UserTexts) -> bool:

@@ -88,7 +88,7 @@ def plan(facts: Facts, family: str, source: str, limits: Limits) -> Plan:
         wanted = [*_static_alone(facts, head, limits)]
         left = [teacher]
     else:
-        wanted = [teacher, *_formats(facts, head, limits)]
+        wanted = [teacher, *_quickest(facts, head, limits)]
         left = []
         if not limits.formats_only:
             wanted += _students(facts, head, limits)
@@ -110,7 +110,10 @@ def plan(facts: Facts, family: str, source: str, limits: Limits) -> Plan:
 
 
 def _teacher(facts: Facts, head: Mapping[str, Any], source: str, limits: Limits) -> Step | LeftOut:
-    """The root: the model as it is, or fine-tuned for fewer epochs if there is not the time."""
+    """The root: the model as it is, or fine-tuned, for fewer epochs if time is short.
+
+    Time is left for the variants that it takes least to make.
+    """
     model, texts = facts.model, facts.texts
     if texts.unknown > _MOST_UNKNOWN:
         return LeftOut(
@@ -123,13 +126,19 @@ def _teacher(facts: Facts, head: Mapping[str, Any], source: str, limits: Limits)
         content = {**head, **adopted(facts, source)}
         return Step(TEACHER, "the original, as it is", content, adopt_s(facts), size)
     content = {**head, **fine_tuned(facts, source)}
-    whole_s = train_s(facts, 1)
-    epochs = min(content["train"]["epochs"], int(_TEACHER_SHARE * limits.seconds / whole_s))
+    rest_s = export_s(facts) + sum(step.seconds for step in _quickest(facts, head, limits))
+    time_s = min(_TEACHER_SHARE * limits.seconds, limits.seconds - rest_s)
+    epochs = min(content["train"]["epochs"], int(time_s / train_s(facts, 1)))
     epochs = max(epochs, _FEWEST_EPOCHS)
-    seconds = train_s(facts, epochs) + export_s(facts)
-    if seconds > limits.seconds:
-        minutes = math.ceil(seconds / 60)
-        return LeftOut(TEACHER, f"training takes too long: --minutes {minutes} includes it")
+    seconds = train_s(facts, epochs)
+    if seconds + rest_s > limits.seconds:
+        minutes = math.ceil((seconds + rest_s) / 60)
+        return LeftOut(
+            TEACHER,
+            "training it and making its smallest variants takes too long: "
+            f"--minutes {minutes} includes it",
+        )
+    seconds += export_s(facts)
     content["train"] = content["train"] | {"epochs": epochs}
     return Step(TEACHER, "the base model, fine-tuned on the texts", content, seconds, size)
 
@@ -148,15 +157,21 @@ def _formats(facts: Facts, head: Mapping[str, Any], limits: Limits) -> Iterator[
         )
 
 
+def _quickest(facts: Facts, head: Mapping[str, Any], limits: Limits) -> Iterator[Step]:
+    """The teacher's number formats and the static student."""
+    yield from _formats(facts, head, limits)
+    if not limits.formats_only:
+        yield Step(
+            "static-fp32",
+            "a static student: no attention",
+            {**head, "parent": TEACHER, **static(facts)},
+            static_s(facts, static_epochs(facts)),
+            _STATIC_BYTES["fp32"],
+        )
+        yield _int8(facts, head, limits, None)
+
+
 def _students(facts: Facts, head: Mapping[str, Any], limits: Limits) -> Iterator[Step]:
-    yield Step(
-        "static-fp32",
-        "a static student: no attention",
-        {**head, "parent": TEACHER, **static(facts)},
-        static_s(facts, static_epochs(facts)),
-        _STATIC_BYTES["fp32"],
-    )
-    yield _int8(facts, head, limits, None)
     for shape in by_nearness(facts, limits.max_bytes):
         content = distilled(facts, shape, limits.max_drop)
         yield Step(
@@ -201,7 +216,7 @@ def _static_alone(facts: Facts, head: Mapping[str, Any], limits: Limits) -> Iter
         "static-fp32",
         "a static classifier with a vocabulary learnt from the texts",
         {**head, **static_root(facts)},
-        static_s(replace(facts, training_s=0.0), static_epochs(facts)),
+        static_s(replace(facts, scoring_s=0.0), static_epochs(facts)),
         _STATIC_BYTES["fp32"],
     )
     yield _int8(facts, head, limits, None)
