@@ -5,9 +5,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from serving.bundles.bundle import Manifest
-from serving.bundles.files import Frozen
-from serving.errors import BundleError
+from serving.bundles.bundle import Bundle, Manifest
+from serving.bundles.evaluation import Estimate, Paired
+from serving.bundles.files import (
+    MOST,
+    MOST_SETTINGS_BYTES,
+    Frozen,
+    Name,
+    Sha256,
+    parse,
+    read_text,
+)
+from serving.errors import BundleError, failures
 
 WINDOWS_NAME = "windows.json"
 Long = Literal["refuse", "truncate", "windows"]
@@ -19,6 +28,21 @@ Rule = Literal["max", "mean", "first_and_last"]
 first and the last window, and only these run. The scores of single-label families are then scaled
 to a sum of 1.
 """
+
+
+class MeasuredWindows(Frozen):
+    """What the windows of one variant were worth on whole texts that had no part in the choice."""
+
+    version: str
+    """The version that was measured."""
+    n: Annotated[int, Field(gt=0, le=MOST)]
+    """Texts that are too long for it."""
+    truncated: Estimate
+    """Accuracy on them when they are truncated."""
+    joined: Estimate
+    """Accuracy on them by windows."""
+    versus: Paired
+    """Windows against truncation."""
 
 
 class Windows(Frozen):
@@ -36,6 +60,10 @@ class Windows(Frozen):
         Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], Annotated[float, Field(ge=0.01, le=100)]
     ] = Field(default={})
     """Divisor of the joined logits, by version of a variant; other versions have 1."""
+    texts_sha256: Sha256 | None = None
+    """Hash of the texts that rule, overlap and temperatures are from; null if nobody measured."""
+    measured: dict[Name, MeasuredWindows] = Field(default={})
+    """What was found, by variant."""
 
     def rule_for(self, manifest: Manifest) -> Rule:
         """Return how the windows of a variant are joined."""
@@ -46,3 +74,14 @@ def check_windows(windows: Windows, manifests: Iterable[Manifest]) -> None:
     """Raise BundleError if a family of these variants has no windows."""
     if windows.long == "windows" and any(each.tensors for each in manifests):
         raise BundleError(f"{WINDOWS_NAME}: a model of tensors has no windows")
+
+
+def windows_beside(bundle: Bundle) -> Windows:
+    """Read the windows.json of a bundle's family. Raises BundleError."""
+    path = bundle.folder.parent / WINDOWS_NAME
+    if bundle.elsewhere or not path.exists():
+        return Windows()
+    with failures(BundleError, f"{path} cannot be read"):
+        windows = parse(Windows, read_text(path, limit=MOST_SETTINGS_BYTES), path)
+    check_windows(windows, [bundle.manifest])
+    return windows

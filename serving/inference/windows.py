@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from serving.bundles.bundle import Manifest
 from serving.bundles.windows import Rule, Windows
+from serving.errors import TextTooLong
 from serving.inference.inputs import Encoding
 
 _Floats = npt.NDArray[np.float64]
@@ -57,9 +58,26 @@ class Cut(NamedTuple):
     spans: list[tuple[int, int]]
 
 
-def room_of(text: WholeText, max_length: int) -> int:
-    """Return how many of a text's own tokens a window of this length holds; less than 1 if none."""
-    return max_length - (len(text.ids) - (text.stop - text.first))
+def windows_of(text: WholeText, manifest: Manifest, windowing: Windowing) -> Cut:
+    """Cut a text that is too long into windows. Raises TextTooLong."""
+    own = text.stop - text.first
+    room = manifest.max_length - (len(text.ids) - own)
+    if room < 1:
+        raise TextTooLong(
+            f"the first text leaves no room in the {manifest.max_length} tokens of "
+            f"{manifest.variant} for a window of the second: shorten it",
+            limit=manifest.max_length,
+            value=len(text.ids),
+        )
+    starts = starts_of(own, room, windowing)
+    if len(starts) > windowing.most:
+        raise TextTooLong(
+            f"the text takes {len(starts)} windows of {manifest.variant}, but SIZEWISE_MAX_WINDOWS "
+            f"allows {windowing.most}: shorten it or truncate it",
+            limit=windowing.most,
+            value=len(starts),
+        )
+    return _cut(text, room, starts)
 
 
 def starts_of(tokens: int, room: int, windowing: Windowing) -> list[int]:
@@ -77,7 +95,7 @@ def starts_of(tokens: int, room: int, windowing: Windowing) -> list[int]:
     return [index * (tokens - room) // gaps for index in wanted]
 
 
-def cut(text: WholeText, room: int, starts: Sequence[int]) -> Cut:
+def _cut(text: WholeText, room: int, starts: Sequence[int]) -> Cut:
     """Cut a text into windows that begin at `starts`, each with all special tokens."""
     head, tail = slice(0, text.first), slice(text.stop, None)
     windows, spans = [], []

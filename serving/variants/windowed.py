@@ -7,7 +7,7 @@ from serving.batching.interface import InferenceResult
 from serving.bundles.bundle import Manifest
 from serving.errors import TextTooLong, TooManyTexts
 from serving.inference.inputs import Item
-from serving.inference.windows import Cut, WholeText, Windowing, cut, joined, room_of, starts_of
+from serving.inference.windows import Cut, WholeText, Windowing, joined, windows_of
 from serving.variants.answers import Classified, InWindows
 
 
@@ -22,27 +22,11 @@ class Windowed:
 
     def add(self, index: int, text: WholeText) -> None:
         """Cut the text at this place of the request. Raises TextTooLong."""
-        field, variant = f"texts[{index}]", self._manifest.variant
-        max_length = self._manifest.max_length
-        room = room_of(text, max_length)
-        if room < 1:
-            raise TextTooLong(
-                f"the first text of {field} leaves no room in the {max_length} tokens of {variant} "
-                "for a window of the second: shorten it",
-                field=field,
-                limit=max_length,
-                value=len(text.ids),
-            )
-        starts = starts_of(text.stop - text.first, room, self._windowing)
-        if len(starts) > self._windowing.most:
-            raise TextTooLong(
-                f"{field} takes {len(starts)} windows of {variant}, but SIZEWISE_MAX_WINDOWS "
-                f"allows {self._windowing.most}: shorten it or truncate it",
-                field=field,
-                limit=self._windowing.most,
-                value=len(starts),
-            )
-        self._cuts[index] = cut(text, room, starts)
+        try:
+            self._cuts[index] = windows_of(text, self._manifest, self._windowing)
+        except TextTooLong as error:
+            error.field = f"texts[{index}]"
+            raise
 
     def items(self, items: Sequence[Item]) -> list[Item]:
         """Return what runs: all items in order, windows in place of what was cut.

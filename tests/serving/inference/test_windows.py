@@ -1,5 +1,6 @@
 """Long texts as windows: every token is in one, with its characters, and all make one answer."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,8 +13,9 @@ from tokenizers import decoders, models, pre_tokenizers, processors
 from serving.bundles.bundle import Manifest
 from serving.bundles.probabilities import activation, sigmoid, softmax
 from serving.bundles.windows import Windows
+from serving.errors import TextTooLong
 from serving.inference.tokenizer import Tokenizer
-from serving.inference.windows import Windowing, cut, joined, room_of, starts_of, windowing_of
+from serving.inference.windows import Windowing, joined, starts_of, windowing_of, windows_of
 from tests.support.bundles import VOCABULARY
 from tests.support.tokenizer_files import POST_PROCESSORS, word_level
 
@@ -42,10 +44,12 @@ def windowing(rule="mean", overlap=0.25, temperature=1.0):
     return Windowing(rule, overlap, temperature, most=1000, most_together=1000)
 
 
-def manifest(problem_type="single_label", labels=2, temperature=1.0):
+def manifest(problem_type="single_label", labels=2, temperature=1.0, max_length=8):
     return Manifest.model_construct(
         problem_type=problem_type, labels=[str(n) for n in range(labels)], temperature=temperature,
         version="0" * 16,
+        variant="tiny",
+        max_length=max_length,
     )  # fmt: skip
 
 
@@ -76,10 +80,7 @@ def test_a_window_is_what_its_characters_are_encoded_to(tmp_path_factory, post, 
     @given(texts, overlaps)
     def check(text, overlap):
         whole = tokenizer.whole(("good", text) if pairs else text)
-        room = room_of(whole, MAX_LENGTH)
-        found = cut(
-            whole, room, starts_of(whole.stop - whole.first, room, windowing("max", overlap))
-        )
+        found = windows_of(whole, manifest(max_length=MAX_LENGTH), windowing("max", overlap))
 
         assert len(found.windows) == len(found.spans) > 1
         for window, (start, end) in zip(found.windows, found.spans, strict=True):
@@ -106,7 +107,7 @@ def test_the_bytes_of_a_character_count_as_the_character(tmp_path):
     text = "\U0001f600a\U0001f600" * 3
 
     whole = tokenizer.whole(text)
-    found = cut(whole, 6, starts_of(27, 6, windowing(overlap=0)))
+    found = windows_of(whole, manifest(max_length=6), windowing(overlap=0))
 
     assert [(window.length, span) for window, span in zip(*found, strict=True)] == [
         (6, (0, 3)), (6, (2, 4)), (6, (3, 6)), (6, (5, 7)), (6, (6, 9)),
@@ -118,9 +119,24 @@ def test_a_pair_whose_first_text_fills_the_model_has_no_room(tmp_path):
     word_level().save(str(tmp_path / "tokenizer.json"))
     tokenizer = Tokenizer(tmp_path / "tokenizer.json", MAX_LENGTH, pairs=True)
 
-    assert room_of(tokenizer.whole(("good " * 4, "bad " * 9)), MAX_LENGTH) == 1
-    assert room_of(tokenizer.whole(("good " * 5, "bad " * 9)), MAX_LENGTH) == 0
-    assert room_of(tokenizer.whole(("good " * 9, " ")), MAX_LENGTH) < 1
+    one = windows_of(tokenizer.whole(("good " * 4, "bad " * 9)), manifest(), windowing())
+    assert [end - start for start, end in one.spans] == [3] * 9, "there is room for one word"
+    for first, second in (("good " * 5, "bad " * 9), ("good " * 9, " ")):
+        with pytest.raises(TextTooLong, match="leaves no room in the 8 tokens of tiny"):
+            windows_of(tokenizer.whole((first, second)), manifest(), windowing())
+
+
+def test_the_windows_of_a_text_are_bounded(tmp_path):
+    word_level().save(str(tmp_path / "tokenizer.json"))
+    whole = Tokenizer(tmp_path / "tokenizer.json", MAX_LENGTH).whole("good " * 25)
+    few = replace(windowing(overlap=0), most=4)
+
+    with pytest.raises(TextTooLong, match="takes 5 windows of tiny") as refused:
+        windows_of(whole, manifest(), few)
+
+    assert (refused.value.limit, refused.value.value) == (4, 5)
+    assert len(windows_of(whole, manifest(), replace(few, most=5)).windows) == 5
+    assert len(windows_of(whole, manifest(), replace(few, rule="first_and_last")).windows) == 2
 
 
 @given(rows, st.sampled_from(RULES), st.floats(0.2, 5))
