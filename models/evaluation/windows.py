@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from models.evaluation.statistics import (
     Indices,
     calibration_error,
     correct,
+    log_losses,
     paired,
     proportion,
 )
@@ -36,6 +38,13 @@ CANDIDATES = (
     *(plain(rule, overlap) for overlap in OVERLAPS for rule in ("mean", "max")),
 )
 """Those that run fewer windows come first."""
+
+
+class Calibration(NamedTuple):
+    """The mean negative log-likelihood in nats, and the expected calibration error."""
+
+    log_loss: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -75,10 +84,14 @@ class LongTexts:
         """Return which texts get exactly their labels."""
         return correct(self.truth, predicted(logits, self.kind))
 
-    def error(self, logits: Floats, at: Flags) -> float:
-        """Return the expected calibration error on some of the texts."""
+    def calibration(self, logits: Floats, at: Flags) -> Calibration:
+        """Measure the calibration of the scores of some of the texts."""
+        truth, single_label = self.truth[at], self.kind == "single_label"
         scores = probabilities(logits[at], self.kind, self.manifest.temperature)
-        return calibration_error(self.truth[at], scores, single_label=self.kind == "single_label")
+        return Calibration(
+            float(log_losses(truth, scores, single_label=single_label).mean()),
+            calibration_error(truth, scores, single_label=single_label),
+        )
 
     def tempered(self, windowing: Windowing) -> Windowing:
         """Return the windowing with the temperature that fits the calibrating texts."""

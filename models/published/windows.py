@@ -14,6 +14,7 @@ from models.evaluation.statistics import Flags, proportion
 from models.evaluation.windows import (
     CANDIDATES,
     OVERLAPS,
+    Calibration,
     LongTexts,
     RuleFigures,
     chosen,
@@ -50,8 +51,8 @@ class _Found:
     texts: LongTexts
     windowing: Windowing
     judged: MeasuredWindows
-    errors: tuple[float, float]
-    """The expected calibration errors of joined scores without the temperature, and with it."""
+    calibration: dict[str, Calibration]
+    """Of the truncated texts, of windows joined as they are, and with the temperature."""
 
 
 def calibrate(
@@ -134,7 +135,6 @@ def _digest(text: Text) -> bytes:
 def _judged(texts: LongTexts, best: Windowing) -> _Found:
     windowing, judge = texts.tempered(best), ~texts.calibrates
     measured = figures(texts, windowing, judge)
-    raw, tempered = texts.joined(best), texts.joined(windowing)
     return _Found(
         texts,
         windowing,
@@ -145,7 +145,11 @@ def _judged(texts: LongTexts, best: Windowing) -> _Found:
             joined=measured.accuracy,
             versus=measured.versus,
         ),
-        (texts.error(raw, judge), texts.error(tempered, judge)),
+        {
+            "truncated": texts.calibration(texts.truncated, judge),
+            "joined": texts.calibration(texts.joined(best), judge),
+            "tempered": texts.calibration(texts.joined(windowing), judge),
+        },
     )
 
 
@@ -175,13 +179,13 @@ def _tell_judged(found: _Found, tell: Tell) -> None:
     judged, texts = found.judged, found.texts
     tell(
         f"{texts.manifest.variant}: accuracy {_in_words(judged.joined)} by windows, "
-        f"{_in_words(judged.truncated)} truncated, on {judged.n:,} texts; calibration error "
-        f"{found.errors[0]:.3f}, {found.errors[1]:.3f} with the temperature "
+        f"{_in_words(judged.truncated)} truncated, on {judged.n:,} texts; temperature "
         f"{found.windowing.temperature:.2f}"
     )
-    for name, its in by_length(texts, found.windowing).items():
-        texts_of = its.versus.better + its.versus.worse
-        tell(f"  {name:22}accuracy {_in_words(its.accuracy)}  {_points(its)} ({texts_of} differ)")
+    for name, its in found.calibration.items():
+        tell(f"  {name:12}log loss {its.log_loss:.3f}  calibration error {its.error:.3f}")
+    for name, of_class in by_length(texts, found.windowing).items():
+        tell(f"  {name:22}accuracy {_in_words(of_class.accuracy)}  {_points(of_class)}")
 
 
 def _points(its: RuleFigures) -> str:
@@ -209,7 +213,7 @@ def _report(found: Sequence[_Found]) -> dict[str, object]:
             "rules": [plain_of(figures(each.texts, c, each.texts.calibrates)) for c in CANDIDATES],
             "judged": each.judged.model_dump(),
             "temperature": each.windowing.temperature,
-            "calibration_errors": each.errors,
+            "calibration": {name: its._asdict() for name, its in each.calibration.items()},
             "by_length": {
                 name: plain_of(its) for name, its in by_length(each.texts, each.windowing).items()
             },

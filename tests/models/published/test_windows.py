@@ -30,7 +30,7 @@ def needle(chosen):
 def mood(chosen):
     """Good and bad words all over, of which the text has more of its label's."""
     label = chosen.choice(["negative", "positive"])
-    weights = [1, 2] if label == "positive" else [2, 1]
+    weights = [3, 2] if label == "positive" else [2, 3]
     return " ".join(chosen.choices(["good", "bad"], weights, k=chosen.randint(20, 80))), label
 
 
@@ -99,8 +99,8 @@ def test_what_is_said_all_over_a_text_is_averaged_and_the_temperature_calibrates
     assert windows.rule == "mean"
     assert windows.long == "refuse", "what was so before"
     report = json.loads((family / "reports/tone" / WINDOWS_NAME).read_text())
-    raw, tempered = report["large"]["calibration_errors"]
-    assert tempered < raw
+    loss = {name: its["log_loss"] for name, its in report["large"]["calibration"].items()}
+    assert loss["tempered"] < loss["joined"] < loss["truncated"]
 
 
 @pytest.mark.parametrize("family", ["single_label"], indirect=True)
