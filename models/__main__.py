@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from models import commands, compress, signing
+from models import commands, compress, signing, windows
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.pipeline import Pipeline
@@ -179,7 +179,9 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
     commands.add_cascade(cascade)
     explain = add("explain", "measure how faithful explanations are, and how much they agree")
     commands.add_explain(explain)
-    for command in (cascade, explain):
+    long_texts = add("windows", windows.DOES)
+    windows.add_windows(long_texts)
+    for command in (cascade, explain, long_texts):
         _add_registry(command)
         _add_output(command)
     imports = "make a bundle of an exported Hugging Face folder or ONNX graph"

@@ -1,4 +1,4 @@
-"""The commands that need no recipe: `import`, `cascade`, `explain`, and ways of two others.
+"""The commands that need no recipe: `import`, `cascade`, `explain` and others.
 
 What it runs is imported when it is called, so that `--help` needs no optional package.
 """
@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from models import windows
 from models.recipe_sections import Scheme
 from serving.errors import BundleError
 from serving.inference.explanation import Method
 
-_ONLY_PUBLISHED = ("data", "text", "label", "scheme", "agreement_with")
+_ONLY_PUBLISHED = ("data", "text", "label", "scheme", "agreement_with", "long")
 
 
 def add_import(imports: argparse.ArgumentParser) -> None:
@@ -85,6 +86,10 @@ def add_measuring(command: argparse.ArgumentParser, *, schemes: bool) -> None:
     published.add_argument(
         "--separator", default=",", help="between a cell's labels, if it has several; default: ,"
     )
+    published.add_argument(
+        "--long", choices=("truncate", "windows"),
+        help="what becomes of long texts; default: as in windows.json, or truncate",
+    )  # fmt: skip
     if schemes:
         published.add_argument(
             "--scheme", nargs="+", choices=get_args(Scheme), metavar="NAME",
@@ -173,14 +178,17 @@ def change_published(options: argparse.Namespace) -> None:
 
         quantize(
             target, options.scheme, options.data, columns, options.registry,
-            say=lambda sentence: print(sentence, file=sys.stderr),
+            long=options.long, say=lambda sentence: print(sentence, file=sys.stderr),
         )  # fmt: skip
         return
     from models.published.measuring import evaluate  # noqa: PLC0415
 
     if not options.agreement_with:
         columns = replace(columns, label=options.label or "label")
-    evaluate(target, options.data, columns, options.registry, reference=options.agreement_with)
+    evaluate(
+        target, options.data, columns, options.registry,
+        reference=options.agreement_with, long=options.long,
+    )  # fmt: skip
 
 
 def add_cascade(cascade: argparse.ArgumentParser) -> None:
@@ -262,5 +270,6 @@ def make_cascade(options: argparse.Namespace, build: Path) -> None:
 ON_BUNDLES: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "import": import_model,
     "explain": explain,
+    "windows": windows.calibrate,
 }
 """Commands that run without a recipe."""

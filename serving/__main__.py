@@ -169,14 +169,10 @@ def _add_fetch(fetch: argparse.ArgumentParser) -> None:
     fetch.add_argument("--variants", default="", help="names, separated by commas; default: all")
     fetch.add_argument("--cache", type=Path, help="a folder to share downloads with others")
     fetch.add_argument(
-        "--trusted-keys",
-        type=Path,
-        metavar="PATH",
+        "--trusted-keys", type=Path, metavar="PATH",
         help="only what one of these public keys has signed; default: SIZEWISE_TRUSTED_KEYS",
-    )
-    fetch.add_argument(
-        "--every-s", type=_seconds, help="keep running: look again every so many seconds"
-    )
+    )  # fmt: skip
+    fetch.add_argument("--every-s", type=_seconds, help="look again every so many seconds")
 
 
 def _add_classify(classify: argparse.ArgumentParser) -> None:
@@ -187,11 +183,14 @@ def _add_classify(classify: argparse.ArgumentParser) -> None:
     _add_registry_and_device(classify)
     classify.add_argument("--model", help="the family, where the registry holds several")
     classify.add_argument("--variant", default="auto", help="default: the most accurate one")
-    classify.add_argument("--truncate", action="store_true", help="cut texts that are too long")
+    long = classify.add_mutually_exclusive_group()
+    long.add_argument(
+        "--long", choices=("refuse", "truncate", "windows"),
+        help="what becomes of texts that are too long; default: as in windows.json, or refuse",
+    )  # fmt: skip
+    long.add_argument("--truncate", action="store_const", const="truncate", dest="long")
     classify.add_argument("--prefix", default="", help="put before the names of added columns")
-    classify.add_argument(
-        "--restart", action="store_true", help="discard what a stopped run has finished"
-    )
+    classify.add_argument("--restart", action="store_true", help="discard what a stopped run has")
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -244,7 +243,7 @@ def _classify(options: argparse.Namespace) -> int:
         signal.signal(number, stop)
     job = Job(
         options.input, options.output, options.text, options.text_pair, options.model,
-        options.variant, options.truncate, options.prefix,
+        options.variant, options.long, options.prefix,
     )  # fmt: skip
     try:
         return int(not classify(job, settings, sys.stderr, restart=options.restart))

@@ -121,6 +121,9 @@ class Settings(BaseModel):
         le=10_000_000,
         description="Maximum length of a text before tokenization, in characters.",
     )
+    max_windows: int = Field(
+        64, ge=2, le=4096, description="Maximum number of windows of one long text."
+    )
     max_requests: int = Field(
         1024,
         ge=1,

@@ -25,7 +25,7 @@ SCHEMA_VERSION = 2
 
 _MOST_TRIES = 3  # of the phase that sets the rates
 # The files in a family's folder that a server needs for the cascade.
-_CASCADE_FILES = ("cascade.json", "policy.json")
+_CASCADE_FILES = ("cascade.json", "policy.json", "windows.json")
 
 
 @dataclass

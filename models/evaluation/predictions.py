@@ -13,12 +13,13 @@ from models.evaluation.statistics import Flags, Floats
 from models.progress import progress
 from models.recipe_sections import ProblemType
 from serving.bundles.bundle import Bundle
-from serving.errors import BundleError
+from serving.errors import BundleError, TextTooLong
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Engine, EngineName, Resources, runs_as
 from serving.inference.engine_selection import ENGINES, reference
 from serving.inference.inputs import Encoding, Text, why_no_tokens
 from serving.inference.tokenizer import open_tokenizer
+from serving.inference.windows import Windowing, joined, windows_of
 
 _TIMED_TEXTS = 512
 _TIMED_REPEATS = 3
@@ -29,13 +30,19 @@ class Predictor:
     """A loaded bundle, to run on many texts at once."""
 
     def __init__(
-        self, bundle: Bundle, engine: Engine | None = None, name: EngineName | None = None
+        self,
+        bundle: Bundle,
+        engine: Engine | None = None,
+        name: EngineName | None = None,
+        windowing: Windowing | None = None,
     ) -> None:
         """Load the bundle into its reference engine, or take an `engine`, by its `name`.
 
+        With a `windowing`, long texts are answered in windows, and not truncated.
         Raises BundleError or StartError when the engine cannot load it, or it reads no texts.
         """
-        self._variant = bundle.manifest.variant
+        self._manifest = bundle.manifest
+        self._windowing = windowing
         tokenizer = open_tokenizer(bundle)
         if tokenizer is None:
             raise BundleError(f"{bundle.folder} reads tensors: texts cannot measure it")
@@ -45,27 +52,68 @@ class Predictor:
         self.runs_as = runs_as(name, self._engine, bundle.manifest.precision)
 
     def lengths(self, texts: Sequence[Text]) -> npt.NDArray[np.int64]:
-        """Return the tokens of each text, as the model reads it."""
-        return np.array([encoding.length for encoding in self._tokenizer.encode(texts)])
+        """Return the tokens of each text, as the model reads it; in windows, of the whole text."""
+        encodings = self._tokenizer.encode(texts)
+        return np.array(
+            [each.full_length if self._windowing else each.length for each in encodings]
+        )
+
+    def too_long(self, texts: Sequence[Text]) -> list[tuple[int, int]]:
+        """Return the index and the tokens of each text that the model does not read whole."""
+        encodings = self._tokenizer.encode(texts)
+        return [(n, each.full_length) for n, each in enumerate(encodings) if each.truncated]
 
     def logits(self, texts: Sequence[Text], batch_texts: int = 1) -> Floats:
-        """Return the logits, of shape (texts, labels); long texts are truncated.
+        """Return the logits, of shape (texts, labels); long texts are truncated or in windows.
 
         Each batch has the next `batch_texts` texts, padded to the longest. With one text a batch
         no prediction depends on another text, as it may in a dynamically quantized graph.
         Raises BundleError naming a text that has no tokens.
         """
-        encodings = self._tokenizer.encode(texts)
-        for text, encoding in zip(texts, encodings, strict=True):
+        if not self._windowing:
+            return self._run([each for (each,) in self._windows(texts, None)], batch_texts)
+        rows = self.window_logits(texts, self._windowing, batch_texts)
+        found = [
+            joined(its.tolist(), self._manifest, self._windowing).logits
+            if len(its) > 1
+            else its[0].tolist()
+            for its in rows
+        ]
+        return np.array(found)
+
+    def window_logits(
+        self, texts: Sequence[Text], windowing: Windowing, batch_texts: int = 1
+    ) -> list[Floats]:
+        """Return the logits of each text's windows, of shape (windows, labels)."""
+        windows = self._windows(texts, windowing)
+        found = self._run([each for its in windows for each in its], batch_texts)
+        return np.split(found, np.cumsum([len(its) for its in windows])[:-1])
+
+    def _windows(self, texts: Sequence[Text], windowing: Windowing | None) -> list[list[Encoding]]:
+        """Return what runs for each text."""
+        run = []
+        for text, encoding in zip(texts, self._tokenizer.encode(texts), strict=True):
             if not encoding.length:
                 raise BundleError(
-                    f"{self._variant}: {text!r} has no tokens: {why_no_tokens(encoding)}: "
+                    f"{self._manifest.variant}: {text!r} has no tokens: {why_no_tokens(encoding)}: "
                     "remove it from the data"
                 )
+            windows = [encoding]
+            if windowing and encoding.truncated:
+                try:
+                    windows = windows_of(
+                        self._tokenizer.whole(text), self._manifest, windowing
+                    ).windows
+                except TextTooLong as error:
+                    raise BundleError(f"{self._manifest.variant}: {error.detail}") from error
+            run.append(windows)
+        return run
+
+    def _run(self, encodings: Sequence[Encoding], batch_texts: int) -> Floats:
         batches = [encodings[at : at + batch_texts] for at in range(0, len(encodings), batch_texts)]
         with ThreadPoolExecutor(self._engine.slots) as slots:
             found = slots.map(self._engine.run, batches)
-            label = f"{self._variant}, {batch_texts} texts a batch"
+            label = f"{self._manifest.variant}, {batch_texts} texts a batch"
             rows = list(progress(found, total=len(batches), does=label, units="batches"))
         return np.concatenate(rows).astype(np.float64)
 
@@ -89,7 +137,7 @@ class Predictor:
 
     def _timed(self, texts: list[Text]) -> float:
         started_s = time.perf_counter()
-        encodings = self._tokenizer.encode(texts)
+        encodings = [each for its in self._windows(texts, self._windowing) for each in its]
         encodings.sort(key=lambda encoding: encoding.length, reverse=True)
         batches: list[list[Encoding]] = []
         for encoding in encodings:

@@ -16,10 +16,13 @@ from serving.bundles.bundle import JUDGED_SPLIT, Bundle
 from serving.bundles.evaluation import Agreement, Estimate, Evaluation
 from serving.bundles.files import listed
 from serving.bundles.ranking import ranked
+from serving.bundles.windows import Long, Windows, windows_beside
 from serving.errors import BundleError, EngineFailed
+from serving.inference.windows import windowing_of
 
 Tell = Callable[[str], None]
 _PADDED_BATCH_TEXTS = 16
+_UNBOUNDED = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -40,50 +43,61 @@ def evaluate(
     registry: Path,
     *,
     reference: str = "",
+    long: Long | None = None,
     tell: Tell = print,
 ) -> None:
     """Measure every variant of FAMILY, or one as FAMILY/VARIANT, and publish what was found.
 
     With a `reference`, a variant of the family or FAMILY/VARIANT, agreement with it is measured
     and no label is read; else accuracy. Nothing is published unless all variants could be measured.
-    Raises RecipeError or BundleError in a sentence.
+    `long` says whether long texts are truncated or answered in windows, by default as they are
+    served, where they are not refused. Raises RecipeError or BundleError in a sentence.
     """
     bundles = bundles_of(target, registry)
     family = bundles[0].manifest.family
     texts = read_texts(files, columns, bundles[0])
+    windows = windows_for(bundles[0], long)
     if reference:
         other = named(reference if "/" in reference else f"{family}/{reference}", registry)
-        answers = answers_of(other, texts)
-        measured = [agreeing(each, texts, other, answers) for each in bundles]
+        answers = answers_of(other, texts, windows)
+        measured = [agreeing(each, texts, other, answers, windows) for each in bundles]
     else:
-        measured = _scored(bundles, texts)
+        measured = _scored(bundles, texts, windows)
     for each in measured:
         publish_measured(each.bundle, each.fields, registry, tell)
         tell(each.says)
     tell(default_of(family, registry))
 
 
-def _scored(bundles: list[Bundle], texts: UserTexts) -> list[Measured]:
+def windows_for(bundle: Bundle, long: Long | None) -> Windows | None:
+    """Return how a family's long texts are answered in windows; None if they are truncated."""
+    windows = windows_beside(bundle)
+    return windows if (long or windows.long) == "windows" else None
+
+
+def _scored(bundles: list[Bundle], texts: UserTexts, windows: Windows | None) -> list[Measured]:
     """Score bundles of one family, each compared with the first in order of precision."""
     unmeasured: dict[str, object] = {"evaluations": {}, "agreement": None}
     plain = {b.manifest.variant: b.manifest.model_copy(update=unmeasured) for b in bundles}
     order = [each.variant for each in ranked(plain.values())]
     bundles = sorted(bundles, key=lambda each: order.index(each.manifest.variant))
-    first = scored(bundles[0], texts, {})
+    first = scored(bundles[0], texts, {}, windows)
     labels = bundles[0].manifest.labels
     found = [first]
     for each in bundles[1:]:
         others = {order[0]: _reordered(first.predictions, labels, each)}
-        found.append(scored(each, texts, others))
+        found.append(scored(each, texts, others, windows))
     return found
 
 
-def scored(bundle: Bundle, texts: UserTexts, others: Mapping[str, Flags]) -> Measured:
+def scored(
+    bundle: Bundle, texts: UserTexts, others: Mapping[str, Flags], windows: Windows | None
+) -> Measured:
     """Measure the accuracy; `others` are predictions of other variants, as in `figures`."""
     manifest = bundle.manifest
     labels = LabelSet(tuple(manifest.labels), _kind(bundle))
     with _running(bundle):
-        predictor = Predictor(bundle)
+        predictor = _predictor(bundle, windows)
         batched = predictor.logits(texts.texts, _PADDED_BATCH_TEXTS)
         found = SplitPredictions(
             texts.truth(manifest.labels),
@@ -106,17 +120,24 @@ def scored(bundle: Bundle, texts: UserTexts, others: Mapping[str, Flags]) -> Mea
     )
 
 
-def answers_of(bundle: Bundle, texts: UserTexts) -> Flags:
+def answers_of(bundle: Bundle, texts: UserTexts, windows: Windows | None) -> Flags:
     """Return the labels that a bundle predicts, of shape (texts, labels)."""
     with _running(bundle):
-        return predicted(Predictor(bundle).logits(texts.texts), _kind(bundle))
+        return predicted(_predictor(bundle, windows).logits(texts.texts), _kind(bundle))
 
 
-def agreeing(bundle: Bundle, texts: UserTexts, other: Bundle, answers: Flags) -> Measured:
+def _predictor(bundle: Bundle, windows: Windows | None) -> Predictor:
+    windowing = windowing_of(windows, bundle.manifest, _UNBOUNDED) if windows else None
+    return Predictor(bundle, windowing=windowing)
+
+
+def agreeing(
+    bundle: Bundle, texts: UserTexts, other: Bundle, answers: Flags, windows: Windows | None
+) -> Measured:
     """Measure how often a bundle answers as `other`, whose answers are given."""
     expected = _reordered(answers, other.manifest.labels, bundle)
     same = bundle.manifest.version == other.manifest.version
-    own = expected if same else answers_of(bundle, texts)
+    own = expected if same else answers_of(bundle, texts, windows)
     agreement = Agreement(
         family=other.manifest.family,
         variant=other.manifest.variant,

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from models.graphs.import_trial import try_out
 from models.graphs.number_formats import write_format
-from models.published.measuring import Measured, agreeing, answers_of, scored
+from models.published.measuring import Measured, agreeing, answers_of, scored, windows_for
 from models.published.publishing import bundles_of, default_of, named, publish_measured
 from models.published.texts import Columns, UserTexts, read_texts
 from models.recipe_sections import Scheme
 from serving.bundles.bundle import Bundle
 from serving.bundles.files import NAME
+from serving.bundles.windows import Long, Windows
 from serving.errors import BundleError
 
 Tell = Callable[[str], None]
@@ -24,14 +25,15 @@ def quantize(
     columns: Columns,
     registry: Path,
     *,
+    long: Long | None = None,
     tell: Tell = print,
     say: Tell = print,
 ) -> None:
     """Publish FAMILY/VARIANT in other number formats, as FAMILY/VARIANT-SCHEME.
 
     Each gets its accuracy if `columns` name a label, else its agreement with the variant; the texts
-    that calibrate judge nothing. A scheme that fails is said and fails alone. Raises RecipeError or
-    BundleError in a sentence, also if all schemes fail.
+    that calibrate judge nothing; `long` is that of `evaluate`. A scheme that fails is said and
+    fails alone. Raises RecipeError or BundleError in a sentence, also if all schemes fail.
     """
     parent = named(target, registry)
     manifest = parent.manifest
@@ -42,7 +44,8 @@ def quantize(
         )
     there = {each.manifest.variant: each for each in bundles_of(manifest.family, registry)}
     ranges, judging = texts.divided()
-    before = _measured_parent(parent, judging, labelled=columns.label is not None)
+    windows = windows_for(parent, long)
+    before = _measured_parent(parent, judging, windows, labelled=columns.label is not None)
     made: list[Measured] = []
     with tempfile.TemporaryDirectory() as scratch:
         for scheme in dict.fromkeys(schemes):
@@ -53,7 +56,7 @@ def quantize(
                 _check_name(variant, there, parent)
                 bundle = write_format(scheme, parent, variant, folder, ranges)
                 try_out(bundle)
-                made.append(_measured(bundle, judging, before))
+                made.append(_measured(bundle, judging, before, windows))
             except Exception as error:  # noqa: BLE001 (the libraries raise any type)
                 reason = str(error).replace(str(folder), variant) or type(error).__name__
                 say(f"{scheme} is left out: {' '.join(reason.split())}")
@@ -68,17 +71,23 @@ def quantize(
     tell(default_of(manifest.family, registry))
 
 
-def _measured_parent(parent: Bundle, judging: UserTexts, *, labelled: bool) -> Measured:
+def _measured_parent(
+    parent: Bundle, judging: UserTexts, windows: Windows | None, *, labelled: bool
+) -> Measured:
     if labelled:
-        return scored(parent, judging, {})
-    return agreeing(parent, judging, parent, answers_of(parent, judging))
+        return scored(parent, judging, {}, windows)
+    answers = answers_of(parent, judging, windows)
+    return agreeing(parent, judging, parent, answers, windows)
 
 
-def _measured(bundle: Bundle, judging: UserTexts, before: Measured) -> Measured:
+def _measured(
+    bundle: Bundle, judging: UserTexts, before: Measured, windows: Windows | None
+) -> Measured:
     """Compare a number format with what it was made from."""
     if judging.names:
-        return scored(bundle, judging, {before.bundle.manifest.variant: before.predictions})
-    return agreeing(bundle, judging, before.bundle, before.predictions)
+        others = {before.bundle.manifest.variant: before.predictions}
+        return scored(bundle, judging, others, windows)
+    return agreeing(bundle, judging, before.bundle, before.predictions, windows)
 
 
 def _check_name(variant: str, there: dict[str, Bundle], parent: Bundle) -> None:

@@ -32,12 +32,13 @@ from serving.bundles.files import (
 from serving.bundles.graph_files import weights_files
 from serving.bundles.one_model import read_as_family
 from serving.bundles.signatures import SIGNATURE_NAME, TrustedKeys, read_signature
+from serving.bundles.windows import WINDOWS_NAME
 from serving.errors import BundleError, failures, own_words, printable
 from serving.shortage import is_shortage
 
 TRAFFIC_NAME = "traffic.json"
 POLICY_NAME = "policy.json"
-FAMILY_NAMES = (TRAFFIC_NAME, POLICY_NAME, CASCADE_NAME)
+FAMILY_NAMES = (TRAFFIC_NAME, POLICY_NAME, CASCADE_NAME, WINDOWS_NAME)
 BESIDE = "@"
 PREVIOUS = f"{BESIDE}previous"
 Lost = dict[tuple[str, str], str]

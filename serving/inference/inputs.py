@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.bundles.tensor_input import Datatype
+from serving.bundles.windows import Long
 
 _Item = TypeVar("_Item")
 
@@ -35,8 +36,8 @@ Text = str | tuple[str, str]
 Side = Literal["left", "right"]
 """The end of a text that is cut: left is its start."""
 
-Truncate = bool | Side
-"""Whether texts that are too long are cut; a side replaces the tokenizer's own."""
+Handling = Long | Side
+"""What becomes of a text that is too long; a side truncates it there, whatever the tokenizer's."""
 
 
 @dataclass(slots=True, init=False)

@@ -13,8 +13,9 @@ import tokenizers
 from serving.background import Threads
 from serving.bundles.bundle import Bundle
 from serving.errors import ENDING, BundleError, EngineFailed, failures, own_words
-from serving.inference.inputs import Encoding, Side, Text, Truncate, Unreadable, chars, grouped
+from serving.inference.inputs import Encoding, Side, Text, Unreadable, chars, grouped
 from serving.inference.tokenizer_speed import check_speed, may_be_slow
+from serving.inference.windows import WholeText
 from serving.inference.word_lookup import WordLookup
 
 # To write a panic's backtrace takes many times as long as the text that the library fails on.
@@ -90,8 +91,8 @@ class Tokenizer:
             self._cutter.post_processor = self._whole.post_processor
         self._cutter.enable_truncation(max_length, strategy=strategy, direction=self._other_side)
 
-    def encode(self, texts: Sequence[Text], truncate: Truncate = True) -> list[Encoding]:
-        """Encode texts in order, cut to the model's length at the tokenizer's side or `truncate`.
+    def encode(self, texts: Sequence[Text], side: Side | None = None) -> list[Encoding]:
+        """Encode texts in order, cut to the model's length at `side`, by default the tokenizer's.
 
         A text on which the tokenizer fails is an Unreadable, of length 0.
         """
@@ -109,7 +110,7 @@ class Tokenizer:
                 encoded = self._encode([texts[index] for index in others])
                 for index, encoding in zip(others, encoded, strict=True):
                     encodings[index] = encoding
-        if truncate == self._other_side:
+        if side == self._other_side:
             for index, encoding in enumerate(encodings):
                 if encoding.truncated:
                     encodings[index] = self._cut(texts[index], encoding.full_length)
@@ -132,6 +133,18 @@ class Tokenizer:
                 whole.ids, whole.tokens, whole.special_tokens_mask, whole.offsets, strict=True
             )
         ]
+
+    def whole(self, text: Text) -> WholeText:
+        """Return the tokens of a whole text, from which windows are cut."""
+        with failures(EngineFailed, "the tokenizer failed"):
+            (raw,) = self._whole.encode_batch([text])
+        ids, own = raw.ids, 0 if isinstance(text, str) else 1
+        sequences = raw.sequence_ids
+        first = stop = len(ids)
+        if own in sequences:
+            first, stop = sequences.index(own), stop - sequences[::-1].index(own)
+        typed = self._typed or own
+        return WholeText(ids, raw.type_ids if typed else None, first, stop, raw.offsets[first:stop])
 
     def check_speed(self, *, pairs: bool) -> None:
         """Raise BundleError if short texts take it too long."""

@@ -7,28 +7,38 @@ from functools import partial
 
 from serving.bundles.bundle import Manifest
 from serving.bundles.probabilities import activation
-from serving.errors import EngineFailed
+from serving.errors import EngineFailed, TextTooLong
 from serving.inference.engine import Engine, answers_of
 from serving.inference.inputs import Encoding, Text, chars, why_no_tokens
 from serving.inference.tokenizer import Tokenizer
+from serving.inference.windows import Cut, Windowing, joined, windows_of
 
 _TOKENIZED_AT_ONCE_TEXTS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class LengthLimits:
-    """The length limits, as in the server: characters, and tokens unless `truncate`."""
+    """The length limits, as in the server: characters, and tokens.
+
+    With too many tokens a text is cut if `truncate`, or else answered in windows, or else refused.
+    """
 
     max_text_chars: int
     truncate: bool
+    windowing: Windowing | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BulkAnswer:
-    """The scores of one text, in label order."""
+    """The scores of one text, in label order; `windows` is how many it was cut into.
+
+    `spans` then holds for each label the characters of the window where it scores highest.
+    """
 
     scores: list[float]
     truncated: bool
+    windows: int = 0
+    spans: Sequence[tuple[int, int]] = ()
 
 
 def batches_of(lengths: Sequence[int], budget_tokens: int, *, packed: bool) -> list[list[int]]:
@@ -82,26 +92,55 @@ class Bulk:
         found: list[BulkAnswer | str] = [self._refused(text) for text in texts]
         taken = [index for index, refused in enumerate(found) if not refused]
         encodings = self._encode([texts[index] or "" for index in taken])
-        fitting = []
+        fitting: list[tuple[int, Encoding, Cut]] = []
         for index, encoding in zip(taken, encodings, strict=True):
-            if not encoding.length:
-                found[index] = f"the text has no tokens: {why_no_tokens(encoding)}"
-            elif encoding.truncated and not self._limits.truncate:
-                found[index] = (
-                    f"the text has {encoding.full_length} tokens and {self._manifest.variant} "
-                    f"takes {self._manifest.max_length}: shorten it or use --truncate"
-                )
+            outcome = self._cut(texts[index] or "", encoding)
+            if isinstance(outcome, str):
+                found[index] = outcome
             else:
-                fitting.append((index, encoding))
+                fitting.append((index, encoding, outcome))
         on_texts(len(texts) - len(fitting))
-        logits = self._logits([encoding for _, encoding in fitting], on_texts)
-        for (index, encoding), row in zip(fitting, logits, strict=True):
-            found[index] = (
-                row
-                if isinstance(row, str)
-                else BulkAnswer(self._scores(row, self._manifest.temperature), encoding.truncated)
-            )
+        run = [window for _, _, cut in fitting for window in cut.windows]
+        # A text counts with its last window.
+        texts_of = [n == 1 for _, _, cut in fitting for n in range(len(cut.windows), 0, -1)]
+        rows = iter(
+            self._logits(run, lambda batch: on_texts(sum(texts_of[each] for each in batch)))
+        )
+        for index, encoding, cut in fitting:
+            found[index] = self._answer(encoding, cut, [next(rows) for _ in cut.windows])
         return found
+
+    def _cut(self, text: Text, encoding: Encoding) -> Cut | str:
+        """Return what runs for a text: itself, or its windows; or why nothing does."""
+        limits, manifest = self._limits, self._manifest
+        if not encoding.length:
+            return f"the text has no tokens: {why_no_tokens(encoding)}"
+        if not encoding.truncated or limits.truncate:
+            return Cut([encoding], [])
+        if limits.windowing is None:
+            return (
+                f"the text has {encoding.full_length} tokens and {manifest.variant} "
+                f"takes {manifest.max_length}: shorten it, or use --long truncate or windows"
+            )
+        try:
+            return windows_of(self._tokenizer.whole(text), manifest, limits.windowing)
+        except TextTooLong as error:
+            return error.detail
+
+    def _answer(
+        self, encoding: Encoding, cut: Cut, rows: Sequence[list[float] | str]
+    ) -> BulkAnswer | str:
+        logits: list[list[float]] = []
+        for row in rows:
+            if isinstance(row, str):
+                return row
+            logits.append(row)
+        temperature, windowing = self._manifest.temperature, self._limits.windowing
+        if not cut.spans or windowing is None:
+            return BulkAnswer(self._scores(logits[0], temperature), encoding.truncated)
+        all_of = joined(logits, self._manifest, windowing)
+        spans = [cut.spans[window] for window in all_of.deciding]
+        return BulkAnswer(self._scores(all_of.logits, temperature), False, len(rows), spans)
 
     def _refused(self, text: Text | None) -> str:
         """Return the reason to refuse a text, or None."""
@@ -120,7 +159,7 @@ class Bulk:
         return [each for group in self._slots.map(self._tokenizer.encode, groups) for each in group]
 
     def _logits(
-        self, encodings: Sequence[Encoding], on_texts: Callable[[int], None]
+        self, encodings: Sequence[Encoding], on_batch: Callable[[Sequence[int]], None]
     ) -> list[list[float] | str]:
         lengths = [encoding.length for encoding in encodings]
         batches = batches_of(lengths, self._budget_tokens, packed=self._engine.packed)
@@ -131,7 +170,7 @@ class Bulk:
         ):
             for index, row in zip(batch, outcome, strict=True):
                 found[index] = row.detail if isinstance(row, EngineFailed) else row
-            on_texts(len(batch))
+            on_batch(batch)
         failures = [row for row in found if isinstance(row, str)]
         if len(failures) == len(found) > 1:
             raise EngineFailed(f"not one text of many was answered: {failures[0]}")

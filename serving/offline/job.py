@@ -8,36 +8,29 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from serving.bundles.bundle import Bundle, Manifest, file_sha256, verify
 from serving.bundles.files import sync
-from serving.bundles.probabilities import least_score, predicted_labels
 from serving.bundles.ranking import best
 from serving.bundles.registry import read_registry
 from serving.bundles.signatures import read_trusted_keys
+from serving.bundles.windows import WINDOWS_NAME, Long, Windows, windows_beside
 from serving.errors import StartError
 from serving.inference.engine import EngineName
 from serving.inference.engine_selection import ENGINES, MakeEngine
 from serving.inference.tokenizer import open_tokenizer
 from serving.inference.tuned_choice import kept_tuning, measured, resources_of, restored
-from serving.offline.bulk_classifier import Bulk, BulkAnswer, LengthLimits
+from serving.inference.windows import windowing_of
+from serving.offline.bulk_classifier import Bulk, LengthLimits
 from serving.offline.progress import Progress
+from serving.offline.rows import COLUMNS, rows_of
 from serving.offline.tables import CHUNK_BYTES, CHUNK_ROWS, Added, Chunk, Table, Values, open_table
 from serving.settings import Settings
 from serving.variants.selection import AUTO
 
-COLUMNS: Added = {
-    "label": "text",
-    "labels": "names",
-    "score": "number",
-    "scores": "scores",
-    "variant": "text",
-    "version": "text",
-    "truncated": "flag",
-    "error": "text",
-}
 # A job has no latency to protect, so its batches are larger than the server's.
 _LEAST_BATCH_TOKENS = 512
 _STATE = "job.json"
@@ -55,7 +48,7 @@ class Job:
     text_pair: str | None
     model: str | None
     variant: str
-    truncate: bool
+    long: Long | None
     prefix: str
 
     @property
@@ -81,11 +74,12 @@ def classify(
     """
     bundle = _bundle(job, settings)
     manifest = bundle.manifest
+    windows = windows_beside(bundle)
     added: Added = {job.prefix + name: kind for name, kind in COLUMNS.items()}
     columns = (job.text, job.text_pair) if job.text_pair else (job.text,)
     table = open_table(job.input, job.output, columns, added, manifest.labels)
     with _alone(job, restart):
-        state = _resumed(job, manifest, settings)
+        state = _resumed(job, manifest, windows, settings)
         verify(bundle)
         tokenizer = open_tokenizer(bundle)
         assert tokenizer
@@ -106,14 +100,15 @@ def classify(
         began_s = time.monotonic()
         kept = sum(part.texts for part in _finished(job))
         with ThreadPoolExecutor(engine.slots, "slot") as slots:
-            limits = LengthLimits(settings.max_text_chars, job.truncate)
+            limits = _limits(job, manifest, windows, settings)
             bulk = Bulk(
                 manifest, tokenizer, engine, slots,
                 budget_tokens=min(state["budget_tokens"], settings.max_batch_tokens),
                 limits=limits,
             )  # fmt: skip
             progress = Progress(state["rows"], kept, screen, time.monotonic)
-            _run(job, table, lambda chunk: _rows(chunk, bulk, manifest, job, progress), slots)
+            added_to = partial(rows_of, bulk, manifest, job.prefix, progress)
+            _run(job, table, added_to, slots)
         parts = _finished(job)
         if file_sha256(job.input) != state["input"]:
             raise StartError(f"{job.input} changed while it was read: run again with --restart")
@@ -146,6 +141,12 @@ def _bundle(job: Job, settings: Settings) -> Bundle:
     return bundle
 
 
+def _limits(job: Job, manifest: Manifest, windows: Windows, settings: Settings) -> LengthLimits:
+    long = job.long or windows.long
+    windowing = windowing_of(windows, manifest, settings.max_windows) if long == "windows" else None
+    return LengthLimits(settings.max_text_chars, long == "truncate", windowing)
+
+
 @contextmanager
 def _alone(job: Job, restart: bool) -> Iterator[None]:
     """Lock the folder of parts and remove it at the end; the kernel unlocks it if the job dies."""
@@ -173,7 +174,7 @@ def _alone(job: Job, restart: bool) -> Iterator[None]:
                 shutil.rmtree(job.parts, ignore_errors=True)
 
 
-def _resumed(job: Job, manifest: Manifest, settings: Settings) -> dict[str, Any]:
+def _resumed(job: Job, manifest: Manifest, windows: Windows, settings: Settings) -> dict[str, Any]:
     """Everything that determines an answer, with the measurements of a stopped run of the job."""
     state: dict[str, Any] = {
         "input": file_sha256(job.input),
@@ -182,9 +183,11 @@ def _resumed(job: Job, manifest: Manifest, settings: Settings) -> dict[str, Any]
         "model": manifest.family,
         "variant": manifest.variant,
         "version": manifest.version,
-        "--truncate": job.truncate,
+        "--long": job.long,
+        WINDOWS_NAME: windows.model_dump(),
         "--prefix": job.prefix,
         "SIZEWISE_MAX_TEXT_CHARS": settings.max_text_chars,
+        "SIZEWISE_MAX_WINDOWS": settings.max_windows,
         "SIZEWISE_DEVICE": settings.device,
         "SIZEWISE_ENGINE": settings.engine,
         "size of chunks": [CHUNK_ROWS, CHUNK_BYTES],
@@ -247,31 +250,6 @@ def _run(
             for pool in (chunks, slots):
                 pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _rows(
-    chunk: Chunk, bulk: Bulk, manifest: Manifest, job: Job, progress: Progress
-) -> list[Values]:
-    """Return the added columns of one chunk."""
-    nothing = dict.fromkeys(COLUMNS)
-    least = least_score(manifest)
-
-    def row(answer: BulkAnswer | str) -> Values:
-        if isinstance(answer, str):
-            return nothing | {"error": answer}
-        best = max(range(len(answer.scores)), key=answer.scores.__getitem__)
-        return nothing | {
-            "label": manifest.labels[best],
-            "labels": predicted_labels(manifest.labels, answer.scores, least),
-            "score": answer.scores[best],
-            "scores": dict(zip(manifest.labels, answer.scores, strict=True)),
-            "variant": manifest.variant,
-            "version": manifest.version,
-            "truncated": answer.truncated,
-        }
-
-    rows = map(row, bulk.answers(chunk.texts, progress.add))
-    return [{job.prefix + name: value for name, value in each.items()} for each in rows]
 
 
 def _write(path: Path, fill: Callable[[Path], object]) -> None:

@@ -14,7 +14,7 @@ from serving.errors import StartError
 from serving.extras import optional_packages
 from serving.inference.inputs import Text
 
-Kind = Literal["text", "number", "flag", "scores", "names"]
+Kind = Literal["text", "number", "flag", "scores", "names", "windows"]
 Added = Mapping[str, Kind]
 """The names of the columns to add."""
 Values = Mapping[str, Any]
@@ -184,12 +184,15 @@ class _Parquet:
             import pyarrow.parquet as pq  # noqa: PLC0415
         self._pa, self._pq, self._path, self._columns = pa, pq, path, columns
         scores = pa.struct([(label, pa.float64()) for label in labels])
+        span = pa.struct([("start", pa.int64()), ("end", pa.int64())])
+        spans = pa.struct([(label, span) for label in labels])
         types = {
             "text": pa.string(),
             "number": pa.float64(),
             "flag": pa.bool_(),
             "scores": scores,
             "names": pa.list_(pa.string()),
+            "windows": pa.struct([("count", pa.int64()), ("labels", spans)]),
         }
         self._added = [pa.field(name, types[kind]) for name, kind in added.items()]
         try:

@@ -29,12 +29,12 @@ from serving.logs import LOGGER, log
 from serving.observability.recorder import CLIENT_LEFT
 from serving.observability.request_log import request_id
 from serving.protocols.cancellation import Cancellation
-from serving.protocols.dataplane import out_of_time
 from serving.protocols.large_body import INLINE_BYTES, check_structure
 from serving.protocols.native_schemas import Problem
 from serving.protocols.openapi import CLASSIFYING, READING, describe, refusals, request_body
 from serving.protocols.problem import PROBLEM_TYPE, error_headers, problem
 from serving.protocols.request_body import parse_body, read_body
+from serving.runtime.in_flight import out_of_time
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.settings import Settings

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope
 
 from serving.access.api_keys import Caller
 from serving.batching.queue import Flow, Terms
-from serving.errors import Draining, InvalidField, ServedError, TextTooLong, TooManyTexts
+from serving.errors import InvalidField, ServedError, TextTooLong, TooManyTexts
 from serving.inference.inputs import Row, Text, chars
 from serving.observability.request_log import RequestRecord
 from serving.protocols.cancellation import Cancellation
@@ -22,7 +22,7 @@ from serving.protocols.request_body import JSON_TYPE, Model, parse_body, read_bo
 from serving.runtime.service import Service
 from serving.settings import Settings
 from serving.variants import explaining
-from serving.variants.answers import FamilyAnswer
+from serving.variants.answers import FamilyAnswer, more_windows
 from serving.variants.selection import ANY, Requirements
 
 Result = TypeVar("Result")
@@ -30,7 +30,6 @@ Result = TypeVar("Result")
 _flow = lru_cache(1024)(Flow)
 _URGENCY = re.compile(rb"(?:^|,)\s*u\s*=\s*([0-7])\s*(?:[;,]|$)")
 _NO_REUSE = re.compile(rb"(?:^|,)\s*no-(?:cache|store)\s*(?:[=,]|$)", re.IGNORECASE)
-_DRAINING_RETRY_AFTER_S = 1
 
 
 class Refusal(NamedTuple):
@@ -218,9 +217,11 @@ async def answer(
             explaining.check(query.explain, family, query.inputs)
         flow = _flow(client.caller.name, max(client.urgency, query.urgency))
         terms = Terms(until_s, flow, client.reuse)
-        answered = await family.classify(
-            query.inputs, terms, query.requirements, service.steps(family, flow, query.inputs)
-        )
+        windows = (query.requirements.long or family.windows.long) == "windows"
+        steps = service.steps(family, flow, query.inputs, windows=windows)
+        answered = await family.classify(query.inputs, terms, query.requirements, steps)
+        if windows and client.limited and (more := more_windows(answered.answers)):
+            service.runtime.charge(client.caller, 1 + more)
         if query.explain:
             charge = partial(service.runtime.charge, client.caller) if client.limited else None
             means = explaining.Means(terms, service.off_loop, charge)
@@ -246,15 +247,6 @@ def _absent(service: Service, name: str | None) -> str:
     """Return the name of a model that is known but not loaded; of any other, ""."""
     known = service.deployments.resting | service.deployments.unloaded
     return name if name and name in known else ""
-
-
-def out_of_time() -> Draining:
-    """Make the refusal of a request that still runs when the time to drain is over."""
-    return Draining(
-        "the server is shutting down and its time to answer (SIZEWISE_DRAIN_MS) is over: send to "
-        "another replica",
-        retry_after_s=_DRAINING_RETRY_AFTER_S,
-    )
 
 
 def check_count(texts: int, limit: int, field: str) -> None:

@@ -62,7 +62,7 @@ async def text_classification(request: Request, model: str) -> Response:
     """The labels of each input with their scores, the highest first."""
 
     def query_of(sent: TextClassificationBody) -> Query:
-        requirements = Requirements(truncate=bool(sent.parameters.truncation))
+        requirements = Requirements(long="truncate" if sent.parameters.truncation else None)
         return Query(_texts(sent.inputs), model, requirements, field="inputs")
 
     sent, answered = await classify(

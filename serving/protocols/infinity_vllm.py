@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import to_json
 
 from serving.errors import InvalidField, ServedError
-from serving.inference.inputs import Side, Truncate
+from serving.inference.inputs import Handling, Side
 from serving.protocols import dataplane
 from serving.protocols.dataplane import Api, Query, Refusal
 from serving.protocols.large_answer import json_list, with_list
@@ -85,7 +85,7 @@ def _query(sent: ClassifyBody) -> Query:
     return Query(
         _texts(sent.input),
         None if sent.model == _NOT_SPECIFIED else sent.model,
-        Requirements(truncate=_truncates(sent)),
+        Requirements(long=_long(sent)),
         field="input",
     )
 
@@ -112,7 +112,7 @@ def _data(
     )
 
 
-def _truncates(sent: ClassifyBody) -> Truncate:
+def _long(sent: ClassifyBody) -> Handling | None:
     """Read vLLM's -1, the model's own length, and side; other lengths are not supported."""
     if sent.truncate_prompt_tokens not in {None, -1}:
         raise InvalidField(
@@ -121,8 +121,9 @@ def _truncates(sent: ClassifyBody) -> Truncate:
             limit=-1,
             value=sent.truncate_prompt_tokens,
         )
-    truncates = sent.truncate_prompt_tokens == -1
-    return (truncates and sent.truncation_side) or truncates
+    if sent.truncate_prompt_tokens is None:
+        return None
+    return sent.truncation_side or "truncate"
 
 
 def _texts(given: Any) -> list[str]:

@@ -86,6 +86,7 @@ async def models(request: Request) -> ModelsResponse:
                 cascade=family.cascade,
                 unproven=_unproven(service, family),
                 policy=family.policy,
+                windows=family.windows,
             )
             for family in service.families.values()
         ],
@@ -120,8 +121,9 @@ async def metrics(request: Request) -> Response:
 
 def query_of(sent: ClassifyRequest) -> Query:
     """Read a request."""
+    long = "truncate" if sent.truncate else sent.long
     requirements = _requirements(
-        sent.variant, sent.allow_degraded, sent.min_accuracy, sent.max_cost, sent.truncate
+        sent.variant, sent.allow_degraded, sent.min_accuracy, sent.max_cost, long
     )
     query = Query(sent.texts, sent.model, requirements, sent.deadline_ms)
     if sent.explain:
@@ -167,6 +169,10 @@ def _content(answer: FamilyAnswer, only: Sequence[Answer] | None = None) -> byte
         }
         if text.truncated:
             result["truncation_side"] = text.truncated
+        if text.windows:
+            spans = zip(labels, text.windows.spans, strict=True)
+            decided = {label: {"start": start, "end": end} for label, (start, end) in spans}
+            result["windows"] = {"count": text.windows.count, "labels": decided}
         if text.explanation:
             result["explanation"] = text.explanation
         results.append(result)

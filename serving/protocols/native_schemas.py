@@ -11,6 +11,7 @@ from serving.bundles.cascade import Cascade
 from serving.bundles.evaluation import Agreement, Evaluation
 from serving.bundles.tensor_input import TensorInput
 from serving.bundles.traffic import Policy
+from serving.bundles.windows import Long, Windows
 from serving.inference.inputs import Side
 from serving.protocols.explanation_schemas import (
     MAX_NAME_CHARS,
@@ -57,8 +58,14 @@ class ClassifyRequest(BaseModel):
         "auto",
         description="A variant's name, or `auto`: the family's cascade, or the most accurate one.",
     )
-    truncate: bool = Field(
-        False, description="Cut a text that is too long for the model instead of refusing it."
+    long: Long | None = Field(
+        None,
+        description="What becomes of a text that is too long for the model: `refuse` it, `truncate`"
+        " it, or answer it by overlapping `windows` of it; by default what the family's "
+        "windows.json says, or else `refuse`.",
+    )
+    truncate: bool | None = Field(
+        None, description="`true` means `long: truncate`; `false` says nothing."
     )
     deadline_ms: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Answer within this time, or refuse before the work starts."
@@ -81,10 +88,30 @@ class ClassifyRequest(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _name_or_requirements(self) -> "ClassifyRequest":
+    def _consistent(self) -> "ClassifyRequest":
         if self.variant != "auto" and (self.min_accuracy, self.max_cost) != (None, None):
             raise ValueError("name a variant, or give min_accuracy or max_cost, not both")
+        if self.long and self.truncate is not None and self.truncate != (self.long == "truncate"):
+            raise ValueError("truncate contradicts long: leave out truncate")
         return self
+
+
+class Span(Described):
+    """Characters of a text; of a pair, of its second text."""
+
+    start: int
+    """The first character, from 0."""
+    end: int
+    """The character after the last."""
+
+
+class WindowsResult(Described):
+    """The windows of one text."""
+
+    count: int
+    """Number of windows."""
+    labels: dict[str, Span]
+    """For each label the window in which its score is highest."""
 
 
 class TextResult(Described):
@@ -112,6 +139,8 @@ class TextResult(Described):
     """Whether overload made a smaller variant answer, or a cascade end earlier."""
     truncation_side: Side | None = None
     """The end at which the text was cut, `left` for its start; only there if it was cut."""
+    windows: WindowsResult | None = None
+    """Where each label's score is from; only there if the text was cut into windows."""
     explanation: ExplanationResult | None = None
     """What each word contributes; only there if the request has `explain`."""
 
@@ -202,6 +231,8 @@ class ModelInfo(Described):
     """Variants of the cascade for which its guarantee was shown with another `runs_as`."""
     policy: Policy
     """Its policy.json."""
+    windows: Windows
+    """Its windows.json; what is so without one, if it has none."""
 
 
 class ModelsResponse(Described):

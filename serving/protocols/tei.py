@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, WithJsonSchema
 from pydantic_core import to_json
 
 from serving.errors import EngineFailed, InvalidField, ServedError, TextTooLong, TooManyTexts
-from serving.inference.inputs import Text, Truncate, chars
+from serving.inference.inputs import Handling, Text, chars
 from serving.protocols.dataplane import (
     Api,
     Query,
@@ -172,10 +172,10 @@ def _texts_to_tokenize(sent: TokenizeBody) -> tuple[TokenizeBody, list[str]]:
 
 def _query(sent: PredictBody) -> Query:
     texts, _ = sent.texts
-    truncate: Truncate = bool(sent.truncate)
-    if truncate and sent.truncation_direction:
-        truncate = "left" if sent.truncation_direction in {"Left", "left"} else "right"
-    return Query(texts, requirements=Requirements(truncate=truncate), field="inputs")
+    long: Handling | None = "truncate" if sent.truncate else None
+    if long and sent.truncation_direction:
+        long = "left" if sent.truncation_direction in {"Left", "left"} else "right"
+    return Query(texts, requirements=Requirements(long=long), field="inputs")
 
 
 def _texts(inputs: Any) -> tuple[list[Text], bool]:

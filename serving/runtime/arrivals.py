@@ -2,26 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from serving.batching.queue import Clock
 from serving.errors import Overloaded
+from serving.runtime.in_flight import InFlight
 
 # A body that takes longer is given up for one that has just begun, once there are too many.
 _GRACE_S = 1.0
 _RETRY_AFTER_S = 1
 
 
-class Counted(Protocol):
-    """The count of the requests that take room."""
-
-    requests: int
-
-
 class Arrivals:
     """At most so many bodies at a time; those that have arrived are counted in `in_flight`."""
 
-    def __init__(self, in_flight: Counted, most: int, clock: Clock) -> None:
+    def __init__(self, in_flight: InFlight, most: int, clock: Clock) -> None:
         self._in_flight = in_flight
         self._most = most
         self._clock = clock

@@ -1,4 +1,4 @@
-"""What was valid before stays: policy.json, cascade.json, and what became unreadable."""
+"""What was valid before stays: a family's own files, and what became unreadable."""
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -8,6 +8,7 @@ from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.files import parse
 from serving.bundles.registry import BESIDE, POLICY_NAME, Found
 from serving.bundles.traffic import Deployment, Deployments, Policy
+from serving.bundles.windows import WINDOWS_NAME, Windows, check_windows
 from serving.errors import BundleError, printable
 
 
@@ -26,6 +27,28 @@ def policies_of(
         except BundleError as error:
             refused[str(found.folders[family] / POLICY_NAME)] = error.detail
     return policies
+
+
+def windows_of(
+    families: Mapping[str, Mapping[str, Deployment]],
+    found: Found,
+    served: Deployments,
+    refused: dict[str, str],
+) -> dict[str, Windows]:
+    """Read each family's windows.json; keep the previous one if it is refused."""
+    windows = {}
+    for family, variants in families.items():
+        windows[family] = served.windows.get(family, Windows())
+        if family not in found.texts:  # its folder cannot be read
+            continue
+        try:
+            text = found.texts[family].get(WINDOWS_NAME, "{}")
+            its = parse(Windows, text, WINDOWS_NAME)
+            check_windows(its, (each.live.manifest for each in variants.values()))
+            windows[family] = its
+        except BundleError as error:
+            refused[str(found.folders[family] / WINDOWS_NAME)] = error.detail
+    return windows
 
 
 def cascades_of(

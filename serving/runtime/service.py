@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from serving.access.api_keys import Callers
@@ -18,10 +18,13 @@ from serving.batching.admission import (
 from serving.batching.queue import Clock, Flow
 from serving.bundles.bundle import Bundle, key
 from serving.bundles.traffic import Deployment, Deployments, Policy
+from serving.bundles.windows import Windows
 from serving.errors import NotReady, UnknownModel
 from serving.inference.inputs import Row, Text, chars
+from serving.inference.windows import windowing_of
 from serving.logs import log
 from serving.runtime.arrivals import Arrivals
+from serving.runtime.in_flight import InFlight
 from serving.runtime.interface import Runtime
 from serving.runtime.shared import Shared
 from serving.settings import Settings
@@ -34,32 +37,6 @@ _IDLE_EVERY_S = 0.05
 _CHARS_OF_A_TOKEN = 4
 _SIZES = ("small", "medium", "large")
 _Result = TypeVar("_Result")
-
-
-class InFlight:
-    """Counts the requests in progress: each is handled within `with service.in_flight`.
-
-    Those whose bodies are arriving (see Arrivals) are not counted, nor those whose clients are
-    still reading the answer.
-    """
-
-    def __init__(self) -> None:
-        self.requests = 0
-
-    def __enter__(self) -> None:
-        self.requests += 1
-
-    def __exit__(self, *_error: object) -> None:
-        self.requests -= 1
-
-    @contextmanager
-    def outside(self) -> Iterator[None]:
-        """Take no room while waiting for what is no work of the request's own."""
-        self.requests -= 1
-        try:
-            yield
-        finally:
-            self.requests += 1
 
 
 class Service:
@@ -141,13 +118,15 @@ class Service:
         self, name: str, variants: Mapping[str, Deployment], deployments: Deployments
     ) -> Family:
         recorder = self.runtime.recorder
+        windows = deployments.windows.get(name, Windows())
+        classifier = partial(self._classifier, windows)
         served = {
             variant: Served(
-                live=self._classifier(deployment.live),
+                live=classifier(deployment.live),
                 text_ms=self.runtime.running[key(deployment.live)].text_ms,
-                canary=self._classifier(deployment.canary) if deployment.canary else None,
+                canary=classifier(deployment.canary) if deployment.canary else None,
                 weight=deployment.weight,
-                shadow=self._classifier(deployment.shadow) if deployment.shadow else None,
+                shadow=classifier(deployment.shadow) if deployment.shadow else None,
                 share=deployment.share,
             )
             for variant, deployment in variants.items()
@@ -157,13 +136,23 @@ class Service:
             served,
             cascade=deployments.cascades.get(name),
             policy=deployments.policies.get(name, Policy()),
+            windows=windows,
             on_shadow=recorder.record_shadow,
             on_sample=recorder.record_sample,
         )
 
-    def _classifier(self, bundle: Bundle) -> Classifier:
-        tokenizer = self.runtime.tokenizers.get(key(bundle))
-        return Classifier(bundle, tokenizer, self.runtime, self._tokenizer_threads, self._clock)
+    def _classifier(self, windows: Windows, bundle: Bundle) -> Classifier:
+        settings = self.settings
+        return Classifier(
+            bundle,
+            self.runtime.tokenizers.get(key(bundle)),
+            self.runtime,
+            self._tokenizer_threads,
+            self._clock,
+            windowing=windowing_of(
+                windows, bundle.manifest, settings.max_windows, settings.max_queue_texts
+            ),
+        )
 
     async def _until_idle(self, families: Sequence[Family]) -> None:
         """Wait until these have no request in progress, or until every one must have ended."""
@@ -234,15 +223,18 @@ class Service:
         family.select(Requirements(variant or AUTO))
         return family
 
-    def steps(self, family: Family, flow: Flow, inputs: Sequence[Text | Row]) -> int:
+    def steps(
+        self, family: Family, flow: Flow, inputs: Sequence[Text | Row], *, windows: bool = False
+    ) -> int:
         """Number of preferred options that a family skips for a request now, because of its wait.
 
-        Only requests of the same caller that are about as large wait for each other.
+        Only requests of the same caller that are about as large wait for each other; with
+        `windows`, a long text is as large as all of its windows.
         """
         if not self.settings.brownout_ms or not family.most_steps:
             return 0
-        if len(inputs) > 1:
-            flow = self._sized(flow, family, inputs)
+        if len(inputs) > 1 or windows:
+            flow = self._sized(flow, family, inputs, windows=windows)
         whose, now_s = (flow.caller, flow.size), self._clock()
         brownout = self._brownouts.get(whose) or self._brownouts.begin(whose, now_s)
         before, wait_s = brownout.steps, self.runtime.queue_wait_s(flow)
@@ -258,10 +250,11 @@ class Service:
             )
         return steps
 
-    def _sized(self, flow: Flow, family: Family, inputs: Sequence[Text | Row]) -> Flow:
+    def _sized(
+        self, flow: Flow, family: Family, inputs: Sequence[Text | Row], *, windows: bool
+    ) -> Flow:
         """Estimate a request's size, which is not tokenized yet."""
-        texts = len(inputs)
-        most = family.default_manifest.max_length * texts
+        texts, max_length = len(inputs), family.default_manifest.max_length
         if isinstance(inputs[0], str):
             tokens = sum(map(len, inputs)) // _CHARS_OF_A_TOKEN
         else:
@@ -269,8 +262,10 @@ class Service:
                 each.length if isinstance(each, Row) else chars(each) // _CHARS_OF_A_TOKEN
                 for each in inputs
             )
+        if windows:
+            texts = max(texts, tokens // max_length)
         batch_tokens = self.runtime.running[family.default_key].max_batch_tokens
-        return flow.sized(texts, min(tokens, most), batch_tokens)
+        return flow.sized(texts, min(tokens, max_length * texts), batch_tokens)
 
     async def awake(self, name: str | None, deadline_s: float) -> Family:
         """Find a family as `family` does, and wait until the deadline for a resting one to load."""

@@ -20,10 +20,11 @@ from serving.observability.recorder import CLIENT_LEFT
 from serving.observability.request_log import RequestLog, RequestRecord, request_id
 from serving.observability.tracing import open_tracer
 from serving.protocols import huggingface, infinity_vllm, native, tei
-from serving.protocols.dataplane import Api, out_of_time, response_headers
+from serving.protocols.dataplane import Api, response_headers
 from serving.protocols.open_inference import http as open_inference
 from serving.protocols.openapi import describe, serve_document
 from serving.protocols.problem import error_headers
+from serving.runtime.in_flight import out_of_time
 from serving.runtime.service import Service
 from serving.server.direct import Direct
 from serving.server.garbage import set_loaded_aside

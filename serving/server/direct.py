@@ -14,13 +14,14 @@ from serving.logs import LOGGER
 from serving.observability.recorder import CLIENT_LEFT
 from serving.observability.request_log import RequestLog, RequestRecord, request_id
 from serving.protocols import native
-from serving.protocols.dataplane import Client, admit, answer, out_of_time, read
+from serving.protocols.dataplane import Client, admit, answer, read
 from serving.protocols.large_answer import TURN_SCORES
 from serving.protocols.large_body import INLINE_BYTES
 from serving.protocols.native import CLASSIFY_PATH
 from serving.protocols.native_schemas import ClassifyRequest
 from serving.protocols.problem import problem_response
 from serving.protocols.request_body import body_too_large, check_head, parse_body
+from serving.runtime.in_flight import out_of_time
 from serving.runtime.service import Service
 
 Response = tuple[bytes, bytes]

@@ -9,6 +9,18 @@ from serving.inference.explanation import Explanation
 from serving.inference.inputs import Side
 
 
+@dataclass(frozen=True, slots=True)
+class InWindows:
+    """How many windows a text was cut into, and for each label the one where it scores highest.
+
+    That is as the first character in the text and the one after the last; of a pair, in its second
+    text.
+    """
+
+    count: int
+    spans: list[tuple[int, int]]
+
+
 @dataclass(slots=True)
 class Answer:
     """The scores of one text, in the order of the labels, with their variant and times.
@@ -27,6 +39,12 @@ class Answer:
     engine_s: float
     degraded: bool = False
     explanation: Explanation | None = None
+    windows: InWindows | None = None
+
+
+def more_windows(answers: Sequence[Answer]) -> int:
+    """Count the windows that were classified beyond one for each text."""
+    return sum(each.windows.count - 1 for each in answers if each.windows)
 
 
 @dataclass(slots=True)

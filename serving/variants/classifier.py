@@ -4,21 +4,28 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from typing import TypeVar
 
 from serving.background import in_time
 from serving.batching.interface import Submits
 from serving.batching.queue import Clock, Terms
 from serving.bundles.bundle import Bundle, key
 from serving.bundles.probabilities import activation, least_score
+from serving.bundles.windows import Windows
 from serving.errors import DeadlineMissed, InvalidField, TextTooLong
-from serving.inference.inputs import Item, Row, Side, Text, Truncate, chars, why_no_tokens
+from serving.inference.inputs import Handling, Item, Row, Side, Text, chars, why_no_tokens
 from serving.inference.tokenizer import Tokenizer, pieces
+from serving.inference.windows import Windowing, windowing_of
 from serving.variants.answers import Answer, Classified
+from serving.variants.windowed import Windowed
 
 # About 0.2 ms of tokenization, which is less than a round trip to a thread costs.
 _INLINE_CHARS = 1000
 # About 5 ms of softmax.
 _TURN_SCORES = 32_768
+_MOST_WINDOWS = 64
+_TRUNCATES: Mapping[Handling, Side | None] = {"left": "left", "right": "right", "truncate": None}
+_Result = TypeVar("_Result")
 _KINDS = {
     str: "one text at a time",
     tuple: "pairs of texts",
@@ -36,6 +43,8 @@ class Classifier:
         batcher: Submits,
         tokenizer_threads: Executor,
         clock: Clock,
+        *,
+        windowing: Windowing | None = None,
     ) -> None:
         self.manifest = bundle.manifest
         self.key = key(bundle)
@@ -49,44 +58,51 @@ class Classifier:
             Row if bundle.manifest.tensors else tuple if bundle.manifest.pairs else str
         )
         self._count_chars: Callable[..., int] = len if self._reads is str else chars
-        side: Side = tokenizer.side if tokenizer else "right"
-        self._sides: Mapping[Truncate, Side] = {
-            True: side, False: side, "left": "left", "right": "right",
-        }  # fmt: skip
+        self._side: Side = tokenizer.side if tokenizer else "right"
+        self._windowing = windowing or windowing_of(Windows(), bundle.manifest, _MOST_WINDOWS)
         self._least_score = least_score(bundle.manifest)
         self._scores = activation(bundle.manifest)
 
     async def classify(
-        self, inputs: Sequence[Text | Row], terms: Terms, *, truncate: Truncate
+        self, inputs: Sequence[Text | Row], terms: Terms, *, long: Handling
     ) -> Classified:
         """Answer all inputs or none.
 
         Raises InvalidField if an input is not of the kind that the model reads or has no tokens,
-        TextTooLong if a text has too many and may not be truncated, and what Submits.submit raises.
+        TextTooLong if a text has too many and is not to be cut or has too many windows,
+        TooManyTexts if all windows are too many, and what Submits.submit raises.
         """
-        for index, each in enumerate(inputs):
-            if not isinstance(each, self._reads):
-                raise self._other_kind(index, each)
+        if set(map(type, inputs)) != {self._reads}:
+            raise self._other_kind(inputs)
         started_s = self._clock()
+        truncates, side = long in _TRUNCATES, _TRUNCATES.get(long)
         if self._tokenizer is None:
             items: Sequence[Item] = inputs  # type: ignore[assignment]
         else:
             texts: Sequence[Text] = inputs  # type: ignore[assignment]
             if sum(map(self._count_chars, texts)) <= self._inline_chars:
-                items = self._tokenizer.encode(texts, truncate)
+                items = self._tokenizer.encode(texts, side)
             else:
-                items = await self._encode_in_pieces(self._tokenizer, texts, terms, truncate)
-        tokenize_s = self._clock() - started_s
+                items = await self._encode_in_pieces(self._tokenizer, texts, terms, side)
         tokens = 0
+        unfit: list[int] = []
         for index, item in enumerate(items):
             length = item.length
             tokens += length
-            if not length or (item.full_length > length and not truncate):
-                raise self._refusal(index, item)
-        results = await self._batcher.submit(self.key, items, terms)
+            if not length or (item.full_length > length and not truncates):
+                unfit.append(index)
+        run, windowed = items, None
+        if unfit:
+            refuse = long == "refuse"
+            windowed = await self._windowed(inputs, items, unfit, terms, refuse=refuse)
+            run = windowed.items(items)
+            tokens = sum(item.length for item in run)
+        tokenize_s = self._clock() - started_s
+        results = await self._batcher.submit(self.key, run, terms)
+        results = await windowed.joined(items, results) if windowed else results
         manifest = self.manifest
         temperature = manifest.temperature
-        side = self._sides[truncate]
+        side = side or self._side
         answers: list[Answer] = []
         start_tag_s = None
         each_turn = max(1, _TURN_SCORES // len(manifest.labels))
@@ -108,31 +124,54 @@ class Classifier:
             its_tag_s = result.start_tag_s
             if its_tag_s is not None and (start_tag_s is None or its_tag_s < start_tag_s):
                 start_tag_s = its_tag_s
-        return Classified(
+        classified = Classified(
             manifest.labels, self._least_score, manifest.variant, manifest.version,
             answers, tokens, started_s, tokenize_s, start_tag_s,
         )  # fmt: skip
+        return windowed.noted(classified) if windowed else classified
 
     async def _encode_in_pieces(
-        self, tokenizer: Tokenizer, texts: Sequence[Text], terms: Terms, truncate: Truncate
+        self, tokenizer: Tokenizer, texts: Sequence[Text], terms: Terms, side: Side | None
     ) -> list[Item]:
-        """Tokenize in the thread, between the pieces of other requests.
+        """Tokenize between the pieces of other requests.
 
         What a piece leaves is released while the GIL is held, which is another reason to keep the
         pieces small.
         """
-        run = asyncio.get_running_loop().run_in_executor
         items: list[Item] = []
         for piece in pieces(texts):
-            if tokenizer.thread is None:
-                items += await run(self._tokenizer_threads, tokenizer.encode, piece, truncate)
-                continue
-            encode = partial(tokenizer.encode, piece, truncate)
-            try:
-                items += await in_time(tokenizer.thread, encode, terms.deadline_s - self._clock())
-            except TimeoutError:
-                raise self._missed() from None
+            items += await self._tokenized(partial(tokenizer.encode, piece, side), terms)
         return items
+
+    async def _windowed(
+        self,
+        inputs: Sequence[Text | Row],
+        items: Sequence[Item],
+        places: Sequence[int],
+        terms: Terms,
+        *,
+        refuse: bool,
+    ) -> Windowed:
+        """Cut the texts at these places into windows. Raises the error of one that must not be."""
+        windowed = Windowed(self.manifest, self._windowing)
+        for index in places:
+            text = inputs[index]
+            if refuse or not items[index].length or not self._tokenizer or isinstance(text, Row):
+                raise self._refusal(index, items[index])
+            whole = await self._tokenized(partial(self._tokenizer.whole, text), terms)
+            windowed.add(index, whole)
+        return windowed
+
+    async def _tokenized(self, work: Callable[[], _Result], terms: Terms) -> _Result:
+        """Do some of a request's tokenization in the thread."""
+        thread = self._tokenizer.thread if self._tokenizer else None
+        if thread is None:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._tokenizer_threads, work)
+        try:
+            return await in_time(thread, work, terms.deadline_s - self._clock())
+        except TimeoutError:
+            raise self._missed() from None
 
     def _missed(self) -> DeadlineMissed:
         return DeadlineMissed(
@@ -140,13 +179,14 @@ class Classifier:
             "shorter texts, or a longer deadline"
         )
 
-    def _other_kind(self, index: int, given: Text | Row) -> InvalidField:
+    def _other_kind(self, inputs: Sequence[Text | Row]) -> InvalidField:
         wanted = _KINDS[self._reads]
+        index = [type(each) is self._reads for each in inputs].index(False)
         return InvalidField(
             f"{self.manifest.variant} reads {wanted}",
             field=f"texts[{index}]",
             limit=wanted,
-            value=_KINDS[type(given)],
+            value=_KINDS[type(inputs[index])],
         )
 
     def _refusal(self, index: int, item: Item) -> InvalidField | TextTooLong:
@@ -160,7 +200,8 @@ class Classifier:
             )
         return TextTooLong(
             f"{field} has {item.full_length} tokens, but {self.manifest.variant} "
-            f"accepts {self.manifest.max_length}: shorten it or send truncate: true",
+            f"accepts {self.manifest.max_length}: shorten it, or let it be truncated or answered "
+            "in windows",
             field=field,
             limit=self.manifest.max_length,
             value=item.full_length,

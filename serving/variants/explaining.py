@@ -91,8 +91,18 @@ async def explain(
     """Add an explanation to each answer and its tokens to `answered`, for texts that pass `check`.
 
     The variant and version that answered a text evaluates its perturbed texts, as background work
-    of the caller, who is charged for them. Raises what Classifier.classify raises.
+    of the caller, who is charged for them. Raises what Classifier.classify raises, and InvalidField
+    for a text that was cut into windows.
     """
+    for index, answer in enumerate(answered.answers):
+        if answer.windows:
+            raise InvalidField(
+                f"texts[{index}] was answered in {answer.windows.count} windows, which cannot be "
+                "explained together: truncate it, or send the window that decides as a text",
+                field="explain",
+                limit=1,
+                value=answer.windows.count,
+            )
     terms = means.terms
     background = terms.flow._replace(urgency=_BACKGROUND)
     means = replace(means, terms=replace(terms, flow=background))
@@ -137,7 +147,7 @@ async def _explained(
 
 async def _classified(classifier: Classifier, texts: Sequence[str], terms: Terms) -> Classified:
     try:
-        return await classifier.classify(texts, terms, truncate=True)
+        return await classifier.classify(texts, terms, long="truncate")
     except InvalidField as error:
         raise InvalidField(
             "the text cannot be explained: without some of its words "

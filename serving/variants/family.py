@@ -11,8 +11,9 @@ from serving.bundles.bundle import Manifest, VariantKey
 from serving.bundles.cascade import Cascade, Stage
 from serving.bundles.ranking import best
 from serving.bundles.traffic import Policy
+from serving.bundles.windows import Windows
 from serving.errors import DeadlineMissed, Overloaded
-from serving.inference.inputs import Row, Text, Truncate
+from serving.inference.inputs import Handling, Row, Text
 from serving.variants.answers import Answer, Classified, FamilyAnswer, summed_up
 from serving.variants.classifier import Classifier
 from serving.variants.selection import (
@@ -92,6 +93,7 @@ class Family:
         on_shadow: Callable[[VariantKey, int, int], None],
         on_sample: Callable[[str, int, int], None],
         draw: Callable[[], float] = random.random,
+        windows: Windows | None = None,
     ) -> None:
         """`variants` has at least one; the callbacks are Recorder's."""
         self.name = name
@@ -99,6 +101,7 @@ class Family:
         """Number of requests in progress."""
         self.cascade = cascade
         self.policy = policy
+        self.windows = windows or Windows()
         self._variants = variants
         self._on_shadow = on_shadow
         self._on_sample = on_sample
@@ -189,7 +192,7 @@ class Family:
         That is, if it would have escalated further or used other variants.
         """
         stages = way.stages
-        truncate = requirements.truncate
+        long = requirements.long or self.windows.long
         answers: list[Answer] = []
         passes: list[Classified] = []
         escalated = {}
@@ -201,10 +204,10 @@ class Family:
                 if served.canary or served.shadow:
                     alone = len(stages) == 1 and not sure
                     classified = await self._trial(
-                        served, its_inputs, terms, truncate=truncate, alone=alone
+                        served, its_inputs, terms, long=long, alone=alone
                     )
                 else:
-                    classified = await served.live.classify(its_inputs, terms, truncate=truncate)
+                    classified = await served.live.classify(its_inputs, terms, long=long)
             except (Overloaded, DeadlineMissed):
                 if not passes or not requirements.allow_degraded:
                     raise
@@ -230,7 +233,7 @@ class Family:
             answers[place].degraded = True
         found = summed_up(self.name, answers, passes, escalated if way.cascades else None)
         if self.cascade and found.escalated is not None and self.policy.sample_share:
-            self._sample(self.cascade, found, inputs, terms, truncate=truncate)
+            self._sample(self.cascade, found, inputs, terms, long=long)
         return found
 
     async def _trial(
@@ -239,7 +242,7 @@ class Family:
         inputs: Sequence[Text | Row],
         terms: Terms,
         *,
-        truncate: Truncate,
+        long: Handling,
         alone: bool,
     ) -> Classified:
         """Classify with a variant whose next version is tried.
@@ -248,7 +251,7 @@ class Family:
         that it was calibrated with.
         """
         canary = served.canary if alone and self._draw() < served.weight else None
-        classified = await (canary or served.live).classify(inputs, terms, truncate=truncate)
+        classified = await (canary or served.live).classify(inputs, terms, long=long)
         if (shadow := served.shadow) and not canary and self._draw() < served.share:
             self._shadow_requests.compare(
                 shadow,
@@ -256,7 +259,7 @@ class Family:
                 [classified.labels_of(answer) for answer in classified.answers],
                 terms,
                 lambda different: self._on_shadow(shadow.key, len(inputs), different),
-                truncate=truncate,
+                long=long,
             )
         return classified
 
@@ -267,7 +270,7 @@ class Family:
         inputs: Sequence[Text | Row],
         terms: Terms,
         *,
-        truncate: Truncate,
+        long: Handling,
     ) -> None:
         """Compare a sample of a cascade's answers with its reference's, in the background."""
         reference = cascade.reference
@@ -285,5 +288,5 @@ class Family:
                 [found.labels_of(found.answers[p]) for p in others],
                 terms,
                 lambda different: self._on_sample(self.name, len(drawn), different),
-                truncate=truncate,
+                long=long,
             )

@@ -8,7 +8,7 @@ from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import Cascade
 from serving.bundles.ranking import quality_of, ranked
 from serving.errors import InvalidField, UnknownVariant
-from serving.inference.inputs import Truncate
+from serving.inference.inputs import Handling
 
 AUTO = "auto"
 
@@ -35,14 +35,14 @@ class Option:
 class Requirements:
     """What a request requires: a variant by name, or an accuracy and a cost.
 
-    With `truncate`, texts that are too long are cut instead of refused.
+    `long` says what becomes of texts that are too long; None leaves it to the family.
     """
 
     variant: str = AUTO
     allow_degraded: bool = True
     min_accuracy: float | None = None
     max_cost: float | None = None
-    truncate: Truncate = False
+    long: Handling | None = None
 
 
 ANY = Requirements()

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from serving.batching.queue import Flow, Terms
 from serving.errors import ServedError
-from serving.inference.inputs import Row, Text, Truncate
+from serving.inference.inputs import Handling, Row, Text
 from serving.variants.classifier import Classifier
 
 _MOST_REQUESTS = 64
@@ -35,7 +35,7 @@ class ShadowRequests:
         terms: Terms,
         on_compared: Callable[[int], None],
         *,
-        truncate: Truncate,
+        long: Handling,
     ) -> None:
         """Classify in the background; `on_compared` receives how many inputs got other `labels`.
 
@@ -47,7 +47,7 @@ class ShadowRequests:
 
         async def compare() -> None:
             with suppress(ServedError):
-                shadow = await classifier.classify(inputs, terms, truncate=truncate)
+                shadow = await classifier.classify(inputs, terms, long=long)
                 found = map(shadow.labels_of, shadow.answers)
                 different = sum(ours != theirs for ours, theirs in zip(labels, found, strict=True))
                 on_compared(different)

@@ -12,7 +12,17 @@ import pyarrow.parquet as pq
 
 from tests.support.processes import ROOT, clean_environ
 
-ADDED = ["label", "labels", "score", "scores", "variant", "version", "truncated", "error"]
+ADDED = [
+    "label",
+    "labels",
+    "score",
+    "scores",
+    "variant",
+    "version",
+    "truncated",
+    "windows",
+    "error",
+]
 TEXTS = [
     "good film",
     'a "great" plot, really\nwith a second line',

@@ -13,7 +13,7 @@ from serving.errors import InternalError, InvalidField, PathNotFound, ServedErro
 from serving.logs import LOGGER, log
 from serving.observability.recorder import CLIENT_LEFT
 from serving.observability.request_log import RequestLog, RequestRecord, request_id
-from serving.protocols.dataplane import admitted, out_of_time
+from serving.protocols.dataplane import admitted
 from serving.protocols.large_body import INLINE_BYTES
 from serving.protocols.open_inference import semantics
 from serving.protocols.open_inference.grpc_bounds import (
@@ -24,15 +24,16 @@ from serving.protocols.open_inference.grpc_bounds import (
 from serving.protocols.open_inference.grpc_errors import abort
 from serving.protocols.open_inference.grpc_listener import Listener
 from serving.protocols.open_inference.grpc_messages import check_counts, message, parameters_of
+from serving.protocols.open_inference.parameters import check_parameters
 from serving.protocols.open_inference.semantics import (
     EXTENSIONS,
     InferRequest,
-    check_parameters,
     metadata,
     requested_output,
 )
 from serving.protocols.open_inference.tensors import BYTES, Tensor, from_binary, text_of, to_binary
 from serving.protocols.open_inference.unread_answers import UnreadAnswers
+from serving.runtime.in_flight import out_of_time
 from serving.runtime.service import Service
 
 _SERVICE = "inference.GRPCInferenceService"

@@ -13,13 +13,13 @@ from serving.protocols import peer_schemas
 from serving.protocols.dataplane import Api, Refusal, admitted_body, read
 from serving.protocols.large_answer import TURN_SCORES
 from serving.protocols.open_inference import semantics
+from serving.protocols.open_inference.parameters import check_parameters
 from serving.protocols.open_inference.semantics import (
     EXTENSIONS,
     MOST_DIMENSIONS,
     MOST_ID_CHARS,
     MOST_TENSORS,
     InferRequest,
-    check_parameters,
     metadata,
     requested_output,
 )

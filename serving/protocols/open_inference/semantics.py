@@ -20,6 +20,7 @@ from serving.inference.inputs import Row, Text
 from serving.observability.request_log import RequestRecord
 from serving.protocols.dataplane import Client, Query, answer, check_count, deadline_s
 from serving.protocols.large_answer import TURN_SCORES
+from serving.protocols.open_inference.parameters import check_parameters, flag, integer, long_of
 from serving.protocols.open_inference.tensors import BYTES, Tensor, array
 from serving.runtime.service import Service
 from serving.variants.answers import FamilyAnswer
@@ -29,7 +30,7 @@ from serving.variants.selection import AUTO, Requirements
 TEXT, TEXT_PAIR, LABEL, PROBABILITIES = "text", "text_pair", "label", "probabilities"
 PLATFORM = "onnxruntime_onnx"
 EXTENSIONS = ["classification", "model_repository"]
-_PARAMETERS = "truncate, deadline_ms, timeout, priority, allow_degraded"
+_PARAMETERS = "truncate, long, deadline_ms, timeout, priority, allow_degraded"
 # Clients send these on their own; they do not change the answer.
 _IGNORED = {"binary_data_output", "content_type", "headers"}
 _US_PER_MS = 1000
@@ -92,13 +93,6 @@ def requested_output(
     return RequestedOutput(name, top)
 
 
-def check_parameters(parameters: Mapping[str, Any], known: Collection[str], where: str) -> None:
-    """Raise InvalidField for a parameter that is not known; `where` is the tensor's field."""
-    for name in parameters:
-        if name not in known:
-            raise InvalidField(f"Unknown parameter {name!r}", field=f"{where}.parameters.{name}")
-
-
 def metadata(family: Family) -> dict[str, Any]:
     """Make the protocol's metadata response for a model.
 
@@ -144,7 +138,7 @@ def query_of(request: InferRequest, family: Family, max_texts: int) -> Query:
             value=[tensor.name for tensor in request.inputs],
         )
     _check_outputs(request.outputs, len(manifest.labels))
-    timeout_us = _integer(parameters, "timeout")
+    timeout_us = integer(parameters, "timeout")
     return Query(
         _rows(manifest, given, max_texts)
         if manifest.tensors
@@ -152,14 +146,14 @@ def query_of(request: InferRequest, family: Family, max_texts: int) -> Query:
         family.name,
         Requirements(
             request.version or AUTO,
-            allow_degraded=_flag(parameters, "allow_degraded", default=True),
-            truncate=_flag(parameters, "truncate", default=False),
+            allow_degraded=flag(parameters, "allow_degraded", default=True),
+            long=long_of(parameters),
         ),
         deadline_ms=max(1, timeout_us // _US_PER_MS)
         if timeout_us
-        else _integer(parameters, "deadline_ms") or None,
+        else integer(parameters, "deadline_ms") or None,
         # As in Triton: 1 is the most urgent, 0 the default.
-        urgency=min(7, _integer(parameters, "priority") - 1),
+        urgency=min(7, integer(parameters, "priority") - 1),
         field="inputs" if manifest.tensors else TEXT,
     )
 
@@ -273,19 +267,3 @@ def _check_outputs(wanted: Sequence[RequestedOutput], labels: int) -> None:
                 limit=labels,
                 value=each.top,
             )
-
-
-def _integer(parameters: Mapping[str, Any], name: str) -> int:
-    value = parameters.get(name, 0)
-    if type(value) is not int or value < 0:
-        raise InvalidField(
-            f"{name} must be a whole number of 0 or more", field=f"parameters.{name}", value=value
-        )
-    return value
-
-
-def _flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
-    value = parameters.get(name, default)
-    if not isinstance(value, bool):
-        raise InvalidField(f"{name} must be true or false", field=f"parameters.{name}", value=value)
-    return value

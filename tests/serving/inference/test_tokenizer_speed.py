@@ -112,7 +112,7 @@ async def test_a_text_that_never_ends_holds_neither_the_loop_nor_its_caller(hang
 
     for _ in range(2):  # the second waits for the first, which never ends
         with pytest.raises(DeadlineMissed, match="was slow until the deadline"):
-            await classifier.classify(["x"], Terms(clock() + 0.05), truncate=True)
+            await classifier.classify(["x"], Terms(clock() + 0.05), long="truncate")
 
 
 async def test_a_text_whose_tokens_are_asked_for_does_not_hold_the_loop(hanging):

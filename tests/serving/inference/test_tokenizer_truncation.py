@@ -35,16 +35,16 @@ def test_a_text_is_cut_at_the_side_of_the_file_or_of_the_request(
     declared = {"direction": side} if side else {}
     tokenizer = served(tmp_path_factory.mktemp("t"), make(post, **declared))
     whole = make(post)
-    asked = {True: reference(make, post, side or "right")}
+    asked = {None: reference(make, post, side or "right")}
     asked |= {each: reference(make, post, each) for each in SIDES}
     assert tokenizer.side == (side or "right")
 
     @given(st.lists(texts, min_size=1, max_size=4))
     def cut(given_texts):
         full = [len(whole.encode(text).ids) for text in given_texts]
-        for truncate, theirs in asked.items():
+        for cut_at, theirs in asked.items():
             expected = [theirs.encode(text) for text in given_texts]
-            found = tokenizer.encode(given_texts, truncate)
+            found = tokenizer.encode(given_texts, cut_at)
             assert [list(each.ids) for each in found] == [each.ids for each in expected]
             types = [each.types or [0] * each.length for each in found]
             assert types == [each.type_ids for each in expected]
@@ -68,13 +68,13 @@ def test_a_pair_is_cut_by_the_strategy_of_the_file(tmp_path_factory, make, post,
     made = make(post, direction=side, strategy=strategy)
     tokenizer = served(tmp_path_factory.mktemp("t"), made, pairs=True)
     whole = make(post)
-    asked = {True: reference(make, post, side, strategy)}
+    asked = {None: reference(make, post, side, strategy)}
     asked |= {each: reference(make, post, each, strategy) for each in SIDES}
 
     @given(texts, texts)
     def cut(first, second):
-        for truncate, theirs in asked.items():
-            (found,) = tokenizer.encode([(first, second)], truncate)
+        for cut_at, theirs in asked.items():
+            (found,) = tokenizer.encode([(first, second)], cut_at)
             expected = outcome(theirs, first, second)
             if isinstance(expected, str):
                 assert (found.length, found.reason) == (0, expected)

@@ -52,7 +52,7 @@ def test_columns_and_order_are_kept_and_answers_are_the_servers(
     assert [row["error"] for row in found if row["error"]] == [
         "the text is empty",
         "the text is empty" if ending == ".csv" else "there is no text",
-        "the text has 42 tokens and wide takes 32: shorten it or use --truncate",
+        "the text has 42 tokens and wide takes 32: shorten it, or use --long truncate or windows",
     ]
 
 

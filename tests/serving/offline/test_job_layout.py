@@ -35,7 +35,7 @@ class PacksSlowly(OrtEngine):
 @pytest.mark.parametrize("engine", [PacksSlowly, OrtEngine])
 def test_a_job_has_the_layout_that_its_measurement_chose(tmp_path, tiny_registry, engine):
     source = write(tmp_path / "in.jsonl", opinions(50))
-    job = Job(source, tmp_path / "out.jsonl", "text", None, None, "wide", truncate=False, prefix="")
+    job = Job(source, tmp_path / "out.jsonl", "text", None, None, "wide", long=None, prefix="")
     settings = Settings(registry=(tiny_registry,), engine="onnxruntime", threads=1)
     RUNS.clear()
 

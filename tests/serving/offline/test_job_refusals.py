@@ -37,7 +37,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence_and_leaves_nothing(
     source, output = tmp_path / name, tmp_path / f"out{(tmp_path / name).suffix}"
     source.write_bytes(content if isinstance(content, bytes) else content.encode())
 
-    job = Job(source, output, "text", None, None, "auto", truncate=False, prefix="")
+    job = Job(source, output, "text", None, None, "auto", long=None, prefix="")
     with pytest.raises(StartError) as raised:
         offline_job.classify(job, Settings(registry=tiny_registry), io.StringIO())
 

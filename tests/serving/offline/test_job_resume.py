@@ -103,7 +103,7 @@ def test_what_has_changed_is_refused_until_it_is_begun_anew(tmp_path, stopped):
     anew = classify(*stopped, "--restart")
 
     assert [status for status, _ in (truncating, republished, replaced, anew)] == [2, 2, 2, 0]
-    assert "begun with another --truncate: go back to that, or begin anew" in truncating[1]
+    assert "begun with another --long: go back to that, or begin anew" in truncating[1]
     assert "begun with another version:" in republished[1]
     assert "begun with another input and version:" in replaced[1]
     assert [row["label"] for row in read(output)] == ["negative"]
