@@ -1,5 +1,6 @@
 """Turns the labelled texts of downloaded packages into lines of JSON that a recipe can read."""
 
+import contextlib
 import csv
 import email
 import email.policy
@@ -68,10 +69,8 @@ def _unescaped(comment: str) -> str:
         return " " if name in {"n", "t", "r"} else name or chr(int(byte or unit, 16))
 
     text = _ESCAPE.sub(character, comment.strip('"'))
-    try:
+    with contextlib.suppress(UnicodeError):
         text = text.encode("latin-1").decode()
-    except UnicodeError:
-        pass
     return " ".join(text.split())
 
 

