@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 
 from models.data.splits import normalised
 
@@ -74,7 +74,7 @@ def _unescaped(comment: str) -> str:
     return " ".join(text.split())
 
 
-def _content(body: EmailMessage) -> str:
+def _content(body: MIMEPart) -> str:
     try:
         return str(body.get_content())
     except LookupError:  # an encoding that does not exist
