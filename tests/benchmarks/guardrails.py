@@ -2,15 +2,15 @@
 
 `python -m tests.benchmarks.guardrails FAMILY --label LABEL --registry REGISTRY --data DATA` takes
 DATA from `python -m models data`. A variant is run by serving's tokenizer and reference engine, one
-text a batch, long texts truncated. It flags a text by the family's own rule, or from a threshold on
-that the calibration split chose; everything is counted on the test split. `hard_negatives.csv` has
-harmless prompts with words that alarm. `--words FILE` has a word or phrase a line; a text with one
-of them is flagged.
+text a batch, long texts truncated. It flags a text by the family's own rule, and from the threshold
+in the family's decisions.json on if there is one. All is counted on the test split.
+`hard_negatives.csv` has harmless prompts with words that alarm. `--words FILE` has a word or phrase
+a line; a text with one of them is flagged.
 """
 
 import argparse
 import csv
-import math
+import json
 import re
 import statistics
 import time
@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from models.data.labelled import label_matrix, read_labels, read_split
 from models.evaluation.predictions import Predictor, predicted, probabilities
-from models.evaluation.statistics import Flags, Floats, proportion
+from models.evaluation.statistics import Flags, proportion
 from serving.bundles.registry import read_registry
 
 HARD_NEGATIVES = Path(__file__).with_name("hard_negatives.csv")
@@ -36,9 +35,8 @@ HEAD = (
 
 
 class Texts(NamedTuple):
-    """What the detectors are asked; `truth` is whether a test text has the label."""
+    """What is flagged or not; `truth` is whether a test text has the label."""
 
-    negatives: list[str]
     test: list[str]
     truth: Flags
     hard: list[str]
@@ -53,17 +51,17 @@ class Flagged(NamedTuple):
     hard: Flags
 
 
-def threshold(negatives: Floats, max_rate: float, confidence: float) -> float | None:
-    """Return from which score on to flag, so that few texts like `negatives` are; None if too few.
-
-    With the `confidence`, over the draw of the negatives, at most `max_rate` of all such texts are
-    flagged (Tong, Feng and Li: Neyman-Pearson classification algorithms, 2018).
-    """
-    ranks = np.arange(len(negatives))
-    enough = stats.binom.sf(ranks, len(negatives), 1 - max_rate) <= 1 - confidence
-    if not enough.any():
-        return None
-    return float(np.nextafter(np.sort(negatives)[enough.argmax()], np.inf))
+def decided(registry: Path, family: str, label: str) -> dict[str, float]:
+    """The label's threshold of each variant, from the family's decisions.json if it has one."""
+    path = registry / family / "decisions.json"
+    if not path.is_file():
+        return {}
+    return {
+        decider["variant"]: each["threshold"]
+        for decider in json.loads(path.read_text(encoding="utf-8"))["deciders"]
+        for each in decider["labels"]
+        if each["label"] == label
+    }
 
 
 def word_matcher(entries: list[str]) -> Callable[[str], bool]:
@@ -73,18 +71,19 @@ def word_matcher(entries: list[str]) -> Callable[[str], bool]:
     return lambda text: bool(found.search(" ".join(text.lower().split())))
 
 
-def variant_flags(bundle, predictor, texts, options) -> list[Flagged]:
-    """What a variant flags by its family's rule, and from a threshold on if there is one."""
+def variant_flags(bundle, predictor, texts, label, limit) -> list[Flagged]:
+    """What a variant flags by its family's rule, and from the score `limit` on if there is one."""
     manifest = bundle.manifest
-    at = manifest.labels.index(options.label)
-    logits = [predictor.logits(some) for some in (texts.negatives, texts.test, texts.hard)]
-    negatives, *scores = (
-        probabilities(some, manifest.problem_type, manifest.temperature)[:, at] for some in logits
-    )
-    own = [predicted(some, manifest.problem_type)[:, at] for some in logits[1:]]
-    limit = threshold(negatives, options.max_false_positive_rate, options.confidence)
-    found = [Flagged("its own", *own)]
+    at = manifest.labels.index(label)
+    logits = [predictor.logits(some) for some in (texts.test, texts.hard)]
+    found = [
+        Flagged("its own", *(predicted(some, manifest.problem_type)[:, at] for some in logits))
+    ]
     if limit is not None:
+        scores = (
+            probabilities(some, manifest.problem_type, manifest.temperature)[:, at]
+            for some in logits
+        )
         found.append(Flagged(f"from {limit:.4f}", *(some >= limit for some in scores)))
     return found
 
@@ -123,19 +122,17 @@ def word_row(path: Path, texts: Texts) -> str:
     return row(name, "", (alone_ms, alone_ms), Flagged("has one", test, hard), texts)
 
 
-def read_texts(options) -> Texts:
-    """The calibration split's texts without the label, the test split and the hard negatives."""
-    labels = read_labels(options.data)
-    if options.label not in labels.names:
-        raise SystemExit(f"--label {options.label}: choose from {', '.join(labels.names)}")
-    rows = {split: read_split(options.data, split) for split in ("calibration", "test")}
-    at = labels.names.index(options.label)
+def read_texts(data: Path, label: str) -> Texts:
+    """Read the test split and the hard negatives."""
+    labels = read_labels(data)
+    if label not in labels.names:
+        raise SystemExit(f"--label {label}: choose from {', '.join(labels.names)}")
+    rows = read_split(data, "test")
     with HARD_NEGATIVES.open(encoding="utf-8", newline="") as file:
         hard = list(csv.DictReader(file))
     return Texts(
-        negatives=[each.text for each in rows["calibration"] if at not in each.labels],
-        test=[each.text for each in rows["test"]],
-        truth=label_matrix(rows["test"], labels)[:, at],
+        test=[each.text for each in rows],
+        truth=label_matrix(rows, labels)[:, labels.names.index(label)],
         hard=[each["text"] for each in hard],
         words=[each["words"] for each in hard],
     )
@@ -143,25 +140,20 @@ def read_texts(options) -> Texts:
 
 def main(arguments=None):
     options = parse(arguments)
-    texts = read_texts(options)
-    rate, confidence = options.max_false_positive_rate, options.confidence
-    print(
-        f"{len(texts.negatives)} texts without the label chose the thresholds: at most "
-        f"{rate:.1%} of all are flagged, with {confidence:.0%} confidence"
-    )
-    needed = math.ceil(math.log(1 - confidence) / math.log(1 - rate))
-    if len(texts.negatives) < needed:
-        print(f"That takes {needed} texts: no threshold")
+    texts = read_texts(options.data, options.label)
+    limits = decided(options.registry, options.family, options.label)
     print(f"| {' | '.join(HEAD)} |")
     print("|---|--:|---|--:|--:|--:|---|--:|--:|")
     for bundle in read_registry(options.registry)[options.family]:
+        variant = bundle.manifest.variant
         predictor = Predictor(bundle)
         alone_ms = 1000 * statistics.median(predictor.latencies_s(texts.test[:TIMED_TEXTS]))
         full_ms = 1000 / predictor.texts_per_second(texts.test)
         times_ms = (f"{alone_ms:.2f}", f"{full_ms:.2f}")
         size = f"{bundle.manifest.bytes / 1e6:.1f}"
-        for flagged in variant_flags(bundle, predictor, texts, options):
-            print(row(bundle.manifest.variant, size, times_ms, flagged, texts), flush=True)
+        limit = limits.get(variant)
+        for flagged in variant_flags(bundle, predictor, texts, options.label, limit):
+            print(row(variant, size, times_ms, flagged, texts), flush=True)
     for path in options.words:
         print(word_row(path, texts), flush=True)
     print("Next: put what is worth keeping into docs/development/benchmarks")
@@ -175,8 +167,6 @@ def parse(arguments):
     parser.add_argument("--label", required=True, help="what is flagged")
     parser.add_argument("--registry", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data stage")
-    parser.add_argument("--max-false-positive-rate", type=float, default=0.01)
-    parser.add_argument("--confidence", type=float, default=0.95)
     parser.add_argument("--words", type=Path, nargs="+", default=[], help="lists of words")
     return parser.parse_args(arguments)
 
