@@ -67,6 +67,8 @@ exit status:
 def main(arguments: list[str] | None = None, prog: str = "python -m models") -> int:
     """Run one command and return its exit status."""
     options = parser(prog).parse_args(arguments)
+    # By default OpenMP's waiting threads spin: on busy cores in place of what they wait for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not sys.stderr.isatty():
         # Libraries draw bars of their own, which only a terminal can show.
         os.environ |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}

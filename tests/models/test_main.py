@@ -41,6 +41,18 @@ def test_an_unknown_command_is_refused(capsys):
     assert "invalid choice" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("given", "used"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_sleep_unless_the_environment_says_otherwise(
+    monkeypatch, tmp_path, given, used
+):
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+
+    assert main(["report", "none", "--registry", str(tmp_path)]) == 2
+    assert os.environ["OMP_WAIT_POLICY"] == used
+
+
 @pytest.fixture
 def own(tmp_path):
     """A user's folder: recipes/teacher.toml beside a table and a base model."""

