@@ -251,10 +251,10 @@ def _classify(options: argparse.Namespace) -> int:
 def _tune(options: argparse.Namespace) -> None:
     settings, _ = read_settings(os.environ, _flags(options))
     with interruptible():
-        from serving.runtime.config_map import config_map  # noqa: PLC0415
+        from serving.runtime.config_map import SERVICE_ACCOUNT, config_map  # noqa: PLC0415
         from serving.runtime.tuner import tune  # noqa: PLC0415
     name = options.config_map
-    shared = None if name is None else config_map(name, os.environ)
+    shared = None if name is None else config_map(name, os.environ, SERVICE_ACCOUNT)
     tune(settings, sys.stderr, sys.stdout, shared)
 
 

@@ -128,9 +128,7 @@ class ConfigMap:
         return f"the ConfigMap {self.namespace}/{self.name}"
 
 
-def config_map(
-    name: str, environment: Mapping[str, str], account: Path = SERVICE_ACCOUNT
-) -> ConfigMap:
+def config_map(name: str, environment: Mapping[str, str], account: Path) -> ConfigMap:
     """Return a ConfigMap of the pod that this process runs in.
 
     Raises StartError if the name is none, or this is not a pod with a service account's token.
