@@ -60,10 +60,7 @@ exit status:
   0 when the family has been copied, or SIGTERM has ended --every-s
   2 with one sentence on stderr when it cannot be read, or is broken
 """
-_TUNE_EPILOG = """\
-example:
-  SIZEWISE_TUNING=tuning {prog} tune --registry build/registry
-"""
+_TUNE_EPILOG = "example:\n  SIZEWISE_TUNING=tuning {prog} tune --registry build/registry\n"
 _CLASSIFY_EPILOG = """\
 examples:
   {prog} classify --input reviews.csv --output classified.csv
@@ -75,10 +72,7 @@ exit status:
   2 with one sentence on stderr when the job cannot be run
   128 plus the signal's number when it was stopped; run the same command again to continue
 """
-_KEY_EPILOG = """\
-example:
-  {prog} key search-team
-"""
+_KEY_EPILOG = "example:\n  {prog} key search-team\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -142,7 +136,9 @@ def add_commands(
     _add_serve(add("serve", "serve the bundles of a registry over HTTP", _SERVE_EPILOG))
     _add_fetch(add("fetch", "copy a family's bundles here, verified", _FETCH_EPILOG))
     _add_classify(add("classify", "classify a file of texts of any size", _CLASSIFY_EPILOG))
-    _add_registry_and_device(add("tune", "measure bundles before a server's start", _TUNE_EPILOG))
+    tune = add("tune", "measure bundles before a server's start", _TUNE_EPILOG)
+    _add_registry_and_device(tune)
+    tune.add_argument("--config-map", metavar="NAME", help="in a pod: share the results in it")
     key = add("key", "make an API key and its caller's entry for the callers file", _KEY_EPILOG)
     key.add_argument("name", help="the caller's name")
 
@@ -254,8 +250,11 @@ def _classify(options: argparse.Namespace) -> int:
 def _tune(options: argparse.Namespace) -> None:
     settings, _ = read_settings(os.environ, _flags(options))
     with interruptible():
+        from serving.runtime.config_map import SERVICE_ACCOUNT, config_map  # noqa: PLC0415
         from serving.runtime.tuner import tune  # noqa: PLC0415
-    tune(settings, sys.stderr, sys.stdout)
+    name = options.config_map
+    shared = None if name is None else config_map(name, os.environ, SERVICE_ACCOUNT)
+    tune(settings, sys.stderr, sys.stdout, shared)
 
 
 def _key(options: argparse.Namespace) -> None:

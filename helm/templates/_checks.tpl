@@ -20,8 +20,10 @@
 {{- if and .Values.trustedKeys.existingSecret .Values.trustedKeys.existingConfigMap }}
 {{- fail "trustedKeys.existingSecret and trustedKeys.existingConfigMap are both set: keep one of them" }}
 {{- end }}
-{{- if and .Values.tuning.hostPath .Values.tuning.existingConfigMap }}
-{{- fail "tuning.hostPath and tuning.existingConfigMap are both set: keep one of them" }}
+{{- $places := list (list "tuning.hostPath" .Values.tuning.hostPath) (list "tuning.existingConfigMap" .Values.tuning.existingConfigMap) (list "tuning.job.enabled" .Values.tuning.job.enabled) }}
+{{- $named := list }}{{ range $places }}{{ if last . }}{{ $named = append $named (first .) }}{{ end }}{{ end }}
+{{- if gt (len $named) 1 }}
+{{- fail (printf "%s are both set: keep one of them" (slice $named 0 2 | join " and ")) }}
 {{- end }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
 {{- fail "ingress is enabled without a host: list the host names in ingress.hosts" }}
@@ -83,7 +85,7 @@
 {{- define "sizewise.extraChecks" -}}
 {{- range $what, $rendered := dict
   "extraEnv" (list "name" (printf "%s\n%s" (include "sizewise.env" .) (.Values.extraEnv | default list | toYaml | trimPrefix "[]")))
-  "initContainers" (list "name" (include "sizewise.initContainers" .))
+  "initContainers" (list "name" (printf "%s\n%s" (.Values.tuning.job.enabled | ternary "- name: tune" "") (include "sizewise.initContainers" . | trim)))
   "sidecars" (list "name" (printf "- name: server\n%s" (include "sizewise.sidecars" . | trim)))
   "sidecars and initContainers" (list "name" (printf "- name: server\n%s\n%s" (include "sizewise.sidecars" . | trim) (include "sizewise.initContainers" . | trim)))
   "extraVolumes" (list "name" (include "sizewise.volumes" .))

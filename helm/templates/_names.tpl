@@ -55,8 +55,8 @@ imagePullPolicy: {{ $image.pullPolicy }}
 {{- end }}
 {{- end }}
 
-{{/* The server's environment; settings are integers or strings. */}}
-{{- define "sizewise.env" -}}
+{{/* What decides how bundles run, for the server and for the Job that measures them; settings are integers or strings. */}}
+{{- define "sizewise.runEnv" -}}
 {{- range $name, $value := .Values.settings }}
 - name: SIZEWISE_{{ upper $name }}
   value: {{ kindIs "string" $value | ternary $value (int64 $value) | toString | quote }}
@@ -76,6 +76,12 @@ imagePullPolicy: {{ $image.pullPolicy }}
 - name: SIZEWISE_THREADS
   valueFrom: {resourceFieldRef: {resource: requests.cpu}}
 {{- end }}
+{{- include "sizewise.keyVariable" . }}
+{{- end }}
+
+{{/* The server's environment. */}}
+{{- define "sizewise.env" -}}
+{{- include "sizewise.runEnv" . }}
 {{- if .Values.tracing.enabled }}
 - {name: SIZEWISE_TRACE_ENDPOINT, value: {{ .Values.tracing.endpoint | quote }}}
 {{- end }}
@@ -95,6 +101,5 @@ imagePullPolicy: {{ $image.pullPolicy }}
 {{- if .Values.callers.existingSecret }}
 - {name: SIZEWISE_CALLERS, value: {{ printf "/etc/sizewise/%s" .Values.callers.key }}}
 {{- end }}
-{{- include "sizewise.keyVariable" . }}
 - {name: SIZEWISE_TUNING, value: {{ include "sizewise.tuningPath" . | quote }}}
 {{- end }}

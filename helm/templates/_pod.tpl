@@ -40,14 +40,19 @@ type: Recreate
 {{- end }}
 
 {{- define "sizewise.volumeMounts" -}}
-- {name: tmp, mountPath: /tmp}
+{{- include "sizewise.runMounts" . }}
 {{- if .Values.callers.existingSecret }}
 - {name: callers, mountPath: /etc/sizewise, readOnly: true}
 {{- end }}
-{{- include "sizewise.keyMount" . }}
 {{- with include "sizewise.tuningPath" . }}
-- {name: tuning, mountPath: {{ . }}{{ if $.Values.tuning.existingConfigMap }}, readOnly: true{{ end }}}
+- {name: tuning, mountPath: {{ . }}{{ if not $.Values.tuning.hostPath }}, readOnly: true{{ end }}}
 {{- end }}
+{{- end }}
+
+{{/* What it takes to run bundles, for the server and for the Job that measures them. */}}
+{{- define "sizewise.runMounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- include "sizewise.keyMount" . }}
 {{- include "sizewise.modelMounts" . }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
@@ -55,23 +60,27 @@ type: Recreate
 {{- end }}
 
 {{- define "sizewise.volumes" -}}
-- name: tmp
-  emptyDir: {}
+{{- include "sizewise.runVolumes" . }}
 {{- with .Values.callers.existingSecret }}
 - {name: callers, secret: {secretName: {{ . }}}}
-{{- end }}
-{{- with .Values.trustedKeys.existingSecret }}
-- {name: trusted-keys, secret: {secretName: {{ . }}}}
-{{- end }}
-{{- with .Values.trustedKeys.existingConfigMap }}
-- {name: trusted-keys, configMap: {name: {{ . }}}}
 {{- end }}
 {{- with .Values.tuning.hostPath }}
 # It must exist: if kubelet created it, root would own it.
 - {name: tuning, hostPath: {path: {{ . }}, type: Directory}}
 {{- end }}
-{{- with .Values.tuning.existingConfigMap }}
+{{- with include "sizewise.tuningConfigMap" . }}
 - {name: tuning, configMap: {name: {{ . }}}}
+{{- end }}
+{{- end }}
+
+{{- define "sizewise.runVolumes" -}}
+- name: tmp
+  emptyDir: {}
+{{- with .Values.trustedKeys.existingSecret }}
+- {name: trusted-keys, secret: {secretName: {{ . }}}}
+{{- end }}
+{{- with .Values.trustedKeys.existingConfigMap }}
+- {name: trusted-keys, configMap: {name: {{ . }}}}
 {{- end }}
 {{- include "sizewise.modelVolumes" . }}
 {{- with .Values.extraVolumes }}
@@ -81,5 +90,25 @@ type: Recreate
 
 {{/* Where the tuning files are; nothing if none are kept. */}}
 {{- define "sizewise.tuningPath" -}}
-{{- if or .Values.tuning.hostPath .Values.tuning.existingConfigMap }}/var/lib/sizewise-tuning{{ end }}
+{{- if or .Values.tuning.hostPath (include "sizewise.tuningConfigMap" .) }}/var/lib/sizewise-tuning{{ end }}
+{{- end }}
+
+{{/* The ConfigMap that pods share them in; nothing if there is none. */}}
+{{- define "sizewise.tuningConfigMap" -}}
+{{- .Values.tuning.job.enabled | ternary (printf "%s-tuning" (include "sizewise.fullname" .)) .Values.tuning.existingConfigMap }}
+{{- end }}
+
+{{/* (list root nodeSelector): where pods may run. */}}
+{{- define "sizewise.placement" -}}
+{{- $values := set (pick (first .).Values "tolerations" "affinity") "nodeSelector" (last .) }}
+{{- range $name := list "nodeSelector" "tolerations" "affinity" }}
+{{- with index $values $name }}
+{{ $name }}: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- range $name := list "priorityClassName" "runtimeClassName" }}
+{{- with index (first $).Values $name }}
+{{ $name }}: {{ . }}
+{{- end }}
+{{- end }}
 {{- end }}

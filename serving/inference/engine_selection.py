@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -122,7 +123,7 @@ def choose(
             other = load(name, "")
             difference = float(np.abs(logits_of(other.engine, probes) - expected).max())
         except (BundleError, StartError, EngineFailed) as error:
-            reasons.append(f"{name} cannot: {error}")
+            reasons.append(f"{name} cannot: {_without_folders(str(error), bundle)}")
             continue
         speedup = best.lane.share_s(typical) / other.lane.share_s(typical)
         comparison = f"{speedup:.2f} times as fast, logits differ by up to {difference:.1e}"
@@ -133,6 +134,15 @@ def choose(
             best = other
     best = replace(best, reason="; ".join(reasons) or best.reason, expected=expected)
     return _widened(best, bundle, resources, engines, clock)
+
+
+def _without_folders(words: str, bundle: Bundle) -> str:
+    """Name a bundle's files by their names alone: a reason is kept, and read where they are not."""
+    folders = {bundle.folder, *(path.parent for _, path in bundle.elsewhere)}
+    forms = {str(form) for each in folders for form in (each, each.absolute(), each.resolve())}
+    for form in sorted(forms - {"."}, key=len, reverse=True):
+        words = words.replace(f"{form}/", "").replace(form, Path(form).name)
+    return words
 
 
 def _laid_out(

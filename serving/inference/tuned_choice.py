@@ -38,6 +38,11 @@ def resources_of(settings: Settings) -> Resources:
     return Resources(settings.device, threads, gpu_memory_bytes=settings.gpu_memory_bytes)
 
 
+def tuning_key(bundle: Bundle, settings: Settings) -> Key:
+    """Return everything that the measurements of a bundle depend on, here and by the settings."""
+    return key_of(bundle, settings.engine, resources_of(settings), settings.max_batch_tokens)
+
+
 def kept_tuning(bundle: Bundle, settings: Settings) -> Tuning | None:
     """Return what an earlier start kept of a bundle, None if there is nothing that may be used.
 
@@ -45,7 +50,7 @@ def kept_tuning(bundle: Bundle, settings: Settings) -> Tuning | None:
     not even have its tokenizer opened before it is tried.
     """
     folder = folder_of(settings.tuning, settings.registry[0])
-    return read_tuning(folder, _key(bundle, settings)) if folder else None
+    return read_tuning(folder, tuning_key(bundle, settings)) if folder else None
 
 
 def restored(
@@ -123,7 +128,7 @@ def tuning_of(
         probes = probes_of(bundle, tokenizer, chosen.engine)[:_KEPT_PROBES]
         logits = logits_of(chosen.engine, probes)
     return Tuning(
-        key=dict(_key(bundle, settings)),
+        key=dict(tuning_key(bundle, settings)),
         engine=chosen.name,
         packed=chosen.lane.packed,
         wide=chosen.wide,
@@ -135,10 +140,6 @@ def tuning_of(
         pace_s=_pace_s(chosen, bundle, settings),
         logits=logits[:_KEPT_PROBES].tolist(),
     )
-
-
-def _key(bundle: Bundle, settings: Settings) -> Key:
-    return key_of(bundle, settings.engine, resources_of(settings), settings.max_batch_tokens)
 
 
 def _loaded(

@@ -23,6 +23,7 @@ from serving.logs import log
 FOLDER_NAME = ".tuning"
 _SHIPPED = Path(__file__).resolve().parents[2] / "models" / "registry"
 Key = Mapping[str, str | int | float]
+_OF_THE_MACHINE = {"threads", "cores", "processor", "gpus"}
 _PACKAGES = ("sizewise", "onnxruntime", "onnxruntime-gpu", "openvino")
 _KEY_DIGITS = 16
 _MOST_TOKENS = 1 << 22
@@ -98,6 +99,13 @@ def key_of(bundle: Bundle, requested: str, resources: Resources, max_batch_token
     }
 
 
+def same_but_machine(one: Key, other: Key) -> bool:
+    """Return whether two keys are of one bundle, run alike, on machines that may differ."""
+    return all(
+        one.get(name) == other.get(name) for name in (one.keys() | other.keys()) - _OF_THE_MACHINE
+    )
+
+
 def folder_of(setting: Path | Literal[""] | None, registry: Path) -> Path | None:
     """Return the folder of tuning files; None if nothing is to be kept.
 
@@ -114,10 +122,15 @@ def folder_of(setting: Path | Literal[""] | None, registry: Path) -> Path | None
     return Path(caches) / "sizewise" / FOLDER_NAME if caches.startswith("/") else None
 
 
-def path_of(folder: Path, key: Key) -> Path:
-    """Return where the tuning of a key lies."""
+def name_of(key: Key) -> str:
+    """Return the name of the file that holds the tuning of a key."""
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    return folder / f"{key['version']}-{digest[:_KEY_DIGITS]}.json"
+    return f"{key['version']}-{digest[:_KEY_DIGITS]}.json"
+
+
+def text_of(tuning: Tuning) -> str:
+    """Return the content of a tuning's file."""
+    return tuning.model_dump_json(indent=2) + "\n"
 
 
 def read_tuning(folder: Path, key: Key) -> Tuning | None:
@@ -125,7 +138,7 @@ def read_tuning(folder: Path, key: Key) -> Tuning | None:
 
     What cannot be used is named in the log, and replaced by the next measurement.
     """
-    path = path_of(folder, key)
+    path = folder / name_of(key)
     try:
         if not path.exists():
             return None
@@ -142,8 +155,7 @@ def read_tuning(folder: Path, key: Key) -> Tuning | None:
 def write_tuning(folder: Path, tuning: Tuning) -> None:
     """Keep what was measured, atomically. Raises OSError if that is not possible."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = tuning.model_dump_json(indent=2).encode() + b"\n"
-    replace_file(path_of(folder, tuning.key), content)
+    replace_file(folder / name_of(tuning.key), text_of(tuning).encode())
 
 
 def _own_text(path: Path) -> str:

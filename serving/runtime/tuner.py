@@ -1,7 +1,7 @@
 """`python -m serving tune`: measure every bundle that a server would serve, before its start."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TextIO
 
 from serving.bundles.bundle import Bundle, key, verify
@@ -12,8 +12,16 @@ from serving.bundles.traffic import Traffic, bundles_of, deployments_of
 from serving.errors import BundleError, EngineFailed, StartError, failures, printable
 from serving.inference.engine_selection import Chosen, text_ms
 from serving.inference.tokenizer import open_tokenizer
-from serving.inference.tuned_choice import measured, tuning_of
-from serving.inference.tuning import folder_of, write_tuning
+from serving.inference.tuned_choice import measured, tuning_key, tuning_of
+from serving.inference.tuning import (
+    Tuning,
+    folder_of,
+    name_of,
+    same_but_machine,
+    text_of,
+    write_tuning,
+)
+from serving.runtime.config_map import ConfigMap
 from serving.runtime.trial import Trials
 from serving.settings import Settings
 
@@ -21,25 +29,41 @@ _HEADER = ("variant", "engine", "threads", "budget (tokens)", "ms a text")
 _BAR_CELLS = 20
 
 
-def tune(settings: Settings, screen: TextIO, output: TextIO) -> None:
+def tune(
+    settings: Settings, screen: TextIO, output: TextIO, config_map: ConfigMap | None = None
+) -> None:
     """Measure anew, and keep, what the settings would serve; print a table of it to `output`.
 
     Each bundle is tried first, as at a server's start. What is refused is listed with its reason.
+    With a ConfigMap, what it holds for this machine is not measured again, so that a second run
+    changes nothing. The rest goes into it, beside what it holds for other machines; what fits
+    neither is removed.
     Raises StartError if nothing is to be kept or nothing could be.
     """
     folder = folder_of(settings.tuning, settings.registry[0])
     if not folder:
         raise StartError("SIZEWISE_TUNING is empty, which keeps nothing: name a folder")
+    before = config_map.read() if config_map else {}
+    known = _tunings(before)
     refused: dict[str, str] = {}
     bundles = _served(settings, refused)
     rows: list[tuple[str, ...]] = [_HEADER]
+    tunings: list[Tuning] = []
     trials = Trials(settings)
     try:
         for done, bundle in enumerate(bundles):
             _show(screen, done, len(bundles), "/".join(key(bundle)[:2]))
+            its_key = tuning_key(bundle, settings)
+            kept = known.get(name_of(its_key))
+            if kept and kept.key == its_key:
+                tunings.append(kept)
+                continue
             try:
                 with failures(BundleError, str(bundle.folder)):
-                    rows.append(_row(bundle, _tuned(bundle, settings, trials, folder)))
+                    chosen, tuning = _tuned(bundle, settings, trials)
+                    write_tuning(folder, tuning)
+                tunings.append(tuning)
+                rows.append(_row(bundle, chosen))
             except (StartError, EngineFailed) as error:
                 refused[printable(str(bundle.folder))] = error.detail
         _show(screen, len(bundles), len(bundles), "done")
@@ -47,15 +71,45 @@ def tune(settings: Settings, screen: TextIO, output: TextIO) -> None:
         trials.end()
     for path, reason in refused.items():
         print(f"Not tuned: {path}: {reason}", file=screen)
-    if len(rows) == 1:
+    if not tunings:
         raise StartError("nothing could be tuned: mend what is listed, and run it again")
-    print(*_table(rows), sep="\n", file=output)
+    if len(rows) > 1:
+        print(*_table(rows), sep="\n", file=output)
+    if config_map:
+        after = _after(known, tunings)
+        config_map.change(before, after)
+        print(
+            f"{config_map} holds {len(after)} files: {len(rows) - 1} measured now, "
+            f"{len(before.keys() - after.keys())} removed.",
+            file=output, flush=True,
+        )  # fmt: skip
+        return
     registries = ",".join(map(str, settings.registry))
     print(
         f"Kept in {folder}.\n"
         f"Next: SIZEWISE_TUNING={folder} python -m serving --registry {registries}",
         file=output, flush=True,
     )  # fmt: skip
+
+
+def _tunings(files: Mapping[str, str]) -> dict[str, Tuning]:
+    """Return those files that can be read, by name."""
+    found = {}
+    for name, text in files.items():
+        with suppress(BundleError):
+            found[name] = parse(Tuning, text, name)
+    return found
+
+
+def _after(known: Mapping[str, Tuning], tunings: Sequence[Tuning]) -> dict[str, str]:
+    """Return the files to share: these, and those of the same bundles on other machines."""
+    kept = (
+        other
+        for name, other in known.items()
+        if name == name_of(other.key)
+        and any(same_but_machine(other.key, tuning.key) for tuning in tunings)
+    )
+    return {name_of(each.key): text_of(each) for each in (*kept, *tunings)}
 
 
 def _served(settings: Settings, refused: dict[str, str]) -> Sequence[Bundle]:
@@ -76,13 +130,12 @@ def _served(settings: Settings, refused: dict[str, str]) -> Sequence[Bundle]:
     return list(bundles.values())
 
 
-def _tuned(bundle: Bundle, settings: Settings, trials: Trials, folder: Path) -> Chosen:
+def _tuned(bundle: Bundle, settings: Settings, trials: Trials) -> tuple[Chosen, Tuning]:
     verify(bundle)
     engines = trials.engines(bundle, beside_traffic=False)
     tokenizer = open_tokenizer(bundle)
     chosen = measured(bundle, tokenizer, settings, engines=engines)
-    write_tuning(folder, tuning_of(chosen, bundle, tokenizer, settings))
-    return chosen
+    return chosen, tuning_of(chosen, bundle, tokenizer, settings)
 
 
 def _row(bundle: Bundle, chosen: Chosen) -> tuple[str, ...]:

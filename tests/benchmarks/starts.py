@@ -3,9 +3,9 @@
 `python -m tests.benchmarks.starts`
 
 Each start is a new process of the packaged family, or of `--registry`: seconds from its birth to
-ready, and the engine and token budget of each variant. One more start before them writes the
-files. Then every bundle is decided on 50 times from the same file. It ends with status 1 if these
-decisions differ, and stops after `--minutes` whatever is left.
+ready, of CPU time too, and the engine and token budget of each variant. One more start before them
+writes the files. Then every bundle is decided on 50 times from the same file. It ends with status 1
+if these decisions differ, and stops after `--minutes` whatever is left.
 """
 
 import argparse
@@ -17,36 +17,49 @@ from collections import Counter
 from pathlib import Path
 
 import httpx
+import psutil
 
 from serving.bundles.registry import read_registry
 from serving.inference.tokenizer import open_tokenizer
 from serving.inference.tuned_choice import kept_tuning, restored
 from serving.settings import Settings
-from tests.support.processes import ROOT, serving
+from tests.support.processes import ROOT, serving, wait_until_ready
 
 DECISIONS = 50
+PATIENCE_S = 300
 
 
 def start(registry, tuning, engine):
-    """Seconds to ready, and how each variant runs: (engine, token budget)."""
+    """Seconds to ready, of CPU time too, and how each variant runs: (engine, token budget)."""
     began_s = time.perf_counter()
-    with serving(registry, tuning=tuning, engine=engine) as server:
+    with serving(registry, wait_ready=False, tuning=tuning, engine=engine) as server:
+        wait_until_ready(server, PATIENCE_S)
         seconds = time.perf_counter() - began_s
+        cpu_s = sum(psutil.Process(server.process.pid).cpu_times()[:4])
         models = httpx.get(f"{server.url}/v1/models", timeout=30).json()["models"]
-    return seconds, {
-        f"{model['model']}/{variant['variant']}": (variant["engine"], variant["max_batch_tokens"])
-        for model in models
-        for variant in model["variants"]
-    }
+    return (
+        seconds,
+        cpu_s,
+        {
+            f"{model['model']}/{variant['variant']}": (
+                variant["engine"],
+                variant["max_batch_tokens"],
+            )
+            for model in models
+            for variant in model["variants"]
+        },
+    )
 
 
 def show(how, found):
     """Print the starts of one kind; return their median seconds."""
-    median = statistics.median(seconds for seconds, _ in found)
-    print(f"{how}: {len(found)} starts, median {median:.2f} s to ready")
-    print("  seconds:", " ".join(f"{seconds:.2f}" for seconds, _ in found))
-    for variant in found[0][1]:
-        kinds = Counter(variants[variant] for _, variants in found)
+    seconds, cpu_s, variants = zip(*found, strict=True)
+    median = statistics.median(seconds)
+    print(f"{how}: {len(found)} starts, median {median:.2f} s to ready, least {min(seconds):.2f}")
+    print("  seconds:", *(f"{each:.2f}" for each in seconds))
+    print(f"  CPU seconds, median {statistics.median(cpu_s):.2f}:", *(f"{s:.2f}" for s in cpu_s))
+    for variant in variants[0]:
+        kinds = Counter(each[variant] for each in variants)
         shown = ", ".join(f"{name} {budget} x{n}" for (name, budget), n in kinds.most_common())
         print(f"  {variant}: {shown}", flush=True)
     return median

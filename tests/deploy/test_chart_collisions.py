@@ -39,6 +39,8 @@ BAD = [
       "sidecars": [{"name": "fetch-0", "image": "i:1"}]}, "sidecars: fetch-0 is there twice"),
     ({"models": [URL], "initContainers": [{"name": "model-0", "image": "i:1"}]},
      "initContainers: model-0 is there twice"),
+    ({"tuning": {"job": {"enabled": True}}, "initContainers": [{"name": "tune", "image": "i:1"}]},
+     "initContainers: tune is there twice"),
     ({"initContainers": [{"name": "server", "image": "i:1"}]},
      "sidecars and initContainers: server is there twice"),
     ({"extraVolumes": [{"name": "tmp", "emptyDir": {}}]}, "extraVolumes: tmp is there twice"),

@@ -1,5 +1,8 @@
 from copy import copy
+from dataclasses import replace
+from pathlib import Path
 
+import onnx
 import pytest
 
 from serving.bundles.bundle import read_bundle
@@ -64,6 +67,16 @@ class Off(OrtEngine):
         return super().run(batch) + 0.5
 
 
+def unable(words):
+    """An engine that says so of a bundle."""
+
+    class Says(OrtEngine):
+        def __init__(self, bundle, _resources):
+            raise BundleError(words(bundle))
+
+    return Says
+
+
 class Unable(OrtEngine):
     def __init__(self, *_):
         raise BundleError("it has an operator that I do not know")
@@ -104,6 +117,55 @@ def test_auto_keeps_to_the_reference_and_says_why(bundle, reference, other, said
 
     assert choice.name == "onnxruntime"
     assert said in choice.reason
+
+
+@pytest.mark.parametrize("words", [
+    lambda bundle: f"{bundle.model_path} does not load",
+    lambda bundle: f"Load model from {bundle.model_path.resolve()} failed: {bundle.folder}/w.bin",
+    lambda bundle: f"{bundle.folder.absolute() / 'w.bin'} is a link that leads out of it",
+    lambda bundle: f"w.bin is a link that leads out of {bundle.folder}",
+    lambda bundle: f"{bundle.path('tokenizer.json')} is not the one that belongs to it",
+])  # fmt: skip
+@pytest.mark.parametrize("how", ["relative", "absolute", "linked", "elsewhere"])
+def test_a_reason_names_files_but_not_where_they_lie(tmp_path, monkeypatch, how, words):
+    place = tmp_path / "secret" / "place"
+    write_bundle(place / "tiny")
+    monkeypatch.chdir(place)
+    (tmp_path / "link").symlink_to(place)
+    folder = {"relative": Path("tiny"), "linked": tmp_path / "link" / "tiny"}.get(
+        how, place / "tiny"
+    )
+    bundle = read_bundle(folder)
+    if how == "elsewhere":
+        blobs = tmp_path / "secret" / "blobs"
+        write_bundle(blobs)
+        files = tuple((name, blobs / name) for name in bundle.manifest.files)
+        bundle = replace(bundle, elsewhere=files)
+
+    reason = chosen(bundle, onnxruntime=OrtEngine, openvino=unable(words)).reason
+
+    assert "openvino cannot: " in reason
+    assert not any(part in reason for part in ("secret", "place", "blobs", "link/", "/", "\\"))
+    assert any(name in reason for name in ("model.onnx", "w.bin", "tokenizer.json"))
+
+
+def test_the_reason_of_a_graph_that_openvino_cannot_read_has_no_folder(tmp_path):
+    write_bundle(tmp_path / "tiny")
+    model = onnx.load(tmp_path / "tiny/model.onnx")
+    model.graph.node[-1].output[0] = "before"
+    node = onnx.helper.make_node("CDist", ["before", "before"], ["after"], domain="com.microsoft")
+    model.graph.node.extend(
+        [node, onnx.helper.make_node("MatMul", ["after", "before"], ["logits"])]
+    )
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, tmp_path / "tiny/model.onnx")
+
+    reason = chosen(
+        read_bundle(tmp_path / "tiny"), onnxruntime=OrtEngine, openvino=OpenVinoEngine
+    ).reason
+
+    assert reason.startswith("openvino cannot: model.onnx: OpenVINO cannot read it: ")
+    assert str(tmp_path) not in reason
 
 
 def test_an_engine_that_is_asked_for_is_taken_however_slow(bundle):

@@ -14,7 +14,7 @@ from serving.inference.tuning import (
     Tuning,
     folder_of,
     key_of,
-    path_of,
+    name_of,
     read_tuning,
     write_tuning,
 )
@@ -90,7 +90,7 @@ def test_another_key_has_another_file(tmp_path, log):
     ],
 )
 def test_a_file_that_says_anything_else_is_ignored_with_its_reason(tmp_path, log, field, value):
-    path = path_of(tmp_path, KEY)
+    path = tmp_path / name_of(KEY)
     path.write_text(json.dumps(FIELDS | {field: value}))
 
     assert read_tuning(tmp_path, KEY) is None
@@ -102,7 +102,7 @@ def test_a_file_that_says_anything_else_is_ignored_with_its_reason(tmp_path, log
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"9" * 5_000_000])
 def test_a_damaged_file_is_ignored_and_replaced(tmp_path, log, content):
-    path_of(tmp_path, KEY).write_bytes(content)
+    (tmp_path / name_of(KEY)).write_bytes(content)
 
     assert read_tuning(tmp_path, KEY) is None
     assert len(log) == 1
@@ -112,10 +112,10 @@ def test_a_damaged_file_is_ignored_and_replaced(tmp_path, log, content):
 
 def test_a_file_that_others_may_write_is_ignored(tmp_path, log, monkeypatch):
     write_tuning(tmp_path, Tuning.model_validate(FIELDS))
-    path_of(tmp_path, KEY).chmod(0o646)
+    (tmp_path / name_of(KEY)).chmod(0o646)
     assert read_tuning(tmp_path, KEY) is None
 
-    path_of(tmp_path, KEY).chmod(0o644)
+    (tmp_path / name_of(KEY)).chmod(0o644)
     mine = os.fstat
 
     def of_another(descriptor):
@@ -131,7 +131,7 @@ def test_a_file_that_others_may_write_is_ignored(tmp_path, log, monkeypatch):
 @pytest.mark.usefixtures("log")
 @pytest.mark.parametrize("kind", ["pipe", "socket", "folder", "device", "link"])
 def test_what_is_no_file_is_ignored(tmp_path, kind):
-    put(kind, path_of(tmp_path, KEY))
+    put(kind, tmp_path / name_of(KEY))
 
     assert read_tuning(tmp_path, KEY) is None
 
@@ -165,7 +165,7 @@ def test_the_key_has_what_the_measurements_depend_on(tmp_path, monkeypatch):
             patch.setattr(module, name, lambda *_: "other")
             keys.append(key())
 
-    assert len({str(path_of(tmp_path, each)) for each in keys}) == len(keys)
+    assert len({name_of(each) for each in keys}) == len(keys)
     assert key() == keys[0]
 
 

@@ -7,9 +7,12 @@ import shutil
 import pytest
 
 from serving.errors import StartError
+from serving.inference.tuning import Tuning, name_of, read_tuning, text_of
+from serving.runtime.config_map import config_map
 from serving.runtime.tuner import tune
 from serving.settings import Settings
 from tests.support.bundles import write_bundle
+from tests.support.config_map_api import NAME, api
 
 
 @pytest.fixture
@@ -19,11 +22,18 @@ def registry(tmp_path):
     return tmp_path / "registry"
 
 
-def tuned(registry, **settings):
+@pytest.fixture
+def cluster(tmp_path):
+    with api(tmp_path) as it:
+        yield it
+
+
+def tuned(registry, cluster=None, **settings):
     """The screen and the output of one run."""
     given = {"tuning": registry.parent / "tuning", "engine": "onnxruntime", "threads": 1}
     screen, output = io.StringIO(), io.StringIO()
-    tune(Settings(registry=(registry,), **given | settings), screen, output)
+    shared = cluster and config_map(NAME, cluster.environment, cluster.account)
+    tune(Settings(registry=(registry,), **given | settings), screen, output, shared)
     return screen.getvalue(), output.getvalue()
 
 
@@ -72,3 +82,62 @@ def test_nothing_to_keep_is_an_error(registry):
     (registry.parent / "file").touch()
     with pytest.raises(StartError, match="nothing could be tuned"):
         tuned(registry, tuning=registry.parent / "file")
+
+
+def of_another(text, **key):
+    """(name, content) of the same file, as measured under another key."""
+    tuning = Tuning.model_validate_json(text)
+    other = tuning.model_copy(update={"key": tuning.key | key})
+    return name_of(other.key), text_of(other)
+
+
+def test_a_config_map_gets_the_files_that_a_pod_reads(registry, cluster):
+    _, output = tuned(registry, cluster)
+
+    assert output.splitlines()[-1] == (
+        f"the ConfigMap models/{NAME} holds 2 files: 2 measured now, 0 removed."
+    )
+    mounted = registry.parent / "mounted"
+    mounted.mkdir()
+    for name, text in cluster.data.items():
+        (mounted / name).write_text(text)
+        assert read_tuning(mounted, Tuning.model_validate_json(text).key)
+
+
+def test_a_second_run_measures_nothing_and_changes_nothing(registry, cluster):
+    tuned(registry, cluster)
+    before, asked = dict(cluster.data), len(cluster.asked)
+
+    _, output = tuned(registry, cluster)
+
+    assert output == f"the ConfigMap models/{NAME} holds 2 files: 0 measured now, 0 removed.\n"
+    assert cluster.data == before
+    assert [method for method, *_ in cluster.asked[asked:]] == ["GET"]
+
+
+def test_what_fits_no_longer_goes_and_what_fits_other_machines_stays(registry, cluster):
+    tuned(registry, cluster)
+    first, second = cluster.data.values()
+    elsewhere = dict([of_another(first, processor="another"), of_another(second, cores=64)])
+    earlier = dict([of_another(first, onnxruntime="0.1"), of_another(first, engine="auto")])
+    odd = {"notes.txt": "mine", "broken.json": "{", "misnamed.json": first}
+    cluster.data |= elsewhere | earlier | odd
+    shutil.rmtree(registry / "tone/wide")
+    tiny = write_bundle(registry / "tone/tiny", variant="tiny", scale=3.0).version
+
+    _, output = tuned(registry, cluster)
+
+    assert [json.loads(text)["key"]["version"] for text in cluster.data.values()] == [tiny]
+    assert "holds 1 files: 1 measured now, 9 removed." in output
+    cluster.data |= dict([of_another(*cluster.data.values(), processor="another")])
+    tuned(registry, cluster)
+    assert len(cluster.data) == 2
+
+
+def test_without_rights_nothing_is_measured(registry, cluster):
+    cluster.refusals = [("GET", 403)]
+
+    with pytest.raises(StartError, match="must be allowed to get and patch it"):
+        tuned(registry, cluster)
+
+    assert not (registry.parent / "tuning").exists()
