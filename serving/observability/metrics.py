@@ -1,6 +1,5 @@
 """The metrics page: counters and gauges of the engine process, rendered when they are scraped."""
 
-import hashlib
 import time
 from collections import Counter as Counts
 from collections import defaultdict, deque
@@ -16,7 +15,7 @@ from prometheus_client import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from serving.bundles.bundle import VERSION_HEX_DIGITS, Manifest, VariantKey
+from serving.bundles.bundle import Manifest, VariantKey
 from serving.bundles.cascade import Cascade
 from serving.observability.counters import (
     CASCADED,
@@ -52,8 +51,7 @@ class _Watched:
 
     def __init__(self, cascade: Cascade) -> None:
         self.cascade = cascade
-        content = cascade.model_dump_json().encode()
-        self.cascade_hash = hashlib.sha256(content).hexdigest()[:VERSION_HEX_DIGITS]
+        self.cascade_hash = cascade.fingerprint
         self.since = f"{time.time():.3f}"
         self.drift = Drift(cascade.escalation.low, cascade.escalation.high)
         self.excess = Excess(cascade.allowed_disagreement)
