@@ -46,6 +46,13 @@ class LabelTarget(Frozen):
         assert self.min_recall is not None
         return 1 - self.min_recall
 
+    @property
+    def words(self) -> str:
+        """The target in words."""
+        if self.min_recall is not None:
+            return f"{self.label}: recall at least {self.min_recall:.2%}"
+        return f"{self.label}: false-positive rate at most {self.max_false_positive_rate:.2%}"
+
 
 class Point(Frozen):
     """What one threshold does on the texts that judge."""
