@@ -77,6 +77,7 @@ def decide(found: Observations, options: DecideOptions) -> Decisions:
                     versions=dict(scored.versions),
                     cascade_hash=scored.cascade_hash,
                     engines=dict(scored.engines),
+                    flagged=proportion(np.any(scored.chosen >= _thresholds(labels), axis=1)),
                     labels=labels,
                 )
             )
@@ -134,6 +135,10 @@ def _decided(
             )
         )
     return labels
+
+
+def _thresholds(labels: Sequence[Decided]) -> Floats:
+    return np.array([each.threshold for each in labels])
 
 
 def _point(value: float, judged: Floats, has_label: Flags) -> Point:

@@ -1,18 +1,19 @@
 """A family's decisions.json: from which score on a text is flagged, and what that guarantees."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from serving.bundles.bundle import Manifest
+from serving.bundles.bundle import VERSION_HEX_DIGITS, Manifest
 from serving.bundles.cascade import Cascade, Share
 from serving.bundles.evaluation import Estimate
 from serving.bundles.files import MOST, Frozen, Name, Sha256
 from serving.errors import BundleError
 
 DECISIONS_NAME = "decisions.json"
-CASCADE = "the cascade"
+CASCADE = "cascade"
 """Names a family's cascade beside its variants."""
 MOST_POINTS = 50
 _MOST_LABELS = 1000
@@ -91,6 +92,8 @@ class Decider(Frozen):
     """For the cascade, the hash of its cascade.json."""
     engines: dict[str, str] = Field(default={})
     """What ran each variant: the engine, and the number format in which it computes."""
+    flagged: Estimate
+    """Share of the texts that chose the thresholds that are flagged for any label."""
     labels: Annotated[list[Decided], Field(min_length=1, max_length=_MOST_LABELS)]
     """Its decided labels, in the order of the targets."""
 
@@ -104,8 +107,13 @@ class Decider(Frozen):
 
     @property
     def name(self) -> str:
-        """The variant's name, or `the cascade`."""
+        """The variant's name, or `cascade`."""
         return self.variant or CASCADE
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the content, the same on all servers."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:VERSION_HEX_DIGITS]
 
     @property
     def key(self) -> tuple[str, str] | None:
@@ -154,12 +162,14 @@ class Decisions(Frozen):
 
 
 class Applied(NamedTuple):
-    """A family's decisions.json, and what of it applies to what is served.
+    """A family's decisions.json, and its `deciders` that apply to what is served.
 
-    `undecided` are the variants, and `the cascade`, whose answers come without decisions.
+    `thresholds` are theirs, None if there is no decisions.json. `undecided` are the variants, and
+    `cascade`, whose answers come without decisions.
     """
 
     decisions: Decisions | None
+    deciders: list[Decider]
     undecided: list[str]
     thresholds: Thresholds | None
 
@@ -169,16 +179,27 @@ def applied(
 ) -> Applied:
     """Apply the thresholds that were made for exactly what is served; others are stale."""
     if decisions is None:
-        return Applied(None, [], None)
+        return Applied(None, [], [], None)
     versions = {manifest.variant: manifest.version for manifest in manifests}
     fitting = [each for each in decisions.deciders if each.fits(versions, cascade)]
-    names = [*versions, *([CASCADE] if cascade else [])]
-    decided = {each.name for each in fitting}
+    decided = {each.variant for each in fitting}
+    undecided = [variant for variant in versions if variant not in decided]
     return Applied(
         decisions,
-        [name for name in names if name not in decided],
+        fitting,
+        undecided + ([CASCADE] if cascade and None not in decided else []),
         {each.key: {its.label: its.threshold for its in each.labels} for each in fitting},
     )
+
+
+def unproven_in(
+    cascade: Cascade | None, its: Applied | None, runs_as: Mapping[str, str]
+) -> list[str]:
+    """Name the variants that do not run as they did when what they take part in was shown."""
+    names = set(cascade.unproven(runs_as) if cascade else [])
+    for each in its.deciders if its else []:
+        names |= {v for v, engine in each.engines.items() if runs_as.get(v, engine) != engine}
+    return sorted(names)
 
 
 def check_decisions(decisions: Decisions, family: str, manifests: Mapping[str, Manifest]) -> None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from serving.bundles.bundle import Bundle, VariantKey, key
 from serving.bundles.cascade import Cascade
+from serving.bundles.decisions import Decisions
 from serving.bundles.files import Name
 from serving.errors import BundleError
 
@@ -106,6 +107,7 @@ class Deployments:
     unloaded: frozenset[str] = frozenset()
     missing: Mapping[str, str] = field(default_factory=dict)
     revision: int = 0
+    decisions: Mapping[str, Decisions] = field(default_factory=dict)
 
     def bundles(self) -> dict[VariantKey, Bundle]:
         """Return every bundle that is served, by its key."""
@@ -138,6 +140,7 @@ def put_to_rest(deployments: Deployments, leaving: Collection[str]) -> Deploymen
         families={n: each for n, each in deployments.families.items() if n not in leaving},
         cascades={n: each for n, each in deployments.cascades.items() if n not in leaving},
         policies={n: each for n, each in deployments.policies.items() if n not in leaving},
+        decisions={n: each for n, each in deployments.decisions.items() if n not in leaving},
         resting=deployments.resting | set(leaving),
     )
 

@@ -20,8 +20,8 @@ from serving.bundles.traffic import (
 )
 from serving.errors import BundleError, StartError, printable
 from serving.logs import log
+from serving.runtime import family_files
 from serving.runtime.completeness import each_on_a_line, missing_of
-from serving.runtime.family_files import cascades_of, keep_emptied, keep_unreadable, policies_of
 from serving.runtime.local import LocalRuntime
 from serving.runtime.registry_reader import RegistryReader
 from serving.runtime.retries import Retries
@@ -153,14 +153,16 @@ class Reconciler:
 
     async def _serve(self, found: Found) -> None:
         async with self._one_at_a_time, self._retries.loading():
-            found = keep_emptied(found, self.found, self.served, self._settings.registry)
+            found = family_files.keep_emptied(
+                found, self.found, self.served, self._settings.registry
+            )
             refused = found.refused | self._altered
             lost = dict(found.lost)
             wanted = {
                 name: self._wanted(name, bundles, found, refused)
                 for name, bundles in found.bundles.items()
             }
-            keep_unreadable(wanted, found, self.served, self._settings.registry)
+            family_files.keep_unreadable(wanted, found, self.served, self._settings.registry)
             # Of what is kept nothing can be loaded, nor loaded again.
             unloaded = (self._unloaded | (found.kept & self.served.unloaded)) & wanted.keys()
             resting = set((found.kept & self.served.resting) - unloaded)
@@ -189,11 +191,12 @@ class Reconciler:
                 raise StartError(each_on_a_line(list(refused.values())))
             deployments = Deployments(
                 families,
-                cascades_of(families, found, self.served, refused),
-                policies_of(families, found, self.served, refused),
+                family_files.cascades_of(families, found, self.served, refused),
+                family_files.policies_of(families, found, self.served, refused),
                 refused,
                 frozenset(resting),
                 frozenset(unloaded),
+                decisions=family_files.decisions_of(families, found, self.served, refused),
             )
             if not self.complete.is_set():
                 missing = missing_of(self._settings, lost, deployments)

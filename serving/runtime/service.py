@@ -156,6 +156,7 @@ class Service:
             name,
             served,
             cascade=deployments.cascades.get(name),
+            decisions=deployments.decisions.get(name),
             policy=deployments.policies.get(name, Policy()),
             on_shadow=recorder.record_shadow,
             on_sample=recorder.record_sample,

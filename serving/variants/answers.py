@@ -97,12 +97,16 @@ class FamilyAnswer(Labelled):
         """
         if not self.thresholds:
             return None
-        whole = self.escalated is not None and not answer.degraded
-        found = self.thresholds.get(None if whole else (answer.variant, answer.version))
+        key = None if self.by_cascade(answer) else (answer.variant, answer.version)
+        found = self.thresholds.get(key)
         if found is None:
             return None
         scores = dict(zip(self.labels, answer.scores, strict=True))
         return {label: scores[label] >= threshold for label, threshold in found.items()}
+
+    def by_cascade(self, answer: Answer) -> bool:
+        """Return whether it is the intended cascade's answer, rather than that of a variant."""
+        return self.escalated is not None and not answer.degraded
 
     def flagged(self, answer: Answer) -> bool:
         """Return whether any decision is true; if nothing is decided, whether a label applies."""

@@ -33,7 +33,7 @@ def enlarge(path):
         file.truncate(HUGE)
 
 
-@pytest.mark.parametrize("name", ["traffic.json", "policy.json", "cascade.json"])
+@pytest.mark.parametrize("name", ["traffic.json", "policy.json", "cascade.json", "decisions.json"])
 def test_a_huge_file_of_a_family_is_refused_unread(folder, name):
     enlarge(folder.parent / name)
 
