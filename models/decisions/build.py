@@ -24,6 +24,9 @@ from serving.bundles.decisions import (
 )
 from serving.bundles.files import replace_file, sync
 
+# About 200 bytes each, so that the file stays far below the limit of what describes a family.
+_MOST_POINTS_OF_ALL = 5000
+
 
 def run(options: DecideOptions, output: Path) -> None:
     """Write `decisions.json` into the family's folder and a picture into `output`; print a report.
@@ -118,6 +121,7 @@ def _decided(
 ) -> list[Decided] | str:
     """Return each label's threshold, or why there is none."""
     labels = []
+    points = min(MOST_POINTS, _MOST_POINTS_OF_ALL // (len(found.scored) * len(targets)))
     for at, (target, each) in enumerate(zip(targets, allowed, strict=True)):
         chosen, judged = scored.chosen[:, at], scored.judged[:, at]
         value = threshold(chosen, found.truth[0][:, at], target, each)
@@ -131,7 +135,7 @@ def _decided(
                 n=each.n,
                 risk=each.risk,
                 flagged=proportion(chosen >= value),
-                curve=_curve(judged, has_label),
+                curve=_curve(judged, has_label, points),
             )
         )
     return labels
@@ -150,9 +154,9 @@ def _point(value: float, judged: Floats, has_label: Flags) -> Point:
     )
 
 
-def _curve(judged: Floats, has_label: Flags) -> list[Point]:
+def _curve(judged: Floats, has_label: Flags, most: int) -> list[Point]:
     """Points at which the curve moves by equal steps of either rate, both ends included."""
-    shares = np.linspace(0, 1, MOST_POINTS // 2)
+    shares = np.linspace(0, 1, most // 2)
     kinds = (judged[has_label], judged[~has_label])
     values = np.unique([np.quantile(each, shares, method="lower") for each in kinds])
     return [_point(float(value), judged, has_label) for value in values]
