@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from models import commands, compress, signing, windows
+from models import commands, compress, decide, signing, windows
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.pipeline import Pipeline
@@ -44,6 +44,10 @@ _SAYING_NEXT: dict[str, Callable[[argparse.Namespace], str]] = {
     **dict.fromkeys(signing.COMMANDS, signing.run),
     "compress": partial(compress.run, build=BUILD, reports=REPORTS),
 }
+_ON_HELD_OUT_TEXTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
+    "cascade": commands.make_cascade,
+    "decide": decide.run,
+}
 _PROGRAMS = ("models", "serving")
 _NEEDED = "torch"
 _EPILOG = """\
@@ -52,6 +56,7 @@ examples:
   {prog} all recipes/own.toml             build one variant and those it is made from
   {prog} report sentiment                 accuracy against size, into reports/sentiment
   {prog} cascade sentiment                calibrate a cascade with a guarantee
+  {prog} decide F --label L --max-false-positive-rate 0.01   when a text is flagged
   {prog} import FOLDER --family F --variant V --registry build/registry
   {prog} evaluate F --data texts.csv      the accuracy of each variant, on labelled texts
   {prog} quantize F/V --scheme int8-dynamic int4 --data texts.csv
@@ -83,8 +88,8 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
         elif options.command == "report":
             report = importlib.import_module("models.reports.family_report")
             report.run(options.family, options.registry, options.output / options.family)
-        elif options.command == "cascade":
-            commands.make_cascade(options, BUILD)
+        elif options.command in _ON_HELD_OUT_TEXTS:
+            _ON_HELD_OUT_TEXTS[options.command](options, BUILD)
         else:
             make(
                 options.command, options.recipe, options.registry, keep_trained=options.keep_trained
@@ -144,13 +149,15 @@ def _time_left(seconds: Sequence[float | None]) -> str:
 
 
 def _next_command(options: argparse.Namespace, prog: str) -> str:
-    if options.command == "cascade" and options.resplit:
-        return f"{prog} cascade {options.family} --registry {options.registry}"
+    if options.command in _ON_HELD_OUT_TEXTS and options.resplit:
+        return f"{prog} {options.command} {options.family} --registry {options.registry}"
     serve = f"SIZEWISE_REGISTRY={options.registry} python -m serving"
     if prog.startswith("sizewise"):
         serve = f"sizewise serve --registry {options.registry}"
     if options.command == "cascade":
         return f'{serve}, then classify with "variant": "auto"'
+    if options.command == "decide":
+        return f"{serve}, then classify: each result has `flagged` and `decisions`"
     served = ("all", "package", "report", *commands.ON_BUNDLES)
     if options.command in served or commands.is_published(options):
         return serve
@@ -183,7 +190,9 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
     commands.add_explain(explain)
     long_texts = add("windows", windows.DOES)
     windows.add_windows(long_texts)
-    for command in (cascade, explain, long_texts):
+    decides = add("decide", decide.DOES)
+    decide.add_decide(decides)
+    for command in (cascade, decides, explain, long_texts):
         _add_registry(command)
         _add_output(command)
     imports = "make a bundle of an exported Hugging Face folder or ONNX graph"

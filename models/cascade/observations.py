@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
@@ -14,22 +13,16 @@ from models.cascade.options import CascadeOptions
 from models.cascade.scored_texts import Candidate, LabelledLogits, Problem, scored
 from models.cascade.selection import Selection
 from models.cascade.text_sets import TextSet, data_folder, read_halves, read_text_set
-from models.data.labelled import LabelSet, read_labels
+from models.cascade.variants import bundles_of, load
+from models.data.labelled import read_labels
 from models.evaluation.predictions import Predictor, predicted
 from models.evaluation.statistics import Flags, correct, proportion
 from models.recipe import RecipeError
-from serving.bundles.bundle import Bundle, Manifest
+from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import Target
 from serving.bundles.evaluation import Estimate
-from serving.bundles.registry import read_registry
-from serving.errors import SizewiseError
-from serving.inference.cpu import usable_cores
-from serving.inference.engine import EngineName, Resources
-from serving.inference.engine_selection import choose
-from serving.inference.tokenizer import open_tokenizer
 
 BATCH_TEXTS = 8
-_MOST_BATCH_TOKENS = 4096
 # Cross-validation of the confidence leaves out at least one text and needs another.
 _FEWEST_TEXTS = 2
 
@@ -109,7 +102,7 @@ def observe(options: CascadeOptions, measure: Measure = measured) -> Observation
     tested. Raises RecipeError when texts or variants are missing, BundleError when a bundle is
     broken.
     """
-    bundles = _bundles(options)
+    bundles = bundles_of(options.registry, options.family, options.variants)
     data = data_folder(options.family, options.build)
     labels = read_labels(data)
     if options.recalibrate:
@@ -122,7 +115,7 @@ def observe(options: CascadeOptions, measure: Measure = measured) -> Observation
             f"{options.recalibrate or data}: {fewest} texts to order, to test or to judge "
             f"candidates: provide at least {_FEWEST_TEXTS} for each"
         )
-    loaded = _load(bundles, labels, options.engine)
+    loaded = load(bundles, labels, options.engine)
     eligible = set(options.variants or loaded) & set(loaded)
     if len(eligible) < 2:
         raise RecipeError(
@@ -138,51 +131,6 @@ def observe(options: CascadeOptions, measure: Measure = measured) -> Observation
 
 def _largest(manifests: Sequence[Manifest]) -> int:
     return int(np.argmax([manifest.bytes for manifest in manifests]))
-
-
-def _bundles(options: CascadeOptions) -> list[Bundle]:
-    """The variants of the options, or all, and always the largest, with which to compare."""
-    families = read_registry(options.registry)
-    if options.family not in families:
-        raise RecipeError(
-            f"{options.registry} has no family {options.family}: choose from {', '.join(families)}"
-        )
-    bundles, wanted = families[options.family], set(options.variants)
-    names = [bundle.manifest.variant for bundle in bundles]
-    if unknown := wanted - set(names):
-        raise RecipeError(
-            f"{options.registry / options.family} has no {', '.join(sorted(unknown))}: choose from "
-            f"{', '.join(names)}"
-        )
-    *smaller, largest = bundles
-    return [b for b in smaller if not wanted or b.manifest.variant in wanted] + [largest]
-
-
-def _load(
-    bundles: Sequence[Bundle], labels: LabelSet, engine: EngineName | Literal["auto"]
-) -> dict[str, Predictor]:
-    """Load the bundles that this machine can run and that have the texts' labels."""
-    loaded = {}
-    for bundle in bundles:
-        manifest = bundle.manifest
-        own = (tuple(manifest.labels), manifest.problem_type)
-        if own != (labels.names, labels.problem_type) or manifest.pairs or manifest.tensors:
-            print(f"{manifest.variant} is left out: it has other inputs or labels")
-            continue
-        try:
-            choice = choose(
-                bundle,
-                open_tokenizer(bundle),
-                engine,
-                Resources("cpu", usable_cores()),
-                max_batch_tokens=_MOST_BATCH_TOKENS,
-            )
-        except SizewiseError as error:
-            print(f"{manifest.variant} is left out: {error}")
-            continue
-        print(f"{manifest.variant} runs on {choice.name}: {choice.reason}")
-        loaded[manifest.variant] = Predictor(bundle, choice.engine, choice.name)
-    return loaded
 
 
 def _logits(

@@ -1,12 +1,13 @@
 """A family's cascade.json: its stages, and the confidence that makes an answer final."""
 
+import hashlib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from serving.bundles.bundle import Manifest
+from serving.bundles.bundle import VERSION_HEX_DIGITS, Manifest
 from serving.bundles.evaluation import Estimate, Paired
 from serving.bundles.files import MOST, Count, Frozen, Name, Sha256
 from serving.bundles.probabilities import sigmoid, softmax
@@ -186,6 +187,11 @@ class Cascade(Frozen):
         if self.bound > self.target.max_loss:
             raise ValueError("the bound exceeds the target: there is no guarantee")
         return self
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the content, the same on all servers."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:VERSION_HEX_DIGITS]
 
     @property
     def allowed_disagreement(self) -> float:

@@ -53,10 +53,9 @@ def fetch(
 
     `url` is any that fsspec knows (`s3://`, `gs://`, `abfs://`, `hf://`, `https://`, `file://`);
     credentials come from its own environment variables. `variants` empty means all. Inactive
-    versions are mirrored too, then the family's own files (traffic.json, policy.json,
-    cascade.json): those that are gone at the source are removed. Nothing that `target` or `cache`
-    already holds is downloaded again; `cache` is a folder shared between processes, of which one
-    downloads while the others wait.
+    versions are mirrored too, then the family's own files: those that are gone at the source are
+    removed. Nothing that `target` or `cache` already holds is downloaded again; `cache` is a folder
+    shared between processes, of which one downloads while the others wait.
     A bundle that fails is left out, and the rest is brought. Raises StartError then, or if the URL
     cannot be read; a bundle fails if it is broken, not signed by one of the `trusted` keys, or
     belongs to another family than `target` names.

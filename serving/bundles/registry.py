@@ -12,6 +12,7 @@ from pathlib import Path
 from serving.bundles.broken import holds_a_bundle
 from serving.bundles.bundle import MANIFEST_NAME, Bundle, read_bundle, verify
 from serving.bundles.cascade import CASCADE_NAME
+from serving.bundles.decisions import DECISIONS_NAME
 from serving.bundles.exported import is_exported
 from serving.bundles.files import (
     MOST_DESCRIPTION_BYTES,
@@ -38,7 +39,7 @@ from serving.shortage import is_shortage
 
 TRAFFIC_NAME = "traffic.json"
 POLICY_NAME = "policy.json"
-FAMILY_NAMES = (TRAFFIC_NAME, POLICY_NAME, CASCADE_NAME, WINDOWS_NAME)
+FAMILY_NAMES = (TRAFFIC_NAME, POLICY_NAME, CASCADE_NAME, DECISIONS_NAME, WINDOWS_NAME)
 BESIDE = "@"
 PREVIOUS = f"{BESIDE}previous"
 Lost = dict[tuple[str, str], str]
@@ -49,9 +50,9 @@ Lost = dict[tuple[str, str], str]
 class Found:
     """The content of registries, by family: its folder, its bundles and the text of its own files.
 
-    Those are traffic.json, policy.json and cascade.json, as far as they exist. `refused` maps each
-    unreadable path to the reason, and `lost` those of them that are bundles, without the inactive
-    versions. Families in `kept` are as they were found before: their registry is empty now.
+    Those are FAMILY_NAMES, as far as they exist. `refused` maps each unreadable path to the
+    reason, and `lost` those of them that are bundles, without the inactive versions. Families in
+    `kept` are as they were found before: their registry is empty now.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
@@ -151,7 +152,8 @@ def _read_texts(family: Path, found: Found) -> None:
     texts = found.texts.setdefault(family.name, {})
     for name in FAMILY_NAMES:
         try:
-            limit = MOST_DESCRIPTION_BYTES if name == CASCADE_NAME else MOST_SETTINGS_BYTES
+            small = name in (TRAFFIC_NAME, POLICY_NAME)
+            limit = MOST_SETTINGS_BYTES if small else MOST_DESCRIPTION_BYTES
             texts[name] = read_text(within(family / name, family.parent), limit=limit)
         except FileNotFoundError:
             continue

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from serving.bundles.bundle import Bundle, VariantKey, key
 from serving.bundles.cascade import Cascade
+from serving.bundles.decisions import Decisions
 from serving.bundles.files import Name
 from serving.bundles.windows import Windows
 from serving.errors import BundleError
@@ -102,6 +103,7 @@ class Deployments:
     families: Mapping[str, Mapping[str, Deployment]] = field(default_factory=dict)
     cascades: Mapping[str, Cascade] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    decisions: Mapping[str, Decisions] = field(default_factory=dict)
     windows: Mapping[str, Windows] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     resting: frozenset[str] = frozenset()
@@ -141,6 +143,7 @@ def put_to_rest(deployments: Deployments, leaving: Collection[str]) -> Deploymen
         cascades={n: each for n, each in deployments.cascades.items() if n not in leaving},
         policies={n: each for n, each in deployments.policies.items() if n not in leaving},
         windows={n: each for n, each in deployments.windows.items() if n not in leaving},
+        decisions={n: each for n, each in deployments.decisions.items() if n not in leaving},
         resting=deployments.resting | set(leaving),
     )
 

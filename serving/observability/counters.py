@@ -9,14 +9,15 @@ order of additions, nor on how events are spread over processes.
 from bisect import bisect_left
 from collections.abc import Mapping
 from operator import add
-from time import time
 from typing import NamedTuple
 
 from serving.background import FAILURES
 from serving.batching.batcher import BatchReport
 from serving.bundles.bundle import VariantKey
 from serving.logs import OUT
+from serving.observability.flags import flagged_texts
 from serving.observability.recorder import CLIENT_LEFT, Inference, RefusalReason
+from serving.observability.table import Sums, Table
 from serving.variants.answers import FamilyAnswer
 
 # 0.25 ms to 10 s, about x1.6 apart.
@@ -27,11 +28,6 @@ SECONDS = (
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 NS = 1e9
-
-Key = tuple[str | int, ...]
-Row = list[int]
-Sums = Mapping[str, Mapping[Key, Row]]
-"""The rows of each table that have changed, by the table's name."""
 
 
 class Histogram(NamedTuple):
@@ -73,6 +69,8 @@ BATCH_TOKENS = Histogram(BATCH_TEXTS.end, TOKENS, 1)
 COMPARED, DIFFERENT = range(2)
 # A row of `cascades`.
 CASCADED, ESCALATED, SAMPLED, DISAGREED = range(4)
+# A row of `decisions`.
+DECIDED, FLAGGED = range(2)
 # A row of `callers`: requests by outcome, then texts and tokens of the answered ones.
 SERVED, LIMITED, FAILED, INVALID, LEFT, SERVED_TEXTS, SERVED_TOKENS = range(7)
 # The error of a caller that has reached its own limit.
@@ -90,40 +88,6 @@ _QUEUE, _QUEUE_NS = QUEUE.start, QUEUE.total
 _ENGINE, _ENGINE_NS = ENGINE.start, ENGINE.total
 _BATCH_TEXTS, _BATCH_TEXTS_SUM = BATCH_TEXTS.start, BATCH_TEXTS.total
 _BATCH_TOKENS, _BATCH_TOKENS_SUM = BATCH_TOKENS.start, BATCH_TOKENS.total
-
-
-class Table(dict[Key, Row]):
-    """Rows by key; asking for a new key adds its row. `created` are Unix times."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.created: dict[Key, float] = {}
-        self._width = width
-
-    def __missing__(self, key: Key) -> Row:
-        """Add a row of zeros."""
-        row = self[key] = [0] * self._width
-        self.created.setdefault(key, time())
-        return row
-
-    def merge(self, key: Key, into: Key) -> None:
-        """Add a row, if it is there, to another one, and remove it."""
-        if row := self.pop(key, None):
-            created = self.created.pop(key)
-            self[into][:] = map(add, self[into], row)
-            self.created[into] = min(created, self.created[into])
-
-    def remove(self, key: Key) -> Row:
-        """Remove and return a row."""
-        del self.created[key]
-        return self.pop(key)
-
-    def take(self) -> dict[Key, Row]:
-        """Remove and return all rows."""
-        rows = dict(self)
-        self.clear()
-        self.created.clear()
-        return rows
 
 
 class Counters:
@@ -148,6 +112,8 @@ class Counters:
         """By model."""
         self.escalated = Table(1)
         """By model and the variant that was not sure."""
+        self.decisions = Table(2)
+        """By model and what decided: a variant, or `cascade`."""
         self.lags = Table(LAG.end)
         """By kind of process."""
         self.log_lines = Table(1)
@@ -248,6 +214,12 @@ class Counters:
             row[DEGRADED] += text.degraded
         if answer.escalated is not None:
             self._record_cascade(family, len(answer.answers), answer.escalated)
+        if answer.thresholds:
+            for decider, (texts, flagged) in flagged_texts(answer).items():
+                row = self.decisions[family, decider]
+                row[DECIDED] += texts
+                row[FLAGGED] += flagged
+                self.watch_flagged(family, decider, texts, flagged)
 
     def _record_cascade(self, family: str, texts: int, escalated: Mapping[str, int]) -> None:
         hits = next(iter(escalated.values()))
@@ -262,6 +234,9 @@ class Counters:
         """Do nothing: Metrics watches cascades, wherever their texts were counted."""
 
     def watch_sample(self, family: str, texts: int, disagreements: int) -> None:
+        """Do nothing, as `watch`."""
+
+    def watch_flagged(self, family: str, decider: str, texts: int, flagged: int) -> None:
         """Do nothing, as `watch`."""
 
     def record_batch(self, report: BatchReport) -> None:

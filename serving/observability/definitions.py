@@ -193,6 +193,33 @@ _CASCADES: Sequence[Definition] = (
         _MODEL,
     ),
 )
+_DECIDER = (*_MODEL, "decider")
+_DECISIONS: Sequence[Definition] = (
+    Count(
+        "decided_texts",
+        "Texts decided, by what answered: a variant or `cascade`.",
+        _DECIDER,
+        "decisions",
+        _one(counters.DECIDED),
+    ),
+    Count("flagged_texts", "Texts flagged.", _DECIDER, "decisions", _one(counters.FLAGGED)),
+    Gauge("expected_flagged_ratio", "Share of texts flagged at calibration.", _DECIDER),
+    Gauge(
+        "flagged_drifted",
+        "1 if this server's own share of flagged texts drifted, else 0.",
+        _DECIDER,
+    ),
+    Gauge(
+        "flagged_log_capital",
+        "Log capital of bets on a drifted share of flagged texts.",
+        (*_DECIDER, "decisions", "since", "side", "stake"),
+    ),
+    Gauge(
+        "undecided_variants",
+        "Variants, and the cascade, without decisions in a model that has some.",
+        _MODEL,
+    ),
+)
 _PROCESSES: Sequence[Definition] = (
     Distribution(
         "loop_lag_seconds",
@@ -202,4 +229,4 @@ _PROCESSES: Sequence[Definition] = (
         counters.LAG,
     ),
 )
-DEFINITIONS = (*_REQUESTS, *_BATCHES, *_LOADED, *_ANSWERS, *_CASCADES, *_PROCESSES)
+DEFINITIONS = (*_REQUESTS, *_BATCHES, *_LOADED, *_ANSWERS, *_CASCADES, *_DECISIONS, *_PROCESSES)

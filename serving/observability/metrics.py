@@ -1,6 +1,5 @@
 """The metrics page: counters and gauges of the engine process, rendered when they are scraped."""
 
-import hashlib
 import time
 from collections import Counter as Counts
 from collections import defaultdict, deque
@@ -16,20 +15,23 @@ from prometheus_client import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from serving.bundles.bundle import VERSION_HEX_DIGITS, Manifest, VariantKey
+from serving.bundles.bundle import Manifest, VariantKey
 from serving.bundles.cascade import Cascade
+from serving.bundles.decisions import Applied, Decider
 from serving.observability.counters import (
     CASCADED,
+    DECIDED,
     DISAGREED,
     ESCALATED,
+    FLAGGED,
     SAMPLED,
     Counters,
-    Sums,
 )
 from serving.observability.definitions import DEFINITIONS
 from serving.observability.drift import Drift, Excess
 from serving.observability.metric_kinds import Labels
 from serving.observability.recorder import RefusalReason
+from serving.observability.table import Sums
 from serving.observability.top_callers import TopCallers
 
 # Status and reason of every failure: a counter that starts at its first one has no rate for it.
@@ -52,11 +54,19 @@ class _Watched:
 
     def __init__(self, cascade: Cascade) -> None:
         self.cascade = cascade
-        content = cascade.model_dump_json().encode()
-        self.cascade_hash = hashlib.sha256(content).hexdigest()[:VERSION_HEX_DIGITS]
+        self.cascade_hash = cascade.fingerprint
         self.since = f"{time.time():.3f}"
         self.drift = Drift(cascade.escalation.low, cascade.escalation.high)
         self.excess = Excess(cascade.allowed_disagreement)
+
+
+class _WatchedFlags:
+    """What decides, and whether it flags as many texts as at calibration; fields as above."""
+
+    def __init__(self, decider: Decider) -> None:
+        self.decider_hash = decider.fingerprint
+        self.since = f"{time.time():.3f}"
+        self.drift = Drift(decider.flagged.low, decider.flagged.high)
 
 
 class Metrics(Counters, Collector):
@@ -66,6 +76,8 @@ class Metrics(Counters, Collector):
         super().__init__()
         self._gauges: defaultdict[str, dict[Labels, float]] = defaultdict(dict)
         self._watched: dict[str, _Watched] = {}
+        self._flags: dict[Labels, _WatchedFlags] = {}
+        """By model and what decides."""
         self._loaded: dict[VariantKey, tuple[str, int]] = {}
         """The engine and the bytes of each loaded version."""
         self._top_callers = TopCallers()
@@ -105,6 +117,26 @@ class Metrics(Counters, Collector):
                 self.escalated[family, stage.variant]
             gauges["expected_escalation_ratio"][(family,)] = cascade.escalations
             gauges["allowed_disagreement_ratio"][(family,)] = cascade.allowed_disagreement
+
+    def set_decisions(self, families: Mapping[str, Applied]) -> None:
+        """Set what decides in each family that has decisions, and start to watch what is new."""
+        gauges = self._gauges
+        gauges["undecided_variants"] = {
+            (family,): len(its.undecided) for family, its in families.items()
+        }
+        now: dict[Labels, Decider] = {
+            (family, d.name): d for family, its in families.items() for d in its.deciders
+        }
+        for gauge in ("expected_flagged_ratio", "flagged_drifted"):
+            gauges[gauge] = {}
+        flags: dict[Labels, _WatchedFlags] = {}
+        for key, decider in now.items():
+            self.decisions[key]
+            before = self._flags.get(key)
+            same = before and before.decider_hash == decider.fingerprint
+            flags[key] = before if before and same else _WatchedFlags(decider)
+            gauges["expected_flagged_ratio"][key] = decider.flagged.value
+        self._flags = flags
 
     def add_variant(self, manifest: Manifest, engine: str) -> None:
         """Create the series of a loaded variant, which `engine` runs."""
@@ -172,6 +204,8 @@ class Metrics(Counters, Collector):
                 self.watch(str(family), row[CASCADED], row[ESCALATED])
             if row[SAMPLED]:
                 self.watch_sample(str(family), row[SAMPLED], row[DISAGREED])
+        for (family, decider, *_), row in sums.get("decisions", {}).items():
+            self.watch_flagged(str(family), str(decider), row[DECIDED], row[FLAGGED])
 
     def watch(self, family: str, texts: int, hits: int) -> None:
         """Watch how many texts a cascade's first stage escalates; the texts are one block."""
@@ -183,6 +217,11 @@ class Metrics(Counters, Collector):
         if watched := self._watched.get(family):
             watched.excess.add(texts, disagreements)
 
+    def watch_flagged(self, family: str, decider: str, texts: int, flagged: int) -> None:
+        """Watch how many texts are flagged; the texts are one block."""
+        if watched := self._flags.get((family, decider)):
+            watched.drift.add(texts, flagged)
+
     def collect(self) -> Iterator[Metric]:
         """Make the metric families of a scrape."""
         capital = self._gauges["escalation_log_capital"] = {}
@@ -192,6 +231,11 @@ class Metrics(Counters, Collector):
                 labels = (family, watched.cascade_hash, watched.since, side, stake)
                 capital[labels] = wealth
             self._gauges["disagreement_lower_ratio"][(family,)] = watched.excess.least
+        capital = self._gauges["flagged_log_capital"] = {}
+        for key, flags in self._flags.items():
+            self._gauges["flagged_drifted"][key] = flags.drift.drifted
+            for side, stake, wealth in flags.drift.wealth():
+                capital[*key, flags.decider_hash, flags.since, side, stake] = wealth
         for definition in DEFINITIONS:
             yield definition.family(self.tables, self._gauges)
 

@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
+from serving.bundles.decisions import unproven_in
 from serving.observability.request_log import RequestRecord
 from serving.protocols import dataplane
 from serving.protocols.dataplane import Api, Query, response_headers
@@ -57,7 +58,7 @@ def _unproven(service: Service, family: Family) -> list[str]:
         each.variant: running[family.name, each.variant, each.version].runs_as
         for each in family.manifests
     }
-    return family.cascade.unproven(runs_as) if family.cascade else []
+    return unproven_in(family.cascade, family.applied, runs_as)
 
 
 @router.get("/v1/models")
@@ -84,6 +85,8 @@ async def models(request: Request) -> ModelsResponse:
                     for manifest, cost in family.costs()
                 ],
                 cascade=family.cascade,
+                decisions=family.applied.decisions,
+                undecided=family.applied.undecided,
                 unproven=_unproven(service, family),
                 policy=family.policy,
                 windows=family.windows,
@@ -167,6 +170,10 @@ def _content(answer: FamilyAnswer, only: Sequence[Answer] | None = None) -> byte
             "truncated": text.truncated is not None,
             "degraded": text.degraded,
         }
+        if answer.thresholds is not None:
+            decisions = answer.decisions(text)
+            result["decisions"] = decisions
+            result["flagged"] = None if decisions is None else any(decisions.values())
         if text.truncated:
             result["truncation_side"] = text.truncated
         if text.windows:

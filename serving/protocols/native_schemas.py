@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, model_validator
 
 from serving.bundles.cascade import Cascade
+from serving.bundles.decisions import Decisions
 from serving.bundles.evaluation import Agreement, Evaluation
 from serving.bundles.tensor_input import TensorInput
 from serving.bundles.traffic import Policy
@@ -141,6 +142,13 @@ class TextResult(Described):
     """The end at which the text was cut, `left` for its start; only there if it was cut."""
     windows: WindowsResult | None = None
     """Where each label's score is from; only there if the text was cut into windows."""
+    decisions: dict[str, bool] | None = None
+    """Whether the text is flagged for each decided label (`decisions.json`).
+
+    Only there if the family has decisions; null if it has none for what answered.
+    """
+    flagged: bool | None = None
+    """Whether any of the decisions is true; there, or null, as they are."""
     explanation: ExplanationResult | None = None
     """What each word contributes; only there if the request has `explain`."""
 
@@ -227,8 +235,12 @@ class ModelInfo(Described):
     """Its variants."""
     cascade: Cascade | None
     """Its cascade.json."""
+    decisions: Decisions | None
+    """Its decisions.json."""
+    undecided: list[str]
+    """Variants, and `cascade`, whose answers have no decisions although the family has some."""
     unproven: list[str]
-    """Variants of the cascade for which its guarantee was shown with another `runs_as`."""
+    """Variants for which the guarantee of cascade or decisions was shown with another `runs_as`."""
     policy: Policy
     """Its policy.json."""
     windows: Windows

@@ -1,11 +1,14 @@
 """What was valid before stays: a family's own files, and what became unreadable."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
-from serving.bundles.files import parse
+from serving.bundles.decisions import DECISIONS_NAME, Decisions, check_decisions
+from serving.bundles.files import Parsed, parse
 from serving.bundles.registry import BESIDE, POLICY_NAME, Found
 from serving.bundles.traffic import Deployment, Deployments, Policy
 from serving.bundles.windows import WINDOWS_NAME, Windows, check_windows
@@ -60,35 +63,60 @@ def cascades_of(
     """Read each cascade.json; if it is refused, keep the previous cascade unless it is stale."""
     cascades = {}
     for family, variants in families.items():
-        cascade = served.cascades.get(family)
-        if family in found.texts:
-            cascade = _cascade(family, variants, found, cascade, refused)
-        if cascade:
+        check = partial(check_cascade, manifests=_manifests(variants))
+        before = served.cascades.get(family)
+        if cascade := _current(Cascade, CASCADE_NAME, check, family, found, before, refused):
             cascades[family] = cascade
     return cascades
 
 
-def _cascade(
-    family: str,
-    variants: Mapping[str, Deployment],
+def decisions_of(
+    families: Mapping[str, Mapping[str, Deployment]],
     found: Found,
-    before: Cascade | None,
+    served: Deployments,
     refused: dict[str, str],
-) -> Cascade | None:
-    if CASCADE_NAME not in found.texts[family]:
+) -> dict[str, Decisions]:
+    """Read each decisions.json; if it is refused, keep the previous one unless it does not fit.
+
+    One that is stale is none that is refused: what of it still applies is applied.
+    """
+    decisions = {}
+    for family, variants in families.items():
+        check = partial(check_decisions, family=family, manifests=_manifests(variants))
+        before = served.decisions.get(family)
+        if each := _current(Decisions, DECISIONS_NAME, check, family, found, before, refused):
+            decisions[family] = each
+    return decisions
+
+
+def _manifests(variants: Mapping[str, Deployment]) -> dict[str, Manifest]:
+    return {name: each.live.manifest for name, each in variants.items()}
+
+
+def _current(  # noqa: PLR0917
+    model: type[Parsed],
+    name: str,
+    check: Callable[[Parsed], None],
+    family: str,
+    found: Found,
+    before: Parsed | None,
+    refused: dict[str, str],
+) -> Parsed | None:
+    if family not in found.texts:  # its folder cannot be read
+        return before
+    if name not in found.texts[family]:
         return None
-    manifests = {name: each.live.manifest for name, each in variants.items()}
     try:
-        cascade = parse(Cascade, found.texts[family][CASCADE_NAME], CASCADE_NAME)
-        check_cascade(cascade, manifests)
+        now = parse(model, found.texts[family][name], name)
+        check(now)
     except BundleError as error:
-        refused[str(found.folders[family] / CASCADE_NAME)] = error.detail
+        refused[str(found.folders[family] / name)] = error.detail
         with suppress(BundleError):
             if before:
-                check_cascade(before, manifests)
+                check(before)
                 return before
         return None
-    return cascade
+    return now
 
 
 def keep_emptied(

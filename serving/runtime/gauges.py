@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from serving.bundles.bundle import VariantKey, key
+from serving.bundles.decisions import Applied, applied, unproven_in
 from serving.bundles.traffic import Deployments
 from serving.runtime.interface import Running
 
@@ -34,20 +35,30 @@ def _model_of(path: Path, registries: Collection[Path]) -> str:
     return path.parent.name
 
 
+def applied_by_model(deployments: Deployments) -> dict[str, Applied]:
+    """Return what applies of each family's decisions.json."""
+    found = {}
+    for family, decisions in deployments.decisions.items():
+        if variants := deployments.families.get(family):
+            manifests = [each.live.manifest for each in variants.values()]
+            found[family] = applied(decisions, manifests, deployments.cascades.get(family))
+    return found
+
+
 def unproven_by_model(
-    deployments: Deployments, running: Mapping[VariantKey, Running]
+    deployments: Deployments,
+    decided: Mapping[str, Applied],
+    running: Mapping[VariantKey, Running],
 ) -> dict[str, int]:
-    """Count the variants of each cascade that run otherwise than when its guarantee was shown."""
-    return {
-        family: len(
-            cascade.unproven(
-                {
-                    variant: running[key(each.live)].runs_as
-                    for variant, each in deployments.families[family].items()
-                    if key(each.live) in running
-                }
-            )
-        )
-        for family, cascade in deployments.cascades.items()
-        if family in deployments.families
-    }
+    """Count the variants that run otherwise than when cascade or decisions were shown."""
+    found = {}
+    for family, variants in deployments.families.items():
+        cascade, its = deployments.cascades.get(family), decided.get(family)
+        if cascade or its:
+            runs_as = {
+                variant: running[key(each.live)].runs_as
+                for variant, each in variants.items()
+                if key(each.live) in running
+            }
+            found[family] = len(unproven_in(cascade, its, runs_as))
+    return found

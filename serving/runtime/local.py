@@ -23,7 +23,7 @@ from serving.inference.inputs import Item
 from serving.inference.tokenizer import Tokenizer
 from serving.logs import log
 from serving.observability.metrics import Metrics
-from serving.runtime.gauges import refused_by_model, unproven_by_model
+from serving.runtime.gauges import applied_by_model, refused_by_model, unproven_by_model
 from serving.runtime.integrity import Integrity
 from serving.runtime.interface import Running
 from serving.runtime.loading import Loaded, load, load_tuned
@@ -197,7 +197,9 @@ class LocalRuntime:
             self._unserved.clear()
             self._changed.notify_all()
         self.recorder.set_cascades(deployments.cascades)
-        self.recorder.set_unproven(unproven_by_model(deployments, self.running))
+        applied = applied_by_model(deployments)
+        self.recorder.set_decisions(applied)
+        self.recorder.set_unproven(unproven_by_model(deployments, applied, self.running))
 
     def count_refused(self, deployments: Deployments, strangers: Collection[str]) -> None:
         """Publish how much of each family is refused; see gauges.py."""

@@ -193,6 +193,7 @@ class Reconciler:
                 families,
                 family_files.cascades_of(families, found, self.served, refused),
                 family_files.policies_of(families, found, self.served, refused),
+                family_files.decisions_of(families, found, self.served, refused),
                 family_files.windows_of(families, found, self.served, refused),
                 refused,
                 frozenset(resting),

@@ -135,6 +135,7 @@ class Service:
             name,
             served,
             cascade=deployments.cascades.get(name),
+            decisions=deployments.decisions.get(name),
             policy=deployments.policies.get(name, Policy()),
             windows=windows,
             on_shadow=recorder.record_shadow,

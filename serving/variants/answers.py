@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
+from serving.bundles.decisions import Thresholds
 from serving.bundles.probabilities import predicted_labels
 from serving.inference.explanation import Explanation
 from serving.inference.inputs import Side
@@ -89,6 +90,7 @@ class FamilyAnswer(Labelled):
     and `version` are those that answered, separated by commas; `degraded` tells whether a smaller
     variant than intended answered any text. `tokens` and `tokenize_s` are of all passes, `queue_s`
     and `engine_s` the longest wait and the longest batch of a text; `slowest` took the longest.
+    `thresholds` are those that apply to the family, None if it has no decisions.
     """
 
     family: str
@@ -103,6 +105,33 @@ class FamilyAnswer(Labelled):
     queue_s: float
     engine_s: float
     slowest: Answer
+    thresholds: Thresholds | None = None
+
+    def decisions(self, answer: Answer) -> dict[str, bool] | None:
+        """Return whether the text is flagged for each decided label; None if nothing is decided.
+
+        The cascade's thresholds count for its own answers. One that overload ended earlier, or gave
+        another variant, has the thresholds of the variant that answered.
+        """
+        if not self.thresholds:
+            return None
+        key = None if self.by_cascade(answer) else (answer.variant, answer.version)
+        found = self.thresholds.get(key)
+        if found is None:
+            return None
+        scores = dict(zip(self.labels, answer.scores, strict=True))
+        return {label: scores[label] >= threshold for label, threshold in found.items()}
+
+    def by_cascade(self, answer: Answer) -> bool:
+        """Return whether it is the intended cascade's answer, rather than that of a variant."""
+        return self.escalated is not None and not answer.degraded
+
+    def flagged(self, answer: Answer) -> bool:
+        """Return whether any decision is true; if nothing is decided, whether a label applies."""
+        decisions = self.decisions(answer)
+        if decisions is None:
+            return bool(self.labels_of(answer))
+        return any(decisions.values())
 
 
 def summed_up(
@@ -110,6 +139,7 @@ def summed_up(
     answers: list[Answer],
     passes: list[Classified],
     escalated: Mapping[str, int] | None,
+    thresholds: Thresholds | None = None,
 ) -> FamilyAnswer:
     """Sum up the answers of a request (at least one) and the passes that gave them."""
     tokens, tokenize_s = 0, 0.0
@@ -131,5 +161,5 @@ def summed_up(
     return FamilyAnswer(
         first.labels, first.least_score, family, answers, passes, escalated,
         ",".join(variants), ",".join(versions), degraded,
-        tokens, tokenize_s, queue_s, engine_s, slowest,
+        tokens, tokenize_s, queue_s, engine_s, slowest, thresholds,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from serving.batching.queue import Terms
 from serving.bundles.bundle import Manifest, VariantKey
 from serving.bundles.cascade import Cascade, Stage
+from serving.bundles.decisions import Decisions, applied
 from serving.bundles.ranking import best
 from serving.bundles.traffic import Policy
 from serving.bundles.windows import Windows
@@ -42,11 +43,12 @@ class Served:
 
 
 class _Way(NamedTuple):
-    """How an option is run: `replaces` if other variants were intended; `cascades` if intended."""
+    """How to run: `replaces` what was intended, `cascades` as intended, maybe `shortened`."""
 
     stages: list[tuple[str, Sure | None]]
     replaces: bool
     cascades: bool
+    shortened: bool
 
 
 def _ways(
@@ -72,7 +74,9 @@ def _ways(
         differs = _differ(option, intended)
         tests = [None] * len(option.variants) if differs else sure
         cascades = option is intended and len(option.variants) > 1
-        ways.append(_Way(list(zip(option.variants, tests, strict=False)), differs, cascades))
+        shortened = cascades and len(option.variants) < len(stages)
+        tested = list(zip(option.variants, tests, strict=False))
+        ways.append(_Way(tested, differs, cascades, shortened))
     return ways
 
 
@@ -90,6 +94,7 @@ class Family:
         *,
         cascade: Cascade | None,
         policy: Policy,
+        decisions: Decisions | None = None,
         on_shadow: Callable[[VariantKey, int, int], None],
         on_sample: Callable[[str, int, int], None],
         draw: Callable[[], float] = random.random,
@@ -109,6 +114,7 @@ class Family:
         self._shadow_requests = ShadowRequests()
         self.manifests = [served.live.manifest for served in variants.values()]
         text_ms = {variant: served.text_ms for variant, served in variants.items()}
+        self.applied = applied(decisions, self.manifests, cascade)
         self.options = options_of(self.manifests, text_ms, cascade)
         self.default_variant = best(self.manifests)
         default = variants[self.default_variant].live
@@ -231,7 +237,10 @@ class Family:
             terms = replace(terms, start_tag_s=passes[0].start_tag_s)
         for place in range(len(inputs)) if way.replaces else places:
             answers[place].degraded = True
-        found = summed_up(self.name, answers, passes, escalated if way.cascades else None)
+        found = summed_up(
+            self.name, answers, passes, escalated if way.cascades else None,
+            self.applied.thresholds and {} if way.shortened else self.applied.thresholds,
+        )  # fmt: skip
         if self.cascade and found.escalated is not None and self.policy.sample_share:
             self._sample(self.cascade, found, inputs, terms, long=long)
         return found

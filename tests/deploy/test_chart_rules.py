@@ -32,17 +32,19 @@ def test_the_rules_are_embedded_word_for_word_but_for_what_is_the_releases_own(v
 
 
 def test_drift_is_added_up_over_the_pods_of_the_release_under_its_name():
-    ((rule,), (of_the_file,)) = (
+    rules, of_the_file = (
         next(group["rules"] for group in found if group["name"] == "sizewise.drift")
         for found in (groups(), RULES)
     )
-    capital, pods = "sizewise_escalation_log_capital", f"{{{PODS}}}"
+    pods = f"{{{PODS}}}"
 
-    assert rule["labels"] == {"release": "models/shop-sizewise"}
-    assert rule["expr"].count(capital) == rule["expr"].count(capital + pods) == 3
-    assert of_the_file["expr"] == (
-        rule["expr"].replace(pods, "{}").replace('release="models/shop-sizewise"', 'release=""')
-    )
+    for share, rule, other in zip(("escalation", "flagged"), rules, of_the_file, strict=True):
+        capital = f"sizewise_{share}_log_capital"
+        assert rule["labels"] == {"release": "models/shop-sizewise"}
+        assert rule["expr"].count(capital) == rule["expr"].count(capital + pods) == 3
+        assert other["expr"] == (
+            rule["expr"].replace(pods, "{}").replace('release="models/shop-sizewise"', 'release=""')
+        )
 
 
 def test_the_objectives_are_those_of_the_values_for_the_pods_of_the_release():

@@ -12,7 +12,8 @@ import yaml
 
 from serving.bundles.registry import publish, read_registry
 from tests.support.bundles import alter, write_registry
-from tests.support.cascades import write_cascade
+from tests.support.cascades import cascade_of, write_cascade
+from tests.support.decisions import decider, decisions_of, write_decisions
 from tests.support.processes import ROOT, serving
 from tests.support.prometheus import JOB, LABELS, RULES, load, prometheus, promtool
 
@@ -83,6 +84,8 @@ def measured(tmp_path_factory):
     registry = write_registry(scratch / "registry", scratch)
     versions = {b.manifest.variant: b.manifest.version for b in read_registry(registry)["tone"]}
     write_cascade(registry, versions)
+    thresholds = decider(versions, {"positive": 0.5}, cascade=cascade_of(versions))
+    write_decisions(registry, decisions_of(thresholds))
     add_trials(registry, scratch)
     settings = {"max_texts": MAX_TEXTS, "max_queue_texts": MAX_TEXTS, "max_requests": 5}
     with (

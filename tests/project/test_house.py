@@ -39,6 +39,7 @@ PACKAGES = {
         "graphs": {"data", "training", "evaluation"},
         "reports": {"data", "evaluation"},
         "cascade": {"data", "evaluation", "reports"},
+        "decisions": {"data", "evaluation", "reports", "cascade"},
         "published": {"data", "evaluation", "graphs", "reports"},
         "compression": {
             "data", "training", "evaluation", "graphs", "reports", "cascade", "published",
@@ -71,7 +72,7 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }
 # The modules at a program's root that run its commands, and import what they need for that.
-COMMANDS = {"__main__", "commands", "compress", "signing"}
+COMMANDS = {"__main__", "commands", "compress", "decide", "signing"}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.

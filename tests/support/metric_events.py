@@ -7,13 +7,17 @@ import re
 
 from serving.batching.batcher import BatchReport
 from serving.bundles.bundle import Manifest
+from serving.bundles.decisions import applied
 from serving.variants.answers import Answer, Classified, summed_up
 from tests.support.cascades import cascade_of
+from tests.support.decisions import decider, decisions_of
 
 TICK_S = 2**-9
 CLASSIFY = "/v1/classify"
 TINY, WIDE, NEXT = ("tone", "tiny", "t1"), ("tone", "wide", "w1"), ("tone", "tiny", "t2")
-CASCADE = cascade_of({"tiny": "t1", "wide": "w1"})
+VERSIONS = {"tiny": "t1", "wide": "w1"}
+CASCADE = cascade_of(VERSIONS)
+THRESHOLDS = {"p": 0.5}
 
 
 def manifest(variant, size=1000):
@@ -37,10 +41,30 @@ def one_pass(variant, texts, tokens=7, ticks=1):
     return Classified(["n", "p"], False, *variant[1:], texts, tokens, 0.0, ticks * TICK_S, None)
 
 
-def answer(*passes, answers=None, escalated=None):
+DECIDED = applied(
+    decisions_of(
+        decider(VERSIONS, THRESHOLDS, variant="tiny"),
+        decider(VERSIONS, THRESHOLDS, cascade=CASCADE),
+    ),
+    [manifest(TINY), manifest(WIDE)],
+    CASCADE,
+)
+
+
+def answer(*passes, answers=None, escalated=None, thresholds=None):
     """A request's answer; without `answers`, those of the only pass."""
     given = passes[0].answers if answers is None else answers
-    return summed_up("tone", given, list(passes), escalated)
+    return summed_up("tone", given, list(passes), escalated, thresholds)
+
+
+def flagged(texts, flags, *, cascade=False):
+    """An answer of `tiny` alone, or of the cascade, to texts of which some are flagged."""
+    given = [text(TINY, 1) for _ in range(texts)]
+    for each in given[flags:]:
+        each.scores = [0.9, 0.1]
+    only = one_pass(TINY, given)
+    counts = {"tiny": 0} if cascade else None
+    return answer(only, escalated=counts, thresholds=DECIDED.thresholds)
 
 
 def cascaded(stayed, escalated):
@@ -63,6 +87,7 @@ LOADED = [
     ("add_variant", manifest(WIDE, 4000), "openvino"),
     ("set_refused", {"tone": 2, "mood": 1}),
     ("set_unproven", {"tone": 1}),
+    ("set_decisions", {"tone": DECIDED}),
     ("set_cascades", {"tone": CASCADE}),
 ]
 EVENTS = [
@@ -85,6 +110,8 @@ EVENTS = [
     ("record_answer", answer(one_pass(NEXT, [text(NEXT, n, truncated=True) for n in range(40)]))),
     ("record_answer", cascaded(7, 0)),
     ("record_answer", cascaded(5, 3)),
+    ("record_answer", flagged(9, 4)),
+    ("record_answer", flagged(3, 1, cascade=True)),
     ("record_reused", TINY, 1, 0),
     ("record_reused", WIDE, 2, 3),
     ("record_shadow", NEXT, 4, 1),
@@ -129,6 +156,8 @@ def published(metrics):
             lines[-1] += f" {most}:{value}"
         elif re.match(r"\w+_created[{ ]", line):
             lines.append(line.rpartition(" ")[0])
-        elif not re.match("(# (HELP|TYPE) )?process_|sizewise_escalation_log_capital{", line):
+        elif not re.match(
+            r"(# (HELP|TYPE) )?process_|sizewise_(escalation|flagged)_log_capital{", line
+        ):
             lines.append(line)
     return lines

@@ -11,7 +11,7 @@ from serving.bundles.bundle import Manifest, read_bundle
 from serving.bundles.cascade import Temperature
 from serving.bundles.evaluation import Estimate
 from serving.bundles.files import parse, read_file
-from serving.bundles.registry import scan
+from serving.bundles.registry import FAMILY_NAMES, scan
 from serving.bundles.signatures import read_trusted_keys
 from serving.bundles.traffic import Policy, Traffic
 from serving.errors import BundleError
@@ -33,7 +33,7 @@ def enlarge(path):
         file.truncate(HUGE)
 
 
-@pytest.mark.parametrize("name", ["traffic.json", "policy.json", "cascade.json", "windows.json"])
+@pytest.mark.parametrize("name", FAMILY_NAMES)
 def test_a_huge_file_of_a_family_is_refused_unread(folder, name):
     enlarge(folder.parent / name)
 

@@ -19,6 +19,7 @@ from tests.support.metric_events import (
     answer,
     batch,
     cascaded,
+    flagged,
     manifest,
     one_pass,
     published,
@@ -194,6 +195,24 @@ def test_a_cascade_that_drifts_is_seen_in_the_sums_of_several_processes():
 
     assert not drifted(7, 3)
     assert drifted(3, 7)
+
+
+def test_flagged_texts_that_drift_are_seen_in_the_sums_of_several_processes():
+    engine, processes = Metrics(), [Counters(), Counters()]
+    record(engine, LOADED)
+
+    def drifted(decider, flags):
+        for _ in range(60):
+            for process in processes:
+                process.record_answer(flagged(10, flags, cascade=decider == "cascade"))
+                engine.add(process.take())
+        series = f'sizewise_flagged_drifted{{decider="{decider}",model="tone"}} 1.0'
+        return series in published(engine)
+
+    assert not drifted("tiny", 3)
+    assert drifted("tiny", 7)
+    assert drifted("tiny", 7)
+    assert not drifted("cascade", 3)
 
 
 def test_a_cascade_that_disagrees_too_often_is_seen_in_the_sums_of_several_processes():

@@ -105,6 +105,24 @@ def test_replicas_name_the_same_cascade_and_each_watch_its_own_start():
     assert gone == []
 
 
+def test_decisions_that_are_not_served_any_more_leave_their_gauges_and_keep_their_counts():
+    metrics = Metrics()
+    record(metrics, LOADED + EVENTS)
+    before = samples(page_of(metrics))
+    metrics.set_decisions({})
+    after = samples(page_of(metrics))
+
+    def names(found):
+        return {name for name, labels in found if "decider" in dict(labels) or "undecid" in name}
+
+    gone = {
+        "sizewise_expected_flagged_ratio", "sizewise_flagged_drifted",
+        "sizewise_flagged_log_capital", "sizewise_undecided_variants",
+    }  # fmt: skip
+    assert gone <= names(before)
+    assert names(after) == names(before) - gone
+
+
 def page_of(metrics, queued=()):
     page, _ = metrics.page(queued, 0, ready=True)
     return page.decode()

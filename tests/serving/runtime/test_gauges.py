@@ -2,7 +2,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from serving.bundles.traffic import Deployments
-from serving.runtime.gauges import refused_by_model, unproven_by_model
+from serving.runtime.gauges import applied_by_model, refused_by_model, unproven_by_model
 
 REGISTRY = Path("/registry")
 
@@ -30,5 +30,7 @@ def test_a_registry_that_is_one_model_counts_by_its_own_name():
     assert counted(["/registry"]) == {"registry": 1}
 
 
-def test_a_cascade_whose_family_is_not_served_is_counted_nowhere():
-    assert unproven_by_model(Deployments(cascades={"tone": SimpleNamespace()}), {}) == {}
+def test_a_cascade_and_decisions_whose_family_is_not_served_are_counted_nowhere():
+    only = {"tone": SimpleNamespace()}
+    assert unproven_by_model(Deployments(cascades=only), {}, {}) == {}
+    assert applied_by_model(Deployments(decisions=only)) == {}

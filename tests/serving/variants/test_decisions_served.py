@@ -1,0 +1,111 @@
+"""Decisions on a real server: of variants and the cascade, followed live; none costs nothing."""
+
+import httpx
+import pytest
+
+from serving.bundles.registry import publish, read_registry
+from tests.support.bundles import write_bundle, write_registry
+from tests.support.cascades import cascade_of, write_cascade
+from tests.support.decisions import decider, decisions_of, write_decisions
+from tests.support.metric_values import total
+from tests.support.processes import serving
+from tests.support.registries import wait_for
+
+TEXTS = ["great", "good", "awful", "film"]
+# `tiny` says 0.98 and 0.88 of "great" and "good", 0.5 of "film"; `wide` 0.99 of "good".
+LOW, HIGH = {"positive": 0.4}, {"positive": 0.95}
+
+
+def versions(registry):
+    return {b.manifest.variant: b.manifest.version for b in read_registry(registry)["tone"]}
+
+
+@pytest.fixture
+def registry(tmp_path):
+    return write_registry(tmp_path / "registry", tmp_path)
+
+
+def results(server, **fields):
+    response = server.classify({"texts": TEXTS, **fields})
+    assert response.status_code == 200, response.text
+    return response.json()["results"]
+
+
+def flags(server, **fields):
+    return [each["flagged"] for each in results(server, **fields)]
+
+
+def listed(server):
+    return httpx.get(f"{server.url}/v1/models", timeout=30).json()
+
+
+@pytest.mark.parametrize("http_processes", [0, 1])
+def test_each_answer_is_decided_by_the_thresholds_of_what_gave_it(registry, http_processes):
+    its = versions(registry)
+    write_cascade(registry, its)
+    low = decider(its, LOW, cascade=cascade_of(its))
+    made = decisions_of(low, decider(its, HIGH, variant="tiny", engines={"tiny": "other"}))
+    write_decisions(registry, made)
+    with serving(registry, http_processes=http_processes) as server:
+        by_cascade, by_tiny = results(server), results(server, variant="tiny")
+        by_wide = results(server, variant="wide")
+        family = listed(server)["models"][0]
+        page = server.metrics()
+
+    assert [each["decisions"] for each in by_cascade] == [
+        {"positive": each["scores"]["positive"] >= 0.4} for each in by_cascade
+    ]
+    assert [each["flagged"] for each in by_cascade] == [True, True, False, True]
+    assert [each["flagged"] for each in by_tiny] == [True, False, False, False]
+    assert {(each["flagged"], each["decisions"]) for each in by_wide} == {(None, None)}
+    assert family["decisions"]["deciders"][1]["labels"][0]["threshold"] == 0.95
+    assert family["undecided"] == ["wide"]
+    assert family["unproven"] == ["tiny"]
+    assert total(page, "sizewise_decided_texts_total", decider="cascade") == 4
+    assert total(page, "sizewise_flagged_texts_total", decider="cascade") == 3
+    assert total(page, "sizewise_flagged_texts_total", decider="tiny") == 1
+    assert total(page, "sizewise_expected_flagged_ratio", decider="tiny") == 0.3
+    assert total(page, "sizewise_undecided_variants", model="tone") == 1
+    assert total(page, "sizewise_unproven_variants", model="tone") == 1
+
+
+def test_a_family_without_decisions_says_nothing_of_them(registry):
+    with serving(registry) as server:
+        answered, family = results(server), listed(server)["models"][0]
+        page = server.metrics()
+
+    assert not {"flagged", "decisions"} & answered[0].keys()
+    assert (family["decisions"], family["undecided"]) == (None, [])
+    assert "sizewise_undecided_variants{" not in page
+
+
+def test_a_file_that_changes_is_followed_a_broken_one_refused_a_stale_one_not_applied(
+    registry, tmp_path
+):
+    its, path = versions(registry), registry / "tone" / "decisions.json"
+    with serving(registry, scan_ms=100) as server:
+        assert "flagged" not in results(server)[0]
+        both = [decider(its, LOW, variant=name) for name in its]
+        write_decisions(registry, decisions_of(*both))
+        wait_for(lambda: "flagged" in results(server)[0])
+        before = flags(server)
+        path.write_text("{")
+        wait_for(lambda: str(path) in listed(server)["refused"])
+        kept = flags(server)
+        odd = decisions_of(decider(its, {"odd": 0.5}, variant="wide"))
+        write_decisions(registry, odd)
+        wait_for(lambda: "no label 'odd'" in listed(server)["refused"][str(path)])
+        still_kept = flags(server)
+        write_decisions(registry, decisions_of(*both))
+        wait_for(lambda: not listed(server)["refused"])
+        write_bundle(tmp_path / "next", variant="tiny", scale=1.5, accuracy=0.85)
+        publish(tmp_path / "next", registry)
+        wait_for(lambda: listed(server)["models"][0]["undecided"] == ["tiny"])
+        stale = flags(server, variant="tiny"), flags(server)
+        refused = listed(server)["refused"]
+        path.unlink()
+        wait_for(lambda: "flagged" not in results(server)[0])
+
+    assert before == kept == still_kept == [True, True, False, True]
+    assert stale == ([None] * 4, before)
+    assert refused == {}
