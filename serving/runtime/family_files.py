@@ -8,7 +8,7 @@ from pathlib import Path
 from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.decisions import DECISIONS_NAME, Decisions, check_decisions
-from serving.bundles.files import Parsed, parse
+from serving.bundles.files import Parsed, listed, parse
 from serving.bundles.registry import BESIDE, POLICY_NAME, Found
 from serving.bundles.traffic import Deployment, Deployments, Policy
 from serving.bundles.windows import WINDOWS_NAME, Windows, check_windows
@@ -16,19 +16,18 @@ from serving.errors import BundleError, printable
 
 
 def policies_of(
-    families: Iterable[str], found: Found, served: Deployments, refused: dict[str, str]
+    families: Mapping[str, Mapping[str, Deployment]],
+    found: Found,
+    served: Deployments,
+    refused: dict[str, str],
 ) -> dict[str, Policy]:
-    """Read each family's policy.json; keep the previous policy if it is refused."""
+    """Read each policy.json; if it is refused, keep the previous policy unless it does not fit."""
     policies = {}
-    for family in families:
-        policies[family] = served.policies.get(family, Policy())
-        if family not in found.texts:  # its folder cannot be read
-            continue
-        try:
-            text = found.texts[family].get(POLICY_NAME, "{}")
-            policies[family] = parse(Policy, text, POLICY_NAME)
-        except BundleError as error:
-            refused[str(found.folders[family] / POLICY_NAME)] = error.detail
+    for family, variants in families.items():
+        check = partial(_check_harmless, manifests=_manifests(variants))
+        before = served.policies.get(family)
+        its = _current(Policy, POLICY_NAME, check, family, found, before, refused)
+        policies[family] = its or Policy()
     return policies
 
 
@@ -38,19 +37,13 @@ def windows_of(
     served: Deployments,
     refused: dict[str, str],
 ) -> dict[str, Windows]:
-    """Read each family's windows.json; keep the previous one if it is refused."""
+    """Read each windows.json; if it is refused, keep the previous one unless it does not fit."""
     windows = {}
     for family, variants in families.items():
-        windows[family] = served.windows.get(family, Windows())
-        if family not in found.texts:  # its folder cannot be read
-            continue
-        try:
-            text = found.texts[family].get(WINDOWS_NAME, "{}")
-            its = parse(Windows, text, WINDOWS_NAME)
-            check_windows(its, (each.live.manifest for each in variants.values()))
-            windows[family] = its
-        except BundleError as error:
-            refused[str(found.folders[family] / WINDOWS_NAME)] = error.detail
+        check = partial(check_windows, manifests=_manifests(variants).values())
+        before = served.windows.get(family)
+        its = _current(Windows, WINDOWS_NAME, check, family, found, before, refused)
+        windows[family] = its or Windows()
     return windows
 
 
@@ -87,6 +80,17 @@ def decisions_of(
         if each := _current(Decisions, DECISIONS_NAME, check, family, found, before, refused):
             decisions[family] = each
     return decisions
+
+
+def _check_harmless(policy: Policy, manifests: Mapping[str, Manifest]) -> None:
+    """Raise BundleError if a harmless label is none of any variant's."""
+    labels = {label for each in manifests.values() for label in each.labels}
+    for label in policy.harmless or ():
+        if label not in labels:
+            raise BundleError(
+                f"{POLICY_NAME}: no variant has the harmless label {label!r}: name some of "
+                f"{listed(sorted(labels))}"
+            )
 
 
 def _manifests(variants: Mapping[str, Deployment]) -> dict[str, Manifest]:

@@ -97,6 +97,17 @@ PEERS = [
         {"input": "good film", "use_activation": False, "truncate_prompt_tokens": -1}
         | {"truncation_side": "left", "request_id": "a", "user": "b", "priority": 0},
     ),
+    _post(
+        "/v1/rerank",
+        {"query": "good", "documents": ["film", {"text": "bad"}], "model": "passages"}
+        | {"top_n": 1, "return_documents": True, "max_tokens_per_doc": 4096},
+    ),
+    _post("/v2/rerank", {"query": "good", "documents": ["film", "bad"], "model": "passages"}),
+    _post("/v1/moderations", {"input": ["good film", "bad"], "model": "tone"}),
+    _post(
+        "/v1/moderations",
+        {"input": [{"type": "text", "text": "good"}], "truncate": True, "model": "tone"},
+    ),
 ]
 V2 = [
     _post(_INFER, {"inputs": [_text()]}),

@@ -13,6 +13,7 @@ from serving.bundles.registry import publish
 from tests.support.api_keys import write_callers
 from tests.support.bundles import write_bundle, write_registry, write_tensor_bundle
 from tests.support.metric_values import samples
+from tests.support.odd_graphs import write_reranker
 from tests.support.processes import ROOT, free_port, serving, wait_until_accepting, wait_until_ready
 
 ADMIN_KEY = "fuzz-admin-key"
@@ -29,15 +30,18 @@ _ALARMING = re.compile(r"Traceback|Error|panic|Fatal|Assert", re.IGNORECASE)
 
 
 def registry_of(folder):
-    """Families of texts, of pairs and of numbers: `tone`, `same`, `digits`."""
+    """Families of texts, pairs and numbers, and a reranker: tone, same, digits, passages."""
     registry, scratch = folder / "registry", folder / "scratch"
     if registry.exists():
         return registry
     write_registry(registry, scratch)
+    (registry / "tone" / "policy.json").write_text('{"harmless": ["positive"]}')
     write_bundle(scratch / "same", family="same", pairs=True)
     publish(scratch / "same", registry)
     write_tensor_bundle(scratch / "digits")
     publish(scratch / "digits", registry)
+    write_reranker(scratch / "passages")
+    publish(scratch / "passages", registry)
     return registry
 
 
