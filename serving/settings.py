@@ -7,8 +7,6 @@ from types import MappingProxyType
 from typing import Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -17,6 +15,7 @@ from pydantic import (
 )
 
 from serving.errors import StartError
+from serving.ext_proc_settings import ExtProcSettings
 
 PREFIX = "SIZEWISE_"
 SHIPPED_REGISTRY = Path(__file__).parent.parent / "models" / "registry"
@@ -28,10 +27,8 @@ _INJECTED_NAME = re.compile(
 _INJECTED_VALUE = re.compile(r"^(tcp|udp|sctp)://")
 
 
-class Settings(BaseModel):
+class Settings(ExtProcSettings):
     """All settings; frozen once read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field(
         "127.0.0.1",

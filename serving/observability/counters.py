@@ -9,7 +9,6 @@ order of additions, nor on how events are spread over processes.
 from bisect import bisect_left
 from collections.abc import Mapping
 from operator import add
-from time import time
 from typing import NamedTuple
 
 from serving.background import FAILURES
@@ -17,6 +16,7 @@ from serving.batching.batcher import BatchReport
 from serving.bundles.bundle import VariantKey
 from serving.logs import OUT
 from serving.observability.recorder import CLIENT_LEFT, Inference, RefusalReason
+from serving.observability.tables import Key, Row, Table
 from serving.variants.answers import FamilyAnswer
 
 # 0.25 ms to 10 s, about x1.6 apart.
@@ -28,8 +28,6 @@ TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 NS = 1e9
 
-Key = tuple[str | int, ...]
-Row = list[int]
 Sums = Mapping[str, Mapping[Key, Row]]
 """The rows of each table that have changed, by the table's name."""
 
@@ -92,40 +90,6 @@ _BATCH_TEXTS, _BATCH_TEXTS_SUM = BATCH_TEXTS.start, BATCH_TEXTS.total
 _BATCH_TOKENS, _BATCH_TOKENS_SUM = BATCH_TOKENS.start, BATCH_TOKENS.total
 
 
-class Table(dict[Key, Row]):
-    """Rows by key; asking for a new key adds its row. `created` are Unix times."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.created: dict[Key, float] = {}
-        self._width = width
-
-    def __missing__(self, key: Key) -> Row:
-        """Add a row of zeros."""
-        row = self[key] = [0] * self._width
-        self.created.setdefault(key, time())
-        return row
-
-    def merge(self, key: Key, into: Key) -> None:
-        """Add a row, if it is there, to another one, and remove it."""
-        if row := self.pop(key, None):
-            created = self.created.pop(key)
-            self[into][:] = map(add, self[into], row)
-            self.created[into] = min(created, self.created[into])
-
-    def remove(self, key: Key) -> Row:
-        """Remove and return a row."""
-        del self.created[key]
-        return self.pop(key)
-
-    def take(self) -> dict[Key, Row]:
-        """Remove and return all rows."""
-        rows = dict(self)
-        self.clear()
-        self.created.clear()
-        return rows
-
-
 class Counters:
     """Counts events (see Recorder), and hands its sums to the counters of another process."""
 
@@ -138,6 +102,8 @@ class Counters:
         """Scans of the callers file that have failed, in one row."""
         self.rejected = Table(1)
         """By reason."""
+        self.checks = Table(1)
+        """Of requests for a proxy, by outcome and reason."""
         self.connections = Table(1)
         """Refused ones, by reason."""
         self.versions = Table(BATCH_TOKENS.end)
@@ -218,6 +184,10 @@ class Counters:
     def record_rejected(self, reason: str) -> None:
         """Count a valid request that was refused."""
         self.rejected[(reason,)][0] += 1
+
+    def record_check(self, outcome: str, reason: str, requests: int = 1) -> None:
+        """Count requests that were checked for a proxy, by what became of them and why."""
+        self.checks[outcome, reason][0] += requests
 
     def record_refused_connection(self, reason: RefusalReason) -> None:
         """Count a connection that was refused, or ended before its client was done."""
