@@ -48,17 +48,16 @@ def _model(reached):
             self._answer(b"")
 
         def do_POST(self):
-            self._answer(self._body())
-
-        def _body(self):
             if length := self.headers["Content-Length"]:
-                return self.rfile.read(int(length))
+                self._answer(self.rfile.read(int(length)))
+                return
             body = b""
-            while size := int(self.rfile.readline(), 16):
-                body += self.rfile.read(size)
+            while line := self.rfile.readline():
+                body += self.rfile.read(int(line, 16))
                 self.rfile.readline()
-            self.rfile.readline()
-            return body
+                if line.strip() == b"0":  # or else the rest was withheld
+                    self._answer(body)
+                    return
 
         def _answer(self, body):
             reached.append((dict(self.headers), body))
@@ -121,4 +120,5 @@ def gateway(folder, grpc_port, **options):
         process.terminate()
         process.wait(30)
         model.shutdown()
+        model.server_close()
         log.close()
