@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from docs.generator.markdown import code, table
 from docs.generator.schema_tables import Tables
@@ -33,6 +34,7 @@ ELSEWHERE = {
     "VariantTraffic": "traffic.md#varianttraffic",
 }
 
+_NATIVE = {route.path for route in APIS[0].router.routes if isinstance(route, APIRoute)}
 Document = Mapping[str, Any]
 
 
@@ -65,14 +67,14 @@ def endpoints() -> str:
 
 
 def native() -> str:
-    """Describe the request of `/v1/classify` and the objects of `/v1` responses."""
+    """Describe the request of `/v1/classify` and the objects of the native responses."""
     found = document()
     tables = Tables(found["components"]["schemas"], level=3, elsewhere=ELSEWHERE)
     asked = _json(found["paths"]["/v1/classify"]["post"]["requestBody"])
     answers = [
         _json(operation["responses"]["200"])
         for path, _, operation in operations(found)
-        if path.startswith("/v1/")
+        if path in _NATIVE
     ]
     objects = tables.inside(asked, *answers, {"$ref": "#/$defs/Problem"})
     request = tables.described(asked)

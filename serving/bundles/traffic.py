@@ -58,12 +58,18 @@ class Traffic(RootModel[dict[Name, VariantTraffic]]):
 
 
 class Policy(_Strict):
-    """What a family's answers may become under overload, and how its cascade is watched."""
+    """What overload may do to a family's answers, how its cascade is watched, what it flags."""
 
     min_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Under overload, no variant stands in for `auto` whose accuracy's lower 95 % end is below."""
     sample_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of a cascade's texts that its reference answers too, to watch the guarantee."""
+    harmless: list[str] | None = None
+    """Labels that are nothing to flag, such as `safe`: no category of a moderation.
+
+    Without it every label of a multi-label family is a category, and a family of which one label
+    applies to each text cannot moderate.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,7 +228,7 @@ async def answer(
     except ServedError as error:
         error.rename("texts", query.field)
         if not record.model:
-            record.model = _absent(service, query.model)
+            record.model = absent(service, query.model)
         raise
     service.runtime.recorder.record_answer(answered)
     record.variant, record.tokens = answered.variant, answered.tokens
@@ -242,7 +242,7 @@ async def answer(
     return answered
 
 
-def _absent(service: Service, name: str | None) -> str:
+def absent(service: Service, name: str | None) -> str:
     """Return the name of a model that is known but not loaded; of any other, ""."""
     known = service.deployments.resting | service.deployments.unloaded
     return name if name and name in known else ""

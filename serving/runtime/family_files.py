@@ -5,27 +5,43 @@ from contextlib import suppress
 from pathlib import Path
 
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
-from serving.bundles.files import parse
+from serving.bundles.files import listed, parse
 from serving.bundles.registry import BESIDE, POLICY_NAME, Found
 from serving.bundles.traffic import Deployment, Deployments, Policy
 from serving.errors import BundleError, printable
 
 
 def policies_of(
-    families: Iterable[str], found: Found, served: Deployments, refused: dict[str, str]
+    families: Mapping[str, Mapping[str, Deployment]],
+    found: Found,
+    served: Deployments,
+    refused: dict[str, str],
 ) -> dict[str, Policy]:
     """Read each family's policy.json; keep the previous policy if it is refused."""
     policies = {}
-    for family in families:
+    for family, variants in families.items():
         policies[family] = served.policies.get(family, Policy())
         if family not in found.texts:  # its folder cannot be read
             continue
         try:
             text = found.texts[family].get(POLICY_NAME, "{}")
-            policies[family] = parse(Policy, text, POLICY_NAME)
+            policy = parse(Policy, text, POLICY_NAME)
+            _check_harmless(policy, variants)
+            policies[family] = policy
         except BundleError as error:
             refused[str(found.folders[family] / POLICY_NAME)] = error.detail
     return policies
+
+
+def _check_harmless(policy: Policy, variants: Mapping[str, Deployment]) -> None:
+    """Raise BundleError if a harmless label is none of any variant's."""
+    labels = {label for each in variants.values() for label in each.live.manifest.labels}
+    for label in policy.harmless or ():
+        if label not in labels:
+            raise BundleError(
+                f"{POLICY_NAME}: no variant has the harmless label {label!r}: name some of "
+                f"{listed(sorted(labels))}"
+            )
 
 
 def cascades_of(

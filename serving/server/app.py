@@ -19,7 +19,7 @@ from serving.logs import LOGGER, log
 from serving.observability.recorder import CLIENT_LEFT
 from serving.observability.request_log import RequestLog, RequestRecord, request_id
 from serving.observability.tracing import open_tracer
-from serving.protocols import huggingface, infinity_vllm, native, tei
+from serving.protocols import huggingface, infinity_vllm, moderations, native, tei
 from serving.protocols.dataplane import Api, out_of_time, response_headers
 from serving.protocols.open_inference import http as open_inference
 from serving.protocols.openapi import describe, serve_document
@@ -30,7 +30,14 @@ from serving.server.garbage import set_loaded_aside
 from serving.server.playground import serve_playground
 
 VERSION = "0.1.0"
-APIS = (native.API, open_inference.API, tei.API, huggingface.API, infinity_vllm.API)
+APIS = (
+    native.API,
+    open_inference.API,
+    tei.API,
+    huggingface.API,
+    infinity_vllm.API,
+    moderations.API,
+)
 _ENDPOINTS: dict[object, tuple[str, Api]] = {
     route.endpoint: (route.path, api)
     for api in APIS

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.guardrail_failures`: what passes a guard that fails, and what it blocks.
+"""`python -m tests.benchmarks.guardrail_failures`: what a guard that fails lets pass and blocks.
 
 A real Envoy asks a real server, once failing open and once failing closed, while nothing is wrong,
 under overload, with a deadline that cannot be kept, with an engine that raises, that hangs, and

@@ -31,6 +31,11 @@ PROTOCOLS = {
         lambda texts: {"input": texts},
         ("/classify", {"model": "none"}),
     ),
+    "OpenAI's moderations": (
+        "/v1/moderations",
+        lambda texts: {"input": texts},
+        ("/v1/moderations", {"model": "none"}),
+    ),
     "Open Inference Protocol V2": (
         "/v2/models/tone/infer",
         lambda texts: {
@@ -85,6 +90,7 @@ def told():
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         registry = write_registry(folder / "registry", folder)
+        (registry / "tone" / "policy.json").write_text('{"harmless": ["positive"]}')
         headers = write_callers(folder / "callers", search={}, nightly={"texts_per_s": 0.001})
         keys = {name: given["Authorization"] for name, given in headers.items()}
         lines = [

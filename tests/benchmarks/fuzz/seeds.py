@@ -97,6 +97,11 @@ PEERS = [
         {"input": "good film", "use_activation": False, "truncate_prompt_tokens": -1}
         | {"truncation_side": "left", "request_id": "a", "user": "b", "priority": 0},
     ),
+    _post("/v1/moderations", {"input": ["good film", "bad"], "model": "tone"}),
+    _post(
+        "/v1/moderations",
+        {"input": [{"type": "text", "text": "good"}], "truncate": True, "model": "tone"},
+    ),
 ]
 V2 = [
     _post(_INFER, {"inputs": [_text()]}),

@@ -34,6 +34,7 @@ def registry_of(folder):
     if registry.exists():
         return registry
     write_registry(registry, scratch)
+    (registry / "tone" / "policy.json").write_text('{"harmless": ["positive"]}')
     write_bundle(scratch / "same", family="same", pairs=True)
     publish(scratch / "same", registry)
     write_tensor_bundle(scratch / "digits")

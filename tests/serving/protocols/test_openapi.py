@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from docs.generator.http_api import admin_document, document, operations
-from serving.protocols import huggingface, infinity_vllm, native, tei
+from serving.protocols import huggingface, infinity_vllm, moderations, native, tei
 from serving.protocols.open_inference import http as open_inference
 from serving.protocols.openapi import describe, serve_document
 
@@ -19,6 +19,7 @@ PROTOCOLS = {
     "text-embeddings-inference": tei.API,
     "Hugging Face": huggingface.API,
     "Infinity and vLLM": infinity_vllm.API,
+    "OpenAI's moderations": moderations.API,
     "V2": open_inference.API,
 }
 ERRORS = {
@@ -26,6 +27,7 @@ ERRORS = {
     "text-embeddings-inference": "TeiError",
     "Hugging Face": "HuggingFaceError",
     "Infinity and vLLM": "OpenAiError",
+    "OpenAI's moderations": "ModerationError",
     "V2": "HuggingFaceError",
 }
 
