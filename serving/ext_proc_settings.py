@@ -16,11 +16,6 @@ class ExtProcSettings(BaseModel):
         description="Family that classifies what Envoy lets check (`ext_proc`); empty is the "
         "default one. `x-sizewise-model` in the metadata of Envoy's call takes precedence.",
     )
-    ext_proc_labels: tuple[str, ...] = Field(
-        (),
-        description="Labels that flag a text, separated by commas; empty is every one that "
-        "applies, or that the family's decisions name.",
-    )
     ext_proc_roles: tuple[
         Literal["user", "system", "developer", "assistant", "tool", "function"], ...
     ] = Field(
@@ -46,7 +41,7 @@ class ExtProcSettings(BaseModel):
         "`message_timeout` (200 ms by default) must be longer.",
     )
 
-    @field_validator("ext_proc_labels", "ext_proc_roles", mode="before")
+    @field_validator("ext_proc_roles", mode="before")
     @classmethod
     def _separated(cls, value: object) -> object:
         return tuple(filter(None, value.split(","))) if isinstance(value, str) else value

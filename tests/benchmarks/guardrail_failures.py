@@ -26,7 +26,7 @@ from tests.support.registries import wait_for
 
 GOOD, BAD = "a good film, number {}", "an awful plot, number {}"
 REQUESTS, CLIENTS, MANY_CLIENTS = 40, 4, 32
-USUAL = {"ext_proc_labels": "negative", "ext_proc_deadline_ms": 1500, "brownout_ms": 0}
+USUAL = {"ext_proc_deadline_ms": 1500, "brownout_ms": 0}
 FEW = {"max_requests": 2, "max_texts": 8, "max_queue_texts": 8}
 HASTY = {"ext_proc_deadline_ms": 5}
 WATCHED = {"ext_proc_deadline_ms": 150, "engine_timeout_ms": 4000}
@@ -53,6 +53,7 @@ def rows(failure):
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         registry = write_registry(place / "registry", place)
+        (registry / "tone" / "policy.json").write_text('{"harmless": ["positive"]}')
         setup = (place, registry, failure)
         yield from during(setup, {}, {"nothing": ""})
         yield from during(setup, FEW, {"overload": "slow"}, clients=MANY_CLIENTS)

@@ -14,9 +14,9 @@ OURS = ("x-sizewise-flagged", "x-sizewise-label", "x-sizewise-score", "x-sizewis
 
 
 @pytest.fixture(scope="module")
-def grpc_port(tiny_registry):
+def grpc_port(guards):
     port = free_port()
-    with serving(tiny_registry, grpc_port=port, ext_proc_labels="negative"):
+    with serving(guards, grpc_port=port):
         yield port
 
 
@@ -69,7 +69,7 @@ def test_where_no_server_answers_envoys_own_failure_mode_counts(tmp_path, opens)
     assert (code == 200) == opens
 
 
-def test_a_key_and_a_trace_go_with_envoys_call(tiny_registry, tmp_path):
+def test_a_key_and_a_trace_go_with_envoys_call(guards, tmp_path):
     port, trace = free_port(), "0af7651916cd43dd8448eb211c80319c"
     service = {
         "envoy_grpc": {"cluster_name": "sizewise"},
@@ -80,7 +80,7 @@ def test_a_key_and_a_trace_go_with_envoys_call(tiny_registry, tmp_path):
     }
     with (
         serving(
-            tiny_registry, grpc_port=port, ext_proc_labels="negative", ext_proc_model="none",
+            guards, grpc_port=port, ext_proc_model="none",
             api_key="correct-horse",
         ) as server,
         gateway(tmp_path, port, grpc_service=service) as envoy,

@@ -12,7 +12,7 @@ from serving.observability.metrics import FAILED
 from serving.observability.recorder import CLIENT_LEFT
 from serving.observability.request_log import RequestLog, RequestRecord, request_id
 from serving.protocols.cancellation import Cancellation
-from serving.protocols.dataplane import Query, admitted, answer, out_of_time, read
+from serving.protocols.dataplane import Query, admitted, answer, deadline_s, out_of_time, read
 from serving.protocols.ext_proc.conversation import ClientLeft, Conversation
 from serving.protocols.ext_proc.user_texts import Body, check_names, user_texts
 from serving.protocols.ext_proc.verdict import Judged, Misconfigured, Verdict, failed, judged
@@ -135,11 +135,13 @@ class ExternalProcessor:
                         deadline_ms=deadline_ms,
                         field="user_text",
                     )
+                    until_s = deadline_s(service, check.record, deadline_ms)
+                    family = await service.awake(query.model, until_s)
                     answered = await answer(service, check.record, client, query)
             finally:
                 timer.cancel()
         blocks = settings.ext_proc_flagged == "block"
-        return judged(answered, settings.ext_proc_labels, blocks=blocks)
+        return judged(answered, family.policy.harmless, blocks=blocks)
 
     async def _texts(self, headers: dict[bytes, bytes], body: bytes) -> list[str]:
         if headers:  # Envoy may be told not to send them

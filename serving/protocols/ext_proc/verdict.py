@@ -8,7 +8,6 @@ from serving.variants.answers import Answer, FamilyAnswer
 
 Judged = Literal["passed", "no_text", "marked", "blocked"]
 Failed = Literal["failed_open", "failed_closed"]
-LABELS_SETTING = "SIZEWISE_EXT_PROC_LABELS"
 
 
 class Misconfigured(NotReady):
@@ -35,17 +34,12 @@ class Verdict(NamedTuple):
         return self.outcome not in {"blocked", "failed_closed"}
 
 
-def judged(answered: FamilyAnswer, chosen: Collection[str], *, blocks: bool) -> Verdict:
-    """Judge a request by its texts; only labels that are `chosen` flag, or any if none is.
-
-    Raises Misconfigured if the family cannot flag by these labels.
-    """
-    _check(answered, chosen)
+def judged(answered: FamilyAnswer, harmless: Collection[str] | None, *, blocks: bool) -> Verdict:
+    """Judge a request by its texts' answers. Raises Misconfigured if the family flags nothing."""
     found = [
         (answer.scores[answered.labels.index(label)], label)
         for answer in answered.answers
-        for label in _applying(answered, answer)
-        if not chosen or label in chosen
+        for label in _flagging(answered, answer, harmless)
     ]
     if not found:
         return Verdict("passed")
@@ -58,19 +52,17 @@ def failed(error: ServedError, *, opens: bool) -> Verdict:
     return Verdict("failed_open" if opens else "failed_closed", error=error)
 
 
-def _applying(answered: FamilyAnswer, answer: Answer) -> list[str]:
-    return answered.labels_of(answer)
-
-
-def _check(answered: FamilyAnswer, chosen: Collection[str]) -> None:
+def _flagging(
+    answered: FamilyAnswer, answer: Answer, harmless: Collection[str] | None
+) -> list[str]:
+    """Return the labels that flag a text: those that apply and are not harmless."""
     # One label applies to each text, or all values of a regression do.
     always = answered.least_score is None or answered.least_score < 0
-    if chosen and not any(label in chosen for label in answered.labels):
-        what = f"{answered.family} has none of the labels {sorted(chosen)}"
-    elif always and not chosen:
-        what = f"a label of {answered.family} applies to every text"
-    else:
-        return
-    raise Misconfigured(
-        f"{what}: name those that are flagged", field=LABELS_SETTING, limit=answered.labels
-    )
+    if always and harmless is None:
+        raise Misconfigured(
+            f"a label of {answered.family} applies to every text: list those that are nothing to "
+            'flag in its policy.json as "harmless"',
+            field="model",
+            value=answered.family,
+        )
+    return [label for label in answered.labels_of(answer) if label not in (harmless or ())]

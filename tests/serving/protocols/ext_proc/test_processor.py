@@ -19,9 +19,9 @@ RUDE = {"flagged": "true", "label": "negative"}
 
 
 @pytest.fixture(scope="module")
-def port(tiny_registry):
+def port(guards):
     port = free_port()
-    with serving(tiny_registry, grpc_port=port, ext_proc_labels="negative", max_body_bytes=100_000):
+    with serving(guards, grpc_port=port, max_body_bytes=100_000):
         yield port
 
 
@@ -112,11 +112,11 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("failure", ["open", "closed"])
-def test_what_cannot_be_judged_is_let_go_on_or_refused_logged_and_counted(tiny_registry, failure):
+def test_what_cannot_be_judged_is_let_go_on_or_refused_logged_and_counted(guards, failure):
     port = free_port()
     partial = [head(PARTIAL), chunk(b"{", ends=False)]
     with serving(
-        tiny_registry, grpc_port=port, ext_proc_labels="negative", ext_proc_failure=failure,
+        guards, grpc_port=port, ext_proc_failure=failure,
         max_body_bytes=100_000, http_processes=1,
     ) as server:  # fmt: skip
         got = told(port, *[stream for _, stream in FAILURES.values()], partial)
@@ -140,11 +140,11 @@ def test_what_cannot_be_judged_is_let_go_on_or_refused_logged_and_counted(tiny_r
     assert "good" not in said
 
 
-def test_flagged_requests_may_go_on_and_the_family_is_envoys_choice(tiny_registry):
+def test_flagged_requests_may_go_on_and_the_family_is_envoys_choice(guards):
     port = free_port()
     with (
         serving(
-            tiny_registry, grpc_port=port, ext_proc_labels="negative", ext_proc_flagged="mark",
+            guards, grpc_port=port, ext_proc_flagged="mark",
             ext_proc_failure="open", ext_proc_model="none",
         ),
         channel(port) as opened,
@@ -164,12 +164,10 @@ def test_flagged_requests_may_go_on_and_the_family_is_envoys_choice(tiny_registr
     assert list(marked.remove_headers) == ["x-sizewise-failure"]
 
 
-def test_who_has_no_key_is_told_nothing(tiny_registry):
+def test_who_has_no_key_is_told_nothing(guards):
     port = free_port()
     asked = [head(), chunk(chat("good"))]
-    with serving(
-        tiny_registry, grpc_port=port, ext_proc_labels="negative", api_key="correct-horse"
-    ) as server:
+    with serving(guards, grpc_port=port, api_key="correct-horse") as server:
         without = told(port, asked)
         with_key = told(port, asked, key=["correct-horse"])
         judged = counted(server)
@@ -233,10 +231,10 @@ def test_messages_and_fields_of_later_versions_are_tolerated_and_responses_go_on
     assert last.immediate_response.status.code == 403
 
 
-def test_what_is_no_message_is_a_failure_and_a_client_that_leaves_is_none(tiny_registry):
+def test_what_is_no_message_is_a_failure_and_a_client_that_leaves_is_none(guards):
     port = free_port()
     with (
-        serving(tiny_registry, grpc_port=port, ext_proc_labels="negative") as server,
+        serving(guards, grpc_port=port) as server,
         channel(port) as opened,
     ):
         broken = stream(opened)
@@ -259,11 +257,11 @@ def test_what_is_no_message_is_a_failure_and_a_client_that_leaves_is_none(tiny_r
 
 
 @pytest.mark.parametrize("failure", ["open", "closed"])
-def test_a_body_that_does_not_come_and_the_end_of_the_drain_end_a_stream(tiny_registry, failure):
+def test_a_body_that_does_not_come_and_the_end_of_the_drain_end_a_stream(guards, failure):
     port = free_port()
     with (
         serving(
-            tiny_registry, grpc_port=port, ext_proc_labels="negative", ext_proc_failure=failure,
+            guards, grpc_port=port, ext_proc_failure=failure,
             body_timeout_ms=500, drain_ms=300, shutdown_delay_ms=0,
         ) as server,
         channel(port) as opened,
@@ -273,8 +271,9 @@ def test_a_body_that_does_not_come_and_the_end_of_the_drain_end_a_stream(tiny_re
         slow.reply()
         late = [each.immediate_response.status.code for each in slow._replies]
         last = stream(opened)
-        last.send(request_body={"body": chat("good")[:9]})
-        wait_for(lambda: True)
+        for piece in (chat("good")[:9], chat("good")[9:20]):  # the second one waits
+            last.send(request_body={"body": piece})
+        last.reply()
         status = server.stop()
         ended = list(last._replies)
         logged = lines(server)
