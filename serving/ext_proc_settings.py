@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
+
+_ROLE = "(user|system|developer|assistant|tool|function)"
 
 
 class ExtProcSettings(BaseModel):
@@ -16,12 +18,11 @@ class ExtProcSettings(BaseModel):
         description="Family that classifies what Envoy lets check (`ext_proc`); empty is the "
         "default one. `x-sizewise-model` in the metadata of Envoy's call takes precedence.",
     )
-    ext_proc_roles: tuple[
-        Literal["user", "system", "developer", "assistant", "tool", "function"], ...
-    ] = Field(
-        ("user",),
-        min_length=1,
-        description="Roles whose messages are classified, separated by commas.",
+    ext_proc_roles: str = Field(
+        "user",
+        pattern=rf"^{_ROLE}(,{_ROLE})*$",
+        description="Roles whose messages are classified, separated by commas: of `user`, "
+        "`system`, `developer`, `assistant`, `tool` and `function`.",
     )
     ext_proc_flagged: Literal["block", "mark"] = Field(
         "block",
@@ -40,8 +41,3 @@ class ExtProcSettings(BaseModel):
         description="Maximum time to judge a request whose body has arrived, in ms; Envoy's "
         "`message_timeout` (200 ms by default) must be longer.",
     )
-
-    @field_validator("ext_proc_roles", mode="before")
-    @classmethod
-    def _separated(cls, value: object) -> object:
-        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value

@@ -51,6 +51,7 @@ class ExternalProcessor:
         self._request_log = request_log
         self._calls = calls
         self._recorder = service.runtime.recorder
+        self._roles = frozenset(self._settings.ext_proc_roles.split(","))
         self._told: set[str] = set()
         """What the log has said of the configuration."""
         failure = f"failed_{self._settings.ext_proc_failure}"
@@ -150,7 +151,7 @@ class ExternalProcessor:
 
         def meaning(sent: Body) -> list[str]:
             check_names(body)
-            return user_texts(sent, self._settings.ext_proc_roles)
+            return user_texts(sent, self._roles)
 
         return await read(self._service, body, Body, meaning)
 
