@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -17,6 +16,7 @@ from pydantic import (
 )
 
 from serving.errors import StartError
+from serving.ext_proc_settings import ExtProcSettings
 
 PREFIX = "SIZEWISE_"
 SHIPPED_REGISTRY = Path(__file__).parent.parent / "models" / "registry"
@@ -28,11 +28,7 @@ _INJECTED_NAME = re.compile(
 _INJECTED_VALUE = re.compile(r"^(tcp|udp|sctp)://")
 
 
-class Settings(BaseModel):
-    """All settings; frozen once read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _ServerSettings(BaseModel):
     host: str = Field(
         "127.0.0.1",
         description="Address to listen on; `::` is every address of IPv6 and of IPv4 (of IPv4 "
@@ -83,7 +79,7 @@ class Settings(BaseModel):
         description="Maximum GPU memory of each variant, in bytes; 0 sets no limit.",
     )
     grpc_port: int = Field(
-        0, ge=0, le=65535, description="TCP port of the V2 protocol over gRPC; 0 disables it."
+        0, ge=0, le=65535, description="TCP port of gRPC: V2 and `ext_proc`; 0 disables it."
     )
     admin_port: int = Field(
         0, ge=0, le=65535, description="TCP port of the admin API; 0 disables it."
@@ -250,7 +246,7 @@ class Settings(BaseModel):
         return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Settings":
+    def _consistent(self) -> Self:
         if self.max_texts > self.max_queue_texts:
             raise ValueError("SIZEWISE_MAX_TEXTS exceeds SIZEWISE_MAX_QUEUE_TEXTS")
         if self.admin_port and self.admin_key is None:
@@ -258,6 +254,10 @@ class Settings(BaseModel):
         if self.default_deadline_ms > self.max_deadline_ms:
             raise ValueError("SIZEWISE_DEFAULT_DEADLINE_MS exceeds SIZEWISE_MAX_DEADLINE_MS")
         return self
+
+
+class Settings(ExtProcSettings, _ServerSettings):
+    """All settings; frozen once read."""
 
 
 def read_settings(

@@ -45,6 +45,15 @@ def tiny_registry(tmp_path_factory):
     return write_registry(scratch / "registry", scratch)
 
 
+@pytest.fixture(scope="session")
+def guards(tmp_path_factory):
+    """A registry of the tiny family, which flags what is negative."""
+    scratch = tmp_path_factory.mktemp("guards")
+    registry = write_registry(scratch / "registry", scratch)
+    (registry / "tone" / "policy.json").write_text('{"harmless": ["positive"]}')
+    return registry
+
+
 @pytest.fixture(scope="module")
 def server(tiny_registry):
     with serving(tiny_registry) as running:

@@ -102,6 +102,8 @@ class Counters:
         """Scans of the callers file that have failed, in one row."""
         self.rejected = Table(1)
         """By reason."""
+        self.checks = Table(1)
+        """Of requests for a proxy, by outcome and reason."""
         self.connections = Table(1)
         """Refused ones, by reason."""
         self.versions = Table(BATCH_TOKENS.end)
@@ -184,6 +186,10 @@ class Counters:
     def record_rejected(self, reason: str) -> None:
         """Count a valid request that was refused."""
         self.rejected[(reason,)][0] += 1
+
+    def record_check(self, outcome: str, reason: str, requests: int = 1) -> None:
+        """Count requests that were checked for a proxy, by what became of them and why."""
+        self.checks[outcome, reason][0] += requests
 
     def record_refused_connection(self, reason: RefusalReason) -> None:
         """Count a connection that was refused, or ended before its client was done."""

@@ -96,6 +96,13 @@ _BATCHES: Sequence[Definition] = (
     Gauge("ready", "1 if the server accepts new requests, else 0."),
     Count("rejected", "Valid requests that were refused.", ("reason",), "rejected", _one(0)),
     Count(
+        "checked_requests",
+        "Requests that were checked for a proxy, by what became of them and why.",
+        ("outcome", "reason"),
+        "checks",
+        _one(0),
+    ),
+    Count(
         "connections_refused", "Connections refused or cut.", ("reason",), "connections", _one(0)
     ),
     Count("log_lines_dropped", "Log lines that were not written.", (), "log_lines", _one(0)),

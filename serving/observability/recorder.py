@@ -49,6 +49,9 @@ class Recorder(Protocol):
     def record_rejected(self, reason: str) -> None:
         """Count a valid request that was refused."""
 
+    def record_check(self, outcome: str, reason: str, requests: int = 1) -> None:
+        """Count requests that were checked for a proxy, by what became of them and why."""
+
     def record_refused_connection(self, reason: RefusalReason) -> None:
         """Count a connection that was refused, or ended before its client was done."""
 

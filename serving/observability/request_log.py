@@ -37,7 +37,8 @@ class RequestRecord:
     """What one request was, filled in along its way and recorded once by RequestLog.
 
     `is_inference` is set for requests to a model, whose refusals are counted. `stages` are names
-    and seconds of consecutive stages, the first of which began at `stages_started_s`.
+    and seconds of consecutive stages, the first of which began at `stages_started_s`. `outcome` is
+    what became of a request that was checked for a proxy.
     """
 
     request_id: str
@@ -53,6 +54,7 @@ class RequestRecord:
     stages: tuple[tuple[str, float], ...] = ()
     code: str | None = None
     reason: str = ""
+    outcome: str = ""
 
     def refuse(self, error: ServedError) -> int:
         """Note why the request is refused; return the status to send.
@@ -151,6 +153,8 @@ class RequestLog:
             "tokens": record.tokens,
             "degraded": record.degraded,
         }
+        if record.outcome:
+            fields["outcome"] = record.outcome
         if ids:
             fields |= ids._asdict()
         if not self._lines:

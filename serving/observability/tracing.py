@@ -137,6 +137,8 @@ def _attributes(record: RequestRecord, exchange: Exchange) -> dict[str, str | in
         attributes["http.route"] = exchange.endpoint
     if record.code:
         attributes["error.type"] = record.code
+    if record.outcome:
+        attributes["sizewise.outcome"] = record.outcome
     if record.model:
         attributes |= {
             "sizewise.model": record.model,

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import to_json
 
-from serving.errors import InvalidField, ServedError
+from serving.errors import InvalidField, NotReady, ServedError
 from serving.protocols.dataplane import Api, Query, Refusal
 from serving.protocols.family_queries import classify_with
 from serving.protocols.large_answer import json_list, with_list
@@ -95,7 +95,7 @@ def _query(service: Service, sent: ModerationBody) -> Query:
     )
 
 
-def _harmless(_sent: ModerationBody, family: Family) -> frozenset[str]:
+def _harmless(_sent: ModerationBody, family: Family) -> Sequence[str] | None:
     """Return the labels that are no categories. Raises InvalidField if that is not known."""
     manifest, harmless = family.default_manifest, family.policy.harmless
     if manifest.problem_type == "regression":
@@ -105,24 +105,35 @@ def _harmless(_sent: ModerationBody, family: Family) -> frozenset[str]:
             field="model",
             value=family.name,
         )
-    if harmless is None and not manifest.multi_label:
+    if harmless is None and not manifest.multi_label and not family.applied.thresholds:
         raise InvalidField(
             f"one label of {family.name} applies to every text, and nothing says which of them "
-            'are nothing to flag: list those in its policy.json as "harmless"',
+            'are nothing to flag: list those in its policy.json as "harmless", or decide thresholds',
             field="model",
             value=family.name,
         )
-    return frozenset(harmless or ())
+    return harmless
 
 
 def _moderation(
-    answered: FamilyAnswer, parts: Sequence[Answer], harmless: frozenset[str]
+    answered: FamilyAnswer, parts: Sequence[Answer], harmless: Sequence[str] | None
 ) -> dict[str, Any]:
-    """Make the result of one input: what applies to any of its parts, and the highest scores."""
-    verdicts = [_verdicts(answered, each) for each in parts]
-    categories = {
-        label: any(each[label] for each in verdicts) for label in verdicts[0].keys() - harmless
-    }
+    """Make the result of one input: what any of its parts is flagged for, and the highest scores.
+
+    Raises NotReady if what answered has no decisions, and nothing else says what flags.
+    """
+    categories: dict[str, bool] = {}
+    for each in parts:
+        flags = answered.flags(each, harmless)
+        if flags is None:
+            raise NotReady(
+                f"{each.variant} of {answered.family} has no decisions: run `python -m models "
+                "decide` for what is served",
+                field="model",
+                value=answered.family,
+            )
+        for label, flagged in flags.items():
+            categories[label] = flagged or categories.get(label, False)
     scores = {
         label: max(each.scores[index] for each in parts)
         for index, label in enumerate(answered.labels)
@@ -134,12 +145,6 @@ def _moderation(
         "category_scores": scores,
         "category_applied_input_types": {label: ["text"] for label in scores},
     }
-
-
-def _verdicts(answered: FamilyAnswer, answer: Answer) -> dict[str, bool]:
-    """Return whether each label applies."""
-    applied = set(answered.labels_of(answer))
-    return {label: label in applied for label in answered.labels}
 
 
 def _texts(given: Any) -> tuple[list[str], bool]:

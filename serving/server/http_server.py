@@ -238,7 +238,7 @@ def open_app(
         return create_app(service, on_loaded, beside, until_current)
     with optional_packages("SIZEWISE_GRPC_PORT"):
         # A server without a gRPC port needs no gRPC.
-        from serving.protocols.open_inference.grpc import GrpcServer  # noqa: PLC0415
+        from serving.protocols.grpc.server import GrpcServer  # noqa: PLC0415
 
     async def serve_grpc() -> None:
         await GrpcServer(service, app.request_log).run()

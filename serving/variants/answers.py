@@ -1,6 +1,6 @@
 """Answers: of one text, of one variant's pass over a request, and of a family to a request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -126,12 +126,20 @@ class FamilyAnswer(Labelled):
         """Return whether it is the intended cascade's answer, rather than that of a variant."""
         return self.escalated is not None and not answer.degraded
 
-    def flagged(self, answer: Answer) -> bool:
-        """Return whether any decision is true; if nothing is decided, whether a label applies."""
+    def flags(self, answer: Answer, harmless: Collection[str] | None) -> dict[str, bool] | None:
+        """Return whether the text is flagged for each label that may flag one.
+
+        Those are the decided ones; if nothing is decided for what answered, each label that is not
+        `harmless` flags if it applies. None if a label applies to every text, and nothing says
+        which are harmless.
+        """
         decisions = self.decisions(answer)
-        if decisions is None:
-            return bool(self.labels_of(answer))
-        return any(decisions.values())
+        if decisions is not None:
+            return decisions
+        if harmless is None and (self.least_score is None or self.least_score < 0):
+            return None
+        applied = set(self.labels_of(answer))
+        return {label: label in applied for label in self.labels if label not in (harmless or ())}
 
 
 def summed_up(

@@ -58,6 +58,7 @@ ROOT_MODULES = {
     "serving": {
         "background",
         "settings",
+        "ext_proc_settings",
         "settings_help",
         "descriptors",
         "errors",
@@ -85,10 +86,10 @@ OTHER_PROGRAMS = {
 HOMES = {
     "fastapi": {"serving.protocols", "serving.server"},
     "grpc": {
+        "serving.protocols.grpc",
         "serving.protocols.open_inference.grpc",
-        "serving.protocols.open_inference.grpc_bounds",
-        "serving.protocols.open_inference.grpc_errors",
-        "serving.protocols.open_inference.grpc_listener",
+        "serving.protocols.ext_proc.conversation",
+        "serving.protocols.ext_proc.processor",
     },
     "prometheus_client": {"serving.observability.metrics", "serving.observability.metric_kinds"},
     "opentelemetry": {"serving.observability.tracing"},

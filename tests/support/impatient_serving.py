@@ -3,7 +3,7 @@
 import sys
 
 from serving.__main__ import main
-from serving.protocols.open_inference import unread_answers
+from serving.protocols.grpc import unread_answers
 from serving.server import http_protocol, lingering, slow_readers
 
 PERIOD_S = 1.5

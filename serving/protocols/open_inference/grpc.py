@@ -1,4 +1,4 @@
-"""The Open Inference Protocol V2 over gRPC, on a port of its own, with gRPC's health check."""
+"""The Open Inference Protocol V2 over gRPC, with gRPC's health check."""
 
 import asyncio
 import time
@@ -10,19 +10,15 @@ from typing import Any, NamedTuple
 import grpc
 
 from serving.errors import InternalError, InvalidField, PathNotFound, ServedError
-from serving.logs import LOGGER, log
+from serving.logs import LOGGER
 from serving.observability.recorder import CLIENT_LEFT
 from serving.observability.request_log import RequestLog, RequestRecord, request_id
 from serving.protocols.dataplane import admitted
+from serving.protocols.grpc.bounds import parsed, received
+from serving.protocols.grpc.calls import Calls, metadata_of
+from serving.protocols.grpc.errors import abort
 from serving.protocols.large_body import INLINE_BYTES
 from serving.protocols.open_inference import semantics
-from serving.protocols.open_inference.grpc_bounds import (
-    parsed,
-    received,
-    until_drained,
-)
-from serving.protocols.open_inference.grpc_errors import abort
-from serving.protocols.open_inference.grpc_listener import Listener
 from serving.protocols.open_inference.grpc_messages import check_counts, message, parameters_of
 from serving.protocols.open_inference.parameters import check_parameters
 from serving.protocols.open_inference.semantics import (
@@ -32,7 +28,6 @@ from serving.protocols.open_inference.semantics import (
     requested_output,
 )
 from serving.protocols.open_inference.tensors import BYTES, Tensor, from_binary, text_of, to_binary
-from serving.protocols.open_inference.unread_answers import UnreadAnswers
 from serving.runtime.in_flight import out_of_time
 from serving.runtime.service import Service
 
@@ -63,31 +58,17 @@ class _Call(NamedTuple):
     left_s: float | None
 
 
-class GrpcServer:
-    """Serves over gRPC what the application serves over HTTP, with its records and limits."""
+class OpenInference:
+    """Answers over gRPC what the application answers over HTTP, with its records and limits."""
 
-    def __init__(self, service: Service, request_log: RequestLog) -> None:
+    def __init__(self, service: Service, request_log: RequestLog, calls: Calls) -> None:
         self._service = service
         self._request_log = request_log
         self._settings = service.settings
-        self._running: set[asyncio.Task[Any]] = set()
-        """The calls that are not answered yet."""
-        self._unread = UnreadAnswers()
+        self._calls = calls
 
-    async def run(self) -> None:
-        """Serve until cancelled; see `until_drained`. Raises StartError."""
-        settings = self._settings
-        server = Listener(self._handlers(), settings, self._end_drain)
-        await server.start()
-        log("grpc", port=settings.grpc_port)
-        await until_drained(server, self._service)
-
-    def _end_drain(self) -> None:
-        self._service.out_of_time.update(self._running)
-        for task in self._running:
-            task.cancel()
-
-    def _handlers(self) -> list[Any]:
+    def handlers(self) -> list[Any]:
+        """Make the handlers of the protocol and of the health check."""
         methods = {
             "ServerLive": ("Empty", self._live),
             "ServerReady": ("Empty", self._ready),
@@ -117,16 +98,11 @@ class GrpcServer:
         is_inference = kind is message("ModelInferRequest")
 
         async def recorded(_requests: Any, context: Any) -> bytes:
-            headers = {
-                name.encode(): value.encode() if isinstance(value, str) else value
-                for name, value in context.invocation_metadata() or ()
-            }
+            headers = metadata_of(context)
             started_s = time.monotonic()
             record = RequestRecord(request_id(headers), started_s, is_inference=is_inference)
-            status, connection, task = 200, context.peer(), asyncio.current_task()
-            assert task
-            self._running.add(task)
-            with self._service.in_flight:
+            status, connection = 200, context.peer()
+            with self._calls.running() as task, self._service.in_flight:
                 try:
                     self._check_share(connection, record, headers)
                     sent = await received(self._service, context)
@@ -135,7 +111,7 @@ class GrpcServer:
                     request = sent if is_large else parsed(kind, sent)
                     call = _Call(record, headers, context.time_remaining())
                     answer: bytes = (await method(request, call)).SerializeToString()
-                    self._unread.add(connection, answer)
+                    self._calls.unread.add(connection, answer)
                 except ServedError as error:
                     status = record.refuse(error)
                     await abort(context, error)
@@ -153,7 +129,6 @@ class GrpcServer:
                 else:
                     return answer
                 finally:
-                    self._running.discard(task)
                     scope = {"method": "POST", "path": path}
                     self._request_log.record(scope, headers, path, record, status)
 
@@ -164,7 +139,7 @@ class GrpcServer:
     ) -> None:
         """See UnreadAnswers. Raises Unauthorized instead to a request without a valid key."""
         try:
-            self._unread.check_share(connection)
+            self._calls.unread.check_share(connection)
         except ServedError:
             if record.is_inference:
                 record.caller = self._service.callers.identify(headers).name

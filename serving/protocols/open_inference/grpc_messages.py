@@ -6,11 +6,8 @@ list of entry messages.
 
 from typing import Any
 
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
-
 from serving.errors import InvalidField
+from serving.protocols.grpc.messages import Fields, message_classes
 from serving.protocols.open_inference.semantics import (
     MOST_DIMENSIONS,
     MOST_ID_CHARS,
@@ -30,7 +27,7 @@ _MODEL = {"name": (1, "string"), "version": (2, "string")}
 _PARAMETERS = {"parameters": (4, "ParameterEntry*")}
 _TENSOR = {**_METADATA, **_PARAMETERS, "contents": (5, "InferTensorContents")}
 _INFER = {"model_name": (1, "string"), "model_version": (2, "string"), "id": (3, "string")}
-_MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
+_MESSAGES: dict[str, Fields] = {
     "InferParameter": _PARAMETER,
     "ParameterEntry": {"key": (1, "string"), "value": (2, "InferParameter")},
     "InferTensorContents": {
@@ -79,35 +76,8 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "HealthCheckResponse": {"status": (1, "int32")},
 }
 
-
-def _file() -> FileDescriptorProto:
-    file = FileDescriptorProto(name="sizewise/v2.proto", package="sizewise.v2", syntax="proto3")
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        if fields is _PARAMETER:
-            message.oneof_decl.add(name=_ONE_OF)
-        for field, (number, kind) in fields.items():
-            added = message.field.add(name=field, number=number)
-            many = kind.endswith("*")
-            kind = kind.removesuffix("*")  # noqa: PLW2901
-            added.label = added.LABEL_REPEATED if many else added.LABEL_OPTIONAL
-            if kind in _MESSAGES:
-                added.type = added.TYPE_MESSAGE
-                added.type_name = f".sizewise.v2.{kind}"
-            else:
-                added.type = FieldDescriptorProto.Type.Value(f"TYPE_{kind.upper()}")
-            if fields is _PARAMETER:
-                added.oneof_index = 0
-    return file
-
-
-_POOL = DescriptorPool()
-_POOL.Add(_file())
-
-
-def message(name: str) -> Any:
-    """Look up the class of a message."""
-    return GetMessageClass(_POOL.FindMessageTypeByName(f"sizewise.v2.{name}"))
+message = message_classes("sizewise.v2", _MESSAGES, {"InferParameter": (_ONE_OF, _PARAMETER)})
+"""Look up the class of a message."""
 
 
 def parameters_of(entries: Any) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """What an answer decides: the thresholds of exactly what gave it, or nothing."""
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from serving.variants.answers import Answer, Classified, summed_up
@@ -35,15 +38,32 @@ def test_the_thresholds_are_those_of_what_answered(given, escalated, decisions):
 
 
 @pytest.mark.parametrize("thresholds", [None, {}])
-@pytest.mark.parametrize(("scores", "applies"), [((0.6, 0.1), True), ((0.4, 0.1), False)])
-def test_without_decisions_a_text_is_flagged_if_a_label_applies(thresholds, scores, applies):
-    given = answer(*scores)
+@pytest.mark.parametrize(
+    ("harmless", "flags"),
+    [
+        (None, {"bad": True, "odd": False}),
+        (["bad"], {"odd": False}),
+        ([], {"bad": True, "odd": False}),
+    ],
+)
+def test_without_decisions_a_label_that_applies_flags_unless_it_is_harmless(
+    thresholds, harmless, flags
+):
+    given = answer(0.6, 0.1)
     found = family_answer(given, thresholds)
     assert found.decisions(given) is None
-    assert found.flagged(given) is applies
+    assert found.flags(given, harmless) == flags
 
 
-def test_a_text_is_flagged_if_any_decision_is_true_whatever_labels_apply():
-    flagged, passed = answer(0.4, 0.0), answer(0.39, 0.89)
-    assert family_answer(flagged, escalated={"tiny": 0}).flagged(flagged)
-    assert not family_answer(passed, escalated={"tiny": 0}).flagged(passed)
+@pytest.mark.parametrize("least_score", [None, -math.inf])
+def test_where_a_label_always_applies_nothing_flags_until_it_is_said_what_is_harmless(least_score):
+    given = answer(0.6, 0.4)
+    found = replace(family_answer(given, None), least_score=least_score)
+    assert found.flags(given, None) is None
+    assert "odd" in found.flags(given, ["bad"])
+
+
+def test_what_is_decided_flags_whatever_applies_and_is_harmless():
+    given = answer(0.4, 0.0)
+    found = family_answer(given, escalated={"tiny": 0})
+    assert found.flags(given, ["bad"]) == {"bad": True, "odd": False}

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import grpc
 import pytest
 
-from serving.protocols.open_inference.grpc_bounds import _MOST_DETAIL_BYTES, fitting
+from serving.protocols.grpc.bounds import _MOST_DETAIL_BYTES, fitting
 from serving.protocols.open_inference.grpc_messages import message
 from tests.support.grpc_calls import INFER, call, channel, request
 from tests.support.metric_values import total

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from serving import background
-from serving.protocols.open_inference import grpc_listener
-from serving.protocols.open_inference.grpc_listener import Listener
+from serving.protocols.grpc import listener as grpc_listener
+from serving.protocols.grpc.listener import Listener
 from serving.settings import Settings
 from tests.support.batchers import wait_until
 

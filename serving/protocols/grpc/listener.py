@@ -10,7 +10,7 @@ import grpc
 from serving.background import keep_running, start
 from serving.errors import StartError
 from serving.logs import LOGGER
-from serving.protocols.open_inference.grpc_bounds import connection_bounds
+from serving.protocols.grpc.bounds import connection_bounds
 from serving.settings import Settings
 
 _LOOK_EVERY_S = 0.05

@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 import grpc
 
 from serving.errors import ClientError, ServedError
-from serving.protocols.open_inference.grpc_bounds import fitting
+from serving.protocols.grpc.bounds import fitting
 
 _CODES = {
     401: grpc.StatusCode.UNAUTHENTICATED,

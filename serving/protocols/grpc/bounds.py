@@ -1,6 +1,8 @@
 """Bounds of gRPC's connections, of the time that a request may take to arrive, and of details."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -51,10 +53,11 @@ def connection_bounds(settings: Settings) -> list[tuple[str, int]]:
     ]
 
 
-async def received(service: Service, context: Any) -> bytes:
-    """Read a call's request; it takes no room until it has arrived.
+@contextmanager
+def arriving(service: Service) -> Iterator[None]:
+    """Take no room while what a call sends arrives, which must be in time.
 
-    Raises BodyTimeout and InvalidField.
+    Raises BodyTimeout, and Overloaded when too many arrive.
     """
     settings = service.settings
     with Cancellation() as cancel:
@@ -62,11 +65,17 @@ async def received(service: Service, context: Any) -> bytes:
             settings.body_timeout_ms / 1e3, lambda: cancel(body_timeout(settings, 0))
         )
         try:
-            # Whether the message has arrived is known once it is read.
+            # Whether a message has arrived is known once it is read.
             with service.arrivals.arriving(lambda: cancel(too_slow(settings)), perhaps=True):
-                sent: Any = await context.read()
+                yield
         finally:
             timer.cancel()
+
+
+async def received(service: Service, context: Any) -> bytes:
+    """Read a call's one request. Raises what `arriving` raises, and InvalidField."""
+    with arriving(service):
+        sent: Any = await context.read()
     if sent is grpc.aio.EOF:
         raise _not_one_message()
     return bytes(sent)

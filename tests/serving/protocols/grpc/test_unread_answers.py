@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from serving.errors import Overloaded
-from serving.protocols.open_inference.unread_answers import _CALL_BYTES, UnreadAnswers
+from serving.protocols.grpc.unread_answers import _CALL_BYTES, UnreadAnswers
 
 MOST = 1_000_000
 LARGE = b"." * (100_000 - _CALL_BYTES)

@@ -1,0 +1,92 @@
+"""The user's texts in the body of a request to a language model, in OpenAI's forms and alike.
+
+Read are `messages` (chat completions), `prompt` (completions) and `input` (responses), whichever a
+body has. A message is one text: its parts that have a text, joined by newlines.
+"""
+
+import json
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from serving.errors import InvalidField
+
+# What a client may call the author of what is not the user's; any other name counts as the user's.
+_OTHER_ROLES = {"system", "developer", "assistant", "tool", "function"}
+_USER, _TOOL = "user", "tool"
+
+
+class Part(BaseModel):
+    """A part of a message; an image, for example, has no text."""
+
+    text: str | None = None
+
+
+class Message(BaseModel):
+    """A message, or another item of a conversation; a tool's result is its `output`."""
+
+    role: str | None = None
+    content: str | list[str | Part] | None = None
+    output: str | list[Part] | None = None
+
+
+class Body(BaseModel):
+    """A request to a language model."""
+
+    messages: list[Message] | None = None
+    prompt: str | list[str] | None = None
+    input: str | list[str | Message] | None = None
+
+
+def user_texts(body: Body, roles: Collection[str]) -> list[str]:
+    """Return the texts of these roles, in order, without empty ones.
+
+    Raises InvalidField if the body has no field in which texts may be.
+    """
+    if body.messages is None and body.prompt is None and body.input is None:
+        raise InvalidField(
+            "the body has none of the fields that hold a user's text",
+            field="body",
+            limit=list(Body.model_fields),
+        )
+    found = [*_texts(body.messages, roles), *_texts(body.prompt, roles), *_texts(body.input, roles)]
+    return [text for text in found if text]
+
+
+def check_names(body: bytes) -> None:
+    """Raise InvalidField if an object of this JSON has two fields of one name.
+
+    Another program could read the one that was not classified.
+    """
+    json.loads(body, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    names = {name for name, _ in pairs}
+    if len(names) < len(pairs):
+        raise InvalidField("an object has two fields of the same name", field="body")
+
+
+def _texts(given: str | list[Any] | None, roles: Collection[str]) -> Iterator[str]:
+    if isinstance(given, str):
+        given = [given]
+    for each in given or ():
+        if isinstance(each, str):
+            yield each
+        elif _role(each) in roles:
+            yield _joined(each.content)
+            yield _joined(each.output)
+
+
+def _role(message: Message) -> str:
+    if message.role is None:
+        return _USER if message.output is None else _TOOL
+    return message.role if message.role in _OTHER_ROLES else _USER
+
+
+def _joined(parts: str | list[Any] | None) -> str:
+    if isinstance(parts, str):
+        return parts
+    texts = (part if isinstance(part, str) else part.text for part in parts or ())
+    return "\n".join(filter(None, texts))

@@ -1,0 +1,288 @@
+"""The external processor as Envoy's published messages ask it."""
+
+import json
+import threading
+
+import pytest
+
+from serving.protocols.ext_proc.messages import message
+from serving.protocols.ext_proc.processor import PATH
+from tests.support.ext_proc_streams import DUPLEX, PARTIAL, STREAMED, chat, chunk, head, told
+from tests.support.grpc_calls import channel
+from tests.support.metric_values import total
+from tests.support.processes import free_port, serving
+from tests.support.registries import wait_for
+
+GOES_ON = ("request_headers", {})
+BLOCKED = ("Forbidden", "content_policy_violation")
+RUDE = {"flagged": "true", "label": "negative"}
+
+
+@pytest.fixture(scope="module")
+def port(guards):
+    port = free_port()
+    with serving(guards, grpc_port=port, max_body_bytes=100_000):
+        yield port
+
+
+def counted(server, **labels):
+    return total(server.metrics(), "sizewise_checked_requests_total", **labels)
+
+
+def lines(server):
+    logged = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
+    return [line for line in logged if line.get("path") == PATH]
+
+
+def test_a_request_goes_on_with_headers_or_is_blocked(port):
+    got = told(
+        port,
+        [head(), chunk(chat("good film"))],
+        [head(), chunk(chat("good", "awful", "good"))],
+        [head(ends=True)],
+        [head(), chunk(b'{"messages":[{"role":"system","content":"awful"}]}')],
+        [chunk(chat("good"))],
+    )
+
+    assert got == [
+        [GOES_ON, ("request_body", {"flagged": "false"})],
+        [GOES_ON, BLOCKED],
+        [("request_headers", {"flagged": "unknown", "failure": "no_text"})],
+        [GOES_ON, ("request_body", {"flagged": "unknown", "failure": "no_text"})],
+        [("request_body", {"flagged": "false"})],
+    ]
+
+
+def test_no_chunk_that_completes_a_body_goes_on_before_it_is_judged(port):
+    whole = chat("awful plot")
+    first, second = chunk(whole[:20], ends=False), chunk(whole[20:], ends=False)
+    good = chat("good plot")
+    passing = [chunk(good[:20], ends=False), chunk(good[20:], ends=False), chunk(b"")]
+    on = ("request_body", {})
+
+    got = told(
+        port,
+        [head(STREAMED), first, second, chunk(b"")],
+        [head(STREAMED), first, second, {"request_trailers": {}}],
+        [head(STREAMED), *passing],
+        [head(), {**chunk(good, ends=False)}, {"request_trailers": {}}],
+    )
+
+    assert got[:2] == [[GOES_ON, on, BLOCKED]] * 2
+    flagged = ("request_body", {"flagged": "false"})
+    assert got[2] == [GOES_ON, on, flagged, flagged]
+    # Trailers follow a body that Envoy has buffered; they are not waited for.
+    assert got[3] == [GOES_ON, flagged]
+
+
+def test_a_body_that_envoy_does_not_keep_is_sent_back(port):
+    large = chat("good film", *["plot"] * 200, "x" * 70_000)
+    got = told(
+        port,
+        [head(DUPLEX), chunk(chat("good")[:9], ends=False), chunk(chat("good")[9:])],
+        [head(DUPLEX), chunk(chat("good"), ends=False), {"request_trailers": {}}],
+        [head(DUPLEX), chunk(chat("bad"))],
+        [head(DUPLEX), chunk(large)],
+    )
+
+    unflagged = ("request_headers", {"flagged": "false"})
+    assert got[0] == [unflagged, ("request_body", chat("good"), True)]
+    assert got[1] == [
+        unflagged, ("request_body", chat("good"), False), ("request_trailers", {}),
+    ]  # fmt: skip
+    assert got[2] == [BLOCKED]
+    assert got[3] == [("UnprocessableEntity", "text_too_long")]
+
+
+FAILURES = {
+    "malformed_body": ("BadRequest", [head(), chunk(b"{")]),
+    "invalid_field": ("UnprocessableEntity", [head(), chunk(b'{"contents": []}')]),
+    "unsupported_media_type": (
+        "UnsupportedMediaType",
+        [head(**{"content-encoding": "gzip"}), chunk(b"\x1f\x8b")],
+    ),
+    "text_too_long": ("UnprocessableEntity", [head(), chunk(chat("good " * 200))]),
+    "too_many_texts": ("PayloadTooLarge", [head(), chunk(chat(*["good"] * 300))]),
+    "body_too_large": (
+        "PayloadTooLarge",
+        [head(STREAMED), chunk(b" " * 60_000, ends=False), chunk(b" " * 60_000, ends=False)],
+    ),
+    "misconfigured": ("ServiceUnavailable", [head("NONE")]),
+}
+
+
+@pytest.mark.parametrize("failure", ["open", "closed"])
+def test_what_cannot_be_judged_is_let_go_on_or_refused_logged_and_counted(guards, failure):
+    port = free_port()
+    partial = [head(PARTIAL), chunk(b"{", ends=False)]
+    with serving(
+        guards, grpc_port=port, ext_proc_failure=failure,
+        max_body_bytes=100_000, http_processes=1,
+    ) as server:  # fmt: skip
+        got = told(port, *[stream for _, stream in FAILURES.values()], partial)
+        counts = {reason: counted(server, reason=reason) for reason in FAILURES}
+        outcomes = counted(server, outcome=f"failed_{failure}")
+        logged = lines(server)
+        said = server.log()
+
+    reasons = [*FAILURES, "body_too_large"]
+    if failure == "open":
+        unknown = [{"flagged": "unknown", "failure": reason} for reason in reasons]
+        assert [answers[-1][1] for answers in got] == unknown
+    else:
+        statuses = [*(status for status, _ in FAILURES.values()), "PayloadTooLarge"]
+        assert [answers[-1] for answers in got] == list(zip(statuses, reasons, strict=True))
+    assert counts == dict.fromkeys(FAILURES, 1) | {"body_too_large": 2}
+    assert outcomes == len(got)
+    assert [line["outcome"] for line in logged] == [f"failed_{failure}"] * len(got)
+    assert {line["code"] for line in logged} == {*FAILURES, "not_ready"} - {"misconfigured"}
+    assert said.count("cannot judge") == 1
+    assert "good" not in said
+
+
+def test_flagged_requests_may_go_on_and_the_family_is_envoys_choice(guards):
+    port = free_port()
+    with (
+        serving(
+            guards, grpc_port=port, ext_proc_flagged="mark",
+            ext_proc_failure="open", ext_proc_model="none",
+        ),
+        channel(port) as opened,
+    ):  # fmt: skip
+        # The header is the client's, the metadata are Envoy's.
+        (wrong,) = told(port, [head(x_sizewise_model="tone"), chunk(chat("bad"))])
+        process = stream(opened, ("x-sizewise-model", "tone"))
+        process.send(request_body={"body": chat("bad plot"), "end_of_stream": True})
+        marked = process.reply().request_body.response.header_mutation
+
+    assert wrong[-1][1] == {"flagged": "unknown", "failure": "unknown_model"}
+    values = {
+        each.header.key.decode(): each.header.raw_value.decode() for each in marked.set_headers
+    }
+    assert values.pop("x-sizewise-score").startswith("0.")
+    assert values == {"x-sizewise-flagged": "true", "x-sizewise-label": "negative"}
+    assert list(marked.remove_headers) == ["x-sizewise-failure"]
+
+
+def test_who_has_no_key_is_told_nothing(guards):
+    port = free_port()
+    asked = [head(), chunk(chat("good"))]
+    with serving(guards, grpc_port=port, api_key="correct-horse") as server:
+        without = told(port, asked)
+        with_key = told(port, asked, key=["correct-horse"])
+        judged = counted(server)
+
+    assert without == [["UNAUTHENTICATED"]]
+    assert with_key == [[GOES_ON, ("request_body", {"flagged": "false"})]]
+    assert judged == 1
+
+
+class stream:  # noqa: N801  a call
+    """A stream that is sent one message at a time."""
+
+    def __init__(self, opened, *metadata):
+        self._sent = []
+        self._more = threading.Semaphore(0)
+        self._replies = opened.stream_stream(
+            PATH,
+            request_serializer=lambda sent: sent,
+            response_deserializer=message("ProcessingResponse").FromString,
+        )(self._messages(), metadata=metadata, timeout=30)
+
+    def _messages(self):
+        while True:
+            self._more.acquire()
+            if (sent := self._sent.pop(0)) is None:
+                return
+            yield sent
+
+    def send(self, raw=b"", **fields):
+        self._sent.append(raw or message("ProcessingRequest")(**fields).SerializeToString())
+        self._more.release()
+
+    def end(self):
+        self._sent.append(None)
+        self._more.release()
+
+    def reply(self):
+        return next(self._replies)
+
+    def cancel(self):
+        self._replies.cancel()
+
+
+def test_messages_and_fields_of_later_versions_are_tolerated_and_responses_go_on(port):
+    with channel(port) as opened:
+        process = stream(opened)
+        process.send(raw=b"\xa2\x06\x03abc")  # field 100
+        process.send(response_headers={})
+        response = process.reply()
+        process.send(response_body={})
+        again = process.reply()
+        body = message("ProcessingRequest")(request_body={"body": chat("bad")})
+        body.request_body.end_of_stream = True
+        process.send(raw=body.SerializeToString() + b"\xa2\x06\x03abc")
+        last = process.reply()
+        with pytest.raises(StopIteration):
+            process.reply()
+
+    assert response.WhichOneof("response") == "response_headers"
+    assert again.WhichOneof("response") == "response_body"
+    assert last.immediate_response.status.code == 403
+
+
+def test_what_is_no_message_is_a_failure_and_a_client_that_leaves_is_none(guards):
+    port = free_port()
+    with (
+        serving(guards, grpc_port=port) as server,
+        channel(port) as opened,
+    ):
+        broken = stream(opened)
+        broken.send(raw=b"\xff")
+        refused = broken.reply().immediate_response.status.code
+        leaving, ending = stream(opened), stream(opened)
+        for each in (leaving, ending):
+            each.send(request_headers={})
+            each.reply()
+        leaving.cancel()
+        ending.end()
+        with pytest.raises(StopIteration):
+            ending.reply()
+        wait_for(lambda: len(lines(server)) == 3)
+        logged = lines(server)
+
+    assert refused == 422
+    assert [line["status"] for line in logged] == [422, 499, 499]
+    assert [line.get("outcome") for line in logged] == ["failed_closed", None, None]
+
+
+@pytest.mark.parametrize("failure", ["open", "closed"])
+def test_a_body_that_does_not_come_and_the_end_of_the_drain_end_a_stream(guards, failure):
+    port = free_port()
+    with (
+        serving(
+            guards, grpc_port=port, ext_proc_failure=failure,
+            body_timeout_ms=500, drain_ms=300, shutdown_delay_ms=0,
+        ) as server,
+        channel(port) as opened,
+    ):  # fmt: skip
+        slow = stream(opened)
+        slow.send(request_headers={})
+        slow.reply()
+        late = [each.immediate_response.status.code for each in slow._replies]
+        last = stream(opened)
+        for piece in (chat("good")[:9], chat("good")[9:20]):  # the second one waits
+            last.send(request_body={"body": piece})
+        last.reply()
+        status = server.stop()
+        ended = list(last._replies)
+        logged = lines(server)
+
+    assert status == 0
+    assert late == ([] if failure == "open" else [408])
+    assert [line["code"] for line in logged] == ["body_timeout", "draining"]
+    assert [line["outcome"] for line in logged] == [f"failed_{failure}"] * 2
+    if failure == "open":
+        assert ended[0].WhichOneof("response") == "request_body"
+    else:
+        assert ended[0].immediate_response.status.code == 503
