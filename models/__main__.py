@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from models import commands, compress, signing
+from models import commands, compress, signing, stress
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.pipeline import Pipeline
@@ -43,6 +43,7 @@ _STAGES = {
 _SAYING_NEXT: dict[str, Callable[[argparse.Namespace], str]] = {
     **dict.fromkeys(signing.COMMANDS, signing.run),
     "compress": partial(compress.run, build=BUILD, reports=REPORTS),
+    "stress": partial(stress.run, build=BUILD),
 }
 _PROGRAMS = ("models", "serving")
 _NEEDED = "torch"
@@ -52,6 +53,7 @@ examples:
   {prog} all recipes/own.toml             build one variant and those it is made from
   {prog} report sentiment                 accuracy against size, into reports/sentiment
   {prog} cascade sentiment                calibrate a cascade with a guarantee
+  {prog} stress sentiment                 typos, capitals, emoji, ...: what each size loses
   {prog} import FOLDER --family F --variant V --registry build/registry
   {prog} evaluate F --data texts.csv      the accuracy of each variant, on labelled texts
   {prog} quantize F/V --scheme int8-dynamic int4 --data texts.csv
@@ -179,7 +181,9 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
     commands.add_cascade(cascade)
     explain = add("explain", "measure how faithful explanations are, and how much they agree")
     commands.add_explain(explain)
-    for command in (cascade, explain):
+    stressed = add("stress", stress.DOES)
+    stress.add_stress(stressed)
+    for command in (cascade, explain, stressed):
         _add_registry(command)
         _add_output(command)
     imports = "make a bundle of an exported Hugging Face folder or ONNX graph"

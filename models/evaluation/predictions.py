@@ -48,8 +48,10 @@ class Predictor:
         """Return the tokens of each text, as the model reads it."""
         return np.array([encoding.length for encoding in self._tokenizer.encode(texts)])
 
-    def logits(self, texts: Sequence[Text], batch_texts: int = 1) -> Floats:
+    def logits(self, texts: Sequence[Text], batch_texts: int = 1, *, shown: bool = True) -> Floats:
         """Return the logits, of shape (texts, labels); long texts are truncated.
+
+        Progress is `shown`, unless the caller shows its own.
 
         Each batch has the next `batch_texts` texts, padded to the longest. With one text a batch
         no prediction depends on another text, as it may in a dynamically quantized graph.
@@ -65,8 +67,10 @@ class Predictor:
         batches = [encodings[at : at + batch_texts] for at in range(0, len(encodings), batch_texts)]
         with ThreadPoolExecutor(self._engine.slots) as slots:
             found = slots.map(self._engine.run, batches)
-            label = f"{self._variant}, {batch_texts} texts a batch"
-            rows = list(progress(found, total=len(batches), does=label, units="batches"))
+            if shown:
+                label = f"{self._variant}, {batch_texts} texts a batch"
+                found = progress(found, total=len(batches), does=label, units="batches")
+            rows = list(found)
         return np.concatenate(rows).astype(np.float64)
 
     def latencies_s(self, texts: Sequence[str]) -> Floats:

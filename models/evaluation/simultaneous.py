@@ -36,7 +36,7 @@ def means(values: Floats) -> list[Estimate]:
     variance counts four texts more, two of 1 and two of -1, as Agresti and Min (2005) do for paired
     shares: without them a difference that no text shows would have an interval of no width.
     """
-    figures, texts = values.shape
+    texts = values.shape[1]
     mean, square = values.mean(axis=1), (values**2).sum(axis=1)
     errors = np.sqrt(((square + _ADDED) / (texts + _ADDED) - mean**2) / texts)
     counts = _resampled(texts) @ values.T / texts

@@ -37,19 +37,19 @@ KINDS: Mapping[Perturbation, Kind] = {
     "case": Kind(words.case, _MOST, "of the words"),
     "punctuation": Kind(words.punctuation, _SOME, "of the words"),
     "whitespace": Kind(words.whitespace, _MOST, "of the gaps"),
-    "emoji": Kind(words.emoji, _FEW, "emoji"),
+    "emoji": Kind(words.emoji, _FEW, "a text"),
     "word-order": Kind(words.word_order, _MOST, "of the words"),
     "truncation": Kind(words.truncation, (0.25, 0.5), "of the words"),
     "appended": Kind(
         sentences.appended,
         _FEW,
-        "sentences",
+        "a text",
         partial(sentences.appended, among=sentences.TAUGHT_NEUTRAL),
     ),
     "frames": Kind(
         sentences.frames,
         (1.0, 2.0),
-        "frames",
+        "a text",
         partial(sentences.frames, among=sentences.TAUGHT_FRAMES),
     ),
 }
@@ -72,7 +72,12 @@ def taught(text: str, kind: Perturbation, chosen: Random) -> str:
     return (found.taught or found.alter)(text, chosen.choice(found.strengths), chosen)
 
 
-def in_words(kind: Perturbation, strength: float) -> str:
-    """Say how strong a perturbation is, as `30 % of the words` or `3 emoji`."""
-    unit = KINDS[kind].unit
-    return f"{100 * strength:.0f} % {unit}" if unit.startswith("of") else f"{strength:.0f} {unit}"
+def in_words(kind: str, strength: float) -> str:
+    """Say how strong a perturbation is, as `30 % of the words` or `3 a text`.
+
+    A kind that is not known, as another version may have had, has the bare number.
+    """
+    unit = next((each.unit for name, each in KINDS.items() if name == kind), "")
+    if unit.startswith("of "):
+        return f"{100 * strength:.0f} % {unit}"
+    return f"{strength:g} {unit}".rstrip()

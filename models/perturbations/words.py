@@ -39,12 +39,7 @@ def altered(
 
 def case(text: str, strength: float, chosen: Random) -> str:
     """Write that share of the words in capitals, or in small letters if they are capitals."""
-
-    def other(word: str, _: Random) -> str:
-        capital = word.upper()
-        return capital if capital != word else word.lower()
-
-    return altered(text, strength, chosen, other)
+    return altered(text, strength, chosen, whole_case)
 
 
 def punctuation(text: str, strength: float, chosen: Random) -> str:
@@ -94,3 +89,9 @@ def truncation(text: str, strength: float, chosen: Random) -> str:  # noqa: ARG0
     words = list(_WORD.finditer(text))
     kept = len(words) - max(1, round(strength * len(words)))
     return text[: words[max(1, kept) - 1].end()] if words else text
+
+
+def whole_case(word: str, _: Random) -> str:
+    """Write a word in capitals, or in small letters if it is in capitals."""
+    capital = word.upper()
+    return capital if capital != word else word.lower()

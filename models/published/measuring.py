@@ -81,8 +81,8 @@ def _scored(bundles: list[Bundle], texts: UserTexts) -> list[Measured]:
 def scored(bundle: Bundle, texts: UserTexts, others: Mapping[str, Flags]) -> Measured:
     """Measure the accuracy; `others` are predictions of other variants, as in `figures`."""
     manifest = bundle.manifest
-    labels = LabelSet(tuple(manifest.labels), _kind(bundle))
-    with _running(bundle):
+    labels = LabelSet(tuple(manifest.labels), kind_of(bundle))
+    with running(bundle):
         predictor = Predictor(bundle)
         batched = predictor.logits(texts.texts, _PADDED_BATCH_TEXTS)
         found = SplitPredictions(
@@ -108,8 +108,8 @@ def scored(bundle: Bundle, texts: UserTexts, others: Mapping[str, Flags]) -> Mea
 
 def answers_of(bundle: Bundle, texts: UserTexts) -> Flags:
     """Return the labels that a bundle predicts, of shape (texts, labels)."""
-    with _running(bundle):
-        return predicted(Predictor(bundle).logits(texts.texts), _kind(bundle))
+    with running(bundle):
+        return predicted(Predictor(bundle).logits(texts.texts), kind_of(bundle))
 
 
 def agreeing(bundle: Bundle, texts: UserTexts, other: Bundle, answers: Flags) -> Measured:
@@ -146,12 +146,14 @@ def _reordered(answers: Flags, labels: Sequence[str], bundle: Bundle) -> Flags:
     return answers[:, [labels.index(label) for label in own]]
 
 
-def _kind(bundle: Bundle) -> ProblemType:
+def kind_of(bundle: Bundle) -> ProblemType:
+    """Return whether a bundle of labels gives each text one of them or any number."""
     return "multi_label" if bundle.manifest.multi_label else "single_label"
 
 
 @contextmanager
-def _running(bundle: Bundle) -> Iterator[None]:
+def running(bundle: Bundle) -> Iterator[None]:
+    """Raise BundleError, naming the bundle, where its engine fails."""
     try:
         yield
     except EngineFailed as error:

@@ -34,12 +34,16 @@ PACKAGES = {
     },
     "models": {
         "data": set(),
-        "training": {"data"},
+        "perturbations": set(),
+        "training": {"data", "perturbations"},
         "evaluation": {"data"},
         "graphs": {"data", "training", "evaluation"},
-        "reports": {"data", "evaluation"},
+        "reports": {"data", "perturbations", "evaluation"},
         "cascade": {"data", "evaluation", "reports"},
         "published": {"data", "evaluation", "graphs", "reports"},
+        "robustness": {
+            "data", "perturbations", "evaluation", "reports", "cascade", "published",
+        },
         "compression": {
             "data", "training", "evaluation", "graphs", "reports", "cascade", "published",
         },
@@ -71,7 +75,7 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }
 # The modules at a program's root that run its commands, and import what they need for that.
-COMMANDS = {"__main__", "commands", "compress", "signing"}
+COMMANDS = {"__main__", "commands", "compress", "signing", "stress"}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.
@@ -142,7 +146,7 @@ def faults(module, source):
         elif package in COMMANDS:
             continue
         else:
-            allowed = ROOT_MODULES[program] | {"data", "source_hashes"}
+            allowed = ROOT_MODULES[program] | {"data", "perturbations", "source_hashes"}
         if part and part not in allowed:
             yield f"{module} imports {imported}"
 
