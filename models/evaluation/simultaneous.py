@@ -12,6 +12,7 @@ _CONFIDENCE = 0.95
 _RESAMPLES = 1000
 _SEED = 0
 _ADDED = 4
+_MOST_COUNTS = 4_000_000
 
 
 def shares(hits: Flags) -> list[Estimate]:
@@ -39,8 +40,10 @@ def means(values: Floats) -> list[Estimate]:
     texts = values.shape[1]
     mean, square = values.mean(axis=1), (values**2).sum(axis=1)
     errors = np.sqrt(((square + _ADDED) / (texts + _ADDED) - mean**2) / texts)
-    counts = _resampled(texts) @ values.T / texts
-    reach = _largest(np.abs(counts - mean) / errors) * errors
+    drawn = _means_of_resamples(values)
+    alone = float(stats.norm.ppf((1 + _CONFIDENCE) / 2))
+    # Where hardly a text shows a difference, resamples do not vary as other texts would.
+    reach = max(alone, _largest(np.abs(drawn - mean) / errors)) * errors
     return _estimates(mean, mean - reach, mean + reach)
 
 
@@ -59,11 +62,17 @@ def figures(compute: Callable[[Indices], Floats], texts: int) -> list[Estimate]:
     return _estimates(values, np.maximum(values - reach, 0.0), values + reach)
 
 
-def _resampled(texts: int) -> Floats:
-    """How often each text is drawn, of shape (resamples, texts)."""
-    generator = np.random.default_rng(_SEED)
-    drawn = generator.multinomial(texts, np.full(texts, 1 / texts), _RESAMPLES)
-    return np.asarray(drawn, dtype=np.float64)
+def _means_of_resamples(values: Floats) -> Floats:
+    """The means of each row, (figures, texts), in resamples, of shape (resamples, figures)."""
+    texts = values.shape[1]
+    generator, even = np.random.default_rng(_SEED), np.full(texts, 1 / texts)
+    size = max(1, _MOST_COUNTS // texts)
+    return np.concatenate(
+        [
+            generator.multinomial(texts, even, min(size, _RESAMPLES - at)) @ values.T / texts
+            for at in range(0, _RESAMPLES, size)
+        ]
+    )
 
 
 def _largest(standardised: Floats) -> float:

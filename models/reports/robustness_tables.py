@@ -86,13 +86,14 @@ def advice(found: Mapping[str, Robustness]) -> str:
     for name, of in found.items():
         for each in of.conditions:
             if each.gap and each.gap.low > 0:
-                shown.setdefault(name, []).append(_name(each))
+                condition = f"{each.kind} ({in_words(each.kind, each.strength)})"
+                shown.setdefault(name, []).append(condition)
                 kinds[each.kind] = None
     if not shown:
         return f"No variant is shown to lose more than {reference}."
     return _ADVICE.format(
         reference=reference,
-        which="; ".join(f"{name} ({' - '.join(its)})" for name, its in shown.items()),
+        which="; ".join(f"{name} under {', '.join(its)}" for name, its in shown.items()),
         kinds=", ".join(f'"{kind}"' for kind in kinds),
     )
 

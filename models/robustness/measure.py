@@ -21,7 +21,7 @@ from models.robustness.answers import Variant
 from models.robustness.figures import Answered, Condition, figures, negations
 from models.robustness.texts import texts_of
 from models.robustness.worst_case import flipped, margins
-from serving.bundles.bundle import CARD_NAME
+from serving.bundles.bundle import CARD_NAME, Bundle
 from serving.bundles.evaluation import Negations, Robustness, WorstCase
 from serving.bundles.ranking import ranked
 from serving.errors import BundleError
@@ -105,6 +105,15 @@ def stress(
     for name in chosen:
         done = publish_measured(every[name], {"robustness": result[name]}, registry, tell)
         tell(f"Wrote {done.path(CARD_NAME)}")
+
+
+def _alike(bundle: Bundle, other: Bundle) -> bool:
+    """Whether they read the same texts and have the same labels, if in another order."""
+    mine, its = bundle.manifest, other.manifest
+    inputs = (mine.problem_type, mine.pairs, mine.tensors) == (
+        its.problem_type, its.pairs, its.tensors,
+    )  # fmt: skip
+    return inputs and {*mine.labels} == {*its.labels}
 
 
 def _altered(plain: Sequence[str], wanted: Wanted) -> tuple[list[Condition], list[list[str]]]:

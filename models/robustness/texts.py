@@ -14,15 +14,12 @@ from serving.errors import BundleError
 def texts_of(bundle: Bundle, files: Sequence[Path], columns: Columns, build: Path) -> UserTexts:
     """Return the texts of `files`, or if there are none those of the test split in `build`.
 
-    Raises RecipeError or BundleError in a sentence when there are none, or the bundle reads no
-    single texts.
+    Raises RecipeError or BundleError in a sentence when they cannot be used, or the bundle reads
+    no single texts.
     """
     if bundle.manifest.pairs:
         raise BundleError(f"{bundle.folder} reads pairs of texts: only single texts are altered")
-    found = read_texts(files, columns, bundle) if files else _test_split(bundle, build)
-    if not found.texts:
-        raise RecipeError("--data has no text: name a table of labelled texts")
-    return found
+    return read_texts(files, columns, bundle) if files else _test_split(bundle, build)
 
 
 def _test_split(bundle: Bundle, build: Path) -> UserTexts:
