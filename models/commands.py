@@ -122,16 +122,18 @@ def add_explain(command: argparse.ArgumentParser) -> None:
         "--method", choices=get_args(Method), default="shapley", help="default: %(default)s"
     )
     command.add_argument(
-        "--budget", type=_number(2, 2000), default=200,
+        "--budget", type=number_in(2, 2000), default=200,
         help="texts to evaluate for each explanation, 2 to 2000; default: %(default)s",
     )  # fmt: skip
     command.add_argument(
-        "--texts", type=_number(1, 100_000), default=200,
+        "--texts", type=number_in(1, 100_000), default=200,
         help="explain the first different ones, 1 to 100000; default: %(default)s",
     )  # fmt: skip
 
 
-def _number(least: int, most: int) -> Callable[[str], int]:
+def number_in(least: int, most: int) -> Callable[[str], int]:
+    """Return the type of an argument that is a whole number in a range."""
+
     def number(given: str) -> int:
         if not given.isdecimal() or not least <= int(given) <= most:
             raise argparse.ArgumentTypeError(f"{given!r} is no number from {least} to {most}")

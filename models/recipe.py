@@ -121,6 +121,8 @@ class Recipe(Section):
             raise ValueError(
                 'static: no teacher has a vocabulary to take: set vocabulary = "learnt"'
             )
+        if not (self.parent or static.teacher) and static.augmented_copies:
+            raise ValueError("static: augmented_copies needs a teacher, which labels the copies")
         return self
 
     @property

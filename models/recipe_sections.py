@@ -1,9 +1,11 @@
 """The sections of a recipe: what each key means, its range and its default."""
 
-from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.data.declared import check_bins, check_encoding
+from models.perturbations.names import Perturbation
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 KeptShare = Annotated[float, Field(gt=0, le=1)]
@@ -94,38 +96,14 @@ class DataSection(Section):
         if self.truth == "teacher" and (self.bins or self.rename or self.labels):
             raise ValueError('truth = "teacher" reads no labels: remove bins, rename and labels')
         if self.encoding is not None:
-            _check_encoding(self.encoding)
+            check_encoding(self.encoding)
         if self.labels is not None and (len(set(self.labels)) < len(self.labels)):
             raise ValueError("labels lists a name twice: list each label once")
         if self.labels is not None and len(self.labels) < 1 + single:
             raise ValueError("labels lists too few names for a choice: list every label")
         if self.bins is not None:
-            _check_bins(self.bins, single)
+            check_bins(self.bins, single)
         return self
-
-
-def _check_encoding(name: str) -> None:
-    try:
-        b"a".decode(name)
-    except UnicodeDecodeError:
-        return
-    except LookupError as error:
-        raise ValueError(
-            f'encoding: {name!r} is none: write one such as "utf-8", "cp1252" or "gb18030"'
-        ) from error
-
-
-def _check_bins(bins: dict[str, tuple[float, float]], single: bool) -> None:
-    if not single or len(bins) < 2:
-        raise ValueError('bins: list two or more, with problem_type = "single_label"')
-    ordered = sorted(bins, key=lambda name: bins[name])
-    for name in ordered:
-        low, high = bins[name]
-        if not low < high:
-            raise ValueError(f"bins: {name} is [{low}, {high}]: write the smaller number first")
-    for lower, upper in pairwise(ordered):
-        if bins[lower][1] > bins[upper][0]:
-            raise ValueError(f"bins: {lower} and {upper} overlap: let them share an edge at most")
 
 
 class TrainingSection(Section):
@@ -143,6 +121,21 @@ class TrainingSection(Section):
     """Number format of the matrix products while training.
 
     bf16 takes half the time on processors that have it (avx512_bf16, AMX), and longer on others.
+    """
+
+
+class AugmentedSection(TrainingSection):
+    """The keys of students that also learn from altered copies of the texts."""
+
+    augmented_copies: Annotated[int, Field(ge=0)] = 0
+    """Altered copies of each text, which the teacher labels."""
+    augmented_by: Annotated[tuple[Literal["mixing"] | Perturbation, ...], Field(min_length=1)] = (
+        "mixing",
+    )
+    """How copies are altered; the kinds take turns.
+
+    `mixing` exchanges spans between texts, masks words and drops some; the others are those of
+    `python -m models stress`.
     """
 
 
@@ -172,7 +165,7 @@ class AdoptSection(Section):
     """Longest input in tokens, special ones included; longer texts are refused or cut."""
 
 
-class DistillSection(TrainingSection):
+class DistillSection(AugmentedSection):
     """A student with some of its teacher's layers, optionally narrower and with fewer words.
 
     With `base` it starts from another pretrained model instead, and has that one's tokenizer.
@@ -188,8 +181,6 @@ class DistillSection(TrainingSection):
     """Width of the feed-forward layers; without it the teacher's."""
     vocabulary_words: Annotated[int, Field(gt=0)] | None = None
     """Maximum size of the trimmed vocabulary; without it nothing is trimmed."""
-    augmented_copies: Annotated[int, Field(ge=0)] = 0
-    """Altered copies of each text, which the teacher labels."""
     temperature: Annotated[float, Field(gt=0)]
     """Temperature that softens the teacher's probabilities, which the student learns."""
     hidden_weight: Annotated[float, Field(ge=0)]
@@ -213,7 +204,7 @@ class DistillSection(TrainingSection):
         return self
 
 
-class StaticSection(TrainingSection):
+class StaticSection(AugmentedSection):
     """A static classifier: token embeddings, their mean and a small head.
 
     It learns the outputs of its parent, or of `teacher`, on the texts with and without labels. In a

@@ -63,16 +63,20 @@ class Predictor:
         encodings = self._tokenizer.encode(texts)
         return [(n, each.full_length) for n, each in enumerate(encodings) if each.truncated]
 
-    def logits(self, texts: Sequence[Text], batch_texts: int = 1) -> Floats:
+    def logits(self, texts: Sequence[Text], batch_texts: int = 1, *, shown: bool = True) -> Floats:
         """Return the logits, of shape (texts, labels); long texts are truncated or in windows.
+
+        Progress is `shown`, unless the caller shows its own.
 
         Each batch has the next `batch_texts` texts, padded to the longest. With one text a batch
         no prediction depends on another text, as it may in a dynamically quantized graph.
         Raises BundleError naming a text that has no tokens.
         """
         if not self._windowing:
-            return self._run([each for (each,) in self._windows(texts, None)], batch_texts)
-        rows = self.window_logits(texts, self._windowing, batch_texts)
+            return self._run(
+                [each for (each,) in self._windows(texts, None)], batch_texts, shown=shown
+            )
+        rows = self.window_logits(texts, self._windowing, batch_texts, shown=shown)
         found = [
             joined(its.tolist(), self._manifest, self._windowing).logits
             if len(its) > 1
@@ -82,11 +86,16 @@ class Predictor:
         return np.array(found)
 
     def window_logits(
-        self, texts: Sequence[Text], windowing: Windowing, batch_texts: int = 1
+        self,
+        texts: Sequence[Text],
+        windowing: Windowing,
+        batch_texts: int = 1,
+        *,
+        shown: bool = True,
     ) -> list[Floats]:
         """Return the logits of each text's windows, of shape (windows, labels)."""
         windows = self._windows(texts, windowing)
-        found = self._run([each for its in windows for each in its], batch_texts)
+        found = self._run([each for its in windows for each in its], batch_texts, shown=shown)
         return np.split(found, np.cumsum([len(its) for its in windows])[:-1])
 
     def _windows(self, texts: Sequence[Text], windowing: Windowing | None) -> list[list[Encoding]]:
@@ -109,12 +118,16 @@ class Predictor:
             run.append(windows)
         return run
 
-    def _run(self, encodings: Sequence[Encoding], batch_texts: int) -> Floats:
+    def _run(
+        self, encodings: Sequence[Encoding], batch_texts: int, *, shown: bool = True
+    ) -> Floats:
         batches = [encodings[at : at + batch_texts] for at in range(0, len(encodings), batch_texts)]
         with ThreadPoolExecutor(self._engine.slots) as slots:
             found = slots.map(self._engine.run, batches)
-            label = f"{self._manifest.variant}, {batch_texts} texts a batch"
-            rows = list(progress(found, total=len(batches), does=label, units="batches"))
+            if shown:
+                label = f"{self._manifest.variant}, {batch_texts} texts a batch"
+                found = progress(found, total=len(batches), does=label, units="batches")
+            rows = list(found)
         return np.concatenate(rows).astype(np.float64)
 
     def latencies_s(self, texts: Sequence[str]) -> Floats:

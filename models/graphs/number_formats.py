@@ -80,7 +80,7 @@ def finish(
     scheme: Scheme, parent: Bundle, variant: str, made_from: str | None, folder: Path
 ) -> Manifest:
     """Add the manifest of a bundle that is not evaluated yet to its other files in `folder`."""
-    measured = {"evaluations", "agreement", "explanations", "build_seconds"}
+    measured = {"evaluations", "agreement", "explanations", "robustness", "build_seconds"}
     own = {"version", "bytes", "files", "recipe", *measured}
     fields = parent.manifest.model_dump(exclude=own)
     fields |= {"variant": variant, "parent": made_from, "precision": PRECISIONS[scheme]}

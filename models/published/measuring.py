@@ -95,8 +95,8 @@ def scored(
 ) -> Measured:
     """Measure the accuracy; `others` are predictions of other variants, as in `figures`."""
     manifest = bundle.manifest
-    labels = LabelSet(tuple(manifest.labels), _kind(bundle))
-    with _running(bundle):
+    labels = LabelSet(tuple(manifest.labels), kind_of(bundle))
+    with running(bundle):
         predictor = _predictor(bundle, windows)
         batched = predictor.logits(texts.texts, _PADDED_BATCH_TEXTS)
         found = SplitPredictions(
@@ -122,8 +122,8 @@ def scored(
 
 def answers_of(bundle: Bundle, texts: UserTexts, windows: Windows | None) -> Flags:
     """Return the labels that a bundle predicts, of shape (texts, labels)."""
-    with _running(bundle):
-        return predicted(_predictor(bundle, windows).logits(texts.texts), _kind(bundle))
+    with running(bundle):
+        return predicted(_predictor(bundle, windows).logits(texts.texts), kind_of(bundle))
 
 
 def _predictor(bundle: Bundle, windows: Windows | None) -> Predictor:
@@ -167,12 +167,14 @@ def _reordered(answers: Flags, labels: Sequence[str], bundle: Bundle) -> Flags:
     return answers[:, [labels.index(label) for label in own]]
 
 
-def _kind(bundle: Bundle) -> ProblemType:
+def kind_of(bundle: Bundle) -> ProblemType:
+    """Return whether a bundle of labels gives each text one of them or any number."""
     return "multi_label" if bundle.manifest.multi_label else "single_label"
 
 
 @contextmanager
-def _running(bundle: Bundle) -> Iterator[None]:
+def running(bundle: Bundle) -> Iterator[None]:
+    """Raise BundleError, naming the bundle, where its engine fails."""
     try:
         yield
     except EngineFailed as error:

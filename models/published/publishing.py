@@ -12,6 +12,8 @@ from serving.bundles.registry import intact, publish, read_registry
 from serving.bundles.signatures import SIGNATURE_NAME
 from serving.errors import BundleError, failures
 
+_MEASURED_BY_COMMANDS = ("explanations", "robustness")
+
 
 def bundles_of(target: str, registry: Path) -> list[Bundle]:
     """Return the bundles of FAMILY, or the one of FAMILY/VARIANT. Raises BundleError."""
@@ -55,12 +57,14 @@ def default_of(family: str, registry: Path) -> str:
 def publish_made(source: Path, registry: Path) -> Bundle:
     """Publish what the pipeline made.
 
-    What was measured of its explanations stays if the version does, since it answers alike.
+    What commands have measured of it stays if the version does, since it answers alike.
     """
     made = read_bundle(source)
     there = intact(registry / made.manifest.family / made.manifest.variant)
-    if there and there.manifest.version == made.manifest.version and there.manifest.explanations:
-        return publish_measured(made, {"explanations": there.manifest.explanations}, registry)
+    if there and there.manifest.version == made.manifest.version:
+        found = {name: getattr(there.manifest, name) for name in _MEASURED_BY_COMMANDS}
+        if any(found.values()):
+            return publish_measured(made, found, registry)
     return publish(source, registry)
 
 

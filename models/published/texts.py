@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import numpy as np
 
@@ -51,6 +52,15 @@ class UserTexts:
     def truth(self, labels: Sequence[str]) -> Flags:
         """Return which of `labels` each text has, of shape (texts, labels)."""
         return np.array([[label in names for label in labels] for names in self.names])
+
+    def drawn(self, most: int, seed: int) -> "UserTexts":
+        """Return at most so many of the texts, drawn at random, in random order."""
+        places = Random(seed).sample(range(len(self.texts)), min(most, len(self.texts)))  # noqa: S311
+        return replace(
+            self,
+            texts=[self.texts[at] for at in places],
+            names=[self.names[at] for at in places] if self.names else [],
+        )
 
     def divided(self) -> tuple[list[Text], "UserTexts"]:
         """Divide into texts for the ranges of activations, and others, which judge.

@@ -17,7 +17,7 @@ def percent(estimate: Estimate | None, unit: str = " %") -> str:
     """Format a fraction with its interval, as `87.4 % (85.9 to 88.9)`; None is undefined."""
     if estimate is None:
         return UNDEFINED
-    value, low, high = (f"{100 * x:.1f}" for x in (estimate.value, estimate.low, estimate.high))
+    value, low, high = (f"{100 * x:z.1f}" for x in (estimate.value, estimate.low, estimate.high))
     return f"{value}{unit} ({low} to {high})"
 
 

@@ -2,6 +2,7 @@
 
 from models.reports.faithfulness_tables import explanations
 from models.reports.markdown import UNDEFINED, comparison, escaped, percent, table
+from models.reports.robustness_tables import robustness
 from serving.bundles.bundle import Manifest
 from serving.bundles.evaluation import Agreement, Evaluation
 
@@ -52,6 +53,7 @@ def card(manifest: Manifest, *, adopted: bool = False) -> str:
     else:
         parts.append("This variant has not been evaluated: measure it before you rely on it.\n")
     parts += [
+        robustness(manifest),
         explanations(manifest),
         _limits(manifest, evaluation, adopted=adopted),
         _SERVE.format(**manifest.model_dump()),

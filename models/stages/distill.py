@@ -41,7 +41,7 @@ from models.training.knowledge_distillation import (
 )
 from models.training.loop import Loss, fit, label_loss, use_all_cores
 from models.training.pretrained import base_classifier, check_length
-from models.training.tokenizer_file import copy_tokenizer
+from models.training.tokenizer_file import copy_tokenizer, mask_word
 from models.training.validation import validation
 from models.training.vocabulary import cost, trimmed, words_to_keep
 from serving.bundles.bundle import TOKENIZER_NAME
@@ -66,7 +66,8 @@ def run(job: Job) -> None:
     tokenizer_path = job.inputs["parent_weights"] / TOKENIZER_NAME
     teacher = load_classifier(job.inputs["parent_weights"])
     texts = [row.text for row in rows] + read_unlabelled(data)
-    texts += augmented(texts, section.augmented_copies, section.seed, mask_word(tokenizer_path))
+    mask = mask_word(tokenizer_path)
+    texts += augmented(texts, section.augmented_copies, section.seed, mask, section.augmented_by)
     encodings = token_ids(Tokenizer(tokenizer_path, job.max_length), texts)
     source = teacher
     if section.base:
@@ -158,12 +159,6 @@ def shrunk(
         kept["positions", None] = torch.arange(positions)
         sizes["positions"] = positions
     return sliced(teacher, resized(config, **sizes), section.layers, kept), width
-
-
-def mask_word(tokenizer_path: Path) -> str | None:
-    """Return the tokenizer's mask token; None if it has none."""
-    special = json.loads(tokenizer_path.read_text(encoding="utf-8"))["added_tokens"]
-    return next((token["content"] for token in special if "mask" in token["content"].lower()), None)
 
 
 def _write_tokenizer(job: Job, source: Path, labelled: list[str]) -> list[int] | None:

@@ -14,11 +14,13 @@ from models.evaluation.predictions import Predictor
 from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import StaticSection
+from models.training.augmentation import augmented
 from models.training.checkpoint import Checkpoint
 from models.training.encodings import token_ids
 from models.training.knowledge_distillation import soft_loss
 from models.training.loop import Loss, fit, label_loss
 from models.training.static_classifier import StaticClassifier, StaticConfig
+from models.training.tokenizer_file import mask_word
 from models.training.validation import validation
 from models.training.vocabulary import learnt, trimmed, word_texts, words_to_keep
 from serving.bundles.bundle import TOKENIZER_NAME, Bundle, read_bundle
@@ -53,7 +55,12 @@ def run(job: Job) -> None:
     taught = None
     if teacher:
         words = word_texts(vocabulary)
-        texts += read_unlabelled(data) + words
+        texts += read_unlabelled(data)
+        mask = mask_word(teacher.tokenizer_path)
+        texts += augmented(
+            texts, section.augmented_copies, section.seed, mask, section.augmented_by
+        )
+        texts += words
         taught = _logits(teacher, texts, labels)
         model.start_from(taught[-len(words) :])
     fit(

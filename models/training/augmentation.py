@@ -5,27 +5,42 @@ Most copies mean something else than their originals, so the originals' labels d
 
 import random
 from collections.abc import Sequence
+from typing import Literal
+
+from models.perturbations.kinds import taught
+from models.perturbations.names import Perturbation
 
 _MASKED_SHARE = 0.1
 _DROPPED_SHARE = 0.1
 _EXCHANGED_TEXTS_SHARE = 0.5
 
 
-def augmented(texts: Sequence[str], copies: int, seed: int, mask: str | None) -> list[str]:
+def augmented(
+    texts: Sequence[str],
+    copies: int,
+    seed: int,
+    mask: str | None,
+    kinds: Sequence[Literal["mixing"] | Perturbation] = ("mixing",),
+) -> list[str]:
     """Return `copies` altered copies of every text: a copy of each, then another of each.
 
-    In half of the copies a span of words is replaced by a span of another text. Then a tenth of
-    the words is replaced by the word `mask`, unless that is None, and a tenth is dropped, but
-    never all (Tang et al. 2019, "Distilling task-specific knowledge from BERT into simple neural
-    networks"). Words are separated by whitespace.
+    The kinds take turns, from text to text and from copy to copy; a perturbation has one of its
+    strengths. With `mixing` half of the copies have a span of words replaced by
+    one of another text. Then a tenth of the words is replaced by the word `mask`, unless that is
+    None, and a tenth is dropped, but never all (Tang et al. 2019, "Distilling task-specific
+    knowledge from BERT into simple neural networks"). Words are separated by whitespace.
     """
     chosen = random.Random(seed)  # noqa: S311 (copies, not secrets)
     words = [text.split() for text in texts]
-    return [
-        " ".join(_altered(own, chosen.choice(words), chosen, mask))
-        for _ in range(copies)
-        for own in words
-    ]
+    found = []
+    for copy in range(copies):
+        for at, text in enumerate(texts):
+            kind = kinds[(at + copy) % len(kinds)]
+            if kind == "mixing":
+                found.append(" ".join(_altered(words[at], chosen.choice(words), chosen, mask)))
+            else:
+                found.append(taught(text, kind, chosen))
+    return found
 
 
 def _altered(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from serving.bundles.evaluation import Agreement, Evaluation, Explanations
+from serving.bundles.evaluation import Agreement, Evaluation, Explanations, Robustness
 from serving.bundles.files import (
     MOST_DESCRIPTION_BYTES,
     MOST_INT32,
@@ -112,6 +112,8 @@ class Manifest(Frozen):
     """How often it answers as another bundle."""
     explanations: Explanations | None = None
     """How faithful its explanations are."""
+    robustness: Robustness | None = None
+    """How it does on altered texts."""
     build_seconds: dict[str, float] = Field(default={})
     """Time that each stage took."""
 

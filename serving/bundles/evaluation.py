@@ -1,4 +1,4 @@
-"""What a manifest says was measured: accuracy and explanations, with intervals."""
+"""What a manifest says was measured: accuracy, explanations and robustness, with intervals."""
 
 from typing import Annotated
 
@@ -125,6 +125,78 @@ class Explanations(Frozen):
     """Spearman's, of the words' contributions with the reference's; null if it is the reference."""
     top_overlap: Estimate | None = None
     """Share of the reference's three largest contributions among this variant's; null likewise."""
+
+
+class Stressed(Frozen):
+    """How a variant does on texts that were altered in one way, at one strength."""
+
+    kind: Name
+    """What was done to the texts."""
+    strength: Annotated[float, Field(gt=0, le=MOST)]
+    """A share of each text's words or gaps, or for emoji, appended and frames a number."""
+    altered: Annotated[float, Field(ge=0, le=1)]
+    """Share of the texts that could be altered."""
+    accuracy: Estimate
+    """Share of the texts that are right."""
+    flips: Estimate
+    """Share of the texts with another answer than the unaltered text's."""
+    calibration_error: Estimate
+    """Expected calibration error, after temperature scaling."""
+    gap: Estimate | None = None
+    """Accuracy lost beyond what the reference loses; null if it is the reference."""
+
+
+class Negations(Frozen):
+    """Pairs of sentences of which one negates the other, from templates: a list, not a sample."""
+
+    pairs: Annotated[int, Field(gt=0, le=MOST)]
+    """Number of pairs."""
+    flipped: Annotated[float, Field(ge=0, le=1)]
+    """Share of the pairs with two different answers."""
+    right: Annotated[float, Field(ge=0, le=1)]
+    """Share of the pairs with two right answers."""
+
+
+class WorstCase(Frozen):
+    """A search for alterations of single words that change the answer."""
+
+    n: Annotated[int, Field(gt=0, le=MOST)]
+    """Number of texts."""
+    queries: Annotated[int, Field(gt=0, le=MOST)]
+    """Most texts that were classified to flip one."""
+    flipped: Estimate
+    """Share of the texts for which an alteration was found."""
+
+
+class Robustness(Frozen):
+    """How a variant does on altered texts, and what it loses beyond its family's reference.
+
+    The intervals of each of accuracy, flips, calibration error and gap hold together with 95 %, for
+    all conditions and all variants that were measured at once.
+    """
+
+    reference: Name
+    """The family's variant that is compared with, which may be this one."""
+    reference_version: str
+    """Version of the reference."""
+    texts_sha256: Sha256
+    """Hash of the texts."""
+    n: Annotated[int, Field(gt=0, le=MOST)]
+    """Number of texts."""
+    seed: Count
+    """Seed of what was altered."""
+    variants: Annotated[int, Field(gt=0, le=MOST)]
+    """Variants whose intervals hold together."""
+    accuracy: Estimate
+    """Share of the unaltered texts that are right."""
+    calibration_error: Estimate
+    """Expected calibration error on the unaltered texts."""
+    conditions: list[Stressed]
+    """The figures by kind and strength."""
+    negations: Negations | None = None
+    """Pairs that must flip; null for labels whose meaning is not known."""
+    worst_case: WorstCase | None = None
+    """The worst case; null if none was searched for."""
 
 
 class Evaluation(Frozen):

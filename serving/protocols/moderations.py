@@ -108,7 +108,8 @@ def _harmless(_sent: ModerationBody, family: Family) -> Sequence[str] | None:
     if harmless is None and not manifest.multi_label and not family.applied.thresholds:
         raise InvalidField(
             f"one label of {family.name} applies to every text, and nothing says which of them "
-            'are nothing to flag: list those in its policy.json as "harmless", or decide thresholds',
+            'are nothing to flag: list those in its policy.json as "harmless", or decide '
+            "thresholds",
             field="model",
             value=family.name,
         )

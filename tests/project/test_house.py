@@ -34,13 +34,17 @@ PACKAGES = {
     },
     "models": {
         "data": set(),
-        "training": {"data"},
+        "perturbations": set(),
+        "training": {"data", "perturbations"},
         "evaluation": {"data"},
         "graphs": {"data", "training", "evaluation"},
-        "reports": {"data", "evaluation"},
+        "reports": {"data", "perturbations", "evaluation"},
         "cascade": {"data", "evaluation", "reports"},
         "decisions": {"data", "evaluation", "reports", "cascade"},
         "published": {"data", "evaluation", "graphs", "reports"},
+        "robustness": {
+            "data", "perturbations", "evaluation", "reports", "cascade", "published",
+        },
         "compression": {
             "data", "training", "evaluation", "graphs", "reports", "cascade", "published",
         },
@@ -73,7 +77,7 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }
 # The modules at a program's root that run its commands, and import what they need for that.
-COMMANDS = {"__main__", "commands", "compress", "decide", "signing"}
+COMMANDS = {"__main__", "commands", "compress", "decide", "signing", "stress", "windows"}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.
@@ -144,7 +148,7 @@ def faults(module, source):
         elif package in COMMANDS:
             continue
         else:
-            allowed = ROOT_MODULES[program] | {"data", "source_hashes"}
+            allowed = ROOT_MODULES[program] | {"data", "perturbations", "source_hashes"}
         if part and part not in allowed:
             yield f"{module} imports {imported}"
 

@@ -5,9 +5,9 @@ import torch
 
 from models.recipe import RecipeError
 from models.stages import distill
-from models.stages.distill import mask_word
 from models.training.architecture import head_size, load_classifier
 from models.training.knowledge_distillation import soft_loss, teacher_outputs
+from models.training.tokenizer_file import mask_word
 
 DISTILL = """
 [distill]

@@ -1,11 +1,12 @@
 import json
+import re
 
 import numpy as np
 import onnx
 import pytest
 import torch
 
-from models.data.labelled import label_matrix, read_labels, read_split
+from models.data.labelled import label_matrix, read_labels, read_split, read_unlabelled
 from models.evaluation.predictions import Predictor, predicted
 from models.evaluation.statistics import correct
 from models.pipeline import Pipeline
@@ -76,6 +77,18 @@ def test_it_answers_like_its_teacher_with_its_words(taught):
     # Embeddings, and two layers of the head.
     assert manifest.parameters == 105 * 16 + 48 * 16 + 16 + 16 * 2 + 2
     assert manifest.parent == "teacher-fp32"
+
+
+def test_it_also_learns_from_copies_that_its_teacher_labels(taught, capsys):
+    copies = 'augmented_copies = 2\naugmented_by = ["typos", "mixing"]\n'
+
+    taught.make("typing", STATIC + copies, STAGES)
+
+    # The teacher is asked for the texts, two copies of each, and the words of the vocabulary.
+    told = re.findall(r"teacher-fp32, 8 texts a batch: 0 of (\d+)", capsys.readouterr().err)
+    texts = len(read_split(taught.data, "train")) + len(read_unlabelled(taught.data))
+    assert 3 * texts / 8 <= int(told[-1]) <= (3 * texts + 105) / 8 + 1
+    assert accuracy(taught.folder("typing", "export"), taught.data) >= 0.9
 
 
 def test_without_a_teacher_it_learns_chinese_and_what_not_means(chinese):

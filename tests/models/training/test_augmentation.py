@@ -37,3 +37,20 @@ def test_words_are_masked_dropped_and_exchanged_between_texts_at_the_stated_rate
 
 def test_without_a_mask_nothing_is_masked():
     assert "[MASK]" not in " ".join(augmented(["one two three four"] * 50, 2, 0, None))
+
+
+@pytest.mark.parametrize("kinds", [("typos",), ("mixing", "typos", "appended")])
+def test_kinds_take_turns_over_texts_and_copies(kinds):
+    originals = [f"alpha beta gamma delta {number}" for number in range(30)]
+
+    made = augmented(originals, 2, 0, None, kinds)
+
+    assert len(made) == 60
+    for at, text in enumerate(made):
+        kind, original = kinds[(at % 30 + at // 30) % len(kinds)], originals[at % 30]
+        if kind == "typos":
+            assert len(text) == len(original)
+            assert 1 <= sum(a != b for a, b in zip(text, original, strict=True)) <= 2
+        elif kind == "appended":
+            assert text.startswith(f"{original} ")
+    assert made == augmented(originals, 2, 0, None, kinds)

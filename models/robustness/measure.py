@@ -1,0 +1,188 @@
+"""The command `stress`: what altered texts do to a family's variants."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.evaluation import simultaneous
+from models.evaluation.predictions import predicted
+from models.evaluation.statistics import Flags, Floats
+from models.perturbations.kinds import KINDS, perturbed
+from models.perturbations.names import Perturbation
+from models.perturbations.negation import NEGATIVE, POSITIVE, pairs
+from models.progress import progress
+from models.published.publishing import bundles_of, publish_measured
+from models.published.texts import Columns
+from models.reports import robustness_tables
+from models.reports.robustness_plot import draw
+from models.robustness.answers import Variant
+from models.robustness.figures import Answered, Condition, figures, negations
+from models.robustness.texts import texts_of
+from models.robustness.worst_case import flipped, margins
+from serving.bundles.bundle import CARD_NAME, Bundle
+from serving.bundles.evaluation import Negations, Robustness, WorstCase
+from serving.bundles.ranking import ranked
+from serving.errors import BundleError
+
+FIGURES_NAME, TABLES_NAME, PICTURE_NAME = "stress.json", "stress.md", "stress.png"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which kinds, on how many texts, and the worst case of how many within how many queries."""
+
+    kinds: Sequence[Perturbation]
+    texts: int
+    searched: int
+    queries: int
+    seed: int = 0
+    reference: str = ""
+    """The variant to compare with; empty is the first in order of precision."""
+
+
+def stress(
+    target: str,
+    files: Sequence[Path],
+    columns: Columns,
+    registry: Path,
+    *,
+    build: Path,
+    output: Path,
+    wanted: Wanted,
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Measure FAMILY's variants, or FAMILY/VARIANT, on altered texts, against the reference.
+
+    The figures go into `output`, then into each variant's manifest and card in the registry. What
+    has been answered is kept in `build`. Raises RecipeError or BundleError in a sentence.
+    """
+    family = target.partition("/")[0]
+    every = {each.manifest.variant: each for each in bundles_of(family, registry)}
+    order = [m.variant for m in ranked([each.manifest for each in every.values()])]
+    reference = wanted.reference or order[0]
+    if reference not in every:
+        raise BundleError(f"{family} has no variant {reference!r}: name one of {', '.join(order)}")
+    texts = texts_of(every[reference], files, columns, build)
+    kept = build / "cache" / "stress" / family
+    chosen = {each.manifest.variant for each in bundles_of(target, registry)}
+    variants = {name: Variant(every[name], kept) for name in order if name in chosen | {reference}}
+    texts = texts.drawn(wanted.texts, wanted.seed)
+    plain = [str(text) for text in texts.texts]
+    conditions, altered = _altered(plain, wanted)
+    with progress(total=len(variants) * (1 + len(altered)), does="stress", units="runs") as bar:
+        found = {}
+        for name, each in variants.items():
+            logits = []
+            for its in (plain, *altered):
+                logits.append(each.logits(its))
+                bar.update()
+            truth = texts.truth(each.manifest.labels)
+            found[name] = Answered(
+                truth, np.stack(logits), each.problem_type, each.manifest.temperature
+            )
+    measured = figures(found, conditions, reference)
+    worst = _worst_cases(variants, found, plain, wanted) if wanted.queries else {}
+    result = {
+        name: Robustness(
+            reference=reference,
+            reference_version=every[reference].manifest.version,
+            texts_sha256=texts.sha256,
+            n=len(plain),
+            seed=wanted.seed,
+            variants=len(variants),
+            **vars(measured[name]),
+            negations=_negations(each),
+            worst_case=worst.get(name),
+        )
+        for name, each in variants.items()
+    }
+    tell(robustness_tables.report(family, result))
+    tell(robustness_tables.advice(result))
+    _write(family, result, output)
+    tell(f"Wrote {output / TABLES_NAME}, {output / PICTURE_NAME} and {output / FIGURES_NAME}")
+    for name in chosen:
+        done = publish_measured(every[name], {"robustness": result[name]}, registry, tell)
+        tell(f"Wrote {done.path(CARD_NAME)}")
+
+
+def _alike(bundle: Bundle, other: Bundle) -> bool:
+    """Whether they read the same texts and have the same labels, if in another order."""
+    mine, its = bundle.manifest, other.manifest
+    inputs = (mine.problem_type, mine.pairs, mine.tensors) == (
+        its.problem_type, its.pairs, its.tensors,
+    )  # fmt: skip
+    return inputs and {*mine.labels} == {*its.labels}
+
+
+def _altered(plain: Sequence[str], wanted: Wanted) -> tuple[list[Condition], list[list[str]]]:
+    """The conditions that alter some text, and the texts of each."""
+    conditions, altered = [], []
+    for kind in wanted.kinds:
+        for strength in KINDS[kind].strengths:
+            its = perturbed(plain, kind, strength, wanted.seed)
+            share = float(np.mean([a != b for a, b in zip(plain, its, strict=True)]))
+            if share:
+                conditions.append(Condition(kind, strength, share))
+                altered.append(its)
+    if not conditions:
+        raise BundleError("none of these kinds alters any of the texts: name other kinds")
+    return conditions, altered
+
+
+def _worst_cases(
+    variants: Mapping[str, Variant],
+    found: Mapping[str, Answered],
+    plain: Sequence[str],
+    wanted: Wanted,
+) -> dict[str, WorstCase]:
+    count = min(wanted.searched, len(plain))
+    flips = []
+    for name, each in variants.items():
+        answers = found[name].answers()[0]
+        with progress(total=count, does=f"worst case of {name}", units="texts") as bar:
+            flips.append(_flipped(each, answers, plain[:count], wanted, bar.update))
+    return {
+        name: WorstCase(n=count, queries=wanted.queries, flipped=share)
+        for name, share in zip(variants, simultaneous.shares(np.stack(flips)), strict=True)
+    }
+
+
+def _flipped(
+    variant: Variant,
+    answers: Flags,
+    texts: Sequence[str],
+    wanted: Wanted,
+    done: Callable[[], object],
+) -> Flags:
+    def score(candidates: Sequence[str], of: Sequence[int]) -> Floats:
+        rows = variant.logits(candidates)
+        kind = variant.problem_type
+        return np.concatenate(
+            [margins(row[None], answers[at], kind) for row, at in zip(rows, of, strict=True)]
+        )
+
+    return flipped(texts, score, wanted.queries, wanted.seed, done)
+
+
+def _negations(variant: Variant) -> Negations | None:
+    labels = variant.manifest.labels
+    found = pairs(labels)
+    if not found:
+        return None
+    truth, answers = [], []
+    for name, its in (
+        (POSITIVE, [each.positive for each in found]),
+        (NEGATIVE, [each.negative for each in found]),
+    ):
+        truth.append(np.array([[label == name for label in labels]] * len(its)))
+        answers.append(predicted(variant.logits(its), variant.problem_type))
+    return negations((answers[0], answers[1]), (truth[0], truth[1]))
+
+
+def _write(family: str, found: Mapping[str, Robustness], output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    (output / FIGURES_NAME).write_text(robustness_tables.as_json(family, found), encoding="utf-8")
+    (output / TABLES_NAME).write_text(robustness_tables.report(family, found), encoding="utf-8")
+    draw(family, found, output / PICTURE_NAME)
