@@ -200,8 +200,7 @@ class Classifier:
             )
         return TextTooLong(
             f"{field} has {item.full_length} tokens, but {self.manifest.variant} "
-            f"accepts {self.manifest.max_length}: shorten it, or let it be truncated or answered "
-            "in windows",
+            f"accepts {self.manifest.max_length}: shorten it, or send long: truncate or windows",
             field=field,
             limit=self.manifest.max_length,
             value=item.full_length,
