@@ -31,6 +31,7 @@ ELSEWHERE = {
     "Policy": "policy.md",
     "TensorInput": "manifest.md#tensorinput",
     "VariantTraffic": "traffic.md#varianttraffic",
+    "Windows": "windows.md",
 }
 
 Document = Mapping[str, Any]
