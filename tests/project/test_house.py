@@ -71,7 +71,7 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }
 # The modules at a program's root that run its commands, and import what they need for that.
-COMMANDS = {"__main__", "commands", "compress", "signing"}
+COMMANDS = {"__main__", "commands", "compress", "signing", "windows"}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.
