@@ -202,7 +202,7 @@ class InvalidField(ClientError):
 
 
 class TextTooLong(ClientError):
-    """A text has too many characters, or too many tokens without `truncate`."""
+    """A text has too many characters, too many tokens to be answered whole, or too many windows."""
 
     status, code, title = 422, "text_too_long", "A text is too long"
 

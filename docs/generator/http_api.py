@@ -32,6 +32,7 @@ ELSEWHERE = {
     "Policy": "policy.md",
     "TensorInput": "manifest.md#tensorinput",
     "VariantTraffic": "traffic.md#varianttraffic",
+    "Windows": "windows.md",
 }
 
 _NATIVE = {route.path for route in APIS[0].router.routes if isinstance(route, APIRoute)}

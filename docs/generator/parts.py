@@ -11,6 +11,7 @@ from serving.access.api_keys import CallersFile
 from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import Cascade
 from serving.bundles.traffic import Policy, Traffic
+from serving.bundles.windows import Windows
 from serving.errors import served_errors
 from serving.observability.definitions import DEFINITIONS
 from serving.observability.metric_kinds import NAMESPACE
@@ -63,6 +64,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "cascade.json": lambda: of_model(Cascade, elsewhere=http_api.ELSEWHERE),
     "traffic.json": lambda: of_model(Traffic),
     "policy.json": lambda: of_model(Policy),
+    "windows.json": lambda: of_model(Windows, elsewhere=http_api.ELSEWHERE),
     "callers file": lambda: of_model(CallersFile),
     "recipe": recipe_tables,
     "scenario": lambda: of_model(Scenario),

@@ -27,6 +27,10 @@ export function result(text, found, family) {
   const facts = [`answered by ${path(found, family)} (${found.version})`];
   if (found.degraded) facts.push("degraded: a smaller variant stood in under overload");
   if (found.truncated) facts.push(`the text was cut on the ${found.truncation_side}`);
+  if (found.windows) {
+    const { start, end } = found.windows.labels[found.label];
+    facts.push(`${found.windows.count} windows; the highest score is from characters ${start} to ${end}`);
+  }
   return el("article", { class: "card" }, el("h3", {}, found.labels.join(", ") || "no label applies"),
     found.explanation ? words(text, found.explanation) : el("p", { class: "text", dir: "auto", tabindex: "0" }, text),
     el("dl", { class: "scores" }, ...bars), el("p", { class: "facts" }, facts.join(" · ")));

@@ -45,7 +45,7 @@ function request(variant = $("variant").value) {
   if (variant && variant !== "auto") body.variant = variant;
   else if ($("accuracy").value) body.min_accuracy = Number($("accuracy").value);
   if ($("deadline").value) body.deadline_ms = Number($("deadline").value);
-  if ($("truncate").checked) body.truncate = true;
+  if ($("long").value) body.long = $("long").value;
   if ($("explain").checked) body.explain = { method: "occlusion", top: 20, budget: 200 };
   return body;
 }

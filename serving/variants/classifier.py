@@ -69,8 +69,8 @@ class Classifier:
         """Answer all inputs or none.
 
         Raises InvalidField if an input is not of the kind that the model reads or has no tokens,
-        TextTooLong if a text has too many and is not to be cut or has too many windows,
-        TooManyTexts if all windows are too many, and what Submits.submit raises.
+        TextTooLong if a text has too many tokens or windows, TooManyTexts if all windows are too
+        many together, and what Submits.submit raises.
         """
         if set(map(type, inputs)) != {self._reads}:
             raise self._other_kind(inputs)
@@ -93,16 +93,14 @@ class Classifier:
                 unfit.append(index)
         run, windowed = items, None
         if unfit:
-            refuse = long == "refuse"
-            windowed = await self._windowed(inputs, items, unfit, terms, refuse=refuse)
+            windowed = await self._windowed(inputs, items, unfit, terms, refuse=long == "refuse")
             run = windowed.items(items)
             tokens = sum(item.length for item in run)
         tokenize_s = self._clock() - started_s
         results = await self._batcher.submit(self.key, run, terms)
         results = await windowed.joined(items, results) if windowed else results
-        manifest = self.manifest
+        manifest, side = self.manifest, side or self._side
         temperature = manifest.temperature
-        side = side or self._side
         answers: list[Answer] = []
         start_tag_s = None
         each_turn = max(1, _TURN_SCORES // len(manifest.labels))
@@ -111,16 +109,12 @@ class Classifier:
                 await asyncio.sleep(0)
             answers.append(
                 Answer(
-                    self._scores(result.logits, temperature),
-                    result.logits,
-                    manifest.variant,
-                    manifest.version,
-                    temperature,
+                    self._scores(result.logits, temperature), result.logits,
+                    manifest.variant, manifest.version, temperature,
                     side if item.full_length > item.length else None,
-                    result.queue_s,
-                    result.engine_s,
+                    result.queue_s, result.engine_s,
                 )
-            )
+            )  # fmt: skip
             its_tag_s = result.start_tag_s
             if its_tag_s is not None and (start_tag_s is None or its_tag_s < start_tag_s):
                 start_tag_s = its_tag_s
@@ -200,8 +194,7 @@ class Classifier:
             )
         return TextTooLong(
             f"{field} has {item.full_length} tokens, but {self.manifest.variant} "
-            f"accepts {self.manifest.max_length}: shorten it, or let it be truncated or answered "
-            "in windows",
+            f"accepts {self.manifest.max_length}: shorten it, or send long: truncate or windows",
             field=field,
             limit=self.manifest.max_length,
             value=item.full_length,

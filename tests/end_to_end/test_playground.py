@@ -161,13 +161,20 @@ def test_the_keyboard_alone_is_enough(page):
 
 @pytest.mark.parametrize("text", [HOSTILE, (HOSTILE * 300)[:20_000]], ids=["short", "long"])
 def test_hostile_text_is_shown_as_text(page, text):
-    page.find("#truncate").click()
+    page.find("#long option:nth-of-type(3)").click()
     classify(page, text)
 
     assert page.run("return document.querySelector('.text').textContent") == text
     assert page.run("return window.hit ?? null") is None
     assert page.run("return document.querySelectorAll('main script, main img').length") == 0
     assert page.run("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_long_text_says_which_of_its_windows_decided(page):
+    page.find("#long option:nth-of-type(4)").click()
+    classify(page, "film " * 60 + "good")
+
+    assert "3 windows; the highest score is from characters 155 to 304" in page.find("#answer").text
 
 
 def test_the_history_stays_in_the_browser_until_it_is_cleared(page, server):
