@@ -13,7 +13,6 @@ from typing import Any, TextIO
 
 from serving.bundles.bundle import Bundle, Manifest, file_sha256, verify
 from serving.bundles.files import sync
-from serving.bundles.probabilities import least_score, predicted_labels
 from serving.bundles.ranking import best
 from serving.bundles.registry import read_registry
 from serving.bundles.signatures import read_trusted_keys
@@ -22,22 +21,13 @@ from serving.inference.engine import EngineName
 from serving.inference.engine_selection import ENGINES, MakeEngine
 from serving.inference.tokenizer import open_tokenizer
 from serving.inference.tuned_choice import kept_tuning, measured, resources_of, restored
-from serving.offline.bulk_classifier import Bulk, BulkAnswer, LengthLimits
+from serving.offline.bulk_classifier import Bulk, LengthLimits
+from serving.offline.columns import Columns
 from serving.offline.progress import Progress
 from serving.offline.tables import CHUNK_BYTES, CHUNK_ROWS, Added, Chunk, Table, Values, open_table
 from serving.settings import Settings
 from serving.variants.selection import AUTO
 
-COLUMNS: Added = {
-    "label": "text",
-    "labels": "names",
-    "score": "number",
-    "scores": "scores",
-    "variant": "text",
-    "version": "text",
-    "truncated": "flag",
-    "error": "text",
-}
 # A job has no latency to protect, so its batches are larger than the server's.
 _LEAST_BATCH_TOKENS = 512
 _STATE = "job.json"
@@ -81,11 +71,12 @@ def classify(
     """
     bundle = _bundle(job, settings)
     manifest = bundle.manifest
-    added: Added = {job.prefix + name: kind for name, kind in COLUMNS.items()}
-    columns = (job.text, job.text_pair) if job.text_pair else (job.text,)
-    table = open_table(job.input, job.output, columns, added, manifest.labels)
+    columns = Columns(bundle)
+    added: Added = {job.prefix + name: kind for name, kind in columns.kinds.items()}
+    texts = (job.text, job.text_pair) if job.text_pair else (job.text,)
+    table = open_table(job.input, job.output, texts, added, manifest.labels)
     with _alone(job, restart):
-        state = _resumed(job, manifest, settings)
+        state = _resumed(job, manifest, columns, settings)
         verify(bundle)
         tokenizer = open_tokenizer(bundle)
         assert tokenizer
@@ -113,7 +104,7 @@ def classify(
                 limits=limits,
             )  # fmt: skip
             progress = Progress(state["rows"], kept, screen, time.monotonic)
-            _run(job, table, lambda chunk: _rows(chunk, bulk, manifest, job, progress), slots)
+            _run(job, table, lambda chunk: _rows(chunk, bulk, columns, job, progress), slots)
         parts = _finished(job)
         if file_sha256(job.input) != state["input"]:
             raise StartError(f"{job.input} changed while it was read: run again with --restart")
@@ -173,7 +164,7 @@ def _alone(job: Job, restart: bool) -> Iterator[None]:
                 shutil.rmtree(job.parts, ignore_errors=True)
 
 
-def _resumed(job: Job, manifest: Manifest, settings: Settings) -> dict[str, Any]:
+def _resumed(job: Job, manifest: Manifest, columns: Columns, settings: Settings) -> dict[str, Any]:
     """Everything that determines an answer, with the measurements of a stopped run of the job."""
     state: dict[str, Any] = {
         "input": file_sha256(job.input),
@@ -182,6 +173,7 @@ def _resumed(job: Job, manifest: Manifest, settings: Settings) -> dict[str, Any]
         "model": manifest.family,
         "variant": manifest.variant,
         "version": manifest.version,
+        "decisions": columns.thresholds,
         "--truncate": job.truncate,
         "--prefix": job.prefix,
         "SIZEWISE_MAX_TEXT_CHARS": settings.max_text_chars,
@@ -249,28 +241,9 @@ def _run(
             raise
 
 
-def _rows(
-    chunk: Chunk, bulk: Bulk, manifest: Manifest, job: Job, progress: Progress
-) -> list[Values]:
+def _rows(chunk: Chunk, bulk: Bulk, columns: Columns, job: Job, progress: Progress) -> list[Values]:
     """Return the added columns of one chunk."""
-    nothing = dict.fromkeys(COLUMNS)
-    least = least_score(manifest)
-
-    def row(answer: BulkAnswer | str) -> Values:
-        if isinstance(answer, str):
-            return nothing | {"error": answer}
-        best = max(range(len(answer.scores)), key=answer.scores.__getitem__)
-        return nothing | {
-            "label": manifest.labels[best],
-            "labels": predicted_labels(manifest.labels, answer.scores, least),
-            "score": answer.scores[best],
-            "scores": dict(zip(manifest.labels, answer.scores, strict=True)),
-            "variant": manifest.variant,
-            "version": manifest.version,
-            "truncated": answer.truncated,
-        }
-
-    rows = map(row, bulk.answers(chunk.texts, progress.add))
+    rows = map(columns.values, bulk.answers(chunk.texts, progress.add))
     return [{job.prefix + name: value for name, value in each.items()} for each in rows]
 
 

@@ -35,7 +35,7 @@ LOADED = re.compile(
     r"href=[\"']?([^\"' >]+)"
 )
 SCHEMAS = (
-    "manifest.json", "cascade.json", "traffic.json", "policy.json", "callers file", "recipe",
+    "manifest.json", "cascade.json", "decisions.json", "traffic.json", "policy.json", "callers file", "recipe",
     "scenario", "native API", "admin API",
 )  # fmt: skip
 
