@@ -53,7 +53,7 @@ def test_variants_and_versions_without_thresholds_have_empty_columns(tmp_path, r
 
 
 def test_a_broken_file_is_one_sentence(tmp_path, registry):
-    (registry / "tone" / "decisions.json").write_bytes(b"\xff{")
+    (registry / "tone" / "decisions.json").write_text("{")
     source = write(tmp_path / "in.jsonl", ROWS)
 
     status, said = classify(source, tmp_path / "out.jsonl", registry, "--variant", "tiny")
