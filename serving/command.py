@@ -16,7 +16,7 @@ from serving.interrupts import end_as_interrupted, interruptible
 from serving.process_exit import end
 
 _PROGRAMS = {
-    "models": "train, compress and import models, and calibrate cascades",
+    "models": "train, compress and import models, calibrate cascades, choose thresholds",
     "loadtest": "measure a server, and recommend what to deploy",
 }
 _SHELLS = ("bash", "zsh")

@@ -26,6 +26,7 @@ NEED_NO_KEY = frozenset(
 ELSEWHERE = {
     "Agreement": "manifest.md#agreement",
     "Cascade": "cascade.md",
+    "Decisions": "decisions.md",
     "Estimate": "manifest.md#estimate",
     "Evaluation": "manifest.md#evaluation",
     "Paired": "manifest.md#paired",

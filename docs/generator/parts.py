@@ -10,6 +10,7 @@ from models.recipe import Recipe
 from serving.access.api_keys import CallersFile
 from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import Cascade
+from serving.bundles.decisions import Decisions
 from serving.bundles.traffic import Policy, Traffic
 from serving.bundles.windows import Windows
 from serving.errors import served_errors
@@ -62,6 +63,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "admin API": http_api.admin,
     "manifest.json": lambda: of_model(Manifest),
     "cascade.json": lambda: of_model(Cascade, elsewhere=http_api.ELSEWHERE),
+    "decisions.json": lambda: of_model(Decisions, elsewhere=http_api.ELSEWHERE),
     "traffic.json": lambda: of_model(Traffic),
     "policy.json": lambda: of_model(Policy),
     "windows.json": lambda: of_model(Windows, elsewhere=http_api.ELSEWHERE),

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,8 +24,8 @@ from serving.inference.tokenizer import open_tokenizer
 from serving.inference.tuned_choice import kept_tuning, measured, resources_of, restored
 from serving.inference.windows import windowing_of
 from serving.offline.bulk_classifier import Bulk, LengthLimits
+from serving.offline.columns import Columns
 from serving.offline.progress import Progress
-from serving.offline.rows import COLUMNS, rows_of
 from serving.offline.tables import CHUNK_BYTES, CHUNK_ROWS, Added, Chunk, Table, Values, open_table
 from serving.settings import Settings
 from serving.variants.selection import AUTO
@@ -75,11 +74,12 @@ def classify(
     bundle = _bundle(job, settings)
     manifest = bundle.manifest
     windows = windows_beside(bundle)
-    added: Added = {job.prefix + name: kind for name, kind in COLUMNS.items()}
-    columns = (job.text, job.text_pair) if job.text_pair else (job.text,)
-    table = open_table(job.input, job.output, columns, added, manifest.labels)
+    columns = Columns(bundle)
+    added: Added = {job.prefix + name: kind for name, kind in columns.kinds.items()}
+    texts = (job.text, job.text_pair) if job.text_pair else (job.text,)
+    table = open_table(job.input, job.output, texts, added, manifest.labels)
     with _alone(job, restart):
-        state = _resumed(job, manifest, windows, settings)
+        state = _resumed(job, manifest, columns, windows, settings)
         verify(bundle)
         tokenizer = open_tokenizer(bundle)
         assert tokenizer
@@ -107,8 +107,7 @@ def classify(
                 limits=limits,
             )  # fmt: skip
             progress = Progress(state["rows"], kept, screen, time.monotonic)
-            added_to = partial(rows_of, bulk, manifest, job.prefix, progress)
-            _run(job, table, added_to, slots)
+            _run(job, table, lambda chunk: _rows(chunk, bulk, columns, job, progress), slots)
         parts = _finished(job)
         if file_sha256(job.input) != state["input"]:
             raise StartError(f"{job.input} changed while it was read: run again with --restart")
@@ -174,7 +173,9 @@ def _alone(job: Job, restart: bool) -> Iterator[None]:
                 shutil.rmtree(job.parts, ignore_errors=True)
 
 
-def _resumed(job: Job, manifest: Manifest, windows: Windows, settings: Settings) -> dict[str, Any]:
+def _resumed(
+    job: Job, manifest: Manifest, columns: Columns, windows: Windows, settings: Settings
+) -> dict[str, Any]:
     """Everything that determines an answer, with the measurements of a stopped run of the job."""
     state: dict[str, Any] = {
         "input": file_sha256(job.input),
@@ -185,6 +186,7 @@ def _resumed(job: Job, manifest: Manifest, windows: Windows, settings: Settings)
         "version": manifest.version,
         "--long": job.long,
         WINDOWS_NAME: windows.model_dump(),
+        "decisions": columns.thresholds,
         "--prefix": job.prefix,
         "SIZEWISE_MAX_TEXT_CHARS": settings.max_text_chars,
         "SIZEWISE_MAX_WINDOWS": settings.max_windows,
@@ -250,6 +252,12 @@ def _run(
             for pool in (chunks, slots):
                 pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _rows(chunk: Chunk, bulk: Bulk, columns: Columns, job: Job, progress: Progress) -> list[Values]:
+    """Return the added columns of one chunk."""
+    rows = map(columns.values, bulk.answers(chunk.texts, progress.add))
+    return [{job.prefix + name: value for name, value in each.items()} for each in rows]
 
 
 def _write(path: Path, fill: Callable[[Path], object]) -> None:

@@ -38,7 +38,7 @@ function plot(box, middles, shares, threshold, least) {
   }, [middles, shares], box));
 }
 
-function line(chart, threshold) {
+export function line(chart, threshold) {
   const { ctx, bbox } = chart;
   const x = chart.valToPos(threshold, "x", true);
   ctx.save();

@@ -3,6 +3,7 @@ import { call, keepKey } from "./api.js";
 import { problem } from "./answer.js";
 import { $, bytes, el, ms, percent, table } from "./dom.js";
 import { draw } from "./frontier.js";
+import { drawCurves, showDecisions } from "./decisions.js";
 import { distributions } from "./distribution.js";
 import { growth, parse, quantile, total } from "./metrics.js";
 
@@ -34,6 +35,7 @@ function show() {
   draw(variants, $("axis").value, choose);
   $("variants").replaceChildren(...variants.map(card));
   showCascade(family());
+  showDecisions(family());
 }
 
 function choose(name) {
@@ -133,6 +135,7 @@ function redraw() {
   if (!family()) return;
   draw(family().variants.map(measured), $("axis").value, choose);
   if (family().cascade) showConfidences(family().cascade);
+  drawCurves(family());
 }
 
 keepKey();

@@ -4,9 +4,11 @@ import re
 
 import httpx
 
+from serving.bundles.decisions import Point
 from serving.bundles.registry import read_registry
 from tests.support.bundles import write_registry
 from tests.support.cascades import write_cascade
+from tests.support.decisions import decider, decisions_of, write_decisions
 from tests.support.processes import serving
 
 # From now on the metrics that the page reads have both alarms of a cascade.
@@ -58,3 +60,27 @@ def test_the_cascade_is_shown_with_its_guarantee(window, tmp_path):
         r"Of 2 texts here (0|50|100)\.0 % escalated .* no drift has been detected", watched
     )
     assert "40 were compared with the reference: more answers differ than are allowed" in alarmed
+
+
+def test_decisions_are_shown_with_their_limits_rates_and_curves(window, tmp_path):
+    registry = write_registry(tmp_path / "registry", tmp_path)
+    versions = {b.manifest.variant: b.manifest.version for b in read_registry(registry)["tone"]}
+    rate = {"value": 0.4, "low": 0.3, "high": 0.5}
+    curve = [
+        {"threshold": at / 10, "false_positive_rate": rate, "recall": rate} for at in range(11)
+    ]
+    made = decider(versions, {"positive": 0.75}, variant="tiny")
+    labels = [made.labels[0].model_copy(update={"curve": [Point(**each) for each in curve]})]
+    write_decisions(registry, decisions_of(made.model_copy(update={"labels": labels})))
+    with serving(registry) as running:
+        window.open(f"{running.url}/playground/family.html")
+        window.wait("#curves canvas")
+        text = window.find("#decisions").text
+        label = window.find("#curves .chart").get_attribute("aria-label")
+        violations = window.violations()
+
+    assert "with probability 95.0 %, positive: false-positive rate at most 10.0 %" in text
+    assert '"flagged" is null: wide.' in text
+    assert "tiny positive 75.0 % 30.0 % (25.0 % to 35.0 %)" in text
+    assert "of tiny for positive at 11 thresholds; at 75.0 %, which was chosen" in label
+    assert violations == []

@@ -35,8 +35,8 @@ LOADED = re.compile(
     r"href=[\"']?([^\"' >]+)"
 )
 SCHEMAS = (
-    "manifest.json", "cascade.json", "traffic.json", "policy.json", "windows.json", "callers file",
-    "recipe", "scenario", "native API", "admin API",
+    "manifest.json", "cascade.json", "decisions.json", "traffic.json", "policy.json",
+    "windows.json", "callers file", "recipe", "scenario", "native API", "admin API",
 )  # fmt: skip
 
 

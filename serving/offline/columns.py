@@ -1,0 +1,82 @@
+"""The columns that a job adds: what each answer says, and what it decides."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from serving.bundles.bundle import Bundle, Manifest
+from serving.bundles.decisions import DECISIONS_NAME, Decisions, applied, check_decisions
+from serving.bundles.files import parse, read_file
+from serving.bundles.probabilities import least_score, predicted_labels
+from serving.offline.bulk_classifier import BulkAnswer
+from serving.offline.tables import Added, Values
+
+_ANSWERED: Added = {
+    "label": "text",
+    "labels": "names",
+    "score": "number",
+    "scores": "scores",
+    "variant": "text",
+    "version": "text",
+    "truncated": "flag",
+    "windows": "windows",
+}
+_DECIDED: Added = {"flagged": "flag", "decisions": "names"}
+_FAILED: Added = {"error": "text"}
+
+
+class Columns:
+    """The added columns of one variant, without a job's prefix.
+
+    If the family has decisions, `flagged` tells whether any is true and `decisions` names the
+    labels that are flagged. Both are empty if there are none for the variant.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Raise BundleError or OSError if the family's decisions.json cannot be used."""
+        self._manifest = bundle.manifest
+        self._least = least_score(bundle.manifest)
+        self.thresholds = _thresholds(bundle.folder.parent / DECISIONS_NAME, bundle.manifest)
+        """The threshold of each decided label; None if the family has no decisions."""
+        decided = _DECIDED if self.thresholds is not None else {}
+        self.kinds: Added = {**_ANSWERED, **decided, **_FAILED}
+
+    def values(self, answer: BulkAnswer | str) -> Values:
+        """Return the values of one text, whose answer may be the reason why there is none."""
+        nothing = dict.fromkeys(self.kinds)
+        if isinstance(answer, str):
+            return nothing | {"error": answer}
+        manifest = self._manifest
+        best = max(range(len(answer.scores)), key=answer.scores.__getitem__)
+        scores = dict(zip(manifest.labels, answer.scores, strict=True))
+        found = {
+            "label": manifest.labels[best],
+            "labels": predicted_labels(manifest.labels, answer.scores, self._least),
+            "score": answer.scores[best],
+            "scores": scores,
+            "variant": manifest.variant,
+            "version": manifest.version,
+            "truncated": answer.truncated,
+            "windows": _windows(manifest.labels, answer),
+        }
+        if self.thresholds:
+            flagged = [name for name, least in self.thresholds.items() if scores[name] >= least]
+            found |= {"flagged": bool(flagged), "decisions": flagged}
+        return nothing | found
+
+
+def _windows(labels: Sequence[str], answer: BulkAnswer) -> dict[str, Any] | None:
+    if not answer.windows:
+        return None
+    spans = zip(labels, answer.spans, strict=True)
+    decided = {label: {"start": start, "end": end} for label, (start, end) in spans}
+    return {"count": answer.windows, "labels": decided}
+
+
+def _thresholds(path: Path, manifest: Manifest) -> Mapping[str, float] | None:
+    if not path.is_file():
+        return None
+    decisions = parse(Decisions, read_file(path).decode(errors="replace"), path)
+    check_decisions(decisions, manifest.family, {manifest.variant: manifest})
+    found = applied(decisions, [manifest], None).thresholds or {}
+    return found.get((manifest.variant, manifest.version), {})
