@@ -91,6 +91,18 @@ PEERS = [
         | {"parameters": {"function_to_apply": "sigmoid", "top_k": 1, "truncation": True}},
     ),
     _post("/models/same", {"inputs": [{"text": "good", "text_pair": "bad"}]}),
+    _post(
+        "/models/nli",
+        {"inputs": "good film", "parameters": {"candidate_labels": ["good", "bad"]}},
+    ),
+    _post(
+        "/models/nli",
+        {
+            "inputs": "good film",
+            "parameters": {"candidate_labels": "good,bad", "multi_label": True}
+            | {"hypothesis_template": "a {} plot", "truncation": False},
+        },
+    ),
     _post("/classify", {"model": "tone", "input": ["good", "bad"], "raw_scores": False}),
     _post(
         "/classify",
