@@ -30,7 +30,7 @@ _ALARMING = re.compile(r"Traceback|Error|panic|Fatal|Assert", re.IGNORECASE)
 
 
 def registry_of(folder):
-    """Families of texts, pairs and numbers, and a reranker: tone, same, digits, passages."""
+    """Families of texts, pairs and numbers, for reranking and for entailment."""
     registry, scratch = folder / "registry", folder / "scratch"
     if registry.exists():
         return registry
@@ -41,7 +41,9 @@ def registry_of(folder):
     write_tensor_bundle(scratch / "digits")
     publish(scratch / "digits", registry)
     write_reranker(scratch / "passages")
-    publish(scratch / "passages", registry)
+    write_reranker(scratch / "nli", "nli", labels=("contradiction", "neutral", "entailment"))
+    for family in ("passages", "nli"):
+        publish(scratch / family, registry)
     return registry
 
 
