@@ -1,4 +1,4 @@
-"""text-embeddings-inference's API for classifiers: /predict, /info, /health, /tokenize.
+"""text-embeddings-inference's API: /predict, /rerank, /info, /health, /tokenize.
 
 `inputs` is one text; `["a", "b"]` is one pair, and only a list of lists is a batch.
 """
@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, FailFast, WithJsonSchema
 from pydantic_core import to_json
 
 from serving.errors import EngineFailed, InvalidField, ServedError, TextTooLong, TooManyTexts
@@ -23,10 +23,13 @@ from serving.protocols.dataplane import (
     classify,
     read,
 )
+from serving.protocols.family_queries import classify_with, pairs_of
 from serving.protocols.large_answer import json_list
 from serving.protocols.openapi import CLASSIFYING, READING, refusals, request_body
 from serving.protocols.peer_schemas import LabelAndScore, TeiError, TokenInfo
 from serving.protocols.request_body import JSON_TYPE
+from serving.protocols.rerank_schemas import TeiRank
+from serving.protocols.reranking import check_reranker, ranked
 from serving.protocols.token_lists import TokenLists
 from serving.runtime.service import Service
 from serving.variants.answers import Answer, FamilyAnswer
@@ -45,20 +48,41 @@ _INPUTS = {"anyOf": [_TEXT, _ONE_OR_PAIR, {"type": "array", "items": _ONE_OR_PAI
 _TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
 
 
-class PredictBody(BaseModel):
-    """One text, one pair, or a batch of both."""
+class _Body(BaseModel):
+    """How texts are cut, and what a score is."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    inputs: Annotated[Any, WithJsonSchema(_INPUTS)]
     truncate: bool | None = None
     truncation_direction: Literal["Left", "left", "Right", "right"] | None = None
     raw_scores: bool = False
+
+    @property
+    def requirements(self) -> Requirements:
+        """The side at which texts are cut, if they are."""
+        truncate: Truncate = bool(self.truncate)
+        if truncate and self.truncation_direction:
+            truncate = "left" if self.truncation_direction in {"Left", "left"} else "right"
+        return Requirements(truncate=truncate)
+
+
+class PredictBody(_Body):
+    """One text, one pair, or a batch of both."""
+
+    inputs: Annotated[Any, WithJsonSchema(_INPUTS)]
 
     @cached_property
     def texts(self) -> tuple[list[Text], bool]:
         """The texts, and whether they are a batch. Raises InvalidField."""
         return _texts(self.inputs)
+
+
+class RerankBody(_Body):
+    """Texts to order by their relevance to a query."""
+
+    query: str
+    texts: Annotated[list[str], FailFast()]
+    return_text: bool = False
 
 
 class TokenizeBody(BaseModel):
@@ -92,6 +116,37 @@ async def predict(request: Request) -> Response:
         ranked if batch else ranked[1:-1],
         media_type=JSON_TYPE,
         headers=_headers(service, record.seconds(), texts, answered),
+    )
+
+
+@router.post(
+    "/rerank",
+    response_model=list[TeiRank],
+    responses=_REFUSALS,
+    openapi_extra=request_body(RerankBody),
+)
+async def rerank(request: Request) -> Response:
+    """Every text's place in the request with its score, the most relevant first."""
+    service, record = request.state.service, request.state.record
+
+    def query_of(sent: RerankBody) -> Query:
+        pairs = pairs_of(sent.query, sent.texts, service.settings, field="query", of="texts")
+        return Query(pairs, requirements=sent.requirements)
+
+    sent, _, answered = await classify_with(
+        request.scope, request.receive, RerankBody, query_of, check_reranker
+    )
+    ranks: list[dict[str, Any]] = [
+        {"index": index, "score": score} for index, score in ranked(answered, raw=sent.raw_scores)
+    ]
+    if sent.return_text:
+        for each in ranks:
+            each["text"] = sent.texts[each["index"]]
+    pairs = [(sent.query, text) for text in sent.texts]
+    return Response(
+        to_json(ranks),
+        media_type=JSON_TYPE,
+        headers=_headers(service, record.seconds(), pairs, answered),
     )
 
 
@@ -172,10 +227,7 @@ def _texts_to_tokenize(sent: TokenizeBody) -> tuple[TokenizeBody, list[str]]:
 
 def _query(sent: PredictBody) -> Query:
     texts, _ = sent.texts
-    truncate: Truncate = bool(sent.truncate)
-    if truncate and sent.truncation_direction:
-        truncate = "left" if sent.truncation_direction in {"Left", "left"} else "right"
-    return Query(texts, requirements=Requirements(truncate=truncate), field="inputs")
+    return Query(texts, requirements=sent.requirements, field="inputs")
 
 
 def _texts(inputs: Any) -> tuple[list[Text], bool]:

@@ -19,7 +19,14 @@ from serving.logs import LOGGER, log
 from serving.observability.recorder import CLIENT_LEFT
 from serving.observability.request_log import RequestLog, RequestRecord, request_id
 from serving.observability.tracing import open_tracer
-from serving.protocols import huggingface, infinity_vllm, moderations, native, tei
+from serving.protocols import (
+    cohere_jina,
+    huggingface,
+    infinity_vllm,
+    moderations,
+    native,
+    tei,
+)
 from serving.protocols.dataplane import Api, out_of_time, response_headers
 from serving.protocols.open_inference import http as open_inference
 from serving.protocols.openapi import describe, serve_document
@@ -37,6 +44,7 @@ APIS = (
     huggingface.API,
     infinity_vllm.API,
     moderations.API,
+    cohere_jina.API,
 )
 _ENDPOINTS: dict[object, tuple[str, Api]] = {
     route.endpoint: (route.path, api)

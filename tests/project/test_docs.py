@@ -75,7 +75,7 @@ def test_the_clients_on_the_page_are_the_ones_that_are_tested():
     named = re.findall(r"\| (\w+) (\d[\d.]+) \|", page)
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
 
-    assert len({package for package, _ in named}) == 5
+    assert len({package for package, _ in named}) == 6
     for package, version in named:
         assert f"\n{package}=={version}\n" in locked
     for test in re.findall(r"`(test_\w+)`", page):

@@ -11,8 +11,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from serving.bundles.registry import publish
 from tests.support.api_keys import write_callers
 from tests.support.bundles import write_registry
+from tests.support.odd_graphs import write_reranker
 from tests.support.processes import ROOT, serving
 
 PAGE = ROOT / "docs" / "reference" / "protocols.md"
@@ -35,6 +37,16 @@ PROTOCOLS = {
         "/v1/moderations",
         lambda texts: {"input": texts},
         ("/v1/moderations", {"model": "none"}),
+    ),
+    "Cohere and Jina": (
+        "/v1/rerank",
+        lambda texts: {
+            "model": "passages",
+            "query": "great",
+            "documents": texts,
+            "truncation": False,
+        },
+        ("/v1/rerank", {"model": "none"}),
     ),
     "Open Inference Protocol V2": (
         "/v2/models/tone/infer",
@@ -91,6 +103,8 @@ def told():
         folder = Path(scratch)
         registry = write_registry(folder / "registry", folder)
         (registry / "tone" / "policy.json").write_text('{"harmless": ["positive"]}')
+        write_reranker(folder / "passages", max_length=32)
+        publish(folder / "passages", registry)
         headers = write_callers(folder / "callers", search={}, nightly={"texts_per_s": 0.001})
         keys = {name: given["Authorization"] for name, given in headers.items()}
         lines = [
@@ -99,7 +113,8 @@ def told():
             "`...` differs from run to run. Errors that no row shows, such as 503 and 504, have",
             "the same form. Over gRPC, V2 sends the same sentence with a gRPC status.",
         ]
-        with serving(registry, callers=folder / "callers", variants="tiny") as server:
+        settings = {"callers": folder / "callers", "default_model": "tone", "variants": "tiny"}
+        with serving(registry, **settings) as server:
             for name, (path, sent, nobody) in PROTOCOLS.items():
                 rows = errors(server.url, keys, path, sent, nobody)
                 lines += part(name, path, sent(["good"]), rows)

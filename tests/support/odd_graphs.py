@@ -47,6 +47,14 @@ def write_odd_bundle(
     return write_manifest(folder, **(described | fields))
 
 
+def write_reranker(folder: Path, family: str = "passages", **fields: object) -> Manifest:
+    """A bag of words with one label for pairs; those of the second text count the other way."""
+    return write_odd_bundle(
+        folder, family=family, inputs=(*PADDED, "token_type_ids"), pairs=True,
+        **{"labels": ("relevant",), "variant": "tiny"} | fields,
+    )  # fmt: skip
+
+
 def expected(ids: list[int], labels: int = 2, *, positions: bool = False) -> list[float]:
     """The logits of a text; with `positions` each token counts one more than its position."""
     total = sum(

@@ -91,12 +91,30 @@ PEERS = [
         | {"parameters": {"function_to_apply": "sigmoid", "top_k": 1, "truncation": True}},
     ),
     _post("/models/same", {"inputs": [{"text": "good", "text_pair": "bad"}]}),
+    _post(
+        "/models/nli",
+        {"inputs": "good film", "parameters": {"candidate_labels": ["good", "bad"]}},
+    ),
+    _post(
+        "/models/nli",
+        {
+            "inputs": "good film",
+            "parameters": {"candidate_labels": "good,bad", "multi_label": True}
+            | {"hypothesis_template": "a {} plot", "truncation": False},
+        },
+    ),
     _post("/classify", {"model": "tone", "input": ["good", "bad"], "raw_scores": False}),
     _post(
         "/classify",
         {"input": "good film", "use_activation": False, "truncate_prompt_tokens": -1}
         | {"truncation_side": "left", "request_id": "a", "user": "b", "priority": 0},
     ),
+    _post(
+        "/v1/rerank",
+        {"query": "good", "documents": ["film", {"text": "bad"}], "model": "passages"}
+        | {"top_n": 1, "return_documents": True, "max_tokens_per_doc": 4096},
+    ),
+    _post("/v2/rerank", {"query": "good", "documents": ["film", "bad"], "model": "passages"}),
     _post("/v1/moderations", {"input": ["good film", "bad"], "model": "tone"}),
     _post(
         "/v1/moderations",

@@ -13,6 +13,7 @@ from serving.bundles.registry import publish
 from tests.support.api_keys import write_callers
 from tests.support.bundles import write_bundle, write_registry, write_tensor_bundle
 from tests.support.metric_values import samples
+from tests.support.odd_graphs import write_reranker
 from tests.support.processes import ROOT, free_port, serving, wait_until_accepting, wait_until_ready
 
 ADMIN_KEY = "fuzz-admin-key"
@@ -29,7 +30,7 @@ _ALARMING = re.compile(r"Traceback|Error|panic|Fatal|Assert", re.IGNORECASE)
 
 
 def registry_of(folder):
-    """Families of texts, of pairs and of numbers: `tone`, `same`, `digits`."""
+    """Families of texts, pairs and numbers, for reranking and for entailment."""
     registry, scratch = folder / "registry", folder / "scratch"
     if registry.exists():
         return registry
@@ -39,6 +40,10 @@ def registry_of(folder):
     publish(scratch / "same", registry)
     write_tensor_bundle(scratch / "digits")
     publish(scratch / "digits", registry)
+    write_reranker(scratch / "passages")
+    write_reranker(scratch / "nli", "nli", labels=("contradiction", "neutral", "entailment"))
+    for family in ("passages", "nli"):
+        publish(scratch / family, registry)
     return registry
 
 

@@ -10,7 +10,14 @@ import pytest
 from fastapi import FastAPI
 
 from docs.generator.http_api import admin_document, document, operations
-from serving.protocols import huggingface, infinity_vllm, moderations, native, tei
+from serving.protocols import (
+    cohere_jina,
+    huggingface,
+    infinity_vllm,
+    moderations,
+    native,
+    tei,
+)
 from serving.protocols.open_inference import http as open_inference
 from serving.protocols.openapi import describe, serve_document
 
@@ -20,6 +27,7 @@ PROTOCOLS = {
     "Hugging Face": huggingface.API,
     "Infinity and vLLM": infinity_vllm.API,
     "OpenAI's moderations": moderations.API,
+    "Cohere and Jina": cohere_jina.API,
     "V2": open_inference.API,
 }
 ERRORS = {
@@ -28,6 +36,7 @@ ERRORS = {
     "Hugging Face": "HuggingFaceError",
     "Infinity and vLLM": "OpenAiError",
     "OpenAI's moderations": "ModerationError",
+    "Cohere and Jina": "RerankError",
     "V2": "HuggingFaceError",
 }
 
