@@ -131,7 +131,7 @@ def _check_columns(path: object, wanted: Sequence[str], header: Sequence[str]) -
         if name not in header:
             raise RecipeError(
                 f"{path} has no column {name!r}, only {', '.join(map(repr, header))}: name the "
-                "columns in [data] with `text` and `label`"
+                "columns with `text` and `label` in [data], or with --text and --label"
             )
 
 

@@ -47,7 +47,7 @@ TABLE = (
         "no such column",
         b"review,stars\nfine,5\n",
         "reviews.csv has no column 'text', only 'review', 'stars': name the columns "
-        "in [data] with `text` and `label`",
+        "with `text` and `label` in [data], or with --text and --label",
     ),
     _csv(
         "two columns of one name",
@@ -168,7 +168,7 @@ TABLE = (
         "a line of JSON without the label",
         {"days.jsonl": MANY + json_lines({"text": "a day"})},
         "days.jsonl, line 121 has no column 'topics', only 'text': name the columns "
-        "in [data] with `text` and `label`",
+        "with `text` and `label` in [data], or with --text and --label",
         'files = ["days.jsonl"]\nlabel = "topics"\nproblem_type = "multi_label"',
     ),
     Broken(
