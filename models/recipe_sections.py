@@ -135,7 +135,8 @@ class AugmentedSection(TrainingSection):
     """How copies are altered; the kinds take turns.
 
     `mixing` exchanges spans between texts, masks words and drops some; the others are those of
-    `python -m models stress`.
+    `python -m models stress`. A copy that should mean the same gets the teacher's answer to its
+    original, others an answer of their own.
     """
 
 

@@ -12,6 +12,7 @@ _CONFIDENCE = 0.95
 _RESAMPLES = 1000
 _SEED = 0
 _ADDED = 4
+_DECIMALS = 5
 _MOST_COUNTS = 4_000_000
 
 
@@ -82,6 +83,6 @@ def _largest(standardised: Floats) -> float:
 
 def _estimates(values: Floats, low: Floats, high: Floats) -> list[Estimate]:
     return [
-        Estimate(value=float(v), low=float(min(a, v)), high=float(max(b, v)))
-        for v, a, b in zip(values, low, high, strict=True)
+        Estimate(value=v, low=min(a, v), high=max(b, v))
+        for v, a, b in np.round([values, low, high], _DECIMALS).T.tolist()
     ]

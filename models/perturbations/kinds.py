@@ -17,13 +17,15 @@ class Kind:
     """A kind: the function, the strengths at which texts are altered, and their unit.
 
     `taught` replaces the function where students learn, so that they do not learn the very
-    sentences that measure them.
+    sentences that measure them. Unless it `keeps_meaning`, an altered text may deserve another
+    answer.
     """
 
     alter: Alter
     strengths: tuple[float, ...]
     unit: str
     taught: Alter | None = None
+    keeps_meaning: bool = True
 
 
 _SOME, _MOST, _FEW = (0.1, 0.3), (0.3, 1.0), (1.0, 3.0)
@@ -38,8 +40,8 @@ KINDS: Mapping[Perturbation, Kind] = {
     "punctuation": Kind(words.punctuation, _SOME, "of the words"),
     "whitespace": Kind(words.whitespace, _MOST, "of the gaps"),
     "emoji": Kind(words.emoji, _FEW, "a text"),
-    "word-order": Kind(words.word_order, _MOST, "of the words"),
-    "truncation": Kind(words.truncation, (0.25, 0.5), "of the words"),
+    "word-order": Kind(words.word_order, _MOST, "of the words", keeps_meaning=False),
+    "truncation": Kind(words.truncation, (0.25, 0.5), "of the words", keeps_meaning=False),
     "appended": Kind(
         sentences.appended,
         _FEW,

@@ -67,8 +67,9 @@ def run(job: Job) -> None:
     teacher = load_classifier(job.inputs["parent_weights"])
     texts = [row.text for row in rows] + read_unlabelled(data)
     mask = mask_word(tokenizer_path)
-    texts += augmented(texts, section.augmented_copies, section.seed, mask, section.augmented_by)
-    encodings = token_ids(Tokenizer(tokenizer_path, job.max_length), texts)
+    more = augmented(texts, section.augmented_copies, section.seed, mask, section.augmented_by)
+    asked, answers = more.asked()
+    encodings = token_ids(Tokenizer(tokenizer_path, job.max_length), asked)
     source = teacher
     if section.base:
         base = resolve(section.base, job.recipe, job.inputs["downloads"])
@@ -79,6 +80,7 @@ def run(job: Job) -> None:
     check_sizes(source.config, section)
     layers = () if section.base else section.layers
     taught = _taught(job, teacher, encodings, layers)
+    taught = TeacherOutputs(taught.logits[answers], taught.hidden[answers])
 
     words = _write_tokenizer(job, tokenizer_path, [row.text for row in rows])
     losses = label_losses(source, job)
@@ -89,7 +91,7 @@ def run(job: Job) -> None:
     truth = torch.from_numpy(label_matrix(rows, labels))
     fit(
         student,
-        token_ids(tokenizer, texts),
+        token_ids(tokenizer, more.texts),
         _loss(section, labels, taught, truth, student.projection),
         section,
         validate=validation(student, tokenizer, data),

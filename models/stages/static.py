@@ -55,14 +55,16 @@ def run(job: Job) -> None:
     taught = None
     if teacher:
         words = word_texts(vocabulary)
-        texts += read_unlabelled(data)
         mask = mask_word(teacher.tokenizer_path)
-        texts += augmented(
-            texts, section.augmented_copies, section.seed, mask, section.augmented_by
-        )
-        texts += words
-        taught = _logits(teacher, texts, labels)
-        model.start_from(taught[-len(words) :])
+        more = augmented(
+            texts + read_unlabelled(data), section.augmented_copies, section.seed, mask,
+            section.augmented_by,
+        )  # fmt: skip
+        asked, answers = more.asked()
+        texts = more.texts + words
+        logits = _logits(teacher, asked + words, labels)
+        taught = torch.cat([logits[answers], logits[len(asked) :]])
+        model.start_from(logits[len(asked) :])
     fit(
         model,
         token_ids(tokenizer, texts),

@@ -2,10 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.training.augmentation import augmented
+from models.training.augmentation import augmented as with_copies
 
 words = st.text(alphabet="abcdé漢", min_size=1, max_size=4)
 texts = st.lists(st.lists(words, min_size=1, max_size=8).map(" ".join), min_size=1, max_size=6)
+
+
+def augmented(originals, *others):
+    """The copies alone."""
+    return with_copies(originals, *others).texts[len(originals) :]
 
 
 @given(texts, st.integers(0, 3), st.integers(0, 5))
@@ -54,3 +59,14 @@ def test_kinds_take_turns_over_texts_and_copies(kinds):
         elif kind == "appended":
             assert text.startswith(f"{original} ")
     assert made == augmented(originals, 2, 0, None, kinds)
+
+
+def test_a_copy_that_means_the_same_has_its_original_s_answer_and_others_their_own():
+    kinds = ("mixing", "typos", "truncation")
+
+    made = with_copies(["one two three", "four five six", "seven eight nine"], 1, 0, None, kinds)
+
+    assert made.answered_as == [0, 1, 2, 3, 1, 5]
+    asked, answers = made.asked()
+    assert asked == [*made.texts[:4], made.texts[5]]
+    assert answers == [0, 1, 2, 3, 1, 4]
