@@ -234,6 +234,12 @@ def add_cascade(cascade: argparse.ArgumentParser) -> None:
         help="what runs the variants; auto is what the server would choose on this machine",
     )
     cascade.add_argument(
+        "--long",
+        choices=("truncate", "windows"),
+        help="how texts beyond the model's length are read; default: windows if that is the "
+        "family's default, or else truncate",
+    )
+    cascade.add_argument(
         "--resplit",
         type=int,
         default=0,
@@ -262,6 +268,7 @@ def make_cascade(options: argparse.Namespace, build: Path) -> None:
         variants,
         options.recalibrate,
         options.engine,
+        options.long,
     )
     if options.resplit:
         check_coverage(request, options.resplit)

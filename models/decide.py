@@ -67,6 +67,12 @@ def add_decide(command: argparse.ArgumentParser) -> None:
         help="what runs the variants; auto is what the server would choose on this machine",
     )
     command.add_argument(
+        "--long",
+        choices=("truncate", "windows"),
+        help="how texts beyond the model's length are read; default: windows if that is the "
+        "family's default, or else truncate",
+    )
+    command.add_argument(
         "--resplit",
         type=int,
         default=0,
@@ -89,6 +95,7 @@ def run(options: argparse.Namespace, build: Path) -> None:
         options.confidence,
         options.recalibrate,
         options.engine,
+        options.long,
     )
     if options.resplit:
         check_coverage(request, options.resplit)

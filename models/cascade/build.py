@@ -141,7 +141,8 @@ def _described(
     same = scored(found.logits[1], selection.calibrations, agreement)
     hits = found.hits(selection, problem)
     ordered, tests, judged = found.texts
-    used = {found.manifests[number].variant for number in candidate.variants} | {reference.variant}
+    its_manifests = [found.manifests[number] for number in candidate.variants]
+    used = {each.variant for each in its_manifests} | {reference.variant}
     return Cascade(
         family=reference.family,
         stages=[
@@ -168,6 +169,8 @@ def _described(
         escalation=proportion(reached[1]),
         versus=paired(hits(candidate), found.reference_hits(problem)),
         expected=_expected(found, selection, candidate, problem),
+        long="windows" if found.windows else "truncate",
+        windows_hash=found.windows and found.windows.fingerprint(its_manifests),
         batch_texts=BATCH_TEXTS,
         ordered_sha256=ordered.sha256,
         tested_sha256=tests.sha256,

@@ -22,7 +22,8 @@ class Look:
     """One run of the command: the target, what is tested, and the texts it is tested on.
 
     `versions` are those that a cascade may use, `reference` the one it is held against, `engines`
-    what runs each of them. `sequence_sha256` is the hash of the candidates in the order of testing;
+    what runs each of them. `windows_hash` is that of how long texts were joined, None if they were
+    truncated. `sequence_sha256` is the hash of the candidates in the order of testing;
     None for re-splits, each of which has a sequence of its own.
     """
 
@@ -34,6 +35,7 @@ class Look:
     sequence_sha256: str | None
     tested_sha256: str
     judged_sha256: str
+    windows_hash: str | None = None
 
 
 @dataclass(frozen=True)

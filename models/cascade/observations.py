@@ -15,12 +15,13 @@ from models.cascade.selection import Selection
 from models.cascade.text_sets import TextSet, data_folder, read_halves, read_text_set
 from models.cascade.variants import bundles_of, load
 from models.data.labelled import read_labels
-from models.evaluation.predictions import Predictor, predicted
+from models.evaluation.predictions import Predictor, predicted, windows_for
 from models.evaluation.statistics import Flags, correct, proportion
 from models.recipe import RecipeError
 from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import Target
 from serving.bundles.evaluation import Estimate
+from serving.bundles.windows import Windows
 
 BATCH_TEXTS = 8
 # Cross-validation of the confidence leaves out at least one text and needs another.
@@ -32,6 +33,7 @@ class Observations:
     """A family's variants, and their logits on the texts for ordering, testing and judging.
 
     `eligible` are the names of the variants that a cascade may use, `engines` what ran each.
+    `windows` is how long texts were joined, None if they were truncated.
     """
 
     manifests: list[Manifest]
@@ -40,6 +42,7 @@ class Observations:
     costs: Costs
     eligible: Collection[str]
     engines: Mapping[str, str] = field(default_factory=dict)
+    windows: Windows | None = None
 
     def problem(self, target: Target) -> Problem:
         """Return the problem of meeting `target` against the variant with the most bytes."""
@@ -78,6 +81,7 @@ class Observations:
             None if sequence is None else self._hash(sequence),
             tested.sha256,
             judged.sha256,
+            self.windows.fingerprint(self.manifests) if self.windows else None,
         )
 
     def _hash(self, sequence: Sequence[Candidate]) -> str:
@@ -115,7 +119,8 @@ def observe(options: CascadeOptions, measure: Measure = measured) -> Observation
             f"{options.recalibrate or data}: {fewest} texts to order, to test or to judge "
             f"candidates: provide at least {_FEWEST_TEXTS} for each"
         )
-    loaded = load(bundles, labels, options.engine)
+    windows = windows_for(bundles[0], options.long)
+    loaded = load(bundles, labels, options.engine, windows)
     eligible = set(options.variants or loaded) & set(loaded)
     if len(eligible) < 2:
         raise RecipeError(
@@ -126,7 +131,7 @@ def observe(options: CascadeOptions, measure: Measure = measured) -> Observation
     logits = _logits(list(loaded.values()), _largest(manifests), texts)
     costs = measure(loaded, ordered.texts)
     engines = {variant: predictor.runs_as for variant, predictor in loaded.items()}
-    return Observations(manifests, texts, logits, costs, eligible, engines)
+    return Observations(manifests, texts, logits, costs, eligible, engines, windows)
 
 
 def _largest(manifests: Sequence[Manifest]) -> int:

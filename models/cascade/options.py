@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from models.recipe import RecipeError
 from serving.bundles.cascade import Target
+from serving.bundles.windows import Long
 from serving.inference.engine import EngineName
 
 
@@ -19,6 +20,8 @@ class CascadeOptions:
     `build` is the build folder with the family's texts. `variants` are those that the cascade may
     use; empty means all. `recalibrate` is a table of texts that replaces the family's validation
     and calibration splits. `engine` runs the variants; `auto` is the one serving would choose here.
+    `long` is what becomes of long texts, which are truncated unless it, or without it the family's
+    default, is `windows`.
     """
 
     family: str
@@ -28,6 +31,7 @@ class CascadeOptions:
     variants: Sequence[str] = ()
     recalibrate: Path | None = None
     engine: EngineName | Literal["auto"] = "auto"
+    long: Long | None = None
 
 
 def parse_target(**fields: Any) -> Target:

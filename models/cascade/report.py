@@ -47,7 +47,8 @@ def summary(cascade: Cascade, found: Observations, selection: Selection, looks: 
 Guarantee: loss {cascade.loss:.2%}, upper bound {cascade.bound:.2%}, on {cascade.n:,} texts. \
 Escalated: {percent(cascade.escalation)}; labels other than {reference}'s: \
 {percent(cascade.disagreement)}; its own in a batch of {cascade.batch_texts}: \
-{percent(cascade.self_disagreement)}. Shown on {_engines(cascade)}.
+{percent(cascade.self_disagreement)}. Shown on {_engines(cascade)}, long texts \
+{"in windows" if found.windows else "truncated"}.
 Test split, {len(found.texts[2].texts):,} texts: accuracy {percent(cascade.stages[-1].accuracy)}, \
 {reference} {percent(proportion(alone))}. {comparison(reference, cascade.versus, len(alone))}
 {_verdict(cascade, found, selection)} {_looks(looks, target)}

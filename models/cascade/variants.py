@@ -9,6 +9,7 @@ from models.evaluation.predictions import Predictor
 from models.recipe import RecipeError
 from serving.bundles.bundle import Bundle
 from serving.bundles.registry import read_registry
+from serving.bundles.windows import Windows
 from serving.errors import SizewiseError
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import EngineName, Resources
@@ -38,9 +39,15 @@ def bundles_of(registry: Path, family: str, variants: Collection[str] = ()) -> l
 
 
 def load(
-    bundles: Sequence[Bundle], labels: LabelSet, engine: EngineName | Literal["auto"]
+    bundles: Sequence[Bundle],
+    labels: LabelSet,
+    engine: EngineName | Literal["auto"],
+    windows: Windows | None,
 ) -> dict[str, Predictor]:
-    """Load the bundles that this machine can run and that have the texts' labels, by variant."""
+    """Load the bundles that this machine can run and that have the texts' labels, by variant.
+
+    Long texts are answered in `windows`, or else truncated.
+    """
     loaded = {}
     for bundle in bundles:
         manifest = bundle.manifest
@@ -60,5 +67,5 @@ def load(
             print(f"{manifest.variant} is left out: {error}")
             continue
         print(f"{manifest.variant} runs on {choice.name}: {choice.reason}")
-        loaded[manifest.variant] = Predictor(bundle, choice.engine, choice.name)
+        loaded[manifest.variant] = Predictor(bundle, choice.engine, choice.name, windows)
     return loaded

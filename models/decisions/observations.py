@@ -11,7 +11,7 @@ from models.cascade.text_sets import TextSet, data_folder, read_halves, read_tex
 from models.cascade.variants import bundles_of, load
 from models.data.labelled import LabelSet, has_labels, read_labels
 from models.decisions.options import DecideOptions
-from models.evaluation.predictions import probabilities
+from models.evaluation.predictions import probabilities, windows_for
 from models.evaluation.statistics import Flags, Floats
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType
@@ -19,6 +19,7 @@ from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.decisions import LabelTarget
 from serving.bundles.files import parse
+from serving.bundles.windows import Windows
 from serving.errors import BundleError
 
 
@@ -33,6 +34,7 @@ class Scored:
     variant: str | None
     versions: Mapping[str, str]
     cascade_hash: str | None
+    windows_hash: str | None
     engines: Mapping[str, str]
     chosen: Floats
     judged: Floats
@@ -44,13 +46,16 @@ class Observations:
 
     `truth` tells which texts have the targets' labels, (texts, targets), of the two sets.
     `cascade` is the family's, if it is not stale; `same_texts` whether those that choose also
-    tested it.
+    tested it. `windows` is how long texts were joined, None if they were truncated; `long` is how
+    many of those that choose and that judge were too long for some variant.
     """
 
     texts: tuple[TextSet, TextSet]
     truth: tuple[Flags, Flags]
     scored: Sequence[Scored]
     cascade: Cascade | None
+    windows: Windows | None
+    long: tuple[int, int]
 
     @property
     def same_texts(self) -> bool:
@@ -73,7 +78,8 @@ def observe(options: DecideOptions) -> Observations:
             f"{data} has a teacher's answers instead of labels, so nothing is known of its errors: "
             "give labelled texts with --recalibrate"
         )
-    loaded = load(bundles, labels, options.engine)
+    windows = windows_for(bundles[0], options.long)
+    loaded = load(bundles, labels, options.engine, windows)
     if not loaded:
         raise RecipeError(f"{options.registry / options.family} has no variant that can be run")
     manifests = {each.manifest.variant: each.manifest for each in bundles}
@@ -81,6 +87,8 @@ def observe(options: DecideOptions) -> Observations:
     everything = [text for each in texts for text in each.texts]
     logits = {name: each.logits(everything, BATCH_TEXTS) for name, each in loaded.items()}
     first = len(texts[0].texts)
+    too_long = {at for each in loaded.values() for at, _ in each.too_long(everything)}
+    long_first = sum(at < first for at in too_long)
 
     def scored(
         variant: str | None, used: Sequence[str], scores: Floats, cascade: Cascade | None = None
@@ -88,8 +96,15 @@ def observe(options: DecideOptions) -> Observations:
         versions = {name: manifests[name].version for name in used}
         its_engines = {name: engines[name] for name in used}
         kept = scores[:, columns]
-        hashed = cascade.fingerprint if cascade else None
-        return Scored(variant, versions, hashed, its_engines, kept[:first], kept[first:])
+        return Scored(
+            variant,
+            versions,
+            cascade.fingerprint if cascade else None,
+            windows.fingerprint(manifests[name] for name in used) if windows else None,
+            its_engines,
+            kept[:first],
+            kept[first:],
+        )
 
     found = [scored(name, [name], label_scores(x, manifests[name])) for name, x in logits.items()]
     cascade = _cascade(options, manifests, logits)
@@ -97,7 +112,8 @@ def observe(options: DecideOptions) -> Observations:
         stages = [stage.variant for stage in cascade.stages]
         found.append(scored(None, stages, cascade_scores(cascade, manifests, logits), cascade))
     truth = (texts[0].truth[:, columns], texts[1].truth[:, columns])
-    return Observations(texts, truth, found, cascade)
+    long = (long_first, len(too_long) - long_first)
+    return Observations(texts, truth, found, cascade, windows, long)
 
 
 def label_scores(logits: Floats, manifest: Manifest) -> Floats:

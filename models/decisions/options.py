@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from models.recipe import RecipeError
 from serving.bundles.decisions import LabelTarget
+from serving.bundles.windows import Long
 from serving.inference.engine import EngineName
 
 _LOWEST_CONFIDENCE = 0.5
@@ -23,7 +24,8 @@ class DecideOptions:
 
     `build` is the build folder with the family's texts; `recalibrate` a table of labelled texts
     that replaces its calibration and test splits. `engine` runs the variants; `auto` is the one
-    serving would choose here.
+    serving would choose here. `long` is what becomes of long texts, which are truncated unless it,
+    or without it the family's default, is `windows`.
     """
 
     family: str
@@ -33,6 +35,7 @@ class DecideOptions:
     confidence: float = 0.95
     recalibrate: Path | None = None
     engine: EngineName | Literal["auto"] = "auto"
+    long: Long | None = None
 
     def __post_init__(self) -> None:
         """Raise RecipeError when the confidence is out of range."""

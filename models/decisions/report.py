@@ -47,9 +47,19 @@ answers by itself{together}:
 {table(_HEADER, rows)}
 Thresholds were chosen by {chosen:,} texts. Both rates were measured on {judged:,} others, with \
 95 % intervals: the one that is limited may exceed its limit there by chance. Risk is the \
-probability that the limit is missed, over the draw of the texts that chose. Texts beyond the \
-model's length are truncated.
+probability that the limit is missed, over the draw of the texts that chose.
+{_long(found)}
 {_caveat(found)}"""
+
+
+def _long(found: Observations) -> str:
+    chosen, judged = found.long
+    how = "answered in windows" if found.windows else "truncated"
+    other = "truncated" if found.windows else "answered in windows"
+    return (
+        f"Of those that chose {chosen:,}, and of the others {judged:,}, are longer than a variant "
+        f"reads: they were {how}. A server decides no long text that is {other}."
+    )
 
 
 def _caveat(found: Observations) -> str:

@@ -13,17 +13,28 @@ from models.evaluation.statistics import Flags, Floats
 from models.progress import progress
 from models.recipe_sections import ProblemType
 from serving.bundles.bundle import Bundle
+from serving.bundles.windows import Long, Windows, windows_beside
 from serving.errors import BundleError, TextTooLong
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Engine, EngineName, Resources, runs_as
 from serving.inference.engine_selection import ENGINES, reference
 from serving.inference.inputs import Encoding, Text, why_no_tokens
 from serving.inference.tokenizer import open_tokenizer
-from serving.inference.windows import Windowing, joined, windows_of
+from serving.inference.windows import Windowing, joined, windowing_of, windows_of
 
 _TIMED_TEXTS = 512
 _TIMED_REPEATS = 3
 _TIMED_BATCH_TOKENS = 256
+_UNBOUNDED = 1 << 30
+
+
+def windows_for(bundle: Bundle, long: Long | None) -> Windows | None:
+    """Return how a family's long texts are answered in windows; None if they are truncated.
+
+    Without `long`, as the family's default says. Raises BundleError.
+    """
+    windows = windows_beside(bundle)
+    return windows if (long or windows.long) == "windows" else None
 
 
 class Predictor:
@@ -34,15 +45,15 @@ class Predictor:
         bundle: Bundle,
         engine: Engine | None = None,
         name: EngineName | None = None,
-        windowing: Windowing | None = None,
+        windows: Windows | None = None,
     ) -> None:
         """Load the bundle into its reference engine, or take an `engine`, by its `name`.
 
-        With a `windowing`, long texts are answered in windows, and not truncated.
+        With `windows`, long texts are answered in windows, however many, and not truncated.
         Raises BundleError or StartError when the engine cannot load it, or it reads no texts.
         """
         self._manifest = bundle.manifest
-        self._windowing = windowing
+        self._windowing = windowing_of(windows, bundle.manifest, _UNBOUNDED) if windows else None
         tokenizer = open_tokenizer(bundle)
         if tokenizer is None:
             raise BundleError(f"{bundle.folder} reads tensors: texts cannot measure it")
@@ -136,7 +147,8 @@ class Predictor:
         found = []
         for text in texts:
             started_s = time.perf_counter()
-            self._engine.run(self._tokenizer.encode([text]))
+            for windows in self._windows([text], self._windowing):
+                self._engine.run(windows)
             found.append(time.perf_counter() - started_s)
         return np.array(found)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.data.labelled import LabelSet
 from models.evaluation.figures import SplitPredictions, figures
-from models.evaluation.predictions import Predictor, predicted
+from models.evaluation.predictions import Predictor, predicted, windows_for
 from models.evaluation.statistics import Flags, correct, proportion
 from models.published.publishing import bundles_of, default_of, named, publish_measured
 from models.published.texts import Columns, UserTexts, read_texts
@@ -16,13 +16,11 @@ from serving.bundles.bundle import JUDGED_SPLIT, Bundle
 from serving.bundles.evaluation import Agreement, Estimate, Evaluation
 from serving.bundles.files import listed
 from serving.bundles.ranking import ranked
-from serving.bundles.windows import Long, Windows, windows_beside
+from serving.bundles.windows import Long, Windows
 from serving.errors import BundleError, EngineFailed
-from serving.inference.windows import windowing_of
 
 Tell = Callable[[str], None]
 _PADDED_BATCH_TEXTS = 16
-_UNBOUNDED = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -69,12 +67,6 @@ def evaluate(
     tell(default_of(family, registry))
 
 
-def windows_for(bundle: Bundle, long: Long | None) -> Windows | None:
-    """Return how a family's long texts are answered in windows; None if they are truncated."""
-    windows = windows_beside(bundle)
-    return windows if (long or windows.long) == "windows" else None
-
-
 def _scored(bundles: list[Bundle], texts: UserTexts, windows: Windows | None) -> list[Measured]:
     """Score bundles of one family, each compared with the first in order of precision."""
     unmeasured: dict[str, object] = {"evaluations": {}, "agreement": None}
@@ -97,7 +89,7 @@ def scored(
     manifest = bundle.manifest
     labels = LabelSet(tuple(manifest.labels), kind_of(bundle))
     with running(bundle):
-        predictor = _predictor(bundle, windows)
+        predictor = Predictor(bundle, windows=windows)
         batched = predictor.logits(texts.texts, _PADDED_BATCH_TEXTS)
         found = SplitPredictions(
             texts.truth(manifest.labels),
@@ -123,12 +115,8 @@ def scored(
 def answers_of(bundle: Bundle, texts: UserTexts, windows: Windows | None) -> Flags:
     """Return the labels that a bundle predicts, of shape (texts, labels)."""
     with running(bundle):
-        return predicted(_predictor(bundle, windows).logits(texts.texts), kind_of(bundle))
-
-
-def _predictor(bundle: Bundle, windows: Windows | None) -> Predictor:
-    windowing = windowing_of(windows, bundle.manifest, _UNBOUNDED) if windows else None
-    return Predictor(bundle, windowing=windowing)
+        logits = Predictor(bundle, windows=windows).logits(texts.texts)
+        return predicted(logits, kind_of(bundle))
 
 
 def agreeing(

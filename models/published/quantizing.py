@@ -4,9 +4,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from models.evaluation.predictions import windows_for
 from models.graphs.import_trial import try_out
 from models.graphs.number_formats import write_format
-from models.published.measuring import Measured, agreeing, answers_of, scored, windows_for
+from models.published.measuring import Measured, agreeing, answers_of, scored
 from models.published.publishing import bundles_of, default_of, named, publish_measured
 from models.published.texts import Columns, UserTexts, read_texts
 from models.recipe_sections import Scheme

@@ -11,6 +11,7 @@ from serving.bundles.bundle import VERSION_HEX_DIGITS, Manifest
 from serving.bundles.evaluation import Estimate, Paired
 from serving.bundles.files import MOST, Count, Frozen, Name, Sha256
 from serving.bundles.probabilities import sigmoid, softmax
+from serving.bundles.windows import Windows
 from serving.errors import BundleError
 
 CASCADE_NAME = "cascade.json"
@@ -159,6 +160,10 @@ class Cascade(Frozen):
     """The cascade against the reference, on the test split."""
     expected: Expected
     """What it costs."""
+    long: Literal["truncate", "windows"] = "truncate"
+    """How texts beyond a model's length were read. For others nothing is shown."""
+    windows_hash: str | None = None
+    """If that is `windows`, the hash of what decides the stages' scores in windows.json."""
     batch_texts: Annotated[int, Field(ge=1, le=MOST)]
     """Texts in a batch when the variants were measured."""
     ordered_sha256: Sha256
@@ -184,6 +189,8 @@ class Cascade(Frozen):
             raise ValueError("every stage but the last has a calibration")
         if len({stage.variant for stage in self.stages}) < len(self.stages):
             raise ValueError("a variant appears twice")
+        if (self.windows_hash is None) != (self.long == "truncate"):
+            raise ValueError("it has a windows_hash exactly if long is windows")
         if self.bound > self.target.max_loss:
             raise ValueError("the bound exceeds the target: there is no guarantee")
         return self
@@ -203,8 +210,18 @@ class Cascade(Frozen):
             return self.target.max_loss
         return self.disagreement.high
 
-    def unproven(self, runs_as: Mapping[str, str]) -> list[str]:
-        """Name the variants that do not run as they did when the guarantee was shown."""
+    def unproven(
+        self, runs_as: Mapping[str, str], manifests: Mapping[str, Manifest], windows: Windows
+    ) -> list[str]:
+        """Name the variants that do not run as they did when the guarantee was shown.
+
+        Those are all its stages if what decides their scores in windows has changed since.
+        """
+        stages = [stage.variant for stage in self.stages]
+        if self.long == "windows":
+            now = windows.fingerprint(manifests[variant] for variant in stages)
+            if now != self.windows_hash:
+                return stages
         shown = self.engines.items()
         return sorted(name for name, engine in shown if runs_as.get(name, engine) != engine)
 

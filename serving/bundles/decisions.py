@@ -1,7 +1,7 @@
 """A family's decisions.json: from which score on a text is flagged, and what that guarantees."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -10,6 +10,7 @@ from serving.bundles.bundle import VERSION_HEX_DIGITS, Manifest
 from serving.bundles.cascade import Cascade, Share
 from serving.bundles.evaluation import Estimate
 from serving.bundles.files import MOST, Frozen, Name, Sha256
+from serving.bundles.windows import Windows
 from serving.errors import BundleError
 
 DECISIONS_NAME = "decisions.json"
@@ -90,6 +91,8 @@ class Decider(Frozen):
     """The version of each variant that takes part."""
     cascade_hash: str | None = None
     """For the cascade, the hash of its cascade.json."""
+    windows_hash: str | None = None
+    """If long texts were read in windows, the hash of what decides its scores in windows.json."""
     engines: dict[str, str] = Field(default={})
     """What ran each variant: the engine, and the number format in which it computes."""
     flagged: Estimate
@@ -120,10 +123,17 @@ class Decider(Frozen):
         """What its answers are found by (see Thresholds)."""
         return (self.variant, self.versions[self.variant]) if self.variant else None
 
-    def fits(self, versions: Mapping[str, str], cascade: Cascade | None) -> bool:
-        """Return whether exactly what it was made for is served: variants' versions, cascade."""
+    def fits(
+        self, manifests: Mapping[str, Manifest], cascade: Cascade | None, windows: Windows
+    ) -> bool:
+        """Return whether exactly what it was made for is served: versions, cascade and windows."""
+        versions = {name: manifest.version for name, manifest in manifests.items()}
         its_hash = cascade.fingerprint if cascade and self.cascade_hash else None
-        return self.versions.items() <= versions.items() and its_hash == self.cascade_hash
+        if not self.versions.items() <= versions.items() or its_hash != self.cascade_hash:
+            return False
+        return self.windows_hash is None or self.windows_hash == windows.fingerprint(
+            manifests[each] for each in self.versions
+        )
 
 
 class Decisions(Frozen):
@@ -137,8 +147,8 @@ class Decisions(Frozen):
     """What is guaranteed, for each variant by itself."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
     """Probability that all of a variant's targets are met, over the draw of the texts."""
-    long: Literal["truncate"] = "truncate"
-    """How texts beyond the model's length were read."""
+    long: Literal["truncate", "windows"] = "truncate"
+    """How texts beyond the model's length were read. One that is read otherwise is not decided."""
     batch_texts: Annotated[int, Field(ge=1, le=MOST)]
     """Texts in a batch when the scores were computed."""
     chosen_sha256: Sha256
@@ -158,6 +168,8 @@ class Decisions(Frozen):
         for each in self.deciders:
             if [decided.label for decided in each.labels] != labels:
                 raise ValueError(f"{each.name} decides other labels than the targets name")
+            if (each.windows_hash is None) != (self.long == "truncate"):
+                raise ValueError(f"{each.name} has to have a windows_hash exactly with windows")
         return self
 
 
@@ -175,15 +187,18 @@ class Applied(NamedTuple):
 
 
 def applied(
-    decisions: Decisions | None, manifests: Sequence[Manifest], cascade: Cascade | None
+    decisions: Decisions | None,
+    manifests: Sequence[Manifest],
+    cascade: Cascade | None,
+    windows: Windows,
 ) -> Applied:
     """Apply the thresholds that were made for exactly what is served; others are stale."""
     if decisions is None:
         return Applied(None, [], [], None)
-    versions = {manifest.variant: manifest.version for manifest in manifests}
-    fitting = [each for each in decisions.deciders if each.fits(versions, cascade)]
+    served = {manifest.variant: manifest for manifest in manifests}
+    fitting = [each for each in decisions.deciders if each.fits(served, cascade, windows)]
     decided = {each.variant for each in fitting}
-    undecided = [variant for variant in versions if variant not in decided]
+    undecided = [variant for variant in served if variant not in decided]
     return Applied(
         decisions,
         fitting,
@@ -193,10 +208,15 @@ def applied(
 
 
 def unproven_in(
-    cascade: Cascade | None, its: Applied | None, runs_as: Mapping[str, str]
+    cascade: Cascade | None,
+    its: Applied | None,
+    runs_as: Mapping[str, str],
+    manifests: Iterable[Manifest],
+    windows: Windows,
 ) -> list[str]:
     """Name the variants that do not run as they did when what they take part in was shown."""
-    names = set(cascade.unproven(runs_as) if cascade else [])
+    served = {manifest.variant: manifest for manifest in manifests}
+    names = set(cascade.unproven(runs_as, served, windows) if cascade else [])
     for each in its.deciders if its else []:
         names |= {v for v, engine in each.engines.items() if runs_as.get(v, engine) != engine}
     return sorted(names)

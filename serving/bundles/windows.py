@@ -1,11 +1,13 @@
 """A family's windows.json: what becomes of a text that is longer than the model reads."""
 
+import hashlib
+import json
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from serving.bundles.bundle import Bundle, Manifest
+from serving.bundles.bundle import VERSION_HEX_DIGITS, Bundle, Manifest
 from serving.bundles.evaluation import Estimate, Paired
 from serving.bundles.files import (
     MOST,
@@ -68,6 +70,14 @@ class Windows(Frozen):
     def rule_for(self, manifest: Manifest) -> Rule:
         """Return how the windows of a variant are joined."""
         return self.rule or ("max" if manifest.multi_label else "mean")
+
+    def fingerprint(self, manifests: Iterable[Manifest]) -> str:
+        """A hash of what decides these variants' scores in windows, the same on all servers."""
+        deciding = [
+            (self.rule_for(each), self.overlap, self.temperatures.get(each.version, 1.0))
+            for each in manifests
+        ]
+        return hashlib.sha256(json.dumps(deciding).encode()).hexdigest()[:VERSION_HEX_DIGITS]
 
 
 def check_windows(windows: Windows, manifests: Iterable[Manifest]) -> None:

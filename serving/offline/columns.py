@@ -1,13 +1,13 @@
 """The columns that a job adds: what each answer says, and what it decides."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from serving.bundles.bundle import Bundle, Manifest
 from serving.bundles.decisions import DECISIONS_NAME, Decisions, applied, check_decisions
 from serving.bundles.files import parse, read_file
 from serving.bundles.probabilities import least_score, predicted_labels
+from serving.bundles.windows import Long, Windows
 from serving.offline.bulk_classifier import BulkAnswer
 from serving.offline.tables import Added, Values
 
@@ -29,14 +29,18 @@ class Columns:
     """The added columns of one variant, without a job's prefix.
 
     If the family has decisions, `flagged` tells whether any is true and `decisions` names the
-    labels that are flagged. Both are empty if there are none for the variant.
+    labels that are flagged. Both are empty if there are none for the variant, and for a long text
+    that was read otherwise than when they were made.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, windows: Windows, long: Long) -> None:
         """Raise BundleError or OSError if the family's decisions.json cannot be used."""
         self._manifest = bundle.manifest
         self._least = least_score(bundle.manifest)
-        self.thresholds = _thresholds(bundle.folder.parent / DECISIONS_NAME, bundle.manifest)
+        decisions = _decisions(bundle)
+        self.decides_long = decisions is not None and decisions.long == long
+        """Whether long texts are decided, too."""
+        self.thresholds = _thresholds(decisions, bundle.manifest, windows)
         """The threshold of each decided label; None if the family has no decisions."""
         decided = _DECIDED if self.thresholds is not None else {}
         self.kinds: Added = {**_ANSWERED, **decided, **_FAILED}
@@ -59,7 +63,8 @@ class Columns:
             "truncated": answer.truncated,
             "windows": _windows(manifest.labels, answer),
         }
-        if self.thresholds:
+        whole = not (answer.truncated or answer.windows)
+        if self.thresholds and (whole or self.decides_long):
             flagged = [name for name, least in self.thresholds.items() if scores[name] >= least]
             found |= {"flagged": bool(flagged), "decisions": flagged}
         return nothing | found
@@ -73,10 +78,17 @@ def _windows(labels: Sequence[str], answer: BulkAnswer) -> dict[str, Any] | None
     return {"count": answer.windows, "labels": decided}
 
 
-def _thresholds(path: Path, manifest: Manifest) -> Mapping[str, float] | None:
+def _decisions(bundle: Bundle) -> Decisions | None:
+    path, manifest = bundle.folder.parent / DECISIONS_NAME, bundle.manifest
     if not path.is_file():
         return None
     decisions = parse(Decisions, read_file(path).decode(errors="replace"), path)
     check_decisions(decisions, manifest.family, {manifest.variant: manifest})
-    found = applied(decisions, [manifest], None).thresholds or {}
-    return found.get((manifest.variant, manifest.version), {})
+    return decisions
+
+
+def _thresholds(
+    decisions: Decisions | None, manifest: Manifest, windows: Windows
+) -> Mapping[str, float] | None:
+    found = applied(decisions, [manifest], None, windows).thresholds
+    return None if found is None else found.get((manifest.variant, manifest.version), {})

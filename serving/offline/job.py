@@ -74,7 +74,7 @@ def classify(
     bundle = _bundle(job, settings)
     manifest = bundle.manifest
     windows = windows_beside(bundle)
-    columns = Columns(bundle)
+    columns = Columns(bundle, windows, job.long or windows.long)
     added: Added = {job.prefix + name: kind for name, kind in columns.kinds.items()}
     texts = (job.text, job.text_pair) if job.text_pair else (job.text,)
     table = open_table(job.input, job.output, texts, added, manifest.labels)
@@ -186,7 +186,7 @@ def _resumed(
         "version": manifest.version,
         "--long": job.long,
         WINDOWS_NAME: windows.model_dump(),
-        "decisions": columns.thresholds,
+        "decisions": [columns.thresholds, columns.decides_long],
         "--prefix": job.prefix,
         "SIZEWISE_MAX_TEXT_CHARS": settings.max_text_chars,
         "SIZEWISE_MAX_WINDOWS": settings.max_windows,

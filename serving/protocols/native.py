@@ -58,7 +58,7 @@ def _unproven(service: Service, family: Family) -> list[str]:
         each.variant: running[family.name, each.variant, each.version].runs_as
         for each in family.manifests
     }
-    return unproven_in(family.cascade, family.applied, runs_as)
+    return unproven_in(family.cascade, family.applied, runs_as, family.manifests, family.windows)
 
 
 @router.get("/v1/models")

@@ -240,7 +240,10 @@ class ModelInfo(Described):
     undecided: list[str]
     """Variants, and `cascade`, whose answers have no decisions although the family has some."""
     unproven: list[str]
-    """Variants for which the guarantee of cascade or decisions was shown with another `runs_as`."""
+    """Variants for which the guarantee of cascade or decisions was shown with another `runs_as`.
+
+    Or that of a cascade in windows with another windows.json.
+    """
     policy: Policy
     """Its policy.json."""
     windows: Windows

@@ -7,6 +7,7 @@ from pathlib import Path
 from serving.bundles.bundle import VariantKey, key
 from serving.bundles.decisions import Applied, applied, unproven_in
 from serving.bundles.traffic import Deployments
+from serving.bundles.windows import Windows
 from serving.runtime.interface import Running
 
 
@@ -41,7 +42,9 @@ def applied_by_model(deployments: Deployments) -> dict[str, Applied]:
     for family, decisions in deployments.decisions.items():
         if variants := deployments.families.get(family):
             manifests = [each.live.manifest for each in variants.values()]
-            found[family] = applied(decisions, manifests, deployments.cascades.get(family))
+            cascade = deployments.cascades.get(family)
+            windows = deployments.windows.get(family, Windows())
+            found[family] = applied(decisions, manifests, cascade, windows)
     return found
 
 
@@ -60,5 +63,7 @@ def unproven_by_model(
                 for variant, each in variants.items()
                 if key(each.live) in running
             }
-            found[family] = len(unproven_in(cascade, its, runs_as))
+            manifests = [each.live.manifest for each in variants.values()]
+            windows = deployments.windows.get(family, Windows())
+            found[family] = len(unproven_in(cascade, its, runs_as, manifests, windows))
     return found

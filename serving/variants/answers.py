@@ -27,7 +27,8 @@ class Answer:
     """The scores of one text, in the order of the labels, with their variant and times.
 
     `logits` are the model's own, before `temperature` and softmax or sigmoid. `truncated` is the
-    side at which the text was cut. `degraded` is set if a smaller variant than intended answered.
+    side at which the text was cut. `degraded` is set if a smaller variant than intended answered,
+    and `whole` unless a variant that was asked could not read all of the text at once.
     """
 
     scores: list[float]
@@ -41,6 +42,7 @@ class Answer:
     degraded: bool = False
     explanation: Explanation | None = None
     windows: InWindows | None = None
+    whole: bool = True
 
 
 def more_windows(answers: Sequence[Answer]) -> int:
@@ -90,7 +92,8 @@ class FamilyAnswer(Labelled):
     and `version` are those that answered, separated by commas; `degraded` tells whether a smaller
     variant than intended answered any text. `tokens` and `tokenize_s` are of all passes, `queue_s`
     and `engine_s` the longest wait and the longest batch of a text; `slowest` took the longest.
-    `thresholds` are those that apply to the family, None if it has no decisions.
+    `thresholds` are those that apply to the family, None if it has no decisions; `decides_long`
+    tells whether they count for texts that were not read whole, too.
     """
 
     family: str
@@ -106,14 +109,16 @@ class FamilyAnswer(Labelled):
     engine_s: float
     slowest: Answer
     thresholds: Thresholds | None = None
+    decides_long: bool = True
 
     def decisions(self, answer: Answer) -> dict[str, bool] | None:
         """Return whether the text is flagged for each decided label; None if nothing is decided.
 
         The cascade's thresholds count for its own answers. One that overload ended earlier, or gave
-        another variant, has the thresholds of the variant that answered.
+        another variant, has the thresholds of the variant that answered. A long text that was read
+        otherwise than when they were chosen has none.
         """
-        if not self.thresholds:
+        if not self.thresholds or not (answer.whole or self.decides_long):
             return None
         key = None if self.by_cascade(answer) else (answer.variant, answer.version)
         found = self.thresholds.get(key)
@@ -148,6 +153,8 @@ def summed_up(
     passes: list[Classified],
     escalated: Mapping[str, int] | None,
     thresholds: Thresholds | None = None,
+    *,
+    decides_long: bool = True,
 ) -> FamilyAnswer:
     """Sum up the answers of a request (at least one) and the passes that gave them."""
     tokens, tokenize_s = 0, 0.0
@@ -169,5 +176,5 @@ def summed_up(
     return FamilyAnswer(
         first.labels, first.least_score, family, answers, passes, escalated,
         ",".join(variants), ",".join(versions), degraded,
-        tokens, tokenize_s, queue_s, engine_s, slowest, thresholds,
+        tokens, tokenize_s, queue_s, engine_s, slowest, thresholds, decides_long,
     )  # fmt: skip

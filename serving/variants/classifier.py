@@ -107,12 +107,13 @@ class Classifier:
         for item, result in zip(items, results, strict=True):
             if len(answers) % each_turn == each_turn - 1 and len(answers) < len(items) - 1:
                 await asyncio.sleep(0)
+            whole = item.full_length <= item.length
             answers.append(
                 Answer(
                     self._scores(result.logits, temperature), result.logits,
                     manifest.variant, manifest.version, temperature,
-                    side if item.full_length > item.length else None,
-                    result.queue_s, result.engine_s,
+                    None if whole else side,
+                    result.queue_s, result.engine_s, whole=whole,
                 )
             )  # fmt: skip
             its_tag_s = result.start_tag_s

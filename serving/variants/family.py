@@ -114,7 +114,8 @@ class Family:
         self._shadow_requests = ShadowRequests()
         self.manifests = [served.live.manifest for served in variants.values()]
         text_ms = {variant: served.text_ms for variant, served in variants.items()}
-        self.applied = applied(decisions, self.manifests, cascade)
+        self.applied = applied(decisions, self.manifests, cascade, self.windows)
+        self._decided_long = decisions.long if decisions else None
         self.options = options_of(self.manifests, text_ms, cascade)
         self.default_variant = best(self.manifests)
         default = variants[self.default_variant].live
@@ -229,6 +230,7 @@ class Family:
                         answer,
                         queue_s=answers[place].queue_s + answer.queue_s,
                         engine_s=answers[place].engine_s + answer.engine_s,
+                        whole=answers[place].whole and answer.whole,
                     )
             places = [place for place in places if not sure(answers[place].logits)] if sure else ()
             escalated[variant] = len(places)
@@ -240,6 +242,7 @@ class Family:
         found = summed_up(
             self.name, answers, passes, escalated if way.cascades else None,
             self.applied.thresholds and {} if way.shortened else self.applied.thresholds,
+            decides_long=long == self._decided_long,
         )  # fmt: skip
         if self.cascade and found.escalated is not None and self.policy.sample_share:
             self._sample(self.cascade, found, inputs, terms, long=long)

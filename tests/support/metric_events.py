@@ -8,6 +8,7 @@ import re
 from serving.batching.batcher import BatchReport
 from serving.bundles.bundle import Manifest
 from serving.bundles.decisions import applied
+from serving.bundles.windows import Windows
 from serving.variants.answers import Answer, Classified, summed_up
 from tests.support.cascades import cascade_of
 from tests.support.decisions import decider, decisions_of
@@ -48,6 +49,7 @@ DECIDED = applied(
     ),
     [manifest(TINY), manifest(WIDE)],
     CASCADE,
+    Windows(),
 )
 
 

@@ -16,6 +16,7 @@ from models.cascade.selection import select
 from models.cascade.text_sets import TextSet
 from models.recipe import RecipeError
 from serving.bundles.bundle import Manifest
+from serving.bundles.windows import Windows
 from tests.support.cascade_problems import BIG, COSTS, answers, chosen, problem
 
 NOISE = 0.12
@@ -96,9 +97,9 @@ def test_a_cascade_is_unproven_where_a_variant_runs_otherwise_than_when_it_was_s
     _, cascade = chosen(observed(NOISE), TARGET.target.model_copy(update={"max_loss": 0.06}))
     same = dict(cascade.engines)
 
-    assert cascade.unproven(same) == []
-    assert cascade.unproven(same | {"large": "openvino, f32"}) == ["large"]
-    assert cascade.model_copy(update={"engines": {}}).unproven(same) == []
+    assert cascade.unproven(same, {}, Windows()) == []
+    assert cascade.unproven(same | {"large": "openvino, f32"}, {}, Windows()) == ["large"]
+    assert cascade.model_copy(update={"engines": {}}).unproven(same, {}, Windows()) == []
 
 
 def test_without_logits_of_its_own_the_reference_is_what_it_answers_in_batches():

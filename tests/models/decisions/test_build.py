@@ -16,6 +16,7 @@ from serving.bundles.decisions import DECISIONS_NAME, Decisions, applied, check_
 from serving.bundles.files import parse
 from serving.bundles.probabilities import softmax
 from serving.bundles.registry import read_registry
+from serving.bundles.windows import Windows
 from tests.support.tone_family import READS, write_tone
 
 COSTS_S = {"large": 9e-3, "medium": 3e-3, "small": 1e-3}
@@ -69,7 +70,7 @@ def test_the_file_decides_for_every_variant_and_the_cascade_as_a_server_does(ton
 
     decisions, manifests = written(tone)
     cascade = Cascade.model_validate_json((tone / "registry/tone/cascade.json").read_text())
-    its = applied(decisions, manifests, cascade)
+    its = applied(decisions, manifests, cascade, Windows())
     assert status == 0
     assert its.undecided == []
     assert {key and key[0] for key in its.thresholds} == {*READS, None}

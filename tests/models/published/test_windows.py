@@ -11,7 +11,6 @@ from models.evaluation.predictions import Predictor
 from serving.bundles.bundle import read_bundle
 from serving.bundles.registry import publish
 from serving.bundles.windows import WINDOWS_NAME, Windows, windows_beside
-from serving.inference.windows import windowing_of
 from tests.support.bundles import write_bundle
 
 MAX_LENGTH = 16
@@ -135,7 +134,7 @@ def test_evaluate_measures_by_windows_what_is_served_by_windows(family):
 def test_a_predictor_joins_as_the_rule_says_and_leaves_short_texts_alone(family):
     bundle = read_bundle(family / "registry/tone/small")
     texts = ["good film", "good " * 60, "bad"]
-    by_windows = Predictor(bundle, windowing=windowing_of(Windows(rule="max"), bundle.manifest, 99))
+    by_windows = Predictor(bundle, windows=Windows(rule="max"))
 
     found = by_windows.logits(texts, batch_texts=2)
 

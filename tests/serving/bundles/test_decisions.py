@@ -7,6 +7,7 @@ import pytest
 
 from serving.bundles.decisions import Decisions, applied, check_decisions, unproven_in
 from serving.bundles.files import parse
+from serving.bundles.windows import Windows
 from serving.errors import BundleError
 from tests.support.cascades import cascade_of
 from tests.support.decisions import decider, decisions_of
@@ -22,7 +23,9 @@ BOTH = decisions_of(
 
 def manifests(versions=VERSIONS):
     return [
-        SimpleNamespace(variant=variant, version=version, labels=list(THRESHOLDS))
+        SimpleNamespace(
+            variant=variant, version=version, labels=list(THRESHOLDS), multi_label=False
+        )
         for variant, version in versions.items()
     ]
 
@@ -38,25 +41,56 @@ def manifests(versions=VERSIONS):
     ],
 )
 def test_thresholds_apply_to_exactly_what_they_were_made_for(versions, cascade, keys, undecided):
-    found = applied(BOTH, manifests(versions), cascade)
+    found = applied(BOTH, manifests(versions), cascade, Windows())
 
     assert found.thresholds == dict.fromkeys(keys, THRESHOLDS)
     assert [each.key for each in found.deciders] == keys
     assert found.undecided == undecided
 
 
+WINDOWS = Windows(rule="max", temperatures={"a" * 16: 2.0})
+AT = {"tiny": "a" * 16, "wide": "f" * 16}
+
+
+@pytest.mark.parametrize(
+    ("windows", "fits"),
+    [
+        (WINDOWS, True),
+        (WINDOWS.model_copy(update={"long": "truncate", "texts_sha256": "0" * 64}), True),
+        (WINDOWS.model_copy(update={"temperatures": {AT["tiny"]: 2.0, "0" * 16: 3.0}}), True),
+        (WINDOWS.model_copy(update={"temperatures": {}}), False),
+        (WINDOWS.model_copy(update={"overlap": 0.5}), False),
+        (WINDOWS.model_copy(update={"rule": None}), False),
+    ],
+)
+def test_thresholds_of_texts_in_windows_are_stale_if_what_decides_a_score_there_has_changed(
+    windows, fits
+):
+    tiny, wide = served = manifests(AT)
+    made = [
+        decider(AT, THRESHOLDS, variant="tiny", windows_hash=WINDOWS.fingerprint([tiny])),
+        decider(AT, THRESHOLDS, cascade=CASCADE, windows_hash=WINDOWS.fingerprint([tiny, wide])),
+    ]
+
+    found = applied(decisions_of(*made, long="windows"), served, CASCADE, windows)
+
+    assert found.deciders == (made if fits else [])
+    assert found.undecided == (["wide"] if fits else ["tiny", "wide", "cascade"])
+
+
 def test_a_family_without_decisions_has_nothing_undecided():
-    assert applied(None, manifests(), CASCADE) == (None, [], [], None)
+    assert applied(None, manifests(), CASCADE, Windows()) == (None, [], [], None)
 
 
 def test_the_variants_that_run_otherwise_than_when_it_was_shown_are_named():
-    its = applied(BOTH, manifests(), CASCADE)
+    its = applied(BOTH, manifests(), CASCADE, Windows())
     shown = {"tiny": "onnxruntime, int8", "wide": "openvino, bf16"}
 
-    assert unproven_in(CASCADE, its, shown) == []
-    assert unproven_in(CASCADE, its, shown | {"wide": "openvino, fp32"}) == ["wide"]
-    stale = applied(BOTH, manifests(VERSIONS | {"wide": "w2"}), CASCADE)
-    assert unproven_in(None, stale, shown | {"wide": "openvino, fp32"}) == []
+    now = (manifests(), Windows())
+    assert unproven_in(CASCADE, its, shown, *now) == []
+    assert unproven_in(CASCADE, its, shown | {"wide": "openvino, fp32"}, *now) == ["wide"]
+    stale = applied(BOTH, manifests(VERSIONS | {"wide": "w2"}), CASCADE, Windows())
+    assert unproven_in(None, stale, shown | {"wide": "openvino, fp32"}, *now) == []
 
 
 @pytest.mark.parametrize(
@@ -77,6 +111,9 @@ def test_the_variants_that_run_otherwise_than_when_it_was_shown_are_named():
             ),
             "at most 50 items",
         ),
+        (lambda made: made.update(long="windows"), "tiny has to have a windows_hash exactly with"),
+        (lambda made: made["deciders"][1].update(windows_hash="a"), "cascade has to have a window"),
+        (lambda made: made.update(long="refuse"), "long"),
         (lambda made: made.update(extra=1), "Extra inputs"),
     ],
 )

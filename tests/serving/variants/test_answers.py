@@ -63,6 +63,16 @@ def test_where_a_label_always_applies_nothing_flags_until_it_is_said_what_is_har
     assert "odd" in found.flags(given, ["bad"])
 
 
+@pytest.mark.parametrize("decides_long", [True, False])
+def test_a_long_text_is_decided_only_if_it_was_read_as_when_the_thresholds_were_chosen(
+    decides_long,
+):
+    for whole in (True, False):
+        given = replace(answer(0.7, 0.0), whole=whole)
+        found = replace(family_answer(given), decides_long=decides_long)
+        assert found.decisions(given) == ({"bad": True} if whole or decides_long else None)
+
+
 def test_what_is_decided_flags_whatever_applies_and_is_harmless():
     given = answer(0.4, 0.0)
     found = family_answer(given, escalated={"tiny": 0})
