@@ -122,7 +122,7 @@ def milliseconds(registry, words):
 
 
 def needles(registry, found, texts):
-    """Print at how many places `negative`'s window holds the needle, and how often cutting saw it."""
+    """Print at how many places the window of `negative` holds the needle, and what cutting saw."""
     mild = [row["text"] for rows in found for row in rows if 0 <= row["rating"] < 0.7]
     seen = Counter()
     variant = VARIANTS[-1]
