@@ -168,9 +168,11 @@ def main():
             words = [word for rows in found for row in rows for word in row["text"].split()]
             milliseconds(options.registry, words)
         if "needle" in options.only:
-            own = limited(options.registry, 256, scratch / "needle")
-            (own / FAMILY / WINDOWS_NAME).write_text('{"rule": "max"}')
-            needles(own, found, options.texts)
+            for limit in options.limit:
+                own = limited(options.registry, limit, scratch / f"needle-{limit}")
+                (own / FAMILY / WINDOWS_NAME).write_text('{"rule": "max"}')
+                print(f"\n## at most {limit} tokens at once", flush=True)
+                needles(own, found, options.texts)
 
 
 if __name__ == "__main__":
