@@ -26,7 +26,7 @@ from models.published.publishing import bundles_of
 from models.published.texts import Columns, UserTexts, read_texts
 from models.recipe import RecipeError
 from serving.bundles.bundle import Bundle
-from serving.bundles.evaluation import Estimate
+from serving.bundles.evaluation import Estimate, Paired
 from serving.bundles.files import sync
 from serving.bundles.windows import (
     WINDOWS_NAME,
@@ -171,7 +171,7 @@ def _tell_rules(texts: LongTexts, tell: Tell) -> None:
         its = figures(texts, candidate, at)
         tell(
             f"  {its.rule:15}{its.overlap:5.0%} overlap {its.windows:6.1f} windows  "
-            f"accuracy {_in_words(its.accuracy)}  {_points(its)}"
+            f"accuracy {_in_words(its.accuracy)}  {_points(its.versus)}"
         )
 
 
@@ -179,17 +179,17 @@ def _tell_judged(found: _Found, tell: Tell) -> None:
     judged, texts = found.judged, found.texts
     tell(
         f"{texts.manifest.variant}: accuracy {_in_words(judged.joined)} by windows, "
-        f"{_in_words(judged.truncated)} truncated, on {judged.n:,} texts; temperature "
-        f"{found.windowing.temperature:.2f}"
+        f"{_in_words(judged.truncated)} truncated, {_points(judged.versus)}, on {judged.n:,} "
+        f"texts; temperature {found.windowing.temperature:.2f}"
     )
     for name, its in found.calibration.items():
         tell(f"  {name:12}log loss {its.log_loss:.3f}  calibration error {its.error:.3f}")
     for name, of_class in by_length(texts, found.windowing).items():
-        tell(f"  {name:22}accuracy {_in_words(of_class.accuracy)}  {_points(of_class)}")
+        tell(f"  {name:22}accuracy {_in_words(of_class.accuracy)}  {_points(of_class.versus)}")
 
 
-def _points(its: RuleFigures) -> str:
-    difference = its.versus.difference
+def _points(versus: Paired) -> str:
+    difference = versus.difference
     return (
         f"{100 * difference.value:+.1f} points against truncation "
         f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"

@@ -11,11 +11,10 @@ from serving.batching.interface import Submits
 from serving.batching.queue import Clock, Terms
 from serving.bundles.bundle import Bundle, key
 from serving.bundles.probabilities import activation, least_score
-from serving.bundles.windows import Windows
 from serving.errors import DeadlineMissed, InvalidField, TextTooLong
 from serving.inference.inputs import Handling, Item, Row, Side, Text, chars, why_no_tokens
 from serving.inference.tokenizer import Tokenizer, pieces
-from serving.inference.windows import Windowing, windowing_of
+from serving.inference.windows import Windowing
 from serving.variants.answers import Answer, Classified
 from serving.variants.windowed import Windowed
 
@@ -23,7 +22,6 @@ from serving.variants.windowed import Windowed
 _INLINE_CHARS = 1000
 # About 5 ms of softmax.
 _TURN_SCORES = 32_768
-_MOST_WINDOWS = 64
 _TRUNCATES: Mapping[Handling, Side | None] = {"left": "left", "right": "right", "truncate": None}
 _Result = TypeVar("_Result")
 _KINDS = {
@@ -44,7 +42,7 @@ class Classifier:
         tokenizer_threads: Executor,
         clock: Clock,
         *,
-        windowing: Windowing | None = None,
+        windowing: Windowing,
     ) -> None:
         self.manifest = bundle.manifest
         self.key = key(bundle)
@@ -59,7 +57,7 @@ class Classifier:
         )
         self._count_chars: Callable[..., int] = len if self._reads is str else chars
         self._side: Side = tokenizer.side if tokenizer else "right"
-        self._windowing = windowing or windowing_of(Windows(), bundle.manifest, _MOST_WINDOWS)
+        self._windowing = windowing
         self._least_score = least_score(bundle.manifest)
         self._scores = activation(bundle.manifest)
 

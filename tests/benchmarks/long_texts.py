@@ -7,14 +7,15 @@ none that trained the family is used. With a smaller `--limit` the same model re
 
 import argparse
 import csv
+import itertools
 import json
 import statistics
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
-import httpx
+import psutil
 
 from models.data.downloads import fetch
 from models.published.texts import Columns
@@ -30,7 +31,15 @@ CLEAR = 0.3
 """The mean rating, of -4 to 4, from which a document has a label."""
 PLACES = 20
 NEEDLE = "It is a terrible, awful and disgusting piece of garbage, and I hate it."
-REPEATS = 15
+SENTENCES = 60
+MOVED = 1e-3
+"""A score that a needle changes by more has seen it."""
+VARIANTS = ("small-int8", "medium-int8")
+LENGTHS = (128, 256, 512, 1024, 2048)
+"""In words."""
+REPEATS = 9
+LONGEST_MS = 60_000
+PARTS = ("accuracy", "length", "needle")
 
 
 def documents(cache, data):
@@ -80,60 +89,60 @@ def accuracy(registry, limits, labelled, scratch):
         calibrate(FAMILY, [labelled], Columns(label="label"), own, output=folder / "reports")
 
 
-def one_ms(server, text, **fields):
+def asked(server, text, **fields):
+    """The answer, and the ms that it took."""
+    body = {"texts": [text], "deadline_ms": LONGEST_MS, **fields}
     began_s = time.perf_counter()
-    answer = httpx.post(
-        f"{server.url}/v1/classify", json={"texts": [text], **fields}, headers=FRESH, timeout=60
-    )
+    answer = server.classify(body, headers=FRESH)
     elapsed_s = time.perf_counter() - began_s
-    return elapsed_s * 1e3, answer.raise_for_status().json()
+    return answer.raise_for_status().json(), elapsed_s * 1e3
 
 
 def milliseconds(registry, words):
-    """Print the medians of interleaved requests, by length and variant."""
-    print("\n## ms by length, one request at a time\n")
-    print("| variant | tokens | windows | ms truncated | ms in windows | ratio |")
-    print("|---|--:|--:|--:|--:|--:|")
-    with serving(registry, max_text_chars=200_000) as server:
-        for variant in ("small-int8", "medium-int8"):
-            for count in (128, 256, 512, 1024, 2048, 4096):
-                text = " ".join((words * (count // len(words) + 1))[:count])
-                taken = {"truncate": [], "windows": []}
-                for _ in range(REPEATS):
-                    for long, its in taken.items():
-                        ms, answer = one_ms(server, text, long=long, variant=variant)
-                        its.append(ms)
-                windows = answer["results"][0].get("windows", {"count": 1})["count"]
-                cut, all_of = (statistics.median(its) for its in taken.values())
-                tokens = answer["usage"]["tokens"]
+    """Print medians of interleaved requests, and the server's CPU, by length and variant."""
+    print("\n## by length, one text at a time\n")
+    print("| variant | tokens | windows | | median ms | CPU ms |\n|---|--:|--:|---|--:|--:|")
+    with serving(registry, max_text_chars=200_000, max_deadline_ms=LONGEST_MS) as server:
+        process = psutil.Process(server.process.pid)
+        for variant, count in itertools.product(VARIANTS, LENGTHS):
+            text = " ".join(itertools.islice(itertools.cycle(words), count))
+            taken_ms, used_s = {"truncate": [], "windows": []}, Counter()
+            for _, long in itertools.product(range(REPEATS), taken_ms):
+                before = sum(process.cpu_times()[:2])
+                answer, its_ms = asked(server, text, long=long, variant=variant)
+                used_s[long] += sum(process.cpu_times()[:2]) - before
+                taken_ms[long].append(its_ms)
+            windows = answer["results"][0].get("windows", {"count": 1})["count"]
+            for long, its_ms in taken_ms.items():
                 print(
-                    f"| {variant} | {tokens} | {windows} | {cut:.1f} | {all_of:.1f} | "
-                    f"{all_of / cut:.1f} |",
+                    f"| {variant} | {answer['usage']['tokens']} | {windows} | {long} | "
+                    f"{statistics.median(its_ms):.1f} | {1e3 * used_s[long] / REPEATS:.1f} |",
                     flush=True,
                 )
 
 
 def needles(registry, found, texts):
-    """Print at how many places the window of `negative` holds the needle; and what cutting sees."""
+    """Print at how many places the window of `negative` holds the needle, and what cutting saw."""
     mild = [row["text"] for rows in found for row in rows if 0 <= row["rating"] < 0.7]
-    held = defaultdict(list)
-    with serving(registry, max_text_chars=200_000) as server:
+    seen = Counter()
+    variant = VARIANTS[-1]
+    with serving(registry, max_text_chars=200_000, max_deadline_ms=LONGEST_MS) as server:
         for number in range(texts):
-            hay = mild[number * 100 : number * 100 + 60]
+            hay = mild[number * SENTENCES : (number + 1) * SENTENCES]
+            plain, _ = asked(server, " ".join(hay), long="truncate", variant=variant)
             for place in range(PLACES):
                 at = round(place * len(hay) / (PLACES - 1))
                 text = " ".join([*hay[:at], NEEDLE, *hay[at:]])
-                start = text.index(NEEDLE)
-                _, whole = one_ms(server, text, long="windows", variant="medium-int8")
-                _, cut = one_ms(server, text, long="truncate", variant="medium-int8")
-                _, plain = one_ms(server, " ".join(hay), long="truncate", variant="medium-int8")
+                middle = text.index(NEEDLE) + len(NEEDLE) // 2
+                whole, _ = asked(server, text, long="windows", variant=variant)
+                cut, _ = asked(server, text, long="truncate", variant=variant)
                 its = whole["results"][0]["windows"]["labels"]["negative"]
-                held["windows"].append(its["start"] <= start + len(NEEDLE) // 2 < its["end"])
-                moved = [each["results"][0]["scores"]["negative"] for each in (cut, plain)]
-                held["truncated"].append(abs(moved[0] - moved[1]) > 1e-3)
-    print(f"\n## a needle at {PLACES} places of {texts} texts of 60 sentences\n")
-    for how, its in held.items():
-        print(f"{how}: noticed at {sum(its)} of {len(its)}", flush=True)
+                seen["windows"] += its["start"] <= middle < its["end"]
+                before, after = (each["results"][0]["scores"]["negative"] for each in (plain, cut))
+                seen["truncate"] += abs(after - before) > MOVED
+    print(f"\n## a needle at {PLACES} places of {texts} texts of {SENTENCES} sentences\n")
+    for how, count in seen.items():
+        print(f"{how}: {count} of {PLACES * texts}", flush=True)
 
 
 def main():
@@ -145,19 +154,25 @@ def main():
         "--data", type=Path, required=True, help="the data folder of the family's build"
     )
     parser.add_argument("--limit", type=int, nargs="+", default=[256, 64])
-    parser.add_argument("--texts", type=int, default=10, help="with a needle")
+    parser.add_argument("--texts", type=int, default=5, help="with a needle")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
     found = documents(options.cache, options.data)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         count = write_labelled(scratch / "texts.csv", found)
         print(f"{len(found)} documents that trained nothing, {count} with a label")
-        accuracy(options.registry, options.limit, scratch / "texts.csv", scratch)
-        words = [word for rows in found for row in rows for word in row["text"].split()]
-        milliseconds(options.registry, words)
-        own = limited(options.registry, 256, scratch / "needle")
-        (own / FAMILY / WINDOWS_NAME).write_text('{"rule": "max"}')
-        needles(own, found, options.texts)
+        if "accuracy" in options.only:
+            accuracy(options.registry, options.limit, scratch / "texts.csv", scratch)
+        if "length" in options.only:
+            words = [word for rows in found for row in rows for word in row["text"].split()]
+            milliseconds(options.registry, words)
+        if "needle" in options.only:
+            for limit in options.limit:
+                own = limited(options.registry, limit, scratch / f"needle-{limit}")
+                (own / FAMILY / WINDOWS_NAME).write_text('{"rule": "max"}')
+                print(f"\n## at most {limit} tokens at once", flush=True)
+                needles(own, found, options.texts)
 
 
 if __name__ == "__main__":

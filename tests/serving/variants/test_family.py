@@ -244,7 +244,7 @@ def test_other_texts_than_were_calibrated_raise_the_alarm(registry):
 def test_a_family_that_is_dropped_is_freed_without_the_garbage_collector(tmp_path):
     """The collector does not look at what the server had loaded when it became ready."""
     write_bundle(tmp_path / "tiny")
-    classifier = Classifier(read_bundle(tmp_path / "tiny"), None, None, None, None)
+    classifier = Classifier(read_bundle(tmp_path / "tiny"), None, None, None, None, windowing=None)
     family = Family(
         "tone", {"tiny": Served(classifier, 1.0)}, cascade=None, policy=Policy(),
         on_shadow=None, on_sample=None,
