@@ -150,7 +150,11 @@ def coverage_table(checks: Sequence[Coverage], confidence: float) -> str:
             missed = percent(check.missed_by(at), unit="")
             rows.append((where, target.words, share, missed, *means))
     times = len(checks[0].resplits)
-    return f"{times} re-splits at {confidence:.0%}\n\n{table(header, rows)}"
+    return (
+        f"{times} re-splits at {confidence:.0%}. On the rest of the texts a target may also be missed "
+        "because the rest scatters; on all texts the rates are the true ones.\n\n"
+        f"{table(header, rows)}"
+    )
 
 
 def _mean(values: Sequence[float]) -> str:
