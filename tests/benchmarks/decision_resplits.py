@@ -14,6 +14,7 @@ may; what thresholds of truncated texts do to windows is shown beside it.
 """
 
 import argparse
+import json
 import sys
 import tempfile
 from dataclasses import replace
@@ -40,6 +41,7 @@ from models.decisions.observations import observe as observe_decided
 from models.decisions.options import DecideOptions, parse_targets
 from models.evaluation.predictions import probabilities
 from models.progress import progress
+from serving.bundles.windows import WINDOWS_NAME
 from tests.benchmarks.long_texts import documents, limited, write_labelled
 from tests.support.cascade_problems import answers, problem
 from tests.support.decision_problems import at_least, at_most, normal_scores
@@ -100,6 +102,7 @@ def of_documents(given, targets):
         table = Path(folder) / "documents.csv"
         count = write_labelled(table, documents(given.cache, data_folder(given.family, given.data)))
         own = limited(given.registry, given.documents, Path(folder))
+        (own / given.family / WINDOWS_NAME).write_text(json.dumps({"rule": given.rule}))
         options = DecideOptions(
             given.family, own, given.data, targets, given.confidence, table, given.engine
         )
@@ -198,6 +201,7 @@ def parsed(arguments):
     parser.add_argument("--family", default="sentiment")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "cache")
     parser.add_argument("--documents", type=int, help="tokens that a variant reads of them at once")
+    parser.add_argument("--rule", default="mean", help="how their windows are joined")
     parser.add_argument("--engine", default="onnxruntime", choices=("onnxruntime", "openvino"))
     parser.add_argument("--label", action="append", default=[])
     parser.add_argument("--rate", default="0.05", help="largest false-positive rate of each label")
