@@ -151,8 +151,8 @@ def coverage_table(checks: Sequence[Coverage], confidence: float) -> str:
             rows.append((where, target.words, share, missed, *means))
     times = len(checks[0].resplits)
     return (
-        f"{times} re-splits at {confidence:.0%}. On the rest of the texts a target may also be missed "
-        "because the rest scatters; on all texts the rates are the true ones.\n\n"
+        f"{times} re-splits at {confidence:.0%}. On the rest of the texts a target may also be "
+        "missed because the rest scatters; on all texts the rates are the true ones.\n\n"
         f"{table(header, rows)}"
     )
 
