@@ -97,10 +97,12 @@ def test_a_config_map_gets_the_files_that_a_pod_reads(registry, cluster):
     assert output.splitlines()[-1] == (
         f"the ConfigMap models/{NAME} holds 2 files: 2 measured now, 0 removed."
     )
-    mounted = registry.parent / "mounted"
-    mounted.mkdir()
+    mounted = registry.parent / "mounted"  # as Kubernetes mounts it, by links
+    (mounted / "..2026").mkdir(parents=True)
+    (mounted / "..data").symlink_to("..2026")
     for name, text in cluster.data.items():
-        (mounted / name).write_text(text)
+        (mounted / "..data" / name).write_text(text)
+        (mounted / name).symlink_to(f"..data/{name}")
         assert read_tuning(mounted, Tuning.model_validate_json(text).key)
 
 
