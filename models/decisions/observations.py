@@ -11,7 +11,7 @@ from models.cascade.text_sets import TextSet, data_folder, read_halves, read_tex
 from models.cascade.variants import bundles_of, load
 from models.data.labelled import LabelSet, has_labels, read_labels
 from models.decisions.options import DecideOptions
-from models.evaluation.predictions import probabilities, windows_for
+from models.evaluation.predictions import Predictor, probabilities, windows_for
 from models.evaluation.statistics import Flags, Floats
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType
@@ -87,8 +87,6 @@ def observe(options: DecideOptions) -> Observations:
     everything = [text for each in texts for text in each.texts]
     logits = {name: each.logits(everything, BATCH_TEXTS) for name, each in loaded.items()}
     first = len(texts[0].texts)
-    too_long = {at for each in loaded.values() for at, _ in each.too_long(everything)}
-    long_first = sum(at < first for at in too_long)
 
     def scored(
         variant: str | None, used: Sequence[str], scores: Floats, cascade: Cascade | None = None
@@ -112,8 +110,12 @@ def observe(options: DecideOptions) -> Observations:
         stages = [stage.variant for stage in cascade.stages]
         found.append(scored(None, stages, cascade_scores(cascade, manifests, logits), cascade))
     truth = (texts[0].truth[:, columns], texts[1].truth[:, columns])
-    long = (long_first, len(too_long) - long_first)
+    long = (_long(loaded, texts[0]), _long(loaded, texts[1]))
     return Observations(texts, truth, found, cascade, windows, long)
+
+
+def _long(loaded: Mapping[str, Predictor], texts: TextSet) -> int:
+    return len({at for each in loaded.values() for at, _ in each.too_long(texts.texts)})
 
 
 def label_scores(logits: Floats, manifest: Manifest) -> Floats:

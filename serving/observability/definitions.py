@@ -204,7 +204,7 @@ _DECIDER = (*_MODEL, "decider")
 _DECISIONS: Sequence[Definition] = (
     Count(
         "decided_texts",
-        "Texts decided, by what answered: a variant or `cascade`.",
+        "Texts decided, by what answered: a variant, or the cascade.",
         _DECIDER,
         "decisions",
         _one(counters.DECIDED),

@@ -2,16 +2,22 @@
 
 `python -m tests.benchmarks.decision_resplits [DATA --registry REGISTRY]`
 
-Without DATA scores are drawn: one label, five, scores in tenths, and cascades that are selected on
-the very texts that choose the thresholds. The true rates are those of all the texts drawn from.
+Without DATA scores are drawn: one label, five, scores in tenths, cascades that are selected on the
+very texts that choose the thresholds, and long texts, whose score is the highest of their windows.
+The true rates are those of all the texts drawn from.
 
 DATA is the build folder with the texts of a family's data stage. Every variant runs on all
 held-out texts; in each re-split a cascade is selected anew, and thresholds are chosen on the texts
-that tested it. It ends with status 1 if a larger share of the re-splits misses a target than may.
+that tested it. With `--documents 64` the texts are instead whole documents in windows of 64 tokens
+(see long_texts.py). It ends with status 1 if a larger share of the re-splits misses a target than
+may; what thresholds of truncated texts do to windows is shown beside it.
 """
 
 import argparse
+import json
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +28,21 @@ from models.cascade.observations import observe
 from models.cascade.options import CascadeOptions, parse_target
 from models.cascade.scored_texts import scored
 from models.cascade.selection import select
-from models.decisions.coverage_check import WITH_REPLACEMENT, Coverage, coverage_table, resplit
+from models.cascade.text_sets import data_folder
+from models.decisions.coverage_check import (
+    WITH_REPLACEMENT,
+    Coverage,
+    coverage_table,
+    drawn,
+    resplit,
+)
 from models.decisions.observations import label_scores
-from models.decisions.options import parse_targets
+from models.decisions.observations import observe as observe_decided
+from models.decisions.options import DecideOptions, parse_targets
 from models.evaluation.predictions import probabilities
 from models.progress import progress
+from serving.bundles.windows import WINDOWS_NAME
+from tests.benchmarks.long_texts import documents, limited, write_labelled
 from tests.support.cascade_problems import answers, problem
 from tests.support.decision_problems import at_least, at_most, normal_scores
 from tests.support.processes import ROOT
@@ -35,6 +51,8 @@ POPULATION = 200_000
 TEXTS = 1_200
 WITHOUT_REPLACEMENT = "without replacement, judged on the rest"
 ALONE = "drawn, judged on all"
+OTHERWISE = "chosen by truncated texts, judged in windows"
+MOST_WINDOWS = 20
 
 
 def drawn_scores(times, confidence):
@@ -58,6 +76,47 @@ def drawn_scores(times, confidence):
             at = generator.integers(0, POPULATION, texts)
             found.append(resplit((scores[at], scores), (truth[at], truth), targets, confidence))
         yield Coverage(name, ALONE, targets, found)
+
+
+def drawn_windows(times, confidence):
+    """Texts of one window to twenty, of which the highest counts; one window has what is sought."""
+    generator = np.random.default_rng(3)
+    truth = generator.random((POPULATION, 1)) < 0.4
+    counts = generator.integers(1, MOST_WINDOWS + 1, POPULATION)
+    windows = generator.normal(size=(POPULATION, MOST_WINDOWS))
+    windows[np.arange(POPULATION), generator.integers(0, counts)] += 3 * truth[:, 0]
+    windows[np.arange(MOST_WINDOWS) >= counts[:, None]] = -np.inf
+    whole, first = (1 / (1 + np.exp(-each)) for each in (windows.max(1), windows[:, 0]))
+    for way, choosing in ((ALONE, whole), (OTHERWISE, first)):
+        found = []
+        for _ in progress(range(times), does=f"windows, {way}", units="draws"):
+            at = generator.integers(0, POPULATION, TEXTS)
+            scores = choosing[at, None], whole[:, None]
+            found.append(resplit(scores, (truth[at], truth), [at_most(0.05)], confidence))
+        yield Coverage("the highest of up to 20 windows", way, [at_most(0.05)], found)
+
+
+def of_documents(given, targets):
+    """Re-splits of whole documents, by their windows' thresholds and by those of truncated ones."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "documents.csv"
+        count = write_labelled(table, documents(given.cache, data_folder(given.family, given.data)))
+        own = limited(given.registry, given.documents, Path(folder))
+        (own / given.family / WINDOWS_NAME).write_text(json.dumps({"rule": given.rule}))
+        options = DecideOptions(
+            given.family, own, given.data, targets, given.confidence, table, given.engine
+        )
+        whole, cut = (observe_decided(replace(options, long=it)) for it in ("windows", "truncate"))
+    print(f"{count} documents, {sum(whole.long)} of more than {given.documents} tokens")
+    truth, sizes = np.concatenate(whole.truth), [len(each) for each in whole.truth]
+    for way, choosing in ((WITH_REPLACEMENT, whole), (OTHERWISE, cut)):
+        for its, judged in zip(choosing.scored, whole.scored, strict=True):
+            scores, judging = (np.concatenate([x.chosen, x.judged]) for x in (its, judged))
+            found = [
+                resplit((scores[a], judging[b]), (truth[a], truth[b]), targets, given.confidence)
+                for a, b in drawn(sizes, given.times, WITH_REPLACEMENT)
+            ]
+            yield Coverage(its.variant, way, targets, found)
 
 
 def drawn_cascades(times, confidence):
@@ -140,6 +199,9 @@ def parsed(arguments):
     parser.add_argument("data", type=Path, nargs="?", help="the build folder of the family's texts")
     parser.add_argument("--registry", type=Path, default=ROOT / "models" / "registry")
     parser.add_argument("--family", default="sentiment")
+    parser.add_argument("--cache", type=Path, default=ROOT / "build" / "cache")
+    parser.add_argument("--documents", type=int, help="tokens that a variant reads of them at once")
+    parser.add_argument("--rule", default="mean", help="how their windows are joined")
     parser.add_argument("--engine", default="onnxruntime", choices=("onnxruntime", "openvino"))
     parser.add_argument("--label", action="append", default=[])
     parser.add_argument("--rate", default="0.05", help="largest false-positive rate of each label")
@@ -154,16 +216,18 @@ def main(arguments=None):
     if given.data:
         options = [("label", each) for each in given.label or ["negative"]]
         targets = parse_targets([*options, ("max_false_positive_rate", given.rate)])
-        checks = list(real(given, targets))
+        checks = list((of_documents if given.documents else real)(given, targets))
     else:
         checks = [
             *drawn_scores(given.times, given.confidence),
+            *drawn_windows(given.times, given.confidence),
             *drawn_cascades(given.times, given.confidence),
         ]
     print(coverage_table(checks, given.confidence))
     print(machine())
     # Where the rest judges, it scatters: that a target is missed there is no miss of the promise.
-    kept = [c.missed.low <= 1 - given.confidence for c in checks if c.way != WITHOUT_REPLACEMENT]
+    promised = [each for each in checks if each.way not in {WITHOUT_REPLACEMENT, OTHERWISE}]
+    kept = [each.missed.low <= 1 - given.confidence for each in promised]
     if not all(kept):
         print("THE PROMISE IS BROKEN: more re-splits miss a target than may")
     return 0 if all(kept) else 1

@@ -18,6 +18,7 @@ from serving.bundles.bundle import read_bundle
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.files import parse
 from serving.bundles.registry import publish, read_registry
+from serving.bundles.windows import Windows
 from tests.support.bundles import write_bundle
 from tests.support.tone_family import LABELS, SPLITS, text_and_label, write_tone
 
@@ -102,6 +103,28 @@ def test_the_file_s_stages_answer_as_often_as_it_says(tone):
     around = np.cumsum(first.confidences)[[below - 1, below]]
     assert around[0] <= cascade.stages[1].reach <= around[1]
     assert cascade.stages[-1].confidences is None
+
+
+def test_a_cascade_of_texts_in_windows_is_calibrated_as_it_is_served(tone, capsys):
+    run(tone, long="windows", max_loss=0.2)
+
+    cascade, told = written(tone), capsys.readouterr().out
+    manifests = {b.manifest.variant: b.manifest for b in read_registry(tone / "registry")["tone"]}
+    stages = [manifests[stage.variant] for stage in cascade.stages]
+    assert cascade.long == "windows"
+    assert cascade.windows_hash == Windows().fingerprint(stages)
+    assert "long texts in windows" in told
+    rows = (tone / "build/tone/large/data/calibration.jsonl").read_text().splitlines()
+    texts = [json.loads(row)["text"] for row in rows]
+    first = cascade.stages[0]
+    bundle = read_bundle(tone / "registry/tone" / first.variant)
+    reach = {}
+    for windows in (None, Windows()):
+        logits = Predictor(bundle, windows=windows).logits(texts).tolist()
+        sure = [first.sure(row, multi_label=False) for row in logits]
+        reach[bool(windows)] = 1 - np.mean(sure)
+    assert cascade.stages[1].reach == pytest.approx(reach[True])
+    assert cascade.stages[1].reach != pytest.approx(reach[False])
 
 
 @pytest.mark.parametrize(

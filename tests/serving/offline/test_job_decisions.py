@@ -5,6 +5,7 @@ import json
 import pytest
 
 from serving.bundles.registry import publish, read_registry
+from serving.bundles.windows import WINDOWS_NAME, Windows
 from tests.support.bundles import write_bundle, write_registry
 from tests.support.decisions import decider, decisions_of, write_decisions
 from tests.support.offline_jobs import ENDINGS, classify, read, write
@@ -50,6 +51,32 @@ def test_variants_and_versions_without_thresholds_have_empty_columns(tmp_path, r
     for name in ("wide", "new"):
         rows = read(tmp_path / f"{name}.jsonl")
         assert {(row["flagged"], row["decisions"]) for row in rows} == {(None, None)}
+
+
+@pytest.mark.parametrize("long", ["truncate", "windows"])
+def test_a_long_text_is_decided_only_if_it_is_read_as_when_the_thresholds_were_chosen(
+    tmp_path, registry, long
+):
+    windows = Windows(rule="max", long=long)
+    (registry / "tone" / WINDOWS_NAME).write_text(windows.model_dump_json())
+    (tiny,) = [b.manifest for b in read_registry(registry)["tone"] if b.manifest.variant == "tiny"]
+    in_windows = {"windows_hash": windows.fingerprint([tiny])} if long == "windows" else {}
+    its = decider({"tiny": tiny.version}, {"positive": 0.6}, variant="tiny", **in_windows)
+    write_decisions(registry, decisions_of(its, long=long))
+    rows = [{"text": text} for text in ("good", "film " * 60 + "great")]
+    source = write(tmp_path / "in.jsonl", rows)
+    found = {}
+    for asked in ("truncate", "windows", None):
+        output = tmp_path / f"{asked}.jsonl"
+        status, said = classify(
+            source, output, registry, "--variant", "tiny", *(["--long", asked] if asked else [])
+        )
+        assert status == 0, said
+        found[asked] = [row["flagged"] for row in read(output)]
+
+    assert found["truncate"] == [True, False if long == "truncate" else None]
+    assert found["windows"] == [True, True if long == "windows" else None]
+    assert found[None] == found[long]
 
 
 def test_a_broken_file_is_one_sentence(tmp_path, registry):

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from serving.bundles.registry import publish, read_registry
+from serving.bundles.windows import WINDOWS_NAME, Windows
 from tests.support.bundles import write_bundle, write_registry
 from tests.support.cascades import cascade_of, write_cascade
 from tests.support.decisions import decider, decisions_of, write_decisions
@@ -109,3 +110,70 @@ def test_a_file_that_changes_is_followed_a_broken_one_refused_a_stale_one_not_ap
     assert before == kept == still_kept == [True, True, False, True]
     assert stale == ([None] * 4, before)
     assert refused == {}
+
+
+MAX = Windows(rule="max")
+LONG = "film " * 60 + "good"
+
+
+def made_in_windows(registry, *deciders, **fields):
+    manifests = {b.manifest.variant: b.manifest for b in read_registry(registry)["tone"]}
+    hashed = [
+        each.model_copy(update={"windows_hash": MAX.fingerprint(map(manifests.get, each.versions))})
+        for each in deciders
+    ]
+    return decisions_of(*hashed, long="windows", **fields)
+
+
+def test_a_long_text_is_decided_only_if_it_is_read_as_when_the_thresholds_were_chosen(registry):
+    tiny = decider(versions(registry), LOW, variant="tiny")
+    (registry / "tone" / WINDOWS_NAME).write_text(MAX.model_dump_json())
+    found, counted = {}, {}
+    with serving(registry, scan_ms=100) as server:
+
+        def asked(long):
+            texts = ["good", LONG]
+            return flags(server, texts=texts, variant="tiny", long=long)
+
+        for made in (decisions_of(tiny), made_in_windows(registry, tiny)):
+            write_decisions(registry, made)
+            wait_for(lambda its=made: listed(server)["models"][0]["decisions"] == its.model_dump())
+            found[made.long] = {long: asked(long) for long in ("truncate", "windows")}
+            counted[made.long] = total(server.metrics(), "sizewise_decided_texts_total")
+        (registry / "tone" / WINDOWS_NAME).write_text('{"rule": "mean", "long": "windows"}')
+        wait_for(lambda: "tiny" in listed(server)["models"][0]["undecided"])
+        stale = asked("windows"), asked("truncate")
+        (registry / "tone" / WINDOWS_NAME).write_text('{"rule": "max", "long": "windows"}')
+        wait_for(lambda: "tiny" not in listed(server)["models"][0]["undecided"])
+        again = asked(None)
+
+    assert found == {
+        "truncate": {"truncate": [True, True], "windows": [True, None]},
+        "windows": {"truncate": [True, None], "windows": [True, True]},
+    }
+    assert counted == {"truncate": 3, "windows": 6}
+    assert stale == ([None, None], [None, None])
+    assert again == [True, True]
+
+
+def test_a_text_that_an_earlier_stage_has_cut_is_long_though_the_last_one_reads_it_whole(tmp_path):
+    registry = tmp_path / "registry"
+    for variant, max_length in (("tiny", 8), ("wide", 32)):
+        write_bundle(
+            tmp_path / variant, variant=variant, max_length=max_length,
+            ballast_bytes=1000 * (variant == "wide"),
+        )  # fmt: skip
+        publish(tmp_path / variant, registry)
+    its = versions(registry)
+    write_cascade(registry, its)
+    (registry / "tone" / WINDOWS_NAME).write_text(MAX.model_dump_json())
+    write_decisions(registry, made_in_windows(registry, decider(its, LOW, cascade=cascade_of(its))))
+    texts = ["film", "film " * 10, "great " * 10]
+    with serving(registry) as server:
+        cut = results(server, texts=texts, long="truncate")
+        in_windows = flags(server, texts=texts, long="windows")
+
+    assert [each["variant"] for each in cut] == ["wide", "wide", "tiny"]
+    assert [each["truncated"] for each in cut] == [False, False, True]
+    assert [each["flagged"] for each in cut] == [True, None, None]
+    assert in_windows == [True, True, True]

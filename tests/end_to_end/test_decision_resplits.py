@@ -1,0 +1,56 @@
+"""The program that counts how often thresholds miss: short, on drawn scores and tiny bundles."""
+
+import pytest
+
+from tests.benchmarks import decision_resplits
+from tests.support.tone_family import write_tone
+
+
+@pytest.fixture(autouse=True)
+def fewer(monkeypatch):
+    monkeypatch.setattr(decision_resplits, "POPULATION", 20_000)
+
+
+def rows(capsys):
+    lines = capsys.readouterr().out.splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in cells if len(row) == 7 and "," in row[0]][1:]
+
+
+def test_drawn_scores_keep_what_is_promised(capsys):
+    assert decision_resplits.main(["--times", "3"]) == 0
+
+    found = rows(capsys)
+    assert len(found) == 4 + 6 + 1
+    assert "a cascade that the same texts tested" in found[-1][0]
+    assert all(float(row[2]) == 100 for row in found)
+
+
+def test_real_bundles_are_re_split_with_a_cascade_selected_anew(tmp_path, capsys):
+    write_tone(tmp_path)
+    given = ["--registry", str(tmp_path / "registry"), "--family", "tone", "--label", "positive"]
+    given += ["--rate", "0.2", "--max-loss", "0.1", "--times", "3"]
+
+    assert decision_resplits.main([str(tmp_path / "build"), *given]) == 0
+
+    found = rows(capsys)
+    assert [row[0].partition(",")[0] for row in found] == [
+        "small", "medium", "large", "cascade"
+    ] * 2  # fmt: skip
+    assert float(found[-1][2]) > 0
+    assert all(float(row[4]) < 20 for row in found)
+
+
+def test_the_status_is_1_if_more_miss_than_may(capsys, monkeypatch):
+    """A threshold that lets ten times the errors pass."""
+    allowed = decision_resplits.resplit.__globals__["allowances"]
+
+    def careless(targets, truth, confidence):
+        return allowed([each.model_copy(update={"max_false_positive_rate": 0.1})
+                        if each.max_false_positive_rate else each for each in targets],
+                       truth, confidence)  # fmt: skip
+
+    monkeypatch.setitem(decision_resplits.resplit.__globals__, "allowances", careless)
+
+    assert decision_resplits.main(["--times", "10"]) == 1
+    assert "THE PROMISE IS BROKEN" in capsys.readouterr().out
