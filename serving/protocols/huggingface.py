@@ -23,6 +23,7 @@ from serving.protocols.large_answer import json_list
 from serving.protocols.openapi import CLASSIFYING, refusals, request_body
 from serving.protocols.peer_schemas import HuggingFaceError, LabelAndScore
 from serving.protocols.request_body import JSON_TYPE
+from serving.protocols.text_inputs import SENTENCE, TEXT, TEXT_OR_PAIR, text_of
 from serving.runtime.service import Service
 from serving.settings import Settings
 from serving.variants.answers import Answer, FamilyAnswer
@@ -30,16 +31,9 @@ from serving.variants.family import Family
 from serving.variants.selection import Requirements
 
 router = APIRouter(responses=refusals(HuggingFaceError, CLASSIFYING))
-_TEXT = {"type": "string"}
-_PAIR = {
-    "type": "object",
-    "properties": {"text": _TEXT, "text_pair": _TEXT},
-    "required": ["text"],
-    "additionalProperties": False,
-}
-_ONE = {"anyOf": [_TEXT, _PAIR]}
-_INPUTS = {"anyOf": [_TEXT, _PAIR, {"type": "array", "items": _ONE, "minItems": 1}]}
-_LABELS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}, {"type": "null"}]}
+_ONE = {"anyOf": [TEXT, TEXT_OR_PAIR]}
+_INPUTS = {"anyOf": [TEXT, TEXT_OR_PAIR, {"type": "array", "items": _ONE, "minItems": 1}]}
+_LABELS = {"anyOf": [TEXT, {"type": "array", "items": TEXT, "minItems": 1}, {"type": "null"}]}
 _OF_TEXT_CLASSIFICATION = ("function_to_apply", "top_k")
 _OF_ZERO_SHOT = ("multi_label", "hypothesis_template")
 
@@ -155,18 +149,10 @@ def _texts(inputs: Any) -> list[Text]:
     many = isinstance(inputs, list)
     texts: list[Text] = []
     for index, each in enumerate(inputs if many else [inputs]):
-        pair = (each.get("text"), each.get("text_pair")) if isinstance(each, dict) else None
-        if isinstance(each, str):
-            texts.append(each)
-        elif pair and isinstance(pair[0], str) and len(each) == 1:
-            texts.append(pair[0])
-        elif pair and isinstance(pair[0], str) and isinstance(pair[1], str) and len(each) == 2:
-            texts.append((pair[0], pair[1]))
-        else:
-            raise InvalidField(
-                'send a string or {"text": ..., "text_pair": ...}',
-                field=f"inputs[{index}]" if many else "inputs",
-            )
+        text = text_of(each)
+        if text is None:
+            raise InvalidField(SENTENCE, field=f"inputs[{index}]" if many else "inputs")
+        texts.append(text)
     if not texts:
         raise InvalidField("send at least one text", field="inputs", limit=1, value=0)
     return texts

@@ -176,6 +176,11 @@ def _content(answer: FamilyAnswer, only: Sequence[Answer] | None = None) -> byte
     return to_json({"model": answer.family, "results": results, "usage": usage})
 
 
+def results(answer: FamilyAnswer, only: Sequence[Answer]) -> bytes:
+    """Make the list of the results of some of the answers."""
+    return _content(answer, only)
+
+
 async def content_in_turns(answer: FamilyAnswer) -> bytes:
     """Make the content of a response, a bounded part of it in a turn of the event loop."""
     results = await json_list(answer, partial(_content, answer))

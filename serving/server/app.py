@@ -23,6 +23,7 @@ from serving.protocols import (
     cohere_jina,
     huggingface,
     infinity_vllm,
+    kserve_v1,
     moderations,
     native,
     tei,
@@ -45,6 +46,7 @@ APIS = (
     infinity_vllm.API,
     moderations.API,
     cohere_jina.API,
+    kserve_v1.API,
 )
 _ENDPOINTS: dict[object, tuple[str, Api]] = {
     route.endpoint: (route.path, api)

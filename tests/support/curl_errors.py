@@ -48,6 +48,11 @@ PROTOCOLS = {
         },
         ("/v1/rerank", {"model": "none"}),
     ),
+    "KServe V1": (
+        "/v1/models/tone:predict",
+        lambda texts: {"instances": texts},
+        ("/v1/models/none:predict", {}),
+    ),
     "Open Inference Protocol V2": (
         "/v2/models/tone/infer",
         lambda texts: {

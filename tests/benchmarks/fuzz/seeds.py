@@ -115,6 +115,8 @@ PEERS = [
         | {"top_n": 1, "return_documents": True, "max_tokens_per_doc": 4096},
     ),
     _post("/v2/rerank", {"query": "good", "documents": ["film", "bad"], "model": "passages"}),
+    _post("/v1/models/tone:predict", {"instances": ["good", {"text": "bad"}], "truncate": True}),
+    _post("/v1/models/same:predict", {"instances": [["good", "bad"]]}),
     _post("/v1/moderations", {"input": ["good film", "bad"], "model": "tone"}),
     _post(
         "/v1/moderations",
@@ -161,7 +163,14 @@ READ = [
     Seed("GET", path)
     for path in (
         *("/v1/models", "/health/live", "/health/ready", "/health", "/ping", "/info", "/metrics"),
-        *("/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/tone", "/docs"),
+        *(
+            "/v1/models/tone",
+            "/v2",
+            "/v2/health/live",
+            "/v2/health/ready",
+            "/v2/models/tone",
+            "/docs",
+        ),
         *("/v2/models/tone/ready", "/v2/models/digits/versions/mlp", "/v2/models/same/ready"),
         *("/v2/models/tone/versions/wide/ready", "/openapi.json", "/docs/oauth2-redirect"),
         *("/static-offline-docs/swagger-ui.css", "/static-offline-docs/favicon.png"),

@@ -14,6 +14,7 @@ from serving.protocols import (
     cohere_jina,
     huggingface,
     infinity_vllm,
+    kserve_v1,
     moderations,
     native,
     tei,
@@ -28,6 +29,7 @@ PROTOCOLS = {
     "Infinity and vLLM": infinity_vllm.API,
     "OpenAI's moderations": moderations.API,
     "Cohere and Jina": cohere_jina.API,
+    "KServe V1": kserve_v1.API,
     "V2": open_inference.API,
 }
 ERRORS = {
@@ -37,6 +39,7 @@ ERRORS = {
     "Infinity and vLLM": "OpenAiError",
     "OpenAI's moderations": "ModerationError",
     "Cohere and Jina": "RerankError",
+    "KServe V1": "HuggingFaceError",
     "V2": "HuggingFaceError",
 }
 
