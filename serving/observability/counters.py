@@ -16,7 +16,7 @@ from serving.batching.batcher import BatchReport
 from serving.bundles.bundle import VariantKey
 from serving.logs import OUT
 from serving.observability.recorder import CLIENT_LEFT, Inference, RefusalReason
-from serving.observability.tables import Key, Row, Table
+from serving.observability.table import Sums, Table
 from serving.variants.answers import FamilyAnswer
 
 # 0.25 ms to 10 s, about x1.6 apart.
@@ -27,9 +27,6 @@ SECONDS = (
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 NS = 1e9
-
-Sums = Mapping[str, Mapping[Key, Row]]
-"""The rows of each table that have changed, by the table's name."""
 
 
 class Histogram(NamedTuple):

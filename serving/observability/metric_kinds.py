@@ -19,7 +19,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.utils import floatToGoString
 
 from serving.observability.counters import Histogram
-from serving.observability.tables import Key, Row, Table
+from serving.observability.table import Key, Row, Table
 
 NAMESPACE = "sizewise"
 

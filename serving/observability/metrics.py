@@ -24,12 +24,12 @@ from serving.observability.counters import (
     ESCALATED,
     SAMPLED,
     Counters,
-    Sums,
 )
 from serving.observability.definitions import DEFINITIONS
 from serving.observability.drift import Drift, Excess
 from serving.observability.metric_kinds import Labels
 from serving.observability.recorder import RefusalReason
+from serving.observability.table import Sums
 from serving.observability.top_callers import TopCallers
 
 # Status and reason of every failure: a counter that starts at its first one has no rate for it.

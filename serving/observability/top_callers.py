@@ -6,7 +6,7 @@ It works when the page is scraped, so a request costs the same however many call
 from operator import add, sub
 
 from serving.observability.counters import SERVED_TEXTS
-from serving.observability.tables import Key, Row, Table
+from serving.observability.table import Key, Row, Table
 
 MOST_CALLERS = 50
 # No caller of the callers file can have the name.

@@ -6,7 +6,8 @@ An HTTP process sends its sums twenty times a second, if there are any, and befo
 import asyncio
 from collections import deque
 
-from serving.observability.counters import Counters, Sums
+from serving.observability.counters import Counters
+from serving.observability.table import Sums
 from serving.runtime.ipc import Channel
 
 # A stalled HTTP process must not fail a scrape.

@@ -1,10 +1,13 @@
-"""Tables of whole numbers, in which counters.py keeps what it has counted."""
+"""A table of whole numbers: rows that are found by their key, and added to in place."""
 
+from collections.abc import Mapping
 from operator import add
 from time import time
 
 Key = tuple[str | int, ...]
 Row = list[int]
+Sums = Mapping[str, Mapping[Key, Row]]
+"""The rows of each table that have changed, by the table's name."""
 
 
 class Table(dict[Key, Row]):
