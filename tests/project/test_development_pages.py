@@ -67,7 +67,7 @@ def test_the_index_of_benchmarks_lists_each_page():
     index = (PAGES / "benchmarks" / "index.md").read_text()
 
     assert BENCHMARKS
-    assert re.findall(r"^\| \[([\d-]+)\]\(\1\.md\) \|", index, re.MULTILINE) == [
+    assert re.findall(r"^\| \[([\w-]+)\]\(\1\.md\) \|", index, re.MULTILINE) == [
         page.stem for page in BENCHMARKS
     ]
 
