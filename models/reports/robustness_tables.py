@@ -36,7 +36,7 @@ gap is the accuracy that is lost beyond what version `{reference_version}` of {r
 {others}Measured by
 
 ```
-python -m models stress {family} --texts {n}
+python -m models stress {family} --texts {n} --seed {seed}
 ```
 """
 _NEGATIONS = (
@@ -49,7 +49,10 @@ _WORST = (
 )
 _COUNTED = "## Negations and the worst case\n\n{table}{said}"
 _PAIRS = "\nNegations: {pairs} pairs of a sentence and its negation, from templates.\n"
-_SEARCHED = "\nWorst case: a search that alters single words, at most {queries} times a text, on {n:,} texts.\n"
+_SEARCHED = (
+    "\nWorst case, on {n:,} texts: a search that alters single words, at most {queries} times a "
+    "text.\n"
+)
 _ADVICE = (
     "Shown to lose more than {reference}: {which}. To train against it, set `augmented_copies = 1` "
     "and `augmented_by = [{kinds}]` in [distill] or [static] of the recipe."
