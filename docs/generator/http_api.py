@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from docs.generator.markdown import code, table
 from docs.generator.schema_tables import Tables
+from serving.protocols import native as native_protocol
 from serving.protocols.admin import create_admin
 from serving.protocols.openapi import describe
 from serving.server.app import APIS
@@ -36,7 +37,8 @@ ELSEWHERE = {
     "Windows": "windows.md",
 }
 
-_NATIVE = {route.path for route in APIS[0].router.routes if isinstance(route, APIRoute)}
+_PATHS = {route.path for route in native_protocol.API.router.routes if isinstance(route, APIRoute)}
+_NATIVE = {path for path in _PATHS if path.startswith("/v1/")}
 Document = Mapping[str, Any]
 
 

@@ -36,7 +36,7 @@ gap is the accuracy that is lost beyond what version `{reference_version}` of {r
 {others}Measured by
 
 ```
-python -m models stress {family} --texts {n}
+python -m models stress {family} --texts {n} --seed {seed}
 ```
 """
 _NEGATIONS = (
@@ -47,12 +47,12 @@ _WORST = (
     "A search that alters single words, at most {queries} times a text, flips the answers to "
     "{share} of {n:,} texts.\n"
 )
-_COUNTED = """## Negations and the worst case
-
-{table}
-Negations: {pairs} pairs of a sentence and its negation, from templates. Worst case: a search that
-alters single words, at most {queries} times a text, on {searched} texts.
-"""
+_COUNTED = "## Negations and the worst case\n\n{table}{said}"
+_PAIRS = "\nNegations: {pairs} pairs of a sentence and its negation, from templates.\n"
+_SEARCHED = (
+    "\nWorst case, on {n:,} texts: a search that alters single words, at most {queries} times a "
+    "text.\n"
+)
 _ADVICE = (
     "Shown to lose more than {reference}: {which}. To train against it, set `augmented_copies = 1` "
     "and `augmented_by = [{kinds}]` in [distill] or [static] of the recipe."
@@ -158,12 +158,9 @@ def _counted(found: Mapping[str, Robustness]) -> str:
         )
         for name, each in found.items()
     ]
-    return _COUNTED.format(
-        table=table(header, rows),
-        pairs=first.negations.pairs if first.negations else 0,
-        queries=first.worst_case.queries if first.worst_case else 0,
-        searched=first.worst_case.n if first.worst_case else 0,
-    )
+    said = _PAIRS.format(**vars(first.negations)) if first.negations else ""
+    said += _SEARCHED.format(**vars(first.worst_case)) if first.worst_case else ""
+    return _COUNTED.format(table=table(header, rows), said=said)
 
 
 def _sentences(of: Robustness) -> str:

@@ -14,7 +14,7 @@ from models.perturbations.names import Perturbation
 from models.perturbations.negation import NEGATIVE, POSITIVE, pairs
 from models.progress import progress
 from models.published.publishing import bundles_of, publish_measured
-from models.published.texts import Columns
+from models.published.texts import Columns, UserTexts
 from models.reports import robustness_tables
 from models.reports.robustness_plot import draw
 from models.robustness.answers import Variant
@@ -59,35 +59,18 @@ def stress(
     has been answered is kept in `build`. Raises RecipeError or BundleError in a sentence.
     """
     family = target.partition("/")[0]
-    every = {each.manifest.variant: each for each in bundles_of(family, registry)}
-    order = [m.variant for m in ranked([each.manifest for each in every.values()])]
-    reference = wanted.reference or order[0]
-    if reference not in every:
-        raise BundleError(f"{family} has no variant {reference!r}: name one of {', '.join(order)}")
-    texts = texts_of(every[reference], files, columns, build)
-    kept = build / "cache" / "stress" / family
-    chosen = {each.manifest.variant for each in bundles_of(target, registry)}
-    variants = {name: Variant(every[name], kept) for name in order if name in chosen | {reference}}
-    texts = texts.drawn(wanted.texts, wanted.seed)
+    variants, chosen, reference = _variants(target, registry, build, wanted.reference, tell)
+    first = variants[reference]
+    texts = texts_of(first.bundle, files, columns, build).drawn(wanted.texts, wanted.seed)
     plain = [str(text) for text in texts.texts]
     conditions, altered = _altered(plain, wanted)
-    with progress(total=len(variants) * (1 + len(altered)), does="stress", units="runs") as bar:
-        found = {}
-        for name, each in variants.items():
-            logits = []
-            for its in (plain, *altered):
-                logits.append(each.logits(its))
-                bar.update()
-            truth = texts.truth(each.manifest.labels)
-            found[name] = Answered(
-                truth, np.stack(logits), each.problem_type, each.manifest.temperature
-            )
+    found = _answered(variants, texts, [plain, *altered])
     measured = figures(found, conditions, reference)
     worst = _worst_cases(variants, found, plain, wanted) if wanted.queries else {}
     result = {
         name: Robustness(
             reference=reference,
-            reference_version=every[reference].manifest.version,
+            reference_version=first.manifest.version,
             texts_sha256=texts.sha256,
             n=len(plain),
             seed=wanted.seed,
@@ -103,8 +86,49 @@ def stress(
     _write(family, result, output)
     tell(f"Wrote {output / TABLES_NAME}, {output / PICTURE_NAME} and {output / FIGURES_NAME}")
     for name in chosen:
-        done = publish_measured(every[name], {"robustness": result[name]}, registry, tell)
+        fields = {"robustness": result[name]}
+        done = publish_measured(variants[name].bundle, fields, registry, tell)
         tell(f"Wrote {done.path(CARD_NAME)}")
+
+
+def _variants(
+    target: str, registry: Path, build: Path, reference: str, tell: Callable[[str], None]
+) -> tuple[dict[str, Variant], list[str], str]:
+    """The variants that run, the best first; those that were named; and the one to compare with."""
+    family = target.partition("/")[0]
+    every = {each.manifest.variant: each for each in bundles_of(family, registry)}
+    order = [m.variant for m in ranked([each.manifest for each in every.values()])]
+    reference = reference or order[0]
+    if reference not in every:
+        raise BundleError(f"{family} has no variant {reference!r}: name one of {', '.join(order)}")
+    named = {each.manifest.variant for each in bundles_of(target, registry)}
+    chosen = [name for name in order if name in named and _alike(every[name], every[reference])]
+    for name in sorted(named.difference(chosen)):
+        tell(f"{name} is left out: it has other inputs or labels than {reference}")
+    kept = build / "cache" / "stress" / family
+    running = [name for name in order if name in {*chosen, reference}]
+    return {name: Variant(every[name], kept) for name in running}, chosen, reference
+
+
+def _answered(
+    variants: Mapping[str, Variant], texts: UserTexts, asked: Sequence[list[str]]
+) -> dict[str, Answered]:
+    """Run all variants on all the texts `asked`, of which the first are unaltered."""
+    found = {}
+    with progress(total=len(variants) * len(asked), does="stress", units="runs") as bar:
+        for name, each in variants.items():
+            logits = []
+            for its in asked:
+                logits.append(each.logits(its))
+                bar.update()
+            manifest = each.manifest
+            found[name] = Answered(
+                texts.truth(manifest.labels),
+                np.stack(logits),
+                each.problem_type,
+                manifest.temperature,
+            )
+    return found
 
 
 def _alike(bundle: Bundle, other: Bundle) -> bool:

@@ -100,10 +100,12 @@ def key_of(bundle: Bundle, requested: str, resources: Resources, max_batch_token
 
 
 def same_but_machine(one: Key, other: Key) -> bool:
-    """Return whether two keys are of one bundle, run alike, on machines that may differ."""
-    return all(
-        one.get(name) == other.get(name) for name in (one.keys() | other.keys()) - _OF_THE_MACHINE
-    )
+    """Return whether two keys are of one bundle, run alike, on machines that may differ.
+
+    A package that one of them lacks, since there is none for its architecture, is no difference.
+    """
+    pairs = ((one.get(n), other.get(n)) for n in (one.keys() | other.keys()) - _OF_THE_MACHINE)
+    return all(a == b or "" in {a, b} for a, b in pairs)
 
 
 def folder_of(setting: Path | Literal[""] | None, registry: Path) -> Path | None:

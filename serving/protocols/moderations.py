@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import to_json
 
 from serving.errors import InvalidField, NotReady, ServedError
-from serving.protocols.dataplane import Api, Query, Refusal
+from serving.protocols.dataplane import Api, Query, Refusal, absent
 from serving.protocols.family_queries import classify_with
 from serving.protocols.large_answer import json_list, with_list
 from serving.protocols.moderation_schemas import ModerationError, ModerationResponse
@@ -75,8 +75,10 @@ async def moderate(request: Request) -> Response:
     def write(answers: Sequence[Answer]) -> bytes:
         return to_json([_moderation(answered, [each], harmless) for each in answers])
 
-    whole = to_json([_moderation(answered, answered.answers, harmless)]) if are_parts else None
-    results = whole or await json_list(answered, write)
+    def write_whole() -> bytes:
+        return to_json([_moderation(answered, answered.answers, harmless)])
+
+    results = await (service.off_loop(write_whole) if are_parts else json_list(answered, write))
     fields = {
         "id": f"modr-{request.state.record.request_id}",
         "model": answered.family,
@@ -87,7 +89,8 @@ async def moderate(request: Request) -> Response:
 
 def _query(service: Service, sent: ModerationBody) -> Query:
     name = sent.model
-    if name and name.startswith(_OPENAIS) and name not in service.families:
+    served = name in service.families or absent(service, name)
+    if name and name.startswith(_OPENAIS) and not served:
         name = None
     texts, _ = sent.texts
     return Query(

@@ -14,6 +14,7 @@ from serving.inference.engine_selection import Chosen, text_ms
 from serving.inference.tokenizer import open_tokenizer
 from serving.inference.tuned_choice import measured, tuning_key, tuning_of
 from serving.inference.tuning import (
+    Key,
     Tuning,
     folder_of,
     name_of,
@@ -53,9 +54,7 @@ def tune(
     try:
         for done, bundle in enumerate(bundles):
             _show(screen, done, len(bundles), "/".join(key(bundle)[:2]))
-            its_key = tuning_key(bundle, settings)
-            kept = known.get(name_of(its_key))
-            if kept and kept.key == its_key:
+            if kept := _kept(known, tuning_key(bundle, settings)):
                 tunings.append(kept)
                 continue
             try:
@@ -99,6 +98,11 @@ def _tunings(files: Mapping[str, str]) -> dict[str, Tuning]:
         with suppress(BundleError):
             found[name] = parse(Tuning, text, name)
     return found
+
+
+def _kept(known: Mapping[str, Tuning], its_key: Key) -> Tuning | None:
+    tuning = known.get(name_of(its_key))
+    return tuning if tuning and tuning.key == its_key else None
 
 
 def _after(known: Mapping[str, Tuning], tunings: Sequence[Tuning]) -> dict[str, str]:

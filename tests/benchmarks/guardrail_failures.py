@@ -129,7 +129,7 @@ class Row:
                 str,
                 (
                     passed[0], refused[0], blocked, passed[1], refused[1],
-                    ", ".join(f"{count} {code}" for code, count in sorted(statuses.items())),
+                    ", ".join(f"{code}: {count}" for code, count in sorted(statuses.items())),
                     told(self.logged), told(self.counted),
                 ),
             )

@@ -152,7 +152,11 @@ def test_traffic_and_policy_are_those_that_the_server_takes(values, named, versi
 def test_what_the_server_takes_is_rendered():
     given = {"tiny": {"version": VERSION, "canary": {"version": "0" * 16, "weight": 0.1},
                       "shadow": {"version": VERSION, "share": 0.5}}}  # fmt: skip
-    model = {**IMAGE, "traffic": given, "policy": {"min_accuracy": 0.85, "sample_share": 0}}
+    model = {
+        **IMAGE,
+        "traffic": given,
+        "policy": {"min_accuracy": 0.85, "sample_share": 0, "harmless": ["ham"]},
+    }
     spec = only(objects({"models": [model]}), "Deployment")["spec"]["template"]["spec"]
     files = json.loads(spec["initContainers"][-1]["args"][1])
 

@@ -9,6 +9,7 @@ from serving.protocols.ext_proc.processor import PATH
 from tests.support.envoy import gateway
 from tests.support.metric_values import total
 from tests.support.processes import free_port, serving
+from tests.support.registries import wait_for
 
 OURS = ("x-sizewise-flagged", "x-sizewise-label", "x-sizewise-score", "x-sizewise-failure")
 
@@ -89,6 +90,7 @@ def test_a_key_and_a_trace_go_with_envoys_call(guards, tmp_path):
         blocked = envoy.chat("awful", traceparent=f"00-{trace}-b7ad6b7169203331-01")
         refused = without.chat("good")
         page = server.metrics()
+        wait_for(lambda: server.log().count(PATH) == 2)
         logged = [json.loads(line) for line in server.log().splitlines() if PATH in line]
 
     assert blocked.status_code == 403

@@ -66,7 +66,8 @@ def configured(port, ports, options):
     (chain,) = listener["filter_chains"]
     processor = chain["filters"][0]["typed_config"]["http_filters"][0]["typed_config"]
     modes = processor["processing_mode"] | options.get("processing_mode", {})
-    processor |= options | {"processing_mode": modes}
+    # A busy machine misses the usual time-out.
+    processor |= {"message_timeout": "30s"} | options | {"processing_mode": modes}
     for cluster in resources["clusters"]:
         (locality,) = cluster["load_assignment"]["endpoints"]
         (endpoint,) = locality["lb_endpoints"]

@@ -103,6 +103,8 @@ EVENTS = [
     ("record_rejected", "overloaded"),
     ("record_rejected", "overloaded"),
     ("record_rejected", "draining"),
+    ("record_check", "blocked", ""),
+    ("record_check", "failed_open", "overloaded", 2),
     ("record_batch", batch(TINY, 1, 8, 0, 1)),
     ("record_batch", batch(TINY, 32, 1000, 24, 8)),
     ("record_batch", batch(NEXT, 300, 40_000, 0, 8)),

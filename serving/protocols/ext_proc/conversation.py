@@ -73,9 +73,18 @@ class Conversation:
                 await self._write(going_on(phase))
         return bytes(self._body)
 
-    async def finish(self, verdict: Verdict, request_id: str) -> list[bytes]:
-        """Say what becomes of the request; return what was said."""
-        return [await self._write(reply) for reply in self._last(verdict, request_id)]
+    def last(self, verdict: Verdict, request_id: str) -> list[bytes]:
+        """Return the messages that say what becomes of the request."""
+        if not verdict.goes_on:
+            return [refusal(verdict, request_id).SerializeToString()]
+        headers = headers_of(verdict)
+        replies = []
+        for phase in self._waiting:
+            if phase == _BODY and self._mode == FULL_DUPLEX:
+                replies += body_again(bytes(self._body), ends=self._waiting[-1] == _BODY)
+            else:
+                replies.append(going_on(phase, headers))
+        return [reply.SerializeToString() for reply in replies]
 
     async def _read_head(self, head: Any) -> None:
         for each in head.headers.headers:
@@ -117,19 +126,5 @@ class Conversation:
         for phase in waiting:
             await self._write(going_on(phase, {} if phase == _HEAD else None))
 
-    def _last(self, verdict: Verdict, request_id: str) -> list[Any]:
-        if not verdict.goes_on:
-            return [refusal(verdict, request_id)]
-        headers = headers_of(verdict)
-        replies = []
-        for phase in self._waiting:
-            if phase == _BODY and self._mode == FULL_DUPLEX:
-                replies += body_again(bytes(self._body), ends=self._waiting[-1] == _BODY)
-            else:
-                replies.append(going_on(phase, headers))
-        return replies
-
-    async def _write(self, reply: Any) -> bytes:
-        content: bytes = reply.SerializeToString()
-        await self._context.write(content)
-        return content
+    async def _write(self, reply: Any) -> None:
+        await self._context.write(reply.SerializeToString())

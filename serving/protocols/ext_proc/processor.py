@@ -81,8 +81,9 @@ class ExternalProcessor:
                 record.outcome = verdict.outcome
                 self._recorder.record_check(verdict.outcome, record.reason)
                 async with asyncio.timeout(self._settings.body_timeout_ms / 1e3):
-                    for said in await conversation.finish(verdict, record.request_id):
-                        self._calls.unread.add(context.peer(), said)
+                    for reply in conversation.last(verdict, record.request_id):
+                        self._calls.unread.add(context.peer(), reply)
+                        await context.write(reply)
             except ServedError as error:
                 status = record.refuse(error)
                 await abort(context, error)

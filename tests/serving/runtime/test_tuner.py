@@ -97,10 +97,12 @@ def test_a_config_map_gets_the_files_that_a_pod_reads(registry, cluster):
     assert output.splitlines()[-1] == (
         f"the ConfigMap models/{NAME} holds 2 files: 2 measured now, 0 removed."
     )
-    mounted = registry.parent / "mounted"
-    mounted.mkdir()
+    mounted = registry.parent / "mounted"  # as Kubernetes mounts it, by links
+    (mounted / "..2026").mkdir(parents=True)
+    (mounted / "..data").symlink_to("..2026")
     for name, text in cluster.data.items():
-        (mounted / name).write_text(text)
+        (mounted / "..data" / name).write_text(text)
+        (mounted / name).symlink_to(f"..data/{name}")
         assert read_tuning(mounted, Tuning.model_validate_json(text).key)
 
 
@@ -118,20 +120,30 @@ def test_a_second_run_measures_nothing_and_changes_nothing(registry, cluster):
 def test_what_fits_no_longer_goes_and_what_fits_other_machines_stays(registry, cluster):
     tuned(registry, cluster)
     first, second = cluster.data.values()
-    elsewhere = dict([of_another(first, processor="another"), of_another(second, cores=64)])
+    elsewhere = dict(
+        [of_another(first, processor="arm", openvino=""), of_another(second, cores=64)]
+    )
     earlier = dict([of_another(first, onnxruntime="0.1"), of_another(first, engine="auto")])
     odd = {"notes.txt": "mine", "broken.json": "{", "misnamed.json": first}
     cluster.data |= elsewhere | earlier | odd
+    expected = cluster.data.keys() - earlier.keys() - odd.keys()
+
+    _, output = tuned(registry, cluster)
+
+    assert cluster.data.keys() == expected
+    assert "holds 4 files: 0 measured now, 5 removed." in output
+
+
+def test_the_files_of_an_earlier_version_go(registry, cluster):
+    tuned(registry, cluster)
+    cluster.data |= dict(of_another(text, processor="arm") for text in cluster.data.values())
     shutil.rmtree(registry / "tone/wide")
     tiny = write_bundle(registry / "tone/tiny", variant="tiny", scale=3.0).version
 
     _, output = tuned(registry, cluster)
 
     assert [json.loads(text)["key"]["version"] for text in cluster.data.values()] == [tiny]
-    assert "holds 1 files: 1 measured now, 9 removed." in output
-    cluster.data |= dict([of_another(*cluster.data.values(), processor="another")])
-    tuned(registry, cluster)
-    assert len(cluster.data) == 2
+    assert "holds 1 files: 1 measured now, 4 removed." in output
 
 
 def test_without_rights_nothing_is_measured(registry, cluster):
