@@ -67,7 +67,7 @@ def test_the_index_of_benchmarks_lists_each_page():
     index = (PAGES / "benchmarks" / "index.md").read_text()
 
     assert BENCHMARKS
-    assert re.findall(r"^\| \[([\d-]+)\]\(\1\.md\) \|", index, re.MULTILINE) == [
+    assert re.findall(r"^\| \[([\w-]+)\]\(\1\.md\) \|", index, re.MULTILINE) == [
         page.stem for page in BENCHMARKS
     ]
 
@@ -88,7 +88,8 @@ def test_every_section_of_a_benchmark_page_has_command_commit_machine_and_date()
     """A page's first paragraph, before its sections, speaks for all that name no other."""
     for page in BENCHMARKS:
         title, *sections = re.split(r"^## (.+)\n", page.read_text(), flags=re.MULTILINE)
-        assert title.startswith(f"# {page.stem}"), f"{page.name} names no date"
+        date = DATED.match(page.stem)[0]
+        assert title.startswith(f"# {date}"), f"{page.name} names no date"
         for name, text in zip(sections[::2], sections[1::2], strict=True):
             where = f"{page.name}, {name}"
             assert "Machine: " in title + text, f"{where}: on which machine?"
