@@ -186,7 +186,7 @@ def change_published(options: argparse.Namespace) -> None:
     from models.published.measuring import evaluate  # noqa: PLC0415
 
     if not options.agreement_with:
-        columns = replace(columns, label=options.label or "label")
+        columns = replace(columns, label="label" if options.label is None else options.label)
     evaluate(
         target, options.data, columns, options.registry,
         reference=options.agreement_with, long=options.long,

@@ -105,7 +105,7 @@ def read_texts(files: Sequence[Path], columns: Columns, bundle: Bundle) -> UserT
         problem_type="multi_label" if manifest.multi_label else "single_label",
         separator=columns.separator if manifest.multi_label else None,
     )
-    wanted = [*columns.texts, *([columns.label] if columns.label else [])]
+    wanted = [*columns.texts, *([columns.label] if columns.label is not None else [])]
     bad = BadRows()
     made_of = partial(_text_and_names, columns, manifest, section)
     for file in files:
@@ -113,7 +113,7 @@ def read_texts(files: Sequence[Path], columns: Columns, bundle: Bundle) -> UserT
             raise RecipeError(f"{file} does not exist: name a table of texts with --data")
         for text, names in read_rows(Source(file), wanted, made_of, bad):
             found.texts.append(text)
-            if columns.label:
+            if columns.label is not None:
                 found.names.append(names)
     bad.check()
     return found
@@ -124,7 +124,7 @@ def _text_and_names(
 ) -> tuple[Text, tuple[str, ...]]:
     texts = [text_in(row.cells[name], row.where) for name in columns.texts]
     names: tuple[str, ...] = ()
-    if columns.label:
+    if columns.label is not None:
         names = names_in(row.cells[columns.label], section, row.where) or ()
         for name in names:
             _check(name, manifest.labels, row.where)

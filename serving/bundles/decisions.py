@@ -21,6 +21,7 @@ _MOST_LABELS = 1000
 Thresholds = Mapping[tuple[str, str] | None, Mapping[str, float]]
 """The threshold of each decided label, by the variant and version that answer; None: a cascade."""
 _Fraction = Annotated[float, Field(gt=0, lt=1)]
+_Limit = Annotated[float, Field(ge=1e-6, le=1 - 1e-6)]
 _LabelName = Annotated[str, Field(min_length=1)]
 
 
@@ -29,9 +30,9 @@ class LabelTarget(Frozen):
 
     label: _LabelName
     """The label."""
-    max_false_positive_rate: _Fraction | None = None
+    max_false_positive_rate: _Limit | None = None
     """The largest share of the texts without the label that may be flagged."""
-    min_recall: _Fraction | None = None
+    min_recall: _Limit | None = None
     """The smallest share of the texts with the label that must be flagged."""
 
     @model_validator(mode="after")

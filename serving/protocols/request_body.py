@@ -76,7 +76,8 @@ def check_head(
                 limit=wanted,
                 value=content_type,
             )
-    if encoding := headers.get(b"content-encoding", b"").decode("latin-1"):
+    encoding = headers.get(b"content-encoding", b"").decode("latin-1")
+    if encoding.lower() not in {"", "identity"}:
         raise UnsupportedMediaType(
             "send the body uncompressed",
             field="Content-Encoding",

@@ -15,7 +15,14 @@ from serving.protocols.cancellation import Cancellation
 from serving.protocols.dataplane import Query, admitted, answer, deadline_s, read
 from serving.protocols.ext_proc.conversation import ClientLeft, Conversation
 from serving.protocols.ext_proc.user_texts import Body, check_names, user_texts
-from serving.protocols.ext_proc.verdict import Judged, Misconfigured, Verdict, failed, judged
+from serving.protocols.ext_proc.verdict import (
+    Judged,
+    Misconfigured,
+    Verdict,
+    check_kind,
+    failed,
+    judged,
+)
 from serving.protocols.grpc.bounds import arriving
 from serving.protocols.grpc.calls import Calls, metadata_of
 from serving.protocols.grpc.errors import abort
@@ -140,6 +147,7 @@ class ExternalProcessor:
                     )
                     until_s = deadline_s(service, check.record, deadline_ms)
                     family = await service.awake(query.model, until_s)
+                    check_kind(family)
                     answered = await answer(service, check.record, client, query)
             finally:
                 timer.cancel()

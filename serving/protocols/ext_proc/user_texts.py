@@ -15,12 +15,18 @@ from serving.errors import InvalidField
 # What a client may call the author of what is not the user's; any other name counts as the user's.
 _OTHER_ROLES = {"system", "developer", "assistant", "tool", "function"}
 _USER, _TOOL = "user", "tool"
+# What models' servers read text from, and what they do not; others may hold text anywhere.
+_TEXTS = {"text", "input_text", "output_text", "refusal"}
+_MEDIA = {"image", "image_url", "input_image", "input_audio", "audio_url", "video_url", "file",
+          "input_file"}  # fmt: skip
 
 
 class Part(BaseModel):
     """A part of a message; an image, for example, has no text."""
 
+    type: str | None = None
     text: str | None = None
+    refusal: str | None = None
 
 
 class Message(BaseModel):
@@ -42,7 +48,8 @@ class Body(BaseModel):
 def user_texts(body: Body, roles: Collection[str]) -> list[str]:
     """Return the texts of these roles, in order, without empty ones.
 
-    Raises InvalidField if the body has no field in which texts may be.
+    Raises InvalidField if the body has no field in which texts may be, or such a text has a part of
+    unknown type.
     """
     if body.messages is None and body.prompt is None and body.input is None:
         raise InvalidField(
@@ -88,5 +95,17 @@ def _role(message: Message) -> str:
 def _joined(parts: str | list[Any] | None) -> str:
     if isinstance(parts, str):
         return parts
-    texts = (part if isinstance(part, str) else part.text for part in parts or ())
-    return "\n".join(filter(None, texts))
+    return "\n".join(text for part in parts or () for text in _texts_of(part) if text)
+
+
+def _texts_of(part: str | Part) -> tuple[str | None, ...]:
+    if isinstance(part, str):
+        return (part,)
+    if part.type is not None and part.type not in _TEXTS | _MEDIA:
+        raise InvalidField(
+            "a part of a message is of a type that may hold text elsewhere",
+            field="type",
+            limit=sorted(_TEXTS | _MEDIA),
+            value=part.type,
+        )
+    return (part.text, part.refusal)

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 from serving.errors import NotReady, ServedError
 from serving.variants.answers import Answer, FamilyAnswer
+from serving.variants.family import Family
 
 Judged = Literal["passed", "no_text", "marked", "blocked"]
 Failed = Literal["failed_open", "failed_closed"]
@@ -45,6 +46,17 @@ def judged(answered: FamilyAnswer, harmless: Collection[str] | None, *, blocks: 
         return Verdict("passed")
     score, label = max(found)
     return Verdict("blocked" if blocks else "marked", label, score)
+
+
+def check_kind(family: Family) -> None:
+    """Raise Misconfigured if a family reads no single texts, or answers no labels."""
+    manifest = family.default_manifest
+    if manifest.pairs or manifest.tensors or manifest.problem_type == "regression":
+        raise Misconfigured(
+            f"{family.name} does not classify single texts: name a family that does",
+            field="model",
+            value=family.name,
+        )
 
 
 def failed(error: ServedError, *, opens: bool) -> Verdict:

@@ -182,6 +182,11 @@ def test_several_labels_have_their_own_limits_and_share_the_risk(tone, decide):
         ([], "decide needs a limit"),
         (["--min-recall", "0.9"], "--min-recall 0.9: name its label before it, with --label"),
         (["--label", "positive", "--min-recall", "1"], "--min-recall 1: Input should be less than"),
+        (["--label", "positive", "--min-recall", "1e-20"], "1e-20: Input should be greater than"),
+        (
+            ["--label", "positive", "--max-false-positive-rate", "5e-324"],
+            "5e-324: Input should be greater than or equal to 0.000001",
+        ),
         (
             ["--label", "positive", "--label", "positive", "--min-recall", "0.9"],
             "--label positive: give each label once, with one limit",

@@ -109,6 +109,8 @@ def test_what_cannot_be_measured_is_said_in_a_sentence_and_nothing_is_written(fa
     assert run(family) == 2
 
     assert "has 10 texts of more than the 16 tokens" in capsys.readouterr().err
+    assert run(family, "--label", "") == 2
+    assert "has no column ''" in capsys.readouterr().err
     assert not (family / "registry/tone" / WINDOWS_NAME).exists()
 
 

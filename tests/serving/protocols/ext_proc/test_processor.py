@@ -42,6 +42,7 @@ def test_a_request_goes_on_with_headers_or_is_blocked(port):
         [head(ends=True)],
         [head(), chunk(b'{"messages":[{"role":"system","content":"awful"}]}')],
         [chunk(chat("good"))],
+        [head(**{"content-encoding": "identity"}), chunk(chat("good"))],
     )
 
     assert got == [
@@ -50,6 +51,7 @@ def test_a_request_goes_on_with_headers_or_is_blocked(port):
         [("request_headers", {"flagged": "unknown", "failure": "no_text"})],
         [GOES_ON, ("request_body", {"flagged": "unknown", "failure": "no_text"})],
         [("request_body", {"flagged": "false"})],
+        [GOES_ON, ("request_body", {"flagged": "false"})],
     ]
 
 

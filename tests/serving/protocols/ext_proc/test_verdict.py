@@ -1,11 +1,12 @@
 """What becomes of a request, by the labels of its texts."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
 from serving.errors import Overloaded
-from serving.protocols.ext_proc.verdict import Misconfigured, Verdict, failed, judged
+from serving.protocols.ext_proc.verdict import Misconfigured, Verdict, check_kind, failed, judged
 from serving.variants.answers import Answer, Classified, summed_up
 
 LABELS = ["fine", "rude", "spam"]
@@ -40,6 +41,17 @@ def test_a_family_that_would_flag_everything_must_say_what_is_harmless(least):
         judged(answered((0.2, 0.3, 0.5), least=least), None, blocks=True)
 
     assert (refused.value.reason, refused.value.status) == ("misconfigured", 503)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"pairs": True}, {"tensors": ["x"]}, {"problem_type": "regression"}]
+)
+def test_a_family_that_classifies_no_single_texts_is_the_operators_fault(fields):
+    usual = {"pairs": False, "tensors": [], "problem_type": "single_label"}
+    check_kind(SimpleNamespace(name="f", default_manifest=SimpleNamespace(**usual)))
+
+    with pytest.raises(Misconfigured, match="f does not classify single texts"):
+        check_kind(SimpleNamespace(name="f", default_manifest=SimpleNamespace(**usual | fields)))
 
 
 def test_what_cannot_be_judged_goes_on_only_if_that_is_set():
