@@ -137,9 +137,3 @@ def _converted(found: Source) -> str:
         ) from error
     print(f"converted the tokenizer of {found} to {TOKENIZER_NAME}")
     return content
-
-
-def mask_word(tokenizer_path: Path) -> str | None:
-    """Return the tokenizer's mask token; None if it has none."""
-    special = json.loads(tokenizer_path.read_text(encoding="utf-8"))["added_tokens"]
-    return next((token["content"] for token in special if "mask" in token["content"].lower()), None)

@@ -168,3 +168,9 @@ def learnt(texts: Sequence[str], limit: int) -> dict[str, Any]:
     )
     parsed: dict[str, Any] = json.loads(tokenizer.to_str())
     return parsed
+
+
+def mask_word(tokenizer_path: Path) -> str | None:
+    """Return the tokenizer's mask token; None if it has none."""
+    special = json.loads(tokenizer_path.read_text(encoding="utf-8"))["added_tokens"]
+    return next((token["content"] for token in special if "mask" in token["content"].lower()), None)

@@ -158,7 +158,9 @@ def real(given, targets):
         loss="accuracy", max_loss=given.max_loss, confidence=0.95, each_label=False
     )
     found = observe(
-        CascadeOptions(given.family, given.registry, given.data, target, engine=given.engine),
+        CascadeOptions(
+            given.family, given.registry, given.data, target, engine=given.engine, long=given.long
+        ),
         by_bytes,
     )
     wanted, pool = found.problem(target), pooled(found.logits)
@@ -200,6 +202,7 @@ def parsed(arguments):
     parser.add_argument("--registry", type=Path, default=ROOT / "models" / "registry")
     parser.add_argument("--family", default="sentiment")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "cache")
+    parser.add_argument("--long", choices=("truncate", "windows"), help="as of `decide`")
     parser.add_argument("--documents", type=int, help="tokens that a variant reads of them at once")
     parser.add_argument("--rule", default="mean", help="how their windows are joined")
     parser.add_argument("--engine", default="onnxruntime", choices=("onnxruntime", "openvino"))

@@ -21,15 +21,19 @@ def test_drawn_scores_keep_what_is_promised(capsys):
     assert decision_resplits.main(["--times", "3"]) == 0
 
     found = rows(capsys)
-    assert len(found) == 4 + 6 + 1
+    assert len(found) == 4 + 6 + 2 + 1
     assert "a cascade that the same texts tested" in found[-1][0]
     assert all(float(row[2]) == 100 for row in found)
+    (own, truncated) = (row for row in found if "up to 20 windows" in row[0])
+    assert float(own[4]) < 10 < float(truncated[4])
+    assert truncated[3].startswith("100.0 ")
 
 
-def test_real_bundles_are_re_split_with_a_cascade_selected_anew(tmp_path, capsys):
+@pytest.mark.parametrize("long", ["truncate", "windows"])
+def test_real_bundles_are_re_split_with_a_cascade_selected_anew(tmp_path, capsys, long):
     write_tone(tmp_path)
     given = ["--registry", str(tmp_path / "registry"), "--family", "tone", "--label", "positive"]
-    given += ["--rate", "0.2", "--max-loss", "0.1", "--times", "3"]
+    given += ["--rate", "0.2", "--max-loss", "0.1", "--times", "3", "--long", long]
 
     assert decision_resplits.main([str(tmp_path / "build"), *given]) == 0
 

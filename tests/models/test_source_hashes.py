@@ -20,6 +20,8 @@ STALE = {
     "models.training.pretrained": {"data", "train", "adopt", "distill"},
     "models.training.knowledge_distillation": {"data", "static"} | DISTILLING,
     "models.training.static_classifier": {"static", "export"},
+    "models.training.augmentation": {"distill", "static"},
+    "models.perturbations.kinds": {"distill", "static", "package"},
     "models.training.vocabulary": {"inspect", "train", "distill", "static"},
     "models.graphs.packing": {"export"},
     "models.graphs.quantizers": {"quantize"},

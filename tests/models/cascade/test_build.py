@@ -106,7 +106,7 @@ def test_the_file_s_stages_answer_as_often_as_it_says(tone):
 
 
 def test_a_cascade_of_texts_in_windows_is_calibrated_as_it_is_served(tone, capsys):
-    run(tone, long="windows", max_loss=0.2)
+    run(tone, long="windows", max_loss=0.05)
 
     cascade, told = written(tone), capsys.readouterr().out
     manifests = {b.manifest.variant: b.manifest for b in read_registry(tone / "registry")["tone"]}

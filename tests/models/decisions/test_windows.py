@@ -1,4 +1,7 @@
-"""Thresholds of texts in windows: the highest of many windows is not what a beginning scores."""
+"""Thresholds of texts in windows: the highest of many windows is not what a beginning scores.
+
+A scale of a quarter keeps logits exact, so that equal texts score alike in any batch.
+"""
 
 import json
 import random
@@ -16,18 +19,18 @@ from tests.support.bundles import LABELS, write_bundle
 from tests.support.cascades import write_cascade
 from tests.support.processes import serving
 
-LIMIT = 0.1
+LIMIT = 0.2
 READS = {"small": 16, "large": 24}
 SPLITS = {"validation": 10, "calibration": 600, "test": 600}
 MAX = Windows(rule="max", long="windows")
 
 
 def row(chosen):
-    """Words that cancel out; what makes a text positive is four of them somewhere."""
-    words = chosen.choices(["film", "good", "bad"], [2, 1, 1], k=chosen.randint(4, 100))
+    """Words that cancel out; what makes a text positive is five of another somewhere."""
+    words = chosen.choices(["film", "good", "bad"], k=chosen.randint(20, 100))
     positive = chosen.random() < 0.5
     if positive:
-        words.insert(chosen.randrange(len(words)), "great great great great")
+        words.insert(chosen.randrange(len(words)), "great great great great great")
     return {"text": " ".join(words), "labels": [1] if positive else []}
 
 
@@ -37,7 +40,7 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("tone")
     for variant, max_length in READS.items():
         write_bundle(
-            home / variant, variant=variant, max_length=max_length, scale=0.3,
+            home / variant, variant=variant, max_length=max_length, scale=0.25,
             problem_type="multi_label", ballast_bytes=1000 * (variant == "large"),
         )  # fmt: skip
         publish(home / variant, home / "registry")
@@ -86,7 +89,7 @@ def test_a_threshold_of_truncated_texts_breaks_its_promise_in_windows_and_their_
     in_windows, _ = decide("--long", "windows")
     texts, positive = judging(home)
 
-    for at, (variant, broken_by) in enumerate((("small", 2.5), ("large", 1.5))):
+    for at, (variant, broken_by) in enumerate((("small", 2), ("large", 1.4))):
         bundle = read_bundle(home / "registry/tone" / variant)
         logits = Predictor(bundle, windows=MAX).logits(texts)
         scores = 1 / (1 + np.exp(-logits[:, 1]))
@@ -119,7 +122,11 @@ def test_a_server_flags_in_windows_exactly_what_the_judging_texts_say(home, deci
         for decider in decisions.deciders:
             flags, windows = [], []
             for at in range(0, len(texts), 50):
-                body = {"texts": texts[at : at + 50], "variant": decider.variant or "auto"}
+                body = {
+                    "texts": texts[at : at + 50],
+                    "variant": decider.variant or "auto",
+                    "allow_degraded": False,
+                }
                 answer = server.classify(body).json()
                 flags += [each["flagged"] for each in answer["results"]]
                 windows += [

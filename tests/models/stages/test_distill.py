@@ -7,7 +7,7 @@ from models.recipe import RecipeError
 from models.stages import distill
 from models.training.architecture import head_size, load_classifier
 from models.training.knowledge_distillation import soft_loss, teacher_outputs
-from models.training.tokenizer_file import mask_word
+from models.training.vocabulary import mask_word
 
 DISTILL = """
 [distill]
