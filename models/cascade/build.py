@@ -1,6 +1,5 @@
 """`python -m models cascade FAMILY`: selects a cascade of variants and writes cascade.json."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from serving.bundles.cascade import (
     Target,
     check_cascade,
 )
-from serving.bundles.files import sync
+from serving.bundles.family_file import write_family_file
 
 
 def run(options: CascadeOptions, output: Path, measure: Measure = measured) -> None:
@@ -90,13 +89,7 @@ def choose_cascade(
 def write(cascade: Cascade, family: Path, manifests: Sequence[Manifest]) -> Path:
     """Write `cascade.json` into the family's folder, whole or not at all."""
     check_cascade(cascade, {manifest.variant: manifest for manifest in manifests})
-    text = cascade.model_dump_json(indent=2) + "\n"
-    staged = family / f".{CASCADE_NAME}.{os.getpid()}"
-    staged.write_text(text, encoding="utf-8")
-    sync(staged)
-    staged.replace(family / CASCADE_NAME)
-    sync(family)
-    return family / CASCADE_NAME
+    return write_family_file(family, CASCADE_NAME, cascade)
 
 
 def refusal(selection: Selection, problem: Problem, reference: Manifest) -> str:

@@ -22,7 +22,7 @@ from serving.bundles.decisions import (
     LabelTarget,
     Point,
 )
-from serving.bundles.files import replace_file, sync
+from serving.bundles.family_file import write_family_file
 
 # About 200 bytes each, so that the file stays far below the limit of what describes a family.
 _MOST_POINTS_OF_ALL = 5000
@@ -35,10 +35,7 @@ def run(options: DecideOptions, output: Path) -> None:
     """
     found = observe(options)
     decisions = decide(found, options)
-    family = options.registry / options.family
-    path = family / DECISIONS_NAME
-    replace_file(path, f"{decisions.model_dump_json(indent=1)}\n".encode())
-    sync(family)
+    path = write_family_file(options.registry / options.family, DECISIONS_NAME, decisions)
     print(report.summary(decisions, found))
     output.mkdir(parents=True, exist_ok=True)
     picture = output / report.PICTURE_NAME

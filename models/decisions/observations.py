@@ -15,10 +15,10 @@ from models.evaluation.predictions import Predictor, probabilities, windows_for
 from models.evaluation.statistics import Flags, Floats
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType
-from serving.bundles.bundle import Manifest
+from serving.bundles.bundle import Bundle, Manifest
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.decisions import LabelTarget
-from serving.bundles.files import parse
+from serving.bundles.family_file import read_beside
 from serving.bundles.windows import Windows
 from serving.errors import BundleError
 
@@ -105,7 +105,7 @@ def observe(options: DecideOptions) -> Observations:
         )
 
     found = [scored(name, [name], label_scores(x, manifests[name])) for name, x in logits.items()]
-    cascade = _cascade(options, manifests, logits)
+    cascade = _cascade(bundles[0], manifests, logits)
     if cascade:
         stages = [stage.variant for stage in cascade.stages]
         found.append(scored(None, stages, cascade_scores(cascade, manifests, logits), cascade))
@@ -152,14 +152,13 @@ def _columns(targets: Sequence[LabelTarget], labels: LabelSet) -> list[int]:
 
 
 def _cascade(
-    options: DecideOptions, manifests: Mapping[str, Manifest], loaded: Mapping[str, Floats]
+    bundle: Bundle, manifests: Mapping[str, Manifest], loaded: Mapping[str, Floats]
 ) -> Cascade | None:
-    """The family's cascade, unless a server would refuse it or a stage of it was left out."""
-    path = options.registry / options.family / CASCADE_NAME
-    if not path.is_file():
-        return None
+    """Return the family's cascade, unless a server would refuse it or a stage was left out."""
     try:
-        cascade = parse(Cascade, path.read_text(encoding="utf-8"), path)
+        cascade = read_beside(bundle, Cascade, CASCADE_NAME)
+        if cascade is None:
+            return None
         check_cascade(cascade, manifests)
     except BundleError as error:
         print(f"the cascade is left out: {error}")

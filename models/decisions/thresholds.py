@@ -120,11 +120,14 @@ def power(flagged: Flags, has_label: Flags, target: LabelTarget) -> float:
 def best_power(scores: Floats, has_label: Flags, target: LabelTarget) -> float:
     """Return the power of the best threshold whose error rate on these texts is within the target.
 
-    Nobody can choose it without knowing these texts: it is what the guarantee is compared with.
+    Nobody can choose it without knowing these texts: it is what the guarantee is compared with. It
+    is 1 if the target is about none of these texts.
     """
-    about = subject(target, has_label)
-    errors = int(np.floor(target.max_error * about.sum()))
-    allowed = Allowance(int(about.sum()), min(errors, int(about.sum()) - 1), _MOST_HINDSIGHT)
+    n = int(subject(target, has_label).sum())
+    if not n:
+        return 1.0
+    errors = int(np.floor(target.max_error * n))
+    allowed = Allowance(n, min(errors, n - 1), _MOST_HINDSIGHT)
     found = threshold(scores, has_label, target, allowed)
     return 0.0 if found is None else power(scores >= found, has_label, target)
 

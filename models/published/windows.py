@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from models.published.texts import Columns, UserTexts, read_texts
 from models.recipe import RecipeError
 from serving.bundles.bundle import Bundle
 from serving.bundles.evaluation import Estimate, Paired
-from serving.bundles.files import sync
+from serving.bundles.family_file import write_family_file
 from serving.bundles.windows import (
     WINDOWS_NAME,
     Long,
@@ -36,7 +35,7 @@ from serving.bundles.windows import (
     check_windows,
     windows_beside,
 )
-from serving.errors import BundleError, failures
+from serving.errors import BundleError
 from serving.inference.inputs import Text
 from serving.inference.windows import Windowing
 
@@ -95,7 +94,7 @@ def calibrate(
         measured={each.texts.manifest.variant: each.judged for each in found},
     )
     check_windows(windows, [each.manifest for each in bundles])
-    path = _write(windows, registry / target)
+    path = write_family_file(registry / target, WINDOWS_NAME, windows)
     report = output / WINDOWS_NAME
     output.mkdir(parents=True, exist_ok=True)
     report.write_text(json.dumps(_report(found), indent=2) + "\n")
@@ -220,15 +219,3 @@ def _report(found: Sequence[_Found]) -> dict[str, object]:
         }
         for each in found
     }
-
-
-def _write(windows: Windows, family: Path) -> Path:
-    """Write `windows.json` into the family's folder, whole or not at all."""
-    path = family / WINDOWS_NAME
-    staged = family / f".{WINDOWS_NAME}.{os.getpid()}"
-    with failures(BundleError, f"{path} stays as it was, since it cannot be written"):
-        staged.write_text(windows.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        sync(staged)
-        staged.replace(path)
-        sync(family)
-    return path

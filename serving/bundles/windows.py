@@ -9,16 +9,9 @@ from pydantic import Field
 
 from serving.bundles.bundle import VERSION_HEX_DIGITS, Bundle, Manifest
 from serving.bundles.evaluation import Estimate, Paired
-from serving.bundles.files import (
-    MOST,
-    MOST_SETTINGS_BYTES,
-    Frozen,
-    Name,
-    Sha256,
-    parse,
-    read_text,
-)
-from serving.errors import BundleError, failures
+from serving.bundles.family_file import read_beside
+from serving.bundles.files import MOST, Frozen, Name, Sha256
+from serving.errors import BundleError
 
 WINDOWS_NAME = "windows.json"
 Long = Literal["refuse", "truncate", "windows"]
@@ -88,10 +81,6 @@ def check_windows(windows: Windows, manifests: Iterable[Manifest]) -> None:
 
 def windows_beside(bundle: Bundle) -> Windows:
     """Read the windows.json of a bundle's family. Raises BundleError."""
-    path = bundle.folder.parent / WINDOWS_NAME
-    if bundle.elsewhere or not path.exists():
-        return Windows()
-    with failures(BundleError, f"{path} cannot be read"):
-        windows = parse(Windows, read_text(path, limit=MOST_SETTINGS_BYTES), path)
+    windows = read_beside(bundle, Windows, WINDOWS_NAME) or Windows()
     check_windows(windows, [bundle.manifest])
     return windows

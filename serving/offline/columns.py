@@ -5,7 +5,7 @@ from typing import Any
 
 from serving.bundles.bundle import Bundle, Manifest
 from serving.bundles.decisions import DECISIONS_NAME, Decisions, applied, check_decisions
-from serving.bundles.files import parse, read_file
+from serving.bundles.family_file import read_beside
 from serving.bundles.probabilities import least_score, predicted_labels
 from serving.bundles.windows import Long, Windows
 from serving.offline.bulk_classifier import BulkAnswer
@@ -34,7 +34,7 @@ class Columns:
     """
 
     def __init__(self, bundle: Bundle, windows: Windows, long: Long) -> None:
-        """Raise BundleError or OSError if the family's decisions.json cannot be used."""
+        """Raise BundleError if the family's decisions.json cannot be used."""
         self._manifest = bundle.manifest
         self._least = least_score(bundle.manifest)
         decisions = _decisions(bundle)
@@ -79,11 +79,10 @@ def _windows(labels: Sequence[str], answer: BulkAnswer) -> dict[str, Any] | None
 
 
 def _decisions(bundle: Bundle) -> Decisions | None:
-    path, manifest = bundle.folder.parent / DECISIONS_NAME, bundle.manifest
-    if not path.is_file():
-        return None
-    decisions = parse(Decisions, read_file(path).decode(errors="replace"), path)
-    check_decisions(decisions, manifest.family, {manifest.variant: manifest})
+    manifest = bundle.manifest
+    decisions = read_beside(bundle, Decisions, DECISIONS_NAME)
+    if decisions:
+        check_decisions(decisions, manifest.family, {manifest.variant: manifest})
     return decisions
 
 

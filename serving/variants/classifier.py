@@ -97,8 +97,7 @@ class Classifier:
         tokenize_s = self._clock() - started_s
         results = await self._batcher.submit(self.key, run, terms)
         results = await windowed.joined(items, results) if windowed else results
-        manifest, side = self.manifest, side or self._side
-        temperature = manifest.temperature
+        manifest, temperature, side = self.manifest, self.manifest.temperature, side or self._side
         answers: list[Answer] = []
         start_tag_s = None
         each_turn = max(1, _TURN_SCORES // len(manifest.labels))

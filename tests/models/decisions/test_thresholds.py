@@ -166,3 +166,10 @@ def test_hindsight_is_no_worse_and_power_is_what_the_target_leaves_open():
         (allowed,) = allowances([target], truth[:, None], 0.95)
         own = threshold(scores, truth, target, allowed)
         assert power(scores >= own, truth, target) < best_power(scores, truth, target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_hindsight_loses_nothing_to_a_target_that_is_about_none_of_the_texts(target):
+    truth = np.full(3, target.min_recall is None)
+
+    assert best_power(np.array([0.1, 0.5, 0.9]), truth, target) == 1.0

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from serving.bundles.bundle import read_bundle
+from serving.bundles.files import MOST_DESCRIPTION_BYTES
 from serving.bundles.windows import WINDOWS_NAME, Windows, check_windows, windows_beside
 from serving.errors import BundleError
 from tests.support.bundles import write_bundle, write_tensor_bundle
@@ -39,7 +40,7 @@ def test_a_folder_that_is_served_as_it_is_has_no_family_around_it(bundle):
         ('{"temperatures": {"tiny": 1}}', "temperatures"),
         ('{"temperatures": {"0123456789abcdef": 0}}', "temperatures"),
         ('{"extra": 1}', "extra"),
-        (" " * 70_000, "larger than"),
+        (" " * (MOST_DESCRIPTION_BYTES + 1), "larger than"),
     ],
 )
 def test_a_broken_file_is_refused_with_its_field(bundle, content, said):

@@ -1,0 +1,30 @@
+"""A family's own files, such as windows.json, in its folder beside its bundles."""
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from serving.bundles.bundle import Bundle
+from serving.bundles.files import Parsed, parse, read_text, replace_file, sync
+from serving.errors import BundleError, failures
+
+
+def read_beside(bundle: Bundle, model: type[Parsed], name: str) -> Parsed | None:
+    """Read a file of the bundle's family; None if there is none. Raises BundleError.
+
+    A model that is served from a folder or a file as it is has no family around it.
+    """
+    path = bundle.folder.parent / name
+    if bundle.elsewhere or not path.exists():
+        return None
+    with failures(BundleError, f"{path} cannot be read"):
+        return parse(model, read_text(path), path)
+
+
+def write_family_file(family: Path, name: str, content: BaseModel) -> Path:
+    """Write a file into the family's folder, whole or not at all. Raises BundleError."""
+    path = family / name
+    with failures(BundleError, f"{path} stays as it was, since it cannot be written"):
+        replace_file(path, f"{content.model_dump_json(indent=1)}\n".encode())
+        sync(family)
+    return path
