@@ -4,11 +4,10 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import NamedTuple
 
 from serving.batching.queue import Terms
 from serving.bundles.bundle import Manifest, VariantKey
-from serving.bundles.cascade import Cascade, Stage
+from serving.bundles.cascade import Cascade
 from serving.bundles.decisions import Decisions, applied
 from serving.bundles.ranking import best
 from serving.bundles.traffic import Policy
@@ -19,15 +18,14 @@ from serving.variants.answers import Answer, Classified, FamilyAnswer, summed_up
 from serving.variants.classifier import Classifier
 from serving.variants.selection import (
     ANY,
-    Option,
     Requirements,
     options_of,
     select,
 )
 from serving.variants.shadow import ShadowRequests
+from serving.variants.ways import Way, ways_of
 
 _CACHED_SELECTIONS = 64
-Sure = Callable[[Sequence[float]], bool]
 
 
 @dataclass(slots=True)
@@ -40,48 +38,6 @@ class Served:
     weight: float = 0.0
     shadow: Classifier | None = None
     share: float = 0.0
-
-
-class _Way(NamedTuple):
-    """How to run: `replaces` what was intended, `cascades` as intended, maybe `shortened`."""
-
-    stages: list[tuple[str, Sure | None]]
-    replaces: bool
-    cascades: bool
-    shortened: bool
-
-
-def _ways(
-    select_options: Callable[[Requirements], Sequence[Option]],
-    requirements: Requirements,
-    *,
-    stages: Sequence[Stage],
-    multi_label: bool,
-) -> list[_Way]:
-    """List how each selected option is run: its variants, each with its test for being sure.
-
-    None accepts any answer. A cascade that replaces a longer one keeps the longer one's thresholds
-    to its end.
-    """
-    options = select_options(requirements)
-    intended = options[0]
-    sure: list[Sure | None] = []
-    if len(intended.variants) > 1:
-        sure = [partial(each.sure, multi_label=multi_label) for each in stages]
-    sure[len(intended.variants) - 1 :] = [None]
-    ways = []
-    for option in options:
-        differs = _differ(option, intended)
-        tests = [None] * len(option.variants) if differs else sure
-        cascades = option is intended and len(option.variants) > 1
-        shortened = cascades and len(option.variants) < len(stages)
-        tested = list(zip(option.variants, tests, strict=False))
-        ways.append(_Way(tested, differs, cascades, shortened))
-    return ways
-
-
-def _differ(option: Option, intended: Option) -> bool:
-    return option.variants != intended.variants[: len(option.variants)]
 
 
 class Family:
@@ -126,7 +82,7 @@ class Family:
         # Without a reference to the family, which would need the garbage collector to go.
         self._ways = lru_cache(_CACHED_SELECTIONS)(
             partial(
-                _ways,
+                ways_of,
                 self.select,
                 stages=cascade.stages if cascade else (),
                 multi_label=self.manifests[0].multi_label,
@@ -189,7 +145,7 @@ class Family:
 
     async def _answer(
         self,
-        way: _Way,
+        way: Way,
         inputs: Sequence[Text | Row],
         terms: Terms,
         requirements: Requirements,

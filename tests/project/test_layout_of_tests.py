@@ -14,7 +14,11 @@ MIRRORED = [
     if path.name.startswith("test_") and path.relative_to(ROOT).parts[1] in PROGRAMS
 ]
 # Tests that are named for a subject that no one module is the home of.
-SUBJECTS = {"tests/models/data/test_broken_data.py"}
+SUBJECTS = {
+    "tests/models/data/test_broken_data.py",
+    "tests/models/decisions/test_windows.py",
+    "tests/serving/variants/test_decisions_served.py",
+}
 
 
 def of_a_module(path):
