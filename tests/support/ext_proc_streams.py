@@ -4,6 +4,7 @@ import base64
 import json
 import tempfile
 
+from serving.protocols.ext_proc.processor import PATH
 from tests.support.clients import ask
 
 BUFFERED, STREAMED, PARTIAL, DUPLEX = [
@@ -74,3 +75,9 @@ def said(answer):
         ).decode()
         for each in changed
     }
+
+
+def lines(server):
+    """The log lines of a server about streams of the external processor."""
+    logged = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
+    return [line for line in logged if line.get("path") == PATH]

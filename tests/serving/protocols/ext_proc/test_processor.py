@@ -1,13 +1,21 @@
 """The external processor as Envoy's published messages ask it."""
 
-import json
 import threading
 
 import pytest
 
 from serving.protocols.ext_proc.messages import message
 from serving.protocols.ext_proc.processor import PATH
-from tests.support.ext_proc_streams import DUPLEX, PARTIAL, STREAMED, chat, chunk, head, told
+from tests.support.ext_proc_streams import (
+    DUPLEX,
+    PARTIAL,
+    STREAMED,
+    chat,
+    chunk,
+    head,
+    lines,
+    told,
+)  # fmt: skip
 from tests.support.grpc_calls import channel
 from tests.support.metric_values import total
 from tests.support.processes import free_port, serving
@@ -27,11 +35,6 @@ def port(guards):
 
 def counted(server, **labels):
     return total(server.metrics(), "sizewise_checked_requests_total", **labels)
-
-
-def lines(server):
-    logged = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
-    return [line for line in logged if line.get("path") == PATH]
 
 
 def test_a_request_goes_on_with_headers_or_is_blocked(port):
