@@ -6,6 +6,7 @@ import tempfile
 
 from serving.protocols.ext_proc.processor import PATH
 from tests.support.clients import ask
+from tests.support.metric_values import total
 
 BUFFERED, STREAMED, PARTIAL, DUPLEX = [
     "BUFFERED",
@@ -81,3 +82,8 @@ def lines(server):
     """The log lines of a server about streams of the external processor."""
     logged = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
     return [line for line in logged if line.get("path") == PATH]
+
+
+def counted(server, **labels):
+    """How many requests a server has checked with these labels."""
+    return total(server.metrics(), "sizewise_checked_requests_total", **labels)

@@ -12,12 +12,12 @@ from tests.support.ext_proc_streams import (
     STREAMED,
     chat,
     chunk,
+    counted,
     head,
     lines,
     told,
 )  # fmt: skip
 from tests.support.grpc_calls import channel
-from tests.support.metric_values import total
 from tests.support.processes import free_port, serving
 from tests.support.registries import wait_for
 
@@ -31,10 +31,6 @@ def port(guards):
     port = free_port()
     with serving(guards, grpc_port=port, max_body_bytes=100_000):
         yield port
-
-
-def counted(server, **labels):
-    return total(server.metrics(), "sizewise_checked_requests_total", **labels)
 
 
 def test_a_request_goes_on_with_headers_or_is_blocked(port):
