@@ -21,8 +21,7 @@ from tests.support.grpc_calls import channel
 from tests.support.processes import free_port, serving
 from tests.support.registries import wait_for
 
-GOES_ON = ("request_headers", {})
-BLOCKED = ("Forbidden", "content_policy_violation")
+GOES_ON, BLOCKED = ("request_headers", {}), ("Forbidden", "content_policy_violation")
 RUDE = {"flagged": "true", "label": "negative"}
 
 
