@@ -48,10 +48,10 @@ def compress(sources, *arguments):
     return main(["compress", *(str(each).format(sources) for each in arguments)])
 
 
-# There is time for the teacher, and for little more.
+# It takes 20 seconds: so much time is given that no machine is too slow for one of the variants.
 BASE = (
     "{}/base", "--data", "{}/labelled.jsonl", "--family", "tone", "--max-drop", "0.3",
-    "--minutes", "0.6",
+    "--minutes", "60",
 )  # fmt: skip
 
 
@@ -68,12 +68,10 @@ def made(sources, tmp_path_factory):
 def test_a_base_model_and_labels_become_a_family_that_the_printed_command_serves(made):
     home, said = made
     variants = {each.manifest.variant for each in read_registry(home / "build/registry")["tone"]}
-    assert "teacher-fp32" in variants
+    assert {"teacher-fp32", "teacher-int8", "static-fp32", "tiny-int8"} <= variants
     assert (home / "recipes/tone/teacher-fp32.toml").is_file()
     assert (home / "reports/tone/scaling.png").is_file()
     assert "labelled rows, all" in said
-    assert "Left out: " in said
-    assert "--minutes" in said
     *settings, _, module, program = re.search(r"Next: (.*)", said)[1].split()
     assert (module, program) == ("-m", "serving")
     named = dict(each.split("=") for each in settings if "=" in each)
@@ -102,7 +100,7 @@ def test_a_classifier_and_texts_without_labels_become_a_family_measured_by_agree
     classifier = made[0] / "build/tone/teacher-fp32/train"
     arguments = (
         classifier, "--data", "{}/unlabelled.jsonl", "--family", "mood", "--max-drop", "0.3",
-        "--formats-only", "--minutes", "0.7",
+        "--formats-only", "--minutes", "60",
     )  # fmt: skip
     assert compress(sources, *arguments) == 0
     said = capsys.readouterr().out
