@@ -141,6 +141,36 @@ def test_what_cannot_be_judged_is_let_go_on_or_refused_logged_and_counted(guards
     assert "good" not in said
 
 
+@pytest.mark.parametrize("failure", ["open", "closed"])
+def test_what_is_undecided_could_not_be_judged_whatever_labels_apply(deciding_guards, failure):
+    port, long = free_port(), "great " * 60
+    with serving(deciding_guards, grpc_port=port, ext_proc_failure=failure) as server:
+        decided, undecided, blocked, again = told(
+            port,
+            [head(), chunk(chat("great"))],
+            [head(), chunk(chat("great", long))],
+            [head(), chunk(chat(long, "film"))],
+            [head(), chunk(chat(long))],
+        )
+        reasons = counted(server, outcome=f"failed_{failure}", reason="undecided")
+        wait_for(lambda: len(lines(server)) == 4)
+        logged = lines(server)
+        said = server.log()
+
+    assert decided == [GOES_ON, ("request_body", {"flagged": "false"})]
+    assert blocked == [GOES_ON, BLOCKED]
+    assert undecided == again
+    if failure == "open":
+        unknown = {"flagged": "unknown", "failure": "undecided"}
+        assert undecided == [GOES_ON, ("request_body", unknown)]
+    else:
+        assert undecided == [GOES_ON, ("ServiceUnavailable", "undecided")]
+    assert reasons == 2
+    outcomes = [line["outcome"] for line in logged]
+    assert outcomes == ["passed", f"failed_{failure}", "blocked", f"failed_{failure}"]
+    assert said.count("wide of tone is undecided: a text was too long") == 1
+
+
 def test_flagged_requests_may_go_on_and_the_family_is_envoys_choice(guards):
     port = free_port()
     with (

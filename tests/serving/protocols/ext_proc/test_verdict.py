@@ -6,16 +6,20 @@ from types import SimpleNamespace
 import pytest
 
 from serving.errors import Overloaded
-from serving.protocols.ext_proc.verdict import Misconfigured, Verdict, check_kind, failed, judged
-from serving.variants.answers import Answer, Classified, summed_up
+from serving.protocols.ext_proc.verdict import Verdict, check_kind, failed, judged
+from serving.variants.answers import Answer, Classified, Misconfigured, Undecided, summed_up
 
 LABELS = ["fine", "rude", "spam"]
 
 
-def answered(*scores, least=None):
+def answered(*scores, least=None, thresholds=None):
     answers = [Answer(list(each), [], "v", "1", 1.0, None, 0.0, 0.0) for each in scores]
     return summed_up(
-        "f", answers, [Classified(LABELS, least, "v", "1", answers, 0, 0.0, 0.0, None)], None
+        "f",
+        answers,
+        [Classified(LABELS, least, "v", "1", answers, 0, 0.0, 0.0, None)],
+        None,
+        thresholds,
     )
 
 
@@ -41,6 +45,17 @@ def test_a_family_that_would_flag_everything_must_say_what_is_harmless(least):
         judged(answered((0.2, 0.3, 0.5), least=least), None, blocks=True)
 
     assert (refused.value.reason, refused.value.status) == ("misconfigured", 503)
+
+
+def test_a_text_that_is_undecided_is_no_harmless_one_but_another_may_flag():
+    both = answered((0.1, 0.6, 0.3), (0.9, 0.05, 0.05), thresholds={("v", "1"): {"rude": 0.5}})
+    assert judged(both, None, blocks=True) == Verdict("blocked", "rude", 0.6)
+
+    both.answers[0].version = "2"
+    with pytest.raises(Undecided):
+        judged(both, ["fine"], blocks=True)
+    both.answers[1].scores = [0.4, 0.6, 0.0]
+    assert judged(both, ["fine"], blocks=True) == Verdict("blocked", "rude", 0.6)
 
 
 @pytest.mark.parametrize(
