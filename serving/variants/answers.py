@@ -168,16 +168,13 @@ class FamilyAnswer(Labelled):
 
     def _undecided(self, answer: Answer) -> Undecided:
         why = (
-            "no thresholds count for what answered: choose them again with `python -m models decide`"
+            "no thresholds count for it: choose them again with `python -m models decide`"
             if answer.whole or self.decides_long
-            else "a text was too long to be read whole, and otherwise than when its thresholds were "
+            else "a text was too long to be read whole, and otherwise than when thresholds were "
             "chosen: let the family's windows.json and decisions.json agree"
         )
-        return Undecided(
-            f"{answer.variant} of {self.family} is undecided: {why}",
-            field="model",
-            value=self.family,
-        )
+        what = f"{answer.variant} of {self.family} is undecided"
+        return Undecided(f"{what}: {why}", field="model", value=self.family)
 
 
 def summed_up(
