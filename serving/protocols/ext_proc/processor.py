@@ -15,7 +15,14 @@ from serving.protocols.cancellation import Cancellation
 from serving.protocols.dataplane import Query, admitted, answer, deadline_s, read
 from serving.protocols.ext_proc.conversation import ClientLeft, Conversation
 from serving.protocols.ext_proc.user_texts import Body, check_names, user_texts
-from serving.protocols.ext_proc.verdict import Judged, Verdict, check_kind, failed, judged
+from serving.protocols.ext_proc.verdict import (
+    CLIENTS_FAULTS,
+    Judged,
+    Verdict,
+    check_kind,
+    failed,
+    judged,
+)
 from serving.protocols.grpc.bounds import arriving
 from serving.protocols.grpc.calls import Calls, metadata_of
 from serving.protocols.grpc.errors import abort
@@ -60,6 +67,8 @@ class ExternalProcessor:
         failure = f"failed_{self._settings.ext_proc_failure}"
         for outcome in get_args(Judged):
             self._recorder.record_check(outcome, "", 0)
+        for fault in CLIENTS_FAULTS:
+            self._recorder.record_check("refused", fault.code, 0)
         for reason in (*(reason for _, reason in FAILED), Misconfigured.reason, Undecided.reason):
             self._recorder.record_check(failure, reason, 0)
 

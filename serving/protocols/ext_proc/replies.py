@@ -4,15 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from serving.errors import (
-    BodyTimeout,
-    BodyTooLarge,
-    InvalidField,
-    MalformedBody,
-    TextTooLong,
-    TooManyTexts,
-    UnsupportedMediaType,
-)
 from serving.protocols.ext_proc.messages import OVERWRITE, message
 from serving.protocols.ext_proc.verdict import Verdict
 from serving.protocols.openai_errors import (
@@ -27,11 +18,6 @@ FAILURE = "x-sizewise-failure"
 # Sent by a client they would pass for ours, so what is not set is removed.
 _HEADERS = (FLAGGED, LABEL, SCORE, FAILURE)
 _BLOCKED_STATUS, _UNCHECKED_STATUS = 403, 503
-# What the client can mend; everything else is no business of its.
-_OF_THE_REQUEST = (
-    BodyTimeout, BodyTooLarge, InvalidField, MalformedBody, TextTooLong, TooManyTexts,
-    UnsupportedMediaType,
-)  # fmt: skip
 _CHUNK_BYTES = 65_536
 
 
@@ -84,7 +70,7 @@ def refusal(verdict: Verdict, request_id: str) -> Any:
             INVALID_REQUEST,
             "content_policy_violation",
         )
-    elif isinstance(error, _OF_THE_REQUEST):
+    elif verdict.outcome == "refused":
         status, retry_after_s = error.status, None
         content = openai_error_of(error)
     else:

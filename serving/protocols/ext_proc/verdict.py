@@ -3,12 +3,26 @@
 from collections.abc import Collection
 from typing import Literal, NamedTuple
 
-from serving.errors import ServedError
+from serving.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    InvalidField,
+    MalformedBody,
+    ServedError,
+    TextTooLong,
+    TooManyTexts,
+    UnsupportedMediaType,
+)
 from serving.variants.answers import FamilyAnswer, Misconfigured, Undecided
 from serving.variants.family import Family
 
 Judged = Literal["passed", "no_text", "marked", "blocked"]
-Failed = Literal["failed_open", "failed_closed"]
+Failed = Literal["refused", "failed_open", "failed_closed"]
+CLIENTS_FAULTS = (
+    BodyTimeout, BodyTooLarge, InvalidField, MalformedBody, TextTooLong, TooManyTexts,
+    UnsupportedMediaType,
+)  # fmt: skip
+"""What a client can mend. None opens a guard that fails open, or its clients could."""
 
 
 class Verdict(NamedTuple):
@@ -26,7 +40,7 @@ class Verdict(NamedTuple):
     @property
     def goes_on(self) -> bool:
         """Whether the request goes on."""
-        return self.outcome not in {"blocked", "failed_closed"}
+        return self.outcome not in {"blocked", "refused", "failed_closed"}
 
 
 def judged(answered: FamilyAnswer, harmless: Collection[str] | None, *, blocks: bool) -> Verdict:
@@ -67,4 +81,6 @@ def check_kind(family: Family) -> None:
 
 def failed(error: ServedError, *, opens: bool) -> Verdict:
     """Make the verdict of a request whose texts could not be judged."""
+    if isinstance(error, CLIENTS_FAULTS):
+        return Verdict("refused", error=error)
     return Verdict("failed_open" if opens else "failed_closed", error=error)

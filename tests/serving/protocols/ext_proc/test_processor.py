@@ -94,7 +94,7 @@ def test_a_body_that_envoy_does_not_keep_is_sent_back(port):
     assert got[3] == [("UnprocessableEntity", "text_too_long")]
 
 
-FAILURES = {
+FAULTS = {
     "malformed_body": ("BadRequest", [head(), chunk(b"{")]),
     "invalid_field": ("UnprocessableEntity", [head(), chunk(b'{"contents": []}')]),
     "unsupported_media_type": (
@@ -107,36 +107,41 @@ FAILURES = {
         "PayloadTooLarge",
         [head(STREAMED), chunk(b" " * 60_000, ends=False), chunk(b" " * 60_000, ends=False)],
     ),
-    "misconfigured": ("ServiceUnavailable", [head("NONE")]),
 }
 
 
 @pytest.mark.parametrize("failure", ["open", "closed"])
-def test_what_cannot_be_judged_is_let_go_on_or_refused_logged_and_counted(guards, failure):
+def test_only_what_is_no_fault_of_the_clients_may_go_on_unjudged_and_all_is_logged_and_counted(
+    guards, failure
+):
     port = free_port()
     partial = [head(PARTIAL), chunk(b"{", ends=False)]
     with serving(
         guards, grpc_port=port, ext_proc_failure=failure,
         max_body_bytes=100_000, http_processes=1,
     ) as server:  # fmt: skip
-        got = told(port, *[stream for _, stream in FAILURES.values()], partial)
-        counts = {reason: counted(server, reason=reason) for reason in FAILURES}
-        outcomes = counted(server, outcome=f"failed_{failure}")
-        wait_for(lambda: len(lines(server)) == len(got))
+        *refused, misconfigured = told(
+            port, *[stream for _, stream in FAULTS.values()], partial, [head("NONE")]
+        )
+        counts = {reason: counted(server, outcome="refused", reason=reason) for reason in FAULTS}
+        failed = counted(server, outcome=f"failed_{failure}", reason="misconfigured")
+        wait_for(lambda: len(lines(server)) == len(refused) + 1)
         logged = lines(server)
         said = server.log()
 
-    reasons = [*FAILURES, "body_too_large"]
+    statuses = [*(status for status, _ in FAULTS.values()), "PayloadTooLarge"]
+    reasons = [*FAULTS, "body_too_large"]
+    assert [answers[-1] for answers in refused] == list(zip(statuses, reasons, strict=True))
     if failure == "open":
-        unknown = [{"flagged": "unknown", "failure": reason} for reason in reasons]
-        assert [answers[-1][1] for answers in got] == unknown
+        unknown = {"flagged": "unknown", "failure": "misconfigured"}
+        assert misconfigured == [("request_headers", unknown)]
     else:
-        statuses = [*(status for status, _ in FAILURES.values()), "PayloadTooLarge"]
-        assert [answers[-1] for answers in got] == list(zip(statuses, reasons, strict=True))
-    assert counts == dict.fromkeys(FAILURES, 1) | {"body_too_large": 2}
-    assert outcomes == len(got)
-    assert [line["outcome"] for line in logged] == [f"failed_{failure}"] * len(got)
-    assert {line["code"] for line in logged} == {*FAILURES, "not_ready"} - {"misconfigured"}
+        assert misconfigured == [("ServiceUnavailable", "misconfigured")]
+    assert counts == dict.fromkeys(FAULTS, 1) | {"body_too_large": 2}
+    assert failed == 1
+    assert [(line["outcome"], line["code"]) for line in logged] == [
+        *(("refused", reason) for reason in reasons), (f"failed_{failure}", "not_ready"),
+    ]  # fmt: skip
     assert said.count("cannot judge") == 1
     assert "good" not in said
 
@@ -284,7 +289,7 @@ def test_what_is_no_message_is_a_failure_and_a_client_that_leaves_is_none(guards
 
     assert refused == 422
     assert [line["status"] for line in logged] == [422, 499, 499]
-    assert [line.get("outcome") for line in logged] == ["failed_closed", None, None]
+    assert [line.get("outcome") for line in logged] == ["refused", None, None]
 
 
 def test_a_body_that_does_not_come_in_time_is_a_failure(guards):
@@ -298,9 +303,7 @@ def test_a_body_that_does_not_come_in_time_is_a_failure(guards):
         logged = lines(server)
 
     assert status == 408
-    assert [(line["code"], line["outcome"]) for line in logged] == [
-        ("body_timeout", "failed_closed")
-    ]
+    assert [(line["code"], line["outcome"]) for line in logged] == [("body_timeout", "refused")]
 
 
 @pytest.mark.parametrize("failure", ["open", "closed"])

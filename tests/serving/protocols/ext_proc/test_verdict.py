@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from serving.errors import Overloaded
+from serving.errors import MalformedBody, Overloaded, UnknownModel
 from serving.protocols.ext_proc.verdict import Verdict, check_kind, failed, judged
 from serving.variants.answers import Answer, Classified, Misconfigured, Undecided, summed_up
 
@@ -75,3 +75,12 @@ def test_what_cannot_be_judged_goes_on_only_if_that_is_set():
     assert failed(error, opens=True) == Verdict("failed_open", error=error)
     assert failed(error, opens=True).goes_on
     assert not failed(error, opens=False).goes_on
+    assert failed(UnknownModel("none"), opens=True).goes_on
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_what_its_client_can_mend_never_goes_on(opens):
+    error = MalformedBody("no JSON")
+
+    assert failed(error, opens=opens) == Verdict("refused", error=error)
+    assert not failed(error, opens=opens).goes_on
