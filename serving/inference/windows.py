@@ -73,7 +73,7 @@ def windows_of(text: WholeText, manifest: Manifest, windowing: Windowing) -> Cut
     if len(starts) > windowing.most:
         raise TextTooLong(
             f"the text takes {len(starts)} windows of {manifest.variant}, but SIZEWISE_MAX_WINDOWS "
-            f"allows {windowing.most}: shorten it or truncate it",
+            f"allows {windowing.most}: shorten it, or have it truncated",
             limit=windowing.most,
             value=len(starts),
         )

@@ -115,7 +115,6 @@ def test_what_may_hold_a_text_that_is_not_understood_is_refused(body):
 def test_a_name_that_an_object_has_twice_is_refused():
     twice = b'{"messages": [{"role": "user", "content": "a", "content": "b"}]}'
     check_names(b'[{"a": 1}, {"a": 1}]')
-    check_names(b'{"a": 1%s, "b": 1e%s}' % (b"0" * 10_000, b"9" * 10_000))
 
     with pytest.raises(InvalidField, match="two fields of the same name"):
         check_names(twice)
