@@ -112,11 +112,6 @@ class ServedError(SizewiseError):
         self.value = shortened(value)
         self.retry_after_s = retry_after_s
 
-    @property
-    def kind(self) -> str:
-        """Its reason, or else its code."""
-        return self.reason or self.code
-
     def sentence(self) -> str:
         """Return the content of problem+json as one string, for protocols that send a string."""
         parts = {"field": self.field, "limit": self.limit, "value": self.value}

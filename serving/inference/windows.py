@@ -13,6 +13,8 @@ from serving.errors import TextTooLong
 from serving.inference.inputs import Encoding
 
 _Floats = npt.NDArray[np.float64]
+UNBOUNDED = 1 << 30
+"""As many windows as there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Windowing:
 
 
 def windowing_of(
-    windows: Windows, manifest: Manifest, most: int, most_together: int = 1 << 30
+    windows: Windows, manifest: Manifest, most: int, most_together: int = UNBOUNDED
 ) -> Windowing:
     """Return how a variant answers texts in windows."""
     temperature = windows.temperatures.get(manifest.version, 1.0)

@@ -62,7 +62,7 @@ class RequestRecord:
         The error is not kept: through its traceback it refers to whatever refers to this record.
         """
         self.code = error.code
-        self.reason = error.kind
+        self.reason = error.reason or error.code
         return error.status
 
     def seconds(self) -> float:

@@ -9,6 +9,7 @@ from serving.protocols.ext_proc.verdict import Verdict
 from serving.protocols.openai_errors import (
     INVALID_REQUEST,
     SERVER,
+    code_of,
     openai_error,
     openai_error_of,
 )
@@ -52,7 +53,7 @@ def body_again(body: bytes, *, ends: bool) -> list[Any]:
 def headers_of(verdict: Verdict) -> dict[str, str]:
     """Name the headers of a request that goes on."""
     if verdict.error:
-        return {FLAGGED: "unknown", FAILURE: verdict.error.kind}
+        return {FLAGGED: "unknown", FAILURE: code_of(verdict.error)}
     if verdict.outcome == "no_text":
         return {FLAGGED: "unknown", FAILURE: verdict.outcome}
     if not verdict.label:
@@ -75,14 +76,16 @@ def refusal(verdict: Verdict, request_id: str) -> Any:
         content = openai_error_of(error)
     else:
         status, retry_after_s = _UNCHECKED_STATUS, error.retry_after_s
-        content = openai_error("The request could not be checked", SERVER, error.kind)
+        content = openai_error("The request could not be checked", SERVER, code_of(error))
     headers = {"content-type": "application/json", "x-request-id": request_id}
     if retry_after_s:
         headers["retry-after"] = str(retry_after_s)
     reply = message("ProcessingResponse")()
     immediate = reply.immediate_response
     immediate.status.code, immediate.body = status, content
-    immediate.details = "_".join(["sizewise", verdict.outcome, *([error.kind] if error else [])])
+    immediate.details = "_".join(
+        ["sizewise", verdict.outcome, *([code_of(error)] if error else [])]
+    )
     _change(immediate.headers, headers)
     return reply
 
