@@ -34,7 +34,7 @@ HASTY = {"ext_proc_deadline_ms": 5}
 WATCHED = {"ext_proc_deadline_ms": 150, "engine_timeout_ms": 4000}
 COLUMNS = (
     "guard", "what is wrong", "harmless: passed", "refused", "bad: blocked", "passed", "refused",
-    "statuses", "log: outcome and code", "`sizewise_checked_requests_total`",
+    "statuses", "log: outcome and reason", "`sizewise_checked_requests_total`",
 )  # fmt: skip
 NUMBERS = itertools.count()
 
@@ -174,7 +174,7 @@ def asked(envoy, clients, server=None, *, are_json=True):
     if server:
         wait_for(lambda: len(lines(server)) - len(before[0]) >= len(texts), seconds=5)
         logged = Counter(
-            (line["outcome"], line["code"] or "") for line in lines(server)[len(before[0]) :]
+            (line["outcome"], line["reason"]) for line in lines(server)[len(before[0]) :]
         )
         counted = counts(server) - before[1]
     reached = list(envoy.reached)

@@ -136,8 +136,8 @@ def test_only_what_is_no_fault_of_the_clients_may_go_on_unjudged_and_all_is_logg
         assert misconfigured == [("ServiceUnavailable", "misconfigured")]
     assert counts == dict.fromkeys(FAULTS, 1) | {"body_too_large": 2}
     assert failed == 1
-    assert [(line["outcome"], line["code"]) for line in logged] == [
-        *(("refused", reason) for reason in reasons), (f"failed_{failure}", "not_ready"),
+    assert [(line["outcome"], line["reason"]) for line in logged] == [
+        *(("refused", reason) for reason in reasons), (f"failed_{failure}", "misconfigured"),
     ]  # fmt: skip
     assert said.count("cannot judge") == 1
     assert "good" not in said
@@ -168,8 +168,9 @@ def test_what_is_undecided_could_not_be_judged_whatever_labels_apply(deciding_gu
     else:
         assert undecided == [GOES_ON, ("ServiceUnavailable", "undecided")]
     assert reasons == 2
-    outcomes = [line["outcome"] for line in logged]
-    assert outcomes == ["passed", f"failed_{failure}", "blocked", f"failed_{failure}"]
+    failed = (f"failed_{failure}", "undecided")
+    outcomes = [(line["outcome"], line["reason"]) for line in logged]
+    assert outcomes == [("passed", ""), failed, ("blocked", ""), failed]
     assert said.count("wide of tone is undecided: a text was too long") == 1
 
 
