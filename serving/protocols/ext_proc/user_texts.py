@@ -47,8 +47,11 @@ class Part(_Read):
     refusal: str | None = None
 
 
-class Message(_Read):
-    """A message, or another item of a conversation; a tool's result is its `output`."""
+class Message(Part):
+    """A message, another item of a conversation, or a part without one.
+
+    A tool's result is its `output`.
+    """
 
     role: str | None = None
     content: str | list[str | Part] | None = None
@@ -104,8 +107,8 @@ def _texts(given: str | list[Any] | None, roles: Collection[str]) -> Iterator[st
         if isinstance(each, str):
             yield each
         elif _role(each) in roles:
-            yield _joined(each.content)
-            yield _joined(each.output)
+            yield from (_joined(each.content), _joined(each.output))
+            yield from filter(None, (each.text, each.refusal))
 
 
 def _role(message: Message) -> str:

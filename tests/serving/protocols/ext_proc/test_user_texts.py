@@ -42,6 +42,11 @@ def message(role, content):
         ({"messages": [message("user", [{"type": "refusal", "refusal": "a"}])]}, ["a"]),
         ({"messages": [message("user", [{"text": "a", "refusal": "b"}])]}, ["a\nb"]),
         ({"messages": [message("assistant", [{"type": "thinking", "thinking": "a"}])]}, []),
+        ({"messages": [message("user", "a") | {"refusal": "b"}]}, ["a", "b"]),
+        (
+            {"input": [{"type": "input_text", "text": "a"}, {"type": "refusal", "refusal": "b"}]},
+            [*"ab"],
+        ),
         ({"prompt": "a"}, ["a"]),
         ({"prompt": ["a", "", "b"], "suffix": "c"}, ["a", "b", "c"]),
         ({"input": "a", "instructions": "b"}, ["a"]),
@@ -103,6 +108,7 @@ def test_other_roles_are_read_if_they_are_asked_for():
         {"prompt": "a", "\u017fuffix": "b"},  # a long s, which Go reads as an s
         {"messages": [message("user", "a") | {"Content": "b"}]},
         {"messages": [message("user", "a") | {"Role": "system"}]},
+        {"input": [{"type": "input_text", "text": "a", "TEXT": "b"}]},
         {"messages": [message("user", [{"type": "text", "text": "a", "Text": "b"}])]},
         {"input": [{"type": "function_call_output", "output": "a", "Output": "b"}]},
     ],
