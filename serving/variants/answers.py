@@ -170,8 +170,9 @@ class FamilyAnswer(Labelled):
         why = (
             "no thresholds count for it: choose them again with `python -m models decide`"
             if answer.whole or self.decides_long
-            else "a text was too long to be read whole, and otherwise than when thresholds were "
-            "chosen: let the family's windows.json and decisions.json agree"
+            else "a text was too long to be read whole, and was read otherwise than when "
+            "thresholds were chosen: leave that to the family's windows.json, and let "
+            "decisions.json agree"
         )
         what = f"{answer.variant} of {self.family} is undecided"
         return Undecided(f"{what}: {why}", field="model", value=self.family)
