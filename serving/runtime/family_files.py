@@ -15,6 +15,17 @@ from serving.bundles.windows import WINDOWS_NAME, Windows, check_windows
 from serving.errors import BundleError, printable
 
 
+def text_of(found: Found, family: str, name: str) -> str | None:
+    """Return the text of a family's own file, None if there is none.
+
+    Raises BundleError if there is one that cannot be read.
+    """
+    path = printable(str(found.folders[family] / name))
+    if name not in found.texts[family] and path in found.refused:
+        raise BundleError(found.refused[path])
+    return found.texts[family].get(name)
+
+
 def policies_of(
     families: Mapping[str, Mapping[str, Deployment]],
     found: Found,
@@ -108,10 +119,10 @@ def _current(  # noqa: PLR0917
 ) -> Parsed | None:
     if family not in found.texts:  # its folder cannot be read
         return before
-    if name not in found.texts[family]:
-        return None
     try:
-        now = parse(model, found.texts[family][name], name)
+        if (text := text_of(found, family, name)) is None:
+            return None
+        now = parse(model, text, name)
         check(now)
     except BundleError as error:
         refused[str(found.folders[family] / name)] = error.detail
