@@ -11,10 +11,9 @@ from models.cascade.text_sets import TextSet, data_folder, read_halves, read_tex
 from models.cascade.variants import bundles_of, load
 from models.data.labelled import LabelSet, has_labels, read_labels
 from models.decisions.options import DecideOptions
-from models.evaluation.predictions import Predictor, probabilities, windows_for
+from models.evaluation.predictions import Predictor, kind_of, probabilities, windows_for
 from models.evaluation.statistics import Flags, Floats
 from models.recipe import RecipeError
-from models.recipe_sections import ProblemType
 from serving.bundles.bundle import Bundle, Manifest
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.decisions import LabelTarget
@@ -120,7 +119,7 @@ def _long(loaded: Mapping[str, Predictor], texts: TextSet) -> int:
 
 def label_scores(logits: Floats, manifest: Manifest) -> Floats:
     """Return the scores that are served, of shape (texts, labels)."""
-    return probabilities(logits, _kind(manifest), manifest.temperature)
+    return probabilities(logits, kind_of(manifest), manifest.temperature)
 
 
 def cascade_scores(
@@ -135,13 +134,9 @@ def cascade_scores(
     for stage in reversed(cascade.stages[:-1]):
         own, manifest = logits[stage.variant], manifests[stage.variant]
         assert stage.threshold is not None
-        sure = confidences(own, stage.calibration, _kind(manifest)) >= stage.threshold
+        sure = confidences(own, stage.calibration, kind_of(manifest)) >= stage.threshold
         found = np.where(sure[:, None], label_scores(own, manifest), found)
     return found
-
-
-def _kind(manifest: Manifest) -> ProblemType:
-    return "multi_label" if manifest.multi_label else "single_label"
 
 
 def _columns(targets: Sequence[LabelTarget], labels: LabelSet) -> list[int]:

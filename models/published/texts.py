@@ -14,6 +14,7 @@ from models.data.bad_rows import BadRows, RowError
 from models.data.labels import names_in
 from models.data.readers import TableRow, read_rows, text_in
 from models.data.sources import Source
+from models.evaluation.predictions import kind_of
 from models.evaluation.statistics import Flags
 from models.recipe import RecipeError
 from models.recipe_sections import DataSection
@@ -102,7 +103,7 @@ def read_texts(files: Sequence[Path], columns: Columns, bundle: Bundle) -> UserT
     section = DataSection(
         files=tuple(map(str, files)),
         labels=tuple(manifest.labels),
-        problem_type="multi_label" if manifest.multi_label else "single_label",
+        problem_type=kind_of(manifest),
         separator=columns.separator if manifest.multi_label else None,
     )
     wanted = [*columns.texts, *([columns.label] if columns.label is not None else [])]

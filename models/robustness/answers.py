@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.evaluation.predictions import Predictor
+from models.evaluation.predictions import Predictor, kind_of
 from models.evaluation.statistics import Floats
-from models.published.measuring import kind_of, running
+from models.published.measuring import running
 from serving.bundles.bundle import Bundle
 
 
@@ -21,7 +21,7 @@ class Variant:
     def __init__(self, bundle: Bundle, kept: Path) -> None:
         """`kept` is the folder of what was answered, by version and texts."""
         self.bundle, self.manifest = bundle, bundle.manifest
-        self.problem_type = kind_of(bundle)
+        self.problem_type = kind_of(bundle.manifest)
         self._kept = kept
 
     @cached_property

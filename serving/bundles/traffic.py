@@ -70,7 +70,7 @@ class Policy(_Strict):
     """Labels that are nothing to flag, such as `safe`: no category of a moderation.
 
     Without it every label of a multi-label family is a category, and a family of which one label
-    applies to each text cannot moderate.
+    applies to each text cannot moderate, unless it has decisions.
     """
 
 

@@ -280,7 +280,7 @@ def check_limits(query: Query, settings: Settings) -> None:
         if size > most_chars:
             field = f"{query.field}[{index}]"
             raise TextTooLong(
-                f"{field} has too many characters: split it",
+                f"{field} has too many characters for SIZEWISE_MAX_TEXT_CHARS: split it",
                 field=field,
                 limit=most_chars,
                 value=size,

@@ -194,7 +194,9 @@ class Classifier:
             )
         return TextTooLong(
             f"{field} has {item.full_length} tokens, but {self.manifest.variant} "
-            f"accepts {self.manifest.max_length}: shorten it, or send long: truncate or windows",
+            f"accepts {self.manifest.max_length}: shorten it, or have it truncated or read in "
+            "windows: by a field of the request where its protocol has one, or by long in the "
+            "family's windows.json",
             field=field,
             limit=self.manifest.max_length,
             value=item.full_length,

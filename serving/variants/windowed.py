@@ -38,7 +38,7 @@ class Windowed:
             run += self._cuts[index].windows if index in self._cuts else [item]
         if len(run) > self._windowing.most_together:
             raise TooManyTexts(
-                "so many windows never fit into the queue together: send fewer long texts",
+                "so many windows exceed SIZEWISE_MAX_QUEUE_TEXTS together: send fewer long texts",
                 field="texts",
                 limit=self._windowing.most_together,
                 value=len(run),

@@ -14,8 +14,9 @@ from serving.protocols.ext_proc.messages import (
     message,
 )
 from serving.protocols.ext_proc.replies import body_again, going_on, headers_of, refusal
-from serving.protocols.ext_proc.verdict import Misconfigured, Verdict
+from serving.protocols.ext_proc.verdict import Verdict
 from serving.protocols.grpc.bounds import parsed
+from serving.variants.answers import Misconfigured
 
 _HEAD, _BODY, _TRAILERS = "request_headers", "request_body", "request_trailers"
 # Envoy says each thing once, and hardly ever an empty piece of a body.

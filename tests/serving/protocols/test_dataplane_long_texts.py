@@ -167,6 +167,8 @@ def test_windows_are_charged_and_counted_as_the_work_that_they_are(server):
         ("sizewise_tokens_total", answered["usage"]["tokens"]),
         ("sizewise_texts_total", 1),
         ("sizewise_truncated_total", 0),
+        ("sizewise_windowed_texts_total", 1),
+        ("sizewise_windows_total", WINDOWS),
     ):
         assert total(after, name) - total(before, name) == expected
 
