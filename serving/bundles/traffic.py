@@ -102,6 +102,7 @@ class Deployment:
 class Deployments:
     """Everything that is served (family -> variant -> deployment), and what was refused and why.
 
+    A family whose decisions.json is refused has None as its decisions, unless one before it goes on.
     A `resting` family is loaded on demand; an `unloaded` one on an operator's request. The server
     is not ready while something is `missing` (see completeness.py).
     """
@@ -109,7 +110,7 @@ class Deployments:
     families: Mapping[str, Mapping[str, Deployment]] = field(default_factory=dict)
     cascades: Mapping[str, Cascade] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
-    decisions: Mapping[str, Decisions] = field(default_factory=dict)
+    decisions: Mapping[str, Decisions | None] = field(default_factory=dict)
     windows: Mapping[str, Windows] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     resting: frozenset[str] = frozenset()

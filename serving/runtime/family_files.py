@@ -79,17 +79,19 @@ def decisions_of(
     found: Found,
     served: Deployments,
     refused: dict[str, str],
-) -> dict[str, Decisions]:
+) -> dict[str, Decisions | None]:
     """Read each decisions.json; if it is refused, keep the previous one unless it does not fit.
 
-    One that is stale is none that is refused: what of it still applies is applied.
+    Without one to keep it is None: the family has decisions, but nothing is decided. One that is
+    stale is none that is refused: what of it still applies is applied.
     """
-    decisions = {}
+    decisions: dict[str, Decisions | None] = {}
     for family, variants in families.items():
         check = partial(check_decisions, family=family, manifests=_manifests(variants))
         before = served.decisions.get(family)
-        if each := _current(Decisions, DECISIONS_NAME, check, family, found, before, refused):
-            decisions[family] = each
+        its = _current(Decisions, DECISIONS_NAME, check, family, found, before, refused)
+        if its or str(found.folders[family] / DECISIONS_NAME) in refused:
+            decisions[family] = its
     return decisions
 
 
