@@ -177,8 +177,8 @@ class Decisions(Frozen):
 class Applied(NamedTuple):
     """A family's decisions.json, and its `deciders` that apply to what is served.
 
-    `thresholds` are theirs, None if the family has no decisions.json. `undecided` are the variants, and
-    `cascade`, whose answers come without decisions.
+    `thresholds` are theirs, None if the family has no decisions.json. `undecided` are the variants,
+    and `cascade`, whose answers come without decisions.
     """
 
     decisions: Decisions | None

@@ -102,9 +102,9 @@ class Deployment:
 class Deployments:
     """Everything that is served (family -> variant -> deployment), and what was refused and why.
 
-    A family whose decisions.json is refused has None as its decisions, unless one before it goes on.
-    A `resting` family is loaded on demand; an `unloaded` one on an operator's request. The server
-    is not ready while something is `missing` (see completeness.py).
+    A family whose decisions.json is refused, with none before it to go on with, has None. A
+    `resting` family is loaded on demand; an `unloaded` one on an operator's request. The server is
+    not ready while something is `missing` (see completeness.py).
     """
 
     families: Mapping[str, Mapping[str, Deployment]] = field(default_factory=dict)
