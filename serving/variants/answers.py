@@ -58,11 +58,6 @@ class Answer:
     whole: bool = True
 
 
-def more_windows(answers: Sequence[Answer]) -> int:
-    """Count the windows that were classified beyond one for each text."""
-    return sum(each.windows.count - 1 for each in answers if each.windows)
-
-
 @dataclass(slots=True)
 class Labelled:
     """The labels that a model's scores belong to, and the score from which one is predicted."""

@@ -92,7 +92,7 @@ class Classifier:
         run, windowed = items, None
         if unfit:
             windowed = await self._windowed(inputs, items, unfit, terms, refuse=long == "refuse")
-            run = windowed.items(items)
+            run = windowed.items(items, terms)
             tokens = sum(item.length for item in run)
         tokenize_s = self._clock() - started_s
         results = await self._batcher.submit(self.key, run, terms)

@@ -61,6 +61,30 @@ def test_what_is_no_message_is_a_failure_and_a_client_that_leaves_is_none(guards
     assert [line.get("outcome") for line in logged] == ["refused", None, None]
 
 
+@pytest.mark.parametrize(
+    "again",
+    [
+        {"request_headers": {"headers": {"headers": [{"key": b"a", "value": b"b" * 100_000}]}}},
+        {"request_body": {}},
+    ],
+    ids=["headers", "empty pieces"],
+)
+def test_what_is_said_again_and_again_is_refused_rather_than_kept(port, again):
+    with channel(port) as opened:
+        process = stream(opened)
+        process.send(protocol_config={"request_body_mode": 1}, request_headers={})
+        goes_on = process.reply()
+        for _ in range(100):
+            process.send(**again)
+        refused = process.reply()
+        with pytest.raises(StopIteration):
+            process.reply()
+
+    assert goes_on.WhichOneof("response") == "request_headers"
+    assert refused.immediate_response.status.code == 422
+    assert b"never says this so often" in refused.immediate_response.body
+
+
 def test_a_body_that_does_not_come_in_time_is_a_failure(guards):
     port = free_port()
     with serving(guards, grpc_port=port, body_timeout_ms=500) as server, channel(port) as opened:
