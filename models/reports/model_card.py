@@ -73,7 +73,10 @@ def _what(manifest: Manifest) -> str:
             ("parameters", f"{manifest.parameters:,}"),
             ("bytes", f"{manifest.bytes:,}"),
             ("longest text", f"{manifest.max_length} tokens"),
-            ("input normalisation", ", ".join(manifest.normalize) or "none but the tokenizer's own"),
+            (
+                "input normalisation",
+                ", ".join(manifest.normalize) or "none but the tokenizer's own",
+            ),
             ("temperature", f"{manifest.temperature:.3f}"),
         ],
     )
