@@ -59,7 +59,7 @@ _PARTS: Mapping[Normalization, Sequence[Part]] = {
     "invisible": [_replace(_NEVER_SHOWN, ""), _replace(_IDLE, "")],
     "nfkc": [{"type": "NFKC"}],
     "confusables": [
-        # Alternatives of one letter, which the library finds ten times as fast as a class.
+        # Alternatives of one letter, which the library finds far faster than a class.
         _replace(f"(?:{'|'.join(alike)}){_IN_LATIN_WORD}", letter)
         for letter, alike in _LOOK_ALIKES.items()
     ],

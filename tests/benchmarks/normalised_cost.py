@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
         whole = json.loads(bundle.tokenizer_path.read_text(encoding="utf-8"))
         path.write_text(json.dumps(normalized(whole, KINDS)), encoding="utf-8")
         normalising = Tokenizer(path, bundle.manifest.max_length)
-    print("| text | as it is, us | normalised, us | more, us |\n|---|--:|--:|--:|")
+    print("| text | as it is, µs | normalised, µs | more, µs |\n|---|--:|--:|--:|")
     for name, text in ORDINARY.items():
         pairs = [
             (seconds(plain, text, 200), seconds(normalising, text, 200))
