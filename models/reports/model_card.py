@@ -65,8 +65,8 @@ def _what(manifest: Manifest) -> str:
     kinds = {"single_label": "exactly one", "multi_label": "any number", "regression": "a value"}
     kind = kinds[manifest.problem_type]
     labels = ", ".join(map(escaped, manifest.labels))
-    kinds = ", ".join(manifest.normalize)
-    normalised = [("input normalisation", kinds)] if kinds else []
+    by = ", ".join(manifest.normalize)
+    normalised = [("input normalisation", by)] if by else []
     return f"A text classifier: each text gets {kind} of the labels {labels}.\n\n" + table(
         ("", ""),
         [
