@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.data.declared import check_bins, check_encoding
 from models.perturbations.names import Perturbation
+from serving.bundles.normalization import Normalization
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 KeptShare = Annotated[float, Field(gt=0, le=1)]
@@ -138,6 +139,8 @@ class AugmentedSection(TrainingSection):
     `python -m models stress`. A copy that should mean the same gets the teacher's answer to its
     original, others an answer of their own.
     """
+    normalize: tuple[Normalization, ...] | None = None
+    """How texts are normalised before all else; without it as by the teacher, if there is one."""
 
 
 class TrainSection(TrainingSection):
@@ -147,6 +150,8 @@ class TrainSection(TrainingSection):
     """The base model."""
     max_length: Annotated[int, Field(ge=3, le=8192)]
     """Longest input in tokens, special ones included; longer texts are refused or cut."""
+    normalize: tuple[Normalization, ...] = ()
+    """How texts are normalised before all else, here and wherever the variant reads them."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability taken from the true label and spread over all labels."""
     class_weights: Literal["none", "balanced"] = "none"
@@ -164,6 +169,8 @@ class AdoptSection(Section):
     """The classifier's folder."""
     max_length: Annotated[int, Field(ge=3, le=8192)]
     """Longest input in tokens, special ones included; longer texts are refused or cut."""
+    normalize: tuple[Normalization, ...] = ()
+    """How texts are normalised before all else."""
 
 
 class DistillSection(AugmentedSection):

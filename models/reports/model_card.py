@@ -65,6 +65,8 @@ def _what(manifest: Manifest) -> str:
     kinds = {"single_label": "exactly one", "multi_label": "any number", "regression": "a value"}
     kind = kinds[manifest.problem_type]
     labels = ", ".join(map(escaped, manifest.labels))
+    by = ", ".join(manifest.normalize)
+    normalised = [("input normalisation", by)] if by else []
     return f"A text classifier: each text gets {kind} of the labels {labels}.\n\n" + table(
         ("", ""),
         [
@@ -73,6 +75,7 @@ def _what(manifest: Manifest) -> str:
             ("parameters", f"{manifest.parameters:,}"),
             ("bytes", f"{manifest.bytes:,}"),
             ("longest text", f"{manifest.max_length} tokens"),
+            *normalised,
             ("temperature", f"{manifest.temperature:.3f}"),
         ],
     )
