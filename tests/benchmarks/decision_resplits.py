@@ -56,6 +56,7 @@ ALONE = "drawn, judged on all"
 OTHERWISE = "chosen by truncated texts, judged in windows"
 MOST_WINDOWS = 20
 ROUNDING = 3e-6
+SPENT_FIRST = 0.25
 
 
 def drawn_scores(times, confidence):
@@ -117,8 +118,8 @@ def drawn_windows(times, confidence):
 def drawn_one_sided(times, confidence):
     """Two stages of which the first may only clear, or only flag, and else passes a text on.
 
-    The first one's threshold is chosen on other texts, for half of the errors that may be made;
-    the last one's on the scores of both together. Prints what share of the texts ends at the first.
+    The first one's threshold is chosen on other texts, for a quarter of the errors that may be
+    made; the last one's on the scores of both together. Prints what share ends at the first.
     """
     generator = np.random.default_rng(6)
     truth = generator.random((POPULATION, 1)) < 0.4
@@ -130,7 +131,7 @@ def drawn_one_sided(times, confidence):
         for _ in progress(range(times), does=f"one-sided, {may}", units="draws"):
             ordered, at = generator.integers(0, POPULATION, (2, TEXTS))
             erring = small[ordered][truth[ordered, 0] == (may == "clear")]
-            share = targets[0].max_error / 2
+            share = targets[0].max_error * SPENT_FIRST
             first = np.quantile(erring, share if may == "clear" else 1 - share)
             ends = small < first if may == "clear" else small >= first
             scores = np.where(ends, float(may == "flag"), large)[:, None]
