@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from models.data.sources import fetched
 from models.pipeline import Pipeline
 from models.recipe import RECIPES, STAGES, RecipeError, in_parent_order, lineage
 from models.runners import RUNNERS
+from models.steps import make_steps
 from serving.errors import StartError
 
 BUILD = Path("build")
@@ -112,7 +113,8 @@ def make(command: str, recipe: Path, registry: Path, *, keep_trained: bool = Fal
     """Run one stage of a recipe, or all stages of it and its ancestors; or of a folder's recipes.
 
     Stages that are up to date are skipped, so a build that was killed continues where it stopped;
-    `keep_trained` is Pipeline's. Raises RecipeError or BundleError when a stage refuses.
+    `keep_trained` is Pipeline's. Raises RecipeError or BundleError when a stage refuses; with `all`
+    after the variants that can be made without it.
     """
     if importlib.util.find_spec(_NEEDED) is None:
         # Before anything is downloaded for a stage that cannot run.
@@ -133,21 +135,7 @@ def make(command: str, recipe: Path, registry: Path, *, keep_trained: bool = Fal
     ]
     wanted = {name for ancestors, stage in steps for name in fetched(ancestors[-1], stage)}
     pipeline = Pipeline(BUILD, fetch(BUILD / "cache", wanted), RUNNERS, keep_trained=keep_trained)
-    for done, (ancestors, stage) in enumerate(steps):
-        left = [
-            pipeline.expected_seconds(ancestors[-1], stage) for ancestors, stage in steps[done:]
-        ]
-        pipeline.make(ancestors, stage, f" ({done + 1} of {len(steps)}, {_time_left(left)} left)")
-        if stage == "package":
-            bundle = publish_made(pipeline.folder(ancestors[-1], "package"), registry)
-            print(f"Published {bundle.folder}, version {bundle.manifest.version}")
-
-
-def _time_left(seconds: Sequence[float | None]) -> str:
-    """The sum in words; a lower bound if some are not known."""
-    known = sum(each for each in seconds if each is not None)
-    bound = "more than" if None in seconds else "about"
-    return f"{bound} {known / 60:.0f} min" if known >= 60 else f"{bound} {known:.0f} s"
+    make_steps(pipeline, steps, lambda made: publish_made(made, registry), goes_on=command == "all")
 
 
 def _next_command(options: argparse.Namespace, prog: str) -> str:

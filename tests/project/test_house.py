@@ -77,7 +77,7 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }
 # The modules at a program's root that run its commands, and import what they need for that.
-COMMANDS = {"__main__", "commands", "compress", "decide", "signing", "stress", "windows"}
+COMMANDS = {"__main__", "commands", "compress", "decide", "signing", "steps", "stress", "windows"}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.
