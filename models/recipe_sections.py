@@ -47,6 +47,8 @@ class DataSection(Section):
     """Column of the label: a name, a number, or with multi_label a list of names."""
     group: str | None = None
     """Column whose equal rows stay in one split, e.g. a customer."""
+    group_report: tuple[str, ...] = ()
+    """Columns of groups, such as a region, that `python -m models groups` compares."""
     truth: Literal["labels", "teacher"] = "labels"
     """With `teacher`, `files` need no labels: the adopted classifier's answers are the truth.
 

@@ -41,4 +41,4 @@ def _test_split(bundle: Bundle, build: Path) -> UserTexts:
         )
     rows = read_split(data, "test")
     names = [tuple(labels.names[at] for at in row.labels) for row in rows]
-    return UserTexts([row.text for row in rows], names)
+    return UserTexts([row.text for row in rows], names, [row.groups for row in rows if row.groups])

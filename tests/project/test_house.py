@@ -45,6 +45,7 @@ PACKAGES = {
         "robustness": {
             "data", "perturbations", "evaluation", "reports", "cascade", "published",
         },
+        "group_report": {"data", "evaluation", "reports", "cascade", "published", "robustness"},
         "compression": {
             "data", "training", "evaluation", "graphs", "reports", "cascade", "published",
         },
@@ -77,7 +78,7 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }
 # The modules at a program's root that run its commands, and import what they need for that.
-COMMANDS = {"__main__", "commands", "compress", "decide", "signing", "stress", "windows"}
+COMMANDS = {"__main__", "commands", "compress", "decide", "groups", "signing", "stress", "windows"}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.
