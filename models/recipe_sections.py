@@ -287,3 +287,10 @@ class EvaluateSection(Section):
     """Lowest accuracy on the test split, as a fraction."""
     allow_below_baseline: bool = False
     """Whether to publish one that beats neither the most frequent label nor a bag of words."""
+
+
+class GatesSection(Section):
+    """What a variant must be shown to keep, or it is not published."""
+
+    max_group_gap: Share | None = None
+    """Largest gap between groups of `group_report`, as a fraction: the upper 95 % bound of each."""

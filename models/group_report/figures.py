@@ -16,6 +16,8 @@ FEWEST = 50
 """Texts that a group needs: then the interval of a share reaches 15 points at most, alone."""
 
 Measure = Literal["accuracy", "recall", "false_positive_rate"]
+_Figure = tuple[str, Measure, str | None]
+"""Column, measure and label."""
 _Key = tuple[str, str, Measure, str | None]
 """Variant, column, measure and label."""
 
@@ -53,25 +55,7 @@ def figures(
     """
     first = found[reference]
     texts = len(first.truth)
-    measures: list[tuple[Measure, str | None]] = [("accuracy", None)]
-    if first.multi_label or len(first.labels) == 2:
-        for label in first.labels:
-            measures += [("recall", label), ("false_positive_rate", label)]
-    masks = {name: _masks(groups) for name, groups in columns.items()}
-    small: dict[tuple[str, Measure, str | None], list[SmallGroup]] = {}
-    large: dict[tuple[str, Measure, str | None], dict[str, Flags]] = {}
-    for column, its in masks.items():
-        for measure, label in measures:
-            counts, _ = first.measured(measure, label)
-            rows = {group: mask & counts for group, mask in its.items()}
-            rows = dict(sorted(rows.items(), key=lambda each: (-each[1].sum(), each[0])))
-            key = (column, measure, label)
-            large[key] = {group: each for group, each in rows.items() if each.sum() >= FEWEST}
-            small[key] = [
-                SmallGroup(group=group, n=int(each.sum()))
-                for group, each in rows.items()
-                if group not in large[key]
-            ]
+    large, small = _divided(first, columns)
     values: dict[_Key, list[Cell]] = {}
     changes: dict[_Key, list[Cell]] = {}
     for name, each in found.items():
@@ -84,7 +68,7 @@ def figures(
     changed = _split(changes, by_group.means(_flat(changes), texts, -1.0))
     gap, change_gap = _gaps(values, texts, 0.0), _gaps(changes, texts, -1.0)
 
-    def measure_of(name: str, key: tuple[str, Measure, str | None]) -> GroupMeasure:
+    def measure_of(name: str, key: _Figure) -> GroupMeasure:
         whole: _Key = (name, *key)
         beyond: Sequence[Estimate | None] = changed.get(whole) or [None] * len(large[key])
         return GroupMeasure(
@@ -104,13 +88,38 @@ def figures(
     return {
         name: [
             GroupColumn(
-                column=column,
-                measures=[measure_of(name, (column, *each)) for each in measures],
+                column=column, measures=[measure_of(name, key) for key in large if key[0] == column]
             )
             for column in columns
         ]
         for name in found
     }
+
+
+def _divided(
+    first: Answers, columns: Mapping[str, Sequence[str]]
+) -> tuple[dict[_Figure, dict[str, Flags]], dict[_Figure, list[SmallGroup]]]:
+    """Which texts of each group count for each figure, and the groups that are too small for it."""
+    measures: list[tuple[Measure, str | None]] = [("accuracy", None)]
+    if first.multi_label or len(first.labels) == 2:
+        for name in first.labels:
+            measures += [("recall", name), ("false_positive_rate", name)]
+    large: dict[_Figure, dict[str, Flags]] = {}
+    small: dict[_Figure, list[SmallGroup]] = {}
+    for column, groups in columns.items():
+        masks = _masks(groups)
+        for measure, label in measures:
+            counts, _ = first.measured(measure, label)
+            rows = {group: mask & counts for group, mask in masks.items()}
+            rows = dict(sorted(rows.items(), key=lambda each: (-each[1].sum(), each[0])))
+            key = (column, measure, label)
+            large[key] = {group: each for group, each in rows.items() if each.sum() >= FEWEST}
+            small[key] = [
+                SmallGroup(group=group, n=int(each.sum()))
+                for group, each in rows.items()
+                if group not in large[key]
+            ]
+    return large, small
 
 
 def _masks(groups: Sequence[str]) -> dict[str, Flags]:

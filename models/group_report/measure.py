@@ -107,7 +107,7 @@ def _answers(variant: Variant, texts: Sequence[str], truth: Flags) -> Answers:
         variant.manifest.labels,
         truth,
         predicted(np.nan_to_num(logits), variant.problem_type),
-        ~np.isnan(logits).any(axis=1),
+        np.asarray(~np.isnan(logits).any(axis=1)),
         variant.manifest.multi_label,
     )
 

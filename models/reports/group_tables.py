@@ -92,8 +92,8 @@ def groups(manifest: Manifest) -> str:
             if each.gap
         ]
         if gaps:
-            header = ("largest gap between groups", "points", "in change, points")
-            parts.append(f"{table(header, gaps)}\n")
+            of_gaps = ("largest gap between groups", "points", "in change, points")
+            parts.append(f"{table(of_gaps, gaps)}\n")
         parts += [
             _too_small(each.too_small, _title(each), found.fewest) for each in column.measures
         ]

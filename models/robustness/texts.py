@@ -18,7 +18,7 @@ def texts_of(bundle: Bundle, files: Sequence[Path], columns: Columns, build: Pat
     no single texts.
     """
     if bundle.manifest.pairs:
-        raise BundleError(f"{bundle.folder} reads pairs of texts: only single texts are altered")
+        raise BundleError(f"{bundle.folder} reads pairs of texts: only single texts are measured")
     return read_texts(files, columns, bundle) if files else _test_split(bundle, build)
 
 

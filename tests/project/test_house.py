@@ -42,14 +42,12 @@ PACKAGES = {
         "cascade": {"data", "evaluation", "reports"},
         "decisions": {"data", "evaluation", "reports", "cascade"},
         "published": {"data", "evaluation", "graphs", "reports"},
-        "robustness": {
-            "data", "perturbations", "evaluation", "reports", "cascade", "published",
-        },
+        "robustness": {"data", "perturbations", "evaluation", "reports", "cascade", "published"},
         "group_report": {"data", "evaluation", "reports", "cascade", "published", "robustness"},
         "compression": {
             "data", "training", "evaluation", "graphs", "reports", "cascade", "published",
         },
-        "stages": {"data", "training", "evaluation", "graphs", "reports"},
+        "stages": {"data", "training", "evaluation", "graphs", "reports", "group_report"},
     },
     "loadtest": {
         "analysis": set(),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.evaluation import simultaneous
@@ -20,6 +20,7 @@ def cells_of(sizes, rates, generator):
     ]
 
 
+@settings(max_examples=25)
 @given(SIZES, st.integers(0, 2**31))
 def test_an_interval_holds_its_value_and_the_gap_is_that_of_the_extremes(sizes, seed):
     generator = np.random.default_rng(seed)
@@ -33,6 +34,7 @@ def test_an_interval_holds_its_value_and_the_gap_is_that_of_the_extremes(sizes, 
         assert each.value == pytest.approx(value, abs=1e-5)
 
 
+@settings(max_examples=25)
 @given(SIZES, st.integers(0, 2**31), st.randoms(use_true_random=False))
 def test_the_order_of_groups_is_nothing(sizes, seed, chosen):
     generator = np.random.default_rng(seed)
