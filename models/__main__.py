@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from models import commands, compress, decide, signing, stress, windows
+from models import commands, compress, decide, groups, signing, stress, windows
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.pipeline import Pipeline
@@ -44,6 +44,7 @@ _STAGES = {
 _SAYING_NEXT: dict[str, Callable[[argparse.Namespace], str]] = {
     **dict.fromkeys(signing.COMMANDS, signing.run),
     "compress": partial(compress.run, build=BUILD, reports=REPORTS),
+    "groups": partial(groups.run, build=BUILD),
     "stress": partial(stress.run, build=BUILD),
 }
 _ON_HELD_OUT_TEXTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
@@ -60,6 +61,7 @@ examples:
   {prog} cascade sentiment                calibrate a cascade with a guarantee
   {prog} decide F --label L --max-false-positive-rate 0.01   when a text is flagged
   {prog} stress sentiment                 typos, capitals, emoji, ...: what each size loses
+  {prog} groups sentiment                 accuracy, recall, ... by group, and the largest gaps
   {prog} import FOLDER --family F --variant V --registry build/registry
   {prog} evaluate F --data texts.csv      the accuracy of each variant, on labelled texts
   {prog} quantize F/V --scheme int8-dynamic int4 --data texts.csv
@@ -184,7 +186,9 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
     decide.add_decide(decides)
     stressed = add("stress", stress.DOES)
     stress.add_stress(stressed)
-    for command in (cascade, decides, explain, long_texts, stressed):
+    by_group = add("groups", groups.DOES)
+    groups.add_groups(by_group)
+    for command in (cascade, decides, explain, long_texts, stressed, by_group):
         _add_registry(command)
         _add_output(command)
     imports = "make a bundle of an exported Hugging Face folder or ONNX graph"

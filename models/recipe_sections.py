@@ -48,6 +48,8 @@ class DataSection(Section):
     """Column of the label: a name, a number, or with multi_label a list of names."""
     group: str | None = None
     """Column whose equal rows stay in one split, e.g. a customer."""
+    group_report: tuple[str, ...] = ()
+    """Columns of groups, such as a region, that `python -m models groups` compares."""
     truth: Literal["labels", "teacher"] = "labels"
     """With `teacher`, `files` need no labels: the adopted classifier's answers are the truth.
 
@@ -224,10 +226,7 @@ class StaticSection(AugmentedSection):
     max_length: Annotated[int, Field(ge=3, le=8192)] | None = None
     """Longest input in tokens, special ones included; only in a recipe without a parent."""
     vocabulary: Literal["teacher", "learnt"] = "teacher"
-    """Whether tokens are the teacher's most used ones, or learnt from the texts.
-
-    The teacher's must be WordPiece. Learnt ones fit any language, with or without spaces.
-    """
+    """The most used ones of a WordPiece teacher, or learnt from the texts, whatever the language."""
     vocabulary_words: Annotated[int, Field(gt=0)]
     """Maximum size of the vocabulary."""
     width: Annotated[int, Field(gt=0)] = 64
@@ -292,3 +291,10 @@ class EvaluateSection(Section):
     """Lowest accuracy on the test split, as a fraction."""
     allow_below_baseline: bool = False
     """Whether to publish one that beats neither the most frequent label nor a bag of words."""
+
+
+class GatesSection(Section):
+    """What a variant must be shown to keep, or it is not published."""
+
+    max_group_gap: Share | None = None
+    """Largest gap between groups of `group_report`, as a fraction: the upper 95 % bound of each."""

@@ -1,6 +1,7 @@
 """The model card: a manifest in plain words, as Markdown with Hugging Face's front matter."""
 
 from models.reports.faithfulness_tables import explanations
+from models.reports.group_tables import groups
 from models.reports.markdown import UNDEFINED, comparison, escaped, percent, table
 from models.reports.robustness_tables import robustness
 from serving.bundles.bundle import Manifest
@@ -54,6 +55,7 @@ def card(manifest: Manifest, *, adopted: bool = False) -> str:
         parts.append("This variant has not been evaluated: measure it before you rely on it.\n")
     parts += [
         robustness(manifest),
+        groups(manifest),
         explanations(manifest),
         _limits(manifest, evaluation, adopted=adopted),
         _SERVE.format(**manifest.model_dump()),

@@ -26,6 +26,7 @@ from serving.bundles.files import (
     read_text,
     within,
 )
+from serving.bundles.group_report import GroupReport
 from serving.bundles.normalization import Normalization
 from serving.bundles.signatures import SIGNATURE_NAME, TrustedKeys, read_signature
 from serving.bundles.tensor_input import TensorInput
@@ -116,6 +117,8 @@ class Manifest(Frozen):
     """How faithful its explanations are."""
     robustness: Robustness | None = None
     """How it does on altered texts."""
+    group_report: GroupReport | None = None
+    """How it does by group."""
     build_seconds: dict[str, float] = Field(default={})
     """Time that each stage took."""
 
@@ -165,14 +168,11 @@ class Manifest(Frozen):
             "max_length": self.max_length,
             "pad_token_id": self.pad_token_id,
         }
-        if self.temperature != 1.0:
-            decisive["temperature"] = self.temperature
-        if self.pairs:
-            decisive["pairs"] = True
+        decisive |= {"temperature": self.temperature} if self.temperature != 1.0 else {}
+        decisive |= {"pairs": True} if self.pairs else {}
         if self.tensors:
             decisive["tensors"] = [tensor.model_dump() for tensor in self.tensors]
-        if self.graph_output != "logits":
-            decisive["graph_output"] = self.graph_output
+        decisive |= {"graph_output": self.graph_output} if self.graph_output != "logits" else {}
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:VERSION_HEX_DIGITS]
 
 

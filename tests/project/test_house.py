@@ -42,13 +42,12 @@ PACKAGES = {
         "cascade": {"data", "evaluation", "reports"},
         "decisions": {"data", "evaluation", "reports", "cascade"},
         "published": {"data", "evaluation", "graphs", "reports"},
-        "robustness": {
-            "data", "perturbations", "evaluation", "reports", "cascade", "published",
-        },
+        "robustness": {"data", "perturbations", "evaluation", "reports", "cascade", "published"},
+        "group_report": {"data", "evaluation", "reports", "cascade", "published", "robustness"},
         "compression": {
             "data", "training", "evaluation", "graphs", "reports", "cascade", "published",
         },
-        "stages": {"data", "training", "evaluation", "graphs", "reports"},
+        "stages": {"data", "training", "evaluation", "graphs", "reports", "group_report"},
     },
     "loadtest": {
         "analysis": set(),
@@ -77,7 +76,8 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }
 # The modules at a program's root that run its commands, and import what they need for that.
-COMMANDS = {"__main__", "commands", "compress", "decide", "signing", "steps", "stress", "windows"}
+OWN_COMMANDS = {"compress", "decide", "groups", "signing", "steps", "stress", "windows"}
+COMMANDS = {"__main__", "commands", *OWN_COMMANDS}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.
