@@ -71,6 +71,8 @@ COMPARED, DIFFERENT = range(2)
 CASCADED, ESCALATED, SAMPLED, DISAGREED = range(4)
 # A row of `decisions`.
 DECIDED, FLAGGED = range(2)
+# A row of `feedback`.
+RIGHT, WRONG = range(2)
 # A row of `callers`: requests by outcome, then texts and tokens of the answered ones.
 SERVED, LIMITED, FAILED, INVALID, LEFT, SERVED_TEXTS, SERVED_TOKENS = range(7)
 # The error of a caller that has reached its own limit.
@@ -116,6 +118,8 @@ class Counters:
         """By model and the variant that was not sure."""
         self.decisions = Table(2)
         """By model and what decided: a variant, or `cascade`."""
+        self.feedback = Table(2)
+        """By model and the variant that answered."""
         self.lags = Table(LAG.end)
         """By kind of process."""
         self.log_lines = Table(1)
@@ -244,6 +248,10 @@ class Counters:
 
     def watch_flagged(self, family: str, decider: str, texts: int, flagged: int) -> None:
         """Do nothing, as `watch`."""
+
+    def record_feedback(self, model: str, variant: str, *, is_right: bool) -> None:
+        """Count feedback on an answer."""
+        self.feedback[model, variant][RIGHT if is_right else WRONG] += 1
 
     def record_batch(self, report: BatchReport) -> None:
         """Count a batch that the engine has finished."""

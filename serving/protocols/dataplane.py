@@ -232,6 +232,8 @@ async def answer(
             record.model = absent(service, query.model)
         raise
     service.runtime.recorder.record_answer(answered)
+    if service.feedback is not None:
+        service.feedback.note(client.caller.name, record.request_id, answered)
     record.variant, record.tokens = answered.variant, answered.tokens
     record.degraded = answered.degraded
     record.stages_started_s = answered.passes[0].started_s

@@ -49,6 +49,8 @@ class Service:
         self.settings = settings
         self.runtime = runtime
         self.callers = Callers(settings, runtime.recorder.record_callers_failure)
+        self.feedback = runtime.feedback if settings.feedback_texts else None
+        """Notes answers down; None if nobody may say which are right."""
         self.starting = True
         """Whether no models have been served yet, nor by a process that this one replaces."""
         self.draining = False

@@ -24,10 +24,14 @@ PACKAGES = {
         "batching": {"bundles", "inference"},
         "variants": {"bundles", "inference", "batching"},
         "observability": {"bundles", "batching", "variants"},
+        "feedback": {"bundles", "variants"},
         "offline": {"bundles", "inference", "variants"},
-        "runtime": {"bundles", "access", "inference", "batching", "variants", "observability"},
+        "runtime": {
+            "bundles", "access", "inference", "batching", "variants", "observability", "feedback",
+        },
         "protocols": {
-            "bundles", "access", "inference", "batching", "variants", "observability", "runtime",
+            "bundles", "access", "inference", "batching", "variants", "observability", "feedback",
+            "runtime",
         },
         "playground": set(),
         "server": {"inference", "observability", "runtime", "protocols", "playground"},
@@ -60,22 +64,13 @@ PACKAGES = {
 # The modules at a program's root that packages may import.
 ROOT_MODULES = {
     "serving": {
-        "background",
-        "settings",
-        "ext_proc_settings",
-        "settings_help",
-        "descriptors",
-        "errors",
-        "extras",
-        "interrupts",
-        "line_writer",
-        "logs",
-        "process_exit",
-        "shortage",
+        "background", "settings", "ext_proc_settings", "feedback_settings", "settings_help",
+        "descriptors", "errors", "extras", "interrupts", "line_writer", "logs", "process_exit",
+        "shortage", "shortening",
     },
     "models": {"recipe", "recipe_sections", "job", "progress"},
     "loadtest": {"scenario", "samples", "progress"},
-}
+}  # fmt: skip
 # The modules at a program's root that run its commands, and import what they need for that.
 COMMANDS = {"__main__", "commands", "compress", "decide", "signing", "stress", "windows"}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
