@@ -120,6 +120,8 @@ class Counters:
         """By model and what decided: a variant, or `cascade`."""
         self.feedback = Table(2)
         """By model and the variant that answered."""
+        self.text_log = Table(1)
+        """Rows of the text log, by what became of them."""
         self.lags = Table(LAG.end)
         """By kind of process."""
         self.log_lines = Table(1)
@@ -252,6 +254,10 @@ class Counters:
     def record_feedback(self, model: str, variant: str, *, is_right: bool) -> None:
         """Count feedback on an answer."""
         self.feedback[model, variant][RIGHT if is_right else WRONG] += 1
+
+    def record_text_log(self, outcome: str, rows: int) -> None:
+        """Count rows of the text log, by what became of them."""
+        self.text_log[(outcome,)][0] += rows
 
     def record_batch(self, report: BatchReport) -> None:
         """Count a batch that the engine has finished."""

@@ -166,6 +166,13 @@ _FEEDBACK: Sequence[Definition] = (
         "feedback",
         {"right": counters.RIGHT, "wrong": counters.WRONG},
     ),
+    Count(
+        "text_log_rows",
+        "Texts and feedback for the text log, by what became of them.",
+        ("outcome",),
+        "text_log",
+        _one(0),
+    ),
 )
 _CASCADES: Sequence[Definition] = (
     Count(

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.errors import BodyTooLarge, InvalidField, PathNotFound
-from serving.feedback.recorder import FeedbackRecorder
+from serving.feedback.recorder import FeedbackStore
 from serving.observability.request_log import REQUEST_ID
 from serving.protocols.dataplane import Api, admitted, admitted_body
 from serving.protocols.explanation_schemas import Described
@@ -61,13 +61,15 @@ class FeedbackResponse(Described):
 async def give(request: Request) -> FeedbackResponse:
     """Say which labels were right; what is given later replaces what was given before."""
     async with admitted_body(request.scope, request.receive) as (client, body):
-        feedback = _feedback(request)
+        store = _store(request)
         if len(body) > INLINE_BYTES:
             raise BodyTooLarge(
                 "send the labels of one text", field="body", limit=INLINE_BYTES, value=len(body)
             )
         sent = parse_body(FeedbackRequest, body)
-        given = await feedback.give(client.caller.name, sent.request_id, sent.index, sent.labels)
+        given = await store.give(
+            client.caller.name, sent.request_id, sent.index, sent.labels, consents=client.consents
+        )
     request.state.record.model, request.state.record.variant = given.model, given.variant
     return FeedbackResponse(
         model=given.model,
@@ -84,26 +86,28 @@ async def give(request: Request) -> FeedbackResponse:
     responses=refusals(Problem, _FORGETTING, PROBLEM_TYPE),
 )
 async def forget(request: Request, request_id: str) -> Response:
-    """Delete what is kept of a request: nothing of it is known any more."""
+    """Delete what is kept of a request; what is in the text log soon, at its next turn."""
     headers = dict(request.scope["headers"])
     async with admitted(request.state.service, request.state.record, headers) as client:
-        feedback = _feedback(request)
+        store = _store(request)
         if not REQUEST_ID.fullmatch(request_id):
             raise InvalidField(
                 "no request has this id", field="request_id", limit=REQUEST_ID.pattern,
                 value=request_id,
             )  # fmt: skip
-        await feedback.forget(client.caller.name, request_id)
+        await store.forget(client.caller.name, request_id)
     return Response(status_code=204)
 
 
-def _feedback(request: Request) -> FeedbackRecorder:
+def _store(request: Request) -> FeedbackStore:
     service: Service = request.state.service
-    if service.feedback is None:
+    if service.answers is None:
         raise PathNotFound(
-            "this server takes no feedback: SIZEWISE_FEEDBACK_TEXTS is 0", field="path"
+            "nothing is kept of answers: SIZEWISE_FEEDBACK_TEXTS is 0, and there is no "
+            "SIZEWISE_TEXT_LOG",
+            field="path",
         )
-    return service.feedback
+    return service.answers.store
 
 
 API = Api(router, problem)

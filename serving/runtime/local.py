@@ -281,6 +281,7 @@ class LocalRuntime:
 
     async def page(self, *, ready: bool) -> tuple[bytes, str]:
         """See Runtime."""
+        self.feedback.count()
         queued = (
             (each, self._scheduler.queued_texts(each) if self._scheduler else 0)
             for each in self._bundles
@@ -294,3 +295,4 @@ class LocalRuntime:
             self._trials.end()
         if self._batcher:
             self._batcher.close()
+        self.feedback.close()
