@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from models import commands, compress, decide, signing, stress, windows
+from models import commands, compress, decide, live, signing, stress, windows
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.pipeline import Pipeline
@@ -44,6 +44,7 @@ _SAYING_NEXT: dict[str, Callable[[argparse.Namespace], str]] = {
     **dict.fromkeys(signing.COMMANDS, signing.run),
     "compress": partial(compress.run, build=BUILD, reports=REPORTS),
     "stress": partial(stress.run, build=BUILD),
+    "live": live.run,
 }
 _ON_HELD_OUT_TEXTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "cascade": commands.make_cascade,
@@ -196,7 +197,9 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
     decide.add_decide(decides)
     stressed = add("stress", stress.DOES)
     stress.add_stress(stressed)
-    for command in (cascade, decides, explain, long_texts, stressed):
+    lives = add("live", live.DOES)
+    live.add_live(lives)
+    for command in (cascade, decides, explain, lives, long_texts, stressed):
         _add_registry(command)
         _add_output(command)
     imports = "make a bundle of an exported Hugging Face folder or ONNX graph"

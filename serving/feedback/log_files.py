@@ -48,26 +48,31 @@ class LogFiles:
             self._local = "file" in _protocols(self._store)
             self._cipher = _cipher(keys, f"{named}_KEYS") if keys else None
 
-    def write(self, kind: Kind, rows: Sequence[Row], since_s: float) -> None:
-        """Write a new file."""
+    def write(self, kind: Kind, rows: Sequence[Row], since_s: float) -> int:
+        """Write a new file; return its bytes."""
         suffix = _PARQUET + (_ENCRYPTED if self._cipher else "")
         name = f"{round(since_s * 1e3):0{_DIGITS}d}-{secrets.token_hex(4)}{suffix}"
-        self.replace(f"{kind}/{name}", rows)
+        return self.replace(f"{kind}/{name}", rows)
 
-    def replace(self, name: str, rows: Sequence[Row]) -> None:
-        """Write a file, in place of the one that is there."""
+    def replace(self, name: str, rows: Sequence[Row]) -> int:
+        """Write a file, in place of the one that is there; return its bytes."""
         import pyarrow as pa  # noqa: PLC0415
         from pyarrow import parquet  # noqa: PLC0415
 
         kind = name.partition("/")[0]
         buffer = io.BytesIO()
-        table = pa.Table.from_pylist(list(rows), schema=_schemas()[kind])
+        try:
+            table = pa.Table.from_pylist(list(rows), schema=_schemas()[kind])
+        except (ValueError, TypeError) as error:
+            # Its message may quote a text.
+            raise ValueError(f"a row has no place in the table: {type(error).__name__}") from None
         parquet.write_table(table, buffer, compression="zstd")
         content = buffer.getvalue()
         if name.endswith(_ENCRYPTED):
             assert self._cipher
             content = self._cipher.encrypt(content)
         self._put(name, content)
+        return len(content)
 
     def read(self, name: str) -> list[dict[str, Any]]:
         """Return the rows of a file. Raises StartError if no key decrypts it."""

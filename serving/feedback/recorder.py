@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from random import random
 from typing import Any, Protocol
 
+from serving.errors import printable
 from serving.feedback.answered import AnsweredRequest, Feedback
 from serving.feedback_settings import FeedbackSettings
 from serving.inference.inputs import Row, Text
@@ -102,8 +103,8 @@ def text_rows(
                 "variant": each.variant,
                 "version": each.version,
                 "predicted": answer.labels_of(each),
-                "text": first,
-                "text_pair": second,
+                "text": printable(first),
+                "text_pair": second and printable(second),
                 "labels": answer.labels,
                 "scores": each.scores,
             }

@@ -42,6 +42,8 @@ class TextLog:
         self._outcomes: Counter[Outcome] = Counter()
         self._erased: set[str] = set()
         self._tidied_s = 0.0
+        self._bytes = 0
+        """Of the log when it was tidied, and what this process has written since."""
         self._failing = ""
         self._wake = Event()
         self._ended = False
@@ -106,7 +108,8 @@ class TextLog:
                 self._write(kind, rows, deletions.keys())
                 taken[kind] = []
             now_s = self._clock()
-            if now_s - self._tidied_s > min(_MOST_TIDY_S, _TIDY_SHARE * self._keep_s):
+            is_due = now_s - self._tidied_s > min(_MOST_TIDY_S, _TIDY_SHARE * self._keep_s)
+            if is_due or self._bytes > self._most_bytes:
                 self._tidy(now_s, deletions)
                 self._tidied_s = now_s
             self._erase(deletions.keys() - self._erased)
@@ -123,7 +126,7 @@ class TextLog:
     def _write(self, kind: Kind, rows: Sequence[Row], deleted: AbstractSet[str]) -> None:
         kept = [row for row in rows if _digest(row) not in deleted]
         if kept:
-            self._files.write(kind, kept, kept[0]["time"].timestamp())
+            self._bytes += self._files.write(kind, kept, kept[0]["time"].timestamp())
         self._count("written", len(kept))
         self._count("deleted", len(rows) - len(kept))
 
@@ -154,6 +157,7 @@ class TextLog:
                 break
             self._files.remove(file.name)
             size -= file.bytes
+        self._bytes = size
         for its_digest, asked_s in deletions.items():
             if asked_s < now_s - self._keep_s - self._flush_s:
                 self._files.forget_deletion(its_digest, asked_s)

@@ -49,6 +49,7 @@ PACKAGES = {
         "robustness": {
             "data", "perturbations", "evaluation", "reports", "cascade", "published",
         },
+        "monitoring": {"data", "evaluation", "reports", "published"},
         "compression": {
             "data", "training", "evaluation", "graphs", "reports", "cascade", "published",
         },
@@ -72,13 +73,13 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }  # fmt: skip
 # The modules at a program's root that run its commands, and import what they need for that.
-COMMANDS = {"__main__", "commands", "compress", "decide", "signing", "stress", "windows"}
+COMMANDS = {"__main__", "commands", "compress", "decide", "live", "signing", "stress", "windows"}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.
 OTHER_PROGRAMS = {
     "serving": {},
-    "models": {"serving": {"bundles", "inference", "errors"}},
+    "models": {"serving": {"bundles", "inference", "errors", "feedback"}},
     "loadtest": {},
 }
 # Heavy libraries and the only places that import them.

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from serving.feedback.log_files import LogFiles
 from serving.feedback.recorder import AnswerRecorder, answered_request, text_rows
 from serving.inference.inputs import Row
 from serving.settings import Settings
@@ -51,6 +52,13 @@ def test_rows_have_texts_and_pairs_and_no_numbers():
     ]  # fmt: skip
     assert rows[0]["predicted"] == ["good"]
     assert text_rows("search", "one", answered(1), [numbers]) == []
+
+
+def test_a_text_that_is_no_valid_unicode_is_logged_too(tmp_path):
+    files = LogFiles(str(tmp_path))
+    files.write("texts", text_rows("search", "one", answered(1), ["odd \ud800 text"]), 1.0)
+
+    assert files.read(files.listed("texts")[0].name)[0]["text"] == "odd ? text"
 
 
 def test_a_share_of_the_requests_is_logged_and_all_are_kept():

@@ -25,7 +25,7 @@ class FaultyFiles(LogFiles):
         self.free.wait()
         if self.fails:
             raise OSError("the disk is full")
-        super().write(kind, rows, since_s)
+        return super().write(kind, rows, since_s)
 
 
 class Clock:
@@ -136,18 +136,29 @@ def test_files_go_after_the_time_of_their_oldest_row(opened):
     assert (kept(files), files.deletions()) == ([], {})
 
 
-def test_the_oldest_files_go_when_the_log_is_too_large(opened):
-    log, files, clock = opened(text_log_bytes=1 << 20, text_log_s=1000, text_log_texts_per_s=100)
+def test_the_oldest_files_go_at_once_when_the_log_is_too_large(opened):
+    log, files, clock = opened(text_log_bytes=1 << 20, text_log_texts_per_s=100)
     for number in range(4):
-        clock.now = START_S + 110 * number
+        clock.now = START_S + number
         (row,) = rows(str(number), at_s=clock.now)
         log.add_texts([row | {"text": secrets.token_hex(400_000)}])
         log.turn()
-    clock.now += 110
+        assert sum(file.bytes for file in files.listed("texts")) <= 1 << 20
+
+    assert kept(files) == ["2", "3"]
+
+
+def test_what_does_not_fit_the_table_is_not_quoted(opened, capsys):
+    log, _, _ = opened(text_log_texts_per_s=100)
+    (row,) = rows("a")
+    log.add_texts([row | {"index": "a secret text"}])
     log.turn()
 
-    assert sum(file.bytes for file in files.listed("texts")) <= 1 << 20
-    assert kept(files) == ["1", "2", "3"][-len(kept(files)) :]
+    assert log.take_outcomes()["dropped"] == 1
+    assert "a row has no place in the table" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="no place") as refused:
+        log._files.replace("texts/1-0.parquet", [row | {"index": "a secret text"}])
+    assert "secret" not in str(refused.value)
 
 
 def test_a_store_that_fails_costs_the_batch_and_says_so_once(opened, capsys):
