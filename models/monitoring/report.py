@@ -104,7 +104,8 @@ def draw(of: Live, path: Path) -> None:
     """Write a PNG: live accuracy and label shares with their intervals, beside the test split's."""
     mpl.use("Agg")
     rows = max(len(of.accuracies), min(_MOST_BARS, len(of.labels)), 2)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 1.8 + 0.5 * rows))
+    size = (11, 1.8 + 0.5 * rows)
+    figure, (left, right) = plt.subplots(1, 2, figsize=size, layout="constrained")
     _intervals(
         left,
         [f"{each.variant}\n{each.version[:8]}" for each in of.accuracies],
@@ -121,7 +122,7 @@ def draw(of: Live, path: Path) -> None:
         [each.measured for each in shown],
     )
     right.set_title("texts given each label, %")
-    figure.tight_layout()
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -143,6 +144,5 @@ def _intervals(
         )
     axes.set_yticks(at, names)
     axes.set_xlim(-2, 102)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="best", fontsize=8)

@@ -18,7 +18,7 @@ from serving.logs import log
 Outcome = Literal["written", "rate_limited", "deleted", "dropped"]
 _MOST_ROWS, _MOST_CHARS = 10_000, 16 << 20
 _TIDY_SHARE, _MOST_TIDY_S = 0.1, 3600.0
-_LAST_S = 2.0
+_LAST_S = 5.0
 
 
 class TextLog:
@@ -58,8 +58,7 @@ class TextLog:
         allowed = rows[: int(self._allowance)]
         self._allowance -= len(allowed)
         self._add("texts", allowed, sum(len(row["text"]) for row in allowed))
-        with self._lock:
-            self._outcomes["rate_limited"] += len(rows) - len(allowed)
+        self._count("rate_limited", len(rows) - len(allowed))
 
     def add_feedback(self, row: Row) -> None:
         """Take feedback."""
@@ -84,7 +83,7 @@ class TextLog:
         return outcomes
 
     def close(self) -> None:
-        """Write what waits, for at most two seconds."""
+        """Write what waits, for at most five seconds."""
         self._ended = True
         self._wake.set()
         self._thread.join(_LAST_S)
@@ -168,8 +167,9 @@ class TextLog:
         return sorted(files, key=lambda file: file.since_s)
 
     def _count(self, outcome: Outcome, rows: int) -> None:
-        with self._lock:
-            self._outcomes[outcome] += rows
+        if rows:
+            with self._lock:
+                self._outcomes[outcome] += rows
 
 
 def _digest(row: Row) -> str:

@@ -74,7 +74,7 @@ class LocalFeedback:
                 self._metrics.record_text_log(outcome, rows)
 
     def close(self) -> None:
-        """Write what waits for the text log, for at most two seconds."""
+        """Write what waits for the text log, for at most five seconds."""
         self._deleting.shutdown()
         if self._log:
             self._log.close()
