@@ -9,16 +9,17 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from models import commands, compress, decide, live, signing, stress, windows
+from models import commands, compress, decide, groups, live, signing, stress, windows
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.pipeline import Pipeline
 from models.recipe import RECIPES, STAGES, RecipeError, in_parent_order, lineage
 from models.runners import RUNNERS
+from models.steps import make_steps
 from serving.errors import StartError
 
 BUILD = Path("build")
@@ -43,6 +44,7 @@ _STAGES = {
 _SAYING_NEXT: dict[str, Callable[[argparse.Namespace], str]] = {
     **dict.fromkeys(signing.COMMANDS, signing.run),
     "compress": partial(compress.run, build=BUILD, reports=REPORTS),
+    "groups": partial(groups.run, build=BUILD),
     "stress": partial(stress.run, build=BUILD),
     "live": live.run,
 }
@@ -60,6 +62,7 @@ examples:
   {prog} cascade sentiment                calibrate a cascade with a guarantee
   {prog} decide F --label L --max-false-positive-rate 0.01   when a text is flagged
   {prog} stress sentiment                 typos, capitals, emoji, ...: what each size loses
+  {prog} groups sentiment                 accuracy, recall, ... by group, and the largest gaps
   {prog} import FOLDER --family F --variant V --registry build/registry
   {prog} evaluate F --data texts.csv      the accuracy of each variant, on labelled texts
   {prog} quantize F/V --scheme int8-dynamic int4 --data texts.csv
@@ -113,7 +116,8 @@ def make(command: str, recipe: Path, registry: Path, *, keep_trained: bool = Fal
     """Run one stage of a recipe, or all stages of it and its ancestors; or of a folder's recipes.
 
     Stages that are up to date are skipped, so a build that was killed continues where it stopped;
-    `keep_trained` is Pipeline's. Raises RecipeError or BundleError when a stage refuses.
+    `keep_trained` is Pipeline's. Raises RecipeError or BundleError when a stage refuses; with `all`
+    after the variants that can be made without it.
     """
     if importlib.util.find_spec(_NEEDED) is None:
         # Before anything is downloaded for a stage that cannot run.
@@ -134,21 +138,7 @@ def make(command: str, recipe: Path, registry: Path, *, keep_trained: bool = Fal
     ]
     wanted = {name for ancestors, stage in steps for name in fetched(ancestors[-1], stage)}
     pipeline = Pipeline(BUILD, fetch(BUILD / "cache", wanted), RUNNERS, keep_trained=keep_trained)
-    for done, (ancestors, stage) in enumerate(steps):
-        left = [
-            pipeline.expected_seconds(ancestors[-1], stage) for ancestors, stage in steps[done:]
-        ]
-        pipeline.make(ancestors, stage, f" ({done + 1} of {len(steps)}, {_time_left(left)} left)")
-        if stage == "package":
-            bundle = publish_made(pipeline.folder(ancestors[-1], "package"), registry)
-            print(f"Published {bundle.folder}, version {bundle.manifest.version}")
-
-
-def _time_left(seconds: Sequence[float | None]) -> str:
-    """The sum in words; a lower bound if some are not known."""
-    known = sum(each for each in seconds if each is not None)
-    bound = "more than" if None in seconds else "about"
-    return f"{bound} {known / 60:.0f} min" if known >= 60 else f"{bound} {known:.0f} s"
+    make_steps(pipeline, steps, lambda made: publish_made(made, registry), goes_on=command == "all")
 
 
 def _next_command(options: argparse.Namespace, prog: str) -> str:
@@ -199,7 +189,9 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
     stress.add_stress(stressed)
     lives = add("live", live.DOES)
     live.add_live(lives)
-    for command in (cascade, decides, explain, lives, long_texts, stressed):
+    by_group = add("groups", groups.DOES)
+    groups.add_groups(by_group)
+    for command in (cascade, decides, explain, lives, long_texts, stressed, by_group):
         _add_registry(command)
         _add_output(command)
     imports = "make a bundle of an exported Hugging Face folder or ONNX graph"

@@ -32,7 +32,7 @@ _READS: dict[Stage, tuple[str, ...]] = {
     "export": ("data", "weights"),
     "quantize": ("data", "parent_bundle"),
     "evaluate": ("data", "inspection", "bundle", "teacher_evaluation", "parent_evaluation"),
-    "package": ("bundle", "evaluation"),
+    "package": ("data", "bundle", "evaluation"),
 }
 
 

@@ -13,6 +13,7 @@ from models.recipe_sections import (
     DistillSection,
     EvaluateSection,
     ExportSection,
+    GatesSection,
     PruneSection,
     QuantizeSection,
     Section,
@@ -81,6 +82,8 @@ class Recipe(Section):
     """Use a smaller number format."""
     evaluate: EvaluateSection | None = None
     """What a variant must reach to be published."""
+    gates: GatesSection | None = None
+    """What a variant must be shown to keep."""
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> "Recipe":
@@ -173,6 +176,7 @@ def lineage(path: Path) -> list[Recipe]:
         if any(recipe.variant == parent for recipe in recipes):
             raise RecipeError(f"{path}: parent {parent} is its own ancestor: name another parent")
         recipes.insert(0, read_recipe(path.with_name(f"{parent}.toml")))
+    _check_gates(recipes)
     for above, recipe in pairwise(recipes):
         if recipe.weights_stage not in (None, "static") and above.weights_stage in (None, "static"):
             kind = "a static classifier" if above.static else "quantized"
@@ -181,6 +185,18 @@ def lineage(path: Path) -> list[Recipe]:
                 f"with weights in layers, and {above.variant} is {kind}: name another parent"
             )
     return recipes
+
+
+def _check_gates(recipes: list[Recipe]) -> None:
+    """Raise RecipeError where a gate needs groups, or labels, that the data does not have."""
+    recipe, data = recipes[-1], recipes[0].data
+    if recipe.gates is None or recipe.gates.max_group_gap is None or data is None:
+        return
+    if not data.group_report or data.truth == "teacher":
+        raise RecipeError(
+            f"{recipe.folder / recipe.variant}.toml: max_group_gap needs columns in `group_report` "
+            f"and labels that people gave, in [data] of {recipes[0].variant}: add them or remove it"
+        )
 
 
 def in_parent_order(folder: Path) -> list[Path]:

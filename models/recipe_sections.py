@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.data.declared import check_bins, check_encoding
 from models.perturbations.names import Perturbation
+from serving.bundles.normalization import Normalization
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 KeptShare = Annotated[float, Field(gt=0, le=1)]
@@ -47,6 +48,8 @@ class DataSection(Section):
     """Column of the label: a name, a number, or with multi_label a list of names."""
     group: str | None = None
     """Column whose equal rows stay in one split, e.g. a customer."""
+    group_report: tuple[str, ...] = ()
+    """Columns of groups, such as a region, that `python -m models groups` compares."""
     truth: Literal["labels", "teacher"] = "labels"
     """With `teacher`, `files` need no labels: the adopted classifier's answers are the truth.
 
@@ -138,6 +141,8 @@ class AugmentedSection(TrainingSection):
     `python -m models stress`. A copy that should mean the same gets the teacher's answer to its
     original, others an answer of their own.
     """
+    normalize: tuple[Normalization, ...] | None = None
+    """How texts are normalised before all else; without it as by the teacher, if there is one."""
 
 
 class TrainSection(TrainingSection):
@@ -147,6 +152,8 @@ class TrainSection(TrainingSection):
     """The base model."""
     max_length: Annotated[int, Field(ge=3, le=8192)]
     """Longest input in tokens, special ones included; longer texts are refused or cut."""
+    normalize: tuple[Normalization, ...] = ()
+    """How texts are normalised before all else, here and wherever the variant reads them."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability taken from the true label and spread over all labels."""
     class_weights: Literal["none", "balanced"] = "none"
@@ -164,6 +171,8 @@ class AdoptSection(Section):
     """The classifier's folder."""
     max_length: Annotated[int, Field(ge=3, le=8192)]
     """Longest input in tokens, special ones included; longer texts are refused or cut."""
+    normalize: tuple[Normalization, ...] = ()
+    """How texts are normalised before all else."""
 
 
 class DistillSection(AugmentedSection):
@@ -217,10 +226,7 @@ class StaticSection(AugmentedSection):
     max_length: Annotated[int, Field(ge=3, le=8192)] | None = None
     """Longest input in tokens, special ones included; only in a recipe without a parent."""
     vocabulary: Literal["teacher", "learnt"] = "teacher"
-    """Whether tokens are the teacher's most used ones, or learnt from the texts.
-
-    The teacher's must be WordPiece. Learnt ones fit any language, with or without spaces.
-    """
+    """The most used ones of a WordPiece teacher, or learnt from the texts, whatever the language."""
     vocabulary_words: Annotated[int, Field(gt=0)]
     """Maximum size of the vocabulary."""
     width: Annotated[int, Field(gt=0)] = 64
@@ -285,3 +291,10 @@ class EvaluateSection(Section):
     """Lowest accuracy on the test split, as a fraction."""
     allow_below_baseline: bool = False
     """Whether to publish one that beats neither the most frequent label nor a bag of words."""
+
+
+class GatesSection(Section):
+    """What a variant must be shown to keep, or it is not published."""
+
+    max_group_gap: Share | None = None
+    """Largest gap between groups of `group_report`, as a fraction: the upper 95 % bound of each."""

@@ -31,8 +31,8 @@ class ExtProcSettings(BaseModel):
     )
     ext_proc_failure: Literal["closed", "open"] = Field(
         "closed",
-        description="What becomes of a request that cannot be judged: `closed` refuses it, `open` "
-        "lets it go on with a header that says why.",
+        description="What becomes of a request that cannot be judged through no fault of its "
+        "client: `closed` refuses it, `open` lets it go on with a header that says why.",
     )
     ext_proc_deadline_ms: int = Field(
         150,

@@ -6,7 +6,9 @@ import warnings
 import pytest
 from hypothesis import settings
 
+from serving.bundles.registry import read_registry
 from tests.support.bundles import write_registry
+from tests.support.decisions import decider, decisions_of, write_decisions
 from tests.support.processes import ROOT, SETTINGS, serving
 from tests.support.slow import is_slow
 
@@ -53,6 +55,19 @@ def guards(tmp_path_factory):
     scratch = tmp_path_factory.mktemp("guards")
     registry = write_registry(scratch / "registry", scratch)
     (registry / "tone" / "policy.json").write_text('{"harmless": ["positive"]}')
+    return registry
+
+
+@pytest.fixture(scope="session")
+def deciding_guards(tmp_path_factory):
+    """The same with decisions from 0.4 on, which do not count for the long texts in windows."""
+    scratch = tmp_path_factory.mktemp("deciding_guards")
+    registry = write_registry(scratch / "registry", scratch)
+    (registry / "tone" / "policy.json").write_text('{"harmless": ["positive"]}')
+    (registry / "tone" / "windows.json").write_text('{"long": "windows"}')
+    versions = {b.manifest.variant: b.manifest.version for b in read_registry(registry)["tone"]}
+    made = [decider(versions, {"negative": 0.4}, variant=variant) for variant in versions]
+    write_decisions(registry, decisions_of(*made))
     return registry
 
 

@@ -113,7 +113,10 @@ def refusal(selection: Selection, problem: Problem, reference: Manifest) -> str:
         needed = texts_needed(group, target)
         number = f"it takes about {needed:,}" if needed else "no number of texts is enough"
         reason += f"; at the safest candidate's observed loss, {group.mean():.2%}, {number}"
-    return f"{reason}: hold out more texts for calibration, or raise --max-loss"
+    return (
+        f"{reason}: hold out more texts for calibration (`calibration_share` in the recipe's "
+        "[data]), or raise --max-loss"
+    )
 
 
 def _no_cheaper(reference: Manifest) -> str:

@@ -16,6 +16,7 @@ from models.data.labelled import (
     indicator_matrix,
     label_matrix,
     read_labels,
+    read_lines,
     read_split,
     split_path,
 )
@@ -62,6 +63,13 @@ def data_folder(family: str, build: Path) -> Path:
 def _held_out(data: Path) -> tuple[str, ...]:
     splits = (split for split in SPLITS if split != "train")
     return tuple(file_sha256(split_path(data, split)) for split in splits)
+
+
+def calibration_share(data: Path) -> float:
+    """Return the share of a data folder's labelled texts that its calibration split has."""
+    paths = {split: split_path(data, split) for split in SPLITS}
+    counts = {split: len(read_lines(path)) for split, path in paths.items() if path.is_file()}
+    return counts["calibration"] / sum(counts.values())
 
 
 def read_text_set(data: Path, split: Split) -> TextSet:

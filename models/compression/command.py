@@ -39,7 +39,7 @@ def make(wanted: Wanted, source: Source, workshop: _Workshop, reports: Path) -> 
         return _advised(finish(wanted, ORIGINAL, found.texts, reports))
     made = _make(wanted, source, found, workshop)
     root = made.plan.steps[0].variant
-    advice = finish(wanted, root, found.texts, reports)
+    advice = finish(wanted, root, found.texts, reports, [*made.plan.left_out, *made.refused])
     print(left_out([*made.left_out, *made.refused]), end="")
     if found.labels and not wanted.formats_only and make_cascade(wanted, workshop.build, reports):
         print('A cascade of the family answers requests with "variant": "auto" if all are served.')

@@ -8,6 +8,7 @@ import numpy as np
 from models.cascade import build as cascade
 from models.cascade.options import CascadeOptions, parse_target
 from models.compression.advice import Advice, advise, comparison
+from models.compression.plan import LeftOut
 from models.compression.wanted import Wanted
 from models.evaluation.predictions import Predictor
 from models.recipe import RecipeError
@@ -21,10 +22,17 @@ _CONFIDENCE = 0.95
 _FEWEST_VARIANTS = 2
 
 
-def finish(wanted: Wanted, teacher: str, texts: Sequence[str], output: Path) -> Advice:
+def finish(
+    wanted: Wanted,
+    teacher: str,
+    texts: Sequence[str],
+    output: Path,
+    not_made: Sequence[LeftOut] = (),
+) -> Advice:
     """Report on the family and advise which variant to serve.
 
-    Raises RecipeError if nothing has been published, so that there is nothing to report on.
+    Raises RecipeError if nothing has been published, so that there is nothing to report on; it says
+    why each variant of `not_made` was not.
     """
     bundles = [
         each
@@ -32,9 +40,8 @@ def finish(wanted: Wanted, teacher: str, texts: Sequence[str], output: Path) -> 
         if each.manifest.judged or each.manifest.agreement
     ]
     if not bundles:
-        raise RecipeError(
-            f"no variant of {wanted.family} is published: see above why each was refused"
-        )
+        reasons = "; ".join(f"{each.variant}: {each.reason}" for each in not_made)
+        raise RecipeError(f"no variant of {wanted.family} is published: {reasons}")
     family_report.run(wanted.family, wanted.registry, output)
     latencies_ms = {each.manifest.variant: lone_ms(each, texts) for each in bundles}
     manifests = [each.manifest for each in bundles]

@@ -17,10 +17,14 @@ LABELS_NAME = "data.json"
 
 @dataclass(frozen=True)
 class LabelledText:
-    """A text and its labels as indices into LabelSet.names, ascending."""
+    """A text and its labels as indices into LabelSet.names, ascending.
+
+    `groups` has its group in each column of read_group_report, empty if it is in none.
+    """
 
     text: str
     labels: tuple[int, ...]
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,12 @@ def has_labels(folder: Path) -> bool:
     return bool(about.get("truth", "labels") == "labels")
 
 
+def read_group_report(folder: Path) -> tuple[str, ...]:
+    """Read the names of the columns of groups."""
+    about = json.loads((folder / LABELS_NAME).read_text(encoding="ascii"))
+    return tuple(about.get("group_report", ()))
+
+
 def read_counts(folder: Path) -> dict[str, int]:
     """Read what became of the tables' labelled rows."""
     about = json.loads((folder / LABELS_NAME).read_text(encoding="ascii"))
@@ -52,7 +62,10 @@ def read_counts(folder: Path) -> dict[str, int]:
 def read_split(folder: Path, split: Split) -> list[LabelledText]:
     """Read the labelled texts of a split, in file order."""
     rows = read_lines(split_path(folder, split))
-    return [LabelledText(row["text"], tuple(row["labels"])) for row in rows]
+    return [
+        LabelledText(row["text"], tuple(row["labels"]), tuple(row.get("groups", ())))
+        for row in rows
+    ]
 
 
 def read_unlabelled(folder: Path) -> list[str]:

@@ -23,7 +23,7 @@ class Entry:
     """One text of a table, with its label names.
 
     `names` is None if the text is unlabelled, `group` if its table is. `split` is the split of its
-    file; None if a hash of the group decides.
+    file; None if a hash of the group decides. `groups` are those of the report by group.
     """
 
     text: str
@@ -31,6 +31,7 @@ class Entry:
     group: str | None
     split: Split | None = None
     where: str = ""
+    groups: tuple[str, ...] = ()
 
     @cached_property
     def folded(self) -> str:

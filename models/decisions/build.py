@@ -109,7 +109,7 @@ def _allowances(found: Observations, options: DecideOptions) -> list[Allowance]:
     try:
         return allowances(options.targets, found.truth[0], options.confidence)
     except TooFewTexts as error:
-        raise RecipeError(report.refusal(error, options)) from error
+        raise RecipeError(report.refusal(error, options, found)) from error
 
 
 def _decided(
@@ -125,7 +125,9 @@ def _decided(
         chosen, judged = scored.chosen[:, at], scored.judged[:, at]
         value = threshold(chosen, found.truth[0][:, at], target, each)
         if value is None:
-            return f"{each.errors + 1} texts without {target.label} have its highest score, 1"
+            return (
+                f"{each.errors + 1} texts without {target.label} have its highest score, or nearly"
+            )
         has_label = found.truth[1][:, at]
         labels.append(
             Decided(

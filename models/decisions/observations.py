@@ -7,14 +7,19 @@ import numpy as np
 
 from models.cascade.confidence_calibration import scores as confidences
 from models.cascade.observations import BATCH_TEXTS
-from models.cascade.text_sets import TextSet, data_folder, read_halves, read_text_set
+from models.cascade.text_sets import (
+    TextSet,
+    calibration_share,
+    data_folder,
+    read_halves,
+    read_text_set,
+)
 from models.cascade.variants import bundles_of, load
 from models.data.labelled import LabelSet, has_labels, read_labels
 from models.decisions.options import DecideOptions
-from models.evaluation.predictions import Predictor, probabilities, windows_for
+from models.evaluation.predictions import Predictor, kind_of, probabilities, windows_for
 from models.evaluation.statistics import Flags, Floats
 from models.recipe import RecipeError
-from models.recipe_sections import ProblemType
 from serving.bundles.bundle import Bundle, Manifest
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.decisions import LabelTarget
@@ -47,7 +52,8 @@ class Observations:
     `truth` tells which texts have the targets' labels, (texts, targets), of the two sets.
     `cascade` is the family's, if it is not stale; `same_texts` whether those that choose also
     tested it. `windows` is how long texts were joined, None if they were truncated; `long` is how
-    many of those that choose and that judge were too long for some variant.
+    many of those that choose and that judge were too long for some variant. `held_out` names the
+    recipe that has divided the texts, and the share of them that choose; None for a table's.
     """
 
     texts: tuple[TextSet, TextSet]
@@ -56,6 +62,7 @@ class Observations:
     cascade: Cascade | None
     windows: Windows | None
     long: tuple[int, int]
+    held_out: tuple[str, float] | None
 
     @property
     def same_texts(self) -> bool:
@@ -111,7 +118,8 @@ def observe(options: DecideOptions) -> Observations:
         found.append(scored(None, stages, cascade_scores(cascade, manifests, logits), cascade))
     truth = (texts[0].truth[:, columns], texts[1].truth[:, columns])
     long = (_long(loaded, texts[0]), _long(loaded, texts[1]))
-    return Observations(texts, truth, found, cascade, windows, long)
+    held_out = None if options.recalibrate else (data.parent.name, calibration_share(data))
+    return Observations(texts, truth, found, cascade, windows, long, held_out)
 
 
 def _long(loaded: Mapping[str, Predictor], texts: TextSet) -> int:
@@ -120,7 +128,7 @@ def _long(loaded: Mapping[str, Predictor], texts: TextSet) -> int:
 
 def label_scores(logits: Floats, manifest: Manifest) -> Floats:
     """Return the scores that are served, of shape (texts, labels)."""
-    return probabilities(logits, _kind(manifest), manifest.temperature)
+    return probabilities(logits, kind_of(manifest), manifest.temperature)
 
 
 def cascade_scores(
@@ -135,13 +143,9 @@ def cascade_scores(
     for stage in reversed(cascade.stages[:-1]):
         own, manifest = logits[stage.variant], manifests[stage.variant]
         assert stage.threshold is not None
-        sure = confidences(own, stage.calibration, _kind(manifest)) >= stage.threshold
+        sure = confidences(own, stage.calibration, kind_of(manifest)) >= stage.threshold
         found = np.where(sure[:, None], label_scores(own, manifest), found)
     return found
-
-
-def _kind(manifest: Manifest) -> ProblemType:
-    return "multi_label" if manifest.multi_label else "single_label"
 
 
 def _columns(targets: Sequence[LabelTarget], labels: LabelSet) -> list[int]:

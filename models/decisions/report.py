@@ -1,5 +1,6 @@
 """Reports decisions in words and as a picture: thresholds, rates with intervals, and the curves."""
 
+import math
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -12,6 +13,7 @@ from models.reports.markdown import percent, table
 from serving.bundles.decisions import Decided, Decisions
 
 PICTURE_NAME = "decisions.png"
+_MOST_HELD_OUT = 0.5
 _HEADER = (
     "answers of", "label", "threshold", "false-positive rate, %", "recall, %",
     "flagged at calibration, %", "risk, %",
@@ -72,7 +74,7 @@ def _caveat(found: Observations) -> str:
     )
 
 
-def refusal(error: TooFewTexts, options: DecideOptions) -> str:
+def refusal(error: TooFewTexts, options: DecideOptions, found: Observations) -> str:
     """Explain why a target cannot be shown, and how many texts it would take."""
     target = error.target
     share = f" beside {len(options.targets) - 1} more" if len(options.targets) > 1 else ""
@@ -81,8 +83,19 @@ def refusal(error: TooFewTexts, options: DecideOptions) -> str:
     return (
         f"{target.words}: {error.n:,} texts {_about(target.min_recall)} the label cannot show it "
         f"at {options.confidence:.0%}{share}: even without an error it takes {error.needed:,}: "
-        f"hold out more of them for calibration, or {change} --{option}"
+        f"{_more(error, found)}, or {change} --{option}"
     )
+
+
+def _more(error: TooFewTexts, found: Observations) -> str:
+    if found.held_out is None:
+        return "give more of them with --recalibrate, half of which choose"
+    recipe, share = found.held_out
+    key = f"`calibration_share` in [data] of {recipe}.toml is {share:.2f} now"
+    needed = share * error.needed / max(1, error.n)
+    if needed > _MOST_HELD_OUT:
+        return f"{key}, and no share would do: label more of them"
+    return f"{key}, and has to be {math.ceil(100 * needed) / 100:.2f}"
 
 
 def _about(min_recall: float | None) -> str:

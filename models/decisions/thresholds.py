@@ -4,7 +4,8 @@ Texts count as independent draws. The texts that a target is about are those wit
 false-positive rate, and those with it for a recall. An error is one of them that is flagged, or is
 not. The threshold lets as many of the n texts be errors as the binomial test of the target allows
 (the umbrella algorithm of Neyman-Pearson classification, Tong, Feng and Li 2018, Proposition 1).
-Nothing is assumed of the scores: ties only make fewer errors.
+Nothing is assumed of the scores: ties only make fewer errors. That a text's score is rounded
+otherwise in another batch, by at most NEAR, makes no more.
 """
 
 import math
@@ -12,11 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from models.evaluation.statistics import Flags, Floats
 from serving.bundles.decisions import LabelTarget
 
+NEAR = 1e-4
+"""Log-odds that differ by no more may be two roundings of one score.
+
+Logits in float32 were seen to differ by 2.2e-6 between engines (benchmarks of 2026-11-23).
+"""
+# Half way between scores that are so far apart is further than NEAR from both.
+_APART = 3 * NEAR
+# Beyond these log-odds the rounding of a score near 1 exceeds NEAR.
+_MOST_LOG_ODDS = 27.0
 _MOST_HINDSIGHT = 1.0
 
 
@@ -88,19 +98,24 @@ def threshold(
 ) -> float | None:
     """Return the score from which on a text is flagged, with no more errors than are allowed.
 
-    It lies half way to the next score, so that no text of the calibration depends on a rounding.
-    None if it would have to exceed 1, so that nothing could be flagged.
+    It lies half way to the next score that is no rounding of the last one that it has to clear, so
+    that no text of the calibration is one more error in another batch.
+    None if nothing could be flagged, because the score to clear is as good as 1.
     """
     own = np.sort(scores[subject(target, has_label)])
+    at = _log_odds(scores)
     if target.min_recall is not None:
         last = own[allowed.errors]
-        return float((last + scores[scores < last].max(initial=0.0)) / 2)
+        below = scores[at < _log_odds(last) - _APART].max(initial=0.0)
+        return float((last + below) / 2) if _log_odds(last) > -_MOST_LOG_ODDS else 0.0
     first = own[-1 - allowed.errors]
-    above = scores[scores > first].min(initial=1.0)
-    middle = float((first + above) / 2)
-    if middle > first:
-        return middle
-    return float(above) if above > first else None
+    if _log_odds(first) >= _MOST_LOG_ODDS:
+        return None
+    return float((first + scores[at > _log_odds(first) + _APART].min(initial=1.0)) / 2)
+
+
+def _log_odds(scores: Floats) -> Floats:
+    return np.asarray(np.clip(special.logit(scores), -_MOST_LOG_ODDS, _MOST_LOG_ODDS))
 
 
 def error_rate(flagged: Flags, has_label: Flags, target: LabelTarget) -> float:

@@ -12,7 +12,7 @@ from scipy import special
 from models.evaluation.statistics import Flags, Floats
 from models.progress import progress
 from models.recipe_sections import ProblemType
-from serving.bundles.bundle import Bundle
+from serving.bundles.bundle import Bundle, Manifest
 from serving.bundles.windows import Long, Windows, windows_beside
 from serving.errors import BundleError, TextTooLong
 from serving.inference.cpu import usable_cores
@@ -20,12 +20,11 @@ from serving.inference.engine import Engine, EngineName, Resources, runs_as
 from serving.inference.engine_selection import ENGINES, reference
 from serving.inference.inputs import Encoding, Text, why_no_tokens
 from serving.inference.tokenizer import open_tokenizer
-from serving.inference.windows import Windowing, joined, windowing_of, windows_of
+from serving.inference.windows import UNBOUNDED, Windowing, joined, windowing_of, windows_of
 
 _TIMED_TEXTS = 512
 _TIMED_REPEATS = 3
 _TIMED_BATCH_TOKENS = 256
-_UNBOUNDED = 1 << 30
 
 
 def windows_for(bundle: Bundle, long: Long | None) -> Windows | None:
@@ -53,7 +52,7 @@ class Predictor:
         Raises BundleError or StartError when the engine cannot load it, or it reads no texts.
         """
         self._manifest = bundle.manifest
-        self._windowing = windowing_of(windows, bundle.manifest, _UNBOUNDED) if windows else None
+        self._windowing = windowing_of(windows, bundle.manifest, UNBOUNDED) if windows else None
         tokenizer = open_tokenizer(bundle)
         if tokenizer is None:
             raise BundleError(f"{bundle.folder} reads tensors: texts cannot measure it")
@@ -173,6 +172,11 @@ class Predictor:
         with ThreadPoolExecutor(self._engine.slots) as slots:
             list(slots.map(self._engine.run, batches))
         return len(texts) / (time.perf_counter() - started_s)
+
+
+def kind_of(manifest: Manifest) -> ProblemType:
+    """Return whether a bundle of labels gives each text one of them or any number."""
+    return "multi_label" if manifest.multi_label else "single_label"
 
 
 def probabilities(logits: Floats, problem_type: ProblemType, temperature: float) -> Floats:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.evaluation.predictions import predicted, probabilities
+from models.evaluation.predictions import kind_of, predicted, probabilities
 from models.evaluation.statistics import (
     Flags,
     Floats,
@@ -22,15 +22,14 @@ from models.recipe_sections import ProblemType
 from serving.bundles.bundle import Manifest
 from serving.bundles.evaluation import Estimate, Paired
 from serving.bundles.windows import Rule
-from serving.inference.windows import Windowing, joined
+from serving.inference.windows import UNBOUNDED, Windowing, joined
 
 OVERLAPS = (0.0, 0.25, 0.5)
-_UNBOUNDED = 1 << 30
 
 
 def plain(rule: Rule, overlap: float) -> Windowing:
     """Return a windowing that scales nothing and bounds nothing."""
-    return Windowing(rule, overlap, 1.0, _UNBOUNDED, _UNBOUNDED)
+    return Windowing(rule, overlap, 1.0, UNBOUNDED, UNBOUNDED)
 
 
 CANDIDATES = (
@@ -66,7 +65,7 @@ class LongTexts:
     @property
     def kind(self) -> ProblemType:
         """Whether a text has one label or any number of them."""
-        return "multi_label" if self.manifest.multi_label else "single_label"
+        return kind_of(self.manifest)
 
     def windows_of(self, windowing: Windowing) -> list[Floats]:
         """Return the logits of the windows that a rule runs."""

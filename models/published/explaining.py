@@ -16,12 +16,11 @@ from models.evaluation.faithfulness import (
     reported,
     top_overlap,
 )
-from models.evaluation.predictions import Predictor, probabilities
+from models.evaluation.predictions import Predictor, kind_of, probabilities
 from models.evaluation.statistics import Flags, Floats, bootstrapped
 from models.published.publishing import bundles_of, publish_measured
 from models.published.texts import Columns, UserTexts, read_texts
 from models.recipe import RecipeError
-from models.recipe_sections import ProblemType
 from models.reports.faithfulness_plot import draw
 from models.reports.faithfulness_tables import summary
 from serving.bundles.bundle import CARD_NAME, Bundle
@@ -65,7 +64,7 @@ class _Variant:
         """Return each different text's probabilities, in the order of the labels."""
         manifest = self.manifest
         different = list(dict.fromkeys(texts))
-        kind: ProblemType = "multi_label" if manifest.multi_label else "single_label"
+        kind = kind_of(manifest)
         found = probabilities(self._predictor.logits(different), kind, manifest.temperature)
         return dict(zip(different, found, strict=True))
 

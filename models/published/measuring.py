@@ -7,11 +7,10 @@ from pathlib import Path
 
 from models.data.labelled import LabelSet
 from models.evaluation.figures import SplitPredictions, figures
-from models.evaluation.predictions import Predictor, predicted, windows_for
+from models.evaluation.predictions import Predictor, kind_of, predicted, windows_for
 from models.evaluation.statistics import Flags, correct, proportion
 from models.published.publishing import bundles_of, default_of, named, publish_measured
 from models.published.texts import Columns, UserTexts, read_texts
-from models.recipe_sections import ProblemType
 from serving.bundles.bundle import JUDGED_SPLIT, Bundle
 from serving.bundles.evaluation import Agreement, Estimate, Evaluation
 from serving.bundles.files import listed
@@ -87,7 +86,7 @@ def scored(
 ) -> Measured:
     """Measure the accuracy; `others` are predictions of other variants, as in `figures`."""
     manifest = bundle.manifest
-    labels = LabelSet(tuple(manifest.labels), kind_of(bundle))
+    labels = LabelSet(tuple(manifest.labels), kind_of(manifest))
     with running(bundle):
         predictor = Predictor(bundle, windows=windows)
         batched = predictor.logits(texts.texts, _PADDED_BATCH_TEXTS)
@@ -116,7 +115,7 @@ def answers_of(bundle: Bundle, texts: UserTexts, windows: Windows | None) -> Fla
     """Return the labels that a bundle predicts, of shape (texts, labels)."""
     with running(bundle):
         logits = Predictor(bundle, windows=windows).logits(texts.texts)
-        return predicted(logits, kind_of(bundle))
+        return predicted(logits, kind_of(bundle.manifest))
 
 
 def agreeing(
@@ -153,11 +152,6 @@ def _reordered(answers: Flags, labels: Sequence[str], bundle: Bundle) -> Flags:
             f"{listed(labels)}: they cannot agree"
         )
     return answers[:, [labels.index(label) for label in own]]
-
-
-def kind_of(bundle: Bundle) -> ProblemType:
-    """Return whether a bundle of labels gives each text one of them or any number."""
-    return "multi_label" if bundle.manifest.multi_label else "single_label"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from serving.bundles.registry import intact, publish, read_registry
 from serving.bundles.signatures import SIGNATURE_NAME
 from serving.errors import BundleError, failures
 
-_MEASURED_BY_COMMANDS = ("explanations", "robustness")
+_MEASURED_BY_COMMANDS = ("explanations", "robustness", "group_report")
 
 
 def bundles_of(target: str, registry: Path) -> list[Bundle]:
@@ -62,7 +62,10 @@ def publish_made(source: Path, registry: Path) -> Bundle:
     made = read_bundle(source)
     there = intact(registry / made.manifest.family / made.manifest.variant)
     if there and there.manifest.version == made.manifest.version:
-        found = {name: getattr(there.manifest, name) for name in _MEASURED_BY_COMMANDS}
+        found = {
+            name: getattr(there.manifest, name) or getattr(made.manifest, name)
+            for name in _MEASURED_BY_COMMANDS
+        }
         if any(found.values()):
             return publish_measured(made, found, registry)
     return publish(source, registry)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -11,9 +11,11 @@ from random import Random
 import numpy as np
 
 from models.data.bad_rows import BadRows, RowError
+from models.data.groups import check_groups, group_in
 from models.data.labels import names_in
 from models.data.readers import TableRow, read_rows, text_in
 from models.data.sources import Source
+from models.evaluation.predictions import kind_of
 from models.evaluation.statistics import Flags
 from models.recipe import RecipeError
 from models.recipe_sections import DataSection
@@ -35,6 +37,8 @@ class Columns:
     texts: Sequence[str] = ("text",)
     label: str | None = None
     separator: str = ","
+    groups: Sequence[str] = ()
+    """Columns of groups, for a report by group."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class UserTexts:
 
     texts: list[Text]
     names: list[tuple[str, ...]]
+    groups: list[tuple[str, ...]] = field(default_factory=list)
+    """The groups of each text, one for each column of them, empty where it is in none."""
 
     @property
     def sha256(self) -> str:
@@ -60,6 +66,7 @@ class UserTexts:
             self,
             texts=[self.texts[at] for at in places],
             names=[self.names[at] for at in places] if self.names else [],
+            groups=[self.groups[at] for at in places] if self.groups else [],
         )
 
     def divided(self) -> tuple[list[Text], "UserTexts"]:
@@ -81,6 +88,7 @@ class UserTexts:
             self,
             texts=[self.texts[index] for index in left],
             names=[self.names[index] for index in left] if self.names else [],
+            groups=[self.groups[index] for index in left] if self.groups else [],
         )
         return different[:count], judging
 
@@ -102,33 +110,38 @@ def read_texts(files: Sequence[Path], columns: Columns, bundle: Bundle) -> UserT
     section = DataSection(
         files=tuple(map(str, files)),
         labels=tuple(manifest.labels),
-        problem_type="multi_label" if manifest.multi_label else "single_label",
+        problem_type=kind_of(manifest),
         separator=columns.separator if manifest.multi_label else None,
     )
     wanted = [*columns.texts, *([columns.label] if columns.label is not None else [])]
+    wanted += columns.groups
     bad = BadRows()
     made_of = partial(_text_and_names, columns, manifest, section)
     for file in files:
         if not file.exists():
             raise RecipeError(f"{file} does not exist: name a table of texts with --data")
-        for text, names in read_rows(Source(file), wanted, made_of, bad):
+        for text, names, groups in read_rows(Source(file), wanted, made_of, bad):
             found.texts.append(text)
             if columns.label is not None:
                 found.names.append(names)
+            if columns.groups:
+                found.groups.append(groups)
     bad.check()
+    check_groups(columns.groups, found.groups)
     return found
 
 
 def _text_and_names(
     columns: Columns, manifest: Manifest, section: DataSection, row: TableRow
-) -> tuple[Text, tuple[str, ...]]:
+) -> tuple[Text, tuple[str, ...], tuple[str, ...]]:
     texts = [text_in(row.cells[name], row.where) for name in columns.texts]
     names: tuple[str, ...] = ()
     if columns.label is not None:
         names = names_in(row.cells[columns.label], section, row.where) or ()
         for name in names:
             _check(name, manifest.labels, row.where)
-    return (texts[0], texts[1]) if manifest.pairs else texts[0], names
+    groups = tuple(group_in(row.cells[name], row.where) for name in columns.groups)
+    return (texts[0], texts[1]) if manifest.pairs else texts[0], names, groups
 
 
 def _check(name: str, labels: Sequence[str], where: str) -> None:

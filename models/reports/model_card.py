@@ -1,6 +1,7 @@
 """The model card: a manifest in plain words, as Markdown with Hugging Face's front matter."""
 
 from models.reports.faithfulness_tables import explanations
+from models.reports.group_tables import groups
 from models.reports.markdown import UNDEFINED, comparison, escaped, percent, table
 from models.reports.robustness_tables import robustness
 from serving.bundles.bundle import Manifest
@@ -54,6 +55,7 @@ def card(manifest: Manifest, *, adopted: bool = False) -> str:
         parts.append("This variant has not been evaluated: measure it before you rely on it.\n")
     parts += [
         robustness(manifest),
+        groups(manifest),
         explanations(manifest),
         _limits(manifest, evaluation, adopted=adopted),
         _SERVE.format(**manifest.model_dump()),
@@ -65,6 +67,8 @@ def _what(manifest: Manifest) -> str:
     kinds = {"single_label": "exactly one", "multi_label": "any number", "regression": "a value"}
     kind = kinds[manifest.problem_type]
     labels = ", ".join(map(escaped, manifest.labels))
+    by = ", ".join(manifest.normalize)
+    normalised = [("input normalisation", by)] if by else []
     return f"A text classifier: each text gets {kind} of the labels {labels}.\n\n" + table(
         ("", ""),
         [
@@ -73,6 +77,7 @@ def _what(manifest: Manifest) -> str:
             ("parameters", f"{manifest.parameters:,}"),
             ("bytes", f"{manifest.bytes:,}"),
             ("longest text", f"{manifest.max_length} tokens"),
+            *normalised,
             ("temperature", f"{manifest.temperature:.3f}"),
         ],
     )

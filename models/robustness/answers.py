@@ -3,16 +3,19 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from models.evaluation.predictions import Predictor
+from models.evaluation.predictions import Predictor, kind_of
 from models.evaluation.statistics import Floats
-from models.published.measuring import kind_of, running
+from models.published.measuring import running
+from models.published.publishing import bundles_of
 from serving.bundles.bundle import Bundle
+from serving.bundles.ranking import ranked
+from serving.errors import BundleError
 
 
 class Variant:
@@ -21,7 +24,7 @@ class Variant:
     def __init__(self, bundle: Bundle, kept: Path) -> None:
         """`kept` is the folder of what was answered, by version and texts."""
         self.bundle, self.manifest = bundle, bundle.manifest
-        self.problem_type = kind_of(bundle)
+        self.problem_type = kind_of(bundle.manifest)
         self._kept = kept
 
     @cached_property
@@ -52,3 +55,35 @@ class Variant:
             np.save(file, logits)
         staged.replace(path)
         return logits
+
+
+def variants_of(
+    target: str, registry: Path, cache: Path, reference: str, tell: Callable[[str], None]
+) -> tuple[dict[str, Variant], list[str], str]:
+    """Return variants that run, the best first; the names that were asked for; the reference.
+
+    What they answer is kept in `cache`; without a `reference` it is the first in order of
+    precision. Raises BundleError if it does not exist.
+    """
+    family = target.partition("/")[0]
+    every = {each.manifest.variant: each for each in bundles_of(family, registry)}
+    order = [m.variant for m in ranked([each.manifest for each in every.values()])]
+    reference = reference or order[0]
+    if reference not in every:
+        raise BundleError(f"{family} has no variant {reference!r}: name one of {', '.join(order)}")
+    named = {each.manifest.variant for each in bundles_of(target, registry)}
+    chosen = [name for name in order if name in named and _alike(every[name], every[reference])]
+    for name in sorted(named.difference(chosen)):
+        tell(f"{name} is left out: it has other inputs or labels than {reference}")
+    kept = cache / family
+    running = [name for name in order if name in {*chosen, reference}]
+    return {name: Variant(every[name], kept) for name in running}, chosen, reference
+
+
+def _alike(bundle: Bundle, other: Bundle) -> bool:
+    """Whether they read the same texts and have the same labels, if in another order."""
+    mine, its = bundle.manifest, other.manifest
+    inputs = (mine.problem_type, mine.pairs, mine.tensors) == (
+        its.problem_type, its.pairs, its.tensors,
+    )  # fmt: skip
+    return inputs and {*mine.labels} == {*its.labels}

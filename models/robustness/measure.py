@@ -13,17 +13,16 @@ from models.perturbations.kinds import KINDS, perturbed
 from models.perturbations.names import Perturbation
 from models.perturbations.negation import NEGATIVE, POSITIVE, pairs
 from models.progress import progress
-from models.published.publishing import bundles_of, publish_measured
+from models.published.publishing import publish_measured
 from models.published.texts import Columns, UserTexts
 from models.reports import robustness_tables
 from models.reports.robustness_plot import draw
-from models.robustness.answers import Variant
+from models.robustness.answers import Variant, variants_of
 from models.robustness.figures import Answered, Condition, figures, negations
 from models.robustness.texts import texts_of
 from models.robustness.worst_case import flipped, margins
-from serving.bundles.bundle import CARD_NAME, Bundle
+from serving.bundles.bundle import CARD_NAME
 from serving.bundles.evaluation import Negations, Robustness, WorstCase
-from serving.bundles.ranking import ranked
 from serving.errors import BundleError
 
 FIGURES_NAME, TABLES_NAME, PICTURE_NAME = "stress.json", "stress.md", "stress.png"
@@ -59,7 +58,9 @@ def stress(
     has been answered is kept in `build`. Raises RecipeError or BundleError in a sentence.
     """
     family = target.partition("/")[0]
-    variants, chosen, reference = _variants(target, registry, build, wanted.reference, tell)
+    variants, chosen, reference = variants_of(
+        target, registry, build / "cache" / "stress", wanted.reference, tell
+    )
     first = variants[reference]
     texts = texts_of(first.bundle, files, columns, build).drawn(wanted.texts, wanted.seed)
     plain = [str(text) for text in texts.texts]
@@ -91,25 +92,6 @@ def stress(
         tell(f"Wrote {done.path(CARD_NAME)}")
 
 
-def _variants(
-    target: str, registry: Path, build: Path, reference: str, tell: Callable[[str], None]
-) -> tuple[dict[str, Variant], list[str], str]:
-    """The variants that run, the best first; those that were named; and the one to compare with."""
-    family = target.partition("/")[0]
-    every = {each.manifest.variant: each for each in bundles_of(family, registry)}
-    order = [m.variant for m in ranked([each.manifest for each in every.values()])]
-    reference = reference or order[0]
-    if reference not in every:
-        raise BundleError(f"{family} has no variant {reference!r}: name one of {', '.join(order)}")
-    named = {each.manifest.variant for each in bundles_of(target, registry)}
-    chosen = [name for name in order if name in named and _alike(every[name], every[reference])]
-    for name in sorted(named.difference(chosen)):
-        tell(f"{name} is left out: it has other inputs or labels than {reference}")
-    kept = build / "cache" / "stress" / family
-    running = [name for name in order if name in {*chosen, reference}]
-    return {name: Variant(every[name], kept) for name in running}, chosen, reference
-
-
 def _answered(
     variants: Mapping[str, Variant], texts: UserTexts, asked: Sequence[list[str]]
 ) -> dict[str, Answered]:
@@ -129,15 +111,6 @@ def _answered(
                 manifest.temperature,
             )
     return found
-
-
-def _alike(bundle: Bundle, other: Bundle) -> bool:
-    """Whether they read the same texts and have the same labels, if in another order."""
-    mine, its = bundle.manifest, other.manifest
-    inputs = (mine.problem_type, mine.pairs, mine.tensors) == (
-        its.problem_type, its.pairs, its.tensors,
-    )  # fmt: skip
-    return inputs and {*mine.labels} == {*its.labels}
 
 
 def _altered(plain: Sequence[str], wanted: Wanted) -> tuple[list[Condition], list[list[str]]]:

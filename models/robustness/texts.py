@@ -18,7 +18,7 @@ def texts_of(bundle: Bundle, files: Sequence[Path], columns: Columns, build: Pat
     no single texts.
     """
     if bundle.manifest.pairs:
-        raise BundleError(f"{bundle.folder} reads pairs of texts: only single texts are altered")
+        raise BundleError(f"{bundle.folder} reads pairs of texts: only single texts are measured")
     return read_texts(files, columns, bundle) if files else _test_split(bundle, build)
 
 
@@ -41,4 +41,4 @@ def _test_split(bundle: Bundle, build: Path) -> UserTexts:
         )
     rows = read_split(data, "test")
     names = [tuple(labels.names[at] for at in row.labels) for row in rows]
-    return UserTexts([row.text for row in rows], names)
+    return UserTexts([row.text for row in rows], names, [row.groups for row in rows if row.groups])

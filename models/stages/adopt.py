@@ -4,7 +4,7 @@ from models.data.labelled import read_labels
 from models.data.sources import resolve
 from models.job import Job
 from models.training.pretrained import adopted_classifier, adopted_config, labels_of
-from models.training.tokenizer_file import check_tokenizer, copy_tokenizer
+from models.training.tokenizer_file import check_tokenizer, copy_tokenizer, normalize
 from serving.bundles.bundle import TOKENIZER_NAME
 
 
@@ -22,6 +22,7 @@ def run(job: Job) -> None:
     )
     config = adopted_config(found, section.max_length, labels.problem_type)
     copy_tokenizer(found, job.output, section.max_length)
+    normalize(job.output / TOKENIZER_NAME, section.normalize)
     check_tokenizer(job.output / TOKENIZER_NAME, config, section.max_length, found)
     model = adopted_classifier(found, labels.problem_type)
     model.save_pretrained(job.output)

@@ -4,8 +4,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 from models.data.bad_rows import BadRows, RowError
+from models.data.groups import check_groups, group_in
 from models.data.labelled import (
     LABELS_NAME,
     UNLABELLED,
@@ -41,15 +43,16 @@ def run(job: Job) -> None:
     splits, unlabelled = divide(read, section)
     names = _label_names(splits, section, adopted)
     labels = LabelSet(names, section.problem_type)
+    check_groups(section.group_report, (e.groups for its in splits.values() for e in its))
     _check_splits(splits, _expected(splits, labels, section), ", ".join(section.files))
     index = {name: number for number, name in enumerate(names)}
     counts = {}
     for split, entries in splits.items():
         rows = [
-            LabelledText(e.text, tuple(sorted(index[name] for name in e.names or ())))
+            LabelledText(e.text, tuple(sorted(index[name] for name in e.names or ())), e.groups)
             for e in entries
         ]
-        write_lines(split_path(job.output, split), [asdict(row) for row in rows])
+        write_lines(split_path(job.output, split), [_line(row) for row in rows])
         per_label = label_matrix(rows, labels).sum(axis=0).tolist()
         counts[split] = dict(zip(names, per_label, strict=True))
         shares = ", ".join(f"{count} {name}" for name, count in counts[split].items())
@@ -63,7 +66,14 @@ def run(job: Job) -> None:
         "rows": row_counts(read),
         "truth": section.truth,
     }
+    if section.group_report:
+        about["group_report"] = section.group_report
     (job.output / LABELS_NAME).write_text(json.dumps(about, indent=2), encoding="ascii")
+
+
+def _line(row: LabelledText) -> dict[str, Any]:
+    """What a split's file says of a text."""
+    return asdict(row) if row.groups else {"text": row.text, "labels": row.labels}
 
 
 def read_entries(job: Job) -> Iterator[Entry]:
@@ -80,6 +90,7 @@ def read_entries(job: Job) -> Iterator[Entry]:
     is_labelled = section.truth == "labels"
     columns = [section.text, *([section.label] if is_labelled else [])]
     columns += [section.group] if section.group else []
+    columns += section.group_report
     for name, split in files:
         found = resolve(name, job.root, job.inputs["downloads"])
         yield from read_rows(found, columns, partial(_labelled, section, split), bad, form)
@@ -97,7 +108,8 @@ def _labelled(section: DataSection, split: Split | None, row: TableRow) -> Entry
     group = str(row.cells[section.group] or "") if section.group else normalised(text)
     if section.group and not group.strip():
         raise RowError(f"{row.where}: empty {section.group!r}: fill in the group or delete the row")
-    return Entry(text, names, group, split, row.where)
+    groups = tuple(group_in(row.cells[name], row.where) for name in section.group_report)
+    return Entry(text, names, group, split, row.where, groups)
 
 
 def _unlabelled(section: DataSection, row: TableRow) -> Entry:

@@ -1,8 +1,8 @@
 """The stage `distill`: trains a student, smaller than its teacher, to match its outputs."""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,7 +41,7 @@ from models.training.knowledge_distillation import (
 )
 from models.training.loop import Loss, fit, label_loss, use_all_cores
 from models.training.pretrained import base_classifier, check_length
-from models.training.tokenizer_file import copy_tokenizer
+from models.training.tokenizer_file import copy_tokenizer, normalizations, normalize
 from models.training.validation import validation
 from models.training.vocabulary import cost, mask_word, trimmed, words_to_keep
 from serving.bundles.bundle import TOKENIZER_NAME
@@ -75,14 +75,19 @@ def run(job: Job) -> None:
         base = resolve(section.base, job.recipe, job.inputs["downloads"])
         source, _ = base_classifier(base, labels)
         check_length(source.config, job.max_length, base)
-        tokenizer_path = job.output / TOKENIZER_NAME
         copy_tokenizer(base, job.output, job.max_length)
+    else:
+        shutil.copyfile(tokenizer_path, job.output / TOKENIZER_NAME)
+    kinds = section.normalize
+    normalize(
+        job.output / TOKENIZER_NAME, normalizations(tokenizer_path) if kinds is None else kinds
+    )
     check_sizes(source.config, section)
     layers = () if section.base else section.layers
     taught = _taught(job, teacher, encodings, layers)
     taught = TeacherOutputs(taught.logits[answers], taught.hidden[answers])
 
-    words = _write_tokenizer(job, tokenizer_path, [row.text for row in rows])
+    words = _trim_tokenizer(job, [row.text for row in rows])
     losses = label_losses(source, job)
     student, width = shrunk(source, section, words, job.max_length, losses)
     tokenizer = Tokenizer(job.output / TOKENIZER_NAME, job.max_length)
@@ -163,16 +168,15 @@ def shrunk(
     return sliced(teacher, resized(config, **sizes), section.layers, kept), width
 
 
-def _write_tokenizer(job: Job, source: Path, labelled: list[str]) -> list[int] | None:
-    """Write the student's tokenizer.json; return the ids of the words it keeps, None for all."""
+def _trim_tokenizer(job: Job, labelled: list[str]) -> list[int] | None:
+    """Trim the student's tokenizer.json; return the ids of the words it keeps, None for all."""
     assert job.recipe.distill is not None
     limit = job.recipe.distill.vocabulary_words
-    target = job.output / TOKENIZER_NAME
     if limit is None:
-        target.write_bytes(source.read_bytes())
         return None
-    whole = json.loads(source.read_text(encoding="utf-8"))
-    encodings = token_ids(Tokenizer(source, job.max_length), labelled)
+    target = job.output / TOKENIZER_NAME
+    whole = json.loads(target.read_text(encoding="utf-8"))
+    encodings = token_ids(Tokenizer(target, job.max_length), labelled)
     try:
         keep = words_to_keep(whole, encodings, limit)
     except ValueError as error:

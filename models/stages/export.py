@@ -19,6 +19,7 @@ from models.training.architecture import load_classifier, text_config
 from models.training.encodings import readable
 from models.training.loop import padded
 from models.training.static_classifier import StaticClassifier
+from models.training.tokenizer_file import normalizations
 from serving.bundles.bundle import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, Bundle, write_manifest
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Resources
@@ -52,6 +53,7 @@ def run(job: Job) -> None:
         labels=list(labels.names),
         problem_type=labels.problem_type,
         max_length=job.max_length,
+        normalize=list(normalizations(job.output / TOKENIZER_NAME)),
         pad_token_id=text_config(model.config).pad_token_id or 0,
         precision="fp32",
         parameters=sum(parameter.numel() for parameter in model.parameters()),

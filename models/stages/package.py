@@ -3,6 +3,7 @@
 import shutil
 
 from models.evaluation.results import read_results
+from models.group_report.gate import check_group_gap, of_test_split
 from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import EvaluateSection
@@ -14,8 +15,8 @@ from serving.bundles.evaluation import Evaluation
 def run(job: Job) -> None:
     """Write the finished bundle, ready to be published into a registry.
 
-    Raises RecipeError when the variant is less accurate than the recipe's `min_accuracy`, or is no
-    better than a baseline on the validation split.
+    Raises RecipeError when the variant is less accurate than the recipe's `min_accuracy`, is no
+    better than a baseline on the validation split, or fails a gate.
     """
     made = read_bundle(job.inputs["bundle"])
     results = read_results(job.inputs["evaluation"])
@@ -32,6 +33,13 @@ def run(job: Job) -> None:
         single = not made.manifest.multi_label
         validation = results.evaluations["validation"]
         _check_baselines(job.recipe.variant, validation, what, single_label=single)
+    now = made.manifest.model_copy(update={"temperature": results.temperature})
+    now = now.model_copy(update={"version": now.content_version()})
+    groups = None
+    if job.root.data and job.root.data.group_report and not results.agreement:
+        groups = of_test_split(now, job.inputs["data"], job.inputs["evaluation"])
+    if job.recipe.gates and job.recipe.gates.max_group_gap is not None:
+        check_group_gap(job.recipe.variant, groups, job.recipe.gates.max_group_gap)
     for name in made.manifest.files:
         shutil.copyfile(made.folder / name, job.output / name)
     fields = made.manifest.model_dump(exclude={"version", "bytes", "files"}) | {
@@ -39,6 +47,7 @@ def run(job: Job) -> None:
         "evaluations": {} if results.agreement else results.evaluations,
         "agreement": results.agreement,
         "temperature": results.temperature,
+        "group_report": groups,
         "build_seconds": job.seconds,
     }
     manifest = write_manifest(job.output, **fields)

@@ -1,6 +1,7 @@
 """The stage `static`: trains a classifier without attention, from a teacher or from labels."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from models.training.encodings import token_ids
 from models.training.knowledge_distillation import soft_loss
 from models.training.loop import Loss, fit, label_loss
 from models.training.static_classifier import StaticClassifier, StaticConfig
+from models.training.tokenizer_file import normalizations, normalize
 from models.training.validation import validation
 from models.training.vocabulary import learnt, mask_word, trimmed, word_texts, words_to_keep
 from serving.bundles.bundle import TOKENIZER_NAME, Bundle, read_bundle
@@ -104,13 +106,18 @@ def _vocabulary(job: Job, teacher: Bundle | None, texts: Sequence[str]) -> dict[
     """The parsed tokenizer.json."""
     section = job.recipe.static
     assert section is not None
-    limit = section.vocabulary_words
+    limit, kinds = section.vocabulary_words, section.normalize
+    if kinds is None:
+        kinds = normalizations(teacher.tokenizer_path) if teacher else ()
     try:
         if section.vocabulary == "learnt":
-            return learnt(texts, limit)
+            return learnt(texts, limit, kinds)
         assert teacher is not None, "this is a bug: the recipe has no teacher"
-        whole = json.loads(teacher.tokenizer_path.read_text(encoding="utf-8"))
-        encodings = token_ids(Tokenizer(teacher.tokenizer_path, job.max_length), texts)
+        path = job.output / TOKENIZER_NAME
+        shutil.copyfile(teacher.tokenizer_path, path)
+        normalize(path, kinds)
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        encodings = token_ids(Tokenizer(path, job.max_length), texts)
         return trimmed(whole, words_to_keep(whole, encodings, limit))
     except ValueError as error:
         raise RecipeError(f"{job.recipe.variant}: vocabulary_words: {error}") from error

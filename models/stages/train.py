@@ -18,7 +18,7 @@ from models.training.checkpoint import Checkpoint
 from models.training.encodings import token_ids
 from models.training.loop import fit, label_loss, use_all_cores
 from models.training.pretrained import base_classifier, check_length
-from models.training.tokenizer_file import copy_tokenizer
+from models.training.tokenizer_file import copy_tokenizer, normalize
 from models.training.validation import validation
 from models.training.vocabulary import unknown_share
 from serving.bundles.bundle import TOKENIZER_NAME
@@ -42,6 +42,7 @@ def run(job: Job) -> None:
     rank = section.lora_rank
     model = classifier if rank is None else _with_adapters(classifier, untrained, rank)
     copy_tokenizer(base, job.output, section.max_length)
+    normalize(job.output / TOKENIZER_NAME, section.normalize)
     tokenizer = Tokenizer(job.output / TOKENIZER_NAME, section.max_length)
     rows = read_split(data, "train")
     matrix = label_matrix(rows, labels)

@@ -10,6 +10,8 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
+from serving.bundles.normalization import Normalization, normalized
+
 _CONTINUATION = "##"
 _UNUSED = "[unused"
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
@@ -128,7 +130,9 @@ def cost(
     }
 
 
-def learnt(texts: Sequence[str], limit: int) -> dict[str, Any]:
+def learnt(
+    texts: Sequence[str], limit: int, normalize: Sequence[Normalization] = ()
+) -> dict[str, Any]:
     """Learn a vocabulary of at most `limit` words from texts; return a parsed tokenizer.json.
 
     Texts are lowercased and split as by BERT; where more than a few are in a script without spaces,
@@ -148,6 +152,9 @@ def learnt(texts: Sequence[str], limit: int) -> dict[str, Any]:
     if runs:
         short = pre_tokenizers.Split(Regex(_LONGEST_RUN), "isolated")
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence([tokenizer.pre_tokenizer, short])
+    if normalize:
+        parsed = normalized(json.loads(tokenizer.to_str()), normalize)
+        tokenizer.normalizer = Tokenizer.from_str(json.dumps(parsed)).normalizer
     uses: Counter[str] = Counter()
     for text in texts:
         uses.update("".join(tokenizer.normalizer.normalize_str(text).split()))
@@ -166,8 +173,8 @@ def learnt(texts: Sequence[str], limit: int) -> dict[str, Any]:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in _SPECIAL[2:]],
     )
-    parsed: dict[str, Any] = json.loads(tokenizer.to_str())
-    return parsed
+    whole: dict[str, Any] = json.loads(tokenizer.to_str())
+    return whole
 
 
 def mask_word(tokenizer_path: Path) -> str | None:

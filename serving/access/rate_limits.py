@@ -24,6 +24,23 @@ class Limits:
         return self.texts_per_s is not None or self.max_requests is not None
 
 
+def charges_windows(charge: Callable[[int], None]) -> Callable[[int], None]:
+    """Return what charges one request's windows beyond its texts before a variant runs them.
+
+    Another variant that reads the same texts costs only the windows that it has more. `charge` is
+    that of LimitUse.
+    """
+    charged = 0
+
+    def charge_windows(windows: int) -> None:
+        nonlocal charged
+        if windows > charged:
+            charge(1 + windows - charged)
+            charged = windows
+
+    return charge_windows
+
+
 @dataclass(slots=True)
 class _Use:
     requests: int = 0

@@ -66,13 +66,15 @@ class Terms:
 
     `deadline_s` is on the batcher's clock. It bounds the start, not the end: a text whose batch has
     started is answered even if the batch ends late. With `reuse`, the request may be answered from
-    the cache or by another request's run. `start_tag_s`: see Scheduler.add.
+    the cache or by another request's run. `start_tag_s`: see Scheduler.add. `on_windows` hears
+    how many windows beyond one for each text are about to be queued.
     """
 
     deadline_s: float
     flow: Flow = ONLY_FLOW
     reuse: bool = True
     start_tag_s: float | None = None
+    on_windows: Callable[[int], None] | None = None
 
 
 class Backlog(NamedTuple):

@@ -26,6 +26,8 @@ from serving.bundles.files import (
     read_text,
     within,
 )
+from serving.bundles.group_report import GroupReport
+from serving.bundles.normalization import Normalization
 from serving.bundles.signatures import SIGNATURE_NAME, TrustedKeys, read_signature
 from serving.bundles.tensor_input import TensorInput
 from serving.errors import BundleError, failures
@@ -33,7 +35,6 @@ from serving.errors import BundleError, failures
 VariantKey = tuple[str, str, str]
 """(family, variant, version)"""
 
-FORMAT_VERSION: Literal[1] = 1
 MANIFEST_NAME = "manifest.json"
 MODEL_NAME = "model.onnx"
 TOKENIZER_NAME = "tokenizer.json"
@@ -60,7 +61,7 @@ class BundleFile(Frozen):
 class Manifest(Frozen):
     """What the classifier is; how to run it is in the settings."""
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1] = 1
     """Version of this format."""
     family: Name
     """The family's name."""
@@ -88,6 +89,8 @@ class Manifest(Frozen):
     """Whether the model reads two texts at a time."""
     tensors: list[TensorInput] = Field(default=[])
     """Inputs of a model that reads rows of numbers; it has no tokenizer."""
+    normalize: list[Normalization] = Field(default=[])
+    """How tokenizer.json normalises a text before all else."""
     temperature: Annotated[float, Field(ge=1e-4, le=1e4)] = 1.0
     """Logits are divided by this before they become probabilities; 1 with `regression`."""
     graph_output: Literal["logits", "probabilities"] = "logits"
@@ -114,6 +117,8 @@ class Manifest(Frozen):
     """How faithful its explanations are."""
     robustness: Robustness | None = None
     """How it does on altered texts."""
+    group_report: GroupReport | None = None
+    """How it does by group."""
     build_seconds: dict[str, float] = Field(default={})
     """Time that each stage took."""
 
@@ -126,8 +131,7 @@ class Manifest(Frozen):
             raise ValueError(f"files: a file system may take some of {names} for one another")
         model = OPENVINO_NAMES if set(OPENVINO_NAMES) & set(self.files) else (MODEL_NAME,)
         reads_text = () if self.tensors else (TOKENIZER_NAME,)
-        missing = {*model, *reads_text, CONFIG_NAME} - set(self.files)
-        if missing:
+        if missing := {*model, *reads_text, CONFIG_NAME} - set(self.files):
             raise ValueError(f"files lacks {sorted(missing)}")
         for name, most in _MOST_BYTES.items():
             if name in self.files and self.files[name].bytes > most:
@@ -164,14 +168,11 @@ class Manifest(Frozen):
             "max_length": self.max_length,
             "pad_token_id": self.pad_token_id,
         }
-        if self.temperature != 1.0:
-            decisive["temperature"] = self.temperature
-        if self.pairs:
-            decisive["pairs"] = True
+        decisive |= {"temperature": self.temperature} if self.temperature != 1.0 else {}
+        decisive |= {"pairs": True} if self.pairs else {}
         if self.tensors:
             decisive["tensors"] = [tensor.model_dump() for tensor in self.tensors]
-        if self.graph_output != "logits":
-            decisive["graph_output"] = self.graph_output
+        decisive |= {"graph_output": self.graph_output} if self.graph_output != "logits" else {}
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:VERSION_HEX_DIGITS]
 
 
@@ -182,8 +183,7 @@ class Bundle:
     folder: Path
     manifest: Manifest
     elsewhere: tuple[tuple[str, Path], ...] = ()
-    """Where its files lie if not in `folder` under their names: of a folder that is served as it
-    is (exported.py)."""
+    """Where its files lie if not in `folder` under their names (exported.py)."""
 
     @property
     def active(self) -> bool:

@@ -177,8 +177,8 @@ class Decisions(Frozen):
 class Applied(NamedTuple):
     """A family's decisions.json, and its `deciders` that apply to what is served.
 
-    `thresholds` are theirs, None if there is no decisions.json. `undecided` are the variants, and
-    `cascade`, whose answers come without decisions.
+    `thresholds` are theirs, None if the family has no decisions.json. `undecided` are the variants,
+    and `cascade`, whose answers come without decisions.
     """
 
     decisions: Decisions | None
@@ -192,12 +192,18 @@ def applied(
     manifests: Sequence[Manifest],
     cascade: Cascade | None,
     windows: Windows,
+    *,
+    refused: bool = False,
 ) -> Applied:
-    """Apply the thresholds that were made for exactly what is served; others are stale."""
-    if decisions is None:
+    """Apply the thresholds that were made for exactly what is served; others are stale.
+
+    Of a family whose file is `refused`, with none before it to go on with, nothing is decided.
+    """
+    if decisions is None and not refused:
         return Applied(None, [], [], None)
     served = {manifest.variant: manifest for manifest in manifests}
-    fitting = [each for each in decisions.deciders if each.fits(served, cascade, windows)]
+    deciders = decisions.deciders if decisions else []
+    fitting = [each for each in deciders if each.fits(served, cascade, windows)]
     decided = {each.variant for each in fitting}
     undecided = [variant for variant in served if variant not in decided]
     return Applied(

@@ -70,7 +70,7 @@ class Policy(_Strict):
     """Labels that are nothing to flag, such as `safe`: no category of a moderation.
 
     Without it every label of a multi-label family is a category, and a family of which one label
-    applies to each text cannot moderate.
+    applies to each text cannot moderate, unless it has decisions.
     """
 
 
@@ -102,14 +102,15 @@ class Deployment:
 class Deployments:
     """Everything that is served (family -> variant -> deployment), and what was refused and why.
 
-    A `resting` family is loaded on demand; an `unloaded` one on an operator's request. The server
-    is not ready while something is `missing` (see completeness.py).
+    A family whose decisions.json is refused, with none before it to go on with, has None. A
+    `resting` family is loaded on demand; an `unloaded` one on an operator's request. The server is
+    not ready while something is `missing` (see completeness.py).
     """
 
     families: Mapping[str, Mapping[str, Deployment]] = field(default_factory=dict)
     cascades: Mapping[str, Cascade] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
-    decisions: Mapping[str, Decisions] = field(default_factory=dict)
+    decisions: Mapping[str, Decisions | None] = field(default_factory=dict)
     windows: Mapping[str, Windows] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     resting: frozenset[str] = frozenset()

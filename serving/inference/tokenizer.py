@@ -12,6 +12,7 @@ import tokenizers
 
 from serving.background import Threads
 from serving.bundles.bundle import Bundle
+from serving.bundles.normalization import EXAMPLES
 from serving.errors import ENDING, BundleError, EngineFailed, failures, own_words
 from serving.inference.inputs import Encoding, Side, Text, Unreadable, chars, grouped
 from serving.inference.tokenizer_speed import check_speed, may_be_slow
@@ -31,7 +32,16 @@ def open_tokenizer(bundle: Bundle) -> "Tokenizer | None":
     manifest = bundle.manifest
     if manifest.tensors:
         return None
-    return Tokenizer(bundle.tokenizer_path, manifest.max_length, pairs=manifest.pairs)
+    tokenizer = Tokenizer(bundle.tokenizer_path, manifest.max_length, pairs=manifest.pairs)
+    for kind in manifest.normalize:
+        text, same = EXAMPLES[kind]
+        raw, plain = tokenizer.encode([text, same])
+        if raw.ids != plain.ids:
+            raise BundleError(
+                f"{bundle.tokenizer_path} does not normalise {text!r} to {same!r}, as normalize "
+                f"{kind!r} of manifest.json says: publish the bundle again"
+            )
+    return tokenizer
 
 
 def pieces(texts: Sequence[TextOrPair]) -> Iterator[list[TextOrPair]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice, pairwise, product
 from typing import Any
 
+from serving.bundles.normalization import PATTERNS
 from serving.errors import BundleError
 from serving.inference.inputs import Encoding, Text, Unreadable
 
@@ -34,6 +35,7 @@ _QUICK = {
     r"\p{N}{1,3}" + _REST.replace(r"[\r\n]*", r"[\r\n/]*"),
     r"<\|startoftext\|>|<\|endoftext\|>|" + _SUFFIXES + r"|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
     " ?[^(\\s|[.,!?…。，、।۔،])]+",  # noqa: RUF001
+    *PATTERNS,
 }  # fmt: skip
 # Characters or classes of them, of which the last may be repeated: nothing to go back to.
 _ATOM = r"(?:\\[pP]\{\^?\w+\}|\\[^0-9xXkgGKuBbAzZ]|\[(?:[^\[\]\\&]|\\.)+\]|[^\\()\[\]{}*+?|^$])"

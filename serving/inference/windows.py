@@ -13,6 +13,8 @@ from serving.errors import TextTooLong
 from serving.inference.inputs import Encoding
 
 _Floats = npt.NDArray[np.float64]
+UNBOUNDED = 1 << 30
+"""As many windows as there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Windowing:
 
 
 def windowing_of(
-    windows: Windows, manifest: Manifest, most: int, most_together: int = 1 << 30
+    windows: Windows, manifest: Manifest, most: int, most_together: int = UNBOUNDED
 ) -> Windowing:
     """Return how a variant answers texts in windows."""
     temperature = windows.temperatures.get(manifest.version, 1.0)
@@ -73,7 +75,7 @@ def windows_of(text: WholeText, manifest: Manifest, windowing: Windowing) -> Cut
     if len(starts) > windowing.most:
         raise TextTooLong(
             f"the text takes {len(starts)} windows of {manifest.variant}, but SIZEWISE_MAX_WINDOWS "
-            f"allows {windowing.most}: shorten it or truncate it",
+            f"allows {windowing.most}: shorten it, or have it truncated",
             limit=windowing.most,
             value=len(starts),
         )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from serving.bundles.normalization import own_normalizer
 from serving.inference.inputs import Encoding, Side, Text
 
 MAX_CHARS = 10_000
@@ -41,13 +42,14 @@ class WordLookup:
         side: Side = "right",
         max_words: int = MAX_WORDS,
     ) -> None:
-        parts = (tokenizer["normalizer"], tokenizer["pre_tokenizer"], tokenizer["model"])
+        normalizer = own_normalizer(tokenizer)
+        parts = (normalizer, tokenizer["pre_tokenizer"], tokenizer["model"])
         kinds = tuple(part and part["type"] for part in parts)
         if kinds != _SUPPORTED:
             raise ValueError(f"expected {_SUPPORTED}, not {kinds}")
         self._before, self._after = _special_tokens(tokenizer["post_processor"])
         self._marker = _marker(token["content"] for token in tokenizer["added_tokens"])
-        self._lowercase: bool = tokenizer["normalizer"]["lowercase"]
+        self._lowercase: bool = normalizer["lowercase"]
         self._max_length = max_length
         # Where the tokens begin that are cut.
         self._cut_at = len(self._before) if side == "left" else max_length - len(self._after)

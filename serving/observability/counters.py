@@ -59,8 +59,10 @@ class Histogram(NamedTuple):
 # A row of `requests`.
 DURATION = Histogram(0, SECONDS, NS)
 # A row of `versions`.
-ANSWERED, ANSWERED_TOKENS, TRUNCATED, DEGRADED, PADDING, CACHED, SHARED = range(7)
-TOKENIZE = Histogram(7, SECONDS, NS)
+(
+    ANSWERED, ANSWERED_TOKENS, TRUNCATED, DEGRADED, PADDING, CACHED, SHARED, WINDOWED, WINDOWS,
+) = range(9)  # fmt: skip
+TOKENIZE = Histogram(9, SECONDS, NS)
 QUEUE = Histogram(TOKENIZE.end, SECONDS, NS)
 ENGINE = Histogram(QUEUE.end, SECONDS, NS)
 BATCH_TEXTS = Histogram(ENGINE.end, TEXTS, 1)
@@ -216,6 +218,9 @@ class Counters:
                     bucket, queue_ns = _QUEUE + bisect_left(SECONDS, queue_s), round(queue_s * NS)
                 row[bucket] += 1
                 row[_QUEUE_NS] += queue_ns
+                if text.windows:
+                    row[WINDOWED] += 1
+                    row[WINDOWS] += text.windows.count
         variant = version = None
         for text in answer.answers:
             if text.version is not version or text.variant is not variant:

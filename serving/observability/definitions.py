@@ -121,6 +121,8 @@ _ANSWERS: Sequence[Definition] = (
     _of_variants("tokens", "Tokens of answered texts.", counters.ANSWERED_TOKENS),
     _of_variants("texts", "Texts answered.", counters.ANSWERED),
     _of_variants("truncated", "Answered texts that were truncated.", counters.TRUNCATED),
+    _of_variants("windowed_texts", "Texts cut into windows.", counters.WINDOWED),
+    _of_variants("windows", "Windows of texts that were classified.", counters.WINDOWS),
     _of_variants(
         "degraded",
         "Texts answered by this variant instead of a larger one.",

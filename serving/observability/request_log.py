@@ -154,7 +154,7 @@ class RequestLog:
             "degraded": record.degraded,
         }
         if record.outcome:
-            fields["outcome"] = record.outcome
+            fields |= {"outcome": record.outcome, "reason": record.reason}
         if ids:
             fields |= ids._asdict()
         if not self._lines:

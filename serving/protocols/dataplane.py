@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from serving.access.api_keys import Caller
+from serving.access.rate_limits import charges_windows
 from serving.batching.queue import Flow, Terms
 from serving.errors import InvalidField, ServedError, TextTooLong, TooManyTexts
 from serving.inference.inputs import Row, Text, chars
@@ -22,7 +23,7 @@ from serving.protocols.request_body import JSON_TYPE, Model, parse_body, read_bo
 from serving.runtime.service import Service
 from serving.settings import Settings
 from serving.variants import explaining
-from serving.variants.answers import FamilyAnswer, more_windows
+from serving.variants.answers import FamilyAnswer
 from serving.variants.selection import ANY, Requirements
 
 Result = TypeVar("Result")
@@ -213,19 +214,20 @@ async def answer(
         until_s = deadline_s(service, record, query.deadline_ms)
         family = await service.awake(query.model, until_s)
         record.model, record.texts = family.name, len(query.inputs)
-        if client.limited:
-            service.runtime.charge(client.caller, len(query.inputs))
+        charge = partial(service.runtime.charge, client.caller) if client.limited else None
+        if charge:
+            charge(len(query.inputs))
         if query.explain:
             explaining.check(query.explain, family, query.inputs)
         flow = _flow(client.caller.name, max(client.urgency, query.urgency))
         terms = Terms(until_s, flow, client.reuse)
-        windows = (query.requirements.long or family.windows.long) == "windows"
+        long = query.requirements.long or family.windows.long
+        windows = long == "windows" and not isinstance(query.inputs[0], Row)
+        if windows and charge:
+            terms.on_windows = charges_windows(charge)
         steps = service.steps(family, flow, query.inputs, windows=windows)
         answered = await family.classify(query.inputs, terms, query.requirements, steps)
-        if windows and client.limited and (more := more_windows(answered.answers)):
-            service.runtime.charge(client.caller, 1 + more)
         if query.explain:
-            charge = partial(service.runtime.charge, client.caller) if client.limited else None
             means = explaining.Means(terms, service.off_loop, charge)
             await explaining.explain(family, answered, query.inputs, query.explain, means)
     except ServedError as error:
@@ -283,7 +285,7 @@ def check_limits(query: Query, settings: Settings) -> None:
         if size > most_chars:
             field = f"{query.field}[{index}]"
             raise TextTooLong(
-                f"{field} has too many characters: split it",
+                f"{field} has too many characters for SIZEWISE_MAX_TEXT_CHARS: split it",
                 field=field,
                 limit=most_chars,
                 value=size,

@@ -69,7 +69,7 @@ def pairs_of(
         raise InvalidField("the text is empty", field=field, limit=1, value="")
     if len(first) > settings.max_text_chars:
         raise TextTooLong(
-            f"{field} has too many characters: split it",
+            f"{field} has too many characters for SIZEWISE_MAX_TEXT_CHARS: split it",
             field=field,
             limit=settings.max_text_chars,
             value=len(first),

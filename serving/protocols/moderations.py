@@ -11,11 +11,12 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import to_json
 
-from serving.errors import InvalidField, NotReady, ServedError
+from serving.errors import InvalidField, ServedError
 from serving.protocols.dataplane import Api, Query, Refusal, absent
 from serving.protocols.family_queries import classify_with
 from serving.protocols.large_answer import json_list, with_list
 from serving.protocols.moderation_schemas import ModerationError, ModerationResponse
+from serving.protocols.openai_errors import openai_error_of
 from serving.protocols.openapi import CLASSIFYING, refusals, request_body
 from serving.protocols.request_body import JSON_TYPE
 from serving.runtime.service import Service
@@ -25,7 +26,7 @@ from serving.variants.selection import Requirements
 
 # Clients that know nothing of families send the names of OpenAI's models.
 _OPENAIS = ("omni-moderation-", "text-moderation-")
-_INVALID, _TOO_MANY, _FAULT = 422, 429, 500
+_INVALID = 422
 _STATUSES = [status for status in CLASSIFYING if status != _INVALID]
 router = APIRouter(responses=refusals(ModerationError, _STATUSES))
 _TEXT = {"type": "string"}
@@ -108,7 +109,7 @@ def _harmless(_sent: ModerationBody, family: Family) -> Sequence[str] | None:
             field="model",
             value=family.name,
         )
-    if harmless is None and not manifest.multi_label and not family.applied.thresholds:
+    if harmless is None and not manifest.multi_label and family.applied.thresholds is None:
         raise InvalidField(
             f"one label of {family.name} applies to every text, and nothing says which of them "
             'are nothing to flag: list those in its policy.json as "harmless", or decide '
@@ -124,19 +125,11 @@ def _moderation(
 ) -> dict[str, Any]:
     """Make the result of one input: what any of its parts is flagged for, and the highest scores.
 
-    Raises NotReady if what answered has no decisions, and nothing else says what flags.
+    Raises what FamilyAnswer.flags raises.
     """
     categories: dict[str, bool] = {}
     for each in parts:
-        flags = answered.flags(each, harmless)
-        if flags is None:
-            raise NotReady(
-                f"{each.variant} of {answered.family} has no decisions: run `python -m models "
-                "decide` for what is served",
-                field="model",
-                value=answered.family,
-            )
-        for label, flagged in flags.items():
+        for label, flagged in answered.flags(each, harmless).items():
             categories[label] = flagged or categories.get(label, False)
     scores = {
         label: max(each.scores[index] for each in parts)
@@ -181,14 +174,7 @@ def _text_of_part(part: Any, where: str) -> str:
 def _refusal(error: ServedError, _request_id: str) -> Refusal:
     """Make an error of OpenAI's API, which has 400 for 422."""
     status = 400 if error.status == _INVALID else error.status
-    kind = "rate_limit_error" if status == _TOO_MANY else "invalid_request_error"
-    fields = {
-        "message": error.sentence(),
-        "type": "server_error" if status >= _FAULT else kind,
-        "param": error.field,
-        "code": error.code,
-    }
-    return Refusal(status, to_json({"error": fields}), JSON_TYPE)
+    return Refusal(status, openai_error_of(error), JSON_TYPE)
 
 
 API = Api(router, _refusal)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag,
 from serving.bundles.cascade import Cascade
 from serving.bundles.decisions import Decisions
 from serving.bundles.evaluation import Agreement, Evaluation
+from serving.bundles.normalization import Normalization
 from serving.bundles.tensor_input import TensorInput
 from serving.bundles.traffic import Policy
 from serving.bundles.windows import Long, Windows
@@ -196,6 +197,8 @@ class VariantInfo(Described):
     """Whether it reads two texts at a time."""
     tensors: list[TensorInput]
     """Inputs of a model that reads rows of numbers."""
+    normalize: list[Normalization]
+    """How its tokenizer normalises a text before all else."""
     parent: str | None
     """Variant that it was made from."""
     evaluations: dict[str, Evaluation]

@@ -57,7 +57,7 @@ def hypotheses_of(
         )
     if len(template) > settings.max_text_chars:
         raise TextTooLong(
-            f"{_TEMPLATE_FIELD} has too many characters: shorten it",
+            f"{_TEMPLATE_FIELD} has too many characters for SIZEWISE_MAX_TEXT_CHARS: shorten it",
             field=_TEMPLATE_FIELD,
             limit=settings.max_text_chars,
             value=len(template),

@@ -15,6 +15,17 @@ from serving.bundles.windows import WINDOWS_NAME, Windows, check_windows
 from serving.errors import BundleError, printable
 
 
+def text_of(found: Found, family: str, name: str) -> str | None:
+    """Return the text of a family's own file, None if there is none.
+
+    Raises BundleError if there is one that cannot be read.
+    """
+    path = printable(str(found.folders[family] / name))
+    if name not in found.texts[family] and path in found.refused:
+        raise BundleError(found.refused[path])
+    return found.texts[family].get(name)
+
+
 def policies_of(
     families: Mapping[str, Mapping[str, Deployment]],
     found: Found,
@@ -68,17 +79,19 @@ def decisions_of(
     found: Found,
     served: Deployments,
     refused: dict[str, str],
-) -> dict[str, Decisions]:
+) -> dict[str, Decisions | None]:
     """Read each decisions.json; if it is refused, keep the previous one unless it does not fit.
 
-    One that is stale is none that is refused: what of it still applies is applied.
+    Without one to keep it is None: the family has decisions, but nothing is decided. One that is
+    stale is none that is refused: what of it still applies is applied.
     """
-    decisions = {}
+    decisions: dict[str, Decisions | None] = {}
     for family, variants in families.items():
         check = partial(check_decisions, family=family, manifests=_manifests(variants))
         before = served.decisions.get(family)
-        if each := _current(Decisions, DECISIONS_NAME, check, family, found, before, refused):
-            decisions[family] = each
+        its = _current(Decisions, DECISIONS_NAME, check, family, found, before, refused)
+        if its or str(found.folders[family] / DECISIONS_NAME) in refused:
+            decisions[family] = its
     return decisions
 
 
@@ -108,10 +121,10 @@ def _current(  # noqa: PLR0917
 ) -> Parsed | None:
     if family not in found.texts:  # its folder cannot be read
         return before
-    if name not in found.texts[family]:
-        return None
     try:
-        now = parse(model, found.texts[family][name], name)
+        if (text := text_of(found, family, name)) is None:
+            return None
+        now = parse(model, text, name)
         check(now)
     except BundleError as error:
         refused[str(found.folders[family] / name)] = error.detail

@@ -44,7 +44,9 @@ def applied_by_model(deployments: Deployments) -> dict[str, Applied]:
             manifests = [each.live.manifest for each in variants.values()]
             cascade = deployments.cascades.get(family)
             windows = deployments.windows.get(family, Windows())
-            found[family] = applied(decisions, manifests, cascade, windows)
+            found[family] = applied(
+                decisions, manifests, cascade, windows, refused=decisions is None
+            )
     return found
 
 

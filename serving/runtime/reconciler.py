@@ -268,7 +268,8 @@ class Reconciler:
     def _traffic(self, family: str, found: Found) -> Traffic:
         if family in self.overrides:
             return self.overrides[family]
-        return parse(Traffic, found.texts[family].get(TRAFFIC_NAME, "{}"), TRAFFIC_NAME)
+        text = family_files.text_of(found, family, TRAFFIC_NAME)
+        return Traffic({}) if text is None else parse(Traffic, text, TRAFFIC_NAME)
 
     async def _loaded(
         self, family: str, wanted: Variants, refused: dict[str, str], lost: Lost

@@ -140,6 +140,7 @@ class Service:
             served,
             cascade=deployments.cascades.get(name),
             decisions=deployments.decisions.get(name),
+            decides=name in deployments.decisions,
             policy=deployments.policies.get(name, Policy()),
             windows=windows,
             on_shadow=recorder.record_shadow,

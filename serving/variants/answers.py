@@ -6,8 +6,21 @@ from operator import itemgetter
 
 from serving.bundles.decisions import Thresholds
 from serving.bundles.probabilities import predicted_labels
+from serving.errors import NotReady
 from serving.inference.explanation import Explanation
 from serving.inference.inputs import Side
+
+
+class Misconfigured(NotReady):
+    """Nothing can be judged until an operator changes the configuration."""
+
+    reason = "misconfigured"
+
+
+class Undecided(NotReady):
+    """The family has decisions, but none that count for what answered."""
+
+    reason = "undecided"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +56,6 @@ class Answer:
     explanation: Explanation | None = None
     windows: InWindows | None = None
     whole: bool = True
-
-
-def more_windows(answers: Sequence[Answer]) -> int:
-    """Count the windows that were classified beyond one for each text."""
-    return sum(each.windows.count - 1 for each in answers if each.windows)
 
 
 @dataclass(slots=True)
@@ -131,20 +139,38 @@ class FamilyAnswer(Labelled):
         """Return whether it is the intended cascade's answer, rather than that of a variant."""
         return self.escalated is not None and not answer.degraded
 
-    def flags(self, answer: Answer, harmless: Collection[str] | None) -> dict[str, bool] | None:
+    def flags(self, answer: Answer, harmless: Collection[str] | None) -> dict[str, bool]:
         """Return whether the text is flagged for each label that may flag one.
 
-        Those are the decided ones; if nothing is decided for what answered, each label that is not
-        `harmless` flags if it applies. None if a label applies to every text, and nothing says
-        which are harmless.
+        Those are the decided ones; of a family without decisions, each label that is not `harmless`
+        flags if it applies. Raises Undecided, and Misconfigured if a label applies to every text
+        and nothing says which are harmless.
         """
-        decisions = self.decisions(answer)
-        if decisions is not None:
+        if self.thresholds is not None:
+            decisions = self.decisions(answer)
+            if decisions is None:
+                raise self._undecided(answer)
             return decisions
         if harmless is None and (self.least_score is None or self.least_score < 0):
-            return None
+            raise Misconfigured(
+                f"a label of {self.family} applies to every text: list those that are nothing to "
+                'flag in its policy.json as "harmless", or decide thresholds',
+                field="model",
+                value=self.family,
+            )
         applied = set(self.labels_of(answer))
         return {label: label in applied for label in self.labels if label not in (harmless or ())}
+
+    def _undecided(self, answer: Answer) -> Undecided:
+        why = (
+            "no thresholds count for it: choose them again with `python -m models decide`"
+            if answer.whole or self.decides_long
+            else "a text was too long to be read whole, and was read otherwise than when "
+            "thresholds were chosen: leave that to the family's windows.json, and let "
+            "decisions.json agree"
+        )
+        what = f"{answer.variant} of {self.family} is undecided"
+        return Undecided(f"{what}: {why}", field="model", value=self.family)
 
 
 def summed_up(

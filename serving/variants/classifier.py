@@ -92,7 +92,7 @@ class Classifier:
         run, windowed = items, None
         if unfit:
             windowed = await self._windowed(inputs, items, unfit, terms, refuse=long == "refuse")
-            run = windowed.items(items)
+            run = windowed.items(items, terms)
             tokens = sum(item.length for item in run)
         tokenize_s = self._clock() - started_s
         results = await self._batcher.submit(self.key, run, terms)
@@ -192,7 +192,9 @@ class Classifier:
             )
         return TextTooLong(
             f"{field} has {item.full_length} tokens, but {self.manifest.variant} "
-            f"accepts {self.manifest.max_length}: shorten it, or send long: truncate or windows",
+            f"accepts {self.manifest.max_length}: shorten it, or have it truncated or read in "
+            "windows: by a field of the request where its protocol has one, or by long in the "
+            "family's windows.json",
             field=field,
             limit=self.manifest.max_length,
             value=item.full_length,

@@ -51,12 +51,16 @@ class Family:
         cascade: Cascade | None,
         policy: Policy,
         decisions: Decisions | None = None,
+        decides: bool = False,
         on_shadow: Callable[[VariantKey, int, int], None],
         on_sample: Callable[[str, int, int], None],
         draw: Callable[[], float] = random.random,
         windows: Windows | None = None,
     ) -> None:
-        """`variants` has at least one; the callbacks are Recorder's."""
+        """`variants` has at least one; the callbacks are Recorder's.
+
+        One that `decides` without `decisions` has a file of them that is refused.
+        """
         self.name = name
         self.requests = 0
         """Number of requests in progress."""
@@ -70,7 +74,9 @@ class Family:
         self._shadow_requests = ShadowRequests()
         self.manifests = [served.live.manifest for served in variants.values()]
         text_ms = {variant: served.text_ms for variant, served in variants.items()}
-        self.applied = applied(decisions, self.manifests, cascade, self.windows)
+        self.applied = applied(
+            decisions, self.manifests, cascade, self.windows, refused=decides and not decisions
+        )
         self._decided_long = decisions.long if decisions else None
         self.options = options_of(self.manifests, text_ms, cascade)
         self.default_variant = best(self.manifests)

@@ -43,7 +43,8 @@ class ShadowRequests:
         """
         if len(self._tasks) >= _MOST_REQUESTS:
             return
-        terms = replace(terms, flow=Flow(terms.flow.caller, _LEAST_URGENT), start_tag_s=None)
+        flow = Flow(terms.flow.caller, _LEAST_URGENT)
+        terms = replace(terms, flow=flow, start_tag_s=None, on_windows=None)
 
         async def compare() -> None:
             with suppress(ServedError):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from serving.batching.interface import InferenceResult
+from serving.batching.queue import Terms
 from serving.bundles.bundle import Manifest
 from serving.errors import TextTooLong, TooManyTexts
 from serving.inference.inputs import Item
@@ -28,21 +29,23 @@ class Windowed:
             error.field = f"texts[{index}]"
             raise
 
-    def items(self, items: Sequence[Item]) -> list[Item]:
+    def items(self, items: Sequence[Item], terms: Terms) -> list[Item]:
         """Return what runs: all items in order, windows in place of what was cut.
 
-        Raises TooManyTexts.
+        The request's terms are told how many more that makes. Raises TooManyTexts.
         """
         run: list[Item] = []
         for index, item in enumerate(items):
             run += self._cuts[index].windows if index in self._cuts else [item]
         if len(run) > self._windowing.most_together:
             raise TooManyTexts(
-                "so many windows never fit into the queue together: send fewer long texts",
+                "so many windows exceed SIZEWISE_MAX_QUEUE_TEXTS together: send fewer long texts",
                 field="texts",
                 limit=self._windowing.most_together,
                 value=len(run),
             )
+        if terms.on_windows:
+            terms.on_windows(len(run) - len(items))
         return run
 
     async def joined(

@@ -2,9 +2,9 @@
 
 `python -m tests.benchmarks.decision_resplits [DATA --registry REGISTRY]`
 
-Without DATA scores are drawn: one label, five, scores in tenths, cascades that are selected on the
-very texts that choose the thresholds, and long texts, whose score is the highest of their windows.
-The true rates are those of all the texts drawn from.
+Without DATA scores are drawn: one label, five, scores in tenths, a few that each batch rounds
+otherwise, cascades that are selected on the very texts that choose the thresholds, and long texts,
+whose score is the highest of their windows. The true rates are those of all the texts drawn from.
 
 DATA is the build folder with the texts of a family's data stage. Every variant runs on all
 held-out texts; in each re-split a cascade is selected anew, and thresholds are chosen on the texts
@@ -18,9 +18,11 @@ import json
 import sys
 import tempfile
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+from scipy import special
 
 from models.cascade.costs import Costs, machine
 from models.cascade.coverage_check import pooled
@@ -53,6 +55,8 @@ WITHOUT_REPLACEMENT = "without replacement, judged on the rest"
 ALONE = "drawn, judged on all"
 OTHERWISE = "chosen by truncated texts, judged in windows"
 MOST_WINDOWS = 20
+ROUNDING = 3e-6
+SPENT_FIRST = 0.25
 
 
 def drawn_scores(times, confidence):
@@ -78,6 +82,21 @@ def drawn_scores(times, confidence):
         yield Coverage(name, ALONE, targets, found)
 
 
+def drawn_roundings(times, confidence):
+    """Few scores, each rounded by its batch, and by the one that errs most where it is judged."""
+    generator = np.random.default_rng(4)
+    scores, truth = normal_scores(generator, POPULATION)
+    log_odds = np.log(scores / (1 - scores)).round(1)
+    for target, erring in ((at_most(0.05), ROUNDING), (at_least(0.95), -ROUNDING)):
+        judging, found = 1 / (1 + np.exp(-log_odds - erring)), []
+        for _ in progress(range(times), does=f"roundings, {target.words}", units="draws"):
+            at = generator.integers(0, POPULATION, TEXTS)
+            noise = generator.uniform(-ROUNDING, ROUNDING, (TEXTS, 1))
+            choosing = 1 / (1 + np.exp(-log_odds[at] - noise))
+            found.append(resplit((choosing, judging), (truth[at], truth), [target], confidence))
+        yield Coverage("few scores, rounded otherwise in each batch", ALONE, [target], found)
+
+
 def drawn_windows(times, confidence):
     """Texts of one window to twenty, of which the highest counts; one window has what is sought."""
     generator = np.random.default_rng(3)
@@ -94,6 +113,45 @@ def drawn_windows(times, confidence):
             scores = choosing[at, None], whole[:, None]
             found.append(resplit(scores, (truth[at], truth), [at_most(0.05)], confidence))
         yield Coverage("the highest of up to 20 windows", way, [at_most(0.05)], found)
+
+
+def drawn_one_sided(times, confidence):
+    """Two stages of which the first may only clear, or only flag, and else passes a text on.
+
+    The first one's threshold is chosen on other texts, for a quarter of the errors that may be
+    made; the last one's on the scores of both together. Prints what share ends at the first.
+    """
+    generator = np.random.default_rng(6)
+    truth = generator.random((POPULATION, 1)) < 0.4
+    alike, own, last = generator.normal(size=(3, POPULATION))
+    small = special.expit(0.6 * alike + 0.8 * own + 2 * truth[:, 0] - 1)
+    large = special.expit(0.6 * alike + 0.8 * last + 3 * truth[:, 0] - 1.5)
+    for may, targets in product(("clear", "flag"), ([at_most(0.05)], [at_least(0.95)])):
+        found, ended = [], []
+        for _ in progress(range(times), does=f"one-sided, {may}", units="draws"):
+            ordered, at = generator.integers(0, POPULATION, (2, TEXTS))
+            erring = small[ordered][truth[ordered, 0] == (may == "clear")]
+            share = targets[0].max_error * SPENT_FIRST
+            first = np.quantile(erring, share if may == "clear" else 1 - share)
+            ends = small < first if may == "clear" else small >= first
+            scores = np.where(ends, float(may == "flag"), large)[:, None]
+            found.append(resplit((scores[at], scores), (truth[at], truth), targets, confidence))
+            ended.append(ends.mean())
+        print(f"a first stage that may {may}, {targets[0].words}: {np.mean(ended):.1%} end there")
+        yield Coverage(f"a first stage that may only {may}", ALONE, targets, found)
+    yield from alone(large, truth, times, confidence)
+
+
+def alone(large, truth, times, confidence):
+    """The last of the two stages for all texts."""
+    generator = np.random.default_rng(6)
+    for targets in ([at_most(0.05)], [at_least(0.95)]):
+        found = []
+        for _ in range(times):
+            at = generator.integers(0, POPULATION, TEXTS)
+            scores = large[at, None], large[:, None]
+            found.append(resplit(scores, (truth[at], truth), targets, confidence))
+        yield Coverage("the last stage alone", ALONE, targets, found)
 
 
 def of_documents(given, targets):
@@ -223,7 +281,9 @@ def main(arguments=None):
     else:
         checks = [
             *drawn_scores(given.times, given.confidence),
+            *drawn_roundings(given.times, given.confidence),
             *drawn_windows(given.times, given.confidence),
+            *drawn_one_sided(given.times, given.confidence),
             *drawn_cascades(given.times, given.confidence),
         ]
     print(coverage_table(checks, given.confidence))

@@ -1,10 +1,11 @@
 """`python -m tests.benchmarks.guardrail_failures`: what a guard that fails lets pass and blocks.
 
 A real Envoy asks a real server, once failing open and once failing closed, while nothing is wrong,
-under overload, with a deadline that cannot be kept, with an engine that raises, that hangs, and
-after the server has gone. Half of the requests should be blocked. Ends with status 1 if one of them
-reached the model although the guard fails closed, if a harmless one was refused although it fails
-open, or if log and metrics do not tell of each request once.
+with bodies that are no JSON, with decisions of another version, under overload, with a deadline
+that cannot be kept, with an engine that raises, that hangs, and after the server has gone. Half of
+the requests should be blocked. Ends with status 1 if one of them reached the model although the
+guard fails closed, if a harmless one was refused although it fails open, if anything but JSON
+reached the model, or if log and metrics do not tell of each request once.
 """
 
 import itertools
@@ -19,6 +20,7 @@ import httpx
 
 from serving.protocols.ext_proc.processor import PATH
 from tests.support.bundles import write_registry
+from tests.support.decisions import decider, decisions_of, write_decisions
 from tests.support.envoy import gateway
 from tests.support.metric_values import samples
 from tests.support.processes import free_port, serving
@@ -32,7 +34,7 @@ HASTY = {"ext_proc_deadline_ms": 5}
 WATCHED = {"ext_proc_deadline_ms": 150, "engine_timeout_ms": 4000}
 COLUMNS = (
     "guard", "what is wrong", "harmless: passed", "refused", "bad: blocked", "passed", "refused",
-    "statuses", "log: outcome and code", "`sizewise_checked_requests_total`",
+    "statuses", "log: outcome and reason", "`sizewise_checked_requests_total`",
 )  # fmt: skip
 NUMBERS = itertools.count()
 
@@ -56,17 +58,22 @@ def rows(failure):
         (registry / "tone" / "policy.json").write_text('{"harmless": ["positive"]}')
         setup = (place, registry, failure)
         yield from during(setup, {}, {"nothing": ""})
+        yield from during(setup, {}, {"the bodies are no JSON": ""}, are_json=False)
+        stale = decider({"tiny": "0" * 16}, {"negative": 0.5}, variant="tiny")
+        write_decisions(registry, decisions_of(stale))
+        yield from during(setup, {}, {"the decisions are of another version": ""})
+        (registry / "tone" / "decisions.json").unlink()
         yield from during(setup, FEW, {"overload": "slow"}, clients=MANY_CLIENTS)
         yield from during(setup, HASTY, {"a deadline of 5 ms that is missed": "slow"})
         yield from during(setup, {}, {"the engine raises": "raise"})
         yield from hanging(setup)
 
 
-def during(setup, settings, faults, clients=CLIENTS):
+def during(setup, settings, faults, clients=CLIENTS, *, are_json=True):
     with guarded(setup, settings) as (server, envoy, fault):
         for what, its in faults.items():
             fault.write_text(its)
-            yield what, asked(envoy, clients, server)
+            yield what, asked(envoy, clients, server, are_json=are_json)
 
 
 def hanging(setup):
@@ -113,11 +120,10 @@ def health(server):
 class Row:
     """What became of requests, and what log and metrics say of them."""
 
-    def __init__(self, good, bad, reached, logged, counted):
+    def __init__(self, good, bad, reached, logged, counted, *, are_json):
         self.good, self.bad, self.logged, self.counted = good, bad, logged, counted
-        self.bad_reached = sum(
-            "awful" in json.loads(body)["messages"][0]["content"] for _, body in reached
-        )
+        self.reached, self.are_json = len(reached), are_json
+        self.bad_reached = sum(b"awful" in body for _, body in reached)
 
     def cells(self):
         blocked = self.bad[403]
@@ -139,7 +145,10 @@ class Row:
         total = self.good.total() + self.bad.total()
         if failure == "closed" and self.bad_reached:
             yield f"{self.bad_reached} bad requests reached the model"
-        if failure == "open" and self.good[200] < self.good.total():
+        if not self.are_json:
+            if self.reached:
+                yield f"{self.reached} requests without JSON reached the model"
+        elif failure == "open" and self.good[200] < self.good.total():
             yield f"of {self.good.total()} harmless requests {self.good[200]} passed"
         for where, counts in (("the log", self.logged), ("metrics", self.counted)):
             if counts is not None and counts.total() != total:
@@ -152,22 +161,24 @@ def told(counts):
     return ", ".join(f"{count} {' '.join(filter(None, what))}" for what, count in counts.items())
 
 
-def asked(envoy, clients, server=None):
+def asked(envoy, clients, server=None, *, are_json=True):
     """Send the requests, and compare before and after."""
     envoy.reached.clear()
     before = (lines(server), counts(server)) if server else ()
     texts = [(text, text.format(next(NUMBERS))) for text in (GOOD, BAD) * (REQUESTS // 2)]
     with ThreadPoolExecutor(clients) as pool:
-        codes = list(pool.map(lambda each: (each[0], envoy.chat(each[1]).status_code), texts))
+        ask = envoy.chat if are_json else envoy.post
+        codes = list(pool.map(lambda each: (each[0], ask(each[1]).status_code), texts))
     by_text = {text: Counter(code for its, code in codes if its == text) for text in (GOOD, BAD)}
     logged = counted = None
     if server:
         wait_for(lambda: len(lines(server)) - len(before[0]) >= len(texts), seconds=5)
         logged = Counter(
-            (line["outcome"], line["code"] or "") for line in lines(server)[len(before[0]) :]
+            (line["outcome"], line["reason"]) for line in lines(server)[len(before[0]) :]
         )
         counted = counts(server) - before[1]
-    return Row(by_text[GOOD], by_text[BAD], list(envoy.reached), logged, counted)
+    reached = list(envoy.reached)
+    return Row(by_text[GOOD], by_text[BAD], reached, logged, counted, are_json=are_json)
 
 
 def lines(server):

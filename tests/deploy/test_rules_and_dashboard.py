@@ -14,7 +14,7 @@ from serving.bundles.registry import publish, read_registry
 from tests.support.bundles import alter, write_registry
 from tests.support.cascades import cascade_of, write_cascade
 from tests.support.decisions import decider, decisions_of, write_decisions
-from tests.support.processes import ROOT, serving
+from tests.support.processes import ROOT, free_port, serving
 from tests.support.prometheus import JOB, LABELS, RULES, load, prometheus, promtool
 
 DASHBOARD_PAGE = ROOT / "docs" / "operations" / "dashboard.md"
@@ -89,7 +89,7 @@ def measured(tmp_path_factory):
     add_trials(registry, scratch)
     settings = {"max_texts": MAX_TEXTS, "max_queue_texts": MAX_TEXTS, "max_requests": 5}
     with (
-        serving(registry, threads=1, **settings) as server,
+        serving(registry, threads=1, grpc_port=free_port(), **settings) as server,
         prometheus(server) as scraped,
         load(server, MAX_TEXTS) as sent,
     ):

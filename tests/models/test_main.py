@@ -12,6 +12,16 @@ from tests.support.tiny_models import write_sources
 from tests.support.tiny_recipes import TEACHER
 
 ROOT = Path(__file__).parents[2]
+CHILD = 'family = "tone"\nparent = "teacher"\n'
+HURRIED = "max_accuracy_drop = 0.9\n[evaluate]\nallow_below_baseline = true\n"
+TRAINED = """
+epochs = 1
+learning_rate = 3e-3
+batch_texts = 16
+temperature = 2.0
+hidden_weight = 1.0
+label_weight = 0.3
+"""
 ALL = (sys.executable, "-m", "models", "all", "recipes")
 
 
@@ -84,6 +94,29 @@ def test_a_killed_build_goes_on_where_it_was(own):
     again = built()
     assert again.count(" is up to date (") == 6
     assert "teacher: package is up to date (6 of 6, about " in again
+
+
+def test_a_refused_variant_stops_only_what_is_made_from_it(own, monkeypatch, capsys):
+    monkeypatch.chdir(own)
+    for name, lines in {
+        "teacher": (own / "recipes/teacher.toml").read_text() + "min_accuracy = 1\n",
+        "int8": f"{CHILD}[quantize]\n{HURRIED}",
+        "broken": f"{CHILD}[distill]\nseed = 0\nlayers = [9]\n{TRAINED}",
+        "broken-int8": 'family = "tone"\nparent = "broken"\n[quantize]\nmax_accuracy_drop = 0.9\n',
+    }.items():
+        (own / f"recipes/{name}.toml").write_text(lines)
+
+    assert main(["all", "recipes"]) == 2
+
+    said = capsys.readouterr()
+    (last,) = said.err.strip().splitlines()[-1:]
+    assert last.startswith("not published: teacher: ")
+    assert "below min_accuracy 1" in last
+    assert "; broken: " in last
+    assert last.endswith("; broken-int8: is made from broken")
+    assert "Published build/registry/tone/int8" in said.out
+    (bundle,) = read_registry(own / "build" / "registry")["tone"]
+    assert bundle.manifest.variant == "int8"
 
 
 def _started(stage, number):

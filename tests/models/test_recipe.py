@@ -26,6 +26,7 @@ def test_the_variant_is_the_name_of_the_file(tmp_path):
         ("epochs = 12", "epochs = 12\nepochz = 7", "train.epochz"),
         ("epochs = 12", "epochs = 0", "train.epochs"),
         ("epochs = 12", "", "train.epochs"),
+        ("epochs = 12", 'epochs = 12\nnormalize = ["nfc"]', "train.normalize.0"),
         ("test_share = 0.2", "test_share = 1.5", "data.test_share"),
         ("learning_rate = 3e-3", 'learning_rate = "fast"', "train.learning_rate"),
         ('family = "tone"', 'family = "tone"\nflavour = 1', "flavour"),

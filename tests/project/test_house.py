@@ -46,14 +46,13 @@ PACKAGES = {
         "cascade": {"data", "evaluation", "reports"},
         "decisions": {"data", "evaluation", "reports", "cascade"},
         "published": {"data", "evaluation", "graphs", "reports"},
-        "robustness": {
-            "data", "perturbations", "evaluation", "reports", "cascade", "published",
-        },
+        "robustness": {"data", "perturbations", "evaluation", "reports", "cascade", "published"},
+        "group_report": {"data", "evaluation", "reports", "cascade", "published", "robustness"},
         "monitoring": {"data", "evaluation", "reports", "published"},
         "compression": {
             "data", "training", "evaluation", "graphs", "reports", "cascade", "published",
         },
-        "stages": {"data", "training", "evaluation", "graphs", "reports"},
+        "stages": {"data", "training", "evaluation", "graphs", "reports", "group_report"},
     },
     "loadtest": {
         "analysis": set(),
@@ -73,7 +72,8 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }  # fmt: skip
 # The modules at a program's root that run its commands, and import what they need for that.
-COMMANDS = {"__main__", "commands", "compress", "decide", "live", "signing", "stress", "windows"}
+OWN_COMMANDS = {"compress", "decide", "groups", "live", "signing", "steps", "stress", "windows"}
+COMMANDS = {"__main__", "commands", *OWN_COMMANDS}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.

@@ -3,7 +3,9 @@
 import base64
 import json
 import tempfile
+import threading
 
+from serving.protocols.ext_proc.messages import message
 from serving.protocols.ext_proc.processor import PATH
 from tests.support.clients import ask
 from tests.support.metric_values import total
@@ -87,3 +89,37 @@ def lines(server):
 def counted(server, **labels):
     """How many requests a server has checked with these labels."""
     return total(server.metrics(), "sizewise_checked_requests_total", **labels)
+
+
+class stream:  # noqa: N801  a call
+    """A stream that is sent one message at a time."""
+
+    def __init__(self, opened, *metadata):
+        self._sent = []
+        self._more = threading.Semaphore(0)
+        self._replies = opened.stream_stream(
+            PATH,
+            request_serializer=lambda sent: sent,
+            response_deserializer=message("ProcessingResponse").FromString,
+        )(self._messages(), metadata=metadata, timeout=30)
+
+    def _messages(self):
+        while True:
+            self._more.acquire()
+            if (sent := self._sent.pop(0)) is None:
+                return
+            yield sent
+
+    def send(self, raw=b"", **fields):
+        self._sent.append(raw or message("ProcessingRequest")(**fields).SerializeToString())
+        self._more.release()
+
+    def end(self):
+        self._sent.append(None)
+        self._more.release()
+
+    def reply(self):
+        return next(self._replies)
+
+    def cancel(self):
+        self._replies.cancel()

@@ -70,9 +70,12 @@ def _wrong_types():
     for name in ("model", "variant"):
         for value in (True, 0, 1.5, {}, ["x"]):
             yield _field(f"{name} is {value!r}", {"texts": ["a"], name: value}, name)
-    for name in ("truncate", "allow_degraded"):
-        for value in (None, 0, 1, "true", "no", [], {}):
-            yield _field(f"{name} is {value!r}", {"texts": ["a"], name: value}, name)
+    for value in (0, 1, "true", "no", [], {}):
+        yield _field(f"truncate is {value!r}", {"texts": ["a"], "truncate": value}, "truncate")
+        yield _field(f"long is {value!r}", {"texts": ["a"], "long": value}, "long")
+    for value in (None, 0, 1, "true", "no", [], {}):
+        name = "allow_degraded"
+        yield _field(f"{name} is {value!r}", {"texts": ["a"], name: value}, name)
     for value in (True, 1.5, "100", [], {}, [100]):
         yield _field(
             f"deadline_ms is {value!r}", {"texts": ["a"], "deadline_ms": value}, "deadline_ms"

@@ -9,7 +9,7 @@ from serving.batching.batcher import BatchReport
 from serving.bundles.bundle import Manifest
 from serving.bundles.decisions import applied
 from serving.bundles.windows import Windows
-from serving.variants.answers import Answer, Classified, summed_up
+from serving.variants.answers import Answer, Classified, InWindows, summed_up
 from tests.support.cascades import cascade_of
 from tests.support.decisions import decider, decisions_of
 
@@ -35,6 +35,14 @@ def text(variant, ticks, *, truncated=False, degraded=False):
     return Answer(
         scores, scores, *variant[1:], 1.0, "right" if truncated else None, seconds, TICK_S, degraded
     )
+
+
+def in_windows(variant, *counts):
+    """Answered texts that were cut into so many windows."""
+    found = [text(variant, 1) for _ in counts]
+    for each, count in zip(found, counts, strict=True):
+        each.windows = InWindows(count, [])
+    return found
 
 
 def one_pass(variant, texts, tokens=7, ticks=1):
@@ -112,6 +120,7 @@ EVENTS = [
     ("record_answer", answer(one_pass(TINY, [text(TINY, 1)]))),
     ("record_answer", answer(one_pass(TINY, [text(TINY, 2, degraded=True)] * 32, 640, 3))),
     ("record_answer", answer(one_pass(NEXT, [text(NEXT, n, truncated=True) for n in range(40)]))),
+    ("record_answer", answer(one_pass(TINY, [*in_windows(TINY, 6, 2), text(TINY, 1)]))),
     ("record_answer", cascaded(7, 0)),
     ("record_answer", cascaded(5, 3)),
     ("record_answer", flagged(9, 4)),

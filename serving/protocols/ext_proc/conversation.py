@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 
-from serving.errors import BodyTooLarge
+from serving.errors import BodyTooLarge, InvalidField
 from serving.protocols.ext_proc.messages import (
     BUFFERED,
     BUFFERED_PARTIAL,
@@ -14,10 +14,13 @@ from serving.protocols.ext_proc.messages import (
     message,
 )
 from serving.protocols.ext_proc.replies import body_again, going_on, headers_of, refusal
-from serving.protocols.ext_proc.verdict import Misconfigured, Verdict
+from serving.protocols.ext_proc.verdict import Verdict
 from serving.protocols.grpc.bounds import parsed
+from serving.variants.answers import Misconfigured
 
 _HEAD, _BODY, _TRAILERS = "request_headers", "request_body", "request_trailers"
+# Envoy says each thing once, and hardly ever an empty piece of a body.
+_MOST_WAITING = 64
 
 
 class ClientLeft(Exception):
@@ -37,6 +40,7 @@ class Conversation:
         """Whether the request has come to its end."""
         self._context = context
         self._max_body_bytes = max_body_bytes
+        self._had_head = False
         self._mode: int | None = None
         """How Envoy sends the body, if it has said so."""
         self._body = bytearray()
@@ -51,8 +55,8 @@ class Conversation:
     async def body(self) -> bytes:
         """Read until the request is whole, and return its body.
 
-        Raises BodyTooLarge, ClientLeft, and Misconfigured if there is a body that Envoy
-        does not send.
+        Raises BodyTooLarge, ClientLeft, InvalidField if something is said again and again, and
+        Misconfigured if there is a body that Envoy does not send.
         """
         while not self.whole:
             sent: Any = await self._context.read()
@@ -62,6 +66,8 @@ class Conversation:
             if self._mode is None and request.HasField("protocol_config"):
                 self._mode = request.protocol_config.request_body_mode
             phase = request.WhichOneof(PHASE)
+            if (phase == _HEAD and self._had_head) or len(self._waiting) >= _MOST_WAITING:
+                raise InvalidField("Envoy never says this so often in one stream", field=phase)
             if phase == _HEAD:
                 await self._read_head(request.request_headers)
             elif phase == _BODY:
@@ -87,6 +93,7 @@ class Conversation:
         return [reply.SerializeToString() for reply in replies]
 
     async def _read_head(self, head: Any) -> None:
+        self._had_head = True
         for each in head.headers.headers:
             name, value = each.key.lower(), each.raw_value or each.value
             before = self.headers.get(name)

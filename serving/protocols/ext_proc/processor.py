@@ -16,8 +16,8 @@ from serving.protocols.dataplane import Query, admitted, answer, deadline_s, rea
 from serving.protocols.ext_proc.conversation import ClientLeft, Conversation
 from serving.protocols.ext_proc.user_texts import Body, check_names, user_texts
 from serving.protocols.ext_proc.verdict import (
+    CLIENTS_FAULTS,
     Judged,
-    Misconfigured,
     Verdict,
     check_kind,
     failed,
@@ -29,12 +29,14 @@ from serving.protocols.grpc.errors import abort
 from serving.protocols.request_body import check_head
 from serving.runtime.in_flight import out_of_time
 from serving.runtime.service import Service
+from serving.variants.answers import Misconfigured, Undecided
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 PATH = f"/{SERVICE}/Process"
 # In Envoy's configuration, not among the headers of a request, whose client could choose.
 _MODEL = b"x-sizewise-model"
 _BUG = "see the server's log for the request id"
+_MENDABLE = (UnknownModel, Misconfigured, Undecided)
 _MOST_TOLD = 16
 
 
@@ -65,7 +67,9 @@ class ExternalProcessor:
         failure = f"failed_{self._settings.ext_proc_failure}"
         for outcome in get_args(Judged):
             self._recorder.record_check(outcome, "", 0)
-        for _, reason in FAILED:
+        for fault in CLIENTS_FAULTS:
+            self._recorder.record_check("refused", fault.code, 0)
+        for reason in (*(reason for _, reason in FAILED), Misconfigured.reason, Undecided.reason):
             self._recorder.record_check(failure, reason, 0)
 
     def handlers(self) -> list[Any]:
@@ -167,7 +171,7 @@ class ExternalProcessor:
 
     def _tell(self, error: ServedError) -> None:
         """Say once what an operator can mend."""
-        if not isinstance(error, UnknownModel | Misconfigured) or len(self._told) >= _MOST_TOLD:
+        if not isinstance(error, _MENDABLE) or len(self._told) >= _MOST_TOLD:
             return
         if (sentence := error.sentence()) not in self._told:
             self._told.add(sentence)

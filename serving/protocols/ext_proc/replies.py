@@ -4,31 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from pydantic_core import to_json
-
-from serving.errors import (
-    BodyTimeout,
-    BodyTooLarge,
-    InvalidField,
-    MalformedBody,
-    ServedError,
-    TextTooLong,
-    TooManyTexts,
-    UnsupportedMediaType,
-)
 from serving.protocols.ext_proc.messages import OVERWRITE, message
 from serving.protocols.ext_proc.verdict import Verdict
+from serving.protocols.openai_errors import (
+    INVALID_REQUEST,
+    SERVER,
+    code_of,
+    openai_error,
+    openai_error_of,
+)
 
 FLAGGED, LABEL, SCORE = "x-sizewise-flagged", "x-sizewise-label", "x-sizewise-score"
 FAILURE = "x-sizewise-failure"
 # Sent by a client they would pass for ours, so what is not set is removed.
 _HEADERS = (FLAGGED, LABEL, SCORE, FAILURE)
 _BLOCKED_STATUS, _UNCHECKED_STATUS = 403, 503
-# What the client can mend; everything else is no business of its.
-_OF_THE_REQUEST = (
-    BodyTimeout, BodyTooLarge, InvalidField, MalformedBody, TextTooLong, TooManyTexts,
-    UnsupportedMediaType,
-)  # fmt: skip
 _CHUNK_BYTES = 65_536
 
 
@@ -63,7 +53,7 @@ def body_again(body: bytes, *, ends: bool) -> list[Any]:
 def headers_of(verdict: Verdict) -> dict[str, str]:
     """Name the headers of a request that goes on."""
     if verdict.error:
-        return {FLAGGED: "unknown", FAILURE: verdict.error.reason or verdict.error.code}
+        return {FLAGGED: "unknown", FAILURE: code_of(verdict.error)}
     if verdict.outcome == "no_text":
         return {FLAGGED: "unknown", FAILURE: verdict.outcome}
     if not verdict.label:
@@ -76,34 +66,28 @@ def refusal(verdict: Verdict, request_id: str) -> Any:
     error = verdict.error
     if not error:
         status, retry_after_s = _BLOCKED_STATUS, None
-        content = _content(
+        content = openai_error(
             f"The request was blocked: a text was classified as {verdict.label!r}",
-            "invalid_request_error",
+            INVALID_REQUEST,
             "content_policy_violation",
         )
-    elif isinstance(error, _OF_THE_REQUEST):
+    elif verdict.outcome == "refused":
         status, retry_after_s = error.status, None
-        content = _content(error.sentence(), "invalid_request_error", error.code, error.field)
+        content = openai_error_of(error)
     else:
         status, retry_after_s = _UNCHECKED_STATUS, error.retry_after_s
-        content = _content("The request could not be checked", "server_error", _reason(error))
+        content = openai_error("The request could not be checked", SERVER, code_of(error))
     headers = {"content-type": "application/json", "x-request-id": request_id}
     if retry_after_s:
         headers["retry-after"] = str(retry_after_s)
     reply = message("ProcessingResponse")()
     immediate = reply.immediate_response
     immediate.status.code, immediate.body = status, content
-    immediate.details = "_".join(filter(None, ("sizewise", verdict.outcome, _reason(error))))
+    immediate.details = "_".join(
+        ["sizewise", verdict.outcome, *([code_of(error)] if error else [])]
+    )
     _change(immediate.headers, headers)
     return reply
-
-
-def _reason(error: ServedError | None) -> str:
-    return (error.reason or error.code) if error else ""
-
-
-def _content(said: str, kind: str, code: str, field: str | None = None) -> bytes:
-    return to_json({"error": {"message": said, "type": kind, "param": field, "code": code}})
 
 
 def _change(mutation: Any, headers: Mapping[str, str]) -> None:

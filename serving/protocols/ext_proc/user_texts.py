@@ -1,27 +1,45 @@
 """The user's texts in the body of a request to a language model, in OpenAI's forms and alike.
 
-Read are `messages` (chat completions), `prompt` (completions) and `input` (responses), whichever a
-body has. A message is one text: its parts that have a text, joined by newlines.
+Read are `messages` (chat completions), `prompt` and `suffix` (completions), `input` and
+`instructions` (responses), whichever a body has. A message is one text: its parts that have a text,
+joined by newlines.
 """
 
 import json
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from serving.errors import InvalidField
 
 # What a client may call the author of what is not the user's; any other name counts as the user's.
 _OTHER_ROLES = {"system", "developer", "assistant", "tool", "function"}
 _USER, _TOOL = "user", "tool"
+_OPERATORS = {"system", "developer"}
 # What models' servers read text from, and what they do not; others may hold text anywhere.
 _TEXTS = {"text", "input_text", "output_text", "refusal"}
 _MEDIA = {"image", "image_url", "input_image", "input_audio", "audio_url", "video_url", "file",
           "input_file"}  # fmt: skip
 
 
-class Part(BaseModel):
+class _Read(BaseModel):
+    """An object of which some fields are read, by their exact names."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _exact(cls, given: Any) -> Any:
+        for name in given if isinstance(given, dict) else ():
+            if name not in cls.model_fields and name.casefold() in cls.model_fields:
+                raise InvalidField(
+                    "some programs read this field as another one: send its name in lower case",
+                    field=name,
+                    limit=name.casefold(),
+                )
+        return given
+
+
+class Part(_Read):
     """A part of a message; an image, for example, has no text."""
 
     type: str | None = None
@@ -29,20 +47,25 @@ class Part(BaseModel):
     refusal: str | None = None
 
 
-class Message(BaseModel):
-    """A message, or another item of a conversation; a tool's result is its `output`."""
+class Message(Part):
+    """A message, another item of a conversation, or a part without one.
+
+    A tool's result is its `output`.
+    """
 
     role: str | None = None
     content: str | list[str | Part] | None = None
     output: str | list[Part] | None = None
 
 
-class Body(BaseModel):
+class Body(_Read):
     """A request to a language model."""
 
     messages: list[Message] | None = None
     prompt: str | list[str] | None = None
+    suffix: str | None = None
     input: str | list[str | Message] | None = None
+    instructions: str | None = None
 
 
 def user_texts(body: Body, roles: Collection[str]) -> list[str]:
@@ -55,10 +78,12 @@ def user_texts(body: Body, roles: Collection[str]) -> list[str]:
         raise InvalidField(
             "the body has none of the fields that hold a user's text",
             field="body",
-            limit=list(Body.model_fields),
+            limit=["messages", "prompt", "input"],
         )
-    found = [*_texts(body.messages, roles), *_texts(body.prompt, roles), *_texts(body.input, roles)]
-    return [text for text in found if text]
+    fields = [body.messages, body.prompt, body.suffix, body.input]
+    if not _OPERATORS.isdisjoint(roles):
+        fields.append(body.instructions)
+    return [text for field in fields for text in _texts(field, roles) if text]
 
 
 def check_names(body: bytes) -> None:
@@ -82,8 +107,8 @@ def _texts(given: str | list[Any] | None, roles: Collection[str]) -> Iterator[st
         if isinstance(each, str):
             yield each
         elif _role(each) in roles:
-            yield _joined(each.content)
-            yield _joined(each.output)
+            yield from (_joined(each.content), _joined(each.output))
+            yield from filter(None, (each.text, each.refusal))
 
 
 def _role(message: Message) -> str:

@@ -3,18 +3,26 @@
 from collections.abc import Collection
 from typing import Literal, NamedTuple
 
-from serving.errors import NotReady, ServedError
-from serving.variants.answers import Answer, FamilyAnswer
+from serving.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    InvalidField,
+    MalformedBody,
+    ServedError,
+    TextTooLong,
+    TooManyTexts,
+    UnsupportedMediaType,
+)
+from serving.variants.answers import FamilyAnswer, Misconfigured, Undecided
 from serving.variants.family import Family
 
 Judged = Literal["passed", "no_text", "marked", "blocked"]
-Failed = Literal["failed_open", "failed_closed"]
-
-
-class Misconfigured(NotReady):
-    """Nothing can be judged until an operator changes the configuration."""
-
-    reason = "misconfigured"
+Failed = Literal["refused", "failed_open", "failed_closed"]
+CLIENTS_FAULTS = (
+    BodyTimeout, BodyTooLarge, InvalidField, MalformedBody, TextTooLong, TooManyTexts,
+    UnsupportedMediaType,
+)  # fmt: skip
+"""What a client can mend. None opens a guard that fails open, or its clients could."""
 
 
 class Verdict(NamedTuple):
@@ -32,20 +40,32 @@ class Verdict(NamedTuple):
     @property
     def goes_on(self) -> bool:
         """Whether the request goes on."""
-        return self.outcome not in {"blocked", "failed_closed"}
+        return self.outcome not in {"blocked", "refused", "failed_closed"}
 
 
 def judged(answered: FamilyAnswer, harmless: Collection[str] | None, *, blocks: bool) -> Verdict:
-    """Judge a request by its texts' answers. Raises Misconfigured if the family flags nothing."""
-    found = [
-        (answer.scores[answered.labels.index(label)], label)
-        for answer in answered.answers
-        for label in _flagging(answered, answer, harmless)
-    ]
-    if not found:
-        return Verdict("passed")
-    score, label = max(found)
-    return Verdict("blocked" if blocks else "marked", label, score)
+    """Judge a request by its texts' answers.
+
+    Raises Undecided if no text is flagged and one is undecided, and Misconfigured.
+    """
+    found, doubt = [], None
+    for answer in answered.answers:
+        try:
+            flags = answered.flags(answer, harmless)
+        except Undecided as error:
+            doubt = error
+            continue
+        found += [
+            (answer.scores[answered.labels.index(label)], label)
+            for label, flagged in flags.items()
+            if flagged
+        ]
+    if found:
+        score, label = max(found)
+        return Verdict("blocked" if blocks else "marked", label, score)
+    if doubt:
+        raise doubt
+    return Verdict("passed")
 
 
 def check_kind(family: Family) -> None:
@@ -61,19 +81,6 @@ def check_kind(family: Family) -> None:
 
 def failed(error: ServedError, *, opens: bool) -> Verdict:
     """Make the verdict of a request whose texts could not be judged."""
+    if isinstance(error, CLIENTS_FAULTS):
+        return Verdict("refused", error=error)
     return Verdict("failed_open" if opens else "failed_closed", error=error)
-
-
-def _flagging(
-    answered: FamilyAnswer, answer: Answer, harmless: Collection[str] | None
-) -> list[str]:
-    """Return the labels that a text is flagged for."""
-    flags = answered.flags(answer, harmless)
-    if flags is None:
-        raise Misconfigured(
-            f"a label of {answered.family} applies to every text: list those that are nothing to "
-            'flag in its policy.json as "harmless", or decide thresholds',
-            field="model",
-            value=answered.family,
-        )
-    return [label for label, flagged in flags.items() if flagged]

@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 
 from serving.protocols.open_inference.grpc_messages import message
-from tests.benchmarks.fuzz import nasty
+from tests.benchmarks.fuzz import nasty, stream_fuzzer
 from tests.benchmarks.fuzz.byte_fuzzer import END, Exchange, mutated
 from tests.benchmarks.fuzz.framing import Framing
 from tests.benchmarks.fuzz.http_client import opened
@@ -19,6 +19,7 @@ CALLERS = 12
 CHANNELS = 3
 ANSWER_WITHIN_S = 45.0
 SOCKETS_SHARE = 0.05
+STREAMS_SHARE = 0.25
 _SERVICE = "/inference.GRPCInferenceService/"
 _METHODS = [
     f"{_SERVICE}ServerLive", f"{_SERVICE}ServerReady", f"{_SERVICE}ServerMetadata",
@@ -152,8 +153,11 @@ async def share(target, seed, numbers):
         async def caller(turn):
             for number in remaining:
                 rng = random.Random(f"{seed}/{target.part}/grpc/{number}")
-                if rng.random() < SOCKETS_SHARE:
+                drawn = rng.random()
+                if drawn < SOCKETS_SHARE:
                     await _frames(target, seed, number, frames_of(rng), tally)
+                elif drawn < SOCKETS_SHARE + STREAMS_SHARE:
+                    await _stream(channels[turn % CHANNELS], target, rng, tally, (seed, number))
                 else:
                     call = call_of(rng)
                     await _call(channels[turn % CHANNELS], target, call, tally, (seed, number))
@@ -180,6 +184,27 @@ async def _call(channel, target, call, tally, place):
     if code == "hang" or code in _FAULTS:
         exchange = Exchange([sent], END, Framing(), about=f"{method} {metadata} {seconds}")
         what = code if code == "hang" else f"gRPC {code}: {details}"
+        tally.fault(what, part=target.part, seed=seed, number=number, exchange=exchange)
+
+
+async def _stream(channel, target, rng, tally, place):
+    sent, leaves = stream_fuzzer.messages_of(rng), rng.random() < stream_fuzzer.LEAVING_SHARE
+    metadata = [(name.lower(), value) for name, value in target.headers]
+    tally.requests += 1
+    code, what = "OK", ""
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            work = stream_fuzzer.answers_of(channel, sent, metadata, leaves=leaves)
+            what = stream_fuzzer.fault_of(await work)
+    except TimeoutError:
+        code = what = "hang"
+    except grpc.aio.AioRpcError as error:
+        code = error.code().name
+        what = f"gRPC {code}: {error.details()}" if code in _FAULTS else ""
+    tally.count(_AS_STATUS.get(code, "400"))
+    if what:
+        exchange = Exchange(sent, END, Framing(), about=stream_fuzzer.PATH)
+        seed, number = place
         tally.fault(what, part=target.part, seed=seed, number=number, exchange=exchange)
 
 

@@ -72,6 +72,7 @@ CLASSIFY = [
     _post("/v1/classify", {"texts": ["good"], "variant": "wide"}, ("Cache-Control", "no-cache")),
     _post("/v1/classify", {"texts": [["good film", "bad plot"]], "model": "same"}),
     _post("/v1/classify", {"texts": ["good"], "deadline_ms": 1}, ("Priority", "u=7")),
+    _post("/v1/classify", {"texts": ["good film " * 40, "bad"], "long": "windows"}),
     _post("/v1/classify", {"texts": ["good film é \U0001f600"] * 8, "truncate": True}),
 ]
 PEERS = [
@@ -118,6 +119,7 @@ PEERS = [
     _post("/v1/models/tone:predict", {"instances": ["good", {"text": "bad"}], "truncate": True}),
     _post("/v1/models/same:predict", {"instances": [["good", "bad"]]}),
     _post("/v1/moderations", {"input": ["good film", "bad"], "model": "tone"}),
+    _post("/v1/moderations", {"input": "bad plot " * 40, "model": "tone"}),
     _post(
         "/v1/moderations",
         {"input": [{"type": "text", "text": "good"}], "truncate": True, "model": "tone"},

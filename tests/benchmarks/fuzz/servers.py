@@ -36,6 +36,7 @@ def registry_of(folder):
         return registry
     write_registry(registry, scratch)
     (registry / "tone" / "policy.json").write_text('{"harmless": ["positive"]}')
+    (registry / "tone" / "windows.json").write_text('{"long": "windows"}')
     write_bundle(scratch / "same", family="same", pairs=True)
     publish(scratch / "same", registry)
     write_tensor_bundle(scratch / "digits")

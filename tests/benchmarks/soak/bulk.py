@@ -85,7 +85,7 @@ class Bulk:
             tally.requests[kind.endpoint, kind.right.get(status, "?"), str(status)] += count
             if status == 200 and kind.endpoint != "/tokenize":
                 tally.sums["texts", kind.right[200]] += count * kind.texts
-                tally.sums["tokens", kind.right[200]] += count * kind.tokens
+                tally.sums["tokens", kind.right[200]] += count * kind.texts * kind.tokens
         tally.rejected.pop("unknown_model", None)
         if self.answered < self.sent:
             tally.fault("bulk", f"{self.sent - self.answered} requests have no answer")

@@ -82,16 +82,16 @@ def kinds():
     def wrong(name, weight, status, *payloads, endpoint=CLASSIFY, model=""):
         return Kind(name, weight, endpoint, {status: model}, list(payloads))
 
-    def other(name, weight, endpoint, path, body):
+    def other(name, weight, endpoint, path, body, *, model="tone", texts=1, tokens=SENTENCE_TOKENS):
         payloads = [post(path, body(sentences(chosen, 1)[0])) for _ in range(_VARIETY)]
-        return Kind(name, weight, endpoint, {200: "tone"}, payloads, tokens=SENTENCE_TOKENS)
+        return Kind(name, weight, endpoint, {200: model}, payloads, texts, tokens=tokens)
 
     one = {"texts": ["good film"], "model": "tone"}
     limited = {"key": LIMITED_KEY}
     # A shadow of several texts may run in part, and is not counted then.
     whole = {"allow_degraded": False}
     return [
-        native("one text", 420),
+        native("one text", 370),
         native("cached", 150, headers=_REUSE),
         native("four texts", 60, 4, **whole),
         native("a variant", 40, variant="tiny"),
@@ -107,6 +107,17 @@ def kinds():
         other("Hugging Face", 15, "/models/{model}", "/models/tone",
               lambda text: {"inputs": text}),
         other("vLLM", 15, "/classify", "/classify", lambda text: {"input": text, "model": "tone"}),
+        other("moderations", 15, "/v1/moderations", "/v1/moderations",
+              lambda text: {"input": text, "model": "tone"}),
+        other("KServe V1", 15, "/v1/models/{model}:predict", "/v1/models/tone:predict",
+              lambda text: {"instances": [text]}),
+        other("rerank", 10, "/v2/rerank", "/v2/rerank",
+              lambda text: {"query": text, "documents": [text, text], "model": "passages"},
+              model="passages", texts=2, tokens=2 * SENTENCE_WORDS + 3),
+        other("zero-shot", 10, "/models/{model}", "/models/nli",
+              lambda text: {"inputs": text, "parameters": {
+                  "candidate_labels": ["good", "bad"], "hypothesis_template": "a {} film"}},
+              model="nli", texts=2, tokens=SENTENCE_WORDS + 6),
         other("tokenize", 15, "/tokenize", "/tokenize", lambda text: {"inputs": text}),
         wrong("no JSON", 10, 400, post(CLASSIFY, b'{"texts": ["good'), post(CLASSIFY, b"\xff")),
         wrong("no key", 10, 401, post(CLASSIFY, one, key=None), post(CLASSIFY, one, key="wrong")),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import random
 import re
 import signal
@@ -11,6 +12,8 @@ import struct
 import grpc
 import uvloop
 
+from serving.protocols.ext_proc.messages import message
+from serving.protocols.ext_proc.processor import PATH
 from serving.protocols.open_inference.grpc_messages import parameters_of
 from tests.benchmarks.soak.kinds import CLASSIFY, MOST_TEXTS, SENTENCE_TOKENS, post, sentences
 from tests.benchmarks.soak.tally import Tally
@@ -29,6 +32,7 @@ _ANSWER_S = 60
 _PAUSE_S = 0.3
 _RESET = struct.pack("ii", 1, 0)
 _GRPC_METADATA = (("authorization", f"Bearer {API_KEY}"),)
+processing = message("ProcessingRequest")
 _status = re.compile(rb"HTTP/1.1 (\d+)").match
 _length = re.compile(rb"content-length: (\d+)").search
 
@@ -86,7 +90,9 @@ class Odd:
         return content
 
     def _leaving(self, texts=8):
-        return post(CLASSIFY, {"model": "leave", "texts": sentences(self._chosen, texts, 40)})
+        windowed = sentences(self._chosen, 1, 600)
+        texts = [*sentences(self._chosen, texts, 40), *windowed]
+        return post(CLASSIFY, {"model": "leave", "texts": texts})
 
     async def _leave(self):
         async with self._open() as (_, writer):
@@ -209,11 +215,34 @@ class Odd:
                     await infer(sent, metadata=_GRPC_METADATA, timeout=_ANSWER_S)
                     self.tally.fault("gRPC", f"what deserves {status} was answered")
                 self.tally.requests[INFER, "", status] += 1
+            await self._check(channel)
             sent = request(*sentences(self._chosen, 8, 40), model="leave")
             leaving = infer(sent, metadata=_GRPC_METADATA)
             await asyncio.sleep(0.005)
             leaving.cancel()
             self.tally.most["gRPC"] += 1
+
+    async def _check(self, channel):
+        """Two streams of the external processor; one's client leaves before it has sent a body."""
+        body = json.dumps({"prompt": sentences(self._chosen, 1)}).encode()
+        sent = [
+            processing(request_headers={}).SerializeToString(),
+            processing(request_body={"body": body, "end_of_stream": True}).SerializeToString(),
+        ]
+        process = channel.stream_stream(PATH)
+        answers = process(iter(sent), metadata=_GRPC_METADATA, timeout=_ANSWER_S)
+        *_, last = [answer async for answer in answers]
+        answered = message("ProcessingResponse").FromString(last).immediate_response.status.code
+        self.tally.requests[PATH, "tone", "200"] += 1
+        self.tally.sums["texts", "tone"] += 1
+        self.tally.sums["tokens", "tone"] += SENTENCE_TOKENS
+        if answered not in {0, 403}:
+            self.tally.fault("the external processor", answered)
+        leaving = process(metadata=_GRPC_METADATA)
+        await leaving.write(sent[0])
+        await leaving.read()
+        leaving.cancel()
+        self.tally.requests[PATH, "", "499"] += 1
 
 
 async def read(reader):

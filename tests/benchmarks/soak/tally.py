@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tests.support.metric_values import samples
 
-CLEAN = ("tone", "sentiment", "guest")
+CLEAN = ("tone", "sentiment", "guest", "passages", "nli")
 """Families that no client leaves while it waits."""
 BY_VERSION = ("sentiment", "guest")
 """Families whose every answer names its version."""

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from serving.bundles.bundle import read_bundle
 from serving.bundles.cascade import CASCADE_NAME
-from serving.bundles.registry import publish
+from serving.bundles.registry import POLICY_NAME, publish
+from serving.bundles.windows import WINDOWS_NAME
 from tests.support.bundles import alter, write_bundle
 from tests.support.cascades import cascade_of
+from tests.support.odd_graphs import write_reranker
 from tests.support.processes import ROOT, free_port
 
 SHIPPED = ROOT / "models/registry/sentiment"
@@ -20,10 +22,14 @@ BODY_TIMEOUT_MS = 1000
 LIMITED_TEXTS_PER_S = 50
 TINY = {"tiny": {"accuracy": 0.85}, "wide": {"scale": 2.5, "slow": True, "accuracy": 0.9}}
 """The variants of the small families, as write_bundle makes them."""
+PAIRS = {"passages": ("relevant",), "nli": ("contradiction", "neutral", "entailment")}
+"""Families of pairs, with their labels."""
 
 
 class World:
-    """The registry's families: `tone` and `guest` are small, `sentiment` and `leave` shipped.
+    """The registry's families: `sentiment` and `leave` are shipped, the others small.
+
+    `passages` reranks, `nli` knows entailment, and `leave` reads long texts in windows.
 
     Nothing but the answers to clients that leave is uncertain, so they have `leave` to themselves.
     """
@@ -41,6 +47,11 @@ class World:
         self.write_cascade()
         leaving = alter(SHIPPED / MEDIUM, self._scratch / "leave", family="leave")
         publish(leaving, self.registry)
+        replace(self.registry / "leave" / WINDOWS_NAME, '{"long": "windows"}')
+        replace(self.registry / "tone" / POLICY_NAME, '{"harmless": ["positive"]}')
+        for family, labels in PAIRS.items():
+            write_reranker(self._scratch / family, family, labels=labels)
+            publish(self._scratch / family, self.registry)
         self.callers = folder / "callers.json"
         hashed = hashlib.sha256(LIMITED_KEY.encode()).hexdigest()
         entry = {"key_sha256": hashed, "texts_per_s": LIMITED_TEXTS_PER_S}
@@ -58,6 +69,7 @@ class World:
             "max_body_bytes": MOST_BODY_BYTES,
             "max_queue_texts": 512,
             "body_timeout_ms": BODY_TIMEOUT_MS,
+            "ext_proc_deadline_ms": 60_000,
             "scan_ms": 200,
             **others,
         }

@@ -166,15 +166,16 @@ def test_several_labels_have_their_own_limits_and_share_the_risk(tone, decide):
             ["--label", "positive", "--max-false-positive-rate", "0.001"],
             (
                 "positive: false-positive rate at most 0.10%: 232 texts without the label cannot "
-                "show it at 95%: even without an error it takes 2,995: hold out more of them for "
-                "calibration, or raise --max-false-positive-rate"
+                "show it at 95%: even without an error it takes 2,995: `calibration_share` in "
+                "[data] of large.toml is 0.31 now, and no share would do: label more of them, or "
+                "raise --max-false-positive-rate"
             ),
         ),
         (
             ["--label", "positive", "--label", "negative", "--min-recall", "0.99"],
             (
-                "cannot show it at 95% beside 1 more: even without an error it takes 368: hold out "
-                "more of them for calibration, or lower --min-recall"
+                "cannot show it at 95% beside 1 more: even without an error it takes 368: "
+                "`calibration_share` in [data] of large.toml is 0.31 now, and "
             ),
         ),
         (["--label", "odd", "--min-recall", "0.9"], "--label odd: choose from negative, positive"),

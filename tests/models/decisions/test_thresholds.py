@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
 from models.decisions.thresholds import (
+    NEAR,
     Allowance,
     TooFewTexts,
     allowances,
@@ -70,6 +71,53 @@ def test_never_more_errors_than_are_allowed_and_no_fewer_without_ties(texts, tar
     else:
         looser_errors = (scores[~has_label] >= scores[scores < value].max()).sum()
     assert looser_errors > errors
+
+
+@given(
+    st.lists(st.tuples(st.floats(-30, 30), st.booleans()), min_size=2),
+    st.sampled_from(TARGETS),
+    st.integers(0, 5),
+    st.integers(0, 2**32 - 1),
+)
+def test_roundings_of_the_scores_make_no_more_errors_than_are_allowed(texts, target, errors, seed):
+    """Whatever texts are near-equal, those that chose are asked again in other batches."""
+    log_odds, has_label = (np.array(each) for each in zip(*texts, strict=True))
+    about = has_label if target.min_recall else ~has_label
+    if about.sum() <= errors:
+        return
+    random = np.random.default_rng(seed)
+    # Some lie so near to others that they are the same score.
+    log_odds = random.choice(log_odds, len(log_odds)) if seed % 2 else log_odds
+    first, other = (log_odds + random.uniform(-NEAR / 2, NEAR / 2, len(texts)) for _ in "ab")
+    value = threshold(special.expit(first), has_label, target, Allowance(1, errors, RISK))
+
+    if value is not None:
+        wrong = (special.expit(other) >= value) != has_label
+        assert wrong[about].sum() <= errors
+
+
+@pytest.mark.parametrize("target", [at_most(0.2), at_least(0.8)])
+def test_the_promise_holds_for_few_scores_that_each_batch_rounds_otherwise(target):
+    """A threshold right beside a score, which lies between its roundings, often breaks it."""
+    generator = np.random.default_rng(5)
+    scores, truth = (each[:, 0] for each in normal_scores(generator, 20_000))
+    log_odds = special.logit(scores)
+    log_odds = np.where(generator.random(20_000) < 0.5, log_odds, log_odds.round())
+    # The rounding that errs on each text of the population.
+    worst = special.expit(log_odds + (-3e-6 if target.min_recall else 3e-6))
+    missed, beside = [], []
+    for _ in range(500):
+        drawn = generator.integers(0, len(scores), 300)
+        chosen = special.expit(log_odds[drawn] + generator.uniform(-3e-6, 3e-6, 300))
+        (allowed,) = allowances([target], truth[drawn, None], 0.95)
+        value = threshold(chosen, truth[drawn], target, allowed)
+        own = np.sort(chosen[truth[drawn] == bool(target.min_recall)])
+        plain = own[allowed.errors] if target.min_recall else own[-1 - allowed.errors] + 1e-12
+        for rates, each in ((missed, value), (beside, plain)):
+            rates.append(error_rate(worst >= each, truth, target) > target.max_error)
+
+    assert stats.binomtest(sum(missed), 500, 0.05, "greater").pvalue > 0.001
+    assert np.mean(beside) > 0.5
 
 
 @pytest.mark.parametrize("target", TARGETS)

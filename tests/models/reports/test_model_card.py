@@ -87,3 +87,10 @@ def test_a_card_has_the_baselines_beside_the_accuracy(manifest):
 
     assert "| accuracy of a baseline: bag of words | 70.1 % (68.0 to 72.0) |" in text
     assert "baseline" not in card(manifest)
+
+
+def test_a_card_says_how_texts_are_normalised(manifest):
+    normalised = manifest.model_copy(update={"normalize": ["invisible", "confusables"]})
+
+    assert "| input normalisation | invisible, confusables |" in card(normalised)
+    assert "normalisation" not in card(manifest)

@@ -7,6 +7,7 @@ from models.data.labelled import (
     LabelledText,
     LabelSet,
     label_matrix,
+    read_group_report,
     read_labels,
     read_split,
     read_unlabelled,
@@ -161,3 +162,33 @@ def test_all_bad_rows_of_all_tables_are_said_at_once(made, tmp_path):
 def test_keys_that_name_no_encoding_or_delimiter_are_refused(made, key):
     with pytest.raises(RecipeError, match="data"):
         made(rows_of("sun", "rain"), f'files = ["days.jsonl"]\n{key}')
+
+
+def test_groups_travel_with_their_texts_into_the_splits(made):
+    rows = [
+        row | {"region": ["north", None, " south "][n % 3], "year": 2000 + n % 2}
+        for n, row in enumerate(rows_of("sun", "rain"))
+    ]
+    keys = 'files = ["days.jsonl"]'
+    folder, _ = made(rows, f'{keys}\ngroup_report = ["region", "year"]')
+
+    assert read_group_report(folder) == ("region", "year")
+    by_text = {row["text"]: row for row in rows}
+    for split in ("train", "validation", "calibration", "test"):
+        for each in read_split(folder, split):
+            row = by_text[each.text]
+            assert each.groups == ((row["region"] or "").strip(), str(row["year"]))
+
+    folder, _ = made(rows, keys)
+    assert read_group_report(folder) == ()
+    assert "groups" not in (folder / "test.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [(["north"], "is no group: write one name or number"), (None, "the column 'region' is empty")],
+)
+def test_a_column_that_names_no_groups_is_refused(made, cell, said):
+    rows = [row | {"region": cell} for row in rows_of("sun", "rain")]
+    with pytest.raises(RecipeError, match=said):
+        made(rows, 'files = ["days.jsonl"]\ngroup_report = ["region"]')

@@ -1,12 +1,13 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from models.job import Job
-from models.recipe import RecipeError, read_recipe
+from models.recipe import RecipeError, lineage, read_recipe
 from models.stages import package
 from serving.bundles.bundle import read_bundle
-from tests.support.bundles import evaluation, write_bundle
+from tests.support.bundles import LABELS, evaluation, write_bundle
 
 RECIPE = """
 family = "tone"
@@ -103,3 +104,52 @@ def test_one_without_a_fault_is_packaged_even_if_a_bag_of_words_has_none_either(
         "majority",
         "bag of words",
     }
+
+
+def with_groups(folder, gate, *, wrong_in_south):
+    """A job on 400 texts of two regions, of which so many of the south's are answered wrongly."""
+    its = job(folder, 0.5, keys=f"[gates]\nmax_group_gap = {gate}\n")
+    path = folder / "tiny.toml"
+    path.write_text(path.read_text().replace("[data]", '[data]\ngroup_report = ["region"]'))
+    data = folder / "data"
+    data.mkdir()
+    about = {"labels": LABELS, "problem_type": "single_label", "group_report": ["region"]}
+    (data / "data.json").write_text(json.dumps(about))
+    rows = [
+        {"text": f"{n}", "labels": [n % 2], "groups": ["north" if n < 200 else "south"]}
+        for n in range(400)
+    ]
+    (data / "test.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    given = [[(n % 2) ^ (200 <= n < 200 + wrong_in_south)] for n in range(400)]
+    (folder / "scored" / "predictions.json").write_text(json.dumps({"test": given}))
+    return replace(its, lineage=tuple(lineage(path)), inputs=its.inputs | {"data": data})
+
+
+def test_a_variant_whose_groups_are_shown_to_be_near_is_packaged_with_their_figures(tmp_path):
+    package.run(with_groups(tmp_path, 0.1, wrong_in_south=0))
+
+    manifest = read_bundle(tmp_path / "done").manifest
+    (column,) = manifest.group_report.columns
+    assert column.measures[0].gap.value == 0.0
+    assert manifest.group_report.reference_version == manifest.version
+    assert "## Groups" in (tmp_path / "done" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("gate", [0.25, 0.22])
+def test_a_variant_whose_gap_may_be_above_the_gate_is_refused_by_its_bound(tmp_path, gate):
+    """The gap is 0.2 in accuracy: within 0.22, which it is not shown to be."""
+    with pytest.raises(RecipeError) as refused:
+        package.run(with_groups(tmp_path, gate, wrong_in_south=40))
+
+    said = str(refused.value)
+    assert said.startswith("tiny: the gap in ")
+    assert "('south' to 'north')" in said or "('north' to 'south')" in said
+    assert f"which is above max_group_gap {gate}, so the variant is not published" in said
+    assert not list((tmp_path / "done").iterdir())
+
+
+def test_a_gate_without_groups_is_refused_with_the_recipe(tmp_path):
+    job(tmp_path, 0.5, keys="[gates]\nmax_group_gap = 0.1\n")
+
+    with pytest.raises(RecipeError, match="max_group_gap needs columns in `group_report`"):
+        lineage(tmp_path / "tiny.toml")

@@ -151,6 +151,16 @@ def test_learnt_words_keep_their_accents_and_lose_their_case():
     assert "SCHÖN" not in vocabulary
 
 
+def test_words_are_learnt_of_normalised_texts():
+    texts = ["the film w\u0430s g\u200bood", "the film was good"] * 5
+
+    plain, normalised = (learnt(texts, 60, kinds) for kinds in ((), ("confusables",)))
+
+    assert "\u0430" in "".join(plain["model"]["vocab"])
+    assert "\u0430" not in "".join(normalised["model"]["vocab"])
+    assert split_by(normalised, "w\u0430s") == ["[CLS]", "was", "[SEP]"]
+
+
 @pytest.mark.parametrize("limit", [5, 8, 20])
 def test_a_learnt_vocabulary_keeps_to_its_limit_and_numbers_its_words(limit):
     vocabulary = learnt([*CHINESE, *THAI], limit)["model"]["vocab"]

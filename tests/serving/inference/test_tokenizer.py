@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import normalizers
 
+from serving.bundles.bundle import read_bundle
+from serving.bundles.normalization import normalized
 from serving.errors import BundleError, EngineFailed
 from serving.inference.inputs import Unreadable
-from serving.inference.tokenizer import Tokenizer
-from tests.support.bundles import write_bundle
+from serving.inference.tokenizer import Tokenizer, open_tokenizer
+from tests.support.bundles import alter, write_bundle
 from tests.support.mutilated.cases import CASES
 
 
@@ -35,6 +37,19 @@ def test_texts_keep_their_order_whatever_they_say(tokenizer, texts):
     together = tokenizer.encode(texts)
 
     assert together == [tokenizer.encode([text])[0] for text in texts]
+
+
+@pytest.mark.parametrize("kind", ["invisible", "nfkc", "confusables"])
+def test_one_that_does_not_normalise_as_its_manifest_says_is_refused(tmp_path, kind):
+    write_bundle(tmp_path / "plain")
+    lying = alter(tmp_path / "plain", tmp_path / "lying", normalize=[kind])
+    with pytest.raises(BundleError, match=f"does not normalise .* to 'good bad', .* '{kind}'"):
+        open_tokenizer(read_bundle(lying))
+
+    path = tmp_path / "plain" / "tokenizer.json"
+    path.write_text(json.dumps(normalized(json.loads(path.read_text()), [kind])))
+    honest = alter(tmp_path / "plain", tmp_path / "honest", normalize=[kind])
+    assert open_tokenizer(read_bundle(honest)).thread is None
 
 
 def test_a_file_that_is_no_tokenizer_is_refused_by_name(tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from serving.bundles.normalization import normalized
 from serving.inference import tokenizer as module
 from serving.inference.word_lookup import MAX_CHARS, WordLookup
 
@@ -57,6 +58,10 @@ KINDS = {
     for post in POST_PROCESSORS
     for options in ({"lowercase": True}, {"lowercase": False}, {"clean_text": False})
 }
+NORMALISED = Tokenizer.from_str(
+    json.dumps(normalized(json.loads(bert().to_str()), ["invisible", "nfkc", "confusables"]))
+)
+KINDS["normalised"] = (NORMALISED, lookup_of(NORMALISED))
 letters = st.sampled_from(string.printable + "\x00\x1c\x1f\x7f" + "abcABC" * 20 + " " * 40)
 ascii_texts = st.text(letters) | st.lists(st.sampled_from((*WORDS, "abcab", "zz"))).map(" ".join)
 

@@ -44,7 +44,7 @@ def registry(tmp_path_factory):
 @pytest.fixture(scope="module", params=[0, 2], ids="{} HTTP processes".format)
 def server(registry, request, tmp_path_factory):
     callers = tmp_path_factory.mktemp("callers") / "callers.json"
-    headers = write_callers(callers, light={"texts_per_s": 4}, free={})
+    headers = write_callers(callers, light={"texts_per_s": 4}, late={"texts_per_s": 2}, free={})
     settings = {"http_processes": request.param, "callers": callers, "default_model": "tone"}
     with serving(registry, **settings, **SETTINGS) as running:
         running.headers = headers
@@ -167,8 +167,19 @@ def test_windows_are_charged_and_counted_as_the_work_that_they_are(server):
         ("sizewise_tokens_total", answered["usage"]["tokens"]),
         ("sizewise_texts_total", 1),
         ("sizewise_truncated_total", 0),
+        ("sizewise_windowed_texts_total", 1),
+        ("sizewise_windows_total", WINDOWS),
     ):
         assert total(after, name) - total(before, name) == expected
+
+
+def test_windows_are_charged_before_they_run_so_one_that_is_late_or_leaves_pays_too(server):
+    missed = ask(server, hay("awful", 3), caller="late", long="windows", deadline_ms=1)
+    refused = ask(server, "good", caller="late")
+
+    assert missed.status_code in {200, 504}
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) >= 2
 
 
 def test_of_a_pair_the_second_text_is_cut(server):

@@ -181,3 +181,20 @@ def test_a_harmless_label_that_no_variant_has_is_refused_with_its_file(tmp_path)
     }
     assert answer.status_code == 400
     assert "policy.json" in answer.json()["error"]["message"]
+
+
+def test_what_is_undecided_is_said_and_never_guessed(deciding_guards):
+    with serving(deciding_guards) as server:
+
+        def sent(**fields):
+            body = {"input": ["great", "film " * 60], **fields}
+            return httpx.post(f"{server.url}/v1/moderations", json=body, timeout=30)
+
+        undecided, cut = sent(), sent(truncate=True)
+
+    error = undecided.json()["error"]
+    assert (undecided.status_code, error["type"], error["code"]) == (
+        503, "server_error", "undecided",
+    )  # fmt: skip
+    assert "wide of tone is undecided: a text was too long to be read whole" in error["message"]
+    assert [each["flagged"] for each in cut.json()["results"]] == [False, True]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from serving.variants.answers import Answer, Classified, summed_up
+from serving.variants.answers import Answer, Classified, Misconfigured, Undecided, summed_up
 
 TINY, WIDE = ("tiny", "t1"), ("wide", "w1")
 THRESHOLDS = {TINY: {"bad": 0.6}, None: {"bad": 0.4, "odd": 0.9}}
@@ -37,7 +37,6 @@ def test_the_thresholds_are_those_of_what_answered(given, escalated, decisions):
     assert found.decisions(given) == decisions
 
 
-@pytest.mark.parametrize("thresholds", [None, {}])
 @pytest.mark.parametrize(
     ("harmless", "flags"),
     [
@@ -46,11 +45,9 @@ def test_the_thresholds_are_those_of_what_answered(given, escalated, decisions):
         ([], {"bad": True, "odd": False}),
     ],
 )
-def test_without_decisions_a_label_that_applies_flags_unless_it_is_harmless(
-    thresholds, harmless, flags
-):
+def test_without_decisions_a_label_that_applies_flags_unless_it_is_harmless(harmless, flags):
     given = answer(0.6, 0.1)
-    found = family_answer(given, thresholds)
+    found = family_answer(given, None)
     assert found.decisions(given) is None
     assert found.flags(given, harmless) == flags
 
@@ -59,7 +56,8 @@ def test_without_decisions_a_label_that_applies_flags_unless_it_is_harmless(
 def test_where_a_label_always_applies_nothing_flags_until_it_is_said_what_is_harmless(least_score):
     given = answer(0.6, 0.4)
     found = replace(family_answer(given, None), least_score=least_score)
-    assert found.flags(given, None) is None
+    with pytest.raises(Misconfigured, match="harmless"):
+        found.flags(given, None)
     assert "odd" in found.flags(given, ["bad"])
 
 
@@ -71,6 +69,19 @@ def test_a_long_text_is_decided_only_if_it_was_read_as_when_the_thresholds_were_
         given = replace(answer(0.7, 0.0), whole=whole)
         found = replace(family_answer(given), decides_long=decides_long)
         assert found.decisions(given) == ({"bad": True} if whole or decides_long else None)
+        if not (whole or decides_long):
+            with pytest.raises(Undecided, match="too long to be read whole"):
+                found.flags(given, ["odd"])
+
+
+@pytest.mark.parametrize("thresholds", [{}, {WIDE: {"bad": 0.5}}])
+@pytest.mark.parametrize("harmless", [None, [], ["odd"]])
+def test_what_is_undecided_is_not_judged_by_the_labels_that_apply(thresholds, harmless):
+    given = answer(0.6, 0.1)
+    with pytest.raises(Undecided, match="tiny of tone is undecided: no thresholds") as refused:
+        family_answer(given, thresholds).flags(given, harmless)
+
+    assert (refused.value.status, refused.value.reason) == (503, "undecided")
 
 
 def test_what_is_decided_flags_whatever_applies_and_is_harmless():

@@ -112,6 +112,19 @@ def test_a_file_that_changes_is_followed_a_broken_one_refused_a_stale_one_not_ap
     assert refused == {}
 
 
+def test_a_file_that_a_start_refuses_leaves_everything_undecided(registry):
+    (registry / "tone" / "decisions.json").mkdir()
+    with serving(registry) as server:
+        answered, family = results(server), listed(server)["models"][0]
+        moderated = httpx.post(f"{server.url}/v1/moderations", json={"input": "bad"}, timeout=30)
+        page = server.metrics()
+
+    assert {(each["flagged"], each["decisions"]) for each in answered} == {(None, None)}
+    assert (family["decisions"], family["undecided"]) == (None, ["tiny", "wide"])
+    assert moderated.status_code == 503
+    assert total(page, "sizewise_undecided_variants", model="tone") == 2
+
+
 MAX = Windows(rule="max")
 LONG = "film " * 60 + "good"
 

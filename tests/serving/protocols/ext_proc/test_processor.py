@@ -1,11 +1,7 @@
 """The external processor as Envoy's published messages ask it."""
 
-import threading
-
 import pytest
 
-from serving.protocols.ext_proc.messages import message
-from serving.protocols.ext_proc.processor import PATH
 from tests.support.ext_proc_streams import (
     DUPLEX,
     PARTIAL,
@@ -15,6 +11,7 @@ from tests.support.ext_proc_streams import (
     counted,
     head,
     lines,
+    stream,
     told,
 )  # fmt: skip
 from tests.support.grpc_calls import channel
@@ -94,7 +91,7 @@ def test_a_body_that_envoy_does_not_keep_is_sent_back(port):
     assert got[3] == [("UnprocessableEntity", "text_too_long")]
 
 
-FAILURES = {
+FAULTS = {
     "malformed_body": ("BadRequest", [head(), chunk(b"{")]),
     "invalid_field": ("UnprocessableEntity", [head(), chunk(b'{"contents": []}')]),
     "unsupported_media_type": (
@@ -107,38 +104,74 @@ FAILURES = {
         "PayloadTooLarge",
         [head(STREAMED), chunk(b" " * 60_000, ends=False), chunk(b" " * 60_000, ends=False)],
     ),
-    "misconfigured": ("ServiceUnavailable", [head("NONE")]),
 }
 
 
 @pytest.mark.parametrize("failure", ["open", "closed"])
-def test_what_cannot_be_judged_is_let_go_on_or_refused_logged_and_counted(guards, failure):
+def test_only_what_is_no_fault_of_the_clients_may_go_on_unjudged_and_all_is_logged_and_counted(
+    guards, failure
+):
     port = free_port()
     partial = [head(PARTIAL), chunk(b"{", ends=False)]
     with serving(
         guards, grpc_port=port, ext_proc_failure=failure,
         max_body_bytes=100_000, http_processes=1,
     ) as server:  # fmt: skip
-        got = told(port, *[stream for _, stream in FAILURES.values()], partial)
-        counts = {reason: counted(server, reason=reason) for reason in FAILURES}
-        outcomes = counted(server, outcome=f"failed_{failure}")
-        wait_for(lambda: len(lines(server)) == len(got))
+        *refused, misconfigured = told(
+            port, *[stream for _, stream in FAULTS.values()], partial, [head("NONE")]
+        )
+        counts = {reason: counted(server, outcome="refused", reason=reason) for reason in FAULTS}
+        failed = counted(server, outcome=f"failed_{failure}", reason="misconfigured")
+        wait_for(lambda: len(lines(server)) == len(refused) + 1)
         logged = lines(server)
         said = server.log()
 
-    reasons = [*FAILURES, "body_too_large"]
+    statuses = [*(status for status, _ in FAULTS.values()), "PayloadTooLarge"]
+    reasons = [*FAULTS, "body_too_large"]
+    assert [answers[-1] for answers in refused] == list(zip(statuses, reasons, strict=True))
     if failure == "open":
-        unknown = [{"flagged": "unknown", "failure": reason} for reason in reasons]
-        assert [answers[-1][1] for answers in got] == unknown
+        unknown = {"flagged": "unknown", "failure": "misconfigured"}
+        assert misconfigured == [("request_headers", unknown)]
     else:
-        statuses = [*(status for status, _ in FAILURES.values()), "PayloadTooLarge"]
-        assert [answers[-1] for answers in got] == list(zip(statuses, reasons, strict=True))
-    assert counts == dict.fromkeys(FAILURES, 1) | {"body_too_large": 2}
-    assert outcomes == len(got)
-    assert [line["outcome"] for line in logged] == [f"failed_{failure}"] * len(got)
-    assert {line["code"] for line in logged} == {*FAILURES, "not_ready"} - {"misconfigured"}
+        assert misconfigured == [("ServiceUnavailable", "misconfigured")]
+    assert counts == dict.fromkeys(FAULTS, 1) | {"body_too_large": 2}
+    assert failed == 1
+    assert [(line["outcome"], line["reason"]) for line in logged] == [
+        *(("refused", reason) for reason in reasons), (f"failed_{failure}", "misconfigured"),
+    ]  # fmt: skip
     assert said.count("cannot judge") == 1
     assert "good" not in said
+
+
+@pytest.mark.parametrize("failure", ["open", "closed"])
+def test_what_is_undecided_could_not_be_judged_whatever_labels_apply(deciding_guards, failure):
+    port, long = free_port(), "great " * 60
+    with serving(deciding_guards, grpc_port=port, ext_proc_failure=failure) as server:
+        decided, undecided, blocked, again = told(
+            port,
+            [head(), chunk(chat("great"))],
+            [head(), chunk(chat("great", long))],
+            [head(), chunk(chat(long, "film"))],
+            [head(), chunk(chat(long))],
+        )
+        reasons = counted(server, outcome=f"failed_{failure}", reason="undecided")
+        wait_for(lambda: len(lines(server)) == 4)
+        logged = lines(server)
+        said = server.log()
+
+    assert decided == [GOES_ON, ("request_body", {"flagged": "false"})]
+    assert blocked == [GOES_ON, BLOCKED]
+    assert undecided == again
+    if failure == "open":
+        unknown = {"flagged": "unknown", "failure": "undecided"}
+        assert undecided == [GOES_ON, ("request_body", unknown)]
+    else:
+        assert undecided == [GOES_ON, ("ServiceUnavailable", "undecided")]
+    assert reasons == 2
+    failed = (f"failed_{failure}", "undecided")
+    outcomes = [(line["outcome"], line["reason"]) for line in logged]
+    assert outcomes == [("passed", ""), failed, ("blocked", ""), failed]
+    assert said.count("wide of tone is undecided: a text was too long") == 1
 
 
 def test_flagged_requests_may_go_on_and_the_family_is_envoys_choice(guards):
@@ -176,125 +209,3 @@ def test_who_has_no_key_is_told_nothing(guards):
     assert without == [["UNAUTHENTICATED"]]
     assert with_key == [[GOES_ON, ("request_body", {"flagged": "false"})]]
     assert judged == 1
-
-
-class stream:  # noqa: N801  a call
-    """A stream that is sent one message at a time."""
-
-    def __init__(self, opened, *metadata):
-        self._sent = []
-        self._more = threading.Semaphore(0)
-        self._replies = opened.stream_stream(
-            PATH,
-            request_serializer=lambda sent: sent,
-            response_deserializer=message("ProcessingResponse").FromString,
-        )(self._messages(), metadata=metadata, timeout=30)
-
-    def _messages(self):
-        while True:
-            self._more.acquire()
-            if (sent := self._sent.pop(0)) is None:
-                return
-            yield sent
-
-    def send(self, raw=b"", **fields):
-        self._sent.append(raw or message("ProcessingRequest")(**fields).SerializeToString())
-        self._more.release()
-
-    def end(self):
-        self._sent.append(None)
-        self._more.release()
-
-    def reply(self):
-        return next(self._replies)
-
-    def cancel(self):
-        self._replies.cancel()
-
-
-def test_messages_and_fields_of_later_versions_are_tolerated_and_responses_go_on(port):
-    with channel(port) as opened:
-        process = stream(opened)
-        process.send(raw=b"\xa2\x06\x03abc")  # field 100
-        process.send(response_headers={})
-        response = process.reply()
-        process.send(response_body={})
-        again = process.reply()
-        body = message("ProcessingRequest")(request_body={"body": chat("bad")})
-        body.request_body.end_of_stream = True
-        process.send(raw=body.SerializeToString() + b"\xa2\x06\x03abc")
-        last = process.reply()
-        with pytest.raises(StopIteration):
-            process.reply()
-
-    assert response.WhichOneof("response") == "response_headers"
-    assert again.WhichOneof("response") == "response_body"
-    assert last.immediate_response.status.code == 403
-
-
-def test_what_is_no_message_is_a_failure_and_a_client_that_leaves_is_none(guards):
-    port = free_port()
-    with (
-        serving(guards, grpc_port=port) as server,
-        channel(port) as opened,
-    ):
-        broken = stream(opened)
-        broken.send(raw=b"\xff")
-        refused = broken.reply().immediate_response.status.code
-        leaving, ending = stream(opened), stream(opened)
-        for each in (leaving, ending):
-            each.send(request_headers={})
-            each.reply()
-        leaving.cancel()
-        ending.end()
-        with pytest.raises(StopIteration):
-            ending.reply()
-        wait_for(lambda: len(lines(server)) == 3)
-        logged = lines(server)
-
-    assert refused == 422
-    assert [line["status"] for line in logged] == [422, 499, 499]
-    assert [line.get("outcome") for line in logged] == ["failed_closed", None, None]
-
-
-def test_a_body_that_does_not_come_in_time_is_a_failure(guards):
-    port = free_port()
-    with serving(guards, grpc_port=port, body_timeout_ms=500) as server, channel(port) as opened:
-        slow = stream(opened)
-        slow.send(request_headers={})
-        slow.reply()
-        status = slow.reply().immediate_response.status.code
-        wait_for(lambda: lines(server))
-        logged = lines(server)
-
-    assert status == 408
-    assert [(line["code"], line["outcome"]) for line in logged] == [
-        ("body_timeout", "failed_closed")
-    ]
-
-
-@pytest.mark.parametrize("failure", ["open", "closed"])
-def test_the_end_of_the_drain_ends_a_stream_with_a_verdict(guards, failure):
-    port = free_port()
-    with (
-        serving(
-            guards, grpc_port=port, ext_proc_failure=failure, drain_ms=300, shutdown_delay_ms=0
-        ) as server,
-        channel(port) as opened,
-    ):
-        last = stream(opened)
-        for piece in (chat("good")[:9], chat("good")[9:20]):  # the second one waits
-            last.send(request_body={"body": piece})
-        last.reply()
-        status = server.stop()
-        ended = last.reply()
-        logged = lines(server)
-
-    assert status == 0
-    assert [(line["code"], line["outcome"]) for line in logged] == [
-        ("draining", f"failed_{failure}")
-    ]
-    if failure == "open":
-        assert ended.WhichOneof("response") == "request_body"
-    else:
-        assert ended.immediate_response.status.code == 503

@@ -42,8 +42,13 @@ def message(role, content):
         ({"messages": [message("user", [{"type": "refusal", "refusal": "a"}])]}, ["a"]),
         ({"messages": [message("user", [{"text": "a", "refusal": "b"}])]}, ["a\nb"]),
         ({"messages": [message("assistant", [{"type": "thinking", "thinking": "a"}])]}, []),
+        ({"messages": [message("user", "a") | {"refusal": "b"}]}, ["a", "b"]),
+        (
+            {"input": [{"type": "input_text", "text": "a"}, {"type": "refusal", "refusal": "b"}]},
+            [*"ab"],
+        ),
         ({"prompt": "a"}, ["a"]),
-        ({"prompt": ["a", "", "b"], "suffix": "c"}, ["a", "b"]),
+        ({"prompt": ["a", "", "b"], "suffix": "c"}, ["a", "b", "c"]),
         ({"input": "a", "instructions": "b"}, ["a"]),
         ({"input": ["a", "b"]}, ["a", "b"]),
         (
@@ -64,11 +69,20 @@ def test_the_users_texts_are_found_in_every_form(body, expected):
     assert texts(body) == expected
 
 
+def test_names_that_are_not_read_may_differ_in_case_alone():
+    schema = {"properties": {"Text": {}, "text": {}, "Content": {}}}
+    body = {"messages": [message("user", "a")], "tools": [schema], "metadata": {"Input": "b"}}
+
+    assert texts(body) == ["a"]
+
+
 def test_other_roles_are_read_if_they_are_asked_for():
     body = {"messages": [message("user", "a"), message("tool", "b"), message("system", "c")]}
     outputs = {"input": [{"type": "function_call_output", "output": "d"}]}
 
     assert texts(body, ("tool", "system")) == ["b", "c"]
+    responses = {"input": "a", "instructions": "b"}
+    assert [texts(responses, (role,)) for role in ("system", "developer")] == [["a", "b"]] * 2
     assert texts(outputs, ("tool",)) == ["d"]
 
 
@@ -87,6 +101,16 @@ def test_other_roles_are_read_if_they_are_asked_for():
         {"messages": [message("user", [{"type": "thinking", "text": "a", "thinking": "b"}])]},
         {"messages": [message("user", [1])]},
         {"input": [[1, 2]]},
+        {"prompt": "a", "suffix": ["b"]},
+        {"input": "a", "instructions": [message("user", "b")]},
+        {"messages": [message("user", "a")], "Messages": [message("user", "b")]},
+        {"messages": [message("user", "a")], "PROMPT": "b"},
+        {"prompt": "a", "\u017fuffix": "b"},  # a long s, which Go reads as an s
+        {"messages": [message("user", "a") | {"Content": "b"}]},
+        {"messages": [message("user", "a") | {"Role": "system"}]},
+        {"input": [{"type": "input_text", "text": "a", "TEXT": "b"}]},
+        {"messages": [message("user", [{"type": "text", "text": "a", "Text": "b"}])]},
+        {"input": [{"type": "function_call_output", "output": "a", "Output": "b"}]},
     ],
 )
 def test_what_may_hold_a_text_that_is_not_understood_is_refused(body):

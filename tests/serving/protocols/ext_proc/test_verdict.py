@@ -5,17 +5,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from serving.errors import Overloaded
-from serving.protocols.ext_proc.verdict import Misconfigured, Verdict, check_kind, failed, judged
-from serving.variants.answers import Answer, Classified, summed_up
+from serving.errors import MalformedBody, Overloaded, UnknownModel
+from serving.protocols.ext_proc.verdict import Verdict, check_kind, failed, judged
+from serving.variants.answers import Answer, Classified, Misconfigured, Undecided, summed_up
 
 LABELS = ["fine", "rude", "spam"]
 
 
-def answered(*scores, least=None):
+def answered(*scores, least=None, thresholds=None):
     answers = [Answer(list(each), [], "v", "1", 1.0, None, 0.0, 0.0) for each in scores]
     return summed_up(
-        "f", answers, [Classified(LABELS, least, "v", "1", answers, 0, 0.0, 0.0, None)], None
+        "f",
+        answers,
+        [Classified(LABELS, least, "v", "1", answers, 0, 0.0, 0.0, None)],
+        None,
+        thresholds,
     )
 
 
@@ -43,6 +47,17 @@ def test_a_family_that_would_flag_everything_must_say_what_is_harmless(least):
     assert (refused.value.reason, refused.value.status) == ("misconfigured", 503)
 
 
+def test_a_text_that_is_undecided_is_no_harmless_one_but_another_may_flag():
+    both = answered((0.1, 0.6, 0.3), (0.9, 0.05, 0.05), thresholds={("v", "1"): {"rude": 0.5}})
+    assert judged(both, None, blocks=True) == Verdict("blocked", "rude", 0.6)
+
+    both.answers[0].version = "2"
+    with pytest.raises(Undecided):
+        judged(both, ["fine"], blocks=True)
+    both.answers[1].scores = [0.4, 0.6, 0.0]
+    assert judged(both, ["fine"], blocks=True) == Verdict("blocked", "rude", 0.6)
+
+
 @pytest.mark.parametrize(
     "fields", [{"pairs": True}, {"tensors": ["x"]}, {"problem_type": "regression"}]
 )
@@ -60,3 +75,12 @@ def test_what_cannot_be_judged_goes_on_only_if_that_is_set():
     assert failed(error, opens=True) == Verdict("failed_open", error=error)
     assert failed(error, opens=True).goes_on
     assert not failed(error, opens=False).goes_on
+    assert failed(UnknownModel("none"), opens=True).goes_on
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_what_its_client_can_mend_never_goes_on(opens):
+    error = MalformedBody("no JSON")
+
+    assert failed(error, opens=opens) == Verdict("refused", error=error)
+    assert not failed(error, opens=opens).goes_on

@@ -1,0 +1,5 @@
+"""Group reports: a family's variants by group of texts, against the best of them.
+
+Neither torch nor a recipe is needed. Start reading at measure.py; figures.py says what the answers
+mean, and gate.py whether a variant may be published.
+"""

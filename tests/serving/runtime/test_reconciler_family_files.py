@@ -1,0 +1,95 @@
+"""A family's own files that become unreadable or wrong while they are followed."""
+
+import asyncio
+import os
+
+import pytest
+
+from serving.bundles.bundle import read_bundle
+from serving.bundles.registry import FAMILY_NAMES, publish
+from serving.runtime.local import LocalRuntime
+from serving.runtime.reconciler import Reconciler
+from serving.settings import Settings
+from tests.support.bundles import write_bundle, write_registry
+from tests.support.cascades import cascade_of
+from tests.support.decisions import decider, decisions_of
+from tests.support.null_serving import NullEngine
+
+
+def _folder(path):
+    path.mkdir()
+
+
+def _link(path):
+    path.symlink_to("/nonexistent")
+
+
+WAYS = {
+    "a folder": _folder,
+    "a named pipe": os.mkfifo,
+    "a link out of the registry": _link,
+    "no text": lambda path: path.write_bytes(b"\xff{}"),
+    "huge": lambda path: path.write_bytes(b" " * (5 << 20)),
+    "half written": lambda path: path.write_text('{"format_version": '),
+    "of other fields": lambda path: path.write_text('{"other": {}}'),
+}
+
+
+@pytest.fixture
+def family(tmp_path):
+    """The folder of a family that has each of its own files, all of which change something."""
+    folder = write_registry(tmp_path / "registry", tmp_path / "made") / "tone"
+    versions = {name: read_bundle(folder / name).manifest.version for name in ("tiny", "wide")}
+    write_bundle(tmp_path / "made" / "next", variant="tiny", scale=1.5)
+    canary = publish(tmp_path / "made" / "next", tmp_path / "registry", "@next").manifest.version
+    decided = decisions_of(decider(versions, {"negative": 0.3}, variant="wide"))
+    contents = {
+        "traffic.json": f'{{"tiny": {{"canary": {{"version": "{canary}", "weight": 0.5}}}}}}',
+        "policy.json": '{"harmless": ["positive"]}',
+        "cascade.json": cascade_of(versions).model_dump_json(),
+        "decisions.json": decided.model_dump_json(),
+        "windows.json": '{"long": "windows"}',
+    }
+    assert contents.keys() == set(FAMILY_NAMES)
+    for name, content in contents.items():
+        (folder / name).write_text(content)
+    return folder
+
+
+def served_by(reconciler):
+    """What each file decides."""
+    served = reconciler.served
+    return {
+        "traffic.json": served.families["tone"]["tiny"].canary,
+        "policy.json": served.policies["tone"].harmless,
+        "cascade.json": served.cascades.get("tone"),
+        "decisions.json": served.decisions.get("tone"),
+        "windows.json": served.windows["tone"].long,
+    }
+
+
+def test_a_file_that_cannot_be_used_is_refused_and_the_last_valid_one_goes_on(family):
+    async def main():
+        settings = Settings(registry=[family.parent], engine="onnxruntime", threads=1)
+        reconciler = Reconciler(settings, LocalRuntime(settings, {"onnxruntime": NullEngine}))
+        await reconciler.load()
+        valid = served_by(reconciler)
+        for name in FAMILY_NAMES:
+            path, kept = family / name, (family / name).read_text()
+            path.unlink()
+            for way, spoil in WAYS.items():
+                spoil(path)
+                await reconciler.rescan()
+                assert served_by(reconciler) == valid, (name, way)
+                assert list(reconciler.served.refused) == [str(path)], way
+                path.rmdir() if path.is_dir() else path.unlink()
+            await reconciler.rescan()
+            without = served_by(reconciler)
+            assert without.pop(name) != valid[name]
+            assert without == {each: its for each, its in valid.items() if each != name}
+            path.write_text(kept)
+            await reconciler.rescan()
+            assert (served_by(reconciler), reconciler.served.refused) == (valid, {})
+        reconciler._runtime.close()
+
+    asyncio.run(main())
