@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from models.evaluation.predictions import Predictor, predicted
+from models.evaluation.predictions import Predictor, kind_of, predicted
 from models.evaluation.statistics import Flags
 from models.monitoring.log import Row, answer_of
-from models.published.measuring import kind_of, running
+from models.published.measuring import running
 from serving.bundles.bundle import Bundle
 from serving.inference.inputs import Text
 
@@ -53,7 +53,7 @@ def candidates(
 
     Raises BundleError if one of the `bundles` cannot run.
     """
-    single = kind_of(bundles[0]) == "single_label"
+    single = kind_of(bundles[0].manifest) == "single_label"
     labelled = {answer_of(row) for row in feedback}
     known = {text_of(row) for row in texts if answer_of(row) in labelled}
     rows: dict[Text, Row] = {}
@@ -128,6 +128,8 @@ def _answers_otherwise(bundle: Bundle, texts: Sequence[Text], rows: Sequence[Row
         predictor = Predictor(bundle)
         able = np.flatnonzero(predictor.lengths(texts) > 0)
         if able.size:
-            answers = predicted(predictor.logits([texts[int(at)] for at in able]), kind_of(bundle))
+            answers = predicted(
+                predictor.logits([texts[int(at)] for at in able]), kind_of(bundle.manifest)
+            )
             otherwise[able] = (answers != logged[able]).any(axis=1)
     return otherwise
