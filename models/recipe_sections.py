@@ -226,7 +226,7 @@ class StaticSection(AugmentedSection):
     max_length: Annotated[int, Field(ge=3, le=8192)] | None = None
     """Longest input in tokens, special ones included; only in a recipe without a parent."""
     vocabulary: Literal["teacher", "learnt"] = "teacher"
-    """The most used ones of a WordPiece teacher, or learnt from the texts, whatever the language."""
+    """A WordPiece teacher's most used tokens, or learnt from the texts, whatever the language."""
     vocabulary_words: Annotated[int, Field(gt=0)]
     """Maximum size of the vocabulary."""
     width: Annotated[int, Field(gt=0)] = 64
