@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from models import commands, compress, decide, groups, signing, stress, windows
+from models import commands, compress, decide, groups, live, signing, stress, windows
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.pipeline import Pipeline
@@ -46,6 +46,7 @@ _SAYING_NEXT: dict[str, Callable[[argparse.Namespace], str]] = {
     "compress": partial(compress.run, build=BUILD, reports=REPORTS),
     "groups": partial(groups.run, build=BUILD),
     "stress": partial(stress.run, build=BUILD),
+    "live": live.run,
 }
 _ON_HELD_OUT_TEXTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "cascade": commands.make_cascade,
@@ -186,9 +187,11 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
     decide.add_decide(decides)
     stressed = add("stress", stress.DOES)
     stress.add_stress(stressed)
+    lives = add("live", live.DOES)
+    live.add_live(lives)
     by_group = add("groups", groups.DOES)
     groups.add_groups(by_group)
-    for command in (cascade, decides, explain, long_texts, stressed, by_group):
+    for command in (cascade, decides, explain, lives, long_texts, stressed, by_group):
         _add_registry(command)
         _add_output(command)
     imports = "make a bundle of an exported Hugging Face folder or ONNX graph"

@@ -265,7 +265,7 @@ def _key(options: argparse.Namespace) -> None:
     _say(
         f"Give the key above to {options.name}; it is not stored anywhere. Add this entry to the "
         f"file that SIZEWISE_CALLERS names:\n  {entry}\n"
-        "Optional fields of an entry: texts_per_s, max_requests and urgency."
+        "Optional fields of an entry: texts_per_s, max_requests, urgency and text_log."
     )
 
 

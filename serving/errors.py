@@ -11,6 +11,7 @@ SizewiseError
 │   │   ├── PathNotFound             404  path_not_found
 │   │   ├── UnknownModel             404  unknown_model
 │   │   ├── UnknownVariant           404  unknown_variant
+│   │   ├── UnknownRequest           404  unknown_request
 │   │   ├── MethodNotAllowed         405  method_not_allowed
 │   │   ├── BodyTimeout              408  body_timeout
 │   │   ├── BodyTooLarge             413  body_too_large
@@ -33,12 +34,11 @@ SizewiseError
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import ClassVar
 
-# What an error says of a request is bounded, whatever the request was.
-_MOST_CHARS, _MOST_DETAIL_CHARS, _MOST_ITEMS, _FEWER = 200, 2000, 64, 8
-_CUT = "..."
+from serving.shortening import MOST_CHARS, cut, shortened
+
+_MOST_DETAIL_CHARS = 2000
 _LONGEST_WAIT_S = 1e9
 
 
@@ -50,30 +50,6 @@ def retry_after_s(wait_s: float) -> int:
 def printable(text: str) -> str:
     """Replace what JSON cannot hold: the bytes of a file name that are not UTF-8."""
     return text.encode(errors="replace").decode()
-
-
-def cut(text: str, most: int) -> str:
-    """Cut the middle of a text beyond this length: its beginning says what, its end what to do."""
-    if len(text) <= most:
-        return text
-    part = (most - len(_CUT)) // 2
-    return text[:part] + _CUT + text[-part:]
-
-
-def shortened(value: object, most: int = _MOST_ITEMS) -> object:
-    """Leave out what is too much of a value to be sent back: `most` items, fewer further inside."""
-    if isinstance(value, str):
-        return cut(value, _MOST_CHARS)
-    if not isinstance(value, list | tuple | dict):
-        return value
-    more = [_CUT] * (len(value) > most)
-    if isinstance(value, list | tuple):
-        return [shortened(item, most // _FEWER) for item in value[:most]] + more
-    shown = {
-        cut(str(name), _MOST_CHARS): shortened(item, most // _FEWER)
-        for name, item in islice(value.items(), most)
-    }
-    return shown | dict(zip(more, more, strict=True))
 
 
 class SizewiseError(Exception):
@@ -107,7 +83,7 @@ class ServedError(SizewiseError):
         retry_after_s: int | None = None,
     ) -> None:
         super().__init__(cut(detail, _MOST_DETAIL_CHARS))
-        self.field = field and cut(field, _MOST_CHARS)
+        self.field = field and cut(field, MOST_CHARS)
         self.limit = limit
         self.value = shortened(value)
         self.retry_after_s = retry_after_s
@@ -163,6 +139,12 @@ class UnknownVariant(ClientError):
     """The family has no variant of this name."""
 
     status, code, title = 404, "unknown_variant", "No such variant"
+
+
+class UnknownRequest(ClientError):
+    """The caller has no answered request of this id that feedback can still be given on."""
+
+    status, code, title = 404, "unknown_request", "No such request"
 
 
 class MethodNotAllowed(ClientError):

@@ -17,6 +17,7 @@ from pydantic import (
 
 from serving.errors import StartError
 from serving.ext_proc_settings import ExtProcSettings
+from serving.feedback_settings import FeedbackSettings
 
 PREFIX = "SIZEWISE_"
 SHIPPED_REGISTRY = Path(__file__).parent.parent / "models" / "registry"
@@ -256,7 +257,7 @@ class _ServerSettings(BaseModel):
         return self
 
 
-class Settings(ExtProcSettings, _ServerSettings):
+class Settings(FeedbackSettings, ExtProcSettings, _ServerSettings):
     """All settings; frozen once read."""
 
 

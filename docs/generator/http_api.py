@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from docs.generator.markdown import code, table
 from docs.generator.schema_tables import Tables
+from serving.protocols import feedback
 from serving.protocols import native as native_protocol
 from serving.protocols.admin import create_admin
 from serving.protocols.openapi import describe
@@ -37,7 +38,12 @@ ELSEWHERE = {
     "Windows": "windows.md",
 }
 
-_PATHS = {route.path for route in native_protocol.API.router.routes if isinstance(route, APIRoute)}
+_PATHS = {
+    route.path
+    for api in (native_protocol.API, feedback.API)
+    for route in api.router.routes
+    if isinstance(route, APIRoute)
+}
 _NATIVE = {path for path in _PATHS if path.startswith("/v1/")}
 Document = Mapping[str, Any]
 
@@ -71,18 +77,23 @@ def endpoints() -> str:
 
 
 def native() -> str:
-    """Describe the request of `/v1/classify` and the objects of the native responses."""
+    """Describe the requests of `/v1` and the objects of its responses."""
     found = document()
     tables = Tables(found["components"]["schemas"], level=3, elsewhere=ELSEWHERE)
-    asked = _json(found["paths"]["/v1/classify"]["post"]["requestBody"])
+    asked = {
+        path: _json(found["paths"][path]["post"]["requestBody"])
+        for path in ("/v1/classify", "/v1/feedback")
+    }
     answers = [
         _json(operation["responses"]["200"])
         for path, _, operation in operations(found)
-        if path in _NATIVE
+        if path in _NATIVE and "200" in operation["responses"]
     ]
-    objects = tables.inside(asked, *answers, {"$ref": "#/$defs/Problem"})
-    request = tables.described(asked)
-    return f"### Request of `POST /v1/classify`\n\n{request}\n\n{objects}"
+    objects = tables.inside(*asked.values(), *answers, {"$ref": "#/$defs/Problem"})
+    requests = "\n\n".join(
+        f"### Request of `POST {path}`\n\n{tables.described(body)}" for path, body in asked.items()
+    )
+    return f"{requests}\n\n{objects}"
 
 
 def admin() -> str:

@@ -59,7 +59,7 @@ imagePullPolicy: {{ $image.pullPolicy }}
 {{- define "sizewise.runEnv" -}}
 {{- range $name, $value := .Values.settings }}
 - name: SIZEWISE_{{ upper $name }}
-  value: {{ kindIs "string" $value | ternary $value (int64 $value) | toString | quote }}
+  value: {{ or (kindIs "string" $value) (ne (float64 $value) (floor $value)) | ternary $value (int64 $value) | toString | quote }}
 {{- end }}
 {{- if .Values.models }}
 - {name: SIZEWISE_REGISTRY, value: /registry}
@@ -100,6 +100,9 @@ imagePullPolicy: {{ $image.pullPolicy }}
 {{- end }}
 {{- if .Values.callers.existingSecret }}
 - {name: SIZEWISE_CALLERS, value: {{ printf "/etc/sizewise/%s" .Values.callers.key }}}
+{{- end }}
+{{- if .Values.textLog.existingSecret }}
+- {name: SIZEWISE_TEXT_LOG_KEYS, value: {{ printf "/etc/sizewise-text-log/%s" .Values.textLog.key }}}
 {{- end }}
 - {name: SIZEWISE_TUNING, value: {{ include "sizewise.tuningPath" . | quote }}}
 {{- end }}

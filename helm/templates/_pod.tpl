@@ -3,7 +3,7 @@
 {{/* Pods are replaced when a Secret or the ConfigMap of keys changes that they read at their start alone. Without a cluster to
 ask, as in helm template, there are no checksums. */}}
 {{- define "sizewise.podAnnotations" -}}
-{{- $read := list .Values.apiKey.existingSecret .Values.admin.existingSecret .Values.fetch.secretName .Values.trustedKeys.existingSecret | compact | uniq }}
+{{- $read := list .Values.apiKey.existingSecret .Values.admin.existingSecret .Values.fetch.secretName .Values.textLog.existingSecret .Values.trustedKeys.existingSecret | compact | uniq }}
 {{- $annotations := deepCopy .Values.podAnnotations }}
 {{- range $read }}
 {{- with lookup "v1" "Secret" $.Release.Namespace . }}
@@ -44,6 +44,9 @@ type: Recreate
 {{- if .Values.callers.existingSecret }}
 - {name: callers, mountPath: /etc/sizewise, readOnly: true}
 {{- end }}
+{{- if .Values.textLog.existingSecret }}
+- {name: text-log-keys, mountPath: /etc/sizewise-text-log, readOnly: true}
+{{- end }}
 {{- with include "sizewise.tuningPath" . }}
 - {name: tuning, mountPath: {{ . }}{{ if not $.Values.tuning.hostPath }}, readOnly: true{{ end }}}
 {{- end }}
@@ -63,6 +66,9 @@ type: Recreate
 {{- include "sizewise.runVolumes" . }}
 {{- with .Values.callers.existingSecret }}
 - {name: callers, secret: {secretName: {{ . }}}}
+{{- end }}
+{{- with .Values.textLog.existingSecret }}
+- {name: text-log-keys, secret: {secretName: {{ . }}}}
 {{- end }}
 {{- with .Values.tuning.hostPath }}
 # It must exist: if kubelet created it, root would own it.

@@ -45,7 +45,7 @@ serviceMonitor.endpoint.interval: set serviceMonitor.interval
 {{- $rules := list
   (list "nameOverride" .Values.nameOverride $label "lower-case letters, digits and hyphens")
   (list "fullnameOverride" .Values.fullnameOverride $label "lower-case letters, digits and hyphens") }}
-{{- range $name := list "apiKey" "callers" "admin" "tests" }}
+{{- range $name := list "apiKey" "callers" "admin" "tests" "textLog" }}
 {{- $rules = append $rules (list (printf "%s.key" $name) (get (get $.Values $name) "key") $key "a key of a Secret: letters, digits, hyphens, dots and underscores") }}
 {{- end }}
 {{- range $number, $model := .Values.models }}

@@ -40,6 +40,8 @@ class Entry(BaseModel):
 
     3 is usual and 7 background; each level has twice the share of the next.
     """
+    text_log: bool = False
+    """Consents to `SIZEWISE_TEXT_LOG`: a sample of its texts, and its feedback, may be kept."""
 
 
 class CallersFile(RootModel[dict[Name, Entry]]):
@@ -53,6 +55,8 @@ class Caller:
     name: str = ""
     urgency: int = 3
     limits: Limits = field(default_factory=Limits)
+    text_log: bool = False
+    """Whether it consents to the text log."""
 
 
 class Callers:
@@ -125,7 +129,10 @@ class Callers:
         half = max(1, self._settings.max_requests // 2)
         callers = {
             bytes.fromhex(entry.key_sha256): Caller(
-                name, entry.urgency, Limits(entry.texts_per_s, entry.max_requests or half)
+                name,
+                entry.urgency,
+                Limits(entry.texts_per_s, entry.max_requests or half),
+                entry.text_log,
             )
             for name, entry in entries.items()
         }

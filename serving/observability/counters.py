@@ -73,6 +73,8 @@ COMPARED, DIFFERENT = range(2)
 CASCADED, ESCALATED, SAMPLED, DISAGREED = range(4)
 # A row of `decisions`.
 DECIDED, FLAGGED = range(2)
+# A row of `feedback`.
+RIGHT, WRONG = range(2)
 # A row of `callers`: requests by outcome, then texts and tokens of the answered ones.
 SERVED, LIMITED, FAILED, INVALID, LEFT, SERVED_TEXTS, SERVED_TOKENS = range(7)
 # The error of a caller that has reached its own limit.
@@ -118,6 +120,10 @@ class Counters:
         """By model and the variant that was not sure."""
         self.decisions = Table(2)
         """By model and what decided: a variant, or `cascade`."""
+        self.feedback = Table(2)
+        """By model and the variant that answered."""
+        self.text_log = Table(1)
+        """Rows of the text log, by what became of them."""
         self.lags = Table(LAG.end)
         """By kind of process."""
         self.log_lines = Table(1)
@@ -249,6 +255,14 @@ class Counters:
 
     def watch_flagged(self, family: str, decider: str, texts: int, flagged: int) -> None:
         """Do nothing, as `watch`."""
+
+    def record_feedback(self, model: str, variant: str, *, is_right: bool) -> None:
+        """Count feedback on an answer."""
+        self.feedback[model, variant][RIGHT if is_right else WRONG] += 1
+
+    def record_text_log(self, outcome: str, rows: int) -> None:
+        """Count rows of the text log, by what became of them."""
+        self.text_log[(outcome,)][0] += rows
 
     def record_batch(self, report: BatchReport) -> None:
         """Count a batch that the engine has finished."""

@@ -160,6 +160,22 @@ _ANSWERS: Sequence[Definition] = (
     Gauge("registry_unreadable", "1 while the registry cannot be read, else 0."),
     Gauge("altered_bundles", "Always 1; the labels name a version altered on disk.", _VERSION),
 )
+_FEEDBACK: Sequence[Definition] = (
+    Split(
+        "feedback",
+        "Feedback on answers, by whether the answer was right; a correction counts again.",
+        (*_VARIANT, "verdict"),
+        "feedback",
+        {"right": counters.RIGHT, "wrong": counters.WRONG},
+    ),
+    Count(
+        "text_log_rows",
+        "Texts and feedback for the text log, by what became of them.",
+        ("outcome",),
+        "text_log",
+        _one(0),
+    ),
+)
 _CASCADES: Sequence[Definition] = (
     Count(
         "cascade_texts", "Texts answered by a cascade.", _MODEL, "cascades", _one(counters.CASCADED)
@@ -238,4 +254,6 @@ _PROCESSES: Sequence[Definition] = (
         counters.LAG,
     ),
 )
-DEFINITIONS = (*_REQUESTS, *_BATCHES, *_LOADED, *_ANSWERS, *_CASCADES, *_DECISIONS, *_PROCESSES)
+DEFINITIONS = (
+    *_REQUESTS, *_BATCHES, *_LOADED, *_ANSWERS, *_FEEDBACK, *_CASCADES, *_DECISIONS, *_PROCESSES,
+)  # fmt: skip

@@ -20,14 +20,14 @@ _PROBES = frozenset(
     | {f"/inference.GRPCInferenceService/Server{what}" for what in ("Live", "Ready")}
     | {"/grpc.health.v1.Health/Check"}
 )
-_REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 def request_id(headers: Mapping[bytes, bytes]) -> str:
     """Take a valid X-Request-Id from ASGI's `headers`, or else make an id of 32 hex digits."""
     if sent := headers.get(b"x-request-id"):
         given = sent.decode("latin-1")
-        if _REQUEST_ID.fullmatch(given):
+        if REQUEST_ID.fullmatch(given):
             return given
     return f"{random.getrandbits(128):032x}"
 

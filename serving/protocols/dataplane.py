@@ -69,13 +69,14 @@ class Query:
 class Client:
     """Whose request it is, how urgent, and whether it may be answered from the cache.
 
-    `limited` tells whether the caller has limits.
+    `limited` tells whether the caller has limits, `consents` whether its texts may be logged.
     """
 
     caller: Caller
     urgency: int
     reuse: bool
     limited: bool
+    consents: bool
 
 
 async def classify(
@@ -180,12 +181,13 @@ def admit(service: Service, record: RequestRecord, headers: Mapping[bytes, bytes
     caller = service.callers.identify(headers)
     record.caller = caller.name
     service.check_room()
-    urgency, reuse = caller.urgency, True
+    urgency, reuse, consents = caller.urgency, True, caller.text_log
     if (priority := headers.get(b"priority")) and (given := _URGENCY.search(priority)):
         urgency = max(urgency, int(given[1]))
     if cache_control := headers.get(b"cache-control"):
         reuse = not _NO_REUSE.search(cache_control)
-    return Client(caller, urgency, reuse, caller.limits.any)
+        consents = consents and b"no-store" not in cache_control.lower()
+    return Client(caller, urgency, reuse, caller.limits.any, consents)
 
 
 def response_headers(record: RequestRecord) -> list[tuple[bytes, bytes]]:
@@ -234,6 +236,9 @@ async def answer(
             record.model = absent(service, query.model)
         raise
     service.runtime.recorder.record_answer(answered)
+    if service.answers is not None:
+        texts = query.inputs if client.consents else None
+        service.answers.note(client.caller.name, record.request_id, answered, texts)
     record.variant, record.tokens = answered.variant, answered.tokens
     record.degraded = answered.degraded
     record.stages_started_s = answered.passes[0].started_s

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from serving.bundles.files import read_text
-from serving.errors import StartError, cut, own_words, printable
+from serving.errors import StartError, own_words, printable
+from serving.shortening import cut
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes mounts a service account's token, its namespace and the API's CA."""

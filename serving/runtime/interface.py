@@ -9,6 +9,7 @@ from serving.batching.interface import Submits
 from serving.batching.queue import Backlog, Flow
 from serving.bundles.bundle import VariantKey
 from serving.bundles.traffic import Deployments
+from serving.feedback.recorder import FeedbackStore
 from serving.inference.engine import EngineName
 from serving.inference.tokenizer import Tokenizer
 from serving.observability.recorder import Recorder
@@ -35,6 +36,10 @@ class Runtime(Submits, Protocol):
     @property
     def recorder(self) -> Recorder:
         """Records what happened."""
+
+    @property
+    def feedback(self) -> FeedbackStore:
+        """Keeps what is noted of answers, and takes feedback on them."""
 
     @property
     def tokenizers(self) -> Mapping[VariantKey, Tokenizer]:

@@ -4,11 +4,12 @@ import time
 from collections.abc import Mapping
 
 from serving.bundles.bundle import Bundle
-from serving.inference.engine import EngineName
-from serving.inference.engine_selection import Chosen, MakeEngine
+from serving.inference.engine import EngineName, runs_as
+from serving.inference.engine_selection import Chosen, MakeEngine, text_ms
 from serving.inference.tokenizer import Tokenizer, open_tokenizer
 from serving.inference.tuned_choice import keep, kept_tuning, measured, restored
 from serving.logs import log
+from serving.runtime.interface import Running
 from serving.settings import Settings
 
 Loaded = tuple[Tokenizer | None, Chosen]
@@ -50,6 +51,17 @@ def load(
         keep(chosen, bundle, tokenizer, settings)
     _log(bundle, settings, chosen, started_s, tuned=False)
     return tokenizer, chosen
+
+
+def running(chosen: Chosen, bundle: Bundle) -> Running:
+    """Describe how a loaded bundle is run."""
+    return Running(
+        chosen.name,
+        chosen.reason,
+        runs_as(chosen.name, chosen.engine, bundle.manifest.precision),
+        chosen.lane.max_batch_tokens,
+        text_ms=text_ms(chosen.lane, bundle),
+    )
 
 
 def _log(

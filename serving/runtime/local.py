@@ -17,16 +17,17 @@ from serving.batching.scheduler import Scheduler
 from serving.bundles.bundle import Bundle, VariantKey, key
 from serving.bundles.traffic import Deployments
 from serving.errors import BundleError, failures
-from serving.inference.engine import EngineName, runs_as
-from serving.inference.engine_selection import ENGINES, Chosen, MakeEngine, text_ms
+from serving.inference.engine import EngineName
+from serving.inference.engine_selection import ENGINES, Chosen, MakeEngine
 from serving.inference.inputs import Item
 from serving.inference.tokenizer import Tokenizer
 from serving.logs import log
 from serving.observability.metrics import Metrics
+from serving.runtime.feedback import LocalFeedback
 from serving.runtime.gauges import applied_by_model, refused_by_model, unproven_by_model
 from serving.runtime.integrity import Integrity
 from serving.runtime.interface import Running
-from serving.runtime.loading import Loaded, load, load_tuned
+from serving.runtime.loading import Loaded, load, load_tuned, running
 from serving.runtime.memory import resident_bytes, return_freed
 from serving.runtime.retention import retain
 from serving.runtime.trial import Trials
@@ -47,6 +48,7 @@ class LocalRuntime:
     ) -> None:
         """Start with nothing loaded. Bundles are tried first, unless `engines` are a test's."""
         self.recorder = Metrics()
+        self.feedback = LocalFeedback(settings, self.recorder)
         self.integrity = Integrity()
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
@@ -138,13 +140,7 @@ class LocalRuntime:
         tokenizer, chosen = tuned or await self._measured(bundle)
         if tokenizer:
             self.tokenizers[key(bundle)] = tokenizer
-        self.running[key(bundle)] = Running(
-            chosen.name,
-            chosen.reason,
-            runs_as(chosen.name, chosen.engine, bundle.manifest.precision),
-            chosen.lane.max_batch_tokens,
-            text_ms=text_ms(chosen.lane, bundle),
-        )
+        self.running[key(bundle)] = running(chosen, bundle)
         return chosen
 
     async def _tuned(self, bundle: Bundle) -> Loaded | None:
@@ -285,6 +281,7 @@ class LocalRuntime:
 
     async def page(self, *, ready: bool) -> tuple[bytes, str]:
         """See Runtime."""
+        self.feedback.count()
         queued = (
             (each, self._scheduler.queued_texts(each) if self._scheduler else 0)
             for each in self._bundles
@@ -298,3 +295,4 @@ class LocalRuntime:
             self._trials.end()
         if self._batcher:
             self._batcher.close()
+        self.feedback.close()

@@ -20,6 +20,7 @@ from serving.inference.inputs import Encoding, Item
 from serving.inference.tokenizer import Tokenizer
 from serving.logs import log
 from serving.runtime.call import Call
+from serving.runtime.feedback import RemoteFeedback
 from serving.runtime.frames import RequestFrame, read_answers, withdrawals
 from serving.runtime.integrity import open_verified
 from serving.runtime.interface import Running
@@ -51,6 +52,7 @@ class RemoteRuntime:
         self, channel: Channel, tick_s: float = _TICK_S, load_timeout_s: float = _LOAD_TIMEOUT_S
     ) -> None:
         self.recorder = RemoteRecorder(channel)
+        self.feedback = RemoteFeedback(channel, self._call)
         self.tokenizers: dict[VariantKey, Tokenizer] = {}
         self.running: dict[VariantKey, Running] = {}
         self.gone = asyncio.Event()
@@ -70,7 +72,7 @@ class RemoteRuntime:
         self._entering: dict[int, Caller] = {}
         """Whose requests enter; when the answer comes, nobody may wait for it any more."""
         self._withdrawn: list[int] = []
-        self._names: Numbers[VariantKey | Flow] = Numbers()
+        self._names = Numbers[VariantKey | Flow](partial(channel.send, "name"))
         """Those of variants and flows that the engine process knows."""
         self._handlers: dict[str, Callable[..., None]] = {
             "greeting": self.greeting.set_result,
@@ -208,20 +210,13 @@ class RemoteRuntime:
         call.deadline_s = terms.deadline_s
         if isinstance(items[0], Encoding):
             texts = cast("Sequence[Encoding]", items)
-            flow = self._number(terms.flow)
-            self._requests.add(call.number, self._number(variant), flow, texts, terms)
+            flow = self._names.of(terms.flow)
+            self._requests.add(call.number, self._names.of(variant), flow, texts, terms)
             self._channel.flush_soon()
         else:
             self._channel.send("submit", call.number, variant, items, terms)
         self._waiting[call.number] = call
         return call
-
-    def _number(self, name: VariantKey | Flow) -> int:
-        number = self._names.get(name)
-        if number is None:
-            number = self._names.add(name)
-            self._channel.send("name", number, name)
-        return number
 
     def wake(self, family: str) -> None:
         """See Runtime."""

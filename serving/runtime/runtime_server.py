@@ -17,6 +17,7 @@ from serving.bundles.bundle import VariantKey
 from serving.errors import EngineFailed, ServedError
 from serving.inference.inputs import Item
 from serving.logs import log
+from serving.runtime.feedback import feedback_handlers
 from serving.runtime.frames import (
     REQUESTS,
     Answer,
@@ -112,7 +113,8 @@ class RuntimeServer:
             "flushed": partial(recorders.flushed, channel),
             "alive": self._note_life,
             "started": self._note_start,
-            "failed": self._note_failure,
+            "failed": partial(setattr, self, "failure"),
+            **feedback_handlers(channel, runtime.feedback),
         }
         """By kind of message."""
         self._lost = asyncio.Event()
@@ -204,9 +206,6 @@ class RuntimeServer:
     def _note_start(self) -> None:
         self.started = True
         self._on_started()
-
-    def _note_failure(self, reason: str) -> None:
-        self.failure = reason
 
     def turn(self) -> Sequence[bytes]:
         """See Receiver."""

@@ -20,6 +20,7 @@ from serving.bundles.bundle import Bundle, key
 from serving.bundles.traffic import Deployment, Deployments, Policy
 from serving.bundles.windows import Windows
 from serving.errors import NotReady, UnknownModel
+from serving.feedback.recorder import AnswerRecorder
 from serving.inference.inputs import Row, Text, chars
 from serving.inference.windows import windowing_of
 from serving.logs import log
@@ -49,6 +50,9 @@ class Service:
         self.settings = settings
         self.runtime = runtime
         self.callers = Callers(settings, runtime.recorder.record_callers_failure)
+        keeps = settings.feedback_texts or settings.text_log
+        self.answers = AnswerRecorder(settings, runtime.feedback) if keeps else None
+        """Notes answers down; None if nothing is kept of them."""
         self.starting = True
         """Whether no models have been served yet, nor by a process that this one replaces."""
         self.draining = False

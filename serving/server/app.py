@@ -21,6 +21,7 @@ from serving.observability.request_log import RequestLog, RequestRecord, request
 from serving.observability.tracing import open_tracer
 from serving.protocols import (
     cohere_jina,
+    feedback,
     huggingface,
     infinity_vllm,
     kserve_v1,
@@ -41,6 +42,7 @@ from serving.server.playground import serve_playground
 VERSION = "0.1.0"
 APIS = (
     native.API,
+    feedback.API,
     open_inference.API,
     tei.API,
     huggingface.API,

@@ -23,6 +23,7 @@ DECIDED = {
     "api_key",
     "callers",
     "trusted_keys",
+    "text_log_keys",
     "tuning",
     "admin_port",
     "admin_key",

@@ -24,10 +24,14 @@ PACKAGES = {
         "batching": {"bundles", "inference"},
         "variants": {"bundles", "inference", "batching"},
         "observability": {"bundles", "batching", "variants"},
+        "feedback": {"bundles", "inference", "variants"},
         "offline": {"bundles", "inference", "variants"},
-        "runtime": {"bundles", "access", "inference", "batching", "variants", "observability"},
+        "runtime": {
+            "bundles", "access", "inference", "batching", "variants", "observability", "feedback",
+        },
         "protocols": {
-            "bundles", "access", "inference", "batching", "variants", "observability", "runtime",
+            "bundles", "access", "inference", "batching", "variants", "observability", "feedback",
+            "runtime",
         },
         "playground": set(),
         "server": {"inference", "observability", "runtime", "protocols", "playground"},
@@ -44,6 +48,7 @@ PACKAGES = {
         "published": {"data", "evaluation", "graphs", "reports"},
         "robustness": {"data", "perturbations", "evaluation", "reports", "cascade", "published"},
         "group_report": {"data", "evaluation", "reports", "cascade", "published", "robustness"},
+        "monitoring": {"data", "evaluation", "reports", "published"},
         "compression": {
             "data", "training", "evaluation", "graphs", "reports", "cascade", "published",
         },
@@ -59,31 +64,22 @@ PACKAGES = {
 # The modules at a program's root that packages may import.
 ROOT_MODULES = {
     "serving": {
-        "background",
-        "settings",
-        "ext_proc_settings",
-        "settings_help",
-        "descriptors",
-        "errors",
-        "extras",
-        "interrupts",
-        "line_writer",
-        "logs",
-        "process_exit",
-        "shortage",
+        "background", "settings", "ext_proc_settings", "feedback_settings", "settings_help",
+        "descriptors", "errors", "extras", "interrupts", "line_writer", "logs", "process_exit",
+        "shortage", "shortening",
     },
     "models": {"recipe", "recipe_sections", "job", "progress"},
     "loadtest": {"scenario", "samples", "progress"},
-}
+}  # fmt: skip
 # The modules at a program's root that run its commands, and import what they need for that.
-OWN_COMMANDS = {"compress", "decide", "groups", "signing", "steps", "stress", "windows"}
+OWN_COMMANDS = {"compress", "decide", "groups", "live", "signing", "steps", "stress", "windows"}
 COMMANDS = {"__main__", "commands", *OWN_COMMANDS}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.
 OTHER_PROGRAMS = {
     "serving": {},
-    "models": {"serving": {"bundles", "inference", "errors"}},
+    "models": {"serving": {"bundles", "inference", "errors", "feedback"}},
     "loadtest": {},
 }
 # Heavy libraries and the only places that import them.
@@ -109,8 +105,8 @@ HOMES = {
         "serving.server.inference_protocol",
         "serving.server.pipelined",
     },
-    "fsspec": {"serving.bundles.store"},
-    "cryptography": {"serving.bundles.signatures"},
+    "fsspec": {"serving.bundles.store", "serving.feedback.log_files"},
+    "cryptography": {"serving.bundles.signatures", "serving.feedback.log_files"},
     "sklearn": {"models.evaluation.baselines"},
     "torch": {"models"},
     "transformers": {"models"},

@@ -201,7 +201,7 @@ def test_a_wrong_flag_or_subcommand_is_seen():
 def test_endpoints_need_a_key_where_the_table_says_so(tiny_registry):
     with serving(tiny_registry, api_key="a-key-of-the-test") as server:
         for path, method, _ in http_api.operations(http_api.document()):
-            given = path.format(model="tone", version="tiny")
+            given = path.format(model="tone", version="tiny", request_id="one")
             status = httpx.request(method, server.url + given, json={}).status_code
             assert (status == 401) == (path not in http_api.NEED_NO_KEY), f"{method} {path}"
 

@@ -23,11 +23,15 @@ from serving.server.inference_protocol import InferenceProtocol
 from serving.settings import Settings
 from tests.support.null_serving import NullEngine
 
+SETTINGS: dict[str, object] = {}
+"""What every server gets unless a test says otherwise."""
+
 
 @asynccontextmanager
 async def running(registry, engine=NullEngine, clock=time.monotonic, **settings):
     """The application with its models loaded, and one engine thread."""
-    chosen = Settings(registry=[registry], engine="onnxruntime", threads=1, **settings)
+    given = SETTINGS | settings
+    chosen = Settings(registry=[registry], engine="onnxruntime", threads=1, **given)
     runtime = LocalRuntime(chosen, {"onnxruntime": engine}, clock)
     app = create_app(Service(chosen, runtime, clock), lambda _error: None)
     loaded = asyncio.Event()

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from serving.access.rate_limits import LimitUse
 from serving.batching.queue import Backlog
 from serving.observability.metrics import Metrics
+from serving.runtime.feedback import LocalFeedback
 from serving.runtime.ipc import Channel
 from serving.runtime.remote import RemoteRuntime
 from serving.runtime.remote_recorder import RemoteRecorders
 from serving.runtime.runtime_server import RuntimeServer
+from serving.settings import Settings
 
 
 class BatcherRuntime:
@@ -24,6 +26,7 @@ class BatcherRuntime:
         self.batcher = batcher
         self.withdraw = batcher.withdraw
         self.limit_use = LimitUse(lambda: 0.0)
+        self.feedback = LocalFeedback(Settings(feedback_texts=100), Metrics())
         self.woken = []
         self.wake = self.woken.append
 

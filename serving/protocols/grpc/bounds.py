@@ -11,11 +11,12 @@ from google.protobuf.message import DecodeError
 
 from serving.background import start
 from serving.descriptors import most_grpc_connections
-from serving.errors import InvalidField, cut
+from serving.errors import InvalidField
 from serving.protocols.cancellation import Cancellation
 from serving.protocols.request_body import body_timeout, too_slow
 from serving.runtime.service import Service
 from serving.settings import Settings
+from serving.shortening import cut
 
 # A client's metadata, which hold the details of an error, may have 8 kB by default.
 _MOST_DETAIL_BYTES = 4096

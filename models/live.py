@@ -1,0 +1,54 @@
+"""The command `live`: its arguments.
+
+What it runs is imported when it is called, so that `--help` needs no optional package.
+"""
+
+import argparse
+from pathlib import Path
+
+from models.commands import number_in
+
+DOES = "report what the text log says of a served family: accuracy, drift, texts worth labelling"
+_EPILOG = """\
+examples:
+  python -m models live sentiment --log s3://bucket/text-log --keys text-log-keys
+  python -m models live sentiment --log text-log --export 500 --format jsonl
+"""
+
+
+def add_live(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of `live` but for registry and output."""
+    command.epilog, command.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
+    command.add_argument("family", help="a family of the registry")
+    command.add_argument(
+        "--log", required=True, metavar="URL", help="folder or URL: the server's SIZEWISE_TEXT_LOG"
+    )
+    command.add_argument(
+        "--keys", type=Path, metavar="FILE", help="the server's SIZEWISE_TEXT_LOG_KEYS"
+    )
+    command.add_argument(
+        "--texts", type=number_in(1, 1_000_000), default=5000,
+        help="read so many of the newest texts; default: %(default)s",
+    )  # fmt: skip
+    command.add_argument(
+        "--export", type=number_in(1, 100_000), default=200, metavar="TEXTS",
+        help="write so many that are worth labelling; default: %(default)s",
+    )  # fmt: skip
+    command.add_argument(
+        "--format", choices=("csv", "jsonl"), default="csv", help="of these; default: %(default)s"
+    )
+
+
+def run(options: argparse.Namespace) -> str:
+    """Write the report; return what to do next. Raises BundleError or StartError in a sentence."""
+    from models.monitoring.measure import Wanted, live  # noqa: PLC0415
+
+    wanted = Wanted(options.log, options.keys, options.texts, options.export, f".{options.format}")
+    output = options.output / options.family
+    path = live(options.family, options.registry, output, wanted)
+    if path is None:
+        return "serve on: every logged text has feedback"
+    return (
+        f"fill in the column `label` of {path}, then python -m models evaluate {options.family} "
+        f"--data {path} --registry {options.registry}"
+    )

@@ -1,0 +1,59 @@
+"""The rows of a text log that are of one family, without those that were deleted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serving.errors import StartError, failures
+from serving.feedback.log_files import Kind, LogFiles, digest
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FamilyLog:
+    """The newest texts, the newest first, and the last feedback on each answer."""
+
+    texts: Sequence[Row]
+    feedback: Sequence[Row]
+
+
+def read_log(url: str, keys: Path | None, family: str, most_texts: int) -> FamilyLog:
+    """Read at most so many texts of a family, and all feedback on it.
+
+    Raises StartError if the log cannot be read, or has nothing of the family.
+    """
+    files = LogFiles(url, keys, "--log")
+    with failures(StartError, f"--log {url} cannot be read"):
+        deleted = files.deletions().keys()
+
+        def rows(kind: Kind, most: int | None = None) -> list[Row]:
+            found: list[Row] = []
+            for file in reversed(files.listed(kind)):
+                its = files.read(file.name)
+                found += [
+                    row
+                    for row in reversed(its)
+                    if row["model"] == family
+                    and digest(row["caller"], row["request_id"]) not in deleted
+                ]
+                if most is not None and len(found) >= most:
+                    return found[:most]
+            return found
+
+        texts, feedback = rows("texts", most_texts), rows("feedback")
+    if not texts and not feedback:
+        raise StartError(
+            f"--log {url} has nothing of {family}: give the server's SIZEWISE_TEXT_LOG, and let "
+            "callers consent"
+        )
+    last: dict[object, Row] = {}
+    for row in sorted(feedback, key=lambda row: row["time"]):
+        last[answer_of(row)] = row
+    return FamilyLog(texts, list(last.values()))
+
+
+def answer_of(row: Row) -> tuple[str, str, int]:
+    """Return what names the answered text of a row."""
+    return row["caller"], row["request_id"], row["index"]
