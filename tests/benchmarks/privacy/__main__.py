@@ -63,7 +63,6 @@ def served(folder, program, fault="", **settings):
     (registry / "tone" / "policy.json").write_text(
         json.dumps({"sample_share": 1.0, "harmless": ["positive"]})
     )
-    (folder / "fault").write_text(fault)
     with places.collector() as (url, traces):
         environ |= {"FAULTY_ENGINE": str(folder / "fault"), "OTEL_BSP_SCHEDULE_DELAY": "100"}
         with server(
@@ -71,6 +70,7 @@ def served(folder, program, fault="", **settings):
             tuning=folder / "tuning", program="tests.support.faulty_serving",
             ext_proc_failure="closed", **WAITS, **settings,
         ) as running:  # fmt: skip
+            (folder / "fault").write_text(fault)
             counts = [
                 asyncio.run(over_http(running)), asyncio.run(over_grpc(running)), checked(running)
             ]  # fmt: skip
