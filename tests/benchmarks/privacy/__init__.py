@@ -1,0 +1,1 @@
+"""Where the texts that a server is sent remain."""

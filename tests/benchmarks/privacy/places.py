@@ -1,0 +1,79 @@
+"""Where a mark may remain: files, the log, metrics, traces and what a server tells of itself."""
+
+import contextlib
+import gzip
+import threading
+import zipfile
+import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+
+from tests.benchmarks.privacy.marks import MARK
+
+_MARK = MARK.encode()
+TOLD = ("/metrics", "/v1/models", "/v2", "/health", "/info", "/openapi.json", "/playground/")
+
+
+def count_in(content):
+    """How often a mark is in bytes, in any case, also inside what is compressed."""
+    found = content.lower().count(_MARK)
+    if content.startswith(b"\x1f\x8b"):
+        with contextlib.suppress(OSError, EOFError, zlib.error):
+            found += count_in(gzip.decompress(content))
+    return found
+
+
+def files_with_marks(folder, but=()):
+    """Paths under `folder` with a mark in their names or contents, and how many were searched."""
+    found, searched = [], 0
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        if any(path.is_relative_to(each) for each in but):
+            continue
+        searched += 1
+        content = path.read_bytes()
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                content += b"".join(map(archive.read, archive.namelist()))
+        if count_in(content) or MARK in str(path.relative_to(folder)).lower():
+            found.append(str(path.relative_to(folder)))
+    return found, searched
+
+
+def told(url, headers):
+    """What a server's own pages say."""
+    pages = [httpx.get(url + path, headers=dict(headers), timeout=30) for path in TOLD]
+    return b"".join(page.content for page in pages)
+
+
+@contextlib.contextmanager
+def collector():
+    """(its URL, the bodies that it was sent) of a collector of traces."""
+    bodies = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            zipped = self.headers.get("Content-Encoding") == "gzip"
+            bodies.append(gzip.decompress(body) if zipped else body)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", bodies
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def write_mark(folder):
+    """A file with the mark, which a search must find: one that finds nothing proves nothing."""
+    path = Path(folder) / "planted.gz"
+    path.write_bytes(gzip.compress(f"a {MARK.upper()} text".encode()))
+    return path
