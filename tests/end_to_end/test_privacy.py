@@ -15,7 +15,7 @@ def test_marked_contents_of_every_protocol_are_found_nowhere():
     rows = [line for line in ran.stdout.splitlines() if line.endswith("| none |")]
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert len(rows) == 4
+    assert len(rows) == 6
 
 
 def test_a_mark_that_remains_is_found(tmp_path):

@@ -101,15 +101,20 @@ class Server:
 
 
 @contextlib.contextmanager
-def server(folder, *, keys=False, shipped=False, **settings):
-    """A server of the families above, with keys or without, over HTTP, gRPC and the admin port."""
+def server(folder, *, keys=False, shipped=False, caller=None, **settings):
+    """A server of the families above, with keys or without, over HTTP, gRPC and the admin port.
+
+    `caller` is what the entry of the caller says whose key is sent.
+    """
     registry = registry_of(folder)
     settings.setdefault("engine", "auto" if shipped else "onnxruntime")
     if shipped:
         registry = f"{registry},{ROOT / 'models/registry'}"
     headers = ()
     if keys:
-        headers = write_callers(folder / "callers.json", fuzz={}, slow={"texts_per_s": 50})
+        headers = write_callers(
+            folder / "callers.json", fuzz=caller or {}, slow={"texts_per_s": 50}
+        )
         settings["callers"] = folder / "callers.json"
         headers = tuple(headers["fuzz"].items())
     grpc_port, admin_port = free_port(), free_port()

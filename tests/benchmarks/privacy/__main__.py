@@ -1,9 +1,11 @@
 """`python -m tests.benchmarks.privacy`: what remains of marked texts, keys and ids, and where.
 
-A real server with every option on, without and with HTTP processes, and once with an engine that
-raises, is sent marked requests of every kind over HTTP, gRPC and Envoy's protocol; an offline job
-reads marked texts. Then its log, metrics, traces, pages and every file that it could write are
-searched for the mark. A planted file must be found. Ends with status 1 if anything else is.
+A real server with every option on is sent marked requests of every kind over HTTP, gRPC and Envoy's
+protocol: without HTTP processes and with two, with an engine that raises, and with a caller who
+consents to the text log, encrypted and not. An offline job reads marked texts. Then logs, metrics,
+traces, pages and every file that they could write are searched for the mark. It may be in a text
+log that is not encrypted, and there only until its time is over. Ends with status 1 if it is found
+elsewhere, or not where it must be.
 """
 
 import asyncio
@@ -18,14 +20,18 @@ from pathlib import Path
 
 import grpc
 import httpx
+from cryptography.fernet import Fernet
 from tqdm import tqdm
 
 from tests.benchmarks.fuzz.servers import registry_of, server
 from tests.benchmarks.privacy import marks, places
 from tests.support.clients import ask
 from tests.support.processes import ROOT, clean_environ
+from tests.support.registries import wait_for
 
 CALLS = 300
+LOGGED_S = 20
+LOGGING = {"feedback_texts": 1000, "text_log_share": 1, "text_log_flush_s": 1}
 WAITS = {"default_deadline_ms": 5000, "ext_proc_deadline_ms": 1500}
 
 
@@ -46,9 +52,14 @@ def main():
         planted = places.write_mark(folder)
         assert places.files_with_marks(folder)[0] == [planted.name], "the search finds nothing"
         planted.unlink()
-        rows.append(served(folder / "one", "a server", http_processes=0))
+        rows.append(served(folder / "one", "a server"))
         rows.append(served(folder / "more", "with 2 HTTP processes", http_processes=2))
         rows.append(served(folder / "faulty", "with an engine that raises", fault="raise"))
+        key = folder / "keys"
+        key.write_bytes(Fernet.generate_key())
+        encrypted = {"http_processes": 2, "text_log_keys": key}
+        rows.append(served(folder / "kept", "text log, encrypted", consents=True, **encrypted))
+        rows.append(served(folder / "expires", "text log", consents=True, text_log_s=LOGGED_S))
         rows.append(offline(folder / "offline"))
     print("| program | sent | searched | found |\n|---|---|---|---|")
     for row in rows:
@@ -56,7 +67,7 @@ def main():
     sys.exit(any(row.found for row in rows))
 
 
-def served(folder, program, fault="", **settings):
+def served(folder, program, fault="", *, consents=False, **settings):
     """Send everything to a server all of whose files lie under `folder`."""
     environ = environment(folder)
     registry = registry_of(folder)
@@ -66,27 +77,44 @@ def served(folder, program, fault="", **settings):
     with places.collector() as (url, traces):
         environ |= {"FAULTY_ENGINE": str(folder / "fault"), "OTEL_BSP_SCHEDULE_DELAY": "100"}
         with server(
-            folder, keys=True, environ=environ, trace_endpoint=url, playground=True,
-            tuning=folder / "tuning", program="tests.support.faulty_serving",
-            ext_proc_failure="closed", **WAITS, **settings,
+            folder, keys=True, caller={"text_log": consents}, environ=environ, trace_endpoint=url,
+            playground=True, tuning=folder / "tuning", program="tests.support.faulty_serving",
+            ext_proc_failure="closed", text_log=folder / "text-log", **LOGGING, **WAITS, **settings,
         ) as running:  # fmt: skip
             (folder / "fault").write_text(fault)
             counts = [
                 asyncio.run(over_http(running)), asyncio.run(over_grpc(running)), checked(running)
             ]  # fmt: skip
+            faults = faults_of_text_log(folder / "text-log", settings, consents=consents)
             pages = places.told(running.running.url, running.headers)
             status = running.running.stop()
             log = running.running.log_path.read_bytes()
     files, searched = places.files_with_marks(folder)
-    found = files + [
-        what
-        for what, content in (("log", log), ("metrics and pages", pages), *numbered(traces))
-        if places.count_in(content)
-    ]
+    found = (
+        faults
+        + files
+        + [
+            what
+            for what, content in (("log", log), ("metrics and pages", pages), *numbered(traces))
+            if places.count_in(content)
+        ]
+    )
     found += [f"exit status {status}"] if status else []
     sent = f"{counts[0]} HTTP, {counts[1]} gRPC, {counts[2]} ext_proc"
     lines = len(log.splitlines())
     return Row(program, sent, f"{lines} log lines, {len(traces)} traces, {searched} files", found)
+
+
+def faults_of_text_log(log, settings, *, consents):
+    """What is wrong with it: it keeps what it must not, or nothing, or for too long."""
+    if not consents:
+        return ["texts without consent"] if any(log.rglob("*.parquet*")) else []
+    wait_for(lambda: any(log.rglob("texts/*")), seconds=20)
+    marked = bool(places.files_with_marks(log)[0])
+    if marked == ("text_log_keys" in settings):
+        return ["what the text log keeps"]
+    wait_for(lambda: not places.files_with_marks(log)[0], seconds=5 * LOGGED_S)
+    return []
 
 
 def environment(folder):

@@ -40,6 +40,8 @@ def requests(headers):
         *(replace(each, body=each.body[:-1]) for each in good),
         *(replace(each, path=f"{each.path}?text=zqv&key=zqv") for each in good[:1] + seeds.READ),
     ]
+    named = {"request_id": "zqv-unknown", "index": 0, "labels": ["zqv-label"]}
+    plain += [seeds.Seed("POST", "/v1/feedback", json.dumps(named).encode(), (seeds.JSON,))]
     for each in plain:
         yield each.method, each.path, (*each.headers, *HEADERS, *headers), each.body
     for each in good:
