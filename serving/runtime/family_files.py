@@ -90,7 +90,11 @@ def decisions_of(
         check = partial(check_decisions, family=family, manifests=_manifests(variants))
         before = served.decisions.get(family)
         its = _current(Decisions, DECISIONS_NAME, check, family, found, before, refused)
-        if its or str(found.folders[family] / DECISIONS_NAME) in refused:
+        if family not in found.texts:  # its folder cannot be read
+            undecided = family in served.decisions
+        else:
+            undecided = str(found.folders[family] / DECISIONS_NAME) in refused
+        if its or undecided:
             decisions[family] = its
     return decisions
 
