@@ -96,7 +96,7 @@ def test_serving_escalates_exactly_the_texts_that_were_escalated_in_the_test(see
         answered = next(
             variant
             for variant, stage in zip(candidate.variants, stages, strict=True)
-            if stage.sure(tests.logits[variant, number].tolist(), multi_label=False)
+            if stage.sure(tests.logits[variant, number].tolist(), ["0", "1"], multi_label=False)
         )
         assert answered == expected
 

@@ -123,7 +123,7 @@ def answered(name, cascade, logits, at):
     for variant in variants:
         own = logits[variant][at].tolist()
         stage = next((s for s in cascade.stages if s.variant == variant), None)
-        if len(variants) == 1 or stage.sure(own, multi_label=False):
+        if len(variants) == 1 or stage.sure(own, ["negative", "positive"], multi_label=False):
             break
     return softmax(own)[1]
 
