@@ -44,7 +44,8 @@ def summary(cascade: Cascade, found: Observations, selection: Selection, looks: 
 {target.max_loss:.2%}{each}, with {target.confidence:.0%} confidence
 
 {table(header, stages)}
-{_early(found)}Guarantee: loss {cascade.loss:.2%}, upper bound {cascade.bound:.2%}, on {cascade.n:,} texts. \
+{_early(found)}Guarantee: loss {cascade.loss:.2%}, upper bound {cascade.bound:.2%}, \
+on {cascade.n:,} texts. \
 Escalated: {percent(cascade.escalation)}; labels other than {reference}'s: \
 {percent(cascade.disagreement)}; its own in a batch of {cascade.batch_texts}: \
 {percent(cascade.self_disagreement)}. Shown on {_engines(cascade)}, long texts \

@@ -68,8 +68,9 @@ def _one_sided(found: Observations) -> str:
     if not found.cascade or not (variants := found.cascade.one_sided):
         return ""
     return (
-        f"In the cascade, a text that {' or '.join(sorted(variants))} ends is flagged for the labels "
-        "of that answer and for no other, whatever its scores; the thresholds are for all others.\n"
+        f"In the cascade, a text that {' or '.join(sorted(variants))} ends is flagged for the "
+        "labels of that answer and for no other, whatever its scores; the thresholds are for all "
+        "others.\n"
     )
 
 
