@@ -240,6 +240,13 @@ def add_cascade(cascade: argparse.ArgumentParser) -> None:
         "family's default, or else truncate",
     )
     cascade.add_argument(
+        "--early-labels",
+        nargs="*",
+        metavar="LABEL",
+        help="let the smaller variants end a text with no other labels than these; without one, "
+        "only texts that have no label; default: any",
+    )
+    cascade.add_argument(
         "--resplit",
         type=int,
         default=0,
@@ -269,6 +276,7 @@ def make_cascade(options: argparse.Namespace, build: Path) -> None:
         options.recalibrate,
         options.engine,
         options.long,
+        options.early_labels,
     )
     if options.resplit:
         check_coverage(request, options.resplit)

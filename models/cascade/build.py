@@ -139,6 +139,7 @@ def _described(
     ordered, tests, judged = found.texts
     its_manifests = [found.manifests[number] for number in candidate.variants]
     used = {each.variant for each in its_manifests} | {reference.variant}
+    early = None if found.early_labels is None else list(found.early_labels)
     return Cascade(
         family=reference.family,
         stages=[
@@ -147,6 +148,7 @@ def _described(
                 version=found.manifests[variant].version,
                 calibration=None if threshold is None else selection.calibrations[variant],
                 threshold=threshold,
+                early_labels=None if threshold is None else early,
                 confidences=None if threshold is None else tested.confidences(variant, reached[at]),
                 reach=float(reached[at].mean()),
                 accuracy=proportion(hits(candidate.until(at))),

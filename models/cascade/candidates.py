@@ -16,7 +16,8 @@ _SHARES = np.linspace(0, 0.98, 50)
 class Candidates:
     """Every candidate of two or three variants of rising cost, on a grid of thresholds.
 
-    The thresholds are quantiles of the scores, so a stage accepts 2 to 100 % of the texts. `loss`,
+    The thresholds are quantiles of the scores of the texts that a stage may end, so it accepts 2 to
+    100 % of these. `loss`,
     `margin` and `cost` have an entry for each candidate. `loss` is the worst group's. `margin` is
     the distance of the loss below the target in standard errors; for it, the loss is the mean of
     the observed loss and the one the scores predict, because among thousands of candidates those
@@ -27,7 +28,10 @@ class Candidates:
         self, texts: ScoredTexts, problem: Problem, grid: list[Floats] | None = None
     ) -> None:
         self._texts, self._problem = texts, problem
-        self.grid = grid or [np.unique(np.quantile(each, _SHARES)) for each in texts.scores]
+        self.grid = grid or [
+            np.unique(np.quantile(scores[ends], _SHARES)) if ends.any() else np.ones(1)
+            for scores, ends in zip(texts.scores, texts.may_end, strict=True)
+        ]
         by_cost = sorted(problem.eligible, key=lambda variant: float(problem.costs[variant]))
         self._orders = [
             order
@@ -72,7 +76,7 @@ class Candidates:
         texts, max_loss = self._texts, self._problem.target.max_loss
         grids = [self.grid[variant] for variant in order[:-1]]
         levels = [
-            np.searchsorted(grid, texts.scores[variant], side="right")
+            np.searchsorted(grid, texts.scores[variant], side="right") * texts.may_end[variant]
             for grid, variant in zip(grids, order, strict=False)
         ]
         sizes = [len(grid) for grid in grids]

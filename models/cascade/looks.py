@@ -23,8 +23,8 @@ class Look:
 
     `versions` are those that a cascade may use, `reference` the one it is held against, `engines`
     what runs each of them. `windows_hash` is that of how long texts were joined, None if they were
-    truncated. `sequence_sha256` is the hash of the candidates in the order of testing;
-    None for re-splits, each of which has a sequence of its own.
+    truncated. `early_labels` are those of the options. `sequence_sha256` is the hash of the
+    candidates in the order of testing; None for re-splits, each of which has a sequence of its own.
     """
 
     does: Literal["choose", "resplit"]
@@ -36,6 +36,7 @@ class Look:
     tested_sha256: str
     judged_sha256: str
     windows_hash: str | None = None
+    early_labels: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)

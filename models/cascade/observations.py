@@ -19,7 +19,7 @@ from models.evaluation.predictions import Predictor, predicted, windows_for
 from models.evaluation.statistics import Flags, correct, proportion
 from models.recipe import RecipeError
 from serving.bundles.bundle import Manifest
-from serving.bundles.cascade import Target
+from serving.bundles.cascade import Target, unfit_early_labels
 from serving.bundles.evaluation import Estimate
 from serving.bundles.windows import Windows
 
@@ -33,7 +33,8 @@ class Observations:
     """A family's variants, and their logits on the texts for ordering, testing and judging.
 
     `eligible` are the names of the variants that a cascade may use, `engines` what ran each.
-    `windows` is how long texts were joined, None if they were truncated.
+    `windows` is how long texts were joined, None if they were truncated; `early_labels` are those
+    of the options.
     """
 
     manifests: list[Manifest]
@@ -43,6 +44,7 @@ class Observations:
     eligible: Collection[str]
     engines: Mapping[str, str] = field(default_factory=dict)
     windows: Windows | None = None
+    early_labels: Sequence[str] | None = None
 
     def problem(self, target: Target) -> Problem:
         """Return the problem of meeting `target` against the variant with the most bytes."""
@@ -50,7 +52,16 @@ class Observations:
         kind = self.manifests[largest].problem_type
         assert kind != "regression", "left out on loading"
         eligible = (at for at, each in enumerate(self.manifests) if each.variant in self.eligible)
-        return Problem(target, kind, largest, self.costs.batched_s, tuple(eligible))
+        labels = self.manifests[largest].labels
+        early = self.early_labels
+        return Problem(
+            target,
+            kind,
+            largest,
+            self.costs.batched_s,
+            tuple(eligible),
+            None if early is None else tuple(labels.index(each) for each in early),
+        )
 
     def reference_hits(self, problem: Problem) -> Flags:
         """Return which test texts the reference gets right, asked one by one, (texts,)."""
@@ -82,6 +93,7 @@ class Observations:
             tested.sha256,
             judged.sha256,
             self.windows.fingerprint(self.manifests) if self.windows else None,
+            self.early_labels,
         )
 
     def _hash(self, sequence: Sequence[Candidate]) -> str:
@@ -128,10 +140,13 @@ def observe(options: CascadeOptions, measure: Measure = measured) -> Observation
             "use, and it needs two: run `python -m models all`"
         )
     manifests = [bundle.manifest for bundle in bundles if bundle.manifest.variant in loaded]
+    early = options.early_labels
+    if early is not None and (reason := unfit_early_labels(early, manifests[0])):
+        raise RecipeError(f"--early-labels: {reason}")
     logits = _logits(list(loaded.values()), _largest(manifests), texts)
     costs = measure(loaded, ordered.texts)
     engines = {variant: predictor.runs_as for variant, predictor in loaded.items()}
-    return Observations(manifests, texts, logits, costs, eligible, engines, windows)
+    return Observations(manifests, texts, logits, costs, eligible, engines, windows, early)
 
 
 def _largest(manifests: Sequence[Manifest]) -> int:

@@ -21,7 +21,8 @@ class CascadeOptions:
     use; empty means all. `recalibrate` is a table of texts that replaces the family's validation
     and calibration splits. `engine` runs the variants; `auto` is the one serving would choose here.
     `long` is what becomes of long texts, which are truncated unless it, or without it the family's
-    default, is `windows`.
+    default, is `windows`. `early_labels` are the only ones with which a stage before the last ends
+    a text; None allows any.
     """
 
     family: str
@@ -32,6 +33,7 @@ class CascadeOptions:
     recalibrate: Path | None = None
     engine: EngineName | Literal["auto"] = "auto"
     long: Long | None = None
+    early_labels: Sequence[str] | None = None
 
 
 def parse_target(**fields: Any) -> Target:

@@ -44,7 +44,8 @@ def summary(cascade: Cascade, found: Observations, selection: Selection, looks: 
 {target.max_loss:.2%}{each}, with {target.confidence:.0%} confidence
 
 {table(header, stages)}
-Guarantee: loss {cascade.loss:.2%}, upper bound {cascade.bound:.2%}, on {cascade.n:,} texts. \
+{_early(found)}Guarantee: loss {cascade.loss:.2%}, upper bound {cascade.bound:.2%}, \
+on {cascade.n:,} texts. \
 Escalated: {percent(cascade.escalation)}; labels other than {reference}'s: \
 {percent(cascade.disagreement)}; its own in a batch of {cascade.batch_texts}: \
 {percent(cascade.self_disagreement)}. Shown on {_engines(cascade)}, long texts \
@@ -60,6 +61,15 @@ the throughput.
 Latency without load: p50 {expected.p50_ms:.1f} ms ({reference} {expected.reference_p50_ms:.1f}), \
 p99 {expected.p99_ms:.1f} ms ({expected.reference_p99_ms:.1f}), so the p99 is {slower}.
 {_hindsight(cascade, found, selection)}"""
+
+
+def _early(found: Observations) -> str:
+    if found.early_labels is None:
+        return ""
+    what = (
+        f"with {' or '.join(found.early_labels)} only" if found.early_labels else "without a label"
+    )
+    return f"Only the last variant ends every text: those before it end texts {what}.\n"
 
 
 def _engines(cascade: Cascade) -> str:

@@ -39,7 +39,8 @@ class LabelledLogits:
 class Problem:
     """The target, the variant to compare with, and each variant's cost a text, (variants,).
 
-    Variants are indices; `eligible` are those that a candidate may use.
+    Variants are indices; `eligible` are those that a candidate may use. `early_labels`, indices as
+    well, are the only ones with which a stage before the last ends a text; None allows any.
     """
 
     target: Target
@@ -47,6 +48,7 @@ class Problem:
     reference: int
     costs: Floats
     eligible: tuple[int, ...]
+    early_labels: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,18 +70,21 @@ class ScoredTexts:
     A loss is 1 where the reference, asked alone, is right and the variant in its batch wrong, and
     -1 the other way round; for agreement the reference is always right. `groups`, (groups, texts),
     are all texts, or the texts of each label; then, if some text has none, those without a label
-    are the last group.
+    are the last group. `may_end`, (variants, texts), tells whether the variant may end the text
+    with its answer before the last stage.
     """
 
     losses: Floats
     scores: Floats
     groups: Flags
+    may_end: Flags
 
     def reached(self, candidate: Candidate) -> Flags:
         """Return which texts reach each stage, of shape (stages, texts)."""
         left = np.ones((1, self.scores.shape[1]), dtype=np.bool_)
         for variant, threshold in zip(candidate.variants, candidate.thresholds, strict=False):
-            left = np.vstack([left, left[-1] & (self.scores[variant] < threshold)])
+            ends = self.may_end[variant] & (self.scores[variant] >= threshold)
+            left = np.vstack([left, left[-1] & ~ends])
         return left
 
     def confidences(self, variant: int, texts: Flags) -> list[float]:
@@ -118,12 +123,24 @@ def scored(
     """Compute every variant's losses, and its scores by its calibration."""
     kind = problem.problem_type
     labels = standard(texts, problem)
-    hits = np.stack([correct(labels, predicted(each, kind)) for each in texts.logits])
+    given = [predicted(each, kind) for each in texts.logits]
+    hits = np.stack([correct(labels, each) for each in given])
     own = [scores(x, how, kind) for x, how in zip(texts.logits, calibrations, strict=True)]
     everything = np.ones((1, len(labels)), dtype=np.bool_)
     groups = _by_label(labels) if problem.target.each_label else everything
     right = correct(labels, texts.referred(problem))
-    return ScoredTexts(right - hits.astype(np.float64), np.stack(own), groups)
+    may_end = np.stack([within(each, problem.early_labels) for each in given])
+    return ScoredTexts(right - hits.astype(np.float64), np.stack(own), groups, may_end)
+
+
+def within(given: Flags, labels: Sequence[int] | None) -> Flags:
+    """Return which texts have none but these labels, (texts,); `given` are theirs, with None all.
+
+    `given` has the shape (texts, labels).
+    """
+    if labels is None:
+        return np.ones(len(given), dtype=np.bool_)
+    return np.asarray(~np.delete(given, labels, axis=1).any(axis=1))
 
 
 def _by_label(labels: Flags) -> Flags:

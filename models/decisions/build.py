@@ -125,9 +125,10 @@ def _decided(
         chosen, judged = scored.chosen[:, at], scored.judged[:, at]
         value = threshold(chosen, found.truth[0][:, at], target, each)
         if value is None:
-            return (
-                f"{each.errors + 1} texts without {target.label} have its highest score, or nearly"
-            )
+            many = f"{each.errors + 1} texts"
+            if target.min_recall is not None:
+                return f"{many} with {target.label} end early without it"
+            return f"{many} without {target.label} have its highest score, or nearly"
         has_label = found.truth[1][:, at]
         labels.append(
             Decided(
@@ -159,5 +160,5 @@ def _curve(judged: Floats, has_label: Flags, most: int) -> list[Point]:
     """Points at which the curve moves by equal steps of either rate, both ends included."""
     shares = np.linspace(0, 1, most // 2)
     kinds = (judged[has_label], judged[~has_label])
-    values = np.unique([np.quantile(each, shares, method="lower") for each in kinds])
+    values = np.unique([np.quantile(each, shares, method="lower").clip(0, 1) for each in kinds])
     return [_point(float(value), judged, has_label) for value in values]

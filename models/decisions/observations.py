@@ -7,6 +7,7 @@ import numpy as np
 
 from models.cascade.confidence_calibration import scores as confidences
 from models.cascade.observations import BATCH_TEXTS
+from models.cascade.scored_texts import within
 from models.cascade.text_sets import (
     TextSet,
     calibration_share,
@@ -17,12 +18,18 @@ from models.cascade.text_sets import (
 from models.cascade.variants import bundles_of, load
 from models.data.labelled import LabelSet, has_labels, read_labels
 from models.decisions.options import DecideOptions
-from models.evaluation.predictions import Predictor, kind_of, probabilities, windows_for
+from models.evaluation.predictions import (
+    Predictor,
+    kind_of,
+    predicted,
+    probabilities,
+    windows_for,
+)
 from models.evaluation.statistics import Flags, Floats
 from models.recipe import RecipeError
 from serving.bundles.bundle import Bundle, Manifest
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
-from serving.bundles.decisions import LabelTarget
+from serving.bundles.decisions import ENDED_WITH, ENDED_WITHOUT, LabelTarget
 from serving.bundles.family_file import read_beside
 from serving.bundles.windows import Windows
 from serving.errors import BundleError
@@ -136,15 +143,22 @@ def cascade_scores(
 ) -> Floats:
     """Return the scores of the stage that answers each text, of shape (texts, labels).
 
-    `logits` are each variant's, (texts, labels).
+    Those of a one-sided stage are ENDED_WITH and ENDED_WITHOUT. `logits` are each variant's,
+    (texts, labels).
     """
     variants = [stage.variant for stage in cascade.stages]
     found = label_scores(logits[variants[-1]], manifests[variants[-1]])
     for stage in reversed(cascade.stages[:-1]):
         own, manifest = logits[stage.variant], manifests[stage.variant]
         assert stage.threshold is not None
-        sure = confidences(own, stage.calibration, kind_of(manifest)) >= stage.threshold
-        found = np.where(sure[:, None], label_scores(own, manifest), found)
+        kind = kind_of(manifest)
+        sure = confidences(own, stage.calibration, kind) >= stage.threshold
+        scores = label_scores(own, manifest)
+        if stage.early_labels is not None:
+            given = predicted(own, kind)
+            sure &= within(given, [manifest.labels.index(each) for each in stage.early_labels])
+            scores = np.where(given, ENDED_WITH, ENDED_WITHOUT)
+        found = np.where(sure[:, None], scores, found)
     return found
 
 

@@ -51,7 +51,7 @@ Thresholds were chosen by {chosen:,} texts. Both rates were measured on {judged:
 95 % intervals: the one that is limited may exceed its limit there by chance. Risk is the \
 probability that the limit is missed, over the draw of the texts that chose.
 {_long(found)}
-{_caveat(found)}"""
+{_one_sided(found)}{_caveat(found)}"""
 
 
 def _long(found: Observations) -> str:
@@ -61,6 +61,16 @@ def _long(found: Observations) -> str:
     return (
         f"Of those that chose {chosen:,}, and of the others {judged:,}, are longer than a variant "
         f"reads: they were {how}. A server decides no long text that is {other}."
+    )
+
+
+def _one_sided(found: Observations) -> str:
+    if not found.cascade or not (variants := found.cascade.one_sided):
+        return ""
+    return (
+        f"In the cascade, a text that {' or '.join(sorted(variants))} ends is flagged for the "
+        "labels of that answer and for no other, whatever its scores; the thresholds are for all "
+        "others.\n"
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import special, stats
 
 from models.evaluation.statistics import Flags, Floats
-from serving.bundles.decisions import LabelTarget
+from serving.bundles.decisions import ENDED_WITHOUT, LabelTarget
 
 NEAR = 1e-4
 """Log-odds that differ by no more may be two roundings of one score.
@@ -100,22 +100,28 @@ def threshold(
 
     It lies half way to the next score that is no rounding of the last one that it has to clear, so
     that no text of the calibration is one more error in another batch.
-    None if nothing could be flagged, because the score to clear is as good as 1.
+    None if nothing could be flagged, because the score to clear is as good as 1; or, for a recall,
+    if a one-sided stage has ended more texts without the label than may be errors. Thresholds are
+    from 0 to 1, whatever such a stage has decided (see ENDED_WITH).
     """
     own = np.sort(scores[subject(target, has_label)])
     at = _log_odds(scores)
     if target.min_recall is not None:
         last = own[allowed.errors]
+        if last == ENDED_WITHOUT:
+            return None
         below = scores[at < _log_odds(last) - _APART].max(initial=0.0)
-        return float((last + below) / 2) if _log_odds(last) > -_MOST_LOG_ODDS else 0.0
-    first = own[-1 - allowed.errors]
+        return float((min(last, 1) + below) / 2) if _log_odds(last) > -_MOST_LOG_ODDS else 0.0
+    first = max(own[-1 - allowed.errors], 0)
     if _log_odds(first) >= _MOST_LOG_ODDS:
         return None
     return float((first + scores[at > _log_odds(first) + _APART].min(initial=1.0)) / 2)
 
 
 def _log_odds(scores: Floats) -> Floats:
-    return np.asarray(np.clip(special.logit(scores), -_MOST_LOG_ODDS, _MOST_LOG_ODDS))
+    return np.asarray(
+        np.clip(special.logit(np.clip(scores, 0, 1)), -_MOST_LOG_ODDS, _MOST_LOG_ODDS)
+    )
 
 
 def error_rate(flagged: Flags, has_label: Flags, target: LabelTarget) -> float:

@@ -1,4 +1,4 @@
-"""A family's cascade.json: its stages, and the confidence that makes an answer final."""
+"""A family's cascade.json: its stages, and what makes an answer final."""
 
 import hashlib
 from bisect import bisect_right
@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from serving.bundles.bundle import VERSION_HEX_DIGITS, Manifest
 from serving.bundles.evaluation import Estimate, Paired
-from serving.bundles.files import MOST, Count, Frozen, Name, Sha256
-from serving.bundles.probabilities import sigmoid, softmax
+from serving.bundles.files import MOST, Count, Frozen, Name, Sha256, listed
+from serving.bundles.probabilities import predicted_labels, sigmoid, softmax
 from serving.bundles.windows import Windows
 from serving.errors import BundleError
 
@@ -58,6 +58,8 @@ class Stage(Frozen):
     """How its confidence is computed; the last stage needs none."""
     threshold: Share | None = None
     """Its answer counts from this confidence on; the last stage's always does."""
+    early_labels: list[str] | None = None
+    """The only labels with which it ends a text, null for any; the empty list is for no label."""
     confidences: (
         Annotated[list[Share], Field(min_length=CONFIDENCE_BINS, max_length=CONFIDENCE_BINS)] | None
     ) = None
@@ -73,10 +75,14 @@ class Stage(Frozen):
             raise ValueError("confidences are shares of all texts, and add up to 1")
         return self
 
-    def sure(self, logits: Sequence[float], *, multi_label: bool) -> bool:
-        """Return whether the answer to one text is final."""
+    def sure(self, logits: Sequence[float], labels: Sequence[str], *, multi_label: bool) -> bool:
+        """Return whether the answer to one text is final; the logits are those of `labels`."""
         if self.threshold is None:
             return True
+        if self.early_labels is not None:
+            answer = predicted_labels(labels, logits, 0.0 if multi_label else None)
+            if not set(answer).issubset(self.early_labels):
+                return False
         return confidence(logits, self.calibration, multi_label=multi_label) >= self.threshold
 
 
@@ -187,6 +193,8 @@ class Cascade(Frozen):
             raise ValueError("every stage but the last has a threshold")
         if any(stage.calibration is None for stage in earlier):
             raise ValueError("every stage but the last has a calibration")
+        if last.early_labels is not None:
+            raise ValueError("the last stage ends every text: it has no early_labels")
         if len({stage.variant for stage in self.stages}) < len(self.stages):
             raise ValueError("a variant appears twice")
         if (self.windows_hash is None) != (self.long == "truncate"):
@@ -224,6 +232,11 @@ class Cascade(Frozen):
                 return stages
         shown = self.engines.items()
         return sorted(name for name, engine in shown if runs_as.get(name, engine) != engine)
+
+    @property
+    def one_sided(self) -> frozenset[str]:
+        """The variants that end a text with some labels only."""
+        return frozenset(each.variant for each in self.stages if each.early_labels is not None)
 
     @property
     def escalations(self) -> float:
@@ -270,3 +283,18 @@ def check_cascade(cascade: Cascade, manifests: Mapping[str, Manifest]) -> None:
         raise BundleError(f"{CASCADE_NAME}: its variants have different labels")
     if any(kind == "regression" for _, kind in kinds):
         raise BundleError(f"{CASCADE_NAME}: a regression has no confidence: remove the file")
+    for stage in cascade.stages:
+        if stage.early_labels is not None:
+            reason = unfit_early_labels(stage.early_labels, manifests[stage.variant])
+            if reason:
+                raise BundleError(f"{CASCADE_NAME}: early_labels of {stage.variant}: {reason}")
+
+
+def unfit_early_labels(labels: Sequence[str], manifest: Manifest) -> str | None:
+    """Return why a stage cannot end texts with these labels only; None if it can."""
+    for label in labels:
+        if label not in manifest.labels:
+            return f"no label {label!r}: choose from {listed(manifest.labels)}"
+    if not labels and not manifest.multi_label:
+        return "without any, no text could end early: every text has a label"
+    return None

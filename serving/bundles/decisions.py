@@ -17,6 +17,12 @@ DECISIONS_NAME = "decisions.json"
 CASCADE = "cascade"
 """Names a family's cascade beside its variants."""
 MOST_POINTS = 50
+ENDED_WITH, ENDED_WITHOUT = 2.0, -1.0
+"""Scores of the labels that a text has, and has not, where a one-sided stage has ended it.
+
+They are above and below every threshold: such a stage decides by ending the text, so it is flagged
+for the labels that apply, and for no other.
+"""
 _MOST_LABELS = 1000
 Thresholds = Mapping[tuple[str, str] | None, Mapping[str, float]]
 """The threshold of each decided label, by the variant and version that answer; None: a cascade."""

@@ -68,7 +68,9 @@ function showCascade({ cascade, unproven }) {
   if (!cascade) return;
   const { target, bound, n } = cascade;
   const state = unproven.length ? `not shown for ${unproven.join(", ")}, which run otherwise here than when it was` : "holds";
-  const rows = cascade.stages.map((stage) => [stage.variant, stage.threshold === null ? "always" : percent(stage.threshold),
+  const ends = ({ threshold, early_labels: labels }) => (threshold === null ? "always" : percent(threshold)
+    + (labels ? `, as ${labels.join(" or ") || "no label"} only` : ""));
+  const rows = cascade.stages.map((stage) => [stage.variant, ends(stage),
     percent(stage.reach), percent(stage.accuracy.value)]);
   $("cascade").replaceChildren(el("h2", {}, "Cascade"),
     table("Its stages", ["Variant", "Final from confidence", "Reached by, expected", "Accuracy if it ended here"], rows),

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from serving.bundles.decisions import Thresholds
+from serving.bundles.decisions import ENDED_WITH, ENDED_WITHOUT, Thresholds
 from serving.bundles.probabilities import predicted_labels
 from serving.errors import NotReady
 from serving.inference.explanation import Explanation
@@ -101,7 +101,7 @@ class FamilyAnswer(Labelled):
     variant than intended answered any text. `tokens` and `tokenize_s` are of all passes, `queue_s`
     and `engine_s` the longest wait and the longest batch of a text; `slowest` took the longest.
     `thresholds` are those that apply to the family, None if it has no decisions; `decides_long`
-    tells whether they count for texts that were not read whole, too.
+    tells whether they count for texts that were not read whole, too. `one_sided` is the cascade's.
     """
 
     family: str
@@ -118,12 +118,14 @@ class FamilyAnswer(Labelled):
     slowest: Answer
     thresholds: Thresholds | None = None
     decides_long: bool = True
+    one_sided: Collection[str] = frozenset()
 
     def decisions(self, answer: Answer) -> dict[str, bool] | None:
         """Return whether the text is flagged for each decided label; None if nothing is decided.
 
-        The cascade's thresholds count for its own answers. One that overload ended earlier, or gave
-        another variant, has the thresholds of the variant that answered. A long text that was read
+        The cascade's thresholds count for its own answers, unless a one-sided stage ended the text:
+        it has decided already (see ENDED_WITH). One that overload ended earlier, or gave another
+        variant, has the thresholds of the variant that answered. A long text that was read
         otherwise than when they were chosen has none.
         """
         if not self.thresholds or not (answer.whole or self.decides_long):
@@ -132,7 +134,11 @@ class FamilyAnswer(Labelled):
         found = self.thresholds.get(key)
         if found is None:
             return None
-        scores = dict(zip(self.labels, answer.scores, strict=True))
+        if key is None and answer.variant in self.one_sided:
+            applied = self.labels_of(answer)
+            scores = {each: ENDED_WITH if each in applied else ENDED_WITHOUT for each in found}
+        else:
+            scores = dict(zip(self.labels, answer.scores, strict=True))
         return {label: scores[label] >= threshold for label, threshold in found.items()}
 
     def by_cascade(self, answer: Answer) -> bool:
@@ -181,6 +187,7 @@ def summed_up(
     thresholds: Thresholds | None = None,
     *,
     decides_long: bool = True,
+    one_sided: Collection[str] = frozenset(),
 ) -> FamilyAnswer:
     """Sum up the answers of a request (at least one) and the passes that gave them."""
     tokens, tokenize_s = 0, 0.0
@@ -202,5 +209,5 @@ def summed_up(
     return FamilyAnswer(
         first.labels, first.least_score, family, answers, passes, escalated,
         ",".join(variants), ",".join(versions), degraded,
-        tokens, tokenize_s, queue_s, engine_s, slowest, thresholds, decides_long,
+        tokens, tokenize_s, queue_s, engine_s, slowest, thresholds, decides_long, one_sided,
     )  # fmt: skip

@@ -78,6 +78,7 @@ class Family:
             decisions, self.manifests, cascade, self.windows, refused=decides and not decisions
         )
         self._decided_long = decisions.long if decisions else None
+        self._one_sided = cascade.one_sided if cascade else frozenset()
         self.options = options_of(self.manifests, text_ms, cascade)
         self.default_variant = best(self.manifests)
         default = variants[self.default_variant].live
@@ -91,6 +92,7 @@ class Family:
                 ways_of,
                 self.select,
                 stages=cascade.stages if cascade else (),
+                labels=self.manifests[0].labels,
                 multi_label=self.manifests[0].multi_label,
             )
         )
@@ -204,7 +206,7 @@ class Family:
         found = summed_up(
             self.name, answers, passes, escalated if way.cascades else None,
             self.applied.thresholds and {} if way.shortened else self.applied.thresholds,
-            decides_long=long == self._decided_long,
+            decides_long=long == self._decided_long, one_sided=self._one_sided,
         )  # fmt: skip
         if self.cascade and found.escalated is not None and self.policy.sample_share:
             self._sample(self.cascade, found, inputs, terms, long=long)

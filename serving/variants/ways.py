@@ -24,6 +24,7 @@ def ways_of(
     requirements: Requirements,
     *,
     stages: Sequence[Stage],
+    labels: Sequence[str],
     multi_label: bool,
 ) -> list[Way]:
     """List how each selected option is run: its variants, each with its test for being sure.
@@ -35,7 +36,7 @@ def ways_of(
     intended = options[0]
     sure: list[Sure | None] = []
     if len(intended.variants) > 1:
-        sure = [partial(each.sure, multi_label=multi_label) for each in stages]
+        sure = [partial(each.sure, labels=labels, multi_label=multi_label) for each in stages]
     sure[len(intended.variants) - 1 :] = [None]
     ways = []
     for option in options:

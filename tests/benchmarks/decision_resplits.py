@@ -3,8 +3,9 @@
 `python -m tests.benchmarks.decision_resplits [DATA --registry REGISTRY]`
 
 Without DATA scores are drawn: one label, five, scores in tenths, a few that each batch rounds
-otherwise, cascades that are selected on the very texts that choose the thresholds, and long texts,
-whose score is the highest of their windows. The true rates are those of all the texts drawn from.
+otherwise, cascades that are selected on the very texts that choose the thresholds, one-sided ones
+among them, and long texts, whose score is the highest of their windows. The true rates are those of
+all the texts drawn from.
 
 DATA is the build folder with the texts of a family's data stage. Every variant runs on all
 held-out texts; in each re-split a cascade is selected anew, and thresholds are chosen on the texts
@@ -18,11 +19,9 @@ import json
 import sys
 import tempfile
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
-from scipy import special
 
 from models.cascade.costs import Costs, machine
 from models.cascade.coverage_check import pooled
@@ -41,8 +40,9 @@ from models.decisions.coverage_check import (
 from models.decisions.observations import label_scores
 from models.decisions.observations import observe as observe_decided
 from models.decisions.options import DecideOptions, parse_targets
-from models.evaluation.predictions import probabilities
+from models.evaluation.predictions import predicted, probabilities
 from models.progress import progress
+from serving.bundles.decisions import ENDED_WITH, ENDED_WITHOUT
 from serving.bundles.windows import WINDOWS_NAME
 from tests.benchmarks.long_texts import documents, limited, write_labelled
 from tests.support.cascade_problems import answers, problem
@@ -56,7 +56,6 @@ ALONE = "drawn, judged on all"
 OTHERWISE = "chosen by truncated texts, judged in windows"
 MOST_WINDOWS = 20
 ROUNDING = 3e-6
-SPENT_FIRST = 0.25
 
 
 def drawn_scores(times, confidence):
@@ -115,45 +114,6 @@ def drawn_windows(times, confidence):
         yield Coverage("the highest of up to 20 windows", way, [at_most(0.05)], found)
 
 
-def drawn_one_sided(times, confidence):
-    """Two stages of which the first may only clear, or only flag, and else passes a text on.
-
-    The first one's threshold is chosen on other texts, for a quarter of the errors that may be
-    made; the last one's on the scores of both together. Prints what share ends at the first.
-    """
-    generator = np.random.default_rng(6)
-    truth = generator.random((POPULATION, 1)) < 0.4
-    alike, own, last = generator.normal(size=(3, POPULATION))
-    small = special.expit(0.6 * alike + 0.8 * own + 2 * truth[:, 0] - 1)
-    large = special.expit(0.6 * alike + 0.8 * last + 3 * truth[:, 0] - 1.5)
-    for may, targets in product(("clear", "flag"), ([at_most(0.05)], [at_least(0.95)])):
-        found, ended = [], []
-        for _ in progress(range(times), does=f"one-sided, {may}", units="draws"):
-            ordered, at = generator.integers(0, POPULATION, (2, TEXTS))
-            erring = small[ordered][truth[ordered, 0] == (may == "clear")]
-            share = targets[0].max_error * SPENT_FIRST
-            first = np.quantile(erring, share if may == "clear" else 1 - share)
-            ends = small < first if may == "clear" else small >= first
-            scores = np.where(ends, float(may == "flag"), large)[:, None]
-            found.append(resplit((scores[at], scores), (truth[at], truth), targets, confidence))
-            ended.append(ends.mean())
-        print(f"a first stage that may {may}, {targets[0].words}: {np.mean(ended):.1%} end there")
-        yield Coverage(f"a first stage that may only {may}", ALONE, targets, found)
-    yield from alone(large, truth, times, confidence)
-
-
-def alone(large, truth, times, confidence):
-    """The last of the two stages for all texts."""
-    generator = np.random.default_rng(6)
-    for targets in ([at_most(0.05)], [at_least(0.95)]):
-        found = []
-        for _ in range(times):
-            at = generator.integers(0, POPULATION, TEXTS)
-            scores = large[at, None], large[:, None]
-            found.append(resplit(scores, (truth[at], truth), targets, confidence))
-        yield Coverage("the last stage alone", ALONE, targets, found)
-
-
 def of_documents(given, targets):
     """Re-splits of whole documents, by their windows' thresholds and by those of truncated ones."""
     with tempfile.TemporaryDirectory() as folder:
@@ -178,31 +138,59 @@ def of_documents(given, targets):
 
 
 def drawn_cascades(times, confidence):
-    """Cascades of three drawn variants, each selected on the texts that choose the threshold."""
-    wanted, everyone = problem("agreement", 0.05), answers(20_000, 1)
-    targets = [at_most(0.05, "1")]
-    logits = everyone.logits
-    scores = np.stack([probabilities(each, "single_label", 1.0)[:, 1:] for each in logits])
-    generator, found = np.random.default_rng(2), []
-    for _ in progress(range(times), does="cascades", units="draws"):
-        ordered, tested = generator.integers(0, len(everyone.truth), (2, TEXTS))
-        parts = (ordered, tested, np.arange(len(everyone.truth)))
-        found.append(of_cascade(everyone, scores, wanted, parts, targets, confidence, [1]))
-    yield Coverage("a cascade that the same texts tested", ALONE, targets, found)
+    """Cascades of three drawn variants, each selected on the texts that choose the threshold.
+
+    The one-sided ones end texts early with label 0 only, or 1 only; the decided label is 1.
+    """
+    everyone = answers(20_000, 1)
+    everything = np.arange(len(everyone.truth))
+    scores = np.stack([probabilities(each, "single_label", 1.0)[:, 1:] for each in everyone.logits])
+    for name, early, max_loss, target in (
+        ("a cascade that the same texts tested", None, 0.05, at_most(0.05, "1")),
+        ("a cascade", None, 0.03, at_most(0.05, "1")),
+        ("a cascade that may only clear early", (0,), 0.03, at_most(0.05, "1")),
+        ("a cascade that may only flag early", (1,), 0.03, at_most(0.05, "1")),
+        ("a cascade", None, 0.03, at_least(0.95, "1")),
+        ("a cascade that may only clear early", (0,), 0.03, at_least(0.95, "1")),
+        ("a cascade that may only flag early", (1,), 0.03, at_least(0.95, "1")),
+    ):
+        wanted = replace(problem("agreement", max_loss), early_labels=early)
+        generator, found, ended = np.random.default_rng(2), [], []
+        for _ in progress(range(times), does=f"{name}, {target.words}", units="draws"):
+            ordered, tested = generator.integers(0, len(everyone.truth), (2, TEXTS))
+            parts = (ordered, tested, everything)
+            of_its, early_share = of_cascade(
+                everyone, scores, wanted, parts, [target], confidence, [1]
+            )
+            found.append(of_its)
+            ended.append(early_share)
+        print(f"{name}, {target.words}: {np.mean(ended):.1%} end before the last stage")
+        yield Coverage(name, ALONE, [target], found)
 
 
 def of_cascade(pool, scores, wanted, parts, targets, confidence, columns):  # noqa: PLR0917
-    """Select a cascade, then its thresholds; `scores` are each variant's, of the targets."""
+    """Select a cascade, then its thresholds; `scores` are each variant's, of the targets.
+
+    Also returns the share of the texts for judging that end before the last stage.
+    """
     ordered, tested, judging = parts
     selection = select(pool.of(ordered), pool.of(tested), wanted)
-    if selection.chosen is None:
-        return resplit((scores[0][:0], scores[0]), (pool.truth[:0][:, columns],) * 2, targets, 0.95)
-    served = []
+    if (chosen := selection.chosen) is None:
+        never = (scores[0][:0], scores[0]), (pool.truth[:0][:, columns],) * 2
+        return resplit(*never, targets, confidence), 0.0
+    served, ended = [], 0.0
     for part in (tested, judging):
-        texts = scored(pool.of(part), selection.calibrations, wanted)
-        served.append(scores[texts.answering(selection.chosen), part])
+        texts = pool.of(part)
+        by = scored(texts, selection.calibrations, wanted).answering(chosen)
+        its, early = scores[by, part], by != chosen.variants[-1]
+        if wanted.early_labels is not None:
+            given = predicted(texts.logits[by, np.arange(len(by))], wanted.problem_type)
+            given = np.where(given[:, columns], ENDED_WITH, ENDED_WITHOUT)
+            its = np.where(early[:, None], given, its)
+        served.append(its)
+        ended = float(early.mean())
     truth = pool.truth[:, columns]
-    return resplit(tuple(served), (truth[tested], truth[judging]), targets, confidence)
+    return resplit(tuple(served), (truth[tested], truth[judging]), targets, confidence), ended
 
 
 def real(given, targets):
@@ -248,7 +236,7 @@ def real(given, targets):
                     )
                 )  # fmt: skip
             runs["cascade"].append(
-                of_cascade(pool, scores, wanted, parts, targets, given.confidence, columns)
+                of_cascade(pool, scores, wanted, parts, targets, given.confidence, columns)[0]
             )
         for name, resplits in runs.items():
             yield Coverage(name, way, targets, resplits)
@@ -283,7 +271,6 @@ def main(arguments=None):
             *drawn_scores(given.times, given.confidence),
             *drawn_roundings(given.times, given.confidence),
             *drawn_windows(given.times, given.confidence),
-            *drawn_one_sided(given.times, given.confidence),
             *drawn_cascades(given.times, given.confidence),
         ]
     print(coverage_table(checks, given.confidence))

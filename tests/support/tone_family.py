@@ -3,11 +3,16 @@
 import json
 import random
 
+import numpy as np
+
+from models.cascade.costs import Costs
+from models.cascade.options import CascadeOptions, parse_target
 from serving.bundles.registry import publish
 from tests.support.bundles import WEIGHTS, write_bundle
 
 READS = {"large": 32, "medium": 6, "small": 4}
 LABELS = ["negative", "positive"]
+COSTS_S = {"large": 9e-3, "medium": 3e-3, "small": 1e-3}
 SPLITS = {"validation": 400, "calibration": 400, "test": 500}
 
 
@@ -34,3 +39,13 @@ def write_tone(home):
         lines = (json.dumps({"text": text, "labels": [label]}) + "\n" for text, label in rows)
         (data / f"{split}.jsonl").write_text("".join(lines))
     return data
+
+
+def measured(loaded, _texts):
+    costs = np.array([COSTS_S[name] for name in loaded])
+    return Costs(costs, np.repeat(costs[:, None], 2, axis=1))
+
+
+def cascade_options(home, **fields):
+    target = parse_target(loss="agreement", max_loss=0.1, confidence=0.95, each_label=False)
+    return CascadeOptions("tone", home / "registry", home / "build", target, **fields)

@@ -95,7 +95,10 @@ def test_the_file_s_stages_answer_as_often_as_it_says(tone):
     first = cascade.stages[0]
     bundle = read_bundle(tone / "registry/tone" / first.variant)
 
-    sure = [first.sure(row, multi_label=False) for row in Predictor(bundle).logits(texts).tolist()]
+    sure = [
+        first.sure(row, LABELS, multi_label=False)
+        for row in Predictor(bundle).logits(texts).tolist()
+    ]
 
     assert 1 - np.mean(sure) == pytest.approx(cascade.stages[1].reach)
     assert sum(first.confidences) == pytest.approx(1)
@@ -121,7 +124,7 @@ def test_a_cascade_of_texts_in_windows_is_calibrated_as_it_is_served(tone, capsy
     reach = {}
     for windows in (None, Windows()):
         logits = Predictor(bundle, windows=windows).logits(texts).tolist()
-        sure = [first.sure(row, multi_label=False) for row in logits]
+        sure = [first.sure(row, LABELS, multi_label=False) for row in logits]
         reach[bool(windows)] = 1 - np.mean(sure)
     assert cascade.stages[1].reach == pytest.approx(reach[True])
     assert cascade.stages[1].reach != pytest.approx(reach[False])

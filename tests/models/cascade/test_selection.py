@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from models.cascade.scored_texts import LabelledLogits, Problem, scored
+from models.cascade.scored_texts import LabelledLogits, Problem, scored, within
 from models.cascade.selection import select
 from serving.bundles.cascade import Stage
 from tests.support.cascade_problems import BIG, COSTS, answers, problem
@@ -71,10 +71,11 @@ def test_too_few_texts_show_nothing():
 
 
 @settings(max_examples=10)
-@given(st.integers(0, 99), losses)
-def test_serving_escalates_exactly_the_texts_that_were_escalated_in_the_test(seed, loss):
+@given(st.integers(0, 99), losses, st.sampled_from([None, (0,), (1,), (0, 1)]))
+def test_serving_escalates_exactly_the_texts_that_were_escalated_in_the_test(seed, loss, early):
     tests = answers(1200, seed + 1)
-    found = select(answers(1200, seed), tests, problem(loss, 0.06))
+    asked = replace(problem(loss, 0.06), early_labels=early)
+    found = select(answers(1200, seed), tests, asked)
     candidate = found.chosen
     stages = [
         Stage.model_validate_json(
@@ -83,6 +84,7 @@ def test_serving_escalates_exactly_the_texts_that_were_escalated_in_the_test(see
                 version="1",
                 calibration=found.calibrations[variant],
                 threshold=threshold,
+                early_labels=early and [str(each) for each in early],
                 reach=1.0,
                 accuracy=ESTIMATE,
             ).model_dump_json()
@@ -96,9 +98,44 @@ def test_serving_escalates_exactly_the_texts_that_were_escalated_in_the_test(see
         answered = next(
             variant
             for variant, stage in zip(candidate.variants, stages, strict=True)
-            if stage.sure(tests.logits[variant, number].tolist(), multi_label=False)
+            if stage.sure(tests.logits[variant, number].tolist(), ["0", "1"], multi_label=False)
         )
         assert answered == expected
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 99), st.sampled_from([(0,), (1,)]))
+def test_a_one_sided_cascade_ends_no_text_early_with_another_label_and_costs_more(seed, early):
+    ordered, tests = answers(1200, seed), answers(1200, seed + 1)
+    found = select(ordered, tests, replace(problem(max_loss=0.06), early_labels=early))
+    by = found.tested.answering(found.chosen)
+    given_labels = tests.logits[by, np.arange(1200)].argmax(axis=1)
+    ended = by != found.chosen.variants[-1]
+
+    assert 0 < ended.mean() < 0.7
+    assert set(given_labels[ended]) == set(early)
+    both = select(ordered, tests, problem(max_loss=0.06))
+    assert found.tested.cost(found.chosen, COSTS) > both.tested.cost(both.chosen, COSTS)
+
+
+def test_a_variant_that_never_gives_an_early_label_ends_nothing():
+    texts = answers(1200, 0)
+    texts.logits[:BIG, :, 0] = texts.logits[:BIG].max(axis=2) + 1
+    found = select(texts, texts, replace(problem(), early_labels=(1,)))
+
+    assert found.sequence
+    for each in found.sequence:
+        assert set(found.tested.answering(each)) == {each.variants[-1]}
+
+
+def test_with_several_labels_a_text_ends_early_if_it_has_no_other_than_these():
+    logits = np.array([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
+    given = logits >= 0
+
+    assert within(given, ()).tolist() == [True, False, False, False]
+    assert within(given, (0,)).tolist() == [True, True, False, False]
+    assert within(given, (0, 1)).all()
+    assert within(given, None).all()
 
 
 def test_a_text_may_have_several_labels():

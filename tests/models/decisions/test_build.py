@@ -5,10 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from models.__main__ import main
-from models.cascade import build as cascade_build
-from models.cascade.costs import Costs
-from models.cascade.options import CascadeOptions, parse_target
 from models.evaluation.predictions import Predictor
 from serving.bundles.bundle import read_bundle
 from serving.bundles.cascade import Cascade
@@ -17,39 +13,7 @@ from serving.bundles.files import parse
 from serving.bundles.probabilities import softmax
 from serving.bundles.registry import read_registry
 from serving.bundles.windows import Windows
-from tests.support.tone_family import READS, write_tone
-
-COSTS_S = {"large": 9e-3, "medium": 3e-3, "small": 1e-3}
-
-
-def measured(loaded, _texts):
-    costs = np.array([COSTS_S[name] for name in loaded])
-    return Costs(costs, np.repeat(costs[:, None], 2, axis=1))
-
-
-@pytest.fixture(scope="module")
-def tone(tmp_path_factory):
-    """A folder with the registry, a cascade and the held-out texts of `tone`."""
-    home = tmp_path_factory.mktemp("tone")
-    write_tone(home)
-    target = parse_target(loss="agreement", max_loss=0.1, confidence=0.95, each_label=False)
-    options = CascadeOptions("tone", home / "registry", home / "build", target)
-    cascade_build.run(options, home / "reports", measured)
-    return home
-
-
-@pytest.fixture
-def decide(tone, monkeypatch, capsys):
-    """Run the command; return its status and what it printed."""
-    monkeypatch.setattr("models.__main__.BUILD", tone / "build")
-
-    def run(*options, family="tone"):
-        paths = ["--registry", str(tone / "registry"), "--output", str(tone / "reports")]
-        status = main(["decide", family, *options, *paths, "--engine", "onnxruntime"])
-        said = capsys.readouterr()
-        return status, said.out if status == 0 else said.err.splitlines()[-1]
-
-    return run
+from tests.support.tone_family import LABELS, READS
 
 
 def written(tone):
@@ -123,7 +87,7 @@ def answered(name, cascade, logits, at):
     for variant in variants:
         own = logits[variant][at].tolist()
         stage = next((s for s in cascade.stages if s.variant == variant), None)
-        if len(variants) == 1 or stage.sure(own, multi_label=False):
+        if len(variants) == 1 or stage.sure(own, LABELS, multi_label=False):
             break
     return softmax(own)[1]
 

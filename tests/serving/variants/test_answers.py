@@ -38,6 +38,31 @@ def test_the_thresholds_are_those_of_what_answered(given, escalated, decisions):
 
 
 @pytest.mark.parametrize(
+    ("given", "escalated", "decisions"),
+    [
+        (answer(0.1, 0.6), {"tiny": 0}, {"bad": False, "odd": True}),  # ended with odd
+        (answer(0.49, 0.0), {"tiny": 0}, {"bad": False, "odd": False}),  # ended without a label
+        (answer(0.49, 0.0, by=WIDE), {"tiny": 1, "wide": 0}, {"bad": True, "odd": False}),
+        (answer(0.1, 0.6, degraded=True), {"tiny": 1}, {"bad": False}),  # its own thresholds
+        (answer(0.7, 0.0), None, {"bad": True}),  # asked by name
+    ],
+)
+def test_what_a_one_sided_stage_ends_is_flagged_for_its_labels_whatever_the_thresholds(
+    given, escalated, decisions
+):
+    found = replace(family_answer(given, escalated=escalated), one_sided={"tiny"})
+    assert found.decisions(given) == decisions
+
+
+def test_a_cleared_text_is_not_flagged_even_by_a_threshold_of_0_and_an_ended_one_even_by_1():
+    for threshold in (0.0, 1.0):
+        given = answer(0.1, 0.6)
+        found = family_answer(given, {None: {"bad": threshold, "odd": threshold}}, escalated={})
+        one_sided = replace(found, one_sided={"tiny"})
+        assert one_sided.decisions(given) == {"bad": False, "odd": True}
+
+
+@pytest.mark.parametrize(
     ("harmless", "flags"),
     [
         (None, {"bad": True, "odd": False}),
