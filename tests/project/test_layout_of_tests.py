@@ -16,6 +16,7 @@ MIRRORED = [
 # Tests that are named for a subject that no one module is the home of.
 SUBJECTS = {
     "tests/models/data/test_broken_data.py",
+    "tests/models/decisions/test_one_sided.py",
     "tests/models/decisions/test_windows.py",
     "tests/serving/variants/test_decisions_served.py",
 }

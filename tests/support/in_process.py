@@ -111,24 +111,11 @@ def ask(client, texts, **options):
 def calls_of(registry, texts, engine=NullEngine, **options):
     """Python calls in the loop's thread for one warm request of so many new texts.
 
-    `options` are other fields of the request.
+    The fewest of three requests: the loop may do something else during one of them. `options` are
+    other fields of the request.
     """
-    calls, begun, done = Counter(), threading.Event(), threading.Event()
-
     # pytest's capture of stdout decodes what is written.
     others = {__file__, codecs.IncrementalDecoder.reset.__code__.co_filename}
-
-    def profile(frame, event, _argument):
-        if event == "call" and frame.f_code.co_filename not in others:
-            calls[frame.f_code.co_qualname] += 1
-
-    def start():
-        begun.set()
-        sys.setprofile(profile)
-
-    def stop():
-        sys.setprofile(None)
-        done.set()
 
     with connected(registry, engine) as (_, loop, client):
         words = ("good", "bad", "great", "awful", "film", "plot")
@@ -137,11 +124,29 @@ def calls_of(registry, texts, engine=NullEngine, **options):
         def new():
             return list(islice(fresh, texts))
 
+        def set_profile(profile):
+            done = threading.Event()
+
+            def work():
+                sys.setprofile(None)
+                done.set()
+                sys.setprofile(profile)
+
+            loop.call_soon_threadsafe(work)
+            assert done.wait(10)
+
+        def counted():
+            calls = Counter()
+
+            def profile(frame, event, _argument):
+                if event == "call" and frame.f_code.co_filename not in others:
+                    calls[frame.f_code.co_qualname] += 1
+
+            set_profile(profile)
+            ask(client, new(), **options)
+            set_profile(None)
+            return calls
+
         for _ in range(3):
             ask(client, new(), **options)
-        loop.call_soon_threadsafe(start)
-        assert begun.wait(10)
-        ask(client, new(), **options)
-        loop.call_soon_threadsafe(stop)
-        assert done.wait(10)
-    return calls
+        return min((counted() for _ in range(3)), key=Counter.total)

@@ -110,9 +110,13 @@ def faults_of_text_log(log, settings, *, consents):
     if not consents:
         return ["texts without consent"] if any(log.rglob("*.parquet*")) else []
     wait_for(lambda: any(log.rglob("texts/*")), seconds=20)
-    marked = bool(places.files_with_marks(log)[0])
-    if marked == ("text_log_keys" in settings):
-        return ["what the text log keeps"]
+    if "text_log_keys" in settings:
+        key = Fernet(settings["text_log_keys"].read_bytes())
+        for path in log.rglob("texts/*"):
+            key.decrypt(path.read_bytes())  # InvalidToken if it is not encrypted
+        return []
+    if not places.files_with_marks(log)[0]:
+        return ["no text of a caller who consents"]
     wait_for(lambda: not places.files_with_marks(log)[0], seconds=5 * LOGGED_S)
     return []
 
