@@ -12,6 +12,7 @@ from serving.settings import Settings
 from tests.support.hostile_requests import hostile_requests
 from tests.support.metric_values import total
 from tests.support.processes import FRESH, serving
+from tests.support.registries import wait_for
 
 PROBLEM = "application/problem+json"
 
@@ -268,5 +269,5 @@ def test_a_client_that_leaves_is_recorded_and_the_others_are_answered(server):
             connection.sendall(head + body)
 
     assert server.classify({"texts": ["good"]}).status_code == 200
-    assert total(server.metrics(), "sizewise_queue_texts") == 0
+    wait_for(lambda: total(server.metrics(), "sizewise_queue_texts") == 0, seconds=5)
     assert total(server.metrics(), "sizewise_requests_total", code="500") == 0
