@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from models import windows
+from models.arguments import number_in
 from models.recipe_sections import Scheme
 from serving.errors import BundleError
 from serving.inference.explanation import Method
@@ -129,17 +130,6 @@ def add_explain(command: argparse.ArgumentParser) -> None:
         "--texts", type=number_in(1, 100_000), default=200,
         help="explain the first different ones, 1 to 100000; default: %(default)s",
     )  # fmt: skip
-
-
-def number_in(least: int, most: int) -> Callable[[str], int]:
-    """Return the type of an argument that is a whole number in a range."""
-
-    def number(given: str) -> int:
-        if not given.isdecimal() or not least <= int(given) <= most:
-            raise argparse.ArgumentTypeError(f"{given!r} is no number from {least} to {most}")
-        return int(given)
-
-    return number
 
 
 def explain(options: argparse.Namespace) -> None:

@@ -6,6 +6,8 @@ What it runs is imported when it is called, so that `--help` needs no optional p
 import argparse
 from pathlib import Path
 
+from models.arguments import add_compared
+
 DOES = "measure a family's variants by group of texts, and the largest gaps between groups"
 _EPILOG = """\
 examples:
@@ -20,28 +22,10 @@ again.
 def add_groups(command: argparse.ArgumentParser) -> None:
     """Add the arguments of `groups` but for registry and output."""
     command.epilog, command.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
-    command.add_argument("family", help="FAMILY or FAMILY/VARIANT of the registry")
-    command.add_argument(
-        "--data", type=Path, nargs="+", default=[], metavar="FILE",
-        help="tables of labelled texts (CSV, TSV, ...); default: the test split in build/",
-    )  # fmt: skip
-    for name in ("text", "label"):
-        command.add_argument(
-            f"--{name}",
-            default=name,
-            metavar="COLUMN",
-            help=f"column of the {name}; default: {name}",
-        )
+    add_compared(command)
     command.add_argument(
         "--groups", nargs="+", default=[], metavar="COLUMN",
         help="columns of groups, needed with --data; default: those of `group_report`",
-    )  # fmt: skip
-    command.add_argument(
-        "--separator", default=",", help="between a cell's labels, if it has several; default: ,"
-    )
-    command.add_argument(
-        "--reference", default="", metavar="VARIANT",
-        help="the variant to compare with; default: the most accurate",
     )  # fmt: skip
 
 

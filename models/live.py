@@ -6,7 +6,7 @@ What it runs is imported when it is called, so that `--help` needs no optional p
 import argparse
 from pathlib import Path
 
-from models.commands import number_in
+from models.arguments import number_in
 
 DOES = "report what the text log says of a served family: accuracy, drift, texts worth labelling"
 _EPILOG = """\

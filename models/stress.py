@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from models.commands import number_in
+from models.arguments import add_compared, number_in
 from models.perturbations.names import Perturbation
 
 DOES = "measure what altered texts do to a family's variants, and which lose more than the best"
@@ -25,28 +25,10 @@ def add_stress(command: argparse.ArgumentParser) -> None:
     """Add the arguments of `stress` but for registry and output."""
     kinds = get_args(Perturbation)
     command.epilog, command.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
-    command.add_argument("family", help="FAMILY or FAMILY/VARIANT of the registry")
-    command.add_argument(
-        "--data", type=Path, nargs="+", default=[], metavar="FILE",
-        help="tables of labelled texts (CSV, TSV, ...); default: the test split in build/",
-    )  # fmt: skip
-    for name in ("text", "label"):
-        command.add_argument(
-            f"--{name}",
-            default=name,
-            metavar="COLUMN",
-            help=f"column of the {name}; default: {name}",
-        )
-    command.add_argument(
-        "--separator", default=",", help="between a cell's labels, if it has several; default: ,"
-    )
+    add_compared(command)
     command.add_argument(
         "--kinds", nargs="+", choices=kinds, default=kinds, metavar="KIND",
         help=f"what to do to the texts: {', '.join(kinds)}; default: all",
-    )  # fmt: skip
-    command.add_argument(
-        "--reference", default="", metavar="VARIANT",
-        help="the variant to compare with; default: the most accurate",
     )  # fmt: skip
     command.add_argument(
         "--texts", type=number_in(2, 100_000), default=1000,

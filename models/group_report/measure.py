@@ -1,6 +1,7 @@
 """The command `groups`: how a family's variants do by group of texts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,12 @@ from models.published.publishing import publish_measured
 from models.published.texts import Columns
 from models.recipe import RecipeError
 from models.reports import group_tables
+from models.reports.files import figures_of, write_report
 from models.reports.group_plot import draw
 from models.robustness.answers import Variant, variants_of
 from models.robustness.texts import texts_of
 from serving.bundles.bundle import CARD_NAME
 from serving.bundles.group_report import GroupReport
-
-FIGURES_NAME, TABLES_NAME, PICTURE_NAME = "groups.json", "groups.md", "groups.png"
 
 
 def report_groups(
@@ -70,10 +70,11 @@ def report_groups(
         )
         for name in variants
     }
-    tell(group_tables.report(family, result))
+    tables = group_tables.report(family, result)
+    tell(tables)
     tell(group_tables.advice(result))
-    _write(family, result, output)
-    tell(f"Wrote {output / TABLES_NAME}, {output / PICTURE_NAME} and {output / FIGURES_NAME}")
+    figures_json = figures_of(family, result)
+    tell(write_report(output, "groups", tables, figures_json, partial(draw, family, result)))
     for name in chosen:
         fields = {"group_report": result[name]}
         done = publish_measured(variants[name].bundle, fields, registry, tell)
@@ -110,10 +111,3 @@ def _answers(variant: Variant, texts: Sequence[str], truth: Flags) -> Answers:
         np.asarray(~np.isnan(logits).any(axis=1)),
         variant.manifest.multi_label,
     )
-
-
-def _write(family: str, found: Mapping[str, GroupReport], output: Path) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    (output / FIGURES_NAME).write_text(group_tables.as_json(family, found), encoding="utf-8")
-    (output / TABLES_NAME).write_text(group_tables.report(family, found), encoding="utf-8")
-    draw(family, found, output / PICTURE_NAME)

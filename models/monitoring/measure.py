@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from models.monitoring import report
@@ -9,10 +10,9 @@ from models.monitoring.figures import label_shares, live_accuracy
 from models.monitoring.log import read_log
 from models.monitoring.worth_labelling import candidates, chosen, export
 from models.published.publishing import bundles_of
+from models.reports.files import write_report
 from serving.bundles.ranking import best
 from serving.errors import BundleError
-
-REPORT_NAME, FIGURES_NAME, PICTURE_NAME = "live.md", "live.json", "live.png"
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,10 @@ def live(
         candidates=len(found),
         disputed=sum(each.disagreement > 0 for each in found),
     )
-    output.mkdir(parents=True, exist_ok=True)
-    (output / REPORT_NAME).write_text(report.markdown(figures), encoding="utf-8")
-    (output / FIGURES_NAME).write_text(report.as_json(figures), encoding="utf-8")
-    report.draw(figures, output / PICTURE_NAME)
-    tell(report.markdown(figures))
-    tell(f"Wrote {output / REPORT_NAME}, {output / FIGURES_NAME} and {output / PICTURE_NAME}")
+    tables = report.markdown(figures)
+    tell(tables)
+    draw = partial(report.draw, figures)
+    tell(write_report(output, "live", tables, report.as_json(figures), draw))
     if not found:
         return None
     path = output / f"worth-labelling{wanted.suffix}"

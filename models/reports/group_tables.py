@@ -1,6 +1,5 @@
 """What variants do by group, as tables: for the terminal, the report and the model card."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 from models.reports.markdown import UNDEFINED, escaped, percent, table
@@ -58,12 +57,6 @@ def advice(found: Mapping[str, GroupReport]) -> str:
     if not shown:
         return f"No variant is shown to change one group more than another, against {reference}."
     return _ADVICE.format(reference=reference, which="; ".join(shown))
-
-
-def as_json(family: str, found: Mapping[str, GroupReport]) -> str:
-    """Write all figures as JSON."""
-    variants = {name: each.model_dump(mode="json") for name, each in found.items()}
-    return json.dumps({"family": family, "variants": variants}, indent=2) + "\n"
 
 
 def groups(manifest: Manifest) -> str:

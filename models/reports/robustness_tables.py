@@ -1,6 +1,5 @@
 """What altered texts do to variants, as tables: for the terminal, the report and the model card."""
 
-import json
 from collections.abc import Callable, Mapping
 
 from models.perturbations.kinds import in_words
@@ -96,12 +95,6 @@ def advice(found: Mapping[str, Robustness]) -> str:
         which="; ".join(f"{name} under {', '.join(its)}" for name, its in shown.items()),
         kinds=", ".join(f'"{kind}"' for kind in kinds),
     )
-
-
-def as_json(family: str, found: Mapping[str, Robustness]) -> str:
-    """Write all figures as JSON."""
-    variants = {name: each.model_dump(mode="json") for name, each in found.items()}
-    return json.dumps({"family": family, "variants": variants}, indent=2) + "\n"
 
 
 def robustness(manifest: Manifest) -> str:

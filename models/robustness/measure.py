@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from models.progress import progress
 from models.published.publishing import publish_measured
 from models.published.texts import Columns, UserTexts
 from models.reports import robustness_tables
+from models.reports.files import figures_of, write_report
 from models.reports.robustness_plot import draw
 from models.robustness.answers import Variant, variants_of
 from models.robustness.figures import Answered, Condition, figures, negations
@@ -24,8 +26,6 @@ from models.robustness.worst_case import flipped, margins
 from serving.bundles.bundle import CARD_NAME
 from serving.bundles.evaluation import Negations, Robustness, WorstCase
 from serving.errors import BundleError
-
-FIGURES_NAME, TABLES_NAME, PICTURE_NAME = "stress.json", "stress.md", "stress.png"
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,11 @@ def stress(
         )
         for name, each in variants.items()
     }
-    tell(robustness_tables.report(family, result))
+    tables = robustness_tables.report(family, result)
+    tell(tables)
     tell(robustness_tables.advice(result))
-    _write(family, result, output)
-    tell(f"Wrote {output / TABLES_NAME}, {output / PICTURE_NAME} and {output / FIGURES_NAME}")
+    figures_json = figures_of(family, result)
+    tell(write_report(output, "stress", tables, figures_json, partial(draw, family, result)))
     for name in chosen:
         fields = {"robustness": result[name]}
         done = publish_measured(variants[name].bundle, fields, registry, tell)
@@ -176,10 +177,3 @@ def _negations(variant: Variant) -> Negations | None:
         truth.append(np.array([[label == name for label in labels]] * len(its)))
         answers.append(predicted(variant.logits(its), variant.problem_type))
     return negations((answers[0], answers[1]), (truth[0], truth[1]))
-
-
-def _write(family: str, found: Mapping[str, Robustness], output: Path) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    (output / FIGURES_NAME).write_text(robustness_tables.as_json(family, found), encoding="utf-8")
-    (output / TABLES_NAME).write_text(robustness_tables.report(family, found), encoding="utf-8")
-    draw(family, found, output / PICTURE_NAME)

@@ -3,8 +3,9 @@
 from models.data.labelled import read_labels
 from models.data.sources import resolve
 from models.job import Job
+from models.training.normalization import normalize
 from models.training.pretrained import adopted_classifier, adopted_config, labels_of
-from models.training.tokenizer_file import check_tokenizer, copy_tokenizer, normalize
+from models.training.tokenizer_file import check_tokenizer, copy_tokenizer
 from serving.bundles.bundle import TOKENIZER_NAME
 
 

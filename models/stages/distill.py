@@ -40,8 +40,9 @@ from models.training.knowledge_distillation import (
     teacher_outputs,
 )
 from models.training.loop import Loss, fit, label_loss, use_all_cores
+from models.training.normalization import normalizations, normalize
 from models.training.pretrained import base_classifier, check_length
-from models.training.tokenizer_file import copy_tokenizer, normalizations, normalize
+from models.training.tokenizer_file import copy_tokenizer
 from models.training.validation import validation
 from models.training.vocabulary import cost, mask_word, trimmed, words_to_keep
 from serving.bundles.bundle import TOKENIZER_NAME

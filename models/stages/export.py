@@ -18,8 +18,8 @@ from models.recipe_sections import ExportSection
 from models.training.architecture import load_classifier, text_config
 from models.training.encodings import readable
 from models.training.loop import padded
+from models.training.normalization import normalizations
 from models.training.static_classifier import StaticClassifier
-from models.training.tokenizer_file import normalizations
 from serving.bundles.bundle import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, Bundle, write_manifest
 from serving.inference.cpu import usable_cores
 from serving.inference.engine import Resources

@@ -20,8 +20,8 @@ from models.training.checkpoint import Checkpoint
 from models.training.encodings import token_ids
 from models.training.knowledge_distillation import soft_loss
 from models.training.loop import Loss, fit, label_loss
+from models.training.normalization import normalizations, normalize
 from models.training.static_classifier import StaticClassifier, StaticConfig
-from models.training.tokenizer_file import normalizations, normalize
 from models.training.validation import validation
 from models.training.vocabulary import learnt, mask_word, trimmed, word_texts, words_to_keep
 from serving.bundles.bundle import TOKENIZER_NAME, Bundle, read_bundle

@@ -17,8 +17,9 @@ from models.recipe_sections import ProblemType, TrainSection
 from models.training.checkpoint import Checkpoint
 from models.training.encodings import token_ids
 from models.training.loop import fit, label_loss, use_all_cores
+from models.training.normalization import normalize
 from models.training.pretrained import base_classifier, check_length
-from models.training.tokenizer_file import copy_tokenizer, normalize
+from models.training.tokenizer_file import copy_tokenizer
 from models.training.validation import validation
 from models.training.vocabulary import unknown_share
 from serving.bundles.bundle import TOKENIZER_NAME

@@ -1,7 +1,6 @@
 """The tokenizer.json of a pretrained model: found or converted, and checked against the model."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from models.recipe import RecipeError
 from models.training.architecture import text_config
 from serving.bundles.bundle import CONFIG_NAME, TOKENIZER_NAME
 from serving.bundles.hugging_face import TOKENIZER_CONFIG_NAME
-from serving.bundles.normalization import Normalization, kinds_of, normalized
 from serving.bundles.tokenizer_file import adapted, largest_token, well_formed
 from serving.errors import BundleError
 from serving.inference.inputs import Unreadable
@@ -51,19 +49,6 @@ def copy_tokenizer(found: Source, folder: Path, max_length: int) -> None:
     if changed:
         content = json.dumps(changed, ensure_ascii=False)
     (folder / TOKENIZER_NAME).write_text(content, encoding="utf-8")
-
-
-def normalize(path: Path, kinds: Sequence[Normalization]) -> None:
-    """Make the tokenizer.json at `path` normalise so, and so only, before its own normalizer."""
-    whole = json.loads(path.read_text(encoding="utf-8"))
-    if set(kinds) != set(kinds_of(whole)):
-        content = json.dumps(normalized(whole, kinds), ensure_ascii=False, separators=(",", ":"))
-        path.write_text(content, encoding="utf-8")
-
-
-def normalizations(path: Path) -> tuple[Normalization, ...]:
-    """Return how the tokenizer.json at `path` normalises a text before its own normalizer."""
-    return kinds_of(json.loads(path.read_text(encoding="utf-8")))
 
 
 def check_tokenizer(path: Path, config: PretrainedConfig, max_length: int, found: Source) -> None:

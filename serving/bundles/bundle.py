@@ -44,6 +44,7 @@ OPENVINO_NAMES = ("model.xml", "model.bin")
 CARD_NAME = "README.md"
 JUDGED_SPLIT = "test"
 VERSION_HEX_DIGITS = 16
+_OPTIONAL = ("temperature", "pairs", "tensors", "graph_output")
 _MOST_BYTES = {CONFIG_NAME: MOST_DESCRIPTION_BYTES, TOKENIZER_NAME: MOST_TOKENIZER_BYTES}
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
@@ -168,11 +169,10 @@ class Manifest(Frozen):
             "max_length": self.max_length,
             "pad_token_id": self.pad_token_id,
         }
-        decisive |= {"temperature": self.temperature} if self.temperature != 1.0 else {}
-        decisive |= {"pairs": True} if self.pairs else {}
-        if self.tensors:
-            decisive["tensors"] = [tensor.model_dump() for tensor in self.tensors]
-        decisive |= {"graph_output": self.graph_output} if self.graph_output != "logits" else {}
+        optional = self.model_dump(include={*_OPTIONAL})
+        for name in _OPTIONAL:
+            if optional[name] != Manifest.model_fields[name].default:
+                decisive[name] = optional[name]
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:VERSION_HEX_DIGITS]
 
 

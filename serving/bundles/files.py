@@ -9,6 +9,7 @@ import stat
 import unicodedata
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from functools import partial
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path, PureWindowsPath
@@ -175,19 +176,19 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
-def write_new(path: Path, content: bytes) -> None:
-    """Write a file that must not exist yet, not even as a link."""
-    with path.open("xb") as file:
+def write_new(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file that must not exist yet, not even as a link; `mode` is before the umask."""
+    with open(path, "xb", opener=partial(os.open, mode=mode)) as file:
         file.write(content)
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Write a file atomically, unless it already has this content. A link there is replaced."""
     if path.is_file() and not path.is_symlink() and path.read_bytes() == content:
         return
     staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        write_new(staged, content)
+        write_new(staged, content, mode)
         sync(staged)
         staged.replace(path)
     except OSError:

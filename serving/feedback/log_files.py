@@ -6,14 +6,13 @@ footer nor statistics are left in the clear, keys can be rotated, and three line
 
 import hashlib
 import io
-import os
 import secrets
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from serving.bundles.files import MOST_SETTINGS_BYTES, read_file
+from serving.bundles.files import MOST_SETTINGS_BYTES, read_file, replace_file
 from serving.errors import StartError, failures
 from serving.extras import optional_packages
 
@@ -140,10 +139,7 @@ class LogFiles:
             return
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        staged = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-        staged.replace(target)
+        replace_file(target, content, mode=0o600)
 
 
 def digest(caller: str, request_id: str) -> str:

@@ -16,7 +16,7 @@ STALE = {
     "models.data.labelled": EVERY,
     "models.training.loop": TRAINING | {"data", "export"},
     "models.training.encodings": TRAINING | {"data", "inspect", "export", "quantize"},
-    "models.training.architecture": TRAINING | {"data", "inspect", "adopt", "export"},
+    "models.training.architecture": DISTILLING | {"data", "inspect", "train", "adopt", "export"},
     "models.training.pretrained": {"data", "train", "adopt", "distill"},
     "models.training.knowledge_distillation": {"data", "static"} | DISTILLING,
     "models.training.static_classifier": {"static", "export"},

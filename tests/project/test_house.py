@@ -73,7 +73,7 @@ ROOT_MODULES = {
 }  # fmt: skip
 # The modules at a program's root that run its commands, and import what they need for that.
 OWN_COMMANDS = {"compress", "decide", "groups", "live", "signing", "steps", "stress", "windows"}
-COMMANDS = {"__main__", "commands", *OWN_COMMANDS}
+COMMANDS = {"__main__", "arguments", "commands", *OWN_COMMANDS}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.

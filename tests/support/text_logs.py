@@ -6,27 +6,20 @@ LABELS = ["negative", "positive"]
 START_S = datetime(2026, 11, 28, tzinfo=UTC).timestamp()
 
 
-def text_row(request_id, text, positive, *, at_s=START_S, variant="large", **fields):
+def text_row(request_id, text, positive, **fields):
     """The log of a text whose score of the label `positive` is this."""
-    return {
-        "time": datetime.fromtimestamp(at_s, UTC),
-        "caller": "search",
-        "request_id": request_id,
-        "index": 0,
-        "model": "tone",
-        "variant": variant,
-        "version": "1",
-        "predicted": [LABELS[positive >= 0.5]],
-        "text": text,
-        "text_pair": None,
-        "labels": LABELS,
-        "scores": [1 - positive, positive],
-        **fields,
-    }
+    answer = {
+        "text": text, "text_pair": None, "labels": LABELS, "scores": [1 - positive, positive],
+    }  # fmt: skip
+    return _row(request_id, LABELS[positive >= 0.5], **answer | fields)
 
 
-def feedback_row(request_id, predicted, right, *, at_s=START_S, variant="large", **fields):
+def feedback_row(request_id, predicted, right, **fields):
     """The log of feedback on an answer."""
+    return _row(request_id, predicted, **{"right": [right]} | fields)
+
+
+def _row(request_id, predicted, *, at_s=START_S, variant="large", **fields):
     return {
         "time": datetime.fromtimestamp(at_s, UTC),
         "caller": "search",
@@ -36,6 +29,5 @@ def feedback_row(request_id, predicted, right, *, at_s=START_S, variant="large",
         "variant": variant,
         "version": "1",
         "predicted": [predicted],
-        "right": [right],
         **fields,
     }

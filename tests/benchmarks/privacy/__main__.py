@@ -26,6 +26,7 @@ from tqdm import tqdm
 from tests.benchmarks.fuzz.servers import registry_of, server
 from tests.benchmarks.privacy import marks, places
 from tests.support.clients import ask
+from tests.support.collector import collector
 from tests.support.processes import ROOT, clean_environ
 from tests.support.registries import wait_for
 
@@ -74,7 +75,8 @@ def served(folder, program, fault="", *, consents=False, **settings):
     (registry / "tone" / "policy.json").write_text(
         json.dumps({"sample_share": 1.0, "harmless": ["positive"]})
     )
-    with places.collector() as (url, traces):
+    traces = []
+    with collector(lambda _path, body: traces.append(body)) as url:
         environ |= {"FAULTY_ENGINE": str(folder / "fault"), "OTEL_BSP_SCHEDULE_DELAY": "100"}
         with server(
             folder, keys=True, caller={"text_log": consents}, environ=environ, trace_endpoint=url,

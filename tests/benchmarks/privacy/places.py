@@ -2,10 +2,8 @@
 
 import contextlib
 import gzip
-import threading
 import zipfile
 import zlib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -61,31 +59,6 @@ def told(url, headers):
     """What a server's own pages say."""
     pages = [httpx.get(url + path, headers=dict(headers), timeout=30) for path in TOLD]
     return b"".join(page.content for page in pages)
-
-
-@contextlib.contextmanager
-def collector():
-    """(its URL, the bodies that it was sent) of a collector of traces."""
-    bodies = []
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            zipped = self.headers.get("Content-Encoding") == "gzip"
-            bodies.append(gzip.decompress(body) if zipped else body)
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", bodies
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def write_mark(folder):

@@ -54,6 +54,17 @@ def test_with_keys_no_file_shows_a_text_and_only_its_user_may_read_it(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_write_that_fails_leaves_nothing_of_a_text(tmp_path, monkeypatch):
+    def full(_path):
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr("serving.bundles.files.sync", full)
+    with pytest.raises(OSError, match="no space left"):
+        LogFiles(str(tmp_path / "log")).write("texts", [row()], NOW.timestamp())
+
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_keys_are_rotated_by_a_new_first_line(tmp_path):
     old, new = Fernet.generate_key(), Fernet.generate_key()
     url = str(tmp_path / "log")

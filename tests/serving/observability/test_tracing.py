@@ -1,13 +1,10 @@
 """Traces, seen by a collector that speaks OTLP over HTTP."""
 
 import contextlib
-import gzip
 import json
 import subprocess
 import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given
@@ -16,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from serving.observability.request_log import TraceIds
 from serving.observability.tracing import parse_traceparent
+from tests.support.collector import collector
 from tests.support.processes import free_port, serving
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -24,31 +22,19 @@ FAST = {"OTEL_BSP_SCHEDULE_DELAY": "100"}
 
 
 @contextlib.contextmanager
-def collector():
+def spans_collector():
     """(its URL, the spans that it got)"""
     spans = []
 
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                about = attributes(resource.resource)
-                assert self.path == "/v1/traces"
-                for scope in resource.scope_spans:
-                    spans.extend((span, about) for span in scope.spans)
-            self.send_response(200)
-            self.end_headers()
+    def receive(path, body):
+        assert path == "/v1/traces"
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            about = attributes(resource.resource)
+            for scope in resource.scope_spans:
+                spans.extend((span, about) for span in scope.spans)
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", spans
-    server.shutdown()
-    server.server_close()
+    with collector(receive) as url:
+        yield url, spans
 
 
 def attributes(thing):
@@ -77,7 +63,7 @@ def logged(server, request_id):
 @pytest.mark.parametrize("processes", [0, 1])
 def test_a_request_is_a_span_of_its_caller_s_trace_with_its_stages_inside(tiny_registry, processes):
     with (
-        collector() as (url, spans),
+        spans_collector() as (url, spans),
         serving(
             tiny_registry, trace_endpoint=url, http_processes=processes, environ=FAST
         ) as server,
@@ -114,7 +100,7 @@ def test_a_request_is_a_span_of_its_caller_s_trace_with_its_stages_inside(tiny_r
 
 def test_a_refusal_is_a_span_with_its_reason_and_no_stages(tiny_registry):
     with (
-        collector() as (url, spans),
+        spans_collector() as (url, spans),
         serving(tiny_registry, trace_endpoint=url, environ=FAST) as server,
     ):
         headers = {"traceparent": TRACEPARENT}
@@ -129,7 +115,7 @@ def test_a_refusal_is_a_span_with_its_reason_and_no_stages(tiny_registry):
 
 def test_what_is_left_is_sent_at_the_end(tiny_registry):
     with (
-        collector() as (url, spans),
+        spans_collector() as (url, spans),
         serving(
             tiny_registry, trace_endpoint=url, environ={"OTEL_BSP_SCHEDULE_DELAY": "60000"}
         ) as server,
