@@ -52,7 +52,9 @@ PACKAGES = {
         "compression": {
             "data", "training", "evaluation", "graphs", "reports", "cascade", "published",
         },
-        "stages": {"data", "training", "evaluation", "graphs", "reports", "group_report"},
+        "stages": {
+            "data", "training", "evaluation", "graphs", "reports", "group_report", "robustness",
+        },
     },
     "loadtest": {
         "analysis": set(),
