@@ -33,6 +33,7 @@ ELSEWHERE = {
     "Evaluation": "manifest.md#evaluation",
     "Paired": "manifest.md#paired",
     "Policy": "policy.md",
+    "StressDrop": "manifest.md#stressdrop",
     "TensorInput": "manifest.md#tensorinput",
     "VariantTraffic": "traffic.md#varianttraffic",
     "Windows": "windows.md",

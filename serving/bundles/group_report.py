@@ -8,6 +8,7 @@ from serving.bundles.evaluation import Estimate
 from serving.bundles.files import MOST, Count, Frozen, Name, Sha256
 
 Label = Annotated[str, Field(max_length=200)]
+Measure = Literal["accuracy", "recall", "false_positive_rate"]
 
 
 class GroupScore(Frozen):
@@ -35,7 +36,7 @@ class SmallGroup(Frozen):
 class GroupMeasure(Frozen):
     """A figure by group."""
 
-    measure: Literal["accuracy", "recall", "false_positive_rate"]
+    measure: Measure
     """Which figure."""
     label: str | None = None
     """The label that it is of; null for the accuracy."""
@@ -56,6 +57,23 @@ class GroupColumn(Frozen):
     """Its name."""
     measures: list[GroupMeasure]
     """The figures."""
+
+
+class GroupGap(Frozen):
+    """The gap between groups of the highest upper end, over all columns and figures."""
+
+    column: Label
+    """The column of the groups."""
+    measure: Measure
+    """Which figure."""
+    label: str | None
+    """The label that it is of; null for the accuracy."""
+    lowest: Label
+    """The group with the lowest figure."""
+    highest: Label
+    """The group with the highest figure."""
+    gap: Estimate
+    """The largest difference between two groups."""
 
 
 class GroupReport(Frozen):
@@ -79,3 +97,20 @@ class GroupReport(Frozen):
     """Variants whose intervals hold together."""
     columns: list[GroupColumn]
     """The columns that were asked for."""
+
+    @property
+    def largest_gap(self) -> GroupGap | None:
+        """The gap whose upper end bounds all; None if no two groups can be judged."""
+        gaps = []
+        for column in self.columns:
+            for each in column.measures:
+                if each.gap:
+                    ordered = sorted(each.groups, key=lambda one: one.value.value)
+                    lowest, highest = ordered[0].group, ordered[-1].group
+                    gaps.append(
+                        GroupGap(
+                            column=column.column, measure=each.measure, label=each.label,
+                            lowest=lowest, highest=highest, gap=each.gap,
+                        )
+                    )  # fmt: skip
+        return max(gaps, key=lambda each: each.gap.high, default=None)

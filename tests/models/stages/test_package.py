@@ -149,13 +149,13 @@ def test_a_variant_whose_gap_may_be_above_the_gate_is_refused_by_its_bound(tmp_p
 
 
 def with_texts(folder, gate):
-    """A job on 400 texts of one word that decides, which some alterations hide from the bundle."""
+    """A job on 200 texts of one word that decides, which some alterations hide from the bundle."""
     its = job(folder, 0.5, keys=f"[gates]\nmax_stress_drop = {gate}\n")
     data = folder / "data"
     data.mkdir()
     about = {"labels": LABELS, "problem_type": "single_label"}
     (data / "data.json").write_text(json.dumps(about))
-    rows = [{"text": f"{['bad', 'good'][n % 2]} film", "labels": [n % 2]} for n in range(400)]
+    rows = [{"text": f"{['bad', 'good'][n % 2]} film", "labels": [n % 2]} for n in range(200)]
     (data / "test.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     return replace(its, inputs=its.inputs | {"data": data}, checkpoint=folder / "checkpoint")
 
@@ -167,7 +167,7 @@ def test_a_variant_that_altered_texts_may_cost_more_than_the_gate_is_refused_by_
 
     said = str(refused.value)
     assert said.startswith("tiny: the drop of accuracy under ")
-    assert "of the words) in 400 texts of the test split is 0." in said
+    assert "of the words) in 200 texts of the test split is 0." in said
     assert "which is above max_stress_drop 0.2, so the variant is not published" in said
     assert not list((tmp_path / "done").iterdir())
     assert list((tmp_path / "checkpoint").glob("*.npy"))
