@@ -31,6 +31,7 @@ ELSEWHERE = {
     "Decisions": "decisions.md",
     "Estimate": "manifest.md#estimate",
     "Evaluation": "manifest.md#evaluation",
+    "Floor": "policy.md#floor",
     "Paired": "manifest.md#paired",
     "Policy": "policy.md",
     "StressDrop": "manifest.md#stressdrop",
