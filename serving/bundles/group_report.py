@@ -1,4 +1,4 @@
-"""What a manifest says of groups of texts: how much better one fares than another."""
+"""What a manifest says of groups of texts, and of pairs that differ in whom they are of."""
 
 from typing import Annotated, Literal
 
@@ -114,3 +114,54 @@ class GroupReport(Frozen):
                         )
                     )  # fmt: skip
         return max(gaps, key=lambda each: each.gap.high, default=None)
+
+
+class ScoreShift(Frozen):
+    """How a label's score changes where words are swapped."""
+
+    label: str
+    """The label."""
+    shift: Estimate
+    """Mean score of the second texts minus that of the first."""
+    excess: Estimate | None = None
+    """The shift minus the reference's; null if it is the reference."""
+
+
+class SwappedWords(Frozen):
+    """How a variant answers pairs of texts that differ in one kind of words."""
+
+    swap: Name
+    """The kind: pronouns, names or places."""
+    first: Label
+    """What the first texts are of."""
+    second: Label
+    """What the second texts are of."""
+    inside: Annotated[float, Field(ge=0, le=1)]
+    """Share of the texts whose own words were swapped; the others are in frames."""
+    flips: Estimate
+    """Share of the pairs with two different answers."""
+    excess: Estimate | None = None
+    """Flips minus the reference's on the same pairs; null if it is the reference."""
+    shifts: list[ScoreShift]
+    """The shifts by label."""
+
+
+class Counterfactuals(Frozen):
+    """How a variant answers pairs of texts, against its family's reference.
+
+    The intervals of each of flips, shifts and either's excess hold together with 95 %, over all
+    swaps, labels and variants that were measured at once.
+    """
+
+    reference: Name
+    """The family's variant that is compared with, which may be this one."""
+    reference_version: str
+    """Version of the reference."""
+    texts_sha256: Sha256
+    """Hash of the texts."""
+    n: Annotated[int, Field(gt=0, le=MOST)]
+    """Number of texts, and of pairs of each kind."""
+    variants: Annotated[int, Field(gt=0, le=MOST)]
+    """Variants whose intervals hold together."""
+    swaps: list[SwappedWords]
+    """The kinds."""
