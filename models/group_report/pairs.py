@@ -1,6 +1,6 @@
 """What swapped words do to variants, computed from their answers to pairs of texts. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,8 +97,6 @@ def figures(
     }
 
 
-def _by_name(
-    names: Sequence[str] | Mapping[str, object], of: list[Estimate]
-) -> dict[str, list[Estimate]]:
+def _by_name(names: Collection[str], of: list[Estimate]) -> dict[str, list[Estimate]]:
     size = len(of) // len(names)
     return {name: of[at * size : (at + 1) * size] for at, name in enumerate(names)}

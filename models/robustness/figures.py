@@ -8,7 +8,7 @@ import numpy as np
 from models.evaluation import simultaneous
 from models.evaluation.predictions import predicted, probabilities
 from models.evaluation.statistics import Flags, Floats, Indices, calibration_error, correct
-from models.perturbations.kinds import KINDS
+from models.perturbations.kinds import KEEP_MEANING
 from models.perturbations.names import Perturbation
 from models.recipe_sections import ProblemType
 from serving.bundles.evaluation import Estimate, Negations, StressDrop, Stressed
@@ -135,7 +135,7 @@ def _largest_drops(
     lost: Mapping[str, Floats], conditions: Sequence[Condition]
 ) -> dict[str, StressDrop]:
     """The drop of each variant whose upper end is highest, of the kinds that keep the meaning."""
-    kept = [row for row, each in enumerate(conditions) if KINDS[each.kind].keeps_meaning]
+    kept = [row for row, each in enumerate(conditions) if each.kind in KEEP_MEANING]
     if not kept:
         return {}
     found = simultaneous.means(np.concatenate([its[kept] for its in lost.values()]))

@@ -1,10 +1,8 @@
 """The gate `max_stress_drop`: what altering texts of the test split costs a variant."""
 
 from pathlib import Path
-from typing import get_args
 
-from models.perturbations.kinds import KINDS, in_words
-from models.perturbations.names import Perturbation
+from models.perturbations.kinds import KEEP_MEANING, in_words
 from models.recipe import RecipeError
 from models.robustness.answers import Variant
 from models.robustness.conditions import altered_by, answered
@@ -27,8 +25,7 @@ def of_altered_texts(bundle: Bundle, data: Path, kept: Path | None) -> Robustnes
     name = bundle.manifest.variant
     texts = held_out(data).drawn(MOST_TEXTS, _SEED)
     plain = [str(text) for text in texts.texts]
-    kinds = [kind for kind in get_args(Perturbation) if KINDS[kind].keeps_meaning]
-    conditions, altered = altered_by(plain, kinds, _SEED)
+    conditions, altered = altered_by(plain, KEEP_MEANING, _SEED)
     found = answered({name: Variant(bundle, kept)}, texts, [plain, *altered])
     return Robustness(
         reference=name,

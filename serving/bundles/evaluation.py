@@ -205,7 +205,10 @@ class Robustness(Frozen):
     conditions: list[Stressed]
     """The figures by kind and strength."""
     largest_drop: StressDrop | None = None
-    """The drop of the highest upper end, of the kinds that keep a text's meaning; null if none."""
+    """The drop of the highest upper end, of all kinds that keep a text's meaning.
+
+    Null unless all of them were tried.
+    """
     negations: Negations | None = None
     """Pairs that must flip; null for labels whose meaning is not known."""
     worst_case: WorstCase | None = None
