@@ -1,17 +1,17 @@
 """The command `groups --pairs`: what swapping pronouns, names and places does to a family."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from models.group_report.pairs import PairAnswers, figures
-from models.perturbations.counterfactuals import SWAPS, pair_of
+from models.perturbations.counterfactuals import SWAPS, Pair, pair_of
 from models.progress import progress
 from models.published.publishing import publish_measured
 from models.published.texts import Columns
 from models.reports import pair_tables
-from models.robustness.answers import variants_of
+from models.robustness.answers import Variant, variants_of
 from models.robustness.texts import texts_of
 from serving.bundles.bundle import CARD_NAME
 from serving.bundles.group_report import Counterfactuals
@@ -45,22 +45,8 @@ def report_pairs(
     texts = texts_of(first.bundle, files, columns, build)
     plain = [str(text) for text in texts.texts]
     pairs = {swap: [pair_of(text, swap, _SEED) for text in plain] for swap in SWAPS}
-    asked = [
-        [[each.first for each in its], [each.second for each in its]] for its in pairs.values()
-    ]
     labels = first.manifest.labels
-    found = {}
-    with progress(total=2 * len(asked) * len(variants), does="pairs", units="runs") as bar:
-        for name, each in variants.items():
-            places = [each.manifest.labels.index(label) for label in labels]
-            logits = []
-            for side in (side for both in asked for side in both):
-                logits.append(each.logits(side)[:, places])
-                bar.update()
-            shape = (len(asked), 2, len(plain), len(labels))
-            found[name] = PairAnswers(
-                np.stack(logits).reshape(shape), each.problem_type, each.manifest.temperature
-            )
+    found = _answers(variants, list(pairs.values()), labels)
     inside = {swap: float(np.mean([each.inside for each in its])) for swap, its in pairs.items()}
     measured = figures(found, inside, labels, reference)
     result = {
@@ -76,11 +62,39 @@ def report_pairs(
     }
     tell(pair_tables.report(family, result))
     tell(pair_tables.advice(result))
-    output.mkdir(parents=True, exist_ok=True)
-    (output / FIGURES_NAME).write_text(pair_tables.as_json(family, result), encoding="utf-8")
-    (output / TABLES_NAME).write_text(pair_tables.report(family, result), encoding="utf-8")
+    _write(family, result, output)
     tell(f"Wrote {output / TABLES_NAME} and {output / FIGURES_NAME}")
     for name in chosen:
         fields = {"counterfactuals": result[name]}
         done = publish_measured(variants[name].bundle, fields, registry, tell)
         tell(f"Wrote {done.path(CARD_NAME)}")
+
+
+def _answers(
+    variants: Mapping[str, Variant], pairs: Sequence[Sequence[Pair]], labels: Sequence[str]
+) -> dict[str, PairAnswers]:
+    """Run all variants on both sides of the pairs of each swap."""
+    sides = [
+        side
+        for its in pairs
+        for side in ([each.first for each in its], [each.second for each in its])
+    ]
+    found = {}
+    with progress(total=len(sides) * len(variants), does="pairs", units="runs") as bar:
+        for name, each in variants.items():
+            places = [each.manifest.labels.index(label) for label in labels]
+            logits = []
+            for side in sides:
+                logits.append(each.logits(side)[:, places])
+                bar.update()
+            shape = (len(pairs), 2, len(pairs[0]), len(labels))
+            found[name] = PairAnswers(
+                np.stack(logits).reshape(shape), each.problem_type, each.manifest.temperature
+            )
+    return found
+
+
+def _write(family: str, found: Mapping[str, Counterfactuals], output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    (output / FIGURES_NAME).write_text(pair_tables.as_json(family, found), encoding="utf-8")
+    (output / TABLES_NAME).write_text(pair_tables.report(family, found), encoding="utf-8")

@@ -38,14 +38,14 @@ class PairAnswers:
 
         0 where a text has no answer.
         """
-        known = ~np.isnan(self.logits).any(axis=(1, 3))
         rows = []
-        for (first, second), its in zip(np.nan_to_num(self.logits), known, strict=True):
+        for first, second in np.nan_to_num(self.logits):
             before, after = (
                 probabilities(each, self.problem_type, self.temperature) for each in (first, second)
             )
-            rows.append((after - before).T * its)
-        return np.stack(rows)
+            rows.append((after - before).T)
+        unanswered = np.asarray(np.isnan(self.logits).any(axis=(1, 3)))
+        return np.where(unanswered[:, None], 0.0, np.stack(rows))
 
 
 def figures(

@@ -26,7 +26,6 @@ from serving.protocols.explanation_schemas import (
 MOST_TEXTS = 65_536
 """The most that SIZEWISE_MAX_TEXTS may allow."""
 
-
 _Text = Annotated[str, Field(min_length=1)]
 
 

@@ -5,7 +5,7 @@ from serving.bundles.group_report import GroupReport
 
 
 def _around(value: float, high: float) -> dict[str, float]:
-    return {"value": value, "low": value - 0.01, "high": high}
+    return {"value": value, "low": round(value - 0.01, 5), "high": high}
 
 
 def robustness(drop: float, high: float) -> Robustness:

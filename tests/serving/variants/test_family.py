@@ -295,20 +295,3 @@ def test_a_cascade_that_guarantees_nothing_is_no_cascade(change, words):
 
     with pytest.raises(ValidationError, match=words):
         Cascade.model_validate(whole | change)
-
-
-def test_below_the_floor_a_variant_answers_only_by_its_name(registry):
-    """The cascade begins with `tiny`, whose accuracy is at least 0.83; that of `wide` is 0.88."""
-    path = registry / "tone" / "policy.json"
-    with serving(registry, scan_ms=100) as server:
-        assert answered(server.classify({"texts": ["great"]})) == [("tiny", False)]
-        path.write_text('{"floor": {"min_accuracy": 0.85}}')
-        wait_for(lambda: answered(server.classify({"texts": ["great"]})) == [("wide", False)])
-        named = server.classify({"texts": ["great"], "variant": "tiny"})
-        cheap = server.classify({"texts": ["great"], "max_cost": 0.01})
-        listed = models(server)["models"][0]
-
-    assert answered(named) == [("tiny", False)]
-    assert cheap.json()["limit"] == 1.0
-    assert listed["policy"]["floor"]["min_accuracy"] == 0.85
-    assert {each["variant"] for each in listed["variants"]} == {"tiny", "wide"}
