@@ -190,12 +190,20 @@ def lineage(path: Path) -> list[Recipe]:
 def _check_gates(recipes: list[Recipe]) -> None:
     """Raise RecipeError where a gate needs groups, or labels, that the data does not have."""
     recipe, data = recipes[-1], recipes[0].data
-    if recipe.gates is None or recipe.gates.max_group_gap is None or data is None:
+    gates = recipe.gates
+    if gates is None or data is None:
         return
-    if not data.group_report or data.truth == "teacher":
+    where, root = f"{recipe.folder / recipe.variant}.toml", recipes[0].variant
+    unlabelled = data.truth == "teacher"
+    if gates.max_group_gap is not None and (not data.group_report or unlabelled):
         raise RecipeError(
-            f"{recipe.folder / recipe.variant}.toml: max_group_gap needs columns in `group_report` "
-            f"and labels that people gave, in [data] of {recipes[0].variant}: add them or remove it"
+            f"{where}: max_group_gap needs columns in `group_report` and labels that people gave, "
+            f"in [data] of {root}: add them or remove it"
+        )
+    if gates.max_stress_drop is not None and unlabelled:
+        raise RecipeError(
+            f"{where}: max_stress_drop needs labels that people gave, in [data] of {root}: add "
+            "them or remove it"
         )
 
 

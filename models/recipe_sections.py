@@ -93,9 +93,7 @@ class DataSection(Section):
             raise ValueError("the shares leave nothing to train on: make them smaller")
         single = self.problem_type == "single_label"
         if single and self.separator is not None:
-            raise ValueError(
-                'separator needs problem_type = "multi_label": set that or remove separator'
-            )
+            raise ValueError('separator needs problem_type = "multi_label": set that or remove it')
         if self.truth == "teacher" and (self.bins or self.rename or self.labels):
             raise ValueError('truth = "teacher" reads no labels: remove bins, rename and labels')
         if self.encoding is not None:
@@ -298,3 +296,5 @@ class GatesSection(Section):
 
     max_group_gap: Share | None = None
     """Largest gap between groups of `group_report`, as a fraction: the upper 95 % bound of each."""
+    max_stress_drop: Share | None = None
+    """Largest drop of accuracy on altered texts that mean the same: likewise the bound of each."""

@@ -80,7 +80,8 @@ def finish(
     scheme: Scheme, parent: Bundle, variant: str, made_from: str | None, folder: Path
 ) -> Manifest:
     """Add the manifest of a bundle that is not evaluated yet to its other files in `folder`."""
-    measured = {"evaluations", "agreement", "explanations", "robustness", "group_report"}
+    figures = {"evaluations", "agreement", "explanations", "robustness", "group_report"}
+    measured = {*figures, "counterfactuals"}
     own = {"version", "bytes", "files", "recipe", "build_seconds", *measured}
     fields = parent.manifest.model_dump(exclude=own)
     fields |= {"variant": variant, "parent": made_from, "precision": PRECISIONS[scheme]}

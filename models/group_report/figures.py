@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -10,12 +9,11 @@ from models.evaluation import by_group
 from models.evaluation.by_group import Cell
 from models.evaluation.statistics import Flags, Floats, correct
 from serving.bundles.evaluation import Estimate
-from serving.bundles.group_report import GroupColumn, GroupMeasure, GroupScore, SmallGroup
+from serving.bundles.group_report import GroupColumn, GroupMeasure, GroupScore, Measure, SmallGroup
 
 FEWEST = 50
 """Texts that a group needs: then the interval of a share reaches 15 points at most, alone."""
 
-Measure = Literal["accuracy", "recall", "false_positive_rate"]
 _Figure = tuple[str, Measure, str | None]
 """Column, measure and label."""
 _Key = tuple[str, str, Measure, str | None]

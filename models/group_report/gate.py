@@ -48,26 +48,20 @@ def of_test_split(manifest: Manifest, data: Path, evaluation: Path) -> GroupRepo
 
 def check_group_gap(variant: str, report: GroupReport | None, most: float) -> None:
     """Raise RecipeError unless every gap between groups is shown to be at most `most`."""
-    gaps = [
-        (each.gap, each, column.column)
-        for column in (report.columns if report else [])
-        for each in column.measures
-        if each.gap
-    ]
-    if not gaps:
+    found = report.largest_gap if report else None
+    if not found:
         raise RecipeError(
             f"{variant}: max_group_gap {most:g} needs two groups with {FEWEST} texts in the "
             f"{JUDGED_SPLIT} split, so the variant is not published: name columns in "
             "`group_report` of [data], hold out more texts, or remove max_group_gap from [gates]"
         )
-    gap, measure, column = max(gaps, key=lambda each: each[0].high)
+    gap = found.gap
     if gap.high > most:
-        of = f" of {measure.label!r}" if measure.label else ""
-        ordered = sorted(measure.groups, key=lambda each: each.value.value)
+        of = f" of {found.label!r}" if found.label else ""
         raise RecipeError(
-            f"{variant}: the gap in {measure.measure.replace('_', ' ')}{of} between groups of "
-            f"{column!r} is {gap.value:.4f} ({ordered[0].group!r} to {ordered[-1].group!r}), at "
-            f"95 % at most {gap.high:.4f}, which is above max_group_gap {most:g}, so the variant "
+            f"{variant}: the gap in {found.measure.replace('_', ' ')}{of} between groups of "
+            f"{found.column!r} is {gap.value:.4f} ({found.lowest!r} to {found.highest!r}), at 95 % "
+            f"at most {gap.high:.4f}, which is above max_group_gap {most:g}, so the variant "
             "is not published: train on more texts of the group that loses, hold out more texts, "
             "which narrows the interval, or raise max_group_gap in [gates]"
         )

@@ -59,6 +59,9 @@ KINDS: Mapping[Perturbation, Kind] = {
 
 assert set(KINDS) == set(get_args(Perturbation)), "this is a bug: a kind has no function"
 
+KEEP_MEANING = tuple(kind for kind, each in KINDS.items() if each.keeps_meaning)
+"""The kinds after which a text deserves the same answer."""
+
 
 def perturbed(texts: Sequence[str], kind: Perturbation, strength: float, seed: int) -> list[str]:
     """Alter each text. The same arguments give the same texts, whichever others are altered."""

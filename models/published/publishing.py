@@ -12,7 +12,7 @@ from serving.bundles.registry import intact, publish, read_registry
 from serving.bundles.signatures import SIGNATURE_NAME
 from serving.errors import BundleError, failures
 
-_MEASURED_BY_COMMANDS = ("explanations", "robustness", "group_report")
+_MEASURED_BY_COMMANDS = ("explanations", "robustness", "group_report", "counterfactuals")
 
 
 def bundles_of(target: str, registry: Path) -> list[Bundle]:

@@ -13,6 +13,7 @@ from models.reports.scaling_plot import Panel, draw
 from serving.bundles.bundle import Manifest
 from serving.bundles.evaluation import Estimate, Evaluation
 from serving.bundles.registry import read_registry
+from serving.bundles.risks import group_gap, stress_drop
 
 PICTURE_NAME = "scaling.png"
 FIGURES_NAME = "scaling.json"
@@ -90,6 +91,7 @@ def markdown(manifests: Sequence[Manifest]) -> str:
         "accuracy against the teacher's, points",
         "predictions that change in a padded batch, %", "offline texts/s", "build, s",
     )  # fmt: skip
+    risks = {title: of for title, of in _RISKS.items() if any(map(of, manifests))}
     largest = max(manifest.bytes for manifest in manifests)
     rows = []
     for manifest in manifests:
@@ -107,9 +109,24 @@ def markdown(manifests: Sequence[Manifest]) -> str:
                 f"{100 * found.batch_flips.value:.2f}" if found.batch_flips else "",
                 f"{speed:.0f}" if speed else "",
                 f"{sum(manifest.build_seconds.values()):.0f}",
+                *(percent(of(manifest), unit="") for of in risks.values()),
             )
         )
-    return table(header, rows)
+    return table((*header, *risks), rows)
+
+
+def _drop(manifest: Manifest) -> Estimate | None:
+    found = stress_drop(manifest)
+    return found.drop if found else None
+
+
+def _gap(manifest: Manifest) -> Estimate | None:
+    found = group_gap(manifest)
+    return found.gap if found else None
+
+
+_RISKS = {"drop on altered texts, points": _drop, "gap between groups, points": _gap}
+"""Columns of what only some families have measured."""
 
 
 def _sizes(manifest: Manifest, largest: int) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from models.reports.faithfulness_tables import explanations
 from models.reports.group_tables import groups
 from models.reports.markdown import UNDEFINED, comparison, escaped, percent, table
+from models.reports.pair_tables import swapped_words
 from models.reports.robustness_tables import robustness
 from serving.bundles.bundle import Manifest
 from serving.bundles.evaluation import Agreement, Evaluation
@@ -56,6 +57,7 @@ def card(manifest: Manifest, *, adopted: bool = False) -> str:
     parts += [
         robustness(manifest),
         groups(manifest),
+        swapped_words(manifest),
         explanations(manifest),
         _limits(manifest, evaluation, adopted=adopted),
         _SERVE.format(**manifest.model_dump()),

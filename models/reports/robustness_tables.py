@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from models.perturbations.kinds import in_words
 from models.reports.markdown import UNDEFINED, percent, table
 from serving.bundles.bundle import Manifest
-from serving.bundles.evaluation import Estimate, Robustness, Stressed
+from serving.bundles.evaluation import Estimate, Robustness, StressDrop, Stressed
 
 _REPORT = """# {family} on altered texts
 
@@ -45,6 +45,10 @@ _NEGATIONS = (
 _WORST = (
     "A search that alters single words, at most {queries} times a text, flips the answers to "
     "{share} of {n:,} texts.\n"
+)
+_DROP = (
+    "Of the kinds that keep a text's meaning, {name}, may cost most accuracy, by the interval's "
+    "upper end: {drop}.\n"
 )
 _COUNTED = "## Negations and the worst case\n\n{table}{said}"
 _PAIRS = "\nNegations: {pairs} pairs of a sentence and its negation, from templates.\n"
@@ -157,12 +161,16 @@ def _counted(found: Mapping[str, Robustness]) -> str:
 
 
 def _sentences(of: Robustness) -> str:
-    said = _NEGATIONS.format(**vars(of.negations)) if of.negations else ""
+    said = ""
+    if of.largest_drop:
+        drop = percent(of.largest_drop.drop, unit=" points")
+        said += _DROP.format(name=_name(of.largest_drop), drop=drop)
+    said += _NEGATIONS.format(**vars(of.negations)) if of.negations else ""
     if of.worst_case:
         share = percent(of.worst_case.flipped)
         said += _WORST.format(**vars(of.worst_case), share=share)
     return said and f"{said}\n"
 
 
-def _name(of: Stressed) -> str:
+def _name(of: Stressed | StressDrop) -> str:
     return f"{of.kind}, {in_words(of.kind, of.strength)}"

@@ -21,8 +21,8 @@ from serving.errors import BundleError
 class Variant:
     """A bundle that runs on texts, each alone in its batch; loaded once it must answer."""
 
-    def __init__(self, bundle: Bundle, kept: Path) -> None:
-        """`kept` is the folder of what was answered, by version and texts."""
+    def __init__(self, bundle: Bundle, kept: Path | None) -> None:
+        """`kept` is the folder of what was answered, by version and texts; None keeps nothing."""
         self.bundle, self.manifest = bundle, bundle.manifest
         self.problem_type = kind_of(bundle.manifest)
         self._kept = kept
@@ -37,9 +37,9 @@ class Variant:
         Raises BundleError when the engine fails.
         """
         asked = json.dumps([self.manifest.version, list(texts)]).encode()
-        path = self._kept / f"{hashlib.sha256(asked).hexdigest()}.npy"
+        path = self._kept and self._kept / f"{hashlib.sha256(asked).hexdigest()}.npy"
         shape = (len(texts), len(self.manifest.labels))
-        if path.exists():
+        if path and path.exists():
             found = np.load(path, allow_pickle=False)
             if found.shape == shape:
                 return np.asarray(found, dtype=np.float64)
@@ -49,12 +49,17 @@ class Variant:
             if able.any():
                 said = [text for text, has in zip(texts, able, strict=True) if has]
                 logits[able] = self._predictor.logits(said, shown=False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged = path.with_suffix(f".{os.getpid()}")
-        with staged.open("wb") as file:
-            np.save(file, logits)
-        staged.replace(path)
+        if path:
+            _write(path, logits)
         return logits
+
+
+def _write(path: Path, logits: Floats) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_suffix(f".{os.getpid()}")
+    with staged.open("wb") as file:
+        np.save(file, logits)
+    staged.replace(path)
 
 
 def variants_of(

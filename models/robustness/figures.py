@@ -8,9 +8,10 @@ import numpy as np
 from models.evaluation import simultaneous
 from models.evaluation.predictions import predicted, probabilities
 from models.evaluation.statistics import Flags, Floats, Indices, calibration_error, correct
+from models.perturbations.kinds import KEEP_MEANING
 from models.perturbations.names import Perturbation
 from models.recipe_sections import ProblemType
-from serving.bundles.evaluation import Estimate, Negations, Stressed
+from serving.bundles.evaluation import Estimate, Negations, StressDrop, Stressed
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Figures:
     accuracy: Estimate
     calibration_error: Estimate
     conditions: list[Stressed]
+    largest_drop: StressDrop | None
 
 
 def figures(
@@ -86,6 +88,7 @@ def figures(
     errors = _chunks(_calibration_errors(list(found.values())), size)
     smaller = [name for name in found if name != reference]
     lost = {name: _lost(each) for name, each in found.items()}
+    drops = _largest_drops(lost, conditions)
     gaps: dict[str, list[Estimate]] = {}
     if smaller:
         beyond = np.concatenate([lost[name] - lost[reference] for name in smaller])
@@ -106,6 +109,7 @@ def figures(
                 )
                 for row, each in enumerate(conditions)
             ],
+            drops.get(name),
         )
         for at, name in enumerate(found)
     }
@@ -125,6 +129,22 @@ def _lost(of: Answered) -> Floats:
     """Whether each condition loses a text's right answer, or gains one: 1, 0 or -1."""
     right = of.right().astype(np.float64)
     return np.asarray(right[0] - right[1:])
+
+
+def _largest_drops(
+    lost: Mapping[str, Floats], conditions: Sequence[Condition]
+) -> dict[str, StressDrop]:
+    """The drop of each variant whose upper end is highest, of the kinds that keep the meaning."""
+    kept = [row for row, each in enumerate(conditions) if each.kind in KEEP_MEANING]
+    if not kept:
+        return {}
+    found = simultaneous.means(np.concatenate([its[kept] for its in lost.values()]))
+    largest = {}
+    for name, its in zip(lost, _chunks(found, len(kept)), strict=True):
+        drop, row = max(zip(its, kept, strict=True), key=lambda each: each[0].high)
+        condition = conditions[row]
+        largest[name] = StressDrop(kind=condition.kind, strength=condition.strength, drop=drop)
+    return largest
 
 
 def _calibration_errors(found: Sequence[Answered]) -> list[Estimate]:

@@ -10,22 +10,22 @@ import numpy as np
 from models.evaluation import simultaneous
 from models.evaluation.predictions import predicted
 from models.evaluation.statistics import Flags, Floats
-from models.perturbations.kinds import KINDS, perturbed
+from models.perturbations.kinds import KEEP_MEANING
 from models.perturbations.names import Perturbation
 from models.perturbations.negation import NEGATIVE, POSITIVE, pairs
 from models.progress import progress
 from models.published.publishing import publish_measured
-from models.published.texts import Columns, UserTexts
+from models.published.texts import Columns
 from models.reports import robustness_tables
 from models.reports.files import figures_of, write_report
 from models.reports.robustness_plot import draw
 from models.robustness.answers import Variant, variants_of
-from models.robustness.figures import Answered, Condition, figures, negations
+from models.robustness.conditions import altered_by, answered
+from models.robustness.figures import Answered, figures, negations
 from models.robustness.texts import texts_of
 from models.robustness.worst_case import flipped, margins
 from serving.bundles.bundle import CARD_NAME
 from serving.bundles.evaluation import Negations, Robustness, WorstCase
-from serving.errors import BundleError
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,12 @@ def stress(
     first = variants[reference]
     texts = texts_of(first.bundle, files, columns, build).drawn(wanted.texts, wanted.seed)
     plain = [str(text) for text in texts.texts]
-    conditions, altered = _altered(plain, wanted)
-    found = _answered(variants, texts, [plain, *altered])
+    conditions, altered = altered_by(plain, wanted.kinds, wanted.seed)
+    found = answered(variants, texts, [plain, *altered])
     measured = figures(found, conditions, reference)
     worst = _worst_cases(variants, found, plain, wanted) if wanted.queries else {}
+    # The largest of some kinds would pass for that of all.
+    partly = {} if {*KEEP_MEANING} <= {*wanted.kinds} else {"largest_drop": None}
     result = {
         name: Robustness(
             reference=reference,
@@ -76,7 +78,7 @@ def stress(
             n=len(plain),
             seed=wanted.seed,
             variants=len(variants),
-            **vars(measured[name]),
+            **vars(measured[name]) | partly,
             negations=_negations(each),
             worst_case=worst.get(name),
         )
@@ -91,42 +93,6 @@ def stress(
         fields = {"robustness": result[name]}
         done = publish_measured(variants[name].bundle, fields, registry, tell)
         tell(f"Wrote {done.path(CARD_NAME)}")
-
-
-def _answered(
-    variants: Mapping[str, Variant], texts: UserTexts, asked: Sequence[list[str]]
-) -> dict[str, Answered]:
-    """Run all variants on all the texts `asked`, of which the first are unaltered."""
-    found = {}
-    with progress(total=len(variants) * len(asked), does="stress", units="runs") as bar:
-        for name, each in variants.items():
-            logits = []
-            for its in asked:
-                logits.append(each.logits(its))
-                bar.update()
-            manifest = each.manifest
-            found[name] = Answered(
-                texts.truth(manifest.labels),
-                np.stack(logits),
-                each.problem_type,
-                manifest.temperature,
-            )
-    return found
-
-
-def _altered(plain: Sequence[str], wanted: Wanted) -> tuple[list[Condition], list[list[str]]]:
-    """The conditions that alter some text, and the texts of each."""
-    conditions, altered = [], []
-    for kind in wanted.kinds:
-        for strength in KINDS[kind].strengths:
-            its = perturbed(plain, kind, strength, wanted.seed)
-            share = float(np.mean([a != b for a, b in zip(plain, its, strict=True)]))
-            if share:
-                conditions.append(Condition(kind, strength, share))
-                altered.append(its)
-    if not conditions:
-        raise BundleError("none of these kinds alters any of the texts: name other kinds")
-    return conditions, altered
 
 
 def _worst_cases(

@@ -39,6 +39,12 @@ def _test_split(bundle: Bundle, build: Path) -> UserTexts:
             f"{data} has a model's answers for labels, which say nothing of accuracy: name "
             "labelled texts with --data"
         )
+    return held_out(data)
+
+
+def held_out(data: Path) -> UserTexts:
+    """Return the labelled texts of the test split in a family's data folder."""
+    labels = read_labels(data)
     rows = read_split(data, "test")
     names = [tuple(labels.names[at] for at in row.labels) for row in rows]
     return UserTexts([row.text for row in rows], names, [row.groups for row in rows if row.groups])

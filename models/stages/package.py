@@ -8,7 +8,8 @@ from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import EvaluateSection
 from models.reports.model_card import card
-from serving.bundles.bundle import CARD_NAME, JUDGED_SPLIT, read_bundle, write_manifest
+from models.robustness.gate import check_stress_drop, of_altered_texts
+from serving.bundles.bundle import CARD_NAME, JUDGED_SPLIT, Bundle, read_bundle, write_manifest
 from serving.bundles.evaluation import Evaluation
 
 
@@ -40,6 +41,11 @@ def run(job: Job) -> None:
         groups = of_test_split(now, job.inputs["data"], job.inputs["evaluation"])
     if job.recipe.gates and job.recipe.gates.max_group_gap is not None:
         check_group_gap(job.recipe.variant, groups, job.recipe.gates.max_group_gap)
+    robustness = None
+    if job.recipe.gates and job.recipe.gates.max_stress_drop is not None:
+        bundle = Bundle(made.folder, now)
+        robustness = of_altered_texts(bundle, job.inputs["data"], job.checkpoint)
+        check_stress_drop(job.recipe.variant, robustness, job.recipe.gates.max_stress_drop)
     for name in made.manifest.files:
         shutil.copyfile(made.folder / name, job.output / name)
     fields = made.manifest.model_dump(exclude={"version", "bytes", "files"}) | {
@@ -48,6 +54,7 @@ def run(job: Job) -> None:
         "agreement": results.agreement,
         "temperature": results.temperature,
         "group_report": groups,
+        "robustness": robustness,
         "build_seconds": job.seconds,
     }
     manifest = write_manifest(job.output, **fields)

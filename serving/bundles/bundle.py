@@ -26,14 +26,13 @@ from serving.bundles.files import (
     read_text,
     within,
 )
-from serving.bundles.group_report import GroupReport
+from serving.bundles.group_report import Counterfactuals, GroupReport
 from serving.bundles.normalization import Normalization
 from serving.bundles.signatures import SIGNATURE_NAME, TrustedKeys, read_signature
 from serving.bundles.tensor_input import TensorInput
 from serving.errors import BundleError, failures
 
 VariantKey = tuple[str, str, str]
-"""(family, variant, version)"""
 
 MANIFEST_NAME = "manifest.json"
 MODEL_NAME = "model.onnx"
@@ -120,6 +119,8 @@ class Manifest(Frozen):
     """How it does on altered texts."""
     group_report: GroupReport | None = None
     """How it does by group."""
+    counterfactuals: Counterfactuals | None = None
+    """How it answers texts whose words were swapped."""
     build_seconds: dict[str, float] = Field(default={})
     """Time that each stage took."""
 
@@ -232,9 +233,8 @@ def describe(paths: Mapping[str, Path], where: Path, **fields: Any) -> Manifest:
         name: BundleFile(sha256=file_sha256(path), bytes=path.stat().st_size)
         for name, path in sorted(paths.items())
     }
-    draft = Manifest.model_construct(
-        **fields, files=files, bytes=sum(file.bytes for file in files.values())
-    )
+    size = sum(file.bytes for file in files.values())
+    draft = Manifest.model_construct(**fields, files=files, bytes=size)
     draft = draft.model_copy(update={"version": draft.content_version()})
     return parse(Manifest, draft.model_dump_json(warnings=False), where)
 
@@ -296,5 +296,5 @@ def _check_config(path: Path, manifest: Manifest) -> None:
 
 
 def key(bundle: Bundle) -> VariantKey:
-    """Family, variant and version."""
+    """Return the bundle's family, variant and version."""
     return (bundle.manifest.family, bundle.manifest.variant, bundle.manifest.version)

@@ -146,6 +146,17 @@ class Stressed(Frozen):
     """Accuracy lost beyond what the reference loses; null if it is the reference."""
 
 
+class StressDrop(Frozen):
+    """The accuracy that altering texts in one way, at one strength, costs."""
+
+    kind: Name
+    """What was done to the texts."""
+    strength: Annotated[float, Field(gt=0, le=MOST)]
+    """How much, as in `conditions`."""
+    drop: Estimate
+    """Accuracy on the unaltered texts minus that on the altered ones."""
+
+
 class Negations(Frozen):
     """Pairs of sentences of which one negates the other, from templates: a list, not a sample."""
 
@@ -171,8 +182,8 @@ class WorstCase(Frozen):
 class Robustness(Frozen):
     """How a variant does on altered texts, and what it loses beyond its family's reference.
 
-    The intervals of each of accuracy, flips, calibration error and gap hold together with 95 %, for
-    all conditions and all variants that were measured at once.
+    The intervals of each of accuracy, flips, calibration error, gap and drop hold together with
+    95 %, for all conditions and all variants that were measured at once.
     """
 
     reference: Name
@@ -193,6 +204,11 @@ class Robustness(Frozen):
     """Expected calibration error on the unaltered texts."""
     conditions: list[Stressed]
     """The figures by kind and strength."""
+    largest_drop: StressDrop | None = None
+    """The drop of the highest upper end, of all kinds that keep a text's meaning.
+
+    Null unless all of them were tried.
+    """
     negations: Negations | None = None
     """Pairs that must flip; null for labels whose meaning is not known."""
     worst_case: WorstCase | None = None

@@ -1,4 +1,4 @@
-"""What a manifest says of groups of texts: how much better one fares than another."""
+"""What a manifest says of groups of texts, and of pairs that differ in whom they are of."""
 
 from typing import Annotated, Literal
 
@@ -8,6 +8,7 @@ from serving.bundles.evaluation import Estimate
 from serving.bundles.files import MOST, Count, Frozen, Name, Sha256
 
 Label = Annotated[str, Field(max_length=200)]
+Measure = Literal["accuracy", "recall", "false_positive_rate"]
 
 
 class GroupScore(Frozen):
@@ -35,7 +36,7 @@ class SmallGroup(Frozen):
 class GroupMeasure(Frozen):
     """A figure by group."""
 
-    measure: Literal["accuracy", "recall", "false_positive_rate"]
+    measure: Measure
     """Which figure."""
     label: str | None = None
     """The label that it is of; null for the accuracy."""
@@ -56,6 +57,23 @@ class GroupColumn(Frozen):
     """Its name."""
     measures: list[GroupMeasure]
     """The figures."""
+
+
+class GroupGap(Frozen):
+    """The gap between groups of the highest upper end, over all columns and figures."""
+
+    column: Label
+    """The column of the groups."""
+    measure: Measure
+    """Which figure."""
+    label: str | None
+    """The label that it is of; null for the accuracy."""
+    lowest: Label
+    """The group with the lowest figure."""
+    highest: Label
+    """The group with the highest figure."""
+    gap: Estimate
+    """The largest difference between two groups."""
 
 
 class GroupReport(Frozen):
@@ -79,3 +97,71 @@ class GroupReport(Frozen):
     """Variants whose intervals hold together."""
     columns: list[GroupColumn]
     """The columns that were asked for."""
+
+    @property
+    def largest_gap(self) -> GroupGap | None:
+        """The gap whose upper end bounds all; None if no two groups can be judged."""
+        gaps = []
+        for column in self.columns:
+            for each in column.measures:
+                if each.gap:
+                    ordered = sorted(each.groups, key=lambda one: one.value.value)
+                    lowest, highest = ordered[0].group, ordered[-1].group
+                    gaps.append(
+                        GroupGap(
+                            column=column.column, measure=each.measure, label=each.label,
+                            lowest=lowest, highest=highest, gap=each.gap,
+                        )
+                    )  # fmt: skip
+        return max(gaps, key=lambda each: each.gap.high, default=None)
+
+
+class ScoreShift(Frozen):
+    """How a label's score changes where words are swapped."""
+
+    label: str
+    """The label."""
+    shift: Estimate
+    """Mean score of the second texts minus that of the first."""
+    excess: Estimate | None = None
+    """The shift minus the reference's; null if it is the reference."""
+
+
+class SwappedWords(Frozen):
+    """How a variant answers pairs of texts that differ in one kind of words."""
+
+    swap: Name
+    """The kind: pronouns, names or places."""
+    first: Label
+    """What the first texts are of."""
+    second: Label
+    """What the second texts are of."""
+    inside: Annotated[float, Field(ge=0, le=1)]
+    """Share of the texts whose own words were swapped; the others are in frames."""
+    flips: Estimate
+    """Share of the pairs with two different answers."""
+    excess: Estimate | None = None
+    """Flips minus the reference's on the same pairs; null if it is the reference."""
+    shifts: list[ScoreShift]
+    """The shifts by label."""
+
+
+class Counterfactuals(Frozen):
+    """How a variant answers pairs of texts, against its family's reference.
+
+    The intervals of each of flips, shifts and either's excess hold together with 95 %, over all
+    swaps, labels and variants that were measured at once.
+    """
+
+    reference: Name
+    """The family's variant that is compared with, which may be this one."""
+    reference_version: str
+    """Version of the reference."""
+    texts_sha256: Sha256
+    """Hash of the texts."""
+    n: Annotated[int, Field(gt=0, le=MOST)]
+    """Number of texts, and of pairs of each kind."""
+    variants: Annotated[int, Field(gt=0, le=MOST)]
+    """Variants whose intervals hold together."""
+    swaps: list[SwappedWords]
+    """The kinds."""

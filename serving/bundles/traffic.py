@@ -1,19 +1,22 @@
 """Which version of each variant answers, which is a canary, and which a shadow. Pure."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from serving.bundles.bundle import Bundle, VariantKey, key
+from serving.bundles.bundle import Bundle, Manifest, VariantKey, key
 from serving.bundles.cascade import Cascade
 from serving.bundles.decisions import Decisions
+from serving.bundles.evaluation import Estimate
 from serving.bundles.files import Name
+from serving.bundles.risks import group_gap, stress_drop
 from serving.bundles.windows import Windows
 from serving.errors import BundleError
 
 _Version = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Strict(BaseModel):
@@ -31,7 +34,7 @@ class Canary(_Strict):
 
     version: _Version
     """The version, as in its manifest."""
-    weight: Annotated[float, Field(ge=0, le=1)]
+    weight: _Share
     """Share of the requests that it answers."""
 
 
@@ -59,12 +62,47 @@ class Traffic(RootModel[dict[Name, VariantTraffic]]):
     """The traffic of a family's variants; one that is not named serves what is in `<variant>/`."""
 
 
+class Floor(_Strict):
+    """What a variant must be shown to keep, or it answers no request that does not name it.
+
+    What its manifest has no figure of is not shown.
+    """
+
+    min_accuracy: _Share = 0.0
+    """Lowest accuracy on the test split: the lower 95 % end, as of the other keys the upper."""
+    max_stress_drop: _Share | None = None
+    """Largest drop of accuracy on altered texts that mean the same."""
+    max_group_gap: _Share | None = None
+    """Largest gap between groups, in any figure by any column."""
+
+    def allows(self, manifest: Manifest) -> bool:
+        """Whether a variant is shown to keep all of it."""
+        accuracy = manifest.judged.accuracy.low if manifest.judged else 0.0
+        drop, gap = stress_drop(manifest), group_gap(manifest)
+        return (
+            accuracy >= self.min_accuracy
+            and _within(self.max_stress_drop, drop.drop if drop else None)
+            and _within(self.max_group_gap, gap.gap if gap else None)
+        )
+
+
+def allowed(manifests: Iterable[Manifest], floor: Floor | None) -> list[Manifest]:
+    """Return the variants that may answer `auto`: all, if there is no floor."""
+    return [each for each in manifests if floor is None or floor.allows(each)]
+
+
+def _within(most: float | None, found: Estimate | None) -> bool:
+    return most is None or (found is not None and found.high <= most)
+
+
 class Policy(_Strict):
     """What overload may do to a family's answers, how its cascade is watched, what it flags."""
 
-    min_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.0
+    floor: Floor | None = None
+    """What no variant may fall below that answers `auto`, alone, in a cascade or as a stand-in."""
+    min_accuracy: _Share = 0.0
     """Under overload, no variant stands in for `auto` whose accuracy's lower 95 % end is below."""
-    sample_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    sample_share: _Share = 0.0
     """Share of a cascade's texts that its reference answers too, to watch the guarantee."""
     harmless: list[str] | None = None
     """Labels that are nothing to flag, such as `safe`: no category of a moderation.
@@ -133,12 +171,20 @@ def bundles_of(variants: Mapping[str, Deployment]) -> list[Bundle]:
 
 
 def without(deployments: Deployments, broken: Bundle) -> Deployments:
-    """Return the deployments without the variants that use a bundle."""
+    """Return the deployments without the variants that use a bundle.
+
+    Nor has it a family of which nothing is left that reaches its floor.
+    """
     kept = {
         family: {name: each for name, each in variants.items() if broken not in each.bundles()}
         for family, variants in deployments.families.items()
     }
-    families = {family: variants for family, variants in kept.items() if variants}
+    floors = {family: policy.floor for family, policy in deployments.policies.items()}
+    families = {
+        family: variants
+        for family, variants in kept.items()
+        if allowed((each.live.manifest for each in variants.values()), floors.get(family))
+    }
     return replace(deployments, families=families)
 
 

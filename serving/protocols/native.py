@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
 from serving.bundles.decisions import unproven_in
+from serving.bundles.risks import group_gap, stress_drop
 from serving.observability.request_log import RequestRecord
 from serving.protocols import dataplane
 from serving.protocols.dataplane import Api, Query, response_headers
@@ -79,6 +80,8 @@ async def models(request: Request) -> ModelsResponse:
                             service.runtime.running[family.name, manifest.variant, manifest.version]
                         ),
                         **family.trial_versions(manifest.variant),
+                        stress_drop=stress_drop(manifest),
+                        group_gap=group_gap(manifest),
                         cost=cost,
                         state="ready",
                     )

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag,
 
 from serving.bundles.cascade import Cascade
 from serving.bundles.decisions import Decisions
-from serving.bundles.evaluation import Agreement, Evaluation
+from serving.bundles.evaluation import Agreement, Evaluation, StressDrop
+from serving.bundles.group_report import GroupGap
 from serving.bundles.normalization import Normalization
 from serving.bundles.tensor_input import TensorInput
 from serving.bundles.traffic import Policy
@@ -24,7 +25,6 @@ from serving.protocols.explanation_schemas import (
 
 MOST_TEXTS = 65_536
 """The most that SIZEWISE_MAX_TEXTS may allow."""
-
 
 _Text = Annotated[str, Field(min_length=1)]
 
@@ -205,6 +205,10 @@ class VariantInfo(Described):
     """What it scored, by split."""
     agreement: Agreement | None
     """How often it answers as another bundle."""
+    stress_drop: StressDrop | None
+    """What altering texts may cost it at most; null if it was not stressed."""
+    group_gap: GroupGap | None
+    """By how much groups of texts may differ at most; null if none were compared."""
     engine: str
     """Engine that runs it."""
     engine_reason: str

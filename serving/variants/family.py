@@ -9,8 +9,8 @@ from serving.batching.queue import Terms
 from serving.bundles.bundle import Manifest, VariantKey
 from serving.bundles.cascade import Cascade
 from serving.bundles.decisions import Decisions, applied
-from serving.bundles.ranking import best
-from serving.bundles.traffic import Policy
+from serving.bundles.ranking import ranked
+from serving.bundles.traffic import Policy, allowed
 from serving.bundles.windows import Windows
 from serving.errors import DeadlineMissed, Overloaded
 from serving.inference.inputs import Handling, Row, Text
@@ -57,7 +57,7 @@ class Family:
         draw: Callable[[], float] = random.random,
         windows: Windows | None = None,
     ) -> None:
-        """`variants` has at least one; the callbacks are Recorder's.
+        """`variants` has at least one that reaches the floor; the callbacks are Recorder's.
 
         One that `decides` without `decisions` has a file of them that is refused.
         """
@@ -79,8 +79,11 @@ class Family:
         )
         self._decided_long = decisions.long if decisions else None
         self._one_sided = cascade.one_sided if cascade else frozenset()
-        self.options = options_of(self.manifests, text_ms, cascade)
-        self.default_variant = best(self.manifests)
+        answering = [each.variant for each in allowed(ranked(self.manifests), policy.floor)]
+        self.options = options_of(
+            self.manifests, text_ms, cascade, below=variants.keys() - set(answering)
+        )
+        self.default_variant = answering[0]
         default = variants[self.default_variant].live
         self.default_manifest, self.default_key = default.manifest, default.key
         self.select = lru_cache(_CACHED_SELECTIONS)(

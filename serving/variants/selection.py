@@ -1,7 +1,7 @@
 """Variant selection: the options that may answer a request, in order of preference. Pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from serving.bundles.bundle import Manifest
@@ -21,7 +21,8 @@ class Option:
     are 0 if it was never measured. Where no variant's accuracy was, `accuracy` is the agreement
     with another bundle, which reaches no required accuracy. `cost` is the slot time of a text on
     this machine, relative to the family's costliest variant. `place` is that in the ranking of
-    what has the same accuracy, 0 the best.
+    what has the same accuracy, 0 the best. Unless all its variants reach the family's floor it is
+    `only_named`: it answers no request but one that names it.
     """
 
     variants: tuple[str, ...]
@@ -29,6 +30,7 @@ class Option:
     least_accuracy: float
     cost: float
     place: int = 0
+    only_named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,14 @@ ANY = Requirements()
 
 
 def options_of(
-    manifests: Sequence[Manifest], costs: Mapping[str, float], cascade: Cascade | None
+    manifests: Sequence[Manifest],
+    costs: Mapping[str, float],
+    cascade: Cascade | None,
+    below: Collection[str] = (),
 ) -> list[Option]:
     """List each variant alone, then the cascade up to each of its stages from the second on.
 
-    `costs` may have any unit.
+    `costs` may have any unit; `below` names the variants that do not reach the family's floor.
     """
     costliest = max(costs.values())
     relative = {variant: cost / costliest for variant, cost in costs.items()}
@@ -63,15 +68,15 @@ def options_of(
     for manifest in manifests:
         least = manifest.judged.accuracy.low if manifest.judged else 0.0
         variant = manifest.variant
-        options.append(
-            Option((variant,), quality[variant], least, relative[variant], places[variant])
-        )
+        option = Option((variant,), quality[variant], least, relative[variant], places[variant])
+        options.append(replace(option, only_named=variant in below))
     stages = cascade.stages if cascade else []
     spent = list(accumulate(stage.reach * relative[stage.variant] for stage in stages))
     names = tuple(stage.variant for stage in stages)
     for depth in range(2, len(stages) + 1):
         last = stages[depth - 1].accuracy
-        options.append(Option(names[:depth], last.value, last.low, spent[depth - 1]))
+        option = Option(names[:depth], last.value, last.low, spent[depth - 1])
+        options.append(replace(option, only_named=not {*below}.isdisjoint(names[:depth])))
     return options
 
 
@@ -85,12 +90,13 @@ def select(
     Where the request allows degrading, the Pareto frontier follows: each option cheaper and less
     accurate than the one before, none below the family's `min_accuracy`. `max_cost` bounds all.
     An accuracy is reached when the lower end of its interval is: a point estimate is as likely
-    below the true accuracy as above it.
+    below the true accuracy as above it. What is `only_named` is none of all this.
     Raises UnknownVariant, and InvalidField if no option is accurate or cheap enough.
     """
     if requirements.variant != AUTO:
         return [_named(options, requirements.variant)]
-    cheap = _at_most(options, requirements.max_cost)
+    answering = [option for option in options if not option.only_named]
+    cheap = _at_most(answering, requirements.max_cost)
     if requirements.min_accuracy is not None:
         return [min(_at_least(cheap, requirements.min_accuracy), key=_by_cost)]
     intended = min(

@@ -96,6 +96,8 @@ OF_THE_SCHEMA = [
     ({"models": [{**IMAGE, "traffic": {"Tiny!": {}}}]}, "Tiny!"),
     (policy(min_accuracy=85), "min_accuracy"),
     (policy(min_acuracy=0.85), "min_acuracy"),
+    (policy(floor={"max_group_gap": 10}), "max_group_gap"),
+    (policy(floor={"max_gap": 0.1}), "max_gap"),
 ]
 
 
@@ -155,7 +157,12 @@ def test_what_the_server_takes_is_rendered():
     model = {
         **IMAGE,
         "traffic": given,
-        "policy": {"min_accuracy": 0.85, "sample_share": 0, "harmless": ["ham"]},
+        "policy": {
+            "min_accuracy": 0.85,
+            "sample_share": 0,
+            "harmless": ["ham"],
+            "floor": {"min_accuracy": 0.8, "max_stress_drop": 0.1, "max_group_gap": 0.1},
+        },
     }
     spec = only(objects({"models": [model]}), "Deployment")["spec"]["template"]["spec"]
     files = json.loads(spec["initContainers"][-1]["args"][1])

@@ -47,12 +47,16 @@ PACKAGES = {
         "decisions": {"data", "evaluation", "reports", "cascade"},
         "published": {"data", "evaluation", "graphs", "reports"},
         "robustness": {"data", "perturbations", "evaluation", "reports", "cascade", "published"},
-        "group_report": {"data", "evaluation", "reports", "cascade", "published", "robustness"},
+        "group_report": {
+            "data", "perturbations", "evaluation", "reports", "cascade", "published", "robustness",
+        },
         "monitoring": {"data", "evaluation", "reports", "published"},
         "compression": {
             "data", "training", "evaluation", "graphs", "reports", "cascade", "published",
         },
-        "stages": {"data", "training", "evaluation", "graphs", "reports", "group_report"},
+        "stages": {
+            "data", "training", "evaluation", "graphs", "reports", "group_report", "robustness",
+        },
     },
     "loadtest": {
         "analysis": set(),

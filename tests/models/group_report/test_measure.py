@@ -83,6 +83,41 @@ def test_the_gap_that_was_built_in_is_shown_and_said(home, capsys):
     assert (home / "reports" / "tone" / "groups.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_pairs_need_no_columns_and_no_labels_and_go_into_manifest_and_card(home, capsys):
+    """A bag of words that are not about persons answers both sides of each pair alike."""
+    with (home / "bare.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [("text",), *([f"{each} film"] for each in ["good", "bad"] * 50)]
+        )
+    before = read_bundle(home / "registry" / "tone" / "small").manifest.version
+
+    assert run("--pairs", "--data", "bare.csv", "--reference", "large") == 0
+
+    said = capsys.readouterr().out
+    assert "No variant is shown to flip more than large where words are swapped." in said
+    figures = json.loads((home / "reports" / "tone" / "pairs.json").read_text())["variants"]
+    assert [each["swap"] for each in figures["small"]["swaps"]] == ["pronouns", "names", "places"]
+    for swap in figures["large"]["swaps"]:
+        assert (swap["flips"]["value"], swap["inside"], swap["excess"]) == (0.0, 0.0, None)
+        assert [each["shift"]["value"] for each in swap["shifts"]] == [0.0, 0.0]
+    bundle = read_bundle(home / "registry" / "tone" / "small")
+    verify(bundle)
+    assert bundle.manifest.version == before
+    assert bundle.manifest.counterfactuals.model_dump(mode="json") == figures["small"]
+    card = bundle.path("README.md").read_text()
+    assert "| pronouns: she to he | 0.0 (0.0 to " in card
+    assert "python -m models groups tone --pairs" in card
+    assert "## names: white-sounding" in (home / "reports" / "tone" / "pairs.md").read_text()
+
+
+def test_pairs_of_the_test_split_need_no_columns_either(home):
+    assert run("--pairs", target="tone/small") == 0
+
+    assert (home / "reports" / "tone" / "pairs.json").exists()
+    kept = read_bundle(home / "registry" / "tone" / "medium").manifest
+    assert kept.counterfactuals is None
+
+
 def test_the_columns_of_the_recipe_are_those_of_the_test_split(home, capsys):
     data = home / "build" / "tone" / "large" / "data"
     assert run() == 2
@@ -119,6 +154,7 @@ def test_what_was_answered_is_not_asked_again(home, monkeypatch):
     ("options", "said"),
     [
         (("--data", "texts.csv"), "--data needs --groups"),
+        (("--pairs", "--groups", "region"), "--pairs takes no --groups"),
         (("--data", "texts.csv", "--groups", "income"), "no column 'income'"),
         (("--data", "ids.csv", "--groups", "id"), "120 different groups, at most 100"),
         (("--data", "ids.csv", "--groups", "none"), "the column 'none' is empty"),

@@ -12,6 +12,7 @@ from serving.bundles.bundle import read_bundle, write_manifest
 from serving.bundles.evaluation import Estimate, Evaluation, Paired
 from serving.bundles.registry import publish
 from tests.support.bundles import write_bundle
+from tests.support.risks import group_report, robustness
 
 SIZES = (2, 4, 8, 16, 32, 64)
 
@@ -113,6 +114,21 @@ def test_the_table_has_every_variant_with_its_interval_and_its_paired_test(regis
     assert "| 91.5 (91.0 to 92.0) |" in rows[2]
     assert "| -2.00, p = 0.001 |" in rows[3]
     assert len({row.count("|") for row in rows}) == 1
+
+
+def test_drops_and_gaps_are_columns_once_a_variant_has_them(registry):
+    whole, small = manifest(registry, "size-64"), manifest(registry, "size-2")
+    stressed = small.model_copy(update={"robustness": robustness(0.1, 0.2)})
+    both = stressed.model_copy(update={"group_report": group_report((0.05, 0.3))})
+
+    assert "drop on altered" not in markdown([whole, small])
+    head, _, first, second = markdown([whole, stressed]).splitlines()
+    assert head.endswith("| build, s | drop on altered texts, points |")
+    assert first.endswith("| - |")
+    assert second.endswith("| 10.0 (9.0 to 20.0) |")
+    head, *_, last = markdown([whole, both]).splitlines()
+    assert head.endswith("| drop on altered texts, points | gap between groups, points |")
+    assert last.endswith("| 10.0 (9.0 to 20.0) | 5.0 (4.0 to 30.0) |")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Right, flipped and lost answers, with one label and with several."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,30 @@ def test_accuracy_flips_and_gap_are_those_that_are_counted():
     row = probabilities(SMALL.logits[1], "single_label", 2.0)
     expected = calibration_error(TRUTH, row, single_label=True)
     assert small.conditions[0].calibration_error.value == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_largest_drop_is_that_of_a_kind_that_keeps_the_meaning():
+    logits = of_labels([0, 0, 1, 1], [0, 0, 1, 0], [0, 0, 1, 1], [1, 1, 0, 0])
+    worst = Condition("word-order", 1.0, 1.0)
+    one = Answered(TRUTH, logits, "single_label", 1.0)
+
+    found = figures({"one": one}, [*CONDITIONS, worst], "one")["one"].largest_drop
+    without = figures({"one": replace(one, logits=logits[[0, 3]])}, [worst], "one")["one"]
+
+    assert (found.kind, found.strength, found.drop.value) == ("typos", 0.1, 0.25)
+    assert found.drop.high > 0.25
+    assert without.largest_drop is None
+
+
+def test_intervals_of_drops_do_not_widen_by_kinds_that_may_change_the_meaning():
+    both = [*CONDITIONS, Condition("truncation", 0.5, 1.0)]
+    logits = of_labels([0, 0, 1, 1], [0, 0, 1, 0], [0, 0, 1, 1], [1, 0, 0, 1])
+    whole = Answered(TRUTH, logits, "single_label", 1.0)
+
+    more = figures({"one": whole}, both, "one")["one"].largest_drop
+    fewer = figures({"one": replace(whole, logits=logits[:3])}, CONDITIONS, "one")["one"]
+
+    assert more == fewer.largest_drop
 
 
 def test_a_text_without_an_answer_is_neither_right_nor_unchanged():

@@ -65,6 +65,7 @@ def test_a_bag_of_words_flips_by_no_kind_that_keeps_its_words_and_one_that_reads
         assert each["flips"]["value"] == each["flips"]["low"] == 0.0
         assert each["gap"] is None
         assert (medium[condition]["gap"]["value"] == 0) or condition[0] == "word-order"
+    assert found(home)["small"]["largest_drop"] is None  # other kinds were not tried
     worst = small["word-order", 1.0]
     assert worst["flips"]["low"] > 0.1
     assert worst["gap"]["low"] > 0.0
@@ -108,6 +109,13 @@ def test_all_kinds_are_in_report_plot_manifest_and_card_of_the_version_that_stay
     assert bundle.manifest.version == before
     assert (robustness.reference, robustness.n, robustness.variants) == ("large", 100, 3)
     assert len(robustness.conditions) == 26
+    largest = robustness.largest_drop
+    (its,) = [
+        e for e in robustness.conditions if (e.kind, e.strength) == (largest.kind, largest.strength)
+    ]
+    lost = robustness.accuracy.value - its.accuracy.value
+    assert largest.drop.value == pytest.approx(lost, abs=2e-5)
+    assert "may cost most accuracy" in card
     # Numbers are no part of what these texts have, nor are capitals of what the bundle reads.
     assert all(each.altered > 0.5 for each in robustness.conditions)
     for each in robustness.conditions:

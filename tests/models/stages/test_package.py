@@ -148,6 +148,60 @@ def test_a_variant_whose_gap_may_be_above_the_gate_is_refused_by_its_bound(tmp_p
     assert not list((tmp_path / "done").iterdir())
 
 
+def with_texts(folder, gate):
+    """A job on 200 texts of one word that decides, which some alterations hide from the bundle."""
+    its = job(folder, 0.5, keys=f"[gates]\nmax_stress_drop = {gate}\n")
+    data = folder / "data"
+    data.mkdir()
+    about = {"labels": LABELS, "problem_type": "single_label"}
+    (data / "data.json").write_text(json.dumps(about))
+    rows = [{"text": f"{['bad', 'good'][n % 2]} film", "labels": [n % 2]} for n in range(200)]
+    (data / "test.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return replace(its, inputs=its.inputs | {"data": data}, checkpoint=folder / "checkpoint")
+
+
+def test_a_variant_that_altered_texts_may_cost_more_than_the_gate_is_refused_by_its_bound(tmp_path):
+    """Half of the texts lose the word that decides, and one label of the two is then a guess."""
+    with pytest.raises(RecipeError) as refused:
+        package.run(with_texts(tmp_path, 0.2))
+
+    said = str(refused.value)
+    assert said.startswith("tiny: the drop of accuracy under ")
+    assert "of the words) in 200 texts of the test split is 0." in said
+    assert "which is above max_stress_drop 0.2, so the variant is not published" in said
+    assert not list((tmp_path / "done").iterdir())
+    assert list((tmp_path / "checkpoint").glob("*.npy"))
+
+
+def test_one_that_is_shown_to_lose_less_is_packaged_with_what_was_measured(tmp_path):
+    package.run(with_texts(tmp_path, 0.9))
+
+    manifest = read_bundle(tmp_path / "done").manifest
+    found = manifest.robustness
+    assert found.reference_version == manifest.version
+    assert not {"word-order", "truncation"} & {each.kind for each in found.conditions}
+    drops = [found.accuracy.value - each.accuracy.value for each in found.conditions]
+    assert found.largest_drop.drop.value == pytest.approx(max(drops), abs=1e-4)
+    assert 0.1 < found.largest_drop.drop.value < found.largest_drop.drop.high < 0.9
+    assert "may cost most accuracy" in (tmp_path / "done" / "README.md").read_text()
+
+
+def test_a_stress_gate_where_a_model_labelled_the_texts_is_refused_with_the_recipe(tmp_path):
+    path = tmp_path / "tiny.toml"
+    job(tmp_path, 0.5, keys="[gates]\nmax_stress_drop = 0.1\n")
+    adopt = '[adopt]\nfolder = "original"\nmax_length = 32\n'
+    head, _, rest = path.read_text().partition("[train]")
+    path.write_text(
+        head.replace("[data]", '[data]\ntruth = "teacher"')
+        + adopt
+        + "[gates]"
+        + (rest.partition("[gates]")[2])
+    )
+
+    with pytest.raises(RecipeError, match="max_stress_drop needs labels that people gave"):
+        lineage(path)
+
+
 def test_a_gate_without_groups_is_refused_with_the_recipe(tmp_path):
     job(tmp_path, 0.5, keys="[gates]\nmax_group_gap = 0.1\n")
 

@@ -93,3 +93,33 @@ def test_a_file_that_cannot_be_used_is_refused_and_the_last_valid_one_goes_on(fa
         reconciler._runtime.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("floor", "said"),
+    [
+        ('{"min_accuracy": 0.99}', 'floor {"min_accuracy":0.99}: lower it'),
+        (
+            '{"max_group_gap": 0.5}',
+            "for max_group_gap by `python -m models groups`",
+        ),
+        ('{"max_drop": 0.5}', "max_drop"),
+    ],
+)
+def test_a_floor_that_no_variant_reaches_is_refused_and_the_policy_before_goes_on(
+    family, floor, said
+):
+    async def main():
+        settings = Settings(registry=[family.parent], engine="onnxruntime", threads=1)
+        reconciler = Reconciler(settings, LocalRuntime(settings, {"onnxruntime": NullEngine}))
+        path = family / "policy.json"
+        path.write_text('{"floor": {"min_accuracy": 0.87}}')
+        await reconciler.load()
+        assert reconciler.served.refused == {}
+        path.write_text(f'{{"floor": {floor}}}')
+        await reconciler.rescan()
+        assert said in reconciler.served.refused[str(path)]
+        assert reconciler.served.policies["tone"].floor.min_accuracy == 0.87
+        reconciler._runtime.close()
+
+    asyncio.run(main())

@@ -1,11 +1,12 @@
 """Which variant answers: the policy, by its properties."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -212,3 +213,42 @@ def test_a_cascade_costs_what_its_stages_are_reached():
     ]
     assert both.variants == ("tiny", "wide")
     assert both.cost == pytest.approx(0.25 + 0.3)
+
+
+@given(
+    OPTIONS, st.sets(st.sampled_from([f"v{n}" for n in range(5)])), st.floats(0.01, 2) | st.none()
+)
+def test_what_is_only_named_answers_no_other_request_and_still_answers_by_its_name(
+    options, below, cost
+):
+    marked = [replace(each, only_named=not below.isdisjoint(each.variants)) for each in options]
+    answering = [each for each in marked if not each.only_named]
+    assume(answering)
+    alone = {each.variants[0]: each for each in marked if len(each.variants) == 1}
+
+    for requirements in (ANY, Requirements(max_cost=cost), Requirements(min_accuracy=0.0)):
+        assert _outcome(marked, requirements) == _outcome(answering, requirements)
+    for name, each in alone.items():
+        assert select(marked, Requirements(name)) == [each]
+
+
+def _outcome(options, requirements):
+    try:
+        return select(options, requirements)
+    except InvalidField as error:
+        return (error.field, error.limit)
+
+
+def test_a_variant_below_the_floor_takes_its_cascade_along_and_leaves_what_is_before_it():
+    manifests = [manifest_of(name, 1, 0.9) for name in ("tiny", "wide", "huge")]
+    cascade = cascade_of(dict.fromkeys(("tiny", "wide", "huge"), "0" * 16))
+    costs = {"tiny": 1.0, "wide": 4.0, "huge": 16.0}
+
+    def answering(*below):
+        options = options_of(manifests, costs, cascade, below)
+        return [each.variants for each in options if not each.only_named]
+
+    alone = [("tiny",), ("wide",), ("huge",)]
+    assert answering() == [*alone, ("tiny", "wide"), ("tiny", "wide", "huge")]
+    assert answering("huge") == [*alone[:2], ("tiny", "wide")]
+    assert answering("tiny") == alone[1:]
