@@ -20,7 +20,7 @@ from models.data.labelled import (
     read_split,
     split_path,
 )
-from models.data.labels import names_in
+from models.data.labels import names_in, unknown_label
 from models.data.readers import TableRow, read_rows, text_in
 from models.data.sources import Source
 from models.data.splits import SPLITS
@@ -96,10 +96,7 @@ def read_halves(
         names = names_in(row.cells["label"], section, row.where) if loss == "accuracy" else ()
         for name in names or ():
             if name not in labels.names:
-                raise RowError(
-                    f"{row.where}: {name!r} is not one of {', '.join(labels.names)}: "
-                    "correct the row"
-                )
+                raise RowError(unknown_label(row.where, name, labels.names, "the family's labels"))
         numbers = tuple(labels.names.index(name) for name in names or ())
         return LabelledText(text_in(row.cells["text"], row.where), numbers)
 

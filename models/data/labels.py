@@ -1,12 +1,13 @@
 """Parses a label cell: one name, several names, or a number that falls into a bin."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from models.data.bad_rows import RowError
 from models.recipe import RecipeError
 from models.recipe_sections import DataSection
+from serving.bundles.files import listed
 
 
 def names_in(cell: Any, section: DataSection, where: str) -> tuple[str, ...] | None:
@@ -40,6 +41,11 @@ def names_in(cell: Any, section: DataSection, where: str) -> tuple[str, ...] | N
     if not isinstance(cell, list | tuple):
         raise RowError(f"{where}: the labels {cell!r} are not a list: write a list of names")
     return tuple(sorted({_name(each, section, where) for each in cell}))
+
+
+def unknown_label(where: str, name: str, names: Sequence[str], owner: str) -> str:
+    """Return the sentence that refuses a row whose label is not among the `owner`'s names."""
+    return f"{where}: {name!r} is not one of {owner} ({listed(names)}): correct the row"
 
 
 def _is_missing(cell: Any, section: DataSection) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from models.data.bad_rows import BadRows, RowError
 from models.data.groups import check_groups, group_in
-from models.data.labels import names_in
+from models.data.labels import names_in, unknown_label
 from models.data.readers import TableRow, read_rows, text_in
 from models.data.sources import Source
 from models.evaluation.predictions import kind_of
@@ -139,16 +139,12 @@ def _text_and_names(
     if columns.label is not None:
         names = names_in(row.cells[columns.label], section, row.where) or ()
         for name in names:
-            _check(name, manifest.labels, row.where)
+            if name not in manifest.labels:
+                raise RowError(
+                    unknown_label(row.where, name, manifest.labels, "the family's labels")
+                )
     groups = tuple(group_in(row.cells[name], row.where) for name in columns.groups)
     return (texts[0], texts[1]) if manifest.pairs else texts[0], names, groups
-
-
-def _check(name: str, labels: Sequence[str], where: str) -> None:
-    if name not in labels:
-        raise RowError(
-            f"{where}: the family has no label {name!r}, only {', '.join(labels)}: correct the row"
-        )
 
 
 def _digest(text: Text) -> bytes:

@@ -17,7 +17,7 @@ from models.data.labelled import (
     split_path,
     write_lines,
 )
-from models.data.labels import alike, names_in
+from models.data.labels import alike, names_in, unknown_label
 from models.data.readers import TableRow, read_rows, text_in
 from models.data.sources import resolve
 from models.data.splits import SPLITS, Entry, divide, normalised, row_counts
@@ -167,10 +167,7 @@ def _label_names(
         names, owner = adopted, "the adopted model's labels"
     for name, where in first_at.items():
         if name not in names:
-            raise RecipeError(
-                f"{where}: {name!r} is not one of {owner} ({', '.join(names)}): correct the row "
-                "or add the label"
-            )
+            raise RecipeError(f"{unknown_label(where, name, names, owner)} or add the label")
     return names
 
 

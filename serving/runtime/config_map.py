@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -156,13 +155,10 @@ def config_map(name: str, environment: Mapping[str, str], account: Path) -> Conf
 def _words(status: int, answer: bytes) -> str:
     """Return what the API says of a request that it refuses, and what to do."""
     try:
-        message = str(_status(json.loads(answer)))
+        found = json.loads(answer)
     except ValueError:
-        message = ""
+        found = None
+    message = str(found.get("message", "")) if isinstance(found, dict) else ""
     said = cut(" ".join(printable(message).split()), _MOST_WORDS)
     parts = [f"the Kubernetes API answered {status}", said, _REMEDIES.get(status, "")]
     return ": ".join(filter(None, parts))
-
-
-def _status(answer: Any) -> str:
-    return answer.get("message", "") if isinstance(answer, dict) else ""

@@ -55,7 +55,7 @@ def test_agreement_needs_no_label(tmp_path):
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
-        ({"text": "fine", "label": "odd"}, "line 2: 'odd' is not one of negative, positive"),
+        ({"text": "fine", "label": "odd"}, r"'odd' is not one of the family's labels \(neg"),
         ({"text": " ", "label": "negative"}, "line 2: empty text: fill it in"),
         ({"text": "fine"}, "no column 'label'"),
     ],

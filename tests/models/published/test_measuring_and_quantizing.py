@@ -235,7 +235,7 @@ def test_neither_command_needs_torch(registry, tmp_path):
         ("evaluate mood --label mood", "no column 'mood'"),
         ("evaluate mood --text text --text other", "reads one text"),
         ("evaluate mood --label label --agreement-with base", "reads no labels"),
-        ("evaluate mood", "the family has no label 'happy', only calm, angry, sad"),
+        ("evaluate mood", "'happy' is not one of the family's labels (calm, angry, sad)"),
         ("quantize mood --scheme int4", "'mood' is no bundle: write FAMILY/VARIANT"),
         ("quantize mood/base", "needs --scheme"),
         ("quantize mood/base --scheme int4", "has 1 different texts"),
