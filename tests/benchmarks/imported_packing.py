@@ -31,7 +31,8 @@ from serving.inference.ort_engine import OrtEngine
 from serving.inference.tokenizer import Tokenizer
 from tests.benchmarks import wrk
 from tests.benchmarks.bench import alone
-from tests.benchmarks.path_cost import Server, cpu_s, running, wait_until_idle
+from tests.benchmarks.path_cost import cpu_s, running, wait_until_idle
+from tests.benchmarks.path_servers import Server
 from tests.benchmarks.plain_fastapi import export
 from tests.support.processes import ROOT
 

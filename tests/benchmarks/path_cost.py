@@ -8,7 +8,9 @@ the requests answered, so they bear other work on the machine better than reques
 process is the engine process where there are HTTP processes. The last line is JSON: by clients and
 server the medians, and the ratio to the reference with the same version of tokenizers.
 
-With --before CHECKOUT the servers `before`, `before-http1` and so on run that checkout's code.
+With --everything the server `everything` also has callers with keys, feedback, and an encrypted
+text log of a hundredth of the requests, to which the caller consents. With --before CHECKOUT the
+servers `before`, `before-http1` and so on run that checkout's code.
 """
 
 import argparse
@@ -23,7 +25,6 @@ import tempfile
 import time
 import urllib.request
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -32,65 +33,14 @@ from loadtest.measure.subprocesses import exit_on_sigterm, sigterm_deferred
 from loadtest.measure.workload import seeded_texts
 from tests.benchmarks import wrk
 from tests.benchmarks.bench import alone
+from tests.benchmarks.path_servers import KEY, servers
 from tests.support.processes import ROOT, clean_environ, free_port
 
-REFERENCE = ROOT / "tests/benchmarks/reference_server.py"
-SLEEPING = "tests/support/sleeping_serving.py"
 TEXTS = 1024
 START_S = 60
 STOP_S = 30
 IDLE_EVERY_S = 0.3
 IDLE_CORES = 0.1
-
-
-@dataclass(frozen=True)
-class Server:
-    """How to start a server; `{port}` in its command is replaced."""
-
-    command: list[str]
-    folder: Path = field(default_factory=Path.cwd)
-    environ: dict[str, str] = field(default_factory=dict)
-    is_reference: bool = False
-
-
-def sizewise(checkout, python, registry, http_processes):
-    """Sizewise of a checkout over the sleeping engine."""
-    if (checkout / SLEEPING).is_file():
-        command = [python, "-m", "tests.support.sleeping_serving"]
-    else:
-        # Before it had a sleeping engine: this one, over that checkout's modules.
-        command = [python, "-P", str(ROOT / SLEEPING)]
-    # A host without pip may have this Python's packages on the path alone.
-    packages = os.environ.get("PYTHONPATH") if python == sys.executable else None
-    environ = {
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(checkout), packages])),
-        "SIZEWISE_REGISTRY": str(registry),
-        "SIZEWISE_HTTP_PROCESSES": str(http_processes),
-    }
-    return Server(command, checkout, environ)
-
-
-def servers(arguments, registry):
-    """The servers to measure by name, in the order of a round."""
-    tokenizer = str(arguments.bundle / "tokenizer.json")
-
-    def reference(python):
-        return Server([python, "-P", str(REFERENCE), tokenizer, "{port}"], is_reference=True)
-
-    found = {"reference": reference(sys.executable)}
-    trees = [("sizewise", ROOT, sys.executable)]
-    if arguments.before:
-        trees.append(("before", arguments.before.resolve(), arguments.before_python))
-        if arguments.before_python != sys.executable:
-            found["before-reference"] = reference(arguments.before_python)
-    for name, checkout, python in trees:
-        for count in arguments.http_processes:
-            full_name = f"{name}-http{count}" if count else name
-            found[full_name] = sizewise(checkout, python, registry, count)
-    for each in arguments.server:
-        name, _, command = each.partition("=")
-        found[name] = Server(shlex.split(command))
-    return found
 
 
 @contextmanager
@@ -130,9 +80,8 @@ def named(server):
 
 def answers(process, url, body):
     """Whether the server answers a text before it ends or START_S have passed."""
-    request = urllib.request.Request(
-        f"{url}/v1/classify", body, {"Content-Type": "application/json"}
-    )
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
+    request = urllib.request.Request(f"{url}/v1/classify", body, headers)
     until = time.monotonic() + START_S
     while time.monotonic() < until and process.poll() is None:
         with suppress(OSError), urllib.request.urlopen(request, timeout=10) as answer:
@@ -191,7 +140,7 @@ def measure(name, server, folder, clients, seconds):
     bodies = [{"texts": [text], "truncate": True} for text in seeded_texts(TEXTS, seed=0)]
     with running(name, server, json.dumps(bodies[0]).encode()) as (process, url):
         before = cpu_s(process)
-        found = wrk.run(url, folder, bodies, clients, seconds)
+        found = wrk.run(url, folder, bodies, clients, seconds, key=KEY)
         used = {pid: total_s - before.get(pid, 0.0) for pid, total_s in cpu_s(process).items()}
         answered = max(1, found["requests"])
         return {
@@ -254,7 +203,7 @@ def main():
     arguments = parse()
     result = {}
     with tempfile.TemporaryDirectory() as folder:
-        every = servers(arguments, alone(arguments.bundle, Path(folder)))
+        every = servers(arguments, alone(arguments.bundle, Path(folder)), Path(folder))
         for clients in arguments.clients:
             result[clients] = rounds(every, folder, clients, arguments)
             report(clients, result[clients])
@@ -285,6 +234,9 @@ def parse():
         "--server", action="append", default=[], metavar="NAME=COMMAND",
         help="another server; {port} in the command is replaced",
     )  # fmt: skip
+    parser.add_argument(
+        "--everything", action="store_true", help="also with feedback, callers and a text log"
+    )
     parser.add_argument("--clients", type=integers, default=[32, 256], metavar="N,N")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4, help="of each measurement")

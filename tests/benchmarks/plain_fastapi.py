@@ -26,13 +26,8 @@ from loadtest.measure.subprocesses import exit_on_sigterm
 from loadtest.measure.workload import seeded_texts
 from tests.benchmarks import wrk
 from tests.benchmarks.bench import alone
-from tests.benchmarks.path_cost import (
-    Server,
-    cpu_s,
-    integers,
-    running,
-    wait_until_idle,
-)
+from tests.benchmarks.path_cost import cpu_s, integers, running, wait_until_idle
+from tests.benchmarks.path_servers import Server
 from tests.support.processes import ROOT
 
 BUILD = ROOT / "build/plain_fastapi"

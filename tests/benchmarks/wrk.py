@@ -15,6 +15,7 @@ local turn = 0
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Cache-Control"] = "no-cache"
+if os.getenv("KEY") then wrk.headers["Authorization"] = "Bearer " .. os.getenv("KEY") end
 function request()
   turn = turn % #bodies + 1
   return wrk.format(nil, "/v1/classify", nil, bodies[turn])
@@ -35,8 +36,11 @@ def require(parser):
         parser.exit(2, "wrk is missing: apt-get install wrk\n")
 
 
-def run(url, folder, bodies, clients, seconds):
-    """POST the bodies in turns to /v1/classify from `clients` connections; wrk's own summary."""
+def run(url, folder, bodies, clients, seconds, *, key=None):
+    """POST the bodies in turns to /v1/classify from `clients` connections; wrk's own summary.
+
+    A caller's `key` goes with each of them.
+    """
     bodies_path, script_path = Path(folder) / "bodies", Path(folder) / "post.lua"
     bodies_path.write_text("".join(json.dumps(body) + "\n" for body in bodies))
     script_path.write_text(_SCRIPT)
@@ -45,7 +49,7 @@ def run(url, folder, bodies, clients, seconds):
             "wrk", "--threads", "1", "--connections", str(clients), "--duration", f"{seconds}s",
             "--timeout", "30s", "--latency", "--script", str(script_path), url,
         ],
-        env={**os.environ, "BODIES": str(bodies_path)},
+        env={**os.environ, "BODIES": str(bodies_path)} | ({"KEY": key} if key else {}),
         capture_output=True, text=True, check=True, timeout=seconds + START_AND_END_S,
     ).stdout  # fmt: skip
     return json.loads(re.search(r"^\{.*\}$", output, re.MULTILINE).group())

@@ -13,7 +13,8 @@ import time
 import psutil
 import pytest
 
-from tests.benchmarks.path_cost import Server, running, servers, yardsticks
+from tests.benchmarks.path_cost import running, yardsticks
+from tests.benchmarks.path_servers import Server, servers
 from tests.support.processes import ROOT, clean_environ
 
 SHORT = ("--rounds", "1", "--seconds", "1", "--clients", "2")
@@ -23,7 +24,7 @@ LIMIT_S = 100
 
 @pytest.fixture(scope="module")
 def printed(environ):
-    command = [*PROGRAM, *SHORT, "--http-processes", "0,1"]
+    command = [*PROGRAM, *SHORT, "--http-processes", "0,1", "--everything"]
     return subprocess.run(
         command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True, timeout=LIMIT_S
     ).stdout.splitlines()
@@ -35,7 +36,7 @@ def figures(printed):
 
 
 def test_the_last_line_is_json_with_every_server_beside_the_reference(figures):
-    assert list(figures) == ["reference", "sizewise", "sizewise-http1"]
+    assert list(figures) == ["reference", "sizewise", "sizewise-http1", "everything"]
     for each in figures.values():
         assert each["us"] > 0
         assert 0 < each["main_us"] <= each["us"]
@@ -66,19 +67,20 @@ def test_each_round_and_each_server_has_a_line(printed, figures):
 def options(tmp_path):
     """Those of a run that compares with the checkout in tmp_path."""
     return argparse.Namespace(
-        bundle=tmp_path, http_processes=[0, 2], server=[], before=tmp_path, before_python="old"
-    )
+        bundle=tmp_path, http_processes=[0, 2], server=[], before=tmp_path, before_python="old",
+        everything=False,
+    )  # fmt: skip
 
 
 def test_a_checkout_to_compare_with_runs_its_own_code_and_has_its_pythons_reference(
-    options, monkeypatch
+    options, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("PYTHONPATH", "packages")
     engine = options.before / "tests/support/sleeping_serving.py"
     engine.parent.mkdir(parents=True)
     engine.touch()
 
-    found = servers(options, "registry")
+    found = servers(options, "registry", tmp_path)
 
     assert list(found) == [
         "reference", "before-reference", "sizewise", "sizewise-http2", "before", "before-http2",
@@ -93,8 +95,8 @@ def test_a_checkout_to_compare_with_runs_its_own_code_and_has_its_pythons_refere
     assert found["sizewise"].environ["PYTHONPATH"] == f"{ROOT}:packages"
 
 
-def test_a_checkout_without_a_sleeping_engine_gets_this_one(options):
-    before = servers(options, "registry")["before"]
+def test_a_checkout_without_a_sleeping_engine_gets_this_one(options, tmp_path):
+    before = servers(options, "registry", tmp_path)["before"]
 
     assert before.command == ["old", "-P", str(ROOT / "tests/support/sleeping_serving.py")]
     assert before.environ["PYTHONPATH"] == str(options.before)

@@ -12,7 +12,7 @@ ANSWERING = {"quantize", "evaluate"}
 EVERY = set(STAGES)
 # Module -> the stages that run it, directly or through others; a model may label the data.
 STALE = {
-    "models.data.readers": {"data"},
+    "models.data.readers": {"data", "package"},
     "models.data.labelled": EVERY,
     "models.training.loop": TRAINING | {"data", "export"},
     "models.training.encodings": TRAINING | {"data", "inspect", "export", "quantize"},
@@ -26,17 +26,19 @@ STALE = {
     "models.graphs.packing": {"export"},
     "models.graphs.quantizers": {"quantize"},
     "models.graphs.import_bundle": set(),
-    "models.evaluation.predictions": {"static"} | ANSWERING,
+    "models.evaluation.predictions": {"static", "package"} | ANSWERING,
     "models.evaluation.baselines": {"inspect"},
-    "models.evaluation.figures": {"evaluate"},
+    "models.evaluation.figures": {"evaluate", "package"},
     "models.evaluation.inspection": {"inspect", "evaluate"},
     "models.evaluation.results": {"evaluate", "package"},
     "models.reports.model_card": {"package"},
     "models.cascade.build": set(),
     "models.stages.prune": {"prune"},
-    "serving.inference.ort_engine": ANSWERING | {"static", "export"},
-    "serving.inference.openvino_engine": ANSWERING | {"static"},
-    "serving.inference.tokenizer": TRAINING | ANSWERING | {"data", "inspect", "adopt", "export"},
+    "serving.inference.ort_engine": ANSWERING | {"static", "export", "package"},
+    "serving.inference.openvino_engine": ANSWERING | {"static", "package"},
+    "serving.inference.tokenizer": TRAINING
+    | ANSWERING
+    | {"data", "inspect", "adopt", "export", "package"},
     "serving.server.app": set(),
 }
 

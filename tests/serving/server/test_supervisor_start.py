@@ -79,6 +79,7 @@ def test_the_server_is_ready_once_every_http_process_can_answer(tiny_registry, t
 
     with serving(tiny_registry, wait_ready=False, http_processes=2, environ=environ) as server:
         wait_until(lambda: '"event":"serving"' in server.log())
+        wait_until(lambda: "the HTTP processes are being started" in ready()[1])
         time.sleep(0.5)  # it would be ready by now
         early = "Sizewise is ready" in server.log()
         status, said = ready()
