@@ -12,6 +12,9 @@ import sys
 import pytest
 
 from models.__main__ import main
+from models.compression.advice import Advice
+from models.data.labelled import read_labels, read_split, read_unlabelled
+from models.data.splits import SPLITS
 from serving.bundles.registry import read_registry
 from tests.support.processes import ROOT, serving
 from tests.support.registries import wait_for
@@ -110,6 +113,35 @@ def test_a_classifier_and_texts_without_labels_become_a_family_measured_by_agree
         if bundle.manifest.variant != "teacher-fp32":
             assert bundle.manifest.agreement.share.value > 0.5
     assert "agreement" in said
+
+
+@pytest.mark.parametrize("data", ["labelled", "unlabelled"])
+def test_students_learn_from_more_texts_whose_labels_nobody_reads(
+    made, sources, here, monkeypatch, data
+):
+    """The table has a label that the family does not know, and a text of the test split."""
+    data_folder = made[0] / "build/tone/teacher-fp32/data"
+    held_out = json.loads((data_folder / "test.jsonl").read_text().splitlines()[0])["text"]
+    texts = ["a text of nobody else's", held_out]
+    more = here / "more.jsonl"
+    more.write_text("".join(json.dumps({"text": each, "label": "odd"}) + "\n" for each in texts))
+    steps = []
+    monkeypatch.setattr("models.compression.command.Run.make_all", steps.append)
+    monkeypatch.setattr(
+        "models.compression.command.finish", lambda *_: Advice("", "nothing was made")
+    )
+    classifier = made[0] / "build/tone/teacher-fp32/train"
+    source = "{}/base" if data == "labelled" else classifier
+    arguments = (source, "--data", f"{{}}/{data}.jsonl", "--family", "mood", "--more", more)
+    assert compress(sources, *arguments) == 0
+
+    folder = here / "build/mood/teacher-fp32/data"
+    unlabelled = read_unlabelled(folder)
+    assert "a text of nobody else's" in unlabelled
+    splits = {text.text for split in SPLITS for text in read_split(folder, split)}
+    assert not splits & set(unlabelled)
+    assert set(read_labels(folder).names) == {"bad", "good"}
+    assert steps
 
 
 def test_a_run_that_was_killed_goes_on(sources, here):
