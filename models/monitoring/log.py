@@ -57,3 +57,8 @@ def read_log(url: str, keys: Path | None, family: str, most_texts: int) -> Famil
 def answer_of(row: Row) -> tuple[str, str, int]:
     """Return what names the answered text of a row."""
     return row["caller"], row["request_id"], row["index"]
+
+
+def was_right(row: Row) -> bool:
+    """Return whether feedback says that exactly the right labels were predicted."""
+    return {*row["predicted"]} == {*row["right"]}
