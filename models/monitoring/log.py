@@ -59,6 +59,11 @@ def answer_of(row: Row) -> tuple[str, str, int]:
     return row["caller"], row["request_id"], row["index"]
 
 
+def was_right(row: Row) -> bool:
+    """Return whether feedback says that exactly the right labels were predicted."""
+    return {*row["predicted"]} == {*row["right"]}
+
+
 def text_of(row: Row) -> Text:
     """Return the text, or the pair, of a row."""
     return row["text"] if row["text_pair"] is None else (row["text"], row["text_pair"])

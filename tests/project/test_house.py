@@ -51,6 +51,7 @@ PACKAGES = {
             "data", "perturbations", "evaluation", "reports", "cascade", "published", "robustness",
         },
         "monitoring": {"data", "evaluation", "reports", "published"},
+        "retraining": {"data", "evaluation", "reports", "published", "monitoring"},
         "compression": {
             "data", "training", "evaluation", "graphs", "reports", "cascade", "published",
         },
