@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,21 @@ class LabelledTexts:
     """Logged texts with the labels of their feedback, as often as they occur, the newest first.
 
     `unknown` is how many have a label that the family does not have (any more), `textless` how much
-    feedback is on texts that the log does not have: of requests that were not sampled.
+    feedback is on texts that the log does not have: of requests that were not sampled. `newest` is
+    when the last feedback was given that counts; None without any.
     """
 
     texts: Sequence[tuple[Text, tuple[str, ...]]]
     unknown: int
     textless: int
+    newest: datetime | None = None
 
 
 def labelled_texts(log: FamilyLog, manifest: Manifest) -> LabelledTexts:
     """Return the texts with feedback; `manifest` is of the family. Blank texts are left out."""
     left = {answer_of(row): row for row in log.feedback}
     found, unknown = [], 0
+    newest: datetime | None = None
     for row in log.texts:
         given = left.get(answer_of(row))
         # A caller may have used an id again since.
@@ -48,7 +52,8 @@ def labelled_texts(log: FamilyLog, manifest: Manifest) -> LabelledTexts:
             unknown += 1
         elif _is_readable(row, manifest):
             found.append((text_of(row), tuple(given["right"])))
-    return LabelledTexts(found, unknown, len(left))
+            newest = max(newest or given["time"], given["time"])
+    return LabelledTexts(found, unknown, len(left), newest)
 
 
 def logged_texts(log: FamilyLog, manifest: Manifest) -> list[Text]:
