@@ -127,16 +127,17 @@ def promote(made: Path, registry: Path, family: str, versions: Versions) -> None
     """
     found = _found(registry, family)
     traffic = _traffic(found, family)
-    live = deployments_of(found.bundles[family], traffic)
     new = {variant: _version_of(found, family, variant, v) for variant, v in versions.items()}
-    check_family_files(made / family, registry / family, _after(live, new))
+    released = _released(traffic, versions, promoted=True)
+    before = deployments_of(found.bundles[family], released)
+    check_family_files(made / family, registry / family, _after(before, new))
     folder = registry / family
-    _write(folder, _pinned(traffic, live, versions))
+    _write(folder, _pinned(traffic, before, versions))
     for bundle in new.values():
         if not bundle.active:
             publish(bundle.folder, registry)
     apply_family_files(made / family, folder)
-    _write(folder, _released(traffic, versions, promoted=True))
+    _write(folder, released)
     _remove_refreshed(folder, versions)
 
 
@@ -210,16 +211,14 @@ def _check_unnamed(
             )
 
 
-def _pinned(traffic: Traffic, live: Mapping[str, Deployment], versions: Versions) -> Traffic:
-    """Return the traffic with the live version of each canary named."""
-    return Traffic(
-        {
-            variant: entry.model_copy(update={"version": live[variant].live.manifest.version})
-            if _is_canary(entry, versions.get(variant))
-            else entry
-            for variant, entry in traffic.root.items()
-        }
-    )
+def _pinned(traffic: Traffic, before: Mapping[str, Deployment], versions: Versions) -> Traffic:
+    """Return the traffic with what each canary's variant serves `before` named, unless it is."""
+    entries = dict(traffic.root)
+    for variant, entry in entries.items():
+        if _is_canary(entry, versions.get(variant)) and not entry.version:
+            version = before[variant].live.manifest.version
+            entries[variant] = entry.model_copy(update={"version": version})
+    return Traffic(entries)
 
 
 def _released(traffic: Traffic, versions: Versions, *, promoted: bool) -> Traffic:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
-from models.evaluation.sequential import Counts, difference
+from models.evaluation.sequential import Counts, estimates
 from models.monitoring.log import Row, was_right
 from serving.bundles.evaluation import Estimate
 from serving.bundles.files import Frozen, Name
@@ -17,6 +17,11 @@ class Compared(Frozen):
     """The version that answered before."""
     canary: str
     """The version that is tried."""
+
+    @property
+    def both(self) -> tuple[str, str]:
+        """Canary and live version."""
+        return self.canary, self.live
 
 
 class Canaries(Frozen):
@@ -62,7 +67,7 @@ class Verdict(Frozen):
             for each in (its.difference.low, its.difference.value, its.difference.high)
         )
         found = (
-            f"By feedback on {_n(its.canary):,} answers of the new versions and {_n(its.live):,} "
+            f"By feedback on {its.canary.n:,} answers of the new versions and {its.live.n:,} "
             f"of the live ones, the new ones are right {value} points more often ({low} to {high})"
         )
         margin = f"{100 * self.margin:g} points"
@@ -88,11 +93,13 @@ def judge(
     """
     if margin < 0:
         raise ValueError(f"the margin is {margin}: it has to be 0 or more")
-    variants = {
-        variant: _judged(_counts(feedback, canaries, {variant: compared}), confidence)
-        for variant, compared in canaries.versions.items()
-    }
-    pooled = _judged(_counts(feedback, canaries, canaries.versions), confidence)
+    groups = [canaries.versions, *({name: its} for name, its in canaries.versions.items())]
+    counts = [_counts(feedback, canaries, each) for each in groups]
+    pooled, *alone = (
+        Judged(canary=canary, live=live, difference=found)
+        for (canary, live), found in zip(counts, estimates(counts, confidence), strict=True)
+    )
+    variants = dict(zip(canaries.versions, alone, strict=True))
     decision: Literal["promote", "withdraw", "undecided"] = "undecided"
     if pooled.difference.high < 0:
         decision = "withdraw"
@@ -106,25 +113,12 @@ def judge(
 def _counts(
     feedback: Sequence[Row], canaries: Canaries, versions: Mapping[str, Compared]
 ) -> tuple[Counts, Counts]:
-    """Count the answers of the live versions, and of the canaries."""
+    """Count the answers of the canaries, and of the live versions."""
     right, wrong = [0, 0], [0, 0]
     for row in feedback:
         compared = versions.get(row["variant"])
-        if compared and row["time"] >= canaries.since and row["version"] in _both(compared):
-            arm = row["version"] == compared.canary
+        if compared and row["time"] >= canaries.since and row["version"] in compared.both:
+            arm = compared.both.index(row["version"])
             (right if was_right(row) else wrong)[arm] += 1
-    live, canary = (Counts(right=r, wrong=w) for r, w in zip(right, wrong, strict=True))
-    return live, canary
-
-
-def _both(compared: Compared) -> tuple[str, str]:
-    return compared.live, compared.canary
-
-
-def _judged(counts: tuple[Counts, Counts], confidence: float) -> Judged:
-    live, canary = counts
-    return Judged(live=live, canary=canary, difference=difference(canary, live, confidence))
-
-
-def _n(counts: Counts) -> int:
-    return counts.right + counts.wrong
+    canary, live = (Counts(right=r, wrong=w) for r, w in zip(right, wrong, strict=True))
+    return canary, live
