@@ -37,7 +37,7 @@ def calibrate(
     """Make in the folder `made` of a family what the one in `live` has of cascade and decisions.
 
     `build` is the build folder of the new versions; pictures go to `output`. Both of the family's
-    logs of looks get the look. Raises RecipeError or BundleError if one of the files cannot be made.
+    logs of looks get the look. Raises RecipeError or BundleError if a file cannot be made.
     """
     family = live.name
     for name in (WINDOWS_NAME, LOOKS_NAME):
@@ -47,8 +47,8 @@ def calibrate(
     if not (cascade or decisions):
         return
     tell(
-        "Calibrating anew. The guarantee is for traffic of which the texts of the calibration split "
-        "are a random sample: labelled texts that somebody chose, as in feedback, are none."
+        "Calibrating anew. The guarantee is for traffic of which the texts of the calibration split"
+        " are a random sample: labelled texts that somebody chose, as in feedback, are none."
     )
     if cascade:
         options = CascadeOptions(
@@ -74,8 +74,8 @@ def _as_before(path: Path) -> Iterator[None]:
         yield
     except RecipeError as error:
         raise RecipeError(
-            f"{path.name} cannot be made for the new versions, with the targets of {path}: {error}; "
-            "make that file with other targets, or remove it"
+            f"{path.name} cannot be made for the new versions, with the targets of {path}: {error};"
+            " make that file with other targets, or remove it"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The step `make`: the family's variants made again, compared with the live ones, and calibrated."""
+"""The step `make`: variants made again, compared with the live ones, and calibrated."""
 
 import shutil
 from collections.abc import Callable, Sequence

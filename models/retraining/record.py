@@ -1,4 +1,4 @@
-"""The record of a family's turns: what each step found, and where a turn that was stopped goes on."""
+"""The record of a family's turns: what each step found, and where a stopped turn goes on."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -29,6 +29,8 @@ _REPORT = """# {family}, refreshed
 {earlier}"""
 _VERSIONS = ("variant", "live version", "new version", "texts", "live", "new", "new minus live")
 _FEEDBACK = ("variant", "answers, live", "answers, new", "live", "new", "new minus live")
+_WHOLE, _FEWEST_POINTS, _WIDER = 105.0, 5.0, 3.0
+"""The picture's height in points: three times what was found last, within these bounds."""
 _EARLIER = ("turn ended", "outcome", "new texts", "new minus live, by feedback")
 
 
@@ -113,7 +115,8 @@ def _verdict(turn: Turn) -> str:
         return "No version has been tried yet.\n"
     its = turn.verdict
     rows = [_judged("all", its.pooled), *(_judged(name, of) for name, of in its.variants.items())]
-    return f"{its.words}\n\n{table(_FEEDBACK, rows)}"
+    words = its.words if turn.course else "No new or live version has feedback yet."
+    return f"{words}\n\n{table(_FEEDBACK, rows)}"
 
 
 def _judged(name: str, of: Judged) -> Sequence[object]:
@@ -148,9 +151,11 @@ def draw(family: str, turn: Turn, path: Path) -> None:
         )
         axes.fill_between(answers, low, high, alpha=0.25, color="tab:blue")
         axes.plot(answers, value, color="tab:blue", label="new minus live versions")
+        reach = min(_WHOLE, max(_FEWEST_POINTS, _WIDER * max(-low[-1], high[-1], -margin)))
+        axes.set_ylim(-reach, reach)
     else:
         axes.text(0.5, 0.7, "no feedback yet", ha="center", transform=axes.transAxes)
-    axes.set_ylim(-105, 105)
+        axes.set_ylim(-_FEWEST_POINTS, _FEWEST_POINTS)
     axes.set_xlabel("answers with feedback")
     axes.set_ylabel("difference of right answers, points")
     axes.set_title(f"{family}: {turn.outcome or 'under way'}")

@@ -175,8 +175,8 @@ class _Turn:
         feedback = self._wanted.read_log(_ONE).feedback
         turn.verdict = judge(feedback, turn.canaries, terms.margin, terms.confidence)
         turn.course = course_of(feedback, turn.canaries, terms.confidence)
-        step.says = [turn.verdict.words]
-        self._tell(turn.verdict.words)
+        step.says = [turn.verdict.words if turn.course else "No new or live version has feedback."]
+        self._tell(step.says[0])
         up = turn.canaries.since + timedelta(days=terms.days)
         if turn.verdict.decision == "undecided" and self._now() >= up:
             step.says.append(f"Not decided within {terms.days:g} days.")
