@@ -30,7 +30,7 @@ def rows_of(path: Path) -> dict[str, float]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the table to standard output; say on standard error how many of each genre there are."""
+    """Write the table to standard output, and how many of each genre to standard error."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     for genre in UNSEEN_RATINGS:
         rated = rows_of(options.sentences / f"{genre}.jsonl")
         able = [text for text, rating in rated.items() if abs(rating) >= LEAST_RATING]
-        chosen = random.Random(0).sample(able, min(options.texts, len(able)))  # noqa: S311
+        chosen = random.Random(0).sample(able, min(options.texts, len(able)))
         table += [(text, "positive" if rated[text] > 0 else "negative", genre) for text in chosen]
     csv.writer(sys.stdout).writerows([("text", "label", "genre"), *table])
     for genre in (*RATED, *UNSEEN_RATINGS):
