@@ -5,7 +5,7 @@
 #   cpu       the server on ONNX Runtime and OpenVINO
 # Every file that is installed is locked by its hash in locked/, for all processors, and the base by
 # its digest: that of 3.13.15-slim-trixie. `docker buildx imagetools inspect python:3.13-slim` names
-# the newest. Another base: --build-arg BASE=...
+# the newest. Another base: --build-arg BASE=...; a server with what the text log needs: TEXT_LOG=1.
 # checkov:skip=CKV_DOCKER_7:BASE names a version; checkov does not read the ARG's default
 ARG BASE=python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
@@ -39,15 +39,19 @@ RUN --mount=type=cache,target=/root/.cache/pip \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise
 
 FROM builder AS gpu-environment
+ARG TEXT_LOG
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/sizewise/bin/python install --require-hashes --requirement locked/gpu.txt \
+       ${TEXT_LOG:+--requirement locked/fetch.txt --requirement locked/offline.txt} \
     && pip --python /opt/sizewise/bin/python install --no-deps /wheels/*.whl \
     && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise
 
 FROM builder AS cpu-environment
+ARG TEXT_LOG
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/sizewise/bin/python install --require-hashes --requirement locked/cpu.txt \
+       ${TEXT_LOG:+--requirement locked/fetch.txt --requirement locked/offline.txt} \
     && pip --python /opt/sizewise/bin/python install --no-deps /wheels/*.whl \
     && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
        --output-file /opt/sizewise/sbom.cdx.json /opt/sizewise

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from threading import Event, Lock, Thread
-from typing import Literal
+from typing import Literal, get_args
 
 from serving.errors import StartError, own_words
 from serving.feedback.log_files import KINDS, Kind, LogFile, LogFiles, Row, digest
@@ -39,7 +39,8 @@ class TextLog:
         self._lock = Lock()
         self._rows: dict[Kind, list[Row]] = {kind: [] for kind in KINDS}
         self._chars = 0
-        self._outcomes: Counter[Outcome] = Counter()
+        # With zeros, so that a rate sees the first rows of each.
+        self._outcomes: Counter[Outcome] = Counter(dict.fromkeys(get_args(Outcome), 0))
         self._erased: set[str] = set()
         self._tidied_s = 0.0
         self._bytes = 0

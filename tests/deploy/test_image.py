@@ -47,10 +47,10 @@ print(*filter(importlib.util.find_spec, modules), *filter(shutil.which, programs
 """
 
 
-def built(target):
+def built(target, *arguments):
     if os.environ.get("SIZEWISE_IMAGE_TESTS") != "1":
         pytest.skip(HOW_TO_RUN)
-    return build(target)
+    return build(target, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +148,17 @@ def test_each_engine_answers_after_what_it_does_not_need_is_left_out(image, tiny
 
         assert [result["label"] for result in results] == ["positive", "negative"]
         assert f'engine="{engine}"' in server.metrics()
+
+
+def test_an_image_on_request_writes_the_text_log_and_the_plain_one_cannot(image):
+    needed = (
+        "import fsspec, pyarrow.parquet, cryptography.fernet; fsspec.get_filesystem_class('s3')"
+    )
+    found = "import importlib.util; print(importlib.util.find_spec('pyarrow'))"
+
+    output(built("cpu", "TEXT_LOG=1"), "python", "-c", needed)
+
+    assert output(image, "python", "-c", found) == "None"
 
 
 def test_on_sigterm_it_answers_what_it_has_accepted_and_exits_with_0(image):

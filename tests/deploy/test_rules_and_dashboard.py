@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from serving.bundles.registry import publish, read_registry
+from tests.support.api_keys import write_callers
 from tests.support.bundles import alter, write_registry
 from tests.support.cascades import cascade_of, write_cascade
 from tests.support.decisions import decider, decisions_of, write_decisions
@@ -87,11 +88,17 @@ def measured(tmp_path_factory):
     thresholds = decider(versions, {"positive": 0.5}, cascade=cascade_of(versions))
     write_decisions(registry, decisions_of(thresholds))
     add_trials(registry, scratch)
-    settings = {"max_texts": MAX_TEXTS, "max_queue_texts": MAX_TEXTS, "max_requests": 5}
+    consents = {"text_log": True, "max_requests": 1000}
+    headers = write_callers(scratch / "callers.json", willing=consents)["willing"]
+    feedback = {
+        "callers": scratch / "callers.json", "feedback_texts": 10_000, "text_log": scratch / "log",
+        "text_log_share": 1, "text_log_flush_s": 1,
+    }  # fmt: skip
+    settings = {"max_texts": MAX_TEXTS, "max_queue_texts": MAX_TEXTS, "max_requests": 5} | feedback
     with (
         serving(registry, threads=1, grpc_port=free_port(), **settings) as server,
         prometheus(server) as scraped,
-        load(server, MAX_TEXTS) as sent,
+        load(server, MAX_TEXTS, headers) as sent,
     ):
         time.sleep(LOAD_S)
         now = time.time()

@@ -35,14 +35,18 @@ HARDENED = (
 )  # fmt: skip
 
 
-def build(target):
-    """The name of the image of a target of the Dockerfile."""
+def build(target, *arguments):
+    """The name of the image of a target of the Dockerfile, built with such as `TEXT_LOG=1`."""
     if not run("buildah", "images", "--quiet", "--filter", f"reference={BASE}"):
         run("bash", str(ROOT / "tests" / "support" / "base_image.sh"), BASE)
-    tag = "localhost/sizewise:test" if target == "cpu" else f"localhost/sizewise:test-{target}"
+    names = [
+        *([] if target == "cpu" else [target]),
+        *(each.partition("=")[0].lower() for each in arguments),
+    ]
+    tag = "-".join(["localhost/sizewise:test", *names])
     mounts = [f"--volume={file}:{file}:ro" for file in HOST_FILES if Path(file).exists()]
     options = ["--pull-never", "--isolation=chroot", "--network=host", "--format=docker"]
-    options += [f"--build-arg=BASE={BASE}"]
+    options += [f"--build-arg={each}" for each in (f"BASE={BASE}", *arguments)]
     run("buildah", "bud", "--layers", *options, *mounts, f"--target={target}", f"--tag={tag}", ROOT)
     return tag
 

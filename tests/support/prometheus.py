@@ -59,7 +59,7 @@ class Prometheus:
 
 @contextlib.contextmanager
 def prometheus(server):
-    """Scrapes `server` and evaluates our rules each second, those of each minute as well."""
+    """Scrapes `server`; each second it evaluates our rules, whose offsets are a second, too."""
     target = {"targets": [server.url.removeprefix("http://")], "labels": LABELS}
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
@@ -68,7 +68,7 @@ def prometheus(server):
     }
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
-        each_second = re.sub(r"\b(interval:|offset) 1m\b", r"\1 1s", RULES.read_text())
+        each_second = re.sub(r"\b(interval:|offset) (1m|5m|6h)\b", r"\1 1s", RULES.read_text())
         (Path(folder) / RULES.name).write_text(each_second)
         path = Path(folder) / "prometheus.yml"
         path.write_text(yaml.safe_dump(config))
@@ -114,12 +114,15 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(server, max_texts):
-    """Clients that ask for all kinds of things until the block ends."""
+def load(server, max_texts, headers):
+    """Clients that ask for all kinds of things, and give feedback, until the block ends."""
     sent, ended = Load(), threading.Event()
+    clients = [
+        httpx.Client(base_url=server.url, headers=headers, timeout=30) for _ in range(CLIENTS)
+    ]
     threads = [
-        threading.Thread(target=_ask, args=(server, max_texts, random.Random(n), sent, ended))
-        for n in range(CLIENTS)
+        threading.Thread(target=_ask, args=(client, max_texts, random.Random(n), sent, ended))
+        for n, client in enumerate(clients)
     ]
     for thread in threads:
         thread.start()
@@ -131,13 +134,16 @@ def load(server, max_texts):
             thread.join(30)
 
 
-def _ask(server, max_texts, chance, sent, ended):
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+def _ask(client, max_texts, chance, sent, ended):
+    with client:
         while not ended.is_set():
             body = _body(max_texts, chance)
             answer = client.post("/v1/classify", json=body)
             texts = len(body["texts"]) if answer.status_code == 200 else 0
             sent.answers.append((time.time(), texts))
+            if texts and chance.random() < 0.2:
+                given = {"request_id": answer.headers["x-request-id"], "labels": ["positive"]}
+                client.post("/v1/feedback", json=given)
             time.sleep(0.02)
 
 
