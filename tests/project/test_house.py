@@ -106,13 +106,11 @@ HOMES = {
     "openvino": {"serving.inference.openvino_engine", "models.graphs"},
     "tokenizers": {"serving.inference.tokenizer", "models.training.vocabulary"},
     "uvicorn": {
-        "serving.server.http_server",
-        "serving.server.connection",
-        "serving.server.connection_limits",
-        "serving.server.http_cycle",
-        "serving.server.http_protocol",
-        "serving.server.inference_protocol",
-        "serving.server.pipelined",
+        f"serving.server.{name}"
+        for name in (
+            "http_server", "connection", "connection_limits", "http_cycle", "http_protocol",
+            "inference_protocol", "pipelined",
+        )
     },
     "fsspec": {"serving.bundles.store", "serving.feedback.log_files"},
     "cryptography": {"serving.bundles.signatures", "serving.feedback.log_files"},
@@ -120,7 +118,7 @@ HOMES = {
     "torch": {"models"},
     "transformers": {"models"},
     "locust": {"loadtest.measure.locustfile"},
-}
+}  # fmt: skip
 PURE = {
     "serving.batching.scheduler", "serving.batching.queue", "serving.batching.admission",
     "serving.variants.selection", "serving.variants.brownout", "serving.observability.drift",
