@@ -79,10 +79,8 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }  # fmt: skip
 # The modules at a program's root that run its commands, and import what they need for that.
-OWN_COMMANDS = {
-    "compress", "decide", "groups", "live", "refresh", "signing", "steps", "stress", "windows",
-}  # fmt: skip
-COMMANDS = {"__main__", "arguments", "commands", *OWN_COMMANDS}
+OWN_COMMANDS = {"compress", "decide", "groups", "live", "refresh", "signing", "stress", "windows"}
+COMMANDS = {"__main__", "arguments", "commands", "steps", *OWN_COMMANDS}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.
@@ -95,10 +93,8 @@ OTHER_PROGRAMS = {
 HOMES = {
     "fastapi": {"serving.protocols", "serving.server"},
     "grpc": {
-        "serving.protocols.grpc",
-        "serving.protocols.open_inference.grpc",
-        "serving.protocols.ext_proc.conversation",
-        "serving.protocols.ext_proc.processor",
+        "serving.protocols.grpc", "serving.protocols.open_inference.grpc",
+        "serving.protocols.ext_proc.conversation", "serving.protocols.ext_proc.processor",
     },
     "prometheus_client": {"serving.observability.metrics", "serving.observability.metric_kinds"},
     "opentelemetry": {"serving.observability.tracing"},
