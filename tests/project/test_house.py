@@ -102,10 +102,11 @@ HOMES = {
     "openvino": {"serving.inference.openvino_engine", "models.graphs"},
     "tokenizers": {"serving.inference.tokenizer", "models.training.vocabulary"},
     "uvicorn": {
-        "serving.server.http_server", "serving.server.connection",
-        "serving.server.connection_limits", "serving.server.http_cycle",
-        "serving.server.http_protocol", "serving.server.inference_protocol",
-        "serving.server.pipelined",
+        f"serving.server.{name}"
+        for name in (
+            "http_server", "connection", "connection_limits", "http_cycle", "http_protocol",
+            "inference_protocol", "pipelined",
+        )
     },
     "fsspec": {"serving.bundles.store", "serving.feedback.log_files"},
     "cryptography": {"serving.bundles.signatures", "serving.feedback.log_files"},
