@@ -1,0 +1,106 @@
+"""The steps of the loop, each of which returns its figures."""
+
+import random
+
+from tests.benchmarks.refresh_loop import labelling, texts
+from tests.benchmarks.refresh_loop.family import alarms
+
+A_LOOK = 200
+"""Requests between two looks at the log, and between two starts of `models refresh`."""
+MOST_LOOKS = 60
+WEIGHT, MARGIN, CONFIDENCE = 0.5, 0.02, 0.95
+
+
+class Loop:
+    """One family, its server and its caller."""
+
+    def __init__(self, place, pools, caller, seeds):
+        self.place, self.pools, self.caller, self.seeds = place, pools, caller, seeds
+        self._oracle = {
+            each.text: each for name, its in pools.items() if name != "held_out" for each in its
+        }
+
+    def accuracies(self):
+        """What the server gets right now, of shifted texts and of the family's test split."""
+        sets = {"held_out": self.pools["held_out"], "test_split": self.place.test_split()}
+        return {name: self.caller.accuracy(its) for name, its in sets.items()}
+
+    def before(self):
+        """Traffic as the training texts, and what the log says of it."""
+        answers, looks = [], []
+        for part in parts(self.pools["before"]):
+            answers += self.caller.send(part, "before", len(answers))
+            looks.append(self.place.look())
+        return {"answers": answers, "looks": looks, "alarms": sum(map(alarms, looks))}
+
+    def alarm(self):
+        """Other traffic, and after how much of it the log says that something is wrong."""
+        answers, looks, fed = [], [], None
+        for part in parts(self.pools["alarm"]):
+            answers += self.caller.send(part, "alarm", len(answers))
+            if fed is None:
+                looks.append(self.place.look())
+                if alarms(looks[-1]):
+                    fed = {"answers": len(answers), "feedback": sum(each[2] for each in answers)}
+        return {"answers": answers, "looks": looks, "alarm": fed}
+
+    def labelling(self):
+        """200 texts that the log's report chooses, against 200 at random."""
+        self.place.look(exported=100_000)
+        ranking = labelling.ranked(self.place.worth_labelling)
+        held_out = self.pools["held_out"]
+        return labelling.compare(self.place, ranking, self._oracle, held_out, self.seeds)
+
+    def refresh(self):
+        """New versions, of the log's feedback and of 200 texts that its report chooses."""
+        self.place.look(exported=labelling.LABELLED)
+        return self.turn("labelled.jsonl", [self._oracle[t] for t in self._worth_labelling()])
+
+    def canary(self):
+        """Traffic with feedback until the new versions are promoted or withdrawn."""
+        return self._watch("labelled.jsonl", "canary")
+
+    def poison(self):
+        """All that has no feedback comes back with its labels swapped; the gates are closed."""
+        self.place.look(exported=100_000)
+        wrong = [texts.swapped(self._oracle[text]) for text in self._worth_labelling()]
+        return {"texts": len(wrong)} | self.turn("swapped.jsonl", wrong)
+
+    def poison_past_the_gates(self):
+        """The same with the recipes' gates open, if they had stopped it."""
+        return self._refresh("swapped.jsonl", least=0)
+
+    def bad_canary(self):
+        """Traffic with feedback until the bad versions are withdrawn, or promoted."""
+        return self._watch("swapped.jsonl", "bad", least=0)
+
+    def turn(self, table, opinions):
+        """Start a turn with a labelled table."""
+        texts.write_table(self.place.folder / table, opinions)
+        return self._refresh(table)
+
+    def _worth_labelling(self):
+        return labelling.ranked(self.place.worth_labelling)
+
+    def _refresh(self, table, **recipes):
+        with self.caller.asking(self.pools["held_out"]):
+            return self.place.refresh(
+                "--labelled", table, "--recipes", self.place.recipes(**recipes), "--weight", WEIGHT,
+                "--margin", MARGIN, "--confidence", CONFIDENCE,
+            )  # fmt: skip
+
+    def _watch(self, table, name, **recipes):
+        answers, looks = [], []
+        pool = self.pools[name]
+        while len(looks) < MOST_LOOKS:
+            drawn = random.Random(len(looks)).choices(pool, k=A_LOOK)
+            answers += self.caller.send(drawn, name, len(answers))
+            looks.append(self._refresh(table, **recipes))
+            if looks[-1]["decision"] != "undecided":
+                break
+        return {"answers": answers, "looks": looks, "decision": looks[-1]["decision"]}
+
+
+def parts(pool):
+    """The texts between two looks."""
+    return [pool[at : at + A_LOOK] for at in range(0, len(pool), A_LOOK)]
