@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from models import commands, compress, decide, groups, live, signing, stress, windows
+from models import commands, compress, decide, groups, live, refresh, signing, stress, windows
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.pipeline import Pipeline
@@ -47,6 +47,7 @@ _SAYING_NEXT: dict[str, Callable[[argparse.Namespace], str]] = {
     "groups": partial(groups.run, build=BUILD),
     "stress": partial(stress.run, build=BUILD),
     "live": live.run,
+    "refresh": partial(refresh.run, build=BUILD),
 }
 _ON_HELD_OUT_TEXTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "cascade": commands.make_cascade,
@@ -189,9 +190,13 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
     stress.add_stress(stressed)
     lives = add("live", live.DOES)
     live.add_live(lives)
+    refreshes = add("refresh", refresh.DOES)
+    refresh.add_refresh(refreshes)
     by_group = add("groups", groups.DOES)
     groups.add_groups(by_group)
-    for command in (cascade, decides, explain, lives, long_texts, stressed, by_group):
+    for command in (
+        cascade, decides, explain, lives, refreshes, long_texts, stressed, by_group,
+    ):  # fmt: skip
         _add_registry(command)
         _add_output(command)
     imports = "make a bundle of an exported Hugging Face folder or ONNX graph"

@@ -21,6 +21,7 @@ _EPILOG = """\
 examples:
   python -m models compress my-classifier --data texts.csv       unlabelled texts: agreement
   python -m models compress fetched:base --data texts.csv --label topic --max-bytes 5MB
+  python -m models compress my-classifier --data texts.csv --more live.jsonl
   python -m models compress exported/ --data texts.csv           an ONNX graph: number formats
 
 What it does is in recipes, which you may edit: run the command again, or `python -m models all
@@ -39,6 +40,10 @@ def add_compress(command: argparse.ArgumentParser, registry: Path) -> None:
     command.add_argument(
         "--data", type=Path, nargs="+", required=True, metavar="FILE",
         help="tables of texts (CSV, TSV, JSON Lines, Parquet), with labels or without",
+    )  # fmt: skip
+    command.add_argument(
+        "--more", type=Path, nargs="+", default=[], metavar="FILE",
+        help="tables of more texts, without labels: students learn the teacher's answers to them",
     )  # fmt: skip
     for name, default, of in (
         ("text", "text", "the text"),
@@ -82,6 +87,7 @@ def run(options: argparse.Namespace, *, build: Path, reports: Path) -> str:
     wanted = Wanted(
         source=options.source,
         data=tuple(options.data),
+        more=tuple(options.more),
         family=family,
         recipes=options.recipes or Path("recipes") / family,
         registry=options.registry,

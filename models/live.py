@@ -13,6 +13,7 @@ _EPILOG = """\
 examples:
   python -m models live sentiment --log s3://bucket/text-log --keys text-log-keys
   python -m models live sentiment --log text-log --export 500 --format jsonl
+  python -m models live sentiment --log text-log --labelled live.jsonl --unlabelled texts.jsonl
 """
 
 
@@ -37,13 +38,23 @@ def add_live(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--format", choices=("csv", "jsonl"), default="csv", help="of these; default: %(default)s"
     )
+    for name, of in (
+        ("labelled", "the texts that have feedback, with its labels"),
+        ("unlabelled", "all texts that were read, without labels"),
+    ):
+        command.add_argument(
+            f"--{name}", type=_table, metavar="FILE", help=f"also write {of}, as .csv or .jsonl"
+        )
 
 
 def run(options: argparse.Namespace) -> str:
     """Write the report; return what to do next. Raises BundleError or StartError in a sentence."""
     from models.monitoring.measure import Wanted, live  # noqa: PLC0415
 
-    wanted = Wanted(options.log, options.keys, options.texts, options.export, f".{options.format}")
+    wanted = Wanted(
+        options.log, options.keys, options.texts, options.export, f".{options.format}",
+        options.labelled, options.unlabelled,
+    )  # fmt: skip
     output = options.output / options.family
     path = live(options.family, options.registry, output, wanted)
     if path is None:
@@ -52,3 +63,10 @@ def run(options: argparse.Namespace) -> str:
         f"fill in the column `label` of {path}, then python -m models evaluate {options.family} "
         f"--data {path} --registry {options.registry}"
     )
+
+
+def _table(given: str) -> Path:
+    path = Path(given)
+    if path.suffix not in (".csv", ".jsonl"):
+        raise argparse.ArgumentTypeError(f"{given!r} ends neither in .csv nor in .jsonl")
+    return path

@@ -30,6 +30,10 @@ from models.recipe_sections import DataSection, Split
 from serving.bundles.bundle import file_sha256
 
 _SEED = 0
+_SAMPLE = (
+    "the guarantee is for traffic of which these texts are a random sample; texts that somebody "
+    "chose, as those who give feedback do, are none"
+)
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,20 @@ def read_halves(
 ) -> tuple[TextSet, TextSet]:
     """Divide a table's rows at random into two halves: for ordering, and for testing.
 
-    The table has a column `text`, and for accuracy `label`. A text counts as often as it occurs,
+    The table has a column `text`, and for accuracy `label`, whose names are a list or separated by
+    commas where a text may have several. A text counts as often as it occurs,
     because the guarantee is for traffic, which repeats itself; the division is seeded.
     Raises RecipeError naming file, line and remedy when the table cannot be used.
     """
-    section = DataSection(files=(str(path),), labels=labels.names, problem_type=labels.problem_type)
+    section = DataSection(
+        files=(str(path),),
+        labels=labels.names,
+        problem_type=labels.problem_type,
+        separator="," if labels.problem_type == "multi_label" else None,
+    )
     if not path.is_file():
         raise RecipeError(f"{path} does not exist: name a table of texts")
+    print(f"{path}: {_SAMPLE}")
 
     def made_of(row: TableRow) -> LabelledText:
         names = names_in(row.cells["label"], section, row.where) if loss == "accuracy" else ()

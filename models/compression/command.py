@@ -34,6 +34,8 @@ def make(wanted: Wanted, source: Source, workshop: _Workshop, reports: Path) -> 
     """
     found = read_user_texts(wanted)
     if source.path and is_exported(source.path):
+        if wanted.more:
+            raise RecipeError("--more: an exported graph is not trained: leave it out")
         print("An exported graph: only its number formats can be made, without training.")
         make_formats(source.path, wanted, found, _schemes())
         return _advised(finish(wanted, ORIGINAL, found.texts, reports))

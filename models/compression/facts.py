@@ -36,8 +36,8 @@ class TextFacts:
     `labels` counts the labelled rows of each label, and is empty if no text has one. `most_tokens`
     is a length that hardly a text exceeds; it and `unknown`, the share of tokens that the
     vocabulary does not know, are of a sample. `labelled` and `unlabelled` are the files with a
-    column of labels and without, as locations in a recipe. `columns` are the keys of [data] that
-    name columns.
+    column of labels and without, as locations in a recipe, `more` those whose labels are not read.
+    `columns` are the keys of [data] that name columns.
     """
 
     rows: int
@@ -49,6 +49,7 @@ class TextFacts:
     labelled: tuple[str, ...]
     unlabelled: tuple[str, ...]
     columns: Mapping[str, str]
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

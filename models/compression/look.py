@@ -72,6 +72,7 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
         labelled=found.locations(found.labelled, wanted.recipes),
         unlabelled=found.locations(found.unlabelled, wanted.recipes),
         columns=columns(wanted, is_labelled=is_labelled),
+        more=found.locations(wanted.more, wanted.recipes),
     )
     facts = ModelFacts(
         kind="classifier" if is_classifier else "base",

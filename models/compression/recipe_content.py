@@ -32,9 +32,10 @@ def data_section(facts: Facts) -> dict[str, Any]:
     """The section [data]."""
     texts = facts.texts
     is_labelled = bool(texts.labels)
+    unlabelled = [*(texts.unlabelled if is_labelled else ()), *texts.more]
     section: dict[str, Any] = {
         "files": list(texts.labelled if is_labelled else texts.unlabelled),
-        "unlabelled": list(texts.unlabelled) if is_labelled and texts.unlabelled else None,
+        "unlabelled": unlabelled or None,
         "truth": None if is_labelled else "teacher",
         "problem_type": None if texts.problem_type == "single_label" else texts.problem_type,
     }

@@ -69,6 +69,7 @@ def read_state(wanted: Wanted, source: Path | None) -> State:
         "source": wanted.source,
         "config": _sha256(source / CONFIG_NAME) if source else "",
         "data": {str(path): _sha256(path) for path in wanted.data},
+        "more": {str(path): _sha256(path) for path in wanted.more},
         "columns": [wanted.text, wanted.label, wanted.group],
     }
     path = wanted.recipes / _NAME

@@ -4,7 +4,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class UserTexts:
     """The texts to learn or to answer, and how often each label occurs; none if no file has any.
 
     `labelled` and `unlabelled` are the files with the column of the labels and without it.
+    `unlabelled_rows` are those without labels, and of `--more`.
     """
 
     texts: Sequence[str]
@@ -68,6 +69,9 @@ def read_user_texts(wanted: Wanted) -> UserTexts:
     if not texts:
         bad.check()
         raise RecipeError("--data: no row has a text: name tables of texts")
+    more = sum(
+        len(_rows(path, replace(wanted, group=None), bad, with_label=False)) for path in wanted.more
+    )
     is_multi = any(isinstance(cell, list | tuple) for cell in cells)
     return UserTexts(
         texts,
@@ -75,7 +79,7 @@ def read_user_texts(wanted: Wanted) -> UserTexts:
         "multi_label" if is_multi else "single_label",
         tuple(labelled),
         tuple(unlabelled),
-        len(without),
+        len(without) + more,
     )
 
 

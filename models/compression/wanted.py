@@ -16,7 +16,8 @@ class Wanted:
 
     `source` is a folder, an ONNX file, `hub:OWNER/NAME` or `fetched:NAME`. `label` is None if the
     user names no column. `max_drop` is a fraction, also of agreement; `max_bytes` and `latency_ms`
-    are None without a limit; `minutes` is the time that all steps may take together.
+    are None without a limit; `minutes` is the time that all steps may take together. `more` are
+    tables of texts that students learn from, whose labels are not read.
     """
 
     source: str
@@ -32,12 +33,19 @@ class Wanted:
     latency_ms: float | None = None
     minutes: float = 60.0
     formats_only: bool = False
+    more: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise RecipeError naming the option that is out of range."""
-        for path in self.data:
-            if not path.exists():
-                raise RecipeError(f"--data: {path} does not exist: name a table of texts")
+        for option, paths in (("data", self.data), ("more", self.more)):
+            for path in paths:
+                if not path.exists():
+                    raise RecipeError(f"--{option}: {path} does not exist: name a table of texts")
+        for path in self.more:
+            if path.resolve() in [each.resolve() for each in self.data]:
+                raise RecipeError(f"--more: {path} is in --data already: name it once")
+        if self.more and self.formats_only:
+            raise RecipeError("--more: nothing learns from it with --formats-only: leave one out")
         if not 0 < self.max_drop < 1:
             raise RecipeError(
                 f"--max-drop {self.max_drop:g}: write a fraction between 0 and 1, such as 0.02 for "

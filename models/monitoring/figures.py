@@ -7,7 +7,7 @@ import numpy as np
 
 from models.evaluation import simultaneous
 from models.evaluation.statistics import proportion
-from models.monitoring.log import Row
+from models.monitoring.log import Row, was_right
 from serving.bundles.bundle import Manifest
 from serving.bundles.evaluation import Estimate, Evaluation
 from serving.bundles.files import Frozen
@@ -49,7 +49,7 @@ def live_accuracy(feedback: Sequence[Row], manifests: Mapping[str, Manifest]) ->
     """
     found: dict[tuple[str, str], list[bool]] = defaultdict(list)
     for row in feedback:
-        found[row["variant"], row["version"]].append({*row["predicted"]} == {*row["right"]})
+        found[row["variant"], row["version"]].append(was_right(row))
     accuracies = []
     for (variant, version), hits in sorted(found.items(), key=lambda item: -len(item[1])):
         manifest = manifests.get(variant)

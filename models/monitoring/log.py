@@ -7,6 +7,7 @@ from typing import Any
 
 from serving.errors import StartError, failures
 from serving.feedback.log_files import Kind, LogFiles, digest
+from serving.inference.inputs import Text
 
 Row = Mapping[str, Any]
 
@@ -31,10 +32,9 @@ def read_log(url: str, keys: Path | None, family: str, most_texts: int) -> Famil
         def rows(kind: Kind, most: int | None = None) -> list[Row]:
             found: list[Row] = []
             for file in reversed(files.listed(kind)):
-                its = files.read(file.name)
                 found += [
                     row
-                    for row in reversed(its)
+                    for row in reversed(_rows(files, file.name))
                     if row["model"] == family
                     and digest(row["caller"], row["request_id"]) not in deleted
                 ]
@@ -57,3 +57,21 @@ def read_log(url: str, keys: Path | None, family: str, most_texts: int) -> Famil
 def answer_of(row: Row) -> tuple[str, str, int]:
     """Return what names the answered text of a row."""
     return row["caller"], row["request_id"], row["index"]
+
+
+def was_right(row: Row) -> bool:
+    """Return whether feedback says that exactly the right labels were predicted."""
+    return {*row["predicted"]} == {*row["right"]}
+
+
+def text_of(row: Row) -> Text:
+    """Return the text, or the pair, of a row."""
+    return row["text"] if row["text_pair"] is None else (row["text"], row["text_pair"])
+
+
+def _rows(files: LogFiles, name: str) -> list[dict[str, Any]]:
+    """Read a file, which a server may have removed since it was listed."""
+    try:
+        return files.read(name)
+    except FileNotFoundError:
+        return []

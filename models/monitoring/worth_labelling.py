@@ -3,8 +3,6 @@
 Uncertainty sampling: Lewis and Gale (1994). Query by committee: Seung, Opper, Sompolinsky (1992).
 """
 
-import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -15,7 +13,8 @@ import numpy as np
 
 from models.evaluation.predictions import Predictor, kind_of, predicted
 from models.evaluation.statistics import Flags
-from models.monitoring.log import Row, answer_of
+from models.monitoring.log import Row, answer_of, text_of
+from models.monitoring.tables import write_table
 from models.published.measuring import running
 from serving.bundles.bundle import Bundle
 from serving.inference.inputs import Text
@@ -88,18 +87,7 @@ def uncertainty(scores: Sequence[float], *, single: bool) -> float:
 def export(found: Sequence[Candidate], path: Path) -> None:
     """Write a table for labelling tools: CSV or, if the name says so, JSON Lines."""
     rows = [each.cells() for each in found]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        if path.suffix == ".jsonl":
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            return
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def text_of(row: Row) -> Text:
-    """Return the text, or the pair, of a row."""
-    return row["text"] if row["text_pair"] is None else (row["text"], row["text_pair"])
+    write_table(path, rows, list(rows[0]))
 
 
 def _disagreements(

@@ -21,10 +21,16 @@ def read_beside(bundle: Bundle, model: type[Parsed], name: str) -> Parsed | None
         return parse(model, read_text(path), path)
 
 
-def write_family_file(family: Path, name: str, content: BaseModel) -> Path:
-    """Write a file into the family's folder, whole or not at all. Raises BundleError."""
+def write_family_file(
+    family: Path, name: str, content: BaseModel, *, exclude_none: bool = False
+) -> Path:
+    """Write a file into the family's folder, whole or not at all. Raises BundleError.
+
+    With `exclude_none` it has no fields without a value.
+    """
     path = family / name
     with failures(BundleError, f"{path} stays as it was, since it cannot be written"):
-        replace_file(path, f"{content.model_dump_json(indent=1)}\n".encode())
+        text = content.model_dump_json(indent=1, exclude_none=exclude_none)
+        replace_file(path, f"{text}\n".encode())
         sync(family)
     return path

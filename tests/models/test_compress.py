@@ -12,6 +12,8 @@ import sys
 import pytest
 
 from models.__main__ import main
+from models.compression.advice import Advice
+from models.data.labelled import read_labels, read_unlabelled
 from serving.bundles.registry import read_registry
 from tests.support.processes import ROOT, serving
 from tests.support.registries import wait_for
@@ -110,6 +112,25 @@ def test_a_classifier_and_texts_without_labels_become_a_family_measured_by_agree
         if bundle.manifest.variant != "teacher-fp32":
             assert bundle.manifest.agreement.share.value > 0.5
     assert "agreement" in said
+
+
+def test_students_learn_from_more_texts_whose_labels_nobody_reads(sources, here, monkeypatch):
+    """The table has a label that the family does not know, and every text of the other one."""
+    rows = [json.loads(line) for line in (sources / "labelled.jsonl").read_text().splitlines()]
+    texts = ["a text of nobody else's", *(row["text"] for row in rows)]
+    more = here / "more.jsonl"
+    more.write_text("".join(json.dumps({"text": each, "label": "odd"}) + "\n" for each in texts))
+    monkeypatch.setattr("models.compression.command.Run.make_all", lambda _run: None)
+    monkeypatch.setattr(
+        "models.compression.command.finish", lambda *_: Advice(None, "nothing was made")
+    )
+    monkeypatch.setattr("models.compression.command.make_cascade", lambda *_: False)
+
+    assert compress(sources, *BASE, "--more", more) == 0
+
+    folder = here / "build/tone/teacher-fp32/data"
+    assert read_unlabelled(folder) == ["a text of nobody else's"]
+    assert set(read_labels(folder).names) == {"bad", "good"}
 
 
 def test_a_run_that_was_killed_goes_on(sources, here):

@@ -51,6 +51,9 @@ PACKAGES = {
             "data", "perturbations", "evaluation", "reports", "cascade", "published", "robustness",
         },
         "monitoring": {"data", "evaluation", "reports", "published"},
+        "retraining": {
+            "data", "evaluation", "reports", "cascade", "decisions", "published", "monitoring",
+        },
         "compression": {
             "data", "training", "evaluation", "graphs", "reports", "cascade", "published",
         },
@@ -76,7 +79,9 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }  # fmt: skip
 # The modules at a program's root that run its commands, and import what they need for that.
-OWN_COMMANDS = {"compress", "decide", "groups", "live", "signing", "steps", "stress", "windows"}
+OWN_COMMANDS = {
+    "compress", "decide", "groups", "live", "refresh", "signing", "steps", "stress", "windows",
+}  # fmt: skip
 COMMANDS = {"__main__", "arguments", "commands", *OWN_COMMANDS}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."

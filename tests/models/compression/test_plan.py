@@ -169,3 +169,18 @@ def test_students_are_smaller_than_their_teacher_and_none_is_there_twice(model):
         assert parameters(model, shape) < model.parameters
         assert set(shape.layers) <= set(range(model.layers))
         assert shape.width is None or shape.width % (model.width // model.heads) == 0
+
+
+@pytest.mark.parametrize(
+    ("texts", "files", "unlabelled"),
+    [
+        (replace(TEXTS, unlabelled=("plain.csv",)), ["texts.csv"], ["plain.csv", "more.csv"]),
+        (replace(TEXTS, labels={}, labelled=(), unlabelled=("a.csv",)), ["a.csv"], ["more.csv"]),
+    ],
+)
+def test_more_texts_are_learnt_from_beside_files_with_labels_or_without(texts, files, unlabelled):
+    facts = Facts(BASE, replace(texts, more=("more.csv",)), 0.005, 0.002)
+
+    data = plan(facts, "reviews", "my-model", HOUR).steps[0].content["data"]
+
+    assert (data["files"], data["unlabelled"]) == (files, unlabelled)

@@ -43,3 +43,22 @@ def test_an_option_out_of_range_is_named(tmp_path, option, value):
 def test_a_table_that_is_missing_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"--data: none\.csv does not exist"):
         Wanted("it", (Path("none.csv"),), "tone", tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("more", "options", "reason"),
+    [
+        ("none.csv", {}, r"--more: .*none\.csv does not exist"),
+        ("texts.csv", {}, r"--more: .*texts\.csv is in --data already"),
+        ("more.csv", {"formats_only": True}, "--more: nothing learns from it"),
+    ],
+)
+def test_more_texts_must_be_there_be_new_and_be_learnt_from(tmp_path, more, options, reason):
+    for name in ("texts.csv", "more.csv"):
+        (tmp_path / name).write_text("text\n")
+
+    with pytest.raises(RecipeError, match=reason):
+        Wanted(
+            "it", (tmp_path / "texts.csv",), "tone", tmp_path, tmp_path, more=(tmp_path / more,),
+            **options,
+        )  # fmt: skip

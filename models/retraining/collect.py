@@ -1,0 +1,97 @@
+"""The step `collect`: labelled and unlabelled texts from the log and from tables of labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from models.data.bad_rows import BadRows, RowError
+from models.data.labels import names_in
+from models.data.readers import TableRow, read_rows, text_in
+from models.data.sources import Source
+from models.evaluation.predictions import kind_of
+from models.monitoring.log import FamilyLog
+from models.monitoring.tables import labelled_texts, logged_texts
+from models.recipe import RecipeError
+from models.recipe_sections import DataSection
+from serving.bundles.bundle import Manifest, file_sha256
+
+Labelled = tuple[str, tuple[str, ...]]
+"""A text and the names of its labels, sorted."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is to learn from: rows as they came, of feedback and of tables.
+
+    `unfilled` counts the tables' rows without a label; `left_out` says what feedback has no use.
+    """
+
+    feedback: Sequence[Labelled]
+    tables: Sequence[Labelled]
+    unlabelled: Sequence[str]
+    unfilled: int
+    left_out: Sequence[str]
+    newest: datetime | None
+    table_hashes: dict[str, str]
+
+
+def find(log: FamilyLog, tables: Sequence[Path], manifest: Manifest) -> Found:
+    """Find texts and labels of a family, of which `manifest` is one.
+
+    A table has the columns `text` and `label`, as worth-labelling.csv; a row whose label is empty
+    is not filled in, so that a text to which no label applies needs an empty list. Raises
+    RecipeError naming file, line and remedy, or if the family does not read single texts.
+    """
+    if manifest.pairs or manifest.tensors or manifest.problem_type == "regression":
+        raise RecipeError(
+            f"{manifest.family} does not give single texts labels: no recipe makes it, so it "
+            "cannot be made again"
+        )
+    given = labelled_texts(log, manifest)
+    rows = [row for path in tables for row in _read(path, manifest)]
+    filled = [(text, names) for text, names in rows if names is not None]
+    left_out = []
+    if given.textless:
+        left_out.append(f"{given.textless:,} feedback is on texts that are not in the log")
+    if given.unknown:
+        left_out.append(f"{given.unknown:,} feedback has a label that the family does not have")
+    return Found(
+        [(str(text).strip(), tuple(sorted(names))) for text, names in given.texts],
+        filled,
+        [str(text).strip() for text in logged_texts(log, manifest)],
+        len(rows) - len(filled),
+        left_out,
+        given.newest,
+        {str(path): file_sha256(path) for path in tables},
+    )
+
+
+def _read(path: Path, manifest: Manifest) -> list[tuple[str, tuple[str, ...] | None]]:
+    if not path.is_file():
+        raise RecipeError(f"--labelled: {path} does not exist: name a table of texts and labels")
+    kind = kind_of(manifest)
+    section = DataSection(
+        files=(str(path),),
+        labels=tuple(manifest.labels),
+        problem_type=kind,
+        separator="," if kind == "multi_label" else None,
+        missing="unlabelled",
+    )
+
+    def made_of(row: TableRow) -> tuple[str, tuple[str, ...] | None]:
+        cell = row.cells["label"]
+        is_empty = isinstance(cell, str) and not cell.strip()
+        names = None if is_empty else names_in(cell, section, row.where)
+        for name in names or ():
+            if name not in manifest.labels:
+                raise RowError(
+                    f"{row.where}: the family has no label {name!r}, only "
+                    f"{', '.join(manifest.labels)}: correct the row"
+                )
+        return text_in(row.cells["text"], row.where), names
+
+    bad = BadRows()
+    found = list(read_rows(Source(path), ["text", "label"], made_of, bad))
+    bad.check()
+    return found

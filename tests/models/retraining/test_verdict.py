@@ -1,0 +1,108 @@
+"""Feedback on two versions: which of it counts, and what it shows."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from models.evaluation.sequential import Counts
+from models.retraining.verdict import Canaries, Compared, judge
+from tests.support.text_logs import START_S, feedback_row
+
+CANARIES = Canaries(
+    since=datetime.fromtimestamp(START_S, UTC),
+    versions={
+        "small": Compared(live="a", canary="b"),
+        "large": Compared(live="c", canary="d"),
+    },
+)
+
+
+def rows(variant, version, right, wrong, at_s=START_S + 1):
+    return [
+        feedback_row(
+            str(number),
+            "positive",
+            "positive" if number < right else "negative",
+            variant=variant,
+            version=version,
+            at_s=at_s,
+        )
+        for number in range(right + wrong)
+    ]
+
+
+def counts(right, wrong):
+    return Counts(right=right, wrong=wrong)
+
+
+def test_only_feedback_on_the_compared_versions_since_the_start_counts():
+    counted = [
+        *rows("small", "a", 8, 2),
+        *rows("small", "b", 3, 1),
+        *rows("large", "c", 5, 0),
+        *rows("large", "d", 0, 2, at_s=START_S),
+    ]
+    others = [
+        *rows("small", "older", 50, 50),
+        *rows("small", "c", 50, 50),
+        *rows("medium", "a", 50, 50),
+        *rows("large", "d", 50, 50, at_s=START_S - 1),
+    ]
+
+    verdict = judge([*others, *counted], CANARIES)
+
+    assert (verdict.variants["small"].live, verdict.variants["small"].canary) == (
+        counts(8, 2), counts(3, 1),
+    )  # fmt: skip
+    assert (verdict.variants["large"].live, verdict.variants["large"].canary) == (
+        counts(5, 0), counts(0, 2),
+    )  # fmt: skip
+    assert (verdict.pooled.live, verdict.pooled.canary) == (counts(13, 2), counts(3, 3))
+    assert verdict.pooled.difference.value == pytest.approx(3 / 6 - 13 / 15)
+    assert verdict.decision == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("canary", "margin", "decision", "says"),
+    [
+        ((990, 10), 0.02, "promote", "shown to be less than 2 points worse."),
+        ((800, 200), 0.02, "withdraw", "-10.0 points"),
+        ((800, 200), 0.5, "withdraw", "shown to be worse."),
+        ((905, 95), 0.02, "undecided", "neither shown to be worse"),
+        ((905, 95), 0.2, "promote", "1,000 answers of the new versions and 10,000 of the live"),
+    ],
+)
+def test_a_canary_is_promoted_withdrawn_or_watched_on(canary, margin, decision, says):
+    feedback = [*rows("small", "a", 9000, 1000), *rows("small", "b", *canary)]
+
+    verdict = judge(feedback, CANARIES, margin)
+
+    assert verdict.decision == decision
+    assert says in verdict.words
+    assert verdict.variants["large"].difference.low == -1
+
+
+def test_variants_are_judged_together_where_neither_is_shown_by_itself():
+    feedback = []
+    for variant, live, canary in (("small", "a", "b"), ("large", "c", "d")):
+        feedback += [*rows(variant, live, 2550, 450), *rows(variant, canary, 229, 71)]
+
+    verdict = judge(feedback, CANARIES)
+
+    assert all(each.difference.high > 0 for each in verdict.variants.values())
+    assert verdict.decision == "withdraw"
+
+
+def test_no_feedback_decides_nothing():
+    verdict = judge([], CANARIES)
+
+    assert verdict.decision == "undecided"
+    assert (verdict.pooled.difference.low, verdict.pooled.difference.high) == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("margin", "confidence", "says"), [(-0.1, 0.95, "margin is -0.1"), (0.02, 1.5, "1.5")]
+)
+def test_what_promises_nothing_is_refused(margin, confidence, says):
+    with pytest.raises(ValueError, match=says):
+        judge([], CANARIES, margin, confidence)
