@@ -8,6 +8,7 @@ from tests.benchmarks.refresh_loop.family import alarms
 A_LOOK = 200
 """Requests between two looks at the log, and between two starts of `models refresh`."""
 MOST_LOOKS = 60
+_LABELLED, _SWAPPED = "labelled.jsonl", "swapped.jsonl"
 WEIGHT, MARGIN, CONFIDENCE = 0.5, 0.02, 0.95
 
 
@@ -54,51 +55,54 @@ class Loop:
     def refresh(self):
         """New versions, of the log's feedback and of 200 texts that its report chooses."""
         self.place.look(exported=labelling.LABELLED)
-        return self.turn("labelled.jsonl", [self._oracle[t] for t in self._worth_labelling()])
+        self._write(_LABELLED, [self._oracle[text] for text in self._worth_labelling()])
+        return self._refresh([_LABELLED])
 
     def canary(self):
         """Traffic with feedback until the new versions are promoted or withdrawn."""
-        return self._watch("labelled.jsonl", "canary")
+        return self._watch("canary", [_LABELLED])
 
     def poison(self):
-        """All that has no feedback comes back with its labels swapped; the gates are closed."""
+        """All that has no label yet comes back with the wrong one; the recipes' gate is closed."""
         self.place.look(exported=100_000)
-        wrong = [texts.swapped(self._oracle[text]) for text in self._worth_labelling()]
-        return {"texts": len(wrong)} | self.turn("swapped.jsonl", wrong)
+        known = {row["text"] for row in texts.read_table(self.place.folder / _LABELLED)}
+        wrong = [self._oracle[text] for text in self._worth_labelling() if text not in known]
+        self._write(_SWAPPED, map(texts.swapped, wrong))
+        return self._refresh([_LABELLED, _SWAPPED])
 
-    def poison_past_the_gates(self):
-        """The same with the recipes' gates open, if they had stopped it."""
-        return self._refresh("swapped.jsonl", least=0)
+    def poison_past_the_gate(self):
+        """Go on with the gate open; if nothing was refused, that only looks at the canary."""
+        return self._refresh([_LABELLED, _SWAPPED], least=0)
 
     def bad_canary(self):
         """Traffic with feedback until the bad versions are withdrawn, or promoted."""
-        return self._watch("swapped.jsonl", "bad", least=0)
-
-    def turn(self, table, opinions):
-        """Start a turn with a labelled table."""
-        texts.write_table(self.place.folder / table, opinions)
-        return self._refresh(table)
+        return self._watch("bad", [_LABELLED, _SWAPPED], least=0)
 
     def _worth_labelling(self):
         return labelling.ranked(self.place.worth_labelling)
 
-    def _refresh(self, table, **recipes):
-        with self.caller.asking(self.pools["held_out"]):
-            return self.place.refresh(
-                "--labelled", table, "--recipes", self.place.recipes(**recipes), "--weight", WEIGHT,
-                "--margin", MARGIN, "--confidence", CONFIDENCE,
-            )  # fmt: skip
+    def _write(self, table, opinions):
+        texts.write_table(self.place.folder / table, opinions)
 
-    def _watch(self, table, name, **recipes):
+    def _refresh(self, tables, **recipes):
+        """Go on with the turn while the server is asked, until it follows the registry."""
+        with self.caller.asking(self.pools["held_out"]):
+            told = self.place.refresh(
+                "--labelled", *tables, "--recipes", self.place.recipes(**recipes), "--weight",
+                WEIGHT, "--margin", MARGIN, "--confidence", CONFIDENCE,
+            )  # fmt: skip
+            self.caller.wait_until_served(self.place.versions())
+        return told
+
+    def _watch(self, pool, tables, **recipes):
         answers, looks = [], []
-        pool = self.pools[name]
         while len(looks) < MOST_LOOKS:
-            drawn = random.Random(len(looks)).choices(pool, k=A_LOOK)
-            answers += self.caller.send(drawn, name, len(answers))
-            looks.append(self._refresh(table, **recipes))
-            if looks[-1]["decision"] != "undecided":
+            drawn = random.Random(len(looks)).choices(self.pools[pool], k=A_LOOK)
+            answers += self.caller.send(drawn, pool, len(answers))
+            looks.append(self._refresh(tables, **recipes))
+            if looks[-1]["outcome"]:
                 break
-        return {"answers": answers, "looks": looks, "decision": looks[-1]["decision"]}
+        return {"answers": answers, "looks": looks, "outcome": looks[-1]["outcome"]}
 
 
 def parts(pool):

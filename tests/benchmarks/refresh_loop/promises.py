@@ -8,10 +8,9 @@ def broken(figures):
         found.append("there was an alarm before the traffic changed")
     if figures["alarm"]["alarm"] is None:
         found.append("there was no alarm after the traffic had changed")
-    if figures["canary"]["decision"] != "promote":
-        found.append(f"the refreshed versions ended as: {figures['canary']['decision']}")
-    if figures["bad_canary"]["decision"] != "withdraw":
-        found.append(f"the bad versions ended as: {figures['bad_canary']['decision']}")
+    for step, outcome in (("canary", "promoted"), ("bad_canary", "withdrawn")):
+        if figures[step]["outcome"] != outcome:
+            found.append(f"{step}: {figures[step]['outcome'] or 'undecided'}, not {outcome}")
     if number := lost(figures):
         found.append(f"{number} requests were lost")
     return found

@@ -10,6 +10,10 @@ from tests.benchmarks.refresh_loop.promises import broken, feedback, lost, of_ve
 
 _WINDOW = 200
 _STEPS = ("before", "alarm", "canary", "bad_canary")
+_ACCURACIES = {
+    "accuracy_before": "before", "accuracy_between": "with the canary",
+    "accuracy_after": "promoted", "accuracy_end": "at the end",
+}  # fmt: skip
 
 
 def percent(estimate):
@@ -19,42 +23,58 @@ def percent(estimate):
 
 def rows(figures):
     """(step, what, figure) of a whole run."""
-    before, alarm, found = figures["before"], figures["alarm"], figures["labelling"]
+    before, alarm = figures["before"], figures["alarm"]
     yield "usual traffic", "answers, with feedback", counted(before["answers"])
     yield "", "accuracy by feedback, %", percent(before["looks"][-1]["accuracy"])
-    yield "", "alarms", f"{before['alarms']} in {len(before['looks'])} looks"
+    yield "", "looks, alarms", f"{len(before['looks'])}, {before['alarms']}"
     yield "shifted traffic", "answers, with feedback", counted(alarm["answers"])
     fed = alarm["alarm"]
     told = f"{fed['answers']:,}, {fed['feedback']:,}" if fed else "never"
-    yield "", "answers and feedback until the alarm", told
-    yield "", "labels that drifted", ", ".join(alarm["looks"][-1]["drifted"]) or "none"
+    yield "", "until the alarm: answers, with feedback", told
+    yield "", "accuracy by all feedback then, %", percent(alarm["looks"][-1]["accuracy"])
+    yield "", "labels that drifted then", ", ".join(alarm["looks"][-1]["drifted"]) or "none"
+    yield from _labelling(figures["labelling"])
+    yield from _turn("refresh", figures["refresh"])
+    yield from _canary("canary", figures["canary"])
+    yield from _turn("swapped labels", figures["poison"])
+    if figures["poison"]["refused"]:
+        yield from _turn("gate open", figures["poison_past_the_gate"])
+    yield from _canary("bad canary", figures["bad_canary"])
+    for name, at in _ACCURACIES.items():
+        yield "right of all", f"{at}, shifted, held out, %", percent(figures[name]["held_out"])
+        yield "", f"{at}, own test split, %", percent(figures[name]["test_split"])
+    yield "requests", "sent, lost", f"{sent(figures):,}, {lost(figures)}"
+
+
+def _labelling(found):
     for way, values in found["accuracy"].items():
-        yield (
-            "labelling" if way == "none" else "", f"held-out accuracy, {way}, %",
-            f"{100 * np.mean(values):.1f} (seeds: {100 * min(values):.1f} to "
-            f"{100 * max(values):.1f})",
-        )  # fmt: skip
+        seeds = f"seeds: {100 * min(values):.1f} to {100 * max(values):.1f}"
+        first = f"labelling, of {found['texts']:,} texts" if way == "none" else ""
+        yield first, f"held out, 200 {way}, %", f"{100 * np.mean(values):.1f} ({seeds})"
     for name, gain in found["gain"].items():
         yield "", f"gain, {name}, points", percent(gain)
-    for step, what in (("canary", "canary"), ("bad_canary", "bad canary")):
-        its = figures[step]
-        yield what, "answers, with feedback", counted(its["answers"])
-        yield "", "looks, decision", f"{len(its['looks'])}, {its['decision']}"
-        for version in dict.fromkeys(version for version, _, _ in its["answers"]):
-            answered, wrong = of_version(its["answers"], version)
-            yield "", f"version {version[:8]}: answers, wrong", f"{answered:,}, {wrong:,}"
-    for name, at in (
-        ("accuracy_before", "before"), ("accuracy_between", "during the canary"),
-        ("accuracy_after", "after the promotion"), ("accuracy_end", "after the withdrawal"),
-    ):  # fmt: skip
-        for texts in ("held_out", "test_split"):
-            what = "shifted texts, held out" if texts == "held_out" else "own test split"
-            yield (
-                "accuracy, %" if texts == "held_out" else "",
-                f"{at}: {what}",
-                percent(figures[name][texts]),
-            )
-    yield "requests", "sent, lost", f"{sent(figures):,}, {lost(figures)}"
+
+
+def _turn(name, turn):
+    """What a turn made, or why it made nothing."""
+    added = turn["collected"]["added"]
+    yield name, "new texts, of which to train on", f"{sum(added.values()):,}, {added['train']:,}"
+    if turn["refused"]:
+        yield "", f"refused: {turn['refused'].partition(':')[2].strip()}", ""
+    for split, what in (("new_test", "new test texts"), ("old_test", "old test split")):
+        for its in list(turn[split].values())[:1]:
+            gain = percent(its["versus"]["difference"])
+            yield "", f"accuracy against live, {its['texts']:,} {what}, points", gain
+
+
+def _canary(name, its):
+    yield name, "answers, with feedback", counted(its["answers"])
+    yield "", "looks, outcome", f"{len(its['looks'])}, {its['outcome'] or 'undecided'}"
+    difference = its["looks"][-1]["pooled"]["difference"]
+    yield "", "right more often than live, points", percent(difference)
+    for version in dict.fromkeys(version for version, _, _ in its["answers"]):
+        answered, wrong = of_version(its["answers"], version)
+        yield "", f"version {version[:8]}: answers, wrong", f"{answered:,}, {wrong:,}"
 
 
 def counted(answers):
@@ -77,14 +97,15 @@ def as_json(figures):
 
 def marks(figures):
     """Where in the answers of all steps something happened: {what: how many answers before}."""
-    starts = dict(zip(_STEPS, np.cumsum([0, *(len(figures[s]["answers"]) for s in _STEPS)])))
+    sizes = [len(figures[step]["answers"]) for step in _STEPS]
+    starts = dict(zip(_STEPS, np.cumsum([0, *sizes]), strict=False))
     fed = figures["alarm"]["alarm"]
     found = {"other texts": starts["alarm"], "canary": starts["canary"]}
     if fed:
         found["alarm"] = starts["alarm"] + fed["answers"]
     for step in ("canary", "bad_canary"):
         its = figures[step]
-        found[f"{its['decision']} {step}".replace("_", " ")] = starts[step] + len(its["answers"])
+        found[f"{its['outcome']} {step}".replace("_", " ")] = starts[step] + len(its["answers"])
     found["bad canary"] = starts["bad_canary"]
     return found
 

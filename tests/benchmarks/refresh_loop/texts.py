@@ -76,3 +76,8 @@ def write_table(path, given):
     lines = (json.dumps(each._asdict()) + "\n" for each in given)
     path.write_text("".join(lines), encoding="ascii")
     return path
+
+
+def read_table(path):
+    """The rows of such a table."""
+    return [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]

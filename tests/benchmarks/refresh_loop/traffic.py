@@ -20,7 +20,7 @@ _CLIENTS = 8
 _TEXTS_A_REQUEST = 16
 _PAUSE_S = 0.02
 _UNLOGGED = {"Cache-Control": "no-store"}
-_WRITTEN_WITHIN_S = 120
+_WRITTEN_WITHIN_S = _FOLLOWS_WITHIN_S = 120
 
 
 class Caller:
@@ -65,13 +65,12 @@ class Caller:
                     if answer is None:
                         continue
                     (result,) = answer["results"]
-                    if feeds:
-                        feeds = await self._post(
+                    fed = feeds and await self._post(
                             client, "/v1/feedback",
                             {"request_id": request_id, "index": 0, "labels": [opinion.label]},
                         )  # fmt: skip
                     right = result["label"] == opinion.label
-                    answers.append([result["version"], right, bool(feeds)])
+                    answers.append([result["version"], right, bool(fed)])
 
             await asyncio.gather(*(ask() for _ in range(_CLIENTS)))
         return answers
@@ -128,6 +127,18 @@ class Caller:
             ended.set()
             thread.join()
             self.statuses.update(failed)
+
+    def wait_until_served(self, versions):
+        """Wait until the server has these versions and canaries, by variant."""
+
+        def served():
+            told = httpx.get(f"{self._server.url}/v1/models", headers=self._headers, timeout=60)
+            (family,) = told.json()["models"]
+            return {
+                each["variant"]: (each["version"], each["canary"]) for each in family["variants"]
+            }
+
+        wait_for(lambda: served() == versions, seconds=_FOLLOWS_WITHIN_S)
 
     def taken(self):
         """How many requests there were of each status since the last call."""
