@@ -5,9 +5,9 @@ import random
 from tests.benchmarks.refresh_loop import labelling, texts
 from tests.benchmarks.refresh_loop.family import alarms
 
-A_LOOK = 200
+A_LOOK, A_START = 200, 400
 """Requests between two looks at the log, and between two starts of `models refresh`."""
-MOST_LOOKS = 60
+MOST_STARTS = 30
 _LABELLED, _SWAPPED = "labelled.jsonl", "swapped.jsonl"
 WEIGHT, MARGIN, CONFIDENCE = 0.5, 0.02, 0.95
 
@@ -96,8 +96,8 @@ class Loop:
 
     def _watch(self, pool, tables, **recipes):
         answers, looks = [], []
-        while len(looks) < MOST_LOOKS:
-            drawn = random.Random(len(looks)).choices(self.pools[pool], k=A_LOOK)
+        while len(looks) < MOST_STARTS:
+            drawn = random.Random(len(looks)).choices(self.pools[pool], k=A_START)
             answers += self.caller.send(drawn, pool, len(answers))
             looks.append(self._refresh(tables, **recipes))
             if looks[-1]["outcome"]:
