@@ -83,8 +83,10 @@ def judge(
 ) -> Verdict:
     """Decide on canaries by the rows of `FamilyLog.feedback`.
 
-    Only feedback on answers since the start, of the versions that are compared, counts. The
-    variants are pooled, as each splits its traffic by the same weight. A canary that is shown to be
+    Only feedback on answers since the start counts, of the versions that are compared, and not on
+    those of a cascade or under overload: no canary takes part in a cascade. As far as a row says
+    when and how the answer was given. The variants are pooled, as each splits its traffic by the
+    same weight. A canary that is shown to be
     worse is withdrawn, be it by less than `margin`; one that is shown to be less than `margin`
     worse is promoted. Over all looks together, one that is not worse is withdrawn with a
     probability of at most 1 - confidence, and one that is worse by `margin` or more promoted with
@@ -117,7 +119,9 @@ def _counts(
     right, wrong = [0, 0], [0, 0]
     for row in feedback:
         compared = versions.get(row["variant"])
-        if compared and row["time"] >= canaries.since and row["version"] in compared.both:
+        answered = row.get("answered") or row["time"]
+        is_fair = answered >= canaries.since and row.get("alone") is not False
+        if compared and is_fair and row["version"] in compared.both:
             arm = compared.both.index(row["version"])
             (right if was_right(row) else wrong)[arm] += 1
     canary, live = (Counts(right=r, wrong=w) for r, w in zip(right, wrong, strict=True))

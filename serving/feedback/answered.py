@@ -16,6 +16,7 @@ class AnsweredRequest(NamedTuple):
     """What is known of an answered request; `answered_s` is in seconds since 1970.
 
     `labels` are those that may be right, none for a regression; with `one_label` exactly one is.
+    `alone` tells whether a variant answered by itself, as intended: in no cascade nor overload.
     """
 
     caller: str
@@ -25,13 +26,19 @@ class AnsweredRequest(NamedTuple):
     labels: Sequence[str]
     one_label: bool
     texts: Sequence[AnsweredText]
+    alone: bool = True
 
 
 class Feedback(NamedTuple):
-    """Feedback on the text at a `place`, checked; `is_new` unless it was given before."""
+    """Feedback on the text at a `place`, checked; `is_new` unless it was given before.
+
+    For `answered_s` and `alone` see AnsweredRequest.
+    """
 
     caller: str
     request_id: str
+    answered_s: float
+    alone: bool
     place: int
     model: str
     variant: str
@@ -106,7 +113,8 @@ class AnsweredRequests:
         is_new = given.get(index) != right
         given[index] = right
         return Feedback(
-            caller, request_id, index, request.model, variant, version, predicted, right,
+            caller, request_id, request.answered_s, request.alone, index, request.model, variant,
+            version, predicted, right,
             is_right=set(right) == set(predicted), is_new=is_new,
         )  # fmt: skip
 

@@ -169,10 +169,11 @@ def _cipher(keys: Path, named: str) -> Any:
 def _schemas() -> Mapping[str, Any]:
     import pyarrow as pa  # noqa: PLC0415
 
-    text, names = pa.string(), pa.list_(pa.string())
+    text, names, time = pa.string(), pa.list_(pa.string()), pa.timestamp("ms", tz="UTC")
     answered = {
-        "time": pa.timestamp("ms", tz="UTC"), "caller": text, "request_id": text,
+        "time": time, "caller": text, "request_id": text,
         "index": pa.int32(), "model": text, "variant": text, "version": text, "predicted": names,
     }  # fmt: skip
     read = {"text": text, "text_pair": text, "labels": names, "scores": pa.list_(pa.float64())}
-    return {"texts": pa.schema(answered | read), "feedback": pa.schema(answered | {"right": names})}
+    judged = {"right": names, "answered": time, "alone": pa.bool_()}
+    return {"texts": pa.schema(answered | read), "feedback": pa.schema(answered | judged)}

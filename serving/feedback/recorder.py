@@ -80,6 +80,7 @@ def answered_request(caller: str, request_id: str, answer: FamilyAnswer) -> Answ
             )
             for each in answer.answers
         ],
+        alone=answer.escalated is None and not answer.degraded,
     )
 
 
@@ -124,4 +125,6 @@ def feedback_row(given: Feedback) -> dict[str, Any]:
         "version": given.version,
         "predicted": list(given.predicted),
         "right": list(given.labels),
+        "answered": datetime.fromtimestamp(given.answered_s, UTC),
+        "alone": given.alone,
     }

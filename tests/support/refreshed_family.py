@@ -67,13 +67,14 @@ def versions(registry=Path("build/registry")):
     }
 
 
-def log_answers(log, variant, version, right, wrong, name=""):
-    """Log feedback on so many answers of a version, given now."""
+def log_answers(log, variant, version, *, right, of, at_s=None):
+    """Log feedback on so many answers of a version, of which so many are right, given now."""
+    at_s = at_s or datetime.now(UTC).timestamp() + 1
     rows = [
         feedback_row(
-            f"{variant}{version}{name}{n}", "positive", "positive" if n < right else "negative",
-            variant=variant, version=version, at_s=datetime.now(UTC).timestamp() + 1,
+            f"{variant}{version}{n}", "positive", "positive" if n < right else "negative",
+            variant=variant, version=version, at_s=at_s,
         )
-        for n in range(right + wrong)
+        for n in range(of)
     ]  # fmt: skip
     return write_log(log, [], rows)

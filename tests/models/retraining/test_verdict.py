@@ -17,7 +17,7 @@ CANARIES = Canaries(
 )
 
 
-def rows(variant, version, right, wrong, at_s=START_S + 1):
+def rows(variant, version, right, wrong, at_s=START_S + 1, **fields):
     return [
         feedback_row(
             str(number),
@@ -26,6 +26,7 @@ def rows(variant, version, right, wrong, at_s=START_S + 1):
             variant=variant,
             version=version,
             at_s=at_s,
+            **fields,
         )
         for number in range(right + wrong)
     ]
@@ -47,6 +48,8 @@ def test_only_feedback_on_the_compared_versions_since_the_start_counts():
         *rows("small", "c", 50, 50),
         *rows("medium", "a", 50, 50),
         *rows("large", "d", 50, 50, at_s=START_S - 1),
+        *rows("small", "a", 50, 50, answered=datetime.fromtimestamp(START_S - 1, UTC)),
+        *rows("small", "a", 50, 50, alone=False),
     ]
 
     verdict = judge([*others, *counted], CANARIES)

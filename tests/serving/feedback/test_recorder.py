@@ -41,6 +41,12 @@ def test_what_is_kept_of_an_answer_are_the_labels_that_it_predicted(
     assert request.labels == labels
     assert request.texts == [(*TINY[1:], predicted)] * 2
     assert request.one_label is (least_score is None)
+    assert request.alone
+
+
+@pytest.mark.parametrize("how", [{"escalated": {"tiny": 0}}, {"degraded": True}])
+def test_what_a_cascade_or_overload_answered_is_kept_as_no_answer_of_a_variant_alone(how):
+    assert not answered_request("search", "one", replace(answered(), **how)).alone
 
 
 def test_rows_have_texts_and_pairs_and_no_numbers():
