@@ -16,7 +16,8 @@ SERVED = {"statuses": {"200": 300}}
 OLD, NEW = [["old", True, True]] * 210, [["new", False, True]] * 90
 TURN = {
     "status": 0, "refused": None, "outcome": None,
-    "collected": {"added": {"train": 140, "test": 30}},
+    "versions": {"static-fp32": "new"},
+    "collected": {"feedback": 160, "tables": 10, "added": {"train": 140, "test": 30}},
     "new_test": {"static-fp32": {"texts": 30, "versus": {"difference": ESTIMATE}}},
     "old_test": {"static-fp32": {"texts": 900, "versus": {"difference": ESTIMATE}}},
     "pooled": {"difference": ESTIMATE},
@@ -141,13 +142,18 @@ def test_the_report_has_every_step(tmp_path):
     table = report.table(told)
 
     assert "| until the alarm: answers, with feedback | 200, 90 |" in table
-    assert "| version new: answers, wrong | 90, 90 |" in table
+    assert "| new versions: answers, wrong | 90, 90 |" in table
+    assert "| refused | accuracy 0.7 is below 0.72 |" in table
     assert "| requests | sent, lost | 3,300, 0 |" in table
     assert json.loads(report.as_json(told))["broken"] == []
     assert "answers" not in json.loads(report.as_json(told))["before"]
     report.draw(told, tmp_path / "loop.png")
     assert (tmp_path / "loop.png").stat().st_size > 1000
-    assert report.marks(told)["withdrawn bad canary"] == 1020
+    assert report.marks(told) == {
+        210: "other texts", 410: "alarm", 420: "canary", 720: "promoted; bad canary",
+        1020: "withdrawn",
+    }  # fmt: skip
+    assert report.roles(told) == {"new": "of swapped labels"}
 
 
 def test_a_step_is_taken_once(tmp_path):

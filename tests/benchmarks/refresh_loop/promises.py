@@ -31,11 +31,5 @@ def feedback(answers):
     return sum(fed for _, _, fed in answers)
 
 
-def of_version(answers, version):
-    """(answers, how many of them were wrong) of a version."""
-    rights = [right for its, right, _ in answers if its == version]
-    return len(rights), len(rights) - sum(rights)
-
-
 def _served(figures):
     return [its for its in figures.values() if "statuses" in its]

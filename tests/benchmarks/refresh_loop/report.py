@@ -6,7 +6,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 
-from tests.benchmarks.refresh_loop.promises import broken, feedback, lost, of_version, sent
+from tests.benchmarks.refresh_loop.promises import broken, feedback, lost, sent
 
 _WINDOW = 200
 _STEPS = ("before", "alarm", "canary", "bad_canary")
@@ -35,13 +35,13 @@ def rows(figures):
     yield "", "labels that drifted then", ", ".join(alarm["looks"][-1]["drifted"]) or "none"
     yield from _labelling(figures["labelling"])
     yield from _turn("refresh", figures["refresh"])
-    yield from _canary("canary", figures["canary"])
+    yield from _canary("canary", figures["canary"], figures["refresh"])
     yield from _turn("swapped labels", figures["poison"])
     if figures["poison"]["refused"]:
         yield from _turn("gate open", figures["poison_past_the_gate"])
-    yield from _canary("bad canary", figures["bad_canary"])
+    yield from _canary("bad canary", figures["bad_canary"], figures["poison_past_the_gate"])
     for name, at in _ACCURACIES.items():
-        yield "right of all", f"{at}, shifted, held out, %", percent(figures[name]["held_out"])
+        yield "accuracy", f"{at}, shifted, held out, %", percent(figures[name]["held_out"])
         yield "", f"{at}, own test split, %", percent(figures[name]["test_split"])
     yield "requests", "sent, lost", f"{sent(figures):,}, {lost(figures)}"
 
@@ -57,24 +57,32 @@ def _labelling(found):
 
 def _turn(name, turn):
     """What a turn made, or why it made nothing."""
-    added = turn["collected"]["added"]
-    yield name, "new texts, of which to train on", f"{sum(added.values()):,}, {added['train']:,}"
+    collected = turn["collected"]
+    given = f"{collected['feedback']:,}, {collected['tables']:,}"
+    yield name, "answers with feedback, rows of tables", given
+    added = collected["added"]
+    yield "", "new texts, of which to train on", f"{sum(added.values()):,}, {added['train']:,}"
     if turn["refused"]:
-        yield "", f"refused: {turn['refused'].partition(':')[2].strip()}", ""
-    for split, what in (("new_test", "new test texts"), ("old_test", "old test split")):
+        yield "", "refused", turn["refused"].partition(": ")[2].partition(", so")[0]
+    for split, what in (("new_test", "new test texts"), ("old_test", "texts of the test split")):
         for its in list(turn[split].values())[:1]:
             gain = percent(its["versus"]["difference"])
-            yield "", f"accuracy against live, {its['texts']:,} {what}, points", gain
+            yield "", f"more accurate than live on {its['texts']:,} {what}, points", gain
 
 
-def _canary(name, its):
+def _canary(name, its, turn):
     yield name, "answers, with feedback", counted(its["answers"])
-    yield "", "looks, outcome", f"{len(its['looks'])}, {its['outcome'] or 'undecided'}"
+    yield (
+        "",
+        "starts of `refresh`, outcome",
+        f"{len(its['looks'])}, {its['outcome'] or 'undecided'}",
+    )
     difference = its["looks"][-1]["pooled"]["difference"]
     yield "", "right more often than live, points", percent(difference)
-    for version in dict.fromkeys(version for version, _, _ in its["answers"]):
-        answered, wrong = of_version(its["answers"], version)
-        yield "", f"version {version[:8]}: answers, wrong", f"{answered:,}, {wrong:,}"
+    tried = turn["versions"].values()
+    for is_new, who in ((False, "live"), (True, "new")):
+        rights = [right for version, right, _ in its["answers"] if (version in tried) == is_new]
+        yield "", f"{who} versions: answers, wrong", f"{len(rights):,}, {rights.count(False):,}"
 
 
 def counted(answers):
@@ -96,37 +104,45 @@ def as_json(figures):
 
 
 def marks(figures):
-    """Where in the answers of all steps something happened: {what: how many answers before}."""
+    """What happened after how many answers: {answers: what}."""
     sizes = [len(figures[step]["answers"]) for step in _STEPS]
-    starts = dict(zip(_STEPS, np.cumsum([0, *sizes]), strict=False))
+    ends = dict(zip(_STEPS, np.cumsum(sizes).tolist(), strict=True))
     fed = figures["alarm"]["alarm"]
-    found = {"other texts": starts["alarm"], "canary": starts["canary"]}
-    if fed:
-        found["alarm"] = starts["alarm"] + fed["answers"]
-    for step in ("canary", "bad_canary"):
-        its = figures[step]
-        found[f"{its['outcome']} {step}".replace("_", " ")] = starts[step] + len(its["answers"])
-    found["bad canary"] = starts["bad_canary"]
-    return found
+    alarm = {ends["before"] + fed["answers"]: "alarm"} if fed else {}
+    good, bad = (figures[step]["outcome"] or "undecided" for step in ("canary", "bad_canary"))
+    return alarm | {
+        ends["before"]: "other texts",
+        ends["alarm"]: "canary",
+        ends["canary"]: f"{good}; bad canary",
+        ends["bad_canary"]: bad,
+    }
+
+
+def roles(figures):
+    """What the versions of each turn are: {version: what}."""
+    turns = {"refreshed": "refresh", "of swapped labels": "poison_past_the_gate"}
+    return {v: role for role, step in turns.items() for v in figures[step]["versions"].values()}
 
 
 def draw(figures, path):
-    """Write a PNG: the share of right answers of each version, as the answers came."""
+    """Write a PNG: the share of right answers of each turn's versions, as the answers came."""
     mpl.use("Agg")
     answers = [each for step in _STEPS for each in figures[step]["answers"]]
+    by_version = roles(figures)
+    whose = [by_version.get(version, "first") for version, _, _ in answers]
     figure, axes = plt.subplots(figsize=(11, 5), layout="constrained")
-    for version in dict.fromkeys(version for version, _, _ in answers):
-        at = np.array([n for n, each in enumerate(answers) if each[0] == version])
+    for role in dict.fromkeys(whose):
+        at = np.array([n for n, each in enumerate(whose) if each == role])
         right = np.array([answers[n][1] for n in at], dtype=float)
         if len(at) >= _WINDOW:
             means = np.convolve(right, np.ones(_WINDOW) / _WINDOW, mode="valid")
-            axes.plot(at[_WINDOW - 1 :], 100 * means, label=version[:8])
-    for what, place in marks(figures).items():
+            axes.plot(at[_WINDOW - 1 :], 100 * means, label=role)
+    for place, what in marks(figures).items():
         axes.axvline(place, color="grey", linestyle=":")
         axes.annotate(what, (place, 0.02), xycoords=("data", "axes fraction"), rotation=90)
     axes.set_xlabel("answers")
-    axes.set_ylabel(f"right of a version's last {_WINDOW} answers, %")
-    axes.legend(title="version")
+    axes.set_ylabel(f"right of the last {_WINDOW} answers, %")
+    axes.legend(title="versions", loc="upper right")
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
     plt.close(figure)
