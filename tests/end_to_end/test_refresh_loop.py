@@ -34,6 +34,7 @@ def figures(**changes):
         "labelling": {
             "texts": 1700, "accuracy": {way: [0.6, 0.7] for way in labelling.WAYS},
             "gain": {"random": ESTIMATE, "chosen over random": ESTIMATE},
+            "shifted": {"random": 0.7, "chosen": 0.6},
         },
         "refresh": SERVED | TURN,
         "canary": SERVED | {"answers": OLD + NEW, "looks": [TURN], "outcome": "promoted"},
@@ -94,6 +95,9 @@ def test_texts_are_picked_from_a_random_half_in_the_reports_order_and_at_random(
     assert max(mine["random"]) > "text 0700"
     assert len(set(mine["random"])) == len(set(mine["chosen"])) == 100
     assert mine["chosen"] != other["chosen"]
+    told = labelling.shares(ranking, 3, set(ranking[:500]))
+    assert told["chosen"] == 1
+    assert told["random"] == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_gain_has_an_interval_over_seeds_and_texts():

@@ -48,7 +48,7 @@ STEPS = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, help="folder in which a run that was killed goes on")
-    parser.add_argument("--seeds", type=int, default=5, help="of the comparison of labelled texts")
+    parser.add_argument("--seeds", type=int, default=10, help="of the comparison of labelled texts")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = (arguments.work or Path(scratch)).resolve()

@@ -71,6 +71,15 @@ def write_recipes(place, ranking, oracle, seeds):
             (folder / f"{way}-{seed}.toml").write_text(recipe)
 
 
+def shares(ranking, seeds, shifted):
+    """How many of the texts that are picked in each way are shifted ones."""
+    both = [picked(ranking, seed) for seed in range(seeds)]
+    return {
+        way: float(np.mean([text in shifted for its in both for text in its[way]]))
+        for way in ("random", "chosen")
+    }
+
+
 def compare(place, ranking, oracle, held_out, seeds):
     """Accuracy on held-out texts in each way by seed, and what is gained."""
     write_recipes(place, ranking, oracle, seeds)

@@ -49,8 +49,11 @@ class Loop:
         """200 texts that the log's report chooses, against 200 at random."""
         self.place.look(exported=100_000)
         ranking = labelling.ranked(self.place.worth_labelling)
-        held_out = self.pools["held_out"]
-        return labelling.compare(self.place, ranking, self._oracle, held_out, self.seeds)
+        shifted = {each.text for each in self.pools["alarm"]}
+        found = labelling.compare(
+            self.place, ranking, self._oracle, self.pools["held_out"], self.seeds
+        )
+        return found | {"shifted": labelling.shares(ranking, self.seeds, shifted)}
 
     def refresh(self):
         """New versions, of the log's feedback and of 200 texts that its report chooses."""

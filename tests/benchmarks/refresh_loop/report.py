@@ -51,6 +51,8 @@ def _labelling(found):
         seeds = f"seeds: {100 * min(values):.1f} to {100 * max(values):.1f}"
         first = f"labelling, of {found['texts']:,} texts" if way == "none" else ""
         yield first, f"held out, 200 {way}, %", f"{100 * np.mean(values):.1f} ({seeds})"
+    shares = ", ".join(f"{way} {share:.0%}" for way, share in found["shifted"].items())
+    yield "", "shifted ones of the 200", shares
     for name, gain in found["gain"].items():
         yield "", f"gain, {name}, points", percent(gain)
 
