@@ -163,7 +163,7 @@ class _Turn:
     def _start(self) -> list[str]:
         turn = self._turn
         turn.canaries = start_canaries(
-            self._wanted.registry, self._wanted.family, turn.versions, turn.terms.weight
+            self._wanted.registry, self._wanted.family, turn.versions, turn.terms.weight, self._tell
         )
         return [f"Each answers {turn.terms.weight:.0%} of its variant's requests"]
 

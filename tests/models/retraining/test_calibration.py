@@ -64,7 +64,8 @@ def test_they_are_made_with_the_targets_they_had_and_fit_the_new_versions(home, 
 def test_what_cannot_be_made_names_the_file_and_what_to_do(home):
     path = home / "registry/tone/cascade.json"
     made = json.loads(path.read_text())
-    made["target"]["max_loss"] = 1e-6
+    made["target"]["max_loss"] = 1e-3
+    made |= {"loss": 0.0, "bound": 1e-3}
     path.write_text(json.dumps(made))
 
     with pytest.raises(RecipeError, match=r"cascade\.json cannot be made .*or remove it"):
