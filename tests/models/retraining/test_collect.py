@@ -12,9 +12,9 @@ from tests.support.bundles import write_bundle
 from tests.support.text_logs import START_S, feedback_row, text_row, write_log
 
 
-def manifest(folder, **fields):
+def live(folder, **fields):
     write_bundle(folder, **fields)
-    return read_bundle(folder).manifest
+    return [read_bundle(folder)]
 
 
 def log_of(folder, texts, feedback=()):
@@ -32,7 +32,7 @@ def test_feedback_tables_and_other_texts_are_told_apart(tmp_path):
     table = tmp_path / "worth-labelling.csv"
     table.write_text("text,label,predicted\nsaid,positive,negative\nunsaid,,negative\nnan,nan,x\n")
 
-    found = find(log_of(tmp_path, texts, feedback), [table], manifest(tmp_path / "bundle"))
+    found = find(log_of(tmp_path, texts, feedback), [table], live(tmp_path / "bundle"))
 
     assert sorted(found.feedback) == [("text 1", ("negative",)), ("text 2", ("positive",))]
     assert found.tables == [("said", ("positive",))]
@@ -56,7 +56,7 @@ def test_with_several_labels_an_empty_cell_is_unfilled_and_an_empty_list_means_n
         rows = [{"text": a, "label": b} for a, b in zip(names, cells, strict=True)]
         table.write_text("".join(json.dumps(row) + "\n" for row in rows))
     texts = [text_row("1", "text", 0.7)]
-    several = manifest(tmp_path / "bundle", problem_type="multi_label")
+    several = live(tmp_path / "bundle", problem_type="multi_label")
 
     found = find(log_of(tmp_path, texts), [table], several)
 
@@ -71,11 +71,31 @@ def test_a_wrong_label_is_refused_with_its_line(tmp_path):
     log = log_of(tmp_path, [text_row("1", "text", 0.7)])
 
     with pytest.raises(RecipeError, match=r"labels\.csv, line 3: the family has no label 'positi"):
-        find(log, [table], manifest(tmp_path / "bundle"))
+        find(log, [table], live(tmp_path / "bundle"))
 
 
 def test_a_family_of_pairs_is_refused(tmp_path):
     log = log_of(tmp_path, [text_row("1", "text", 0.7)])
 
     with pytest.raises(RecipeError, match="tone does not give single texts labels"):
-        find(log, [], manifest(tmp_path / "bundle", pairs=True))
+        find(log, [], live(tmp_path / "bundle", pairs=True))
+
+
+def test_a_text_that_a_live_tokenizer_makes_nothing_of_is_left_out(tmp_path):
+    """Whatever trains or measures would refuse it by its words, which no report may keep."""
+    bundles = live(tmp_path / "bundle")
+    rules = json.loads(bundles[0].tokenizer_path.read_text())
+    rules["post_processor"] = None
+    rules["normalizer"] = {"type": "Replace", "pattern": {"String": "x"}, "content": ""}
+    bundles[0].tokenizer_path.write_text(json.dumps(rules))
+    texts = [text_row("1", "good", 0.7), text_row("2", "xx", 0.7)]
+    table = tmp_path / "labels.csv"
+    table.write_text("text,label\nxxx,positive\ngood,positive\n")
+
+    found = find(
+        log_of(tmp_path, texts, [feedback_row("2", "positive", "negative")]), [table], bundles
+    )
+
+    assert (found.feedback, found.unlabelled) == ([], ["good"])
+    assert found.tables == [("good", ("positive",))]
+    assert "2 texts without a token" in found.left_out
