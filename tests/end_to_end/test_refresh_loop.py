@@ -17,7 +17,9 @@ OLD, NEW = [["old", True, True]] * 210, [["new", False, True]] * 90
 TURN = {
     "status": 0, "refused": None, "outcome": None,
     "versions": {"static-fp32": "new"},
-    "collected": {"feedback": 160, "tables": 10, "added": {"train": 140, "test": 30}},
+    "collected": {
+        "feedback": 160, "tables": 10, "contradictory": 0, "added": {"train": 140, "test": 30},
+    },
     "new_test": {"static-fp32": {"texts": 30, "versus": {"difference": ESTIMATE}}},
     "old_test": {"static-fp32": {"texts": 900, "versus": {"difference": ESTIMATE}}},
     "pooled": {"difference": ESTIMATE},

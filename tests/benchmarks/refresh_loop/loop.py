@@ -66,11 +66,13 @@ class Loop:
         return self._watch("canary", [_LABELLED])
 
     def poison(self):
-        """All that has no label yet comes back with the wrong one; the recipes' gate is closed."""
-        self.place.look(exported=100_000)
+        """All texts that were sent so far come back with the wrong labels; the gate is closed.
+
+        Texts whose feedback contradicts that are left out by both.
+        """
         known = {row["text"] for row in texts.read_table(self.place.folder / _LABELLED)}
-        wrong = [self._oracle[text] for text in self._worth_labelling() if text not in known]
-        self._write(_SWAPPED, map(texts.swapped, wrong))
+        sent = [each for name in ("before", "alarm", "canary") for each in self.pools[name]]
+        self._write(_SWAPPED, [texts.swapped(each) for each in sent if each.text not in known])
         return self._refresh([_LABELLED, _SWAPPED])
 
     def poison_past_the_gate(self):

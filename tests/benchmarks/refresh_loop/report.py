@@ -62,6 +62,7 @@ def _turn(name, turn):
     collected = turn["collected"]
     given = f"{collected['feedback']:,}, {collected['tables']:,}"
     yield name, "answers with feedback, rows of tables", given
+    yield "", "texts of which these say different things", f"{collected['contradictory']:,}"
     added = collected["added"]
     yield "", "new texts, of which to train on", f"{sum(added.values()):,}, {added['train']:,}"
     if turn["refused"]:
