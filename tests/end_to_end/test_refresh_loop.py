@@ -15,7 +15,7 @@ LOOK = {"feedback": 100, "accuracy": ESTIMATE, "is_lower": False, "drifted": []}
 SERVED = {"statuses": {"200": 300}}
 OLD, NEW = [["old", True, True]] * 210, [["new", False, True]] * 90
 TURN = {
-    "status": 0, "refused": None, "outcome": None,
+    "refused": None, "outcome": None,
     "versions": {"static-fp32": "new"},
     "collected": {
         "feedback": 160, "tables": 10, "contradictory": 0, "added": {"train": 140, "test": 30},
@@ -24,6 +24,7 @@ TURN = {
     "old_test": {"static-fp32": {"texts": 900, "versus": {"difference": ESTIMATE}}},
     "pooled": {"difference": ESTIMATE},
 }  # fmt: skip
+LOOKS = [TURN, TURN]
 
 
 def figures(**changes):
@@ -39,10 +40,10 @@ def figures(**changes):
             "shifted": {"random": 0.7, "chosen": 0.6},
         },
         "refresh": SERVED | TURN,
-        "canary": SERVED | {"answers": OLD + NEW, "looks": [TURN], "outcome": "promoted"},
+        "canary": SERVED | {"answers": OLD + NEW, "looks": LOOKS, "outcome": "promoted"},
         "poison": SERVED | TURN | {"refused": "static-fp32: accuracy 0.7 is below 0.72"},
         "poison_past_the_gate": SERVED | TURN,
-        "bad_canary": SERVED | {"answers": NEW + OLD, "looks": [TURN], "outcome": "withdrawn"},
+        "bad_canary": SERVED | {"answers": NEW + OLD, "looks": LOOKS, "outcome": "withdrawn"},
     }  # fmt: skip
     return (
         found
@@ -149,6 +150,7 @@ def test_the_report_has_every_step(tmp_path):
 
     assert "| until the alarm: answers, with feedback | 200, 90 |" in table
     assert "| new versions: answers, wrong | 90, 90 |" in table
+    assert "| starts of `refresh`, outcome | 1, promoted |" in table
     assert "| refused | accuracy 0.7 is below 0.72 |" in table
     assert "| requests | sent, lost | 3,300, 0 |" in table
     assert json.loads(report.as_json(told))["broken"] == []

@@ -67,9 +67,10 @@ def main():
 def run(place, seeds):
     """Take all steps that are left; return the figures of all."""
     with tqdm(total=len(STEPS) + 1, unit="step") as bar:
+        steps = Steps(place.folder / "steps.json", lambda _name: bar.update())
         pools = place.pools()
-        place.must("all", place.recipes(), "--registry", "registry")
-        bar.update()
+        # Only once: it would take the place of what was promoted since.
+        steps.take("build", place.build)
         if not place.keys.exists():
             place.keys.write_bytes(Fernet.generate_key())
         headers = write_callers(place.folder / "callers.json", visitor={"text_log": True})
@@ -79,7 +80,6 @@ def run(place, seeds):
         ) as server:  # fmt: skip
             caller = Caller(server, headers["visitor"], FAMILY)
             loop = Loop(place, pools, caller, seeds)
-            steps = Steps(place.folder / "steps.json", lambda _name: bar.update())
             for name, step in STEPS.items():
                 bar.set_description(name)
                 steps.take(name, lambda step=step: step(loop) | {"statuses": caller.taken()})

@@ -76,6 +76,11 @@ class Workplace:
         (folder / f"{QUANTISED_VARIANT}.toml").write_text(_QUANTISED.format(least=least))
         return folder.name
 
+    def build(self):
+        """Make the first versions."""
+        self.must("all", self.recipes(), "--registry", "registry")
+        return {}
+
     def models(self, *arguments):
         """Run `python -m models`; (exit status, what it said)."""
         ran = subprocess.run(
@@ -116,10 +121,14 @@ class Workplace:
             "text-log-keys", *arguments,
         )  # fmt: skip
         assert status in (0, 2), said[-3000:]
+        return self.turn()
+
+    def turn(self):
+        """What the record says of the last turn."""
         record = json.loads((self.folder / "build/refresh" / FAMILY / "record.json").read_text())
         turn = record["turns"][-1]
         told = {name: turn[name] for name in _TOLD}
-        return told | {"status": status, "pooled": turn["verdict"] and turn["verdict"]["pooled"]}
+        return told | {"pooled": turn["verdict"] and turn["verdict"]["pooled"]}
 
     def versions(self):
         """The version and the canary of each variant, as files of the registry say."""

@@ -66,7 +66,7 @@ class Loop:
         return self._watch("canary", [_LABELLED])
 
     def poison(self):
-        """All texts that were sent so far come back with the wrong labels; the gate is closed.
+        """The texts of all traffic so far come back with the wrong labels; the gate is closed.
 
         Texts whose feedback contradicts that are left out by both.
         """
@@ -100,13 +100,11 @@ class Loop:
         return told
 
     def _watch(self, pool, tables, **recipes):
-        answers, looks = [], []
-        while len(looks) < MOST_STARTS:
+        answers, looks = [], [self.place.turn()]
+        while not looks[-1]["outcome"] and len(looks) <= MOST_STARTS:
             drawn = random.Random(len(looks)).choices(self.pools[pool], k=A_START)
             answers += self.caller.send(drawn, pool, len(answers))
             looks.append(self._refresh(tables, **recipes))
-            if looks[-1]["outcome"]:
-                break
         return {"answers": answers, "looks": looks, "outcome": looks[-1]["outcome"]}
 
 

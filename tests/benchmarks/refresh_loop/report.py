@@ -75,11 +75,8 @@ def _turn(name, turn):
 
 def _canary(name, its, turn):
     yield name, "answers, with feedback", counted(its["answers"])
-    yield (
-        "",
-        "starts of `refresh`, outcome",
-        f"{len(its['looks'])}, {its['outcome'] or 'undecided'}",
-    )
+    starts = len(its["looks"]) - 1
+    yield "", "starts of `refresh`, outcome", f"{starts}, {its['outcome'] or 'undecided'}"
     difference = its["looks"][-1]["pooled"]["difference"]
     yield "", "right more often than live, points", percent(difference)
     tried = turn["versions"].values()
