@@ -1,0 +1,1 @@
+"""A family that gets better with use, on traffic that changes."""
