@@ -12,6 +12,7 @@ from pathlib import Path
 from models.retraining.family_files import apply_family_files, check_family_files
 from models.retraining.verdict import Canaries, Compared
 from serving.bundles.bundle import Bundle, Manifest, read_bundle
+from serving.bundles.decisions import DECISIONS_NAME
 from serving.bundles.family_file import write_family_file
 from serving.bundles.files import create_beside, parse, remove, sync
 from serving.bundles.registry import (
@@ -80,10 +81,17 @@ def publish_beside(
     return {variant: bundle.manifest.version for variant, bundle in new.items()}
 
 
-def start_canaries(registry: Path, family: str, versions: Versions, weight: float) -> Canaries:
+def start_canaries(
+    registry: Path,
+    family: str,
+    versions: Versions,
+    weight: float,
+    tell: Callable[[str], None] = print,
+) -> Canaries:
     """Let each of the `versions` answer this share of its variant's requests, by traffic.json.
 
-    What else the file says stays, and so does a canary of the same version.
+    What else the file says stays, and so does a canary of the same version. `tell` hears if the
+    family has decisions, which a canary's answers lack.
     Raises BundleError if the weight is not between 0 and 1, a version is missing, a variant has
     another canary, or an entry names a version that a promotion would overwrite.
     """
@@ -106,6 +114,11 @@ def start_canaries(registry: Path, family: str, versions: Versions, weight: floa
     for variant, version in versions.items():
         if deployed[variant].live.manifest.version == version:
             raise BundleError(f"{family}/{variant} {version} is live already: no need to try it")
+    if DECISIONS_NAME in found.texts[family]:
+        tell(
+            f"{family} has a {DECISIONS_NAME}: of the canaries' share nothing is decided, and "
+            "guards answer that it is undecided"
+        )
     _write(registry / family, Traffic(entries))
     return Canaries(
         since=datetime.now(UTC),

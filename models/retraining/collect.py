@@ -1,6 +1,6 @@
 """The step `collect`: labelled and unlabelled texts from the log and from tables of labels."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,8 @@ from models.monitoring.log import FamilyLog
 from models.monitoring.tables import labelled_texts, logged_texts
 from models.recipe import RecipeError
 from models.recipe_sections import DataSection
-from serving.bundles.bundle import Manifest, file_sha256
+from serving.bundles.bundle import Bundle, Manifest, file_sha256
+from serving.inference.tokenizer import open_tokenizer
 
 Labelled = tuple[str, tuple[str, ...]]
 """A text and the names of its labels, sorted."""
@@ -36,13 +37,15 @@ class Found:
     table_hashes: dict[str, str]
 
 
-def find(log: FamilyLog, tables: Sequence[Path], manifest: Manifest) -> Found:
-    """Find texts and labels of a family, of which `manifest` is one.
+def find(log: FamilyLog, tables: Sequence[Path], live: Sequence[Bundle]) -> Found:
+    """Find texts and labels of a family, whose bundles are `live`.
 
-    A table has the columns `text` and `label`, as worth-labelling.csv; a row whose label is empty
-    is not filled in, so that a text to which no label applies needs an empty list. Raises
-    RecipeError naming file, line and remedy, or if the family does not read single texts.
+    A text that the tokenizer of one of them finds no token in is left out. A table has the columns
+    `text` and `label`, as worth-labelling.csv; a row whose label is empty is not filled in, so that
+    a text to which no label applies needs an empty list. Raises RecipeError naming file, line and
+    remedy, or if the family does not read single texts.
     """
+    manifest = live[0].manifest
     if manifest.pairs or manifest.tensors or manifest.problem_type == "regression":
         raise RecipeError(
             f"{manifest.family} does not give single texts labels: no recipe makes it, so it "
@@ -51,20 +54,35 @@ def find(log: FamilyLog, tables: Sequence[Path], manifest: Manifest) -> Found:
     given = labelled_texts(log, manifest)
     rows = [row for path in tables for row in _read(path, manifest)]
     filled = [(text, names) for text, names in rows if names is not None]
-    left_out = []
+    feedback = [(str(text).strip(), tuple(sorted(names))) for text, names in given.texts]
+    logged = [str(text).strip() for text in logged_texts(log, manifest)]
+    unread = _without_tokens({*logged, *(text for text, _ in filled)}, live)
+    left_out = [f"{len(unread):,} texts without a token"] if unread else []
     if given.textless:
         left_out.append(f"{given.textless:,} feedback is on texts that are not in the log")
     if given.unknown:
         left_out.append(f"{given.unknown:,} feedback has a label that the family does not have")
     return Found(
-        [(str(text).strip(), tuple(sorted(names))) for text, names in given.texts],
-        filled,
-        [str(text).strip() for text in logged_texts(log, manifest)],
+        [row for row in feedback if row[0] not in unread],
+        [row for row in filled if row[0] not in unread],
+        [text for text in logged if text not in unread],
         len(rows) - len(filled),
         left_out,
         given.newest,
         {str(path): file_sha256(path) for path in tables},
     )
+
+
+def _without_tokens(texts: Collection[str], live: Sequence[Bundle]) -> set[str]:
+    """Return the texts of which a bundle's tokenizer makes nothing: no model answers them."""
+    unread: set[str] = set()
+    in_order = list(texts)
+    for bundle in live:
+        tokenizer = open_tokenizer(bundle)
+        assert tokenizer is not None, "this is a bug: the family reads texts"
+        encodings = tokenizer.encode(in_order)
+        unread |= {text for text, its in zip(in_order, encodings, strict=True) if not its.length}
+    return unread
 
 
 def _read(path: Path, manifest: Manifest) -> list[tuple[str, tuple[str, ...] | None]]:

@@ -7,7 +7,7 @@ import numpy as np
 from models.evaluation.sequential import differences
 from models.monitoring.log import Row, was_right
 from models.retraining.record import Look
-from models.retraining.verdict import Canaries
+from models.retraining.verdict import Canaries, compared_rows
 from serving.bundles.evaluation import Estimate
 
 _MOST_LOOKS = 100
@@ -15,25 +15,14 @@ _MOST_LOOKS = 100
 
 def course_of(feedback: Sequence[Row], canaries: Canaries, confidence: float) -> list[Look]:
     """Return the pooled test after every so many answers with feedback, and after all of them."""
-    ours = {
-        (variant, version): number
-        for variant, compared in canaries.versions.items()
-        for number, version in enumerate((compared.live, compared.canary))
-    }
-    rows = sorted(
-        (
-            row
-            for row in feedback
-            if row["time"] >= canaries.since and (row["variant"], row["version"]) in ours
-        ),
-        key=lambda row: row["time"],
-    )
+    in_order = sorted(feedback, key=lambda row: row["time"])
+    rows = list(compared_rows(in_order, canaries, canaries.versions))
     if not rows:
         return []
-    arms = np.array([ours[row["variant"], row["version"]] for row in rows])
-    right = np.array([was_right(row) for row in rows])
+    arms = np.array([arm for _, arm in rows])
+    right = np.array([was_right(row) for row, _ in rows])
     at = np.unique(np.linspace(1, len(rows), min(_MOST_LOOKS, len(rows))).round().astype(int))
-    live, canary = (
+    canary, live = (
         np.stack([np.cumsum((arms == arm) & hit)[at - 1] for hit in (right, ~right)], axis=-1)
         for arm in (0, 1)
     )

@@ -116,8 +116,8 @@ class _Turn:
             )
 
     def _find(self) -> Found:
-        manifest = self._wanted.live()[0].manifest
-        found = find(self._wanted.read_log(self._wanted.texts), self._wanted.labelled, manifest)
+        log = self._wanted.read_log(self._wanted.texts)
+        found = find(log, self._wanted.labelled, self._wanted.live())
         if not (found.feedback or found.tables):
             raise RecipeError(
                 f"nothing to learn from: no logged text of {self._wanted.family} has feedback: "
@@ -163,7 +163,7 @@ class _Turn:
     def _start(self) -> list[str]:
         turn = self._turn
         turn.canaries = start_canaries(
-            self._wanted.registry, self._wanted.family, turn.versions, turn.terms.weight
+            self._wanted.registry, self._wanted.family, turn.versions, turn.terms.weight, self._tell
         )
         return [f"Each answers {turn.terms.weight:.0%} of its variant's requests"]
 

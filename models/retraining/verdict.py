@@ -1,6 +1,6 @@
 """Which of two versions is right more often, by feedback, however often one looks. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -112,17 +112,24 @@ def judge(
     )
 
 
-def _counts(
+def compared_rows(
     feedback: Sequence[Row], canaries: Canaries, versions: Mapping[str, Compared]
-) -> tuple[Counts, Counts]:
-    """Count the answers of the canaries, and of the live versions."""
-    right, wrong = [0, 0], [0, 0]
+) -> Iterator[tuple[Row, int]]:
+    """Yield the rows that count, in their order, each with its place in Compared.both."""
     for row in feedback:
         compared = versions.get(row["variant"])
         answered = row.get("answered") or row["time"]
         is_fair = answered >= canaries.since and row.get("alone") is not False
         if compared and is_fair and row["version"] in compared.both:
-            arm = compared.both.index(row["version"])
-            (right if was_right(row) else wrong)[arm] += 1
+            yield row, compared.both.index(row["version"])
+
+
+def _counts(
+    feedback: Sequence[Row], canaries: Canaries, versions: Mapping[str, Compared]
+) -> tuple[Counts, Counts]:
+    """Count the answers of the canaries, and of the live versions."""
+    right, wrong = [0, 0], [0, 0]
+    for row, arm in compared_rows(feedback, canaries, versions):
+        (right if was_right(row) else wrong)[arm] += 1
     canary, live = (Counts(right=r, wrong=w) for r, w in zip(right, wrong, strict=True))
     return canary, live

@@ -79,10 +79,8 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }  # fmt: skip
 # The modules at a program's root that run its commands, and import what they need for that.
-OWN_COMMANDS = {
-    "compress", "decide", "groups", "live", "refresh", "signing", "steps", "stress", "windows",
-}  # fmt: skip
-COMMANDS = {"__main__", "arguments", "commands", *OWN_COMMANDS}
+OWN_COMMANDS = {"compress", "decide", "groups", "live", "refresh", "signing", "stress", "windows"}
+COMMANDS = {"__main__", "arguments", "commands", "steps", *OWN_COMMANDS}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.
@@ -95,10 +93,8 @@ OTHER_PROGRAMS = {
 HOMES = {
     "fastapi": {"serving.protocols", "serving.server"},
     "grpc": {
-        "serving.protocols.grpc",
-        "serving.protocols.open_inference.grpc",
-        "serving.protocols.ext_proc.conversation",
-        "serving.protocols.ext_proc.processor",
+        "serving.protocols.grpc", "serving.protocols.open_inference.grpc",
+        "serving.protocols.ext_proc.conversation", "serving.protocols.ext_proc.processor",
     },
     "prometheus_client": {"serving.observability.metrics", "serving.observability.metric_kinds"},
     "opentelemetry": {"serving.observability.tracing"},
@@ -106,13 +102,11 @@ HOMES = {
     "openvino": {"serving.inference.openvino_engine", "models.graphs"},
     "tokenizers": {"serving.inference.tokenizer", "models.training.vocabulary"},
     "uvicorn": {
-        "serving.server.http_server",
-        "serving.server.connection",
-        "serving.server.connection_limits",
-        "serving.server.http_cycle",
-        "serving.server.http_protocol",
-        "serving.server.inference_protocol",
-        "serving.server.pipelined",
+        f"serving.server.{name}"
+        for name in (
+            "http_server", "connection", "connection_limits", "http_cycle", "http_protocol",
+            "inference_protocol", "pipelined",
+        )
     },
     "fsspec": {"serving.bundles.store", "serving.feedback.log_files"},
     "cryptography": {"serving.bundles.signatures", "serving.feedback.log_files"},
@@ -120,7 +114,7 @@ HOMES = {
     "torch": {"models"},
     "transformers": {"models"},
     "locust": {"loadtest.measure.locustfile"},
-}
+}  # fmt: skip
 PURE = {
     "serving.batching.scheduler", "serving.batching.queue", "serving.batching.admission",
     "serving.variants.selection", "serving.variants.brownout", "serving.observability.drift",

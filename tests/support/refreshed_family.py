@@ -1,12 +1,13 @@
 """A family that is trained in seconds, its registry and build, and logs of what its users say."""
 
+import json
 import random
 from datetime import UTC, datetime
 from pathlib import Path
 
 from models.__main__ import main
 from serving.bundles.registry import read_registry
-from tests.support.chinese_recipes import ADVERBS, BAD, FILMS, GOOD, write_chinese
+from tests.support.chinese_recipes import ADVERBS, FILMS, write_chinese
 from tests.support.text_logs import feedback_row, text_row, write_log
 
 NEW_WORDS = {"棒": "positive", "烂": "negative"}
@@ -34,20 +35,11 @@ def traffic(count, seed=0):
     return chosen.sample(texts, count)
 
 
-def old_traffic():
-    """Texts of the recipe, with the labels that they have."""
-    return [
-        (f"这{film}{adverb}{'不' if negated else '很'}{word}",
-         "positive" if (word in GOOD) != negated else "negative")
-        for film in FILMS
-        for adverb in ADVERBS
-        for word in (*GOOD, *BAD)
-        for negated in (True, False)
-    ]  # fmt: skip
-
-
 def _other(label):
     return "negative" if label == "positive" else "positive"
+
+
+UNLABELLED = [text for text, _ in traffic(200)[150:]]
 
 
 def log_texts(log, rows, unlabelled=(), **fields):
@@ -78,3 +70,37 @@ def log_answers(log, variant, version, *, right, of, at_s=None):
         for n in range(of)
     ]  # fmt: skip
     return write_log(log, [], rows)
+
+
+def command(*options):
+    """The arguments of the command that goes on with the family's turn."""
+    return ["refresh", "tone", "--log", "log", "--recipes", "recipes", *options]
+
+
+def refresh(*options):
+    """Run it in the working folder; return its status."""
+    return main(command(*options))
+
+
+def last(home):
+    """The last turn of the record."""
+    record = json.loads((home / "build/refresh/tone/record.json").read_text())
+    return record["turns"][-1]
+
+
+def new_versions(home):
+    """The versions that are tried."""
+    return {name: its["canary"] for name, its in last(home)["canaries"]["versions"].items()}
+
+
+def left_in(home):
+    """What the turn has in its folder."""
+    return {path.name for path in (home / "build/refresh/tone").iterdir()}
+
+
+def give_feedback(home, right_of_new, right_of_live=150, of=200):
+    """Have so many answers of each version on trial be right."""
+    before = versions()
+    for variant, version in new_versions(home).items():
+        log_answers("log", variant, before[variant], right=right_of_live, of=of)
+        log_answers("log", variant, version, right=right_of_new, of=of)

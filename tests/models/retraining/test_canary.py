@@ -79,8 +79,10 @@ def test_canaries_get_their_share_and_the_rest_of_the_file_stays(home):
     versions = publish_beside(home.made, home.registry, "tone")
     before = datetime.now(UTC)
 
-    canaries = start_canaries(home.registry, "tone", versions, 0.2)
+    said = []
+    canaries = start_canaries(home.registry, "tone", versions, 0.2, said.append)
 
+    assert ["decisions.json" in each for each in said] == [True]
     assert canaries.versions == {
         name: Compared(live=home.old[name], canary=home.new[name]) for name in home.new
     }

@@ -64,7 +64,7 @@ def write(folder, kind):
     text_name, label_name = ("label", "text") if kind == "columns" else ("text", "label")
     recipes = folder / "recipes"
     recipes.mkdir(parents=True)
-    (recipes / "root.toml").write_text(HEAD + section + STATIC)
+    (recipes / "first.toml").write_text(HEAD + section + STATIC)
     for name, numbers in (("a", range(200)), ("b", range(200, 260)), ("c", range(260, 300))):
         rows = [
             {text_name: f"text number {n}", label_name: label(n), "who": f"w{n // 4}",
@@ -72,9 +72,9 @@ def write(folder, kind):
             for n in numbers
         ]  # fmt: skip
         (recipes / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    recipe = tuple(lineage(recipes / "root.toml"))
+    recipe = tuple(lineage(recipes / "first.toml"))
     Pipeline(folder / "build", folder / "none", RUNNERS).make(recipe, "data")
-    return recipe, folder / "build/tone/root/data"
+    return recipe, folder / "build/tone/first/data"
 
 
 def found(*rows, unlabelled=()):
@@ -83,7 +83,7 @@ def found(*rows, unlabelled=()):
 
 def again(folder, recipe, divided):
     """Divide the texts by the recipe that refresh derives; return the folder."""
-    write_tables(divided, recipe[0].data, folder / "tables/root")
+    write_tables(divided, recipe[0].data, folder / "tables/first")
     (derived,) = refreshed([recipe], folder / "tables", folder / "build")
     pipeline = Pipeline(folder / "again", folder / "none", RUNNERS)
     pipeline.make(derived, "data")
@@ -206,11 +206,11 @@ def test_what_cannot_be_added_to_is_refused(tmp_path):
     recipe, data = write(tmp_path, "names")
     about = json.loads((data / LABELS_NAME).read_text())
     (data / LABELS_NAME).write_text(json.dumps(about | {"truth": "teacher"}))
-    with pytest.raises(RecipeError, match=r'root\.toml has truth = "teacher"'):
+    with pytest.raises(RecipeError, match=r'first\.toml has truth = "teacher"'):
         data_of(recipe[0], tmp_path / "build")
 
     shutil.rmtree(data)
-    with pytest.raises(RecipeError, match=r"run `python -m models data .*root\.toml` first"):
+    with pytest.raises(RecipeError, match=r"run `python -m models data .*first\.toml` first"):
         data_of(recipe[0], tmp_path / "build")
 
 

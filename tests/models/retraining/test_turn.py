@@ -1,0 +1,112 @@
+"""Whole turns of a real family that is trained in seconds, with logs of the server's own writer."""
+
+import contextlib
+import json
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+
+from models.retraining import turn as turns
+from models.retraining.record import read_record
+from tests.support.refreshed_family import (
+    VARIANTS,
+    give_feedback,
+    last,
+    left_in,
+    log_texts,
+    new_versions,
+    refresh,
+    traffic,
+    versions,
+)  # fmt: skip
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
+
+
+def test_new_versions_are_made_compared_and_tried(tried, family):
+    turn = last(tried)
+
+    assert list(turn["steps"]) == ["collect", "make", "publish", "canary", "watch"]
+    assert turn["outcome"] is None
+    with contextlib.chdir(family):
+        before = versions()
+    with contextlib.chdir(tried):
+        assert versions() == before
+    assert set(new_versions(tried)) == set(VARIANTS)
+    figures = turn["new_test"]["static-fp32"]
+    assert figures["texts"] == turn["collected"]["added"]["test"] > 5
+    assert figures["accuracy"]["value"] > figures["live_accuracy"]["value"]
+    assert turn["old_test"]["static-int8"]["accuracy"]["value"] > 0.9
+    traffic_json = json.loads((tried / "build/registry/tone/traffic.json").read_text())
+    assert traffic_json["static-int8"]["canary"]["weight"] == 0.1
+    assert left_in(tried) == {"record.json", "lock", "registry"}
+    assert "Under way: canary is done." in (tried / "reports/tone/refresh.md").read_text()
+
+
+def test_without_feedback_it_is_undecided_and_says_so(on_trial, capsys):
+    assert refresh() == 0
+    assert last(on_trial)["outcome"] is None
+
+    said = capsys.readouterr().out
+    assert "No new or live version has feedback" in said
+    assert "Undecided: the test ends at" in said
+    assert "Next: let callers give feedback, then run this again: the test goes on" in said
+
+
+def test_better_versions_are_promoted_and_then_nothing_is_new(on_trial, capsys):
+    before, new = versions(), new_versions(on_trial)
+    give_feedback(on_trial, 195)
+
+    assert refresh() == 0
+
+    said = capsys.readouterr().out
+    assert "Promoted. By feedback on 400 answers of the new versions" in said
+    assert versions() == new != before
+    assert not (on_trial / "build/registry/tone/traffic.json").exists()
+    assert left_in(on_trial) == {"record.json", "lock"}
+    text = (on_trial / "reports/tone/refresh.md").read_text()
+    assert text.splitlines()[2].startswith("Promoted.")
+    assert all(version in text for version in (*before.values(), *new.values()))
+    assert (on_trial / "reports/tone/refresh.png").read_bytes()[:4] == b"\x89PNG"
+    assert refresh() == 0
+    assert "Nothing new: the last turn" in capsys.readouterr().out
+    assert len(read_record(on_trial / "build/refresh/tone", "tone").turns) == 1
+
+
+def test_worse_versions_are_withdrawn_and_more_feedback_begins_another_turn(on_trial, capsys):
+    before = versions()
+    give_feedback(on_trial, 90)
+
+    assert refresh() == 0
+
+    assert "Withdrawn. By feedback on" in capsys.readouterr().out
+    assert versions() == before
+    assert {path.name for path in (on_trial / "build/registry/tone").iterdir()} == set(VARIANTS)
+    later = datetime.now(UTC).timestamp() + 60
+    log_texts("later", [*traffic(150), *traffic(200, seed=1)[:20]], at_s=later)
+    assert refresh("--log", "later") == 0
+    assert [
+        turn.outcome for turn in read_record(on_trial / "build/refresh/tone", "tone").turns
+    ] == ["withdrawn", None]
+    assert "## Earlier turns" in (on_trial / "reports/tone/refresh.md").read_text()
+
+
+def test_what_nobody_decides_is_withdrawn_in_time(on_trial, monkeypatch, capsys):
+    later = partial(turns.take_turn, now=lambda: datetime.now(UTC) + timedelta(days=14, seconds=1))
+    monkeypatch.setattr(turns, "take_turn", later)
+
+    assert refresh() == 0
+
+    assert last(on_trial)["outcome"] == "withdrawn"
+    assert "Not decided within 14 days." in capsys.readouterr().out
+
+
+def test_a_turn_keeps_to_the_terms_it_began_with(on_trial, capsys):
+    give_feedback(on_trial, 150)
+
+    assert refresh("--margin", "0.9") == 0
+
+    said = capsys.readouterr().out
+    assert "keeps to what it began with: --weight 0.1 --margin 0.02 --confidence 0.95" in said
+    assert "Undecided" in said
