@@ -14,6 +14,7 @@ from tests.support.refreshed_family import (
     give_feedback,
     last,
     left_in,
+    log_answers,
     log_texts,
     new_versions,
     refresh,
@@ -52,6 +53,31 @@ def test_without_feedback_it_is_undecided_and_says_so(on_trial, capsys):
     assert "No new or live version has feedback" in said
     assert "Undecided: the test ends at" in said
     assert "Next: let callers give feedback, then run this again: the test goes on" in said
+
+
+def test_feedback_on_answers_of_a_cascade_does_not_count_and_it_says_so(on_trial, capsys):
+    (variant, version), *_ = new_versions(on_trial).items()
+    log_answers("log", variant, version, right=5, of=7, alone=False)
+
+    assert refresh() == 0
+
+    said = capsys.readouterr().out
+    assert "No new or live version has feedback that counts, of 7: answers of a cascade" in said
+
+
+def test_what_somebody_takes_out_of_traffic_json_is_never_promoted(on_trial, capsys):
+    before = versions()
+    give_feedback(on_trial, 195)
+    path = on_trial / "build/registry/tone/traffic.json"
+    entries = json.loads(path.read_text())
+    path.write_text(json.dumps({name: entries[name] for name in VARIANTS[:1]}))
+
+    assert refresh() == 0
+
+    said = capsys.readouterr().out
+    assert "Withdrawn. A new version has been taken out of traffic.json." in said
+    assert versions() == before
+    assert {each.name for each in path.parent.iterdir()} == set(VARIANTS)
 
 
 def test_better_versions_are_promoted_and_then_nothing_is_new(on_trial, capsys):
