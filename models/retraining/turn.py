@@ -21,11 +21,11 @@ from models.retraining.collect import Found, find
 from models.retraining.course import course_of
 from models.retraining.division import divide_new
 from models.retraining.making import make_versions
-from models.retraining.recipes import data_of, write_tables
+from models.retraining.recipes import check_labels, data_of, write_tables
 from models.retraining.record import Record, Step, StepName, Turn, read_record, write_record
 from models.retraining.verdict import judge, nothing_counts
 from models.retraining.wanted import Wanted, Workshop
-from serving.errors import BundleError, StartError, failures
+from serving.errors import BundleError, StartError, failures, own_words
 
 _ONE = 1
 Clock = Callable[[], datetime]
@@ -140,7 +140,9 @@ class _Turn:
             if root.parent is not None:
                 continue
             assert root.data is not None, "this is a bug: a root has [data]"
-            divided = divide_new(found, data_of(root, self._wanted.build), root.data)
+            data = data_of(root, self._wanted.build)
+            check_labels(data, self._wanted.live()[0].manifest)
+            divided = divide_new(found, data, root.data)
             write_tables(divided, root.data, self._wanted.tables / root.variant)
             turn.collected = divided.counts
         return report.collected(turn, found.left_out)
@@ -241,8 +243,12 @@ class _Turn:
         self._save()
         try:
             step.says = do()
-        except Exception:
+        except Exception as error:
             self._save()
+            if isinstance(error, OSError):
+                raise StartError(
+                    f"{name}: {own_words(error)}: correct that and run this again"
+                ) from error
             raise
         step.ended = self._now()
         self._save()

@@ -1,12 +1,14 @@
 """Whole turns of a real family that is trained in seconds, with logs of the server's own writer."""
 
 import contextlib
+import errno
 import json
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 
+from models.data.labelled import LABELS_NAME
 from models.retraining import turn as turns
 from models.retraining.record import read_record
 from tests.support.refreshed_family import (
@@ -136,3 +138,30 @@ def test_a_turn_keeps_to_the_terms_it_began_with(on_trial, capsys):
     said = capsys.readouterr().out
     assert "keeps to what it began with: --weight 0.1 --margin 0.02 --confidence 0.95" in said
     assert "Undecided" in said
+
+
+def test_texts_divided_by_other_labels_than_the_familys_are_refused_at_once(here, capsys):
+    log_texts("log", traffic(10))
+    path = here / "build/tone/static-fp32/data" / LABELS_NAME
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps(about | {"labels": ["negative", "neutral", "positive"]}))
+
+    assert refresh() == 2
+
+    assert "has the labels negative, neutral, positive, and tone answers" in capsys.readouterr().err
+
+
+def test_a_registry_that_cannot_be_written_is_said_in_a_sentence(on_trial, monkeypatch, capsys):
+    give_feedback(on_trial, 195)
+
+    def read_only(*_):
+        raise OSError(errno.EROFS, "Read-only file system", "registry/tone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(turns, "promote", read_only)
+        assert refresh() == 2
+    assert "promote: " in (said := capsys.readouterr().err)
+    assert "Read-only file system" in said
+
+    assert refresh() == 0
+    assert last(on_trial)["outcome"] == "promoted"
