@@ -129,6 +129,12 @@ def start_canaries(
     )
 
 
+def are_canaries(registry: Path, family: str, versions: Versions) -> bool:
+    """Whether traffic.json has all the `versions` as canaries. Raises BundleError."""
+    entries = _traffic(_found(registry, family), family).root
+    return all(_is_canary(entries.get(v, VariantTraffic()), its) for v, its in versions.items())
+
+
 def promote(made: Path, registry: Path, family: str, versions: Versions) -> None:
     """Make the `versions` live, with the files of the family that `made` holds.
 

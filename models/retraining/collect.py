@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from models.data.bad_rows import BadRows, RowError
-from models.data.labels import names_in
+from models.data.labels import names_in, unknown_label
 from models.data.readers import TableRow, read_rows, text_in
 from models.data.sources import Source
 from models.evaluation.predictions import kind_of
@@ -104,8 +104,7 @@ def _read(path: Path, manifest: Manifest) -> list[tuple[str, tuple[str, ...] | N
         for name in names or ():
             if name not in manifest.labels:
                 raise RowError(
-                    f"{row.where}: the family has no label {name!r}, only "
-                    f"{', '.join(manifest.labels)}: correct the row"
+                    unknown_label(row.where, name, manifest.labels, "the family's labels")
                 )
         return text_in(row.cells["text"], row.where), names
 

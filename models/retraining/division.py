@@ -45,7 +45,8 @@ def divide_new(found: Found, data: Path, section: DataSection) -> Divided:
     """Add what was found to the splits of a data folder, of which `section` is the recipe's.
 
     A hash decides where a new text goes, as for those of a recipe's `files`, and in every turn
-    alike. Equal texts (after `normalised`) count once, and not at all if their labels differ.
+    alike; those without a label that it would hold out are left out, as they may get a label later.
+    Equal texts (after `normalised`) count once, and not at all if their labels differ.
     """
     splits = _old_splits(data, section)
     places = {
@@ -72,7 +73,11 @@ def divide_new(found: Found, data: Path, section: DataSection) -> Divided:
     old_texts = [text for text in read_unlabelled(data) if normalised(text) not in new]
     known = {normalised(text) for text in old_texts}
     more = {normalised(text): text for text in found.unlabelled}
-    more = {folded: text for folded, text in more.items() if folded not in taken | known}
+    more = {
+        folded: text
+        for folded, text in more.items()
+        if folded not in taken | known and assigned(folded, everywhere) == "train"
+    }
     counts = Collected(
         feedback=len(found.feedback),
         tables=len(found.tables),

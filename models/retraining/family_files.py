@@ -11,6 +11,8 @@ from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.decisions import DECISIONS_NAME, Decisions, check_decisions
 from serving.bundles.family_file import write_family_file
 from serving.bundles.files import parse, read_text
+from serving.bundles.registry import POLICY_NAME
+from serving.bundles.traffic import Policy, check_policy
 from serving.bundles.windows import WINDOWS_NAME, Windows, check_windows
 from serving.errors import BundleError, failures
 
@@ -20,17 +22,21 @@ _File = TypeVar("_File", bound=BaseModel)
 def check_family_files(made: Path, live: Path, manifests: Iterable[Manifest]) -> None:
     """Raise BundleError unless a family's files will fit the versions that will be live.
 
-    `made` and `live` are folders of the family; a file that `made` lacks stays as it is.
+    `made` and `live` are folders of the family; a file that `made` lacks stays as it is, and so
+    does policy.json, whose floor some version has to be shown to reach.
     """
     served = {manifest.variant: manifest for manifest in manifests}
     windows = _either(made, live, WINDOWS_NAME, Windows)
     cascade = _either(made, live, CASCADE_NAME, Cascade)
     decisions = _either(made, live, DECISIONS_NAME, Decisions)
+    policy = _read(live / POLICY_NAME, Policy)
     with failures(BundleError, f"{made} cannot be promoted"):
         if windows:
             check_windows(windows, served.values())
         if cascade:
             check_cascade(cascade, served)
+        if policy:
+            check_policy(policy, served)
         if decisions:
             check_decisions(decisions, made.name, served)
             _check_decided(decisions, served, cascade, windows or Windows())

@@ -11,6 +11,8 @@ from models.data.splits import SPLITS
 from models.recipe import Recipe, RecipeError, in_parent_order, lineage
 from models.recipe_sections import DataSection
 from models.retraining.division import Divided, Row
+from serving.bundles.bundle import Manifest
+from serving.bundles.files import listed
 
 Lineage = tuple[Recipe, ...]
 
@@ -52,6 +54,17 @@ def data_of(root: Recipe, build: Path) -> Path:
             "feedback changes; give [data] labels, or run `compress` with --more on the new texts"
         )
     return folder
+
+
+def check_labels(data: Path, manifest: Manifest) -> None:
+    """Raise RecipeError unless divided texts have the labels that the family answers."""
+    names = read_labels(data).names
+    if {*names} != {*manifest.labels}:
+        raise RecipeError(
+            f"{data} has the labels {listed(names)}, and {manifest.family} answers "
+            f"{listed(manifest.labels)}: publish what the recipes make of them by `python -m "
+            "models all` first, or as another family"
+        )
 
 
 def write_tables(divided: Divided, section: DataSection, folder: Path) -> None:

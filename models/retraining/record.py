@@ -69,7 +69,7 @@ class Collected(_Recorded):
     added: dict[str, Count]
     """New texts by split."""
     unlabelled: Count
-    """New texts without a label."""
+    """New texts without a label, that no split holds out once they have one."""
     newest: datetime | None
     """When the last feedback was given."""
     table_hashes: dict[str, str] = {}

@@ -10,16 +10,22 @@ from typing import Literal
 
 from models.recipe import RecipeError
 from models.retraining import report
-from models.retraining.canary import promote, publish_beside, start_canaries, withdraw
+from models.retraining.canary import (
+    are_canaries,
+    promote,
+    publish_beside,
+    start_canaries,
+    withdraw,
+)
 from models.retraining.collect import Found, find
 from models.retraining.course import course_of
 from models.retraining.division import divide_new
 from models.retraining.making import make_versions
-from models.retraining.recipes import data_of, write_tables
+from models.retraining.recipes import check_labels, data_of, write_tables
 from models.retraining.record import Record, Step, StepName, Turn, read_record, write_record
-from models.retraining.verdict import judge
+from models.retraining.verdict import judge, nothing_counts
 from models.retraining.wanted import Wanted, Workshop
-from serving.errors import BundleError, StartError, failures
+from serving.errors import BundleError, StartError, failures, own_words
 
 _ONE = 1
 Clock = Callable[[], datetime]
@@ -134,7 +140,9 @@ class _Turn:
             if root.parent is not None:
                 continue
             assert root.data is not None, "this is a bug: a root has [data]"
-            divided = divide_new(found, data_of(root, self._wanted.build), root.data)
+            data = data_of(root, self._wanted.build)
+            check_labels(data, self._wanted.live()[0].manifest)
+            divided = divide_new(found, data, root.data)
             write_tables(divided, root.data, self._wanted.tables / root.variant)
             turn.collected = divided.counts
         return report.collected(turn, found.left_out)
@@ -172,10 +180,15 @@ class _Turn:
         turn, terms = self._turn, self._turn.terms
         assert turn.canaries is not None, "this is a bug: no canary was started"
         step = turn.steps.setdefault("watch", Step(started=self._now()))
+        if not are_canaries(self._wanted.registry, self._wanted.family, turn.versions):
+            step.says = ["A new version has been taken out of traffic.json."]
+            step.ended = self._now()
+            self._save()
+            return True
         feedback = self._wanted.read_log(_ONE).feedback
         turn.verdict = judge(feedback, turn.canaries, terms.margin, terms.confidence)
         turn.course = course_of(feedback, turn.canaries, terms.confidence)
-        step.says = [turn.verdict.words if turn.course else "No new or live version has feedback."]
+        step.says = [turn.verdict.words if turn.course else nothing_counts(feedback, turn.canaries)]
         self._tell(step.says[0])
         up = turn.canaries.since + timedelta(days=terms.days)
         if turn.verdict.decision == "undecided" and self._now() >= up:
@@ -191,8 +204,7 @@ class _Turn:
     def _decide(self) -> None:
         """Promote or withdraw what was watched."""
         turn = self._turn
-        assert turn.verdict is not None, "this is a bug: nobody has looked"
-        if turn.verdict.decision == "promote":
+        if turn.verdict and turn.verdict.decision == "promote":
             self._step("promote", self._promote)
             turn.outcome = "promoted"
         else:
@@ -231,8 +243,12 @@ class _Turn:
         self._save()
         try:
             step.says = do()
-        except Exception:
+        except Exception as error:
             self._save()
+            if isinstance(error, OSError):
+                raise StartError(
+                    f"{name}: {own_words(error)}: correct that and run this again"
+                ) from error
             raise
         step.ended = self._now()
         self._save()

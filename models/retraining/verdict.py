@@ -43,6 +43,11 @@ class Judged(Frozen):
     difference: Estimate
     """The canary's rate of right answers minus the live version's."""
 
+    @property
+    def praised(self) -> bool:
+        """Whether any answer is said to be right, so that the rates say something."""
+        return self.canary.right + self.live.right > 0
+
 
 class Verdict(Frozen):
     """What feedback shows of a family's canaries."""
@@ -70,6 +75,8 @@ class Verdict(Frozen):
             f"By feedback on {its.canary.n:,} answers of the new versions and {its.live.n:,} "
             f"of the live ones, the new ones are right {value} points more often ({low} to {high})"
         )
+        if not its.praised:
+            return f"{found}: nobody said that an answer was right, so nothing can be compared."
         margin = f"{100 * self.margin:g} points"
         return {
             "promote": f"{found}: shown to be less than {margin} worse.",
@@ -86,11 +93,11 @@ def judge(
     Only feedback on answers since the start counts, of the versions that are compared, and not on
     those of a cascade or under overload: no canary takes part in a cascade. As far as a row says
     when and how the answer was given. The variants are pooled, as each splits its traffic by the
-    same weight. A canary that is shown to be
-    worse is withdrawn, be it by less than `margin`; one that is shown to be less than `margin`
-    worse is promoted. Over all looks together, one that is not worse is withdrawn with a
-    probability of at most 1 - confidence, and one that is worse by `margin` or more promoted with
-    at most that (see sequential.py, also for what is assumed).
+    same weight. A canary that is shown to be worse is withdrawn, be it by less than `margin`; one
+    that is shown to be less than `margin` worse is promoted, unless feedback calls no answer right:
+    where callers only complain, all rates are 0. Over all looks together, one that is not worse is
+    withdrawn with a probability of at most 1 - confidence, and one that is worse by `margin` or
+    more promoted with at most that (see sequential.py, also for what is assumed).
     Raises ValueError unless the margin is 0 or more, and the confidence between 0 and 1.
     """
     if margin < 0:
@@ -105,7 +112,7 @@ def judge(
     decision: Literal["promote", "withdraw", "undecided"] = "undecided"
     if pooled.difference.high < 0:
         decision = "withdraw"
-    elif pooled.difference.low > -margin:
+    elif pooled.difference.low > -margin and pooled.praised:
         decision = "promote"
     return Verdict(
         decision=decision, margin=margin, confidence=confidence, pooled=pooled, variants=variants
@@ -122,6 +129,13 @@ def compared_rows(
         is_fair = answered >= canaries.since and row.get("alone") is not False
         if compared and is_fair and row["version"] in compared.both:
             yield row, compared.both.index(row["version"])
+
+
+def nothing_counts(feedback: Sequence[Row], canaries: Canaries) -> str:
+    """Say, where no row counts, how many there are since the start, and why they do not."""
+    since = sum(row["time"] >= canaries.since for row in feedback)
+    of = f" that counts, of {since:,}: answers of a cascade or under overload do not"
+    return f"No new or live version has feedback{of if since else ''}."
 
 
 def _counts(

@@ -10,7 +10,7 @@ from serving.bundles.bundle import Bundle, Manifest, VariantKey, key
 from serving.bundles.cascade import Cascade
 from serving.bundles.decisions import Decisions
 from serving.bundles.evaluation import Estimate
-from serving.bundles.files import Name
+from serving.bundles.files import Name, listed
 from serving.bundles.risks import group_gap, stress_drop
 from serving.bundles.windows import Windows
 from serving.errors import BundleError
@@ -110,6 +110,24 @@ class Policy(_Strict):
     Without it every label of a multi-label family is a category, and a family of which one label
     applies to each text cannot moderate, unless it has decisions.
     """
+
+
+def check_policy(policy: Policy, manifests: Mapping[str, Manifest]) -> None:
+    """Raise BundleError if a harmless label is none of any variant's, or none reaches the floor."""
+    labels = {label for each in manifests.values() for label in each.labels}
+    for label in policy.harmless or ():
+        if label not in labels:
+            raise BundleError(
+                f"policy.json: no variant has the harmless label {label!r}: name some of "
+                f"{listed(sorted(labels))}"
+            )
+    if policy.floor and not allowed(manifests.values(), policy.floor):
+        raise BundleError(
+            f"policy.json: no variant of {listed(sorted(manifests))} is shown to reach the "
+            f"floor {policy.floor.model_dump_json(exclude_defaults=True)}: lower it, or measure "
+            "them, for max_stress_drop by `python -m models stress` and for max_group_gap by "
+            "`python -m models groups`"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.decisions import DECISIONS_NAME, Decisions, check_decisions
-from serving.bundles.files import Parsed, listed, parse
+from serving.bundles.files import Parsed, parse
 from serving.bundles.registry import BESIDE, POLICY_NAME, Found
-from serving.bundles.traffic import Deployment, Deployments, Policy, allowed
+from serving.bundles.traffic import Deployment, Deployments, Policy, check_policy
 from serving.bundles.windows import WINDOWS_NAME, Windows, check_windows
 from serving.errors import BundleError, printable
 
@@ -35,7 +35,7 @@ def policies_of(
     """Read each policy.json; if it is refused, keep the previous policy unless it does not fit."""
     policies = {}
     for family, variants in families.items():
-        check = partial(_check_policy, manifests=_manifests(variants))
+        check = partial(check_policy, manifests=_manifests(variants))
         before = served.policies.get(family)
         its = _current(Policy, POLICY_NAME, check, family, found, before, refused)
         policies[family] = its or Policy()
@@ -97,24 +97,6 @@ def decisions_of(
         if its or undecided:
             decisions[family] = its
     return decisions
-
-
-def _check_policy(policy: Policy, manifests: Mapping[str, Manifest]) -> None:
-    """Raise BundleError if a harmless label is none of any variant's, or none reaches the floor."""
-    labels = {label for each in manifests.values() for label in each.labels}
-    for label in policy.harmless or ():
-        if label not in labels:
-            raise BundleError(
-                f"{POLICY_NAME}: no variant has the harmless label {label!r}: name some of "
-                f"{listed(sorted(labels))}"
-            )
-    if policy.floor and not allowed(manifests.values(), policy.floor):
-        raise BundleError(
-            f"{POLICY_NAME}: no variant of {listed(sorted(manifests))} is shown to reach the "
-            f"floor {policy.floor.model_dump_json(exclude_defaults=True)}: lower it, or measure "
-            "them, for max_stress_drop by `python -m models stress` and for max_group_gap by "
-            "`python -m models groups`"
-        )
 
 
 def _manifests(variants: Mapping[str, Deployment]) -> dict[str, Manifest]:

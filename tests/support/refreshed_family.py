@@ -59,13 +59,13 @@ def versions(registry=Path("build/registry")):
     }
 
 
-def log_answers(log, variant, version, *, right, of, at_s=None):
+def log_answers(log, variant, version, *, right, of, at_s=None, **fields):
     """Log feedback on so many answers of a version, of which so many are right, given now."""
     at_s = at_s or datetime.now(UTC).timestamp() + 1
     rows = [
         feedback_row(
             f"{variant}{version}{n}", "positive", "positive" if n < right else "negative",
-            variant=variant, version=version, at_s=at_s,
+            variant=variant, version=version, at_s=at_s, **fields,
         )
         for n in range(of)
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from models.retraining import canary, family_files
 from models.retraining.canary import promote, publish_beside, start_canaries, withdraw
 from models.retraining.verdict import Compared
 from models.signing import sign
-from serving.bundles.bundle import read_bundle
+from serving.bundles.bundle import read_bundle, write_manifest
 from serving.bundles.registry import publish
 from serving.errors import BundleError
 from serving.runtime.local import LocalRuntime
@@ -19,6 +19,7 @@ from serving.runtime.reconciler import Reconciler
 from serving.settings import Settings
 from tests.support.next_versions import publish_next
 from tests.support.null_serving import NullEngine
+from tests.support.risks import robustness
 from tests.support.signed import new_keys
 
 STEPS = (
@@ -206,6 +207,14 @@ def test_a_running_server_serves_all_old_or_all_new_at_every_step(home, monkeypa
     assert len(seen) == 12
 
 
+def _floor(home):
+    """The live version of `wide` is shown to reach a floor, and the new one was never stressed."""
+    bundle = read_bundle(home.folder / "wide")
+    fields = bundle.manifest.model_dump(exclude={"version", "bytes", "files"})
+    write_manifest(bundle.folder, **fields | {"robustness": robustness(0.1, 0.2)})
+    (home.folder / "policy.json").write_text('{"floor": {"max_stress_drop": 0.3}}')
+
+
 def _any_number_of_labels(home):
     scratch = home.made.parent / "multi"
     publish_next(home.made, scratch, variant="tiny", problem_type="multi_label")
@@ -221,6 +230,7 @@ def _any_number_of_labels(home):
         (lambda h: (h.made / "tone/decisions.json").unlink(), "run `python -m models decide`"),
         (lambda h: (h.made / "tone/cascade.json").write_text("{"), "cascade.json"),
         (lambda h: (h.folder / "traffic.json").write_text('{"tiny": 1}'), "traffic.json: tiny"),
+        (_floor, "policy.json: no variant of .* is shown to reach the floor"),
         (lambda h: shutil.rmtree(h.made / "tone"), "holds no bundle"),
     ],
 )

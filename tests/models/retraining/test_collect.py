@@ -70,7 +70,7 @@ def test_a_wrong_label_is_refused_with_its_line(tmp_path):
     table.write_text("text,label\none,positive\ntwo,positiv\n")
     log = log_of(tmp_path, [text_row("1", "text", 0.7)])
 
-    with pytest.raises(RecipeError, match=r"labels\.csv, line 3: the family has no label 'positi"):
+    with pytest.raises(RecipeError, match=r"labels\.csv, line 3: 'positiv' is not one of the fam"):
         find(log, [table], live(tmp_path / "bundle"))
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from models.data.labelled import LABELS_NAME, read_counts, read_labels, read_split, read_unlabelled
-from models.data.splits import SPLITS, normalised
+from models.data.splits import SPLITS, assigned, normalised
 from models.pipeline import Pipeline
 from models.recipe import RecipeError, lineage
 from models.retraining.collect import Found
@@ -109,11 +109,13 @@ def test_new_texts_get_to_every_split_and_unlabelled_ones_to_none(tmp_path, kind
     new = [(f"something new {n}", (names[n % len(names)],)) for n in range(100)]
     more = [*(f"unlabelled {n}" for n in range(30)), "SOMETHING new 3!", "text number 5", "?!"]
     divided = divide_new(found(*new, unlabelled=more), data, recipe[0].data)
+    section = recipe[0].data.model_copy(update={"splits": {}})
 
     made = again(tmp_path, recipe, divided)
 
     assert sum(divided.counts.added.values()) == 100
-    assert divided.counts.unlabelled == 30
+    kept = [text for text in more[:30] if assigned(normalised(text), section) == "train"]
+    assert divided.counts.unlabelled == len(kept) < 30
     place = {row.text: split for split in SPLITS for row in read_split(made, split)}
     for split in SPLITS:
         old = read_split(data, split)
@@ -125,7 +127,7 @@ def test_new_texts_get_to_every_split_and_unlabelled_ones_to_none(tmp_path, kind
             assert [names[at] for at in row.labels] == list(new[number][1])
             assert set(row.groups) <= {""}
     unlabelled = read_unlabelled(made)
-    assert unlabelled == [*read_unlabelled(data), *more[:30]]
+    assert unlabelled == [*read_unlabelled(data), *kept]
     assert not {normalised(text) for text in place} & {normalised(text) for text in unlabelled}
     assert read_counts(made)["contradictory"] == 0
 
@@ -179,6 +181,18 @@ def test_texts_in_contradiction_are_left_out_and_repeated_ones_count_once(tmp_pa
     assert added.count("other") == 1
     assert "New!" not in added
     assert "new" not in added
+
+
+def test_an_unlabelled_text_that_is_learnt_is_never_held_out_by_its_label_later(tmp_path):
+    recipe, data = write(tmp_path, "names")
+    texts = [f"something new {n}" for n in range(100)]
+
+    first = divide_new(found(unlabelled=texts), data, recipe[0].data)
+    later = divide_new(found(*((text, ("good",)) for text in texts)), data, recipe[0].data)
+
+    learnt = {*first.unlabelled} & {*texts}
+    assert learnt
+    assert learnt <= {row.text for row in later.splits["train"]}
 
 
 def test_an_unlabelled_text_that_gets_a_label_is_unlabelled_no_more(tmp_path):

@@ -1,12 +1,14 @@
 """Whole turns of a real family that is trained in seconds, with logs of the server's own writer."""
 
 import contextlib
+import errno
 import json
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 
+from models.data.labelled import LABELS_NAME
 from models.retraining import turn as turns
 from models.retraining.record import read_record
 from tests.support.refreshed_family import (
@@ -14,6 +16,7 @@ from tests.support.refreshed_family import (
     give_feedback,
     last,
     left_in,
+    log_answers,
     log_texts,
     new_versions,
     refresh,
@@ -52,6 +55,31 @@ def test_without_feedback_it_is_undecided_and_says_so(on_trial, capsys):
     assert "No new or live version has feedback" in said
     assert "Undecided: the test ends at" in said
     assert "Next: let callers give feedback, then run this again: the test goes on" in said
+
+
+def test_feedback_on_answers_of_a_cascade_does_not_count_and_it_says_so(on_trial, capsys):
+    (variant, version), *_ = new_versions(on_trial).items()
+    log_answers("log", variant, version, right=5, of=7, alone=False)
+
+    assert refresh() == 0
+
+    said = capsys.readouterr().out
+    assert "No new or live version has feedback that counts, of 7: answers of a cascade" in said
+
+
+def test_what_somebody_takes_out_of_traffic_json_is_never_promoted(on_trial, capsys):
+    before = versions()
+    give_feedback(on_trial, 195)
+    path = on_trial / "build/registry/tone/traffic.json"
+    entries = json.loads(path.read_text())
+    path.write_text(json.dumps({name: entries[name] for name in VARIANTS[:1]}))
+
+    assert refresh() == 0
+
+    said = capsys.readouterr().out
+    assert "Withdrawn. A new version has been taken out of traffic.json." in said
+    assert versions() == before
+    assert {each.name for each in path.parent.iterdir()} == set(VARIANTS)
 
 
 def test_better_versions_are_promoted_and_then_nothing_is_new(on_trial, capsys):
@@ -110,3 +138,30 @@ def test_a_turn_keeps_to_the_terms_it_began_with(on_trial, capsys):
     said = capsys.readouterr().out
     assert "keeps to what it began with: --weight 0.1 --margin 0.02 --confidence 0.95" in said
     assert "Undecided" in said
+
+
+def test_texts_divided_by_other_labels_than_the_familys_are_refused_at_once(here, capsys):
+    log_texts("log", traffic(10))
+    path = here / "build/tone/static-fp32/data" / LABELS_NAME
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps(about | {"labels": ["negative", "neutral", "positive"]}))
+
+    assert refresh() == 2
+
+    assert "has the labels negative, neutral, positive, and tone answers" in capsys.readouterr().err
+
+
+def test_a_registry_that_cannot_be_written_is_said_in_a_sentence(on_trial, monkeypatch, capsys):
+    give_feedback(on_trial, 195)
+
+    def read_only(*_):
+        raise OSError(errno.EROFS, "Read-only file system", "registry/tone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(turns, "promote", read_only)
+        assert refresh() == 2
+    assert "promote: " in (said := capsys.readouterr().err)
+    assert "Read-only file system" in said
+
+    assert refresh() == 0
+    assert last(on_trial)["outcome"] == "promoted"

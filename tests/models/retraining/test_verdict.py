@@ -65,6 +65,16 @@ def test_only_feedback_on_the_compared_versions_since_the_start_counts():
     assert verdict.decision == "undecided"
 
 
+def test_callers_who_only_complain_promote_nothing():
+    feedback = [*rows("small", "a", 0, 900), *rows("small", "b", 0, 900)]
+
+    verdict = judge(feedback, CANARIES)
+
+    assert verdict.pooled.difference.low > -verdict.margin
+    assert verdict.decision == "undecided"
+    assert "nobody said that an answer was right" in verdict.words
+
+
 @pytest.mark.parametrize(
     ("canary", "margin", "decision", "says"),
     [
