@@ -2,22 +2,30 @@
 
 import fcntl
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from models.monitoring.log import NothingLogged, Row
 from models.recipe import RecipeError
 from models.retraining import report
-from models.retraining.canary import promote, publish_beside, start_canaries, withdraw
+from models.retraining.canary import (
+    check_on_trial,
+    family_in,
+    promote,
+    publish_beside,
+    start_canaries,
+    withdraw,
+)
 from models.retraining.collect import Found, find
 from models.retraining.course import course_of
 from models.retraining.division import divide_new
 from models.retraining.making import make_versions
 from models.retraining.recipes import data_of, write_tables
 from models.retraining.record import Record, Step, StepName, Turn, read_record, write_record
-from models.retraining.verdict import judge
+from models.retraining.verdict import Canaries, judge
 from models.retraining.wanted import Wanted, Workshop
 from serving.errors import BundleError, StartError, failures
 
@@ -116,6 +124,7 @@ class _Turn:
             )
 
     def _find(self) -> Found:
+        family_in(self._wanted.registry, self._wanted.family)
         manifest = self._wanted.live()[0].manifest
         found = find(self._wanted.read_log(self._wanted.texts), self._wanted.labelled, manifest)
         if not (found.feedback or found.tables):
@@ -172,13 +181,16 @@ class _Turn:
         turn, terms = self._turn, self._turn.terms
         assert turn.canaries is not None, "this is a bug: no canary was started"
         step = turn.steps.setdefault("watch", Step(started=self._now()))
-        feedback = self._wanted.read_log(_ONE).feedback
+        up = turn.canaries.since + timedelta(days=terms.days)
+        is_over = self._now() >= up
+        if not is_over:
+            self._check_on_trial(turn.canaries)
+        feedback = self._feedback(may_be_none=is_over)
         turn.verdict = judge(feedback, turn.canaries, terms.margin, terms.confidence)
         turn.course = course_of(feedback, turn.canaries, terms.confidence)
         step.says = [turn.verdict.words if turn.course else "No new or live version has feedback."]
         self._tell(step.says[0])
-        up = turn.canaries.since + timedelta(days=terms.days)
-        if turn.verdict.decision == "undecided" and self._now() >= up:
+        if turn.verdict.decision == "undecided" and is_over:
             step.says.append(f"Not decided within {terms.days:g} days.")
         elif turn.verdict.decision == "undecided":
             self._tell(f"Undecided: the test ends at {up:%Y-%m-%d %H:%M} UTC at the latest")
@@ -188,11 +200,33 @@ class _Turn:
         self._save()
         return True
 
+    def _check_on_trial(self, canaries: Canaries) -> None:
+        """Raise BundleError if somebody has changed what is compared."""
+        wanted = self._wanted
+        try:
+            check_on_trial(wanted.registry, wanted.family, canaries)
+        except BundleError as error:
+            raise BundleError(
+                f"{error}: put back what is compared, or give this turn up by taking its canaries "
+                f"out of traffic.json and removing {wanted.folder}"
+            ) from error
+
+    def _feedback(self, *, may_be_none: bool) -> Sequence[Row]:
+        try:
+            return self._wanted.read_log(_ONE).feedback
+        except NothingLogged:
+            if may_be_none:
+                return ()
+            raise
+
     def _decide(self) -> None:
         """Promote or withdraw what was watched."""
         turn = self._turn
         assert turn.verdict is not None, "this is a bug: nobody has looked"
+        assert turn.canaries is not None, "this is a bug: no canary was started"
         if turn.verdict.decision == "promote":
+            if "promote" not in turn.steps:
+                self._check_on_trial(turn.canaries)
             self._step("promote", self._promote)
             turn.outcome = "promoted"
         else:

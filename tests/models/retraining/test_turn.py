@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -9,6 +10,7 @@ import pytest
 
 from models.retraining import turn as turns
 from models.retraining.record import read_record
+from serving.bundles.registry import publish
 from tests.support.refreshed_family import (
     VARIANTS,
     give_feedback,
@@ -20,6 +22,7 @@ from tests.support.refreshed_family import (
     traffic,
     versions,
 )  # fmt: skip
+from tests.support.text_logs import START_S
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
 
@@ -83,7 +86,7 @@ def test_worse_versions_are_withdrawn_and_more_feedback_begins_another_turn(on_t
     assert "Withdrawn. By feedback on" in capsys.readouterr().out
     assert versions() == before
     assert {path.name for path in (on_trial / "build/registry/tone").iterdir()} == set(VARIANTS)
-    later = datetime.now(UTC).timestamp() + 60
+    later = START_S + 60
     log_texts("later", [*traffic(150), *traffic(200, seed=1)[:20]], at_s=later)
     assert refresh("--log", "later") == 0
     assert [
@@ -110,3 +113,91 @@ def test_a_turn_keeps_to_the_terms_it_began_with(on_trial, capsys):
     said = capsys.readouterr().out
     assert "keeps to what it began with: --weight 0.1 --margin 0.02 --confidence 0.95" in said
     assert "Undecided" in said
+
+
+def remove_canaries(here):
+    (here / "build/registry/tone/traffic.json").unlink()
+
+
+def break_traffic(here):
+    (here / "build/registry/tone/traffic.json").write_text("{")
+
+
+def pin_the_live_version(here):
+    pins = {name: {"version": version} for name, version in versions().items()}
+    (here / "build/registry/tone/traffic.json").write_text(json.dumps(pins))
+
+
+def publish_over_the_live_version(here):
+    publish(here / "build/registry/tone/static-int8@refreshed", here / "build/registry")
+
+
+def remove_the_live_version(here):
+    shutil.rmtree(here / "build/registry/tone/static-int8")
+
+
+def remove_the_new_version(here):
+    shutil.rmtree(here / "build/registry/tone/static-int8@refreshed")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        remove_canaries, break_traffic, pin_the_live_version, publish_over_the_live_version,
+        remove_the_live_version, remove_the_new_version,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("right", [195, 150, 90])
+def test_what_is_no_longer_on_trial_is_neither_promoted_nor_withdrawn_nor_waited_for(
+    on_trial, capsys, change, right
+):
+    give_feedback(on_trial, right)
+    change(on_trial)
+    before = kept(on_trial)
+
+    assert refresh() == 2
+
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "give this turn up by taking its canaries out of traffic.json and removing" in said
+    assert kept(on_trial) == before
+    assert last(on_trial)["outcome"] is None
+
+
+def kept(here):
+    """The registry's files."""
+    registry = here / "build/registry"
+    return {path: path.read_bytes() for path in registry.rglob("*") if path.is_file()}
+
+
+def test_a_trial_ends_in_time_though_the_log_has_nothing_left(on_trial, monkeypatch, capsys):
+    shutil.rmtree("log")
+    assert refresh() == 2
+    assert "has nothing of tone" in capsys.readouterr().err
+    later = partial(turns.take_turn, now=lambda: datetime.now(UTC) + timedelta(days=14, seconds=1))
+    monkeypatch.setattr(turns, "take_turn", later)
+
+    assert refresh() == 0
+
+    assert last(on_trial)["outcome"] == "withdrawn"
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "unlabelled.jsonl"])
+def test_a_build_that_cannot_be_read_says_how_to_make_it_again(here, capsys, name):
+    log_texts("log", traffic(10))
+    (here / "build/tone/static-fp32/data" / name).unlink()
+
+    assert refresh() == 2
+
+    said = capsys.readouterr().err
+    assert "static-fp32/data cannot be read: run `python -m models data` again" in said
+    assert said.count("\n") == 1
+
+
+def test_a_bundle_in_place_of_a_registry_is_refused_before_anything_is_made(here, capsys):
+    log_texts("log", traffic(10))
+
+    assert refresh("--registry", "build/registry/tone/static-int8") == 2
+
+    assert "nothing can be published beside it" in capsys.readouterr().err
+    assert not (here / "build/refresh/tone/record.json").exists()
