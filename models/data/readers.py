@@ -153,6 +153,9 @@ def _read_json_lines(
                 "write each object completely on one line"
             )
             continue
+        except RecursionError:
+            yield RowError(f"{where} is nested too deeply: write one object of texts on each line")
+            continue
         if not isinstance(cells, dict):
             yield RowError(
                 f"{where} is not a JSON object: write one on each line, such as "

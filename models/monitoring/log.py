@@ -12,6 +12,10 @@ from serving.inference.inputs import Text
 Row = Mapping[str, Any]
 
 
+class NothingLogged(StartError):
+    """The log can be read, and has nothing of the family."""
+
+
 @dataclass(frozen=True)
 class FamilyLog:
     """The newest texts, the newest first, and the last feedback on each answer."""
@@ -23,7 +27,7 @@ class FamilyLog:
 def read_log(url: str, keys: Path | None, family: str, most_texts: int) -> FamilyLog:
     """Read at most so many texts of a family, and all feedback on it.
 
-    Raises StartError if the log cannot be read, or has nothing of the family.
+    Raises StartError if the log cannot be read, NothingLogged if it has nothing of the family.
     """
     files = LogFiles(url, keys, "--log")
     with failures(StartError, f"--log {url} cannot be read"):
@@ -44,7 +48,7 @@ def read_log(url: str, keys: Path | None, family: str, most_texts: int) -> Famil
 
         texts, feedback = rows("texts", most_texts), rows("feedback")
     if not texts and not feedback:
-        raise StartError(
+        raise NothingLogged(
             f"--log {url} has nothing of {family}: give the server's SIZEWISE_TEXT_LOG, and let "
             "callers consent"
         )

@@ -103,7 +103,7 @@ def left_out(found: LabelledTexts) -> str:
     if found.textless:
         reasons.append(f"{found.textless:,} on texts that are not in what was read of the log")
     if found.unknown:
-        reasons.append(f"{found.unknown:,} with a label that the family does not have")
+        reasons.append(f"{found.unknown:,} with labels that the family cannot give")
     return f" (left out: feedback {' and '.join(reasons)})" if reasons else ""
 
 

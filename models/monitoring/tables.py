@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,9 @@ _SEPARATOR = ","
 class LabelledTexts:
     """Logged texts with the labels of their feedback, as often as they occur, the newest first.
 
-    `unknown` is how many have a label that the family does not have (any more), `textless` how much
+    `unknown` is how many have labels that the family cannot give (any more), `textless` how much
     feedback is on texts that the log does not have: of requests that were not sampled. `newest` is
-    when the last feedback was given that counts; None without any.
+    when the last feedback was given that counts, of what is not in the future; None without any.
     """
 
     texts: Sequence[tuple[Text, tuple[str, ...]]]
@@ -40,6 +40,7 @@ class LabelledTexts:
 def labelled_texts(log: FamilyLog, manifest: Manifest) -> LabelledTexts:
     """Return the texts with feedback; `manifest` is of the family. Blank texts are left out."""
     left = {answer_of(row): row for row in log.feedback}
+    now = datetime.now(UTC)
     found, unknown = [], 0
     newest: datetime | None = None
     for row in log.texts:
@@ -48,11 +49,12 @@ def labelled_texts(log: FamilyLog, manifest: Manifest) -> LabelledTexts:
         if given is None or given["time"] < row["time"]:
             continue
         del left[answer_of(row)]
-        if not set(given["right"]) <= set(manifest.labels):
+        if not _fits(given["right"], manifest):
             unknown += 1
         elif _is_readable(row, manifest):
             found.append((text_of(row), tuple(given["right"])))
-            newest = max(newest or given["time"], given["time"])
+            if given["time"] <= now:
+                newest = max(newest or given["time"], given["time"])
     return LabelledTexts(found, unknown, len(left), newest)
 
 
@@ -109,6 +111,11 @@ def _columns(manifest: Manifest) -> list[str]:
 
 def _cells(text: Text) -> dict[str, str]:
     return {"text": text} if isinstance(text, str) else {"text": text[0], "text_pair": text[1]}
+
+
+def _fits(labels: Sequence[str], manifest: Manifest) -> bool:
+    """Whether these can be the labels of a text."""
+    return set(labels) <= set(manifest.labels) and (manifest.multi_label or len(labels) == 1)
 
 
 def _is_readable(row: Row, manifest: Manifest) -> bool:

@@ -43,7 +43,7 @@ def publish_beside(
     Raises BundleError if a variant has no live version, or one of other labels; if there is no new
     version; or if a file of the family would not fit once they are live. Then nothing is published.
     """
-    found = _found(registry, family)
+    found = family_in(registry, family)
     traffic = _traffic(found, family)
     live = deployments_of(found.bundles[family], traffic)
     new = {}
@@ -97,7 +97,7 @@ def start_canaries(
     """
     if not 0 < weight < 1:
         raise BundleError(f"the weight is {weight}: it has to be between 0 and 1")
-    found = _found(registry, family)
+    found = family_in(registry, family)
     traffic = _traffic(found, family)
     entries = dict(traffic.root)
     for variant, version in versions.items():
@@ -129,10 +129,16 @@ def start_canaries(
     )
 
 
-def are_canaries(registry: Path, family: str, versions: Versions) -> bool:
-    """Whether traffic.json has all the `versions` as canaries. Raises BundleError."""
-    entries = _traffic(_found(registry, family), family).root
-    return all(_is_canary(entries.get(v, VariantTraffic()), its) for v, its in versions.items())
+def check_on_trial(registry: Path, family: str, canaries: Canaries) -> None:
+    """Raise BundleError unless all versions that are compared share their variants' traffic."""
+    found = family_in(registry, family)
+    deployed = deployments_of(found.bundles[family], _traffic(found, family))
+    for variant, its in canaries.versions.items():
+        now = deployed.get(variant)
+        if now is None or now.live.manifest.version != its.live:
+            raise BundleError(f"{family}/{variant}: {its.live} is not the live version any more")
+        if now.canary is None or now.canary.manifest.version != its.canary:
+            raise BundleError(f"{family}/{variant}: {its.canary} is not the canary any more")
 
 
 def promote(made: Path, registry: Path, family: str, versions: Versions) -> None:
@@ -144,7 +150,7 @@ def promote(made: Path, registry: Path, family: str, versions: Versions) -> None
     Raises BundleError if a version is missing, or a file of the family would not fit the new
     versions; then nothing is changed.
     """
-    found = _found(registry, family)
+    found = family_in(registry, family)
     traffic = _traffic(found, family)
     new = {variant: _version_of(found, family, variant, v) for variant, v in versions.items()}
     released = _released(traffic, versions, promoted=True)
@@ -166,12 +172,13 @@ def withdraw(registry: Path, family: str, versions: Versions) -> None:
     Raises BundleError if traffic.json cannot be read or written.
     """
     folder = registry / family
-    traffic = _traffic(_found(registry, family), family)
+    traffic = _traffic(family_in(registry, family), family)
     _write(folder, _released(traffic, versions, promoted=False))
     _remove_refreshed(folder, versions)
 
 
-def _found(registry: Path, family: str) -> Found:
+def family_in(registry: Path, family: str) -> Found:
+    """Return what the registry has. Raises BundleError unless the family can be published to."""
     found = scan([registry])
     bundles = found.bundles.get(family)
     if not bundles:

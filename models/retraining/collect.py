@@ -61,7 +61,7 @@ def find(log: FamilyLog, tables: Sequence[Path], live: Sequence[Bundle]) -> Foun
     if given.textless:
         left_out.append(f"{given.textless:,} feedback is on texts that are not in the log")
     if given.unknown:
-        left_out.append(f"{given.unknown:,} feedback has a label that the family does not have")
+        left_out.append(f"{given.unknown:,} feedback has labels that the family cannot give")
     return Found(
         [row for row in feedback if row[0] not in unread],
         [row for row in filled if row[0] not in unread],
@@ -87,11 +87,13 @@ def _without_tokens(texts: Collection[str], live: Sequence[Bundle]) -> set[str]:
 
 def _read(path: Path, manifest: Manifest) -> list[tuple[str, tuple[str, ...] | None]]:
     if not path.is_file():
-        raise RecipeError(f"--labelled: {path} does not exist: name a table of texts and labels")
+        what = "is not a file" if path.exists() else "does not exist"
+        raise RecipeError(f"--labelled: {path} {what}: name a table of texts and labels")
     kind = kind_of(manifest)
     section = DataSection(
         files=(str(path),),
-        labels=tuple(manifest.labels),
+        # Not as `labels`, of which a number is the place: whoever fills a table in writes names.
+        rename={name: name for name in manifest.labels},
         problem_type=kind,
         separator="," if kind == "multi_label" else None,
         missing="unlabelled",

@@ -21,6 +21,7 @@ from models.data.splits import SPLITS, assigned, normalised
 from models.recipe_sections import DataSection, Split
 from models.retraining.collect import Found, Labelled
 from models.retraining.record import Collected
+from serving.errors import StartError, failures
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,11 @@ def divide_new(found: Found, data: Path, section: DataSection) -> Divided:
 
     A hash decides where a new text goes, as for those of a recipe's `files`, and in every turn
     alike; those without a label that it would hold out are left out, as they may get a label later.
-    Equal texts (after `normalised`) count once, and not at all if their labels differ.
+    Equal texts (after `normalised`) count once, and not at all if their labels differ. Raises
+    StartError if the folder cannot be read.
     """
-    splits = _old_splits(data, section)
+    with failures(StartError, f"{data} cannot be read: run `python -m models data` again"):
+        splits, before = _old_splits(data, section), read_unlabelled(data)
     places = {
         normalised(row.text): (split, at)
         for split, rows in splits.items()
@@ -70,7 +73,7 @@ def divide_new(found: Found, data: Path, section: DataSection) -> Divided:
         if split == "train":
             splits[split][at] = Row(old.text, labels, old.groups)
     taken = {*places, *new, ""}
-    old_texts = [text for text in read_unlabelled(data) if normalised(text) not in new]
+    old_texts = [text for text in before if normalised(text) not in new]
     known = {normalised(text) for text in old_texts}
     more = {normalised(text): text for text in found.unlabelled}
     more = {

@@ -2,16 +2,18 @@
 
 import fcntl
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from models.monitoring.log import NothingLogged, Row
 from models.recipe import RecipeError
 from models.retraining import report
 from models.retraining.canary import (
-    are_canaries,
+    check_on_trial,
+    family_in,
     promote,
     publish_beside,
     start_canaries,
@@ -23,7 +25,7 @@ from models.retraining.division import divide_new
 from models.retraining.making import make_versions
 from models.retraining.recipes import check_labels, data_of, write_tables
 from models.retraining.record import Record, Step, StepName, Turn, read_record, write_record
-from models.retraining.verdict import judge, nothing_counts
+from models.retraining.verdict import Canaries, judge, nothing_counts
 from models.retraining.wanted import Wanted, Workshop
 from serving.errors import BundleError, StartError, failures, own_words
 
@@ -122,6 +124,7 @@ class _Turn:
             )
 
     def _find(self) -> Found:
+        family_in(self._wanted.registry, self._wanted.family)
         log = self._wanted.read_log(self._wanted.texts)
         found = find(log, self._wanted.labelled, self._wanted.live())
         if not (found.feedback or found.tables):
@@ -180,18 +183,16 @@ class _Turn:
         turn, terms = self._turn, self._turn.terms
         assert turn.canaries is not None, "this is a bug: no canary was started"
         step = turn.steps.setdefault("watch", Step(started=self._now()))
-        if not are_canaries(self._wanted.registry, self._wanted.family, turn.versions):
-            step.says = ["A new version has been taken out of traffic.json."]
-            step.ended = self._now()
-            self._save()
-            return True
-        feedback = self._wanted.read_log(_ONE).feedback
+        up = turn.canaries.since + timedelta(days=terms.days)
+        is_over = self._now() >= up
+        if not is_over:
+            self._check_on_trial(turn.canaries)
+        feedback = self._feedback(may_be_none=is_over)
         turn.verdict = judge(feedback, turn.canaries, terms.margin, terms.confidence)
         turn.course = course_of(feedback, turn.canaries, terms.confidence)
         step.says = [turn.verdict.words if turn.course else nothing_counts(feedback, turn.canaries)]
         self._tell(step.says[0])
-        up = turn.canaries.since + timedelta(days=terms.days)
-        if turn.verdict.decision == "undecided" and self._now() >= up:
+        if turn.verdict.decision == "undecided" and is_over:
             step.says.append(f"Not decided within {terms.days:g} days.")
         elif turn.verdict.decision == "undecided":
             self._tell(f"Undecided: the test ends at {up:%Y-%m-%d %H:%M} UTC at the latest")
@@ -201,10 +202,33 @@ class _Turn:
         self._save()
         return True
 
+    def _check_on_trial(self, canaries: Canaries) -> None:
+        """Raise BundleError if somebody has changed what is compared."""
+        wanted = self._wanted
+        try:
+            check_on_trial(wanted.registry, wanted.family, canaries)
+        except BundleError as error:
+            raise BundleError(
+                f"{error}: put back what is compared, or give this turn up by taking its canaries "
+                f"out of traffic.json and removing {wanted.folder}"
+            ) from error
+
+    def _feedback(self, *, may_be_none: bool) -> Sequence[Row]:
+        try:
+            return self._wanted.read_log(_ONE).feedback
+        except NothingLogged:
+            if may_be_none:
+                return ()
+            raise
+
     def _decide(self) -> None:
         """Promote or withdraw what was watched."""
         turn = self._turn
-        if turn.verdict and turn.verdict.decision == "promote":
+        assert turn.verdict is not None, "this is a bug: nobody has looked"
+        assert turn.canaries is not None, "this is a bug: no canary was started"
+        if turn.verdict.decision == "promote":
+            if "promote" not in turn.steps:
+                self._check_on_trial(turn.canaries)
             self._step("promote", self._promote)
             turn.outcome = "promoted"
         else:

@@ -6,6 +6,7 @@ footer nor statistics are left in the clear, keys can be rotated, and three line
 
 import hashlib
 import io
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -21,6 +22,9 @@ KINDS: tuple[Kind, ...] = ("texts", "feedback")
 _DELETED = "deleted"
 _PARQUET, _ENCRYPTED = ".parquet", ".fernet"
 _DIGITS = 13
+_NAME = re.compile(rf"([0-9]{{{_DIGITS},15}})-.+{re.escape(_PARQUET)}({re.escape(_ENCRYPTED)})?")
+_MAY_BE_EMPTY = {"text_pair", "answered", "alone"}
+_ADDED_LATER = {"answered", "alone"}
 Row = Mapping[str, Any]
 
 
@@ -38,14 +42,18 @@ class LogFiles:
     def __init__(
         self, url: str, keys: Path | None = None, named: str = "SIZEWISE_TEXT_LOG"
     ) -> None:
-        """Read the keys, if any: the first one encrypts, all of them decrypt. Raises StartError."""
+        """Read the keys, if any: the first one encrypts, all of them decrypt. Raises StartError.
+
+        `named` is what the user calls the log: a setting, or an option.
+        """
+        keys_named = "--keys" if named.startswith("--") else f"{named}_KEYS"
         with failures(StartError, f"{named}: {url}"), optional_packages(named):
             import fsspec  # noqa: PLC0415  only the log needs it
             import pyarrow.parquet  # noqa: F401, PLC0415
 
             self._store, self._root = fsspec.core.url_to_fs(url)
             self._local = "file" in _protocols(self._store)
-            self._cipher = _cipher(keys, f"{named}_KEYS") if keys else None
+            self._cipher = _cipher(keys, keys_named) if keys else None
 
     def write(self, kind: Kind, rows: Sequence[Row], since_s: float) -> int:
         """Write a new file; return its bytes."""
@@ -74,25 +82,29 @@ class LogFiles:
         return len(content)
 
     def read(self, name: str) -> list[dict[str, Any]]:
-        """Return the rows of a file. Raises StartError if no key decrypts it."""
-        from pyarrow import parquet  # noqa: PLC0415
+        """Return the rows of a file.
 
+        Raises StartError if no key decrypts it, or it is damaged or no file of a text log.
+        """
         content = self._store.cat_file(f"{self._root}/{name}")
         if name.endswith(_ENCRYPTED):
             if not self._cipher:
                 raise StartError(f"{self._root}/{name} is encrypted: give the file of its keys")
             with failures(StartError, f"{self._root}/{name}: no key decrypts it"):
                 content = self._cipher.decrypt(content)
-        rows: list[dict[str, Any]] = parquet.read_table(io.BytesIO(content)).to_pylist()
-        return rows
+        wrong = (
+            f"{self._root}/{name} is damaged, or no file of a text log: restore it, or move it "
+            "elsewhere to go on without its rows"
+        )
+        with failures(StartError, wrong):
+            return _rows(content, name.partition("/")[0])
 
     def listed(self, kind: Kind) -> list[LogFile]:
         """Return the files of a kind, the oldest first."""
         found = []
         for name, size in self._names(kind):
-            stem = name.partition("-")[0]
-            if stem.isdigit() and name.endswith((_PARQUET, _PARQUET + _ENCRYPTED)):
-                found.append(LogFile(f"{kind}/{name}", int(stem) / 1e3, size))
+            if its := _NAME.fullmatch(name):
+                found.append(LogFile(f"{kind}/{name}", int(its[1]) / 1e3, size))
         return sorted(found, key=lambda file: file.since_s)
 
     def remove(self, name: str) -> None:
@@ -112,7 +124,7 @@ class LogFiles:
         found = {}
         for name, _ in self._names(_DELETED):
             stem, _, its_digest = name.partition("-")
-            if stem.isdigit():
+            if re.fullmatch("[0-9]{1,15}", stem):
                 found[its_digest] = int(stem) / 1e3
         return found
 
@@ -145,6 +157,32 @@ class LogFiles:
 def digest(caller: str, request_id: str) -> str:
     """Return what names a caller's request in the note of its deletion."""
     return hashlib.sha256(f"{caller}\0{request_id}".encode()).hexdigest()
+
+
+def _rows(content: bytes, kind: str) -> list[dict[str, Any]]:
+    """Return the rows of a table whose columns are those of its kind. Raises ValueError."""
+    import pyarrow as pa  # noqa: PLC0415
+    from pyarrow import parquet  # noqa: PLC0415
+
+    table = parquet.read_table(io.BytesIO(content))
+    fields = [
+        field
+        for field in _schemas()[kind]
+        if field.name in table.column_names or field.name not in _ADDED_LATER
+    ]
+    if missing := [field.name for field in fields if field.name not in table.column_names]:
+        raise ValueError(f"it has no column {missing[0]!r}")
+    columns = []
+    for name, kind_of_cells in ((field.name, field.type) for field in fields):
+        try:
+            columns.append(table[name].cast(kind_of_cells))
+        except (ValueError, NotImplementedError):
+            # Their message may quote a text.
+            raise ValueError(f"the column {name!r} is no {kind_of_cells}") from None
+        if columns[-1].null_count and name not in _MAY_BE_EMPTY:
+            raise ValueError(f"the column {name!r} has empty cells")
+    rows: list[dict[str, Any]] = pa.table(columns, schema=pa.schema(fields)).to_pylist()
+    return rows
 
 
 def _protocols(store: Any) -> tuple[str, ...]:

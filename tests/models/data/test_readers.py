@@ -78,6 +78,14 @@ def test_json_lines_keep_every_character_and_further_columns(tmp_path):
     assert read(path) == [row | {"id": 7} for row in ROWS]
 
 
+def test_json_that_is_nested_too_deeply_is_a_bad_row(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text("[" * 100_000)
+
+    with pytest.raises(RecipeError, match="line 1 is nested too deeply: write one object"):
+        read(path)
+
+
 def test_parquet_is_read_with_lists(tmp_path):
     path = tmp_path / "reviews.parquet"
     rows = [{"text": "one", "label": ["a", "b"]}, {"text": "two", "label": []}]

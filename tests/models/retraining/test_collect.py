@@ -74,6 +74,52 @@ def test_a_wrong_label_is_refused_with_its_line(tmp_path):
         find(log, [table], live(tmp_path / "bundle"))
 
 
+def test_feedback_that_cannot_be_a_text_s_labels_is_left_out_and_counted(tmp_path):
+    texts = [text_row(str(n), f"text {n}", 0.7) for n in range(4)]
+    feedback = [
+        feedback_row("0", "positive", "") | {"right": []},
+        feedback_row("1", "positive", "") | {"right": ["negative", "positive"]},
+        feedback_row("2", "positive", "negative"),
+    ]
+
+    found = find(log_of(tmp_path, texts, feedback), [], live(tmp_path / "bundle"))
+
+    assert found.feedback == [("text 2", ("negative",))]
+    assert found.left_out == ["2 feedback has labels that the family cannot give"]
+
+
+def test_a_clock_that_is_ahead_does_not_make_later_feedback_old(tmp_path):
+    texts = [text_row(str(n), f"text {n}", 0.7) for n in range(2)]
+    feedback = [
+        feedback_row("0", "positive", "negative", at_s=START_S + 5),
+        feedback_row("1", "positive", "negative", at_s=START_S * 4),
+    ]
+
+    found = find(log_of(tmp_path, texts, feedback), [], live(tmp_path / "bundle"))
+
+    assert len(found.feedback) == 2
+    assert found.newest.timestamp() == START_S + 5
+
+
+@pytest.mark.parametrize("cell", ["0", "1", "true"])
+def test_a_number_is_not_taken_for_the_label_in_that_place(tmp_path, cell):
+    table = tmp_path / "labels.jsonl"
+    table.write_text(f'{{"text": "one", "label": {cell}}}\n')
+    log = log_of(tmp_path, [text_row("1", "text", 0.7)])
+
+    with pytest.raises(
+        RecipeError, match=rf"'{cell}' is not one of the family's labels \(negative"
+    ):
+        find(log, [table], live(tmp_path / "bundle"))
+
+
+def test_a_folder_in_place_of_a_table_is_refused(tmp_path):
+    log = log_of(tmp_path, [text_row("1", "text", 0.7)])
+
+    with pytest.raises(RecipeError, match="is not a file: name a table"):
+        find(log, [tmp_path], live(tmp_path / "bundle"))
+
+
 def test_a_family_of_pairs_is_refused(tmp_path):
     log = log_of(tmp_path, [text_row("1", "text", 0.7)])
 

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -11,6 +12,7 @@ import pytest
 from models.data.labelled import LABELS_NAME
 from models.retraining import turn as turns
 from models.retraining.record import read_record
+from serving.bundles.registry import publish
 from tests.support.refreshed_family import (
     VARIANTS,
     give_feedback,
@@ -23,6 +25,7 @@ from tests.support.refreshed_family import (
     traffic,
     versions,
 )  # fmt: skip
+from tests.support.text_logs import START_S
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
 
@@ -67,21 +70,6 @@ def test_feedback_on_answers_of_a_cascade_does_not_count_and_it_says_so(on_trial
     assert "No new or live version has feedback that counts, of 7: answers of a cascade" in said
 
 
-def test_what_somebody_takes_out_of_traffic_json_is_never_promoted(on_trial, capsys):
-    before = versions()
-    give_feedback(on_trial, 195)
-    path = on_trial / "build/registry/tone/traffic.json"
-    entries = json.loads(path.read_text())
-    path.write_text(json.dumps({name: entries[name] for name in VARIANTS[:1]}))
-
-    assert refresh() == 0
-
-    said = capsys.readouterr().out
-    assert "Withdrawn. A new version has been taken out of traffic.json." in said
-    assert versions() == before
-    assert {each.name for each in path.parent.iterdir()} == set(VARIANTS)
-
-
 def test_better_versions_are_promoted_and_then_nothing_is_new(on_trial, capsys):
     before, new = versions(), new_versions(on_trial)
     give_feedback(on_trial, 195)
@@ -111,7 +99,7 @@ def test_worse_versions_are_withdrawn_and_more_feedback_begins_another_turn(on_t
     assert "Withdrawn. By feedback on" in capsys.readouterr().out
     assert versions() == before
     assert {path.name for path in (on_trial / "build/registry/tone").iterdir()} == set(VARIANTS)
-    later = datetime.now(UTC).timestamp() + 60
+    later = START_S + 60
     log_texts("later", [*traffic(150), *traffic(200, seed=1)[:20]], at_s=later)
     assert refresh("--log", "later") == 0
     assert [
@@ -165,3 +153,91 @@ def test_a_registry_that_cannot_be_written_is_said_in_a_sentence(on_trial, monke
 
     assert refresh() == 0
     assert last(on_trial)["outcome"] == "promoted"
+
+
+def remove_canaries(here):
+    (here / "build/registry/tone/traffic.json").unlink()
+
+
+def break_traffic(here):
+    (here / "build/registry/tone/traffic.json").write_text("{")
+
+
+def pin_the_live_version(here):
+    pins = {name: {"version": version} for name, version in versions().items()}
+    (here / "build/registry/tone/traffic.json").write_text(json.dumps(pins))
+
+
+def publish_over_the_live_version(here):
+    publish(here / "build/registry/tone/static-int8@refreshed", here / "build/registry")
+
+
+def remove_the_live_version(here):
+    shutil.rmtree(here / "build/registry/tone/static-int8")
+
+
+def remove_the_new_version(here):
+    shutil.rmtree(here / "build/registry/tone/static-int8@refreshed")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        remove_canaries, break_traffic, pin_the_live_version, publish_over_the_live_version,
+        remove_the_live_version, remove_the_new_version,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("right", [195, 150, 90])
+def test_what_is_no_longer_on_trial_is_neither_promoted_nor_withdrawn_nor_waited_for(
+    on_trial, capsys, change, right
+):
+    give_feedback(on_trial, right)
+    change(on_trial)
+    before = kept(on_trial)
+
+    assert refresh() == 2
+
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "give this turn up by taking its canaries out of traffic.json and removing" in said
+    assert kept(on_trial) == before
+    assert last(on_trial)["outcome"] is None
+
+
+def kept(here):
+    """The registry's files."""
+    registry = here / "build/registry"
+    return {path: path.read_bytes() for path in registry.rglob("*") if path.is_file()}
+
+
+def test_a_trial_ends_in_time_though_the_log_has_nothing_left(on_trial, monkeypatch, capsys):
+    shutil.rmtree("log")
+    assert refresh() == 2
+    assert "has nothing of tone" in capsys.readouterr().err
+    later = partial(turns.take_turn, now=lambda: datetime.now(UTC) + timedelta(days=14, seconds=1))
+    monkeypatch.setattr(turns, "take_turn", later)
+
+    assert refresh() == 0
+
+    assert last(on_trial)["outcome"] == "withdrawn"
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "unlabelled.jsonl"])
+def test_a_build_that_cannot_be_read_says_how_to_make_it_again(here, capsys, name):
+    log_texts("log", traffic(10))
+    (here / "build/tone/static-fp32/data" / name).unlink()
+
+    assert refresh() == 2
+
+    said = capsys.readouterr().err
+    assert "static-fp32/data cannot be read: run `python -m models data` again" in said
+    assert said.count("\n") == 1
+
+
+def test_a_bundle_in_place_of_a_registry_is_refused_before_anything_is_made(here, capsys):
+    log_texts("log", traffic(10))
+
+    assert refresh("--registry", "build/registry/tone/static-int8") == 2
+
+    assert "nothing can be published beside it" in capsys.readouterr().err
+    assert not (here / "build/refresh/tone/record.json").exists()

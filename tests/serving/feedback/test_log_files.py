@@ -2,6 +2,7 @@ import io
 import stat
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import pytest
 from cryptography.fernet import Fernet
 from pyarrow import parquet
@@ -107,3 +108,75 @@ def test_deletions_are_noted_without_the_id_and_can_be_forgotten(tmp_path):
     assert "4711" not in str([*tmp_path.rglob("*")])
     files.forget_deletion(digest("search", "order-4711"), 12.5)
     assert files.deletions() == {}
+
+
+def rewritten(path, change):
+    """Replace a plain file of the log by a changed table of the same rows."""
+    parquet.write_table(change(parquet.read_table(path)), path)
+
+
+def column(name, values, kind):
+    def change(table):
+        at = table.schema.get_field_index(name)
+        return table.set_column(at, name, pa.array([values] * len(table), kind))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda table: table.drop_columns(["model"]), "no column 'model'"),
+        (lambda _: pa.table({"a": [1]}), "no column 'time'"),
+        (column("time", "today", pa.string()), "'time' is no timestamp"),
+        (column("text", b"\xff", pa.binary()), "'text' is no string"),
+        (column("scores", MARKER, pa.string()), "'scores' is no list"),
+        (column("caller", None, pa.string()), "'caller' has empty cells"),
+        (column("predicted", None, pa.list_(pa.string())), "'predicted' has empty cells"),
+    ],
+)
+def test_a_table_that_is_no_log_is_named_with_what_is_wrong(tmp_path, change, says):
+    files = LogFiles(str(tmp_path / "log"))
+    files.write("texts", [row()], NOW.timestamp())
+    (found,) = files.listed("texts")
+    rewritten(tmp_path / "log" / found.name, change)
+
+    with pytest.raises(StartError, match=rf"{found.name} is damaged, .*move it.*{says}") as caught:
+        files.read(found.name)
+    assert MARKER not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"\x00" * 500])
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path, content):
+    files = LogFiles(str(tmp_path / "log"))
+    files.write("texts", [row()], NOW.timestamp())
+    (found,) = files.listed("texts")
+    (tmp_path / "log" / found.name).write_bytes(content)
+
+    with pytest.raises(StartError, match=rf"{found.name} is damaged, .*: restore it, or move it"):
+        files.read(found.name)
+
+
+def test_rows_from_before_a_column_was_added_are_read(tmp_path):
+    files = LogFiles(str(tmp_path / "log"))
+    rows = [
+        {name: cell for name, cell in row().items() if name not in ("text", "labels", "scores")}
+        | {"right": ["bad"]}
+    ]
+    files.write("feedback", rows, NOW.timestamp())
+    (found,) = files.listed("feedback")
+    rewritten(
+        tmp_path / "log" / found.name, lambda table: table.drop_columns(["answered", "alone"])
+    )
+
+    assert files.read(found.name)[0]["right"] == ["bad"]
+    assert "answered" not in files.read(found.name)[0]
+
+
+def test_files_of_other_names_are_none_of_the_log(tmp_path):
+    files = LogFiles(str(tmp_path / "log"))
+    files.write("texts", [row()], NOW.timestamp())
+    for name in ("²-a.parquet", f"{'9' * 240}-a.parquet", "README.md", "1-a.parquet"):
+        (tmp_path / "log" / "texts" / name).write_bytes(b"x")
+
+    assert [file.since_s for file in files.listed("texts")] == [NOW.timestamp()]

@@ -104,9 +104,10 @@ def test_deleted_requests_are_erased_from_files_and_from_what_waits(opened):
     assert "text of b" not in str([files.read(file.name) for file in files.listed("texts")])
 
 
-def test_an_unreadable_file_keeps_no_other_from_being_erased(opened):
+@pytest.mark.parametrize("suffix", [".fernet", ""])
+def test_an_unreadable_file_keeps_no_other_from_being_erased(opened, suffix):
     log, files, _ = opened(text_log_texts_per_s=100)
-    files._put("texts/0000000000001-0.parquet.fernet", b"?")
+    files._put(f"texts/0000000000001-0.parquet{suffix}", b"?")
     log.add_texts(rows("a", "b"))
     log.turn()
     files.mark_deleted("search", "b", START_S)
