@@ -5,6 +5,7 @@ called, so that `--help` needs no optional package.
 """
 
 import argparse
+import errno
 import importlib
 import importlib.util
 import os
@@ -55,6 +56,7 @@ _ON_HELD_OUT_TEXTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
 }
 _PROGRAMS = ("models", "serving")
 _NEEDED = "torch"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _EPILOG = """\
 examples:
   {prog} all                              build the sentiment family into build/registry
@@ -85,32 +87,39 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
         # Libraries draw bars of their own, which only a terminal can show.
         os.environ |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     try:
-        if options.command in _SAYING_NEXT:
-            print(f"Next: {_SAYING_NEXT[options.command](options)}")
-            return 0
-        if options.command in commands.ON_BUNDLES:
-            commands.ON_BUNDLES[options.command](options)
-        elif commands.is_published(options):
-            commands.change_published(options)
-        elif options.command == "report":
-            report = importlib.import_module("models.reports.family_report")
-            report.run(options.family, options.registry, options.output / options.family)
-        elif options.command in _ON_HELD_OUT_TEXTS:
-            _ON_HELD_OUT_TEXTS[options.command](options, BUILD)
-        else:
-            make(
-                options.command, options.recipe, options.registry, keep_trained=options.keep_trained
-            )
+        print(f"Next: {_run(options, prog)}")
     except (RecipeError, StartError) as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        print(f"{error}: make room, then start this again", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         if not error.name or error.name.split(".")[0] in _PROGRAMS:
             raise
         print(f"{error.name} is not installed: pip install 'sizewise[models]'", file=sys.stderr)
         return 2
-    print(f"Next: {_next_command(options, prog)}")
     return 0
+
+
+def _run(options: argparse.Namespace, prog: str) -> str:
+    """Run the command; return what to do next."""
+    if options.command in _SAYING_NEXT:
+        return _SAYING_NEXT[options.command](options)
+    if options.command in commands.ON_BUNDLES:
+        commands.ON_BUNDLES[options.command](options)
+    elif commands.is_published(options):
+        commands.change_published(options)
+    elif options.command == "report":
+        report = importlib.import_module("models.reports.family_report")
+        report.run(options.family, options.registry, options.output / options.family)
+    elif options.command in _ON_HELD_OUT_TEXTS:
+        _ON_HELD_OUT_TEXTS[options.command](options, BUILD)
+    else:
+        make(options.command, options.recipe, options.registry, keep_trained=options.keep_trained)
+    return _next_command(options, prog)
 
 
 def make(command: str, recipe: Path, registry: Path, *, keep_trained: bool = False) -> None:

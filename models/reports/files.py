@@ -6,16 +6,22 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from serving.errors import StartError, failures
+
 
 def write_report(
     output: Path, name: str, tables: str, figures: str, draw: Callable[[Path], None]
 ) -> str:
-    """Write NAME.md, NAME.json and, by `draw`, NAME.png; return the sentence that names them."""
+    """Write NAME.md, NAME.json and, by `draw`, NAME.png; return the sentence that names them.
+
+    Raises StartError if they cannot be written.
+    """
     markdown, as_json, picture = (output / f"{name}.{suffix}" for suffix in ("md", "json", "png"))
-    output.mkdir(parents=True, exist_ok=True)
-    as_json.write_text(figures, encoding="utf-8")
-    markdown.write_text(tables, encoding="utf-8")
-    draw(picture)
+    with failures(StartError, f"the report cannot be written into {output}"):
+        output.mkdir(parents=True, exist_ok=True)
+        as_json.write_text(figures, encoding="utf-8")
+        markdown.write_text(tables, encoding="utf-8")
+        draw(picture)
     return f"Wrote {markdown}, {picture} and {as_json}"
 
 

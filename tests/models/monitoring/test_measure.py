@@ -104,3 +104,14 @@ def test_a_family_that_is_not_there_is_named(registry, log, capsys):
     assert main(["live", "odd", "--registry", str(registry), "--log", "log"]) == 2
     assert "has no family 'odd': name one of tone" in capsys.readouterr().err
     assert set(read_registry(registry)) == {"tone"}
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence(registry, log, tmp_path, capsys):
+    assert log.listed("texts")
+    (tmp_path / "taken").write_text("a file")
+    assert run(registry, "--keys", "keys", "--output", "taken") == 2
+    assert "the report cannot be written into taken/tone: " in capsys.readouterr().err
+    (tmp_path / "full/tone").mkdir(parents=True)
+    (tmp_path / "full/tone/live.json").symlink_to("/dev/full")
+    assert run(registry, "--keys", "keys", "--output", "full") == 2
+    assert "into full/tone: [Errno 28] No space left" in capsys.readouterr().err

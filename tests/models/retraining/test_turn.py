@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import resource
 import shutil
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -241,3 +242,18 @@ def test_a_bundle_in_place_of_a_registry_is_refused_before_anything_is_made(here
 
     assert "nothing can be published beside it" in capsys.readouterr().err
     assert not (here / "build/refresh/tone/record.json").exists()
+
+
+def test_a_disk_that_is_full_is_one_sentence_and_the_turn_goes_on_later(here, capsys):
+    log_texts("log", traffic(10))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        assert refresh() == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    said = capsys.readouterr().err
+    assert "[Errno 27] File too large: make room, then start this again" in said
+    assert said.count("\n") == 1
+    assert not (here / "build/refresh/tone/tables/static-fp32").exists()
