@@ -90,8 +90,8 @@ def start_canaries(
 ) -> Canaries:
     """Let each of the `versions` answer this share of its variant's requests, by traffic.json.
 
-    What else the file says stays, and so does a canary of the same version. `tell` hears if the
-    family has decisions, which a canary's answers lack.
+    What else the file says stays. `tell` hears if the family has decisions, which a canary's
+    answers lack.
     Raises BundleError if the weight is not between 0 and 1, a version is missing, a variant has
     another canary, or an entry names a version that a promotion would overwrite.
     """
@@ -108,7 +108,7 @@ def start_canaries(
                 "promote it or take it out first"
             )
         _check_unnamed(found, family, variant, PREVIOUS, set(_named(entry)))
-        canary = entry.canary or Canary(version=version, weight=weight)
+        canary = Canary(version=version, weight=weight)
         entries[variant] = entry.model_copy(update={"canary": canary})
     deployed = deployments_of(found.bundles[family], Traffic(entries))
     for variant, version in versions.items():
@@ -122,6 +122,7 @@ def start_canaries(
     _write(registry / family, Traffic(entries))
     return Canaries(
         since=datetime.now(UTC),
+        weight=weight,
         versions={
             variant: Compared(live=deployed[variant].live.manifest.version, canary=version)
             for variant, version in versions.items()
@@ -130,7 +131,7 @@ def start_canaries(
 
 
 def check_on_trial(registry: Path, family: str, canaries: Canaries) -> None:
-    """Raise BundleError unless all versions that are compared share their variants' traffic."""
+    """Raise BundleError unless the versions that are compared share the traffic as at the start."""
     found = family_in(registry, family)
     deployed = deployments_of(found.bundles[family], _traffic(found, family))
     for variant, its in canaries.versions.items():
@@ -139,6 +140,11 @@ def check_on_trial(registry: Path, family: str, canaries: Canaries) -> None:
             raise BundleError(f"{family}/{variant}: {its.live} is not the live version any more")
         if now.canary is None or now.canary.manifest.version != its.canary:
             raise BundleError(f"{family}/{variant}: {its.canary} is not the canary any more")
+        if now.weight != canaries.weight:
+            raise BundleError(
+                f"{family}/{variant}: the canary's weight is {now.weight:g} instead of "
+                f"{canaries.weight:g}"
+            )
 
 
 def promote(made: Path, registry: Path, family: str, versions: Versions) -> None:

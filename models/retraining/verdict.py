@@ -29,6 +29,8 @@ class Canaries(Frozen):
 
     since: datetime
     """From when on feedback counts."""
+    weight: float
+    """Share of its variant's requests that each canary answers."""
     versions: dict[Name, Compared]
     """By variant."""
 

@@ -9,7 +9,7 @@ from models.retraining.verdict import Canaries, Compared, judge
 from tests.support.text_logs import START_S, feedback_row
 
 SINCE = datetime.fromtimestamp(START_S, UTC)
-CANARIES = Canaries(since=SINCE, versions={"large": Compared(live="1", canary="2")})
+CANARIES = Canaries(since=SINCE, weight=0.1, versions={"large": Compared(live="1", canary="2")})
 
 
 def rows(count):

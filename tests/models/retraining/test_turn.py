@@ -160,6 +160,13 @@ def remove_canaries(here):
     (here / "build/registry/tone/traffic.json").unlink()
 
 
+def give_one_canary_more(here):
+    path = here / "build/registry/tone/traffic.json"
+    entries = json.loads(path.read_text())
+    entries["static-int8"]["canary"]["weight"] = 0.5
+    path.write_text(json.dumps(entries))
+
+
 def break_traffic(here):
     (here / "build/registry/tone/traffic.json").write_text("{")
 
@@ -184,8 +191,8 @@ def remove_the_new_version(here):
 @pytest.mark.parametrize(
     "change",
     [
-        remove_canaries, break_traffic, pin_the_live_version, publish_over_the_live_version,
-        remove_the_live_version, remove_the_new_version,
+        remove_canaries, give_one_canary_more, break_traffic, pin_the_live_version,
+        publish_over_the_live_version, remove_the_live_version, remove_the_new_version,
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("right", [195, 150, 90])

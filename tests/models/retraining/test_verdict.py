@@ -9,6 +9,7 @@ from models.retraining.verdict import Canaries, Compared, judge
 from tests.support.text_logs import START_S, feedback_row
 
 CANARIES = Canaries(
+    weight=0.1,
     since=datetime.fromtimestamp(START_S, UTC),
     versions={
         "small": Compared(live="a", canary="b"),
