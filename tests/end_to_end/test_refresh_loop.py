@@ -164,6 +164,12 @@ def test_the_report_has_every_step(tmp_path):
     assert report.roles(told) == {"new": "of swapped labels"}
 
 
+def test_means_are_of_the_last_values_alone():
+    means = report.running_means(np.array([0.0] * 300 + [1.0] * 200))
+
+    assert means[[0, 299, 399, 499]].tolist() == [0, 0, 0.5, 1]
+
+
 def test_a_step_is_taken_once(tmp_path):
     taken = []
 

@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 
 from tests.benchmarks.refresh_loop.promises import broken, feedback, lost, sent
 
-_WINDOW = 200
+_WINDOW, _FEWEST = 200, 50
 _STEPS = ("before", "alarm", "canary", "bad_canary")
 _ACCURACIES = {
     "accuracy_before": "before", "accuracy_between": "with the canary",
@@ -77,8 +77,8 @@ def _canary(name, its, turn):
     yield name, "answers, with feedback", counted(its["answers"])
     starts = len(its["looks"]) - 1
     yield "", "starts of `refresh`, outcome", f"{starts}, {its['outcome'] or 'undecided'}"
-    difference = its["looks"][-1]["pooled"]["difference"]
-    yield "", "right more often than live, points", percent(difference)
+    if pooled := its["looks"][-1]["pooled"]:
+        yield "", "right more often than live, points", percent(pooled["difference"])
     tried = turn["versions"].values()
     for is_new, who in ((False, "live"), (True, "new")):
         rights = [right for version, right, _ in its["answers"] if (version in tried) == is_new]
@@ -124,6 +124,14 @@ def roles(figures):
     return {v: role for role, step in turns.items() for v in figures[step]["versions"].values()}
 
 
+def running_means(values):
+    """The mean of the last values up to each, at most so many."""
+    sums = np.cumsum(np.concatenate([[0.0], values]))
+    ends = np.arange(1, len(sums))
+    starts = np.maximum(0, ends - _WINDOW)
+    return (sums[ends] - sums[starts]) / (ends - starts)
+
+
 def draw(figures, path):
     """Write a PNG: the share of right answers of each turn's versions, as the answers came."""
     mpl.use("Agg")
@@ -134,14 +142,13 @@ def draw(figures, path):
     for role in dict.fromkeys(whose):
         at = np.array([n for n, each in enumerate(whose) if each == role])
         right = np.array([answers[n][1] for n in at], dtype=float)
-        if len(at) >= _WINDOW:
-            means = np.convolve(right, np.ones(_WINDOW) / _WINDOW, mode="valid")
-            axes.plot(at[_WINDOW - 1 :], 100 * means, label=role)
+        if len(at) >= _FEWEST:
+            axes.plot(at[_FEWEST - 1 :], 100 * running_means(right)[_FEWEST - 1 :], label=role)
     for place, what in marks(figures).items():
         axes.axvline(place, color="grey", linestyle=":")
         axes.annotate(what, (place, 0.02), xycoords=("data", "axes fraction"), rotation=90)
     axes.set_xlabel("answers")
-    axes.set_ylabel(f"right of the last {_WINDOW} answers, %")
+    axes.set_ylabel(f"right of up to {_WINDOW} answers, %")
     axes.legend(title="versions", loc="upper right")
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
