@@ -7,9 +7,6 @@ gave feedback: a random sample only where every sampled text was labelled.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import BaseModel
 
 from models.cascade import build as cascade_build
 from models.cascade.looks import LOOKS_NAME
@@ -19,11 +16,10 @@ from models.decisions.options import DecideOptions
 from models.recipe import RecipeError
 from serving.bundles.cascade import CASCADE_NAME, Cascade
 from serving.bundles.decisions import DECISIONS_NAME, Decisions
-from serving.bundles.files import parse, read_text, replace_file
+from serving.bundles.family_file import read_family_file
+from serving.bundles.files import replace_file
 from serving.bundles.windows import WINDOWS_NAME
-from serving.errors import BundleError, StartError, failures
-
-_File = TypeVar("_File", bound=BaseModel)
+from serving.errors import StartError, failures
 
 
 def has_calibrated_files(family: Path) -> bool:
@@ -42,8 +38,8 @@ def calibrate(
     family = live.name
     for name in (WINDOWS_NAME, LOOKS_NAME):
         _copy(live / name, made / name)
-    cascade = _read(live / CASCADE_NAME, Cascade)
-    decisions = _read(live / DECISIONS_NAME, Decisions)
+    cascade = read_family_file(live, CASCADE_NAME, Cascade)
+    decisions = read_family_file(live, DECISIONS_NAME, Decisions)
     if not (cascade or decisions):
         return
     tell(
@@ -83,10 +79,3 @@ def _copy(source: Path, target: Path) -> None:
     if source.exists():
         with failures(StartError, f"{target} cannot be written"):
             replace_file(target, source.read_bytes())
-
-
-def _read(path: Path, kind: type[_File]) -> _File | None:
-    if not path.exists():
-        return None
-    with failures(BundleError, f"{path} cannot be read"):
-        return parse(kind, read_text(path), path)

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from models.retraining.family_files import apply_family_files, check_family_files
+from models.retraining.live_versions import family_in, traffic_of
 from models.retraining.verdict import Canaries, Compared
 from serving.bundles.bundle import Bundle, Manifest, read_bundle
 from serving.bundles.decisions import DECISIONS_NAME
 from serving.bundles.family_file import write_family_file
-from serving.bundles.files import create_beside, parse, remove, sync
+from serving.bundles.files import create_beside, remove, sync
 from serving.bundles.registry import (
     BESIDE,
     PREVIOUS,
@@ -22,7 +23,6 @@ from serving.bundles.registry import (
     Found,
     publish,
     read_registry,
-    scan,
 )
 from serving.bundles.signatures import SIGNATURE_NAME
 from serving.bundles.traffic import Canary, Deployment, Traffic, VariantTraffic, deployments_of
@@ -44,7 +44,7 @@ def publish_beside(
     version; or if a file of the family would not fit once they are live. Then nothing is published.
     """
     found = family_in(registry, family)
-    traffic = _traffic(found, family)
+    traffic = traffic_of(found, family)
     live = deployments_of(found.bundles[family], traffic)
     new = {}
     for bundle in read_registry(made).get(family, []):
@@ -98,7 +98,7 @@ def start_canaries(
     if not 0 < weight < 1:
         raise BundleError(f"the weight is {weight}: it has to be between 0 and 1")
     found = family_in(registry, family)
-    traffic = _traffic(found, family)
+    traffic = traffic_of(found, family)
     entries = dict(traffic.root)
     for variant, version in versions.items():
         entry = entries.get(variant, VariantTraffic())
@@ -133,7 +133,7 @@ def start_canaries(
 def check_on_trial(registry: Path, family: str, canaries: Canaries) -> None:
     """Raise BundleError unless the versions that are compared share the traffic as at the start."""
     found = family_in(registry, family)
-    deployed = deployments_of(found.bundles[family], _traffic(found, family))
+    deployed = deployments_of(found.bundles[family], traffic_of(found, family))
     for variant, its in canaries.versions.items():
         now = deployed.get(variant)
         if now is None or now.live.manifest.version != its.live:
@@ -157,7 +157,7 @@ def promote(made: Path, registry: Path, family: str, versions: Versions) -> None
     versions; then nothing is changed.
     """
     found = family_in(registry, family)
-    traffic = _traffic(found, family)
+    traffic = traffic_of(found, family)
     new = {variant: _version_of(found, family, variant, v) for variant, v in versions.items()}
     released = _released(traffic, versions, promoted=True)
     before = deployments_of(found.bundles[family], released)
@@ -178,31 +178,9 @@ def withdraw(registry: Path, family: str, versions: Versions) -> None:
     Raises BundleError if traffic.json cannot be read or written.
     """
     folder = registry / family
-    traffic = _traffic(family_in(registry, family), family)
+    traffic = traffic_of(family_in(registry, family), family)
     _write(folder, _released(traffic, versions, promoted=False))
     _remove_refreshed(folder, versions)
-
-
-def family_in(registry: Path, family: str) -> Found:
-    """Return what the registry has. Raises BundleError unless the family can be published to."""
-    found = scan([registry])
-    bundles = found.bundles.get(family)
-    if not bundles:
-        raise BundleError(f"{registry} has no family {family!r}")
-    if bundles[0].elsewhere:
-        raise BundleError(
-            f"{registry} is served as it is, so nothing can be published beside it: import it into "
-            "a registry with `python -m models import`"
-        )
-    return found
-
-
-def _traffic(found: Found, family: str) -> Traffic:
-    path = found.folders[family] / TRAFFIC_NAME
-    if str(path) in found.refused:
-        raise BundleError(f"{path}: {found.refused[str(path)]}")
-    text = found.texts[family].get(TRAFFIC_NAME)
-    return Traffic({}) if text is None else parse(Traffic, text, path)
 
 
 def _after(live: Mapping[str, Deployment], new: Mapping[str, Bundle]) -> list[Manifest]:

@@ -2,21 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from pydantic import BaseModel
 
 from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.decisions import DECISIONS_NAME, Decisions, check_decisions
-from serving.bundles.family_file import write_family_file
-from serving.bundles.files import parse, read_text
+from serving.bundles.family_file import read_family_file, write_family_file
+from serving.bundles.files import Parsed
 from serving.bundles.registry import POLICY_NAME
 from serving.bundles.traffic import Policy, check_policy
 from serving.bundles.windows import WINDOWS_NAME, Windows, check_windows
 from serving.errors import BundleError, failures
-
-_File = TypeVar("_File", bound=BaseModel)
 
 
 def check_family_files(made: Path, live: Path, manifests: Iterable[Manifest]) -> None:
@@ -29,7 +26,7 @@ def check_family_files(made: Path, live: Path, manifests: Iterable[Manifest]) ->
     windows = _either(made, live, WINDOWS_NAME, Windows)
     cascade = _either(made, live, CASCADE_NAME, Cascade)
     decisions = _either(made, live, DECISIONS_NAME, Decisions)
-    policy = _read(live / POLICY_NAME, Policy)
+    policy = read_family_file(live, POLICY_NAME, Policy)
     with failures(BundleError, f"{made} cannot be promoted"):
         if windows:
             check_windows(windows, served.values())
@@ -47,7 +44,7 @@ def apply_family_files(made: Path, live: Path) -> None:
     for name, kind in (
         (WINDOWS_NAME, Windows), (CASCADE_NAME, Cascade), (DECISIONS_NAME, Decisions),
     ):  # fmt: skip
-        content: BaseModel | None = _read(made / name, kind)
+        content: BaseModel | None = read_family_file(made, name, kind)
         if content:
             write_family_file(live, name, content)
 
@@ -67,12 +64,5 @@ def _check_decided(
             )
 
 
-def _either(made: Path, live: Path, name: str, kind: type[_File]) -> _File | None:
-    return _read(made / name, kind) or _read(live / name, kind)
-
-
-def _read(path: Path, kind: type[_File]) -> _File | None:
-    if not path.exists():
-        return None
-    with failures(BundleError, f"{path} cannot be read"):
-        return parse(kind, read_text(path), path)
+def _either(made: Path, live: Path, name: str, kind: type[Parsed]) -> Parsed | None:
+    return read_family_file(made, name, kind) or read_family_file(live, name, kind)

@@ -13,7 +13,6 @@ from models.recipe import RecipeError
 from models.retraining import report
 from models.retraining.canary import (
     check_on_trial,
-    family_in,
     promote,
     publish_beside,
     start_canaries,
@@ -124,7 +123,6 @@ class _Turn:
             )
 
     def _find(self) -> Found:
-        family_in(self._wanted.registry, self._wanted.family)
         log = self._wanted.read_log(self._wanted.texts)
         found = find(log, self._wanted.labelled, self._wanted.live())
         if not (found.feedback or found.tables):

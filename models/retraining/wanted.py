@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from models.monitoring.log import FamilyLog, read_log
-from models.published.publishing import bundles_of
+from models.retraining.live_versions import live_bundles
 from models.retraining.recipes import Lineage, wanted_recipes
 from models.retraining.record import Terms
 from serving.bundles.bundle import Bundle
@@ -64,8 +64,8 @@ class Wanted:
         return self.folder / "registry"
 
     def live(self) -> list[Bundle]:
-        """Return the family's bundles. Raises BundleError."""
-        return bundles_of(self.family, self.registry)
+        """Return the bundle that answers for each of the family's variants. Raises BundleError."""
+        return live_bundles(self.registry, self.family)
 
     def lineages(self) -> list[Lineage]:
         """Return the recipes to make. Raises RecipeError or BundleError."""

@@ -14,8 +14,13 @@ def read_beside(bundle: Bundle, model: type[Parsed], name: str) -> Parsed | None
 
     A model that is served from a folder or a file as it is has no family around it.
     """
-    path = bundle.folder.parent / name
-    if bundle.elsewhere or not path.exists():
+    return None if bundle.elsewhere else read_family_file(bundle.folder.parent, name, model)
+
+
+def read_family_file(family: Path, name: str, model: type[Parsed]) -> Parsed | None:
+    """Read a file of the family's folder; None if there is none. Raises BundleError."""
+    path = family / name
+    if not path.exists():
         return None
     with failures(BundleError, f"{path} cannot be read"):
         return parse(model, read_text(path), path)
