@@ -199,7 +199,7 @@ def test_what_is_made_again_keeps_the_figures_of_its_version(home, tmp_path):
         ("digits", ("--data", "empty.csv"), "reads tensors"),
         ("tone", ("--data", "empty.csv"), "empty.csv has no rows"),
         ("tone", ("--data", "none.csv"), "none.csv does not exist"),
-        ("tone", ("--data", "odd.csv"), "no label 'odd'"),
+        ("tone", ("--data", "odd.csv"), "'odd' is not one of the family's labels"),
         ("tone", ("--data", "digits.csv", "--kinds", "typos"), "none of these kinds alters any"),
     ],
 )
