@@ -28,6 +28,21 @@ def add_compared(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_logged(command: argparse.ArgumentParser, texts: int) -> None:
+    """Add the arguments of a command that reads a family's text log, by default so many texts."""
+    command.add_argument("family", help="a family of the registry")
+    command.add_argument(
+        "--log", required=True, metavar="URL", help="folder or URL: the server's SIZEWISE_TEXT_LOG"
+    )
+    command.add_argument(
+        "--keys", type=Path, metavar="FILE", help="the server's SIZEWISE_TEXT_LOG_KEYS"
+    )
+    command.add_argument(
+        "--texts", type=number_in(1, 1_000_000), default=texts,
+        help="read so many of the newest texts; default: %(default)s",
+    )  # fmt: skip
+
+
 def number_in(least: int, most: int) -> Callable[[str], int]:
     """Return the type of an argument that is a whole number in a range."""
 

@@ -6,7 +6,7 @@ What it runs is imported when it is called, so that `--help` needs no optional p
 import argparse
 from pathlib import Path
 
-from models.arguments import number_in
+from models.arguments import add_logged, number_in
 
 DOES = "report what the text log says of a served family: accuracy, drift, texts worth labelling"
 _EPILOG = """\
@@ -20,17 +20,7 @@ examples:
 def add_live(command: argparse.ArgumentParser) -> None:
     """Add the arguments of `live` but for registry and output."""
     command.epilog, command.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
-    command.add_argument("family", help="a family of the registry")
-    command.add_argument(
-        "--log", required=True, metavar="URL", help="folder or URL: the server's SIZEWISE_TEXT_LOG"
-    )
-    command.add_argument(
-        "--keys", type=Path, metavar="FILE", help="the server's SIZEWISE_TEXT_LOG_KEYS"
-    )
-    command.add_argument(
-        "--texts", type=number_in(1, 1_000_000), default=5000,
-        help="read so many of the newest texts; default: %(default)s",
-    )  # fmt: skip
+    add_logged(command, texts=5000)
     command.add_argument(
         "--export", type=number_in(1, 100_000), default=200, metavar="TEXTS",
         help="write so many that are worth labelling; default: %(default)s",

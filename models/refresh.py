@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from models.arguments import number_in
+from models.arguments import add_logged
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.pipeline import Pipeline
@@ -39,17 +39,7 @@ can. Started again it goes on where it was: let a schedule do that.
 def add_refresh(command: argparse.ArgumentParser) -> None:
     """Add the arguments of `refresh` but for registry and output."""
     command.epilog, command.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
-    command.add_argument("family", help="a family of the registry")
-    command.add_argument(
-        "--log", required=True, metavar="URL", help="folder or URL: the server's SIZEWISE_TEXT_LOG"
-    )
-    command.add_argument(
-        "--keys", type=Path, metavar="FILE", help="the server's SIZEWISE_TEXT_LOG_KEYS"
-    )
-    command.add_argument(
-        "--texts", type=number_in(1, 1_000_000), default=100_000,
-        help="read so many of the newest texts; default: %(default)s",
-    )  # fmt: skip
+    add_logged(command, texts=100_000)
     command.add_argument(
         "--labelled", type=Path, nargs="+", default=[], metavar="FILE",
         help="tables of `text` and `label` to learn from too, as worth-labelling.csv, filled in",
