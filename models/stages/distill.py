@@ -66,7 +66,7 @@ def run(job: Job) -> None:
     labels, rows = read_labels(data), read_split(data, "train")
     tokenizer_path = job.inputs["parent_weights"] / TOKENIZER_NAME
     teacher = load_classifier(job.inputs["parent_weights"])
-    texts = [row.text for row in rows] + read_unlabelled(data)
+    texts = [row.text for row in rows] + read_unlabelled(job.inputs["unlabelled"])
     mask = mask_word(tokenizer_path)
     more = augmented(texts, section.augmented_copies, section.seed, mask, section.augmented_by)
     asked, answers = more.asked()
@@ -188,7 +188,7 @@ def _trim_tokenizer(job: Job, labelled: list[str]) -> list[int] | None:
     about: dict[str, Any] = {"words": len(keep), "words_before": len(whole["model"]["vocab"])}
     for name, texts in (
         ("validation", held_out),
-        ("unlabelled", read_unlabelled(job.inputs["data"])),
+        ("unlabelled", read_unlabelled(job.inputs["unlabelled"])),
     ):
         if texts:
             about[name] = cost(whole, cut, texts)

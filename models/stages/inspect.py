@@ -46,7 +46,7 @@ def run(job: Job) -> None:
     found = Inspection(
         rows=read_counts(data),
         texts={split: len(each) for split, each in rows.items()}
-        | {UNLABELLED: len(read_unlabelled(data))},
+        | {UNLABELLED: len(read_unlabelled(job.inputs["unlabelled"]))},
         labels=dict(zip(labels.names, counts.tolist(), strict=True)),
         characters=_lengths([len(text) for text in texts]),
         tokens=tokens,

@@ -45,8 +45,8 @@ def run(job: Job) -> None:
     data = job.inputs["data"]
     labels, rows = read_labels(data), read_split(data, "train")
     teacher = _teacher(job, labels)
-    texts = [row.text for row in rows]
-    vocabulary = _vocabulary(job, teacher, [*texts, *read_unlabelled(data)])
+    texts, unlabelled = [row.text for row in rows], read_unlabelled(job.inputs["unlabelled"])
+    vocabulary = _vocabulary(job, teacher, texts + unlabelled)
     (job.output / TOKENIZER_NAME).write_text(
         json.dumps(vocabulary, ensure_ascii=False, separators=(",", ":")), encoding="utf-8"
     )
@@ -58,9 +58,8 @@ def run(job: Job) -> None:
         words = word_texts(vocabulary)
         mask = mask_word(teacher.tokenizer_path)
         more = augmented(
-            texts + read_unlabelled(data), section.augmented_copies, section.seed, mask,
-            section.augmented_by,
-        )  # fmt: skip
+            texts + unlabelled, section.augmented_copies, section.seed, mask, section.augmented_by
+        )
         asked, answers = more.asked()
         texts = more.texts + words
         logits = _logits(teacher, asked + words, labels)

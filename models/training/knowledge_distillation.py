@@ -120,7 +120,9 @@ def recover(
     tokenizer_path = job.output / TOKENIZER_NAME
     shutil.copyfile(job.inputs["parent_weights"] / TOKENIZER_NAME, tokenizer_path)
     tokenizer = Tokenizer(tokenizer_path, job.max_length)
-    texts = [row.text for row in read_split(data, "train")] + read_unlabelled(data)
+    texts = [row.text for row in read_split(data, "train")] + read_unlabelled(
+        job.inputs["unlabelled"]
+    )
     encodings = token_ids(tokenizer, texts)
     taught = teacher_outputs(parent, encodings, precision=section.precision).logits
     soft = soft_loss(read_labels(data).problem_type, section.temperature)

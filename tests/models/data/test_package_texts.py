@@ -1,6 +1,6 @@
 import json
 
-from models.data.package_texts import comment_lines, email_line, rated_lines
+from models.data.package_texts import comment_lines, email_line, rated_lines, review_lines
 
 
 def test_rated_sentences_have_their_review_or_else_their_text_as_group():
@@ -14,6 +14,16 @@ def test_rated_sentences_have_their_review_or_else_their_text_as_group():
             "rating": 2.5,
             "group": "movie les clich\u00e9s vanish",
         },
+    ]
+
+
+def test_every_sentence_of_a_review_is_a_text():
+    table = '"1","a "" fine "" plot , \n  well acted . \n\n"\n"0","dull\n"\n'
+
+    assert [json.loads(line) for line in review_lines(table)] == [
+        {"text": 'a " fine " plot ,'},
+        {"text": "well acted ."},
+        {"text": "dull"},
     ]
 
 
