@@ -4,8 +4,9 @@
 
 Each start is a new process of the packaged family, or of `--registry`: seconds from its birth to
 ready, of CPU time too, and the engine and token budget of each variant. One more start before them
-writes the files. Then every bundle is decided on 50 times from the same file. It ends with status 1
-if these decisions differ, and stops after `--minutes` whatever is left.
+writes the files. Then texts run offline with each budget in turns, which says how near the starts'
+budgets are to the best, and every bundle is decided on 50 times from the same file. It ends with
+status 1 if these decisions differ, and stops starting after `--minutes` whatever is left.
 """
 
 import argparse
@@ -14,18 +15,27 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import httpx
 import psutil
 
+from loadtest.measure.workload import seeded_texts
 from serving.bundles.registry import read_registry
+from serving.inference.cpu import usable_cores
+from serving.inference.engine import Resources
+from serving.inference.engine_selection import ENGINES
 from serving.inference.tokenizer import open_tokenizer
 from serving.inference.tuned_choice import kept_tuning, restored
 from serving.settings import Settings
+from tests.benchmarks.bench_policies import BUDGETS_TOKENS, offline_rate
 from tests.support.processes import ROOT, serving, wait_until_ready
 
 DECISIONS = 50
+TEXTS = 1_000
+ROUNDS = 11
+NEAR = 0.97
 PATIENCE_S = 300
 
 
@@ -84,6 +94,35 @@ def decisions(registry, tuning, engine):
     return most
 
 
+def sweep(registry, found):
+    """Print the offline rate of each budget, and how far the budgets of `found` are from the best.
+
+    A round runs every budget once; a budget's rate is its median.
+    """
+    texts = seeded_texts(TEXTS, seed=0)
+    for family, bundles in read_registry(registry, ()).items():
+        for bundle in bundles:
+            name = f"{family}/{bundle.manifest.variant}"
+            chosen = {how: [each[2][name] for each in its] for how, its in found.items()}
+            engine_name = Counter(name for name, _ in chain(*chosen.values())).most_common(1)[0][0]
+            engine = ENGINES[engine_name](bundle, Resources("cpu", usable_cores()))
+            tokenizer = open_tokenizer(bundle)
+            rates = {budget: [] for budget in (32, *BUDGETS_TOKENS[1:])}
+            for _ in range(ROUNDS):
+                for budget, its in rates.items():
+                    its.append(offline_rate(engine, tokenizer, texts, budget))
+            rate = {budget: statistics.median(its) for budget, its in rates.items()}
+            best = max(rate.values())
+            shown = ", ".join(f"{budget}: {each / best:.3f}" for budget, each in rate.items())
+            print(f"{name}, {engine_name}, of the best budget's {best:.0f} texts/s: {shown}")
+            for how, its in chosen.items():
+                near = [rate[budget] / best for _, budget in its if budget in rate]
+                print(
+                    f"  {how} a tuning file: {sum(share >= NEAR for share in near)} of {len(its)} "
+                    f"within 3 %, the least {min(near):.3f}"
+                )
+
+
 def main():
     arguments = parse()
     until_s = time.monotonic() + 60 * arguments.minutes
@@ -98,6 +137,7 @@ def main():
                 found[how].append(start(arguments.registry, tuning, arguments.engine))
         medians = {how: show(f"{how} a tuning file", its) for how, its in found.items()}
         print(f"ratio of the medians: {medians['without'] / medians['with']:.2f}")
+        sweep(arguments.registry, found)
         different = decisions(arguments.registry, folder, arguments.engine)
     if different != 1:
         sys.exit("The same file led to different decisions, or to none.")
