@@ -129,6 +129,7 @@ def measured(bundle, texts, arguments):
         loads=LOADS + (CUDA_LOADS if on_cuda else ()),
         policies=(*POLICIES, "ours"),
     )
+    found.cores = 0 if on_cuda else usable_cores()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         registry = alone(bundle.folder, Path(folder))
@@ -141,6 +142,7 @@ def measured(bundle, texts, arguments):
             for budget, rates in found.offline.items():
                 rates.append(offline_rate(chosen.engine, tokenizer, texts, budget))
             found.alone_ms.append(bare_ms(chosen.engine, tokenizer, texts))
+            found.tokenize_ms.append(tokenize_ms(tokenizer, texts))
             for load, each in found.online.items():
                 each.append(served(server, folder, variant, texts, load, arguments.seconds))
             for policy in POLICIES:
@@ -179,6 +181,13 @@ def bare_ms(engine, tokenizer, texts):
         engine.run(tokenizer.encode([text]))
         times.append(1e3 * (time.perf_counter() - started))
     return statistics.median(times)
+
+
+def tokenize_ms(tokenizer, texts):
+    """CPU milliseconds of tokenizing a text, all in one call."""
+    began_s = time.process_time()
+    tokenizer.encode(texts)
+    return 1e3 * (time.process_time() - began_s) / len(texts)
 
 
 def peak_memory_bytes(pid):
