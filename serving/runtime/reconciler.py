@@ -153,21 +153,21 @@ class Reconciler:
 
     async def _serve(self, found: Found) -> None:
         async with self._one_at_a_time, self._retries.loading():
-            found = family_files.keep_emptied(
-                found, self.found, self.served, self._settings.registry
-            )
+            registries = self._settings.registry
+            found = family_files.keep_emptied(found, self.found, self.served, registries)
             refused = found.refused | self._altered
             lost = dict(found.lost)
             wanted = {
                 name: self._wanted(name, bundles, found, refused)
                 for name, bundles in found.bundles.items()
             }
-            family_files.keep_unreadable(wanted, found, self.served, self._settings.registry)
+            family_files.keep_unreadable(wanted, found, self.served, registries)
             # Of what is kept nothing can be loaded, nor loaded again.
             unloaded = (self._unloaded | (found.kept & self.served.unloaded)) & wanted.keys()
             resting = set((found.kept & self.served.resting) - unloaded)
             for name in unloaded | resting:
                 del wanted[name]
+            family_files.keep_policies(wanted, found, self.served, refused, lost)
             recent = sorted(
                 wanted, key=lambda name: (name not in found.kept, *self._last_used(name))
             )
@@ -187,6 +187,7 @@ class Reconciler:
                     used_bytes += its_bytes
             self._runtime.settle(chain.from_iterable(found.bundles.values()))
             self.found = found
+            family_files.keep_policies(families, found, self.served, refused, lost)
             if not families and not self.served.revision:
                 raise StartError(each_on_a_line(list(refused.values())))
             deployments = Deployments(
