@@ -48,6 +48,12 @@ def keep_policies(
             lost |= {(family, variant): reason for variant in variants}
 
 
+def check_policy_of(family: str, wanted: Mapping[str, Deployment], served: Deployments) -> None:
+    """Raise BundleError if what is wanted of a family does not fit the policy that holds."""
+    if policy := served.policies.get(family):
+        check_policy(policy, _manifests(wanted))
+
+
 def policies_of(
     families: Mapping[str, Mapping[str, Deployment]],
     found: Found,

@@ -127,12 +127,13 @@ class Reconciler:
     async def set_traffic(self, family: str, traffic: Traffic | None) -> None:
         """Replace a family's traffic.json until the server ends; None restores it.
 
-        Raises BundleError if the traffic names a version that is missing or cannot be loaded:
-        nothing changes.
+        Raises BundleError if the traffic names a version that is missing or cannot be loaded, or
+        leaves nothing that fits the policy: nothing changes.
         """
         if traffic is not None:
             found = await self._reader.scan()
             wanted = deployments_of(found.bundles.get(family, []), traffic)
+            family_files.check_policy_of(family, wanted, self.served)
             for bundle in bundles_of(wanted):
                 await self._runtime.load(bundle)
             self.overrides[family] = traffic
@@ -178,8 +179,7 @@ class Reconciler:
                 loaded = wanted[name]
                 if not families or not self._too_many(used_bytes + self._bytes(loaded)):
                     loaded = await self._loaded(name, wanted[name], refused, lost)
-                # The memory it takes is only known once it is loaded.
-                its_bytes = self._bytes(loaded)
+                its_bytes = self._bytes(loaded)  # only known once it is loaded
                 if families and self._too_many(used_bytes + its_bytes):
                     resting.add(name)
                 elif loaded:

@@ -8,7 +8,8 @@ import pytest
 
 from serving.bundles.bundle import read_bundle
 from serving.bundles.registry import FAMILY_NAMES, publish
-from serving.errors import StartError
+from serving.bundles.traffic import Traffic, VariantTraffic
+from serving.errors import BundleError, StartError
 from serving.runtime.local import LocalRuntime
 from serving.runtime.reconciler import Reconciler
 from serving.settings import Settings
@@ -209,3 +210,18 @@ async def test_what_cannot_be_loaded_reaches_no_floor(reconciler, tmp_path):
     await reconciler.load()
     assert list(reconciler.served.families) == ["mood"]
     assert "is shown to reach the floor" in reconciler.served.refused[path]
+
+
+async def test_traffic_by_which_nothing_reaches_the_floor_is_refused(reconciler, tmp_path):
+    publish_worse(tmp_path / "registry", tmp_path)
+    worse = read_bundle(tmp_path / "worse").manifest.version
+    (tmp_path / "registry" / "tone" / "wide").rename(tmp_path / "registry" / "tone" / "wide@next")
+    publish(tmp_path / "made" / "wide", tmp_path / "registry")
+    write_policy(tmp_path / "registry", '{"floor": {"min_accuracy": 0.87}}')
+    await reconciler.load()
+    before = reconciler.served
+
+    with pytest.raises(BundleError, match="is shown to reach the floor"):
+        await reconciler.set_traffic("tone", Traffic({"wide": VariantTraffic(version=worse)}))
+
+    assert (reconciler.served, reconciler.overrides) == (before, {})
