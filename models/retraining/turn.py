@@ -9,6 +9,7 @@ from pathlib import Path
 from models.recipe import Recipe, RecipeError
 from models.retraining import report
 from models.retraining.canary import (
+    check_writable,
     promote,
     publish_beside,
     start_canaries,
@@ -97,6 +98,8 @@ class _Turn:
         """Collect, unless the turn under way has collected all; return whether there is a turn."""
         turns = self._record.turns
         under_way = turns[-1] if turns and not turns[-1].outcome else None
+        if not (under_way and under_way.is_done("make")):
+            check_writable(self._wanted.registry, self._wanted.family)
         if not under_way:
             self._remove("tables", "build", "registry", COUNTED_NAME)
         elif under_way.is_done("make") or not under_way.refused:

@@ -8,6 +8,7 @@ import resource
 import pytest
 
 from models.data.labelled import LABELS_NAME
+from models.retraining import canary
 from models.retraining import turn as turns
 from models.retraining.record import read_record
 from tests.support.refreshed_family import (
@@ -119,6 +120,24 @@ def test_a_registry_that_cannot_be_written_is_said_in_a_sentence(on_trial, monke
 
     assert refresh() == 0
     assert last(on_trial)["outcome"] == "promoted"
+
+
+def test_a_registry_that_cannot_be_written_is_found_out_before_anything_is_collected(
+    here, monkeypatch, capsys
+):
+    log_texts("log", traffic(10))
+
+    def read_only(path):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(canary, "create_beside", read_only)
+
+    assert refresh() == 2
+
+    said = capsys.readouterr()
+    assert "build/registry/tone cannot be written, as publishing there needs" in said.err
+    assert "Read-only file system" in said.err
+    assert left_in(here) == {"lock"}
 
 
 @pytest.mark.parametrize("name", ["train.jsonl", "unlabelled.jsonl"])
