@@ -143,9 +143,13 @@ class _Turn:
         """Divide the new texts and write the tables; return what was found."""
         self._remove("tables")
         self._wanted.tables.mkdir(parents=True, mode=0o700)
-        for ancestors in self._wanted.lineages():
-            if len(ancestors) == 1:
-                turn.collected = self._divide(found, ancestors[0])
+        try:
+            for ancestors in self._wanted.lineages():
+                if len(ancestors) == 1:
+                    turn.collected = self._divide(found, ancestors[0])
+        except BaseException:
+            self._remove("tables")
+            raise
         return report.collected(turn, found.left_out)
 
     def _divide(self, found: Found, root: Recipe) -> Collected:
@@ -162,9 +166,10 @@ class _Turn:
             return make_versions(self._wanted, self._workshop, self._turn, self._tell)
         except (RecipeError, BundleError) as error:
             self._turn.refused = str(error)
+            self._remove("tables", "build")
             self._tell(
-                f"{self._wanted.tables} and {self._wanted.made_build} hold the collected texts, in "
-                "the clear: this goes on with them; remove the folders to forget them"
+                f"Removed the collected texts from {self._wanted.folder}: the next start collects "
+                "and makes anew"
             )
             raise
 

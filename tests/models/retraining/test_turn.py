@@ -173,4 +173,4 @@ def test_a_disk_that_is_full_is_one_sentence_and_the_turn_goes_on_later(here, ca
     said = capsys.readouterr().err
     assert "[Errno 27] File too large: make room, then start this again" in said
     assert said.count("\n") == 1
-    assert not (here / "build/refresh/tone/tables/static-fp32").exists()
+    assert not (here / "build/refresh/tone/tables").exists()
