@@ -21,7 +21,7 @@ from models.data.labelled import (
     split_path,
 )
 from models.data.labels import names_in, unknown_label
-from models.data.readers import TableRow, read_rows, text_in
+from models.data.readers import RENAME_COLUMNS, TableRow, read_rows, text_in
 from models.data.sources import Source
 from models.data.splits import SPLITS
 from models.evaluation.statistics import Flags
@@ -113,7 +113,7 @@ def read_halves(
 
     bad = BadRows()
     columns = ["text", *(["label"] if loss == "accuracy" else [])]
-    rows = list(read_rows(Source(path), columns, made_of, bad))
+    rows = list(read_rows(Source(path), columns, made_of, bad, if_missing=RENAME_COLUMNS))
     bad.check()
     rows = [rows[number] for number in np.random.default_rng(_SEED).permutation(len(rows))]
     middle = len(rows) // 2

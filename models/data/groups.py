@@ -11,16 +11,20 @@ _LONGEST = 200
 _MOST = 100
 
 
+def name_in(cell: Any) -> str:
+    """Return the name or number in a cell; empty if there is none, as for NaN."""
+    is_nan = isinstance(cell, float) and math.isnan(cell)
+    return "" if cell is None or is_nan else str(cell).strip()
+
+
 def group_in(cell: Any, where: str) -> str:
     """Return the group that a cell names; empty if it is empty or not a number (NaN).
 
     Raises RowError naming `where` if it names none.
     """
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
-        return ""
     if isinstance(cell, list | tuple | dict):
         raise RowError(f"{where}: {cell!r} is no group: write one name or number")
-    name = str(cell).strip()
+    name = name_in(cell)
     if len(name) > _LONGEST:
         raise RowError(
             f"{where}: a group's name has {len(name)} characters, at most {_LONGEST} are allowed: "

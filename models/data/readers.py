@@ -16,7 +16,14 @@ from serving.bundles.files import open_file
 
 _LONGEST_CELL = 2**31 - 1
 _DEFAULT_SPLIT = "train"
+_NAME_COLUMNS = "name the columns with `text` and `label` in [data], or with --text and --label"
+RENAME_COLUMNS = "rename columns of the table"
+"""What to do about a column that is missing, where nobody can name another one."""
 _Made = TypeVar("_Made")
+
+
+class _ColumnMissing(RecipeError):
+    """A table has no column of a name."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,14 @@ def read_rows(
     made_of: Callable[[TableRow], _Made],
     bad: BadRows,
     form: TableFormat = FOUND_OUT,
+    *,
+    if_missing: str = _NAME_COLUMNS,
 ) -> Iterator[_Made]:
     """Yield what `made_of` makes of each row of a table, in order, each with at least `columns`.
 
     A row of which it raises RowError, or that is no row at all, is added to `bad` instead. Raises
     RecipeError naming file, line and remedy when the table is missing, unreadable or empty, or
-    lacks a column.
+    lacks a column, for which `if_missing` is the remedy.
     """
     if source.path is None or source.path.is_dir():
         rows: Iterator[TableRow | RowError] = _read_data_set(source, columns)
@@ -51,7 +60,7 @@ def read_rows(
             )
         rows = reader(source.path, columns, form)
     count = 0
-    for row in rows:
+    for row in _named(rows, if_missing):
         count += 1
         if isinstance(row, RowError):
             bad.add(row)
@@ -64,6 +73,13 @@ def read_rows(
             yield made
     if not count:
         raise RecipeError(f"{source} has no rows: add texts or remove it from the recipe")
+
+
+def _named(rows: Iterator[TableRow | RowError], if_missing: str) -> Iterator[TableRow | RowError]:
+    try:
+        yield from rows
+    except _ColumnMissing as error:
+        raise RecipeError(f"{error}: {if_missing}") from error
 
 
 def text_in(cell: Any, where: str) -> str:
@@ -129,9 +145,8 @@ def _check_columns(path: object, wanted: Sequence[str], header: Sequence[str]) -
         raise RecipeError(f"{path} has two columns named {twice[0]!r}: rename or delete one")
     for name in wanted:
         if name not in header:
-            raise RecipeError(
-                f"{path} has no column {name!r}, only {', '.join(map(repr, header))}: name the "
-                "columns with `text` and `label` in [data], or with --text and --label"
+            raise _ColumnMissing(
+                f"{path} has no column {name!r}, only {', '.join(map(repr, header))}"
             )
 
 
@@ -167,7 +182,7 @@ def _read_json_lines(
         except RecipeError as error:
             if not known:  # rather than this row the recipe's columns are wrong
                 raise
-            yield RowError(str(error))
+            yield RowError(f"{error}: complete or delete the row")
         else:
             known = True
             yield TableRow(where, cells)
@@ -207,15 +222,15 @@ def _read_data_set(source: Source, columns: Sequence[str]) -> Iterator[TableRow]
         ) from error
     _check_columns(source, columns, data.column_names)
     for number, cells in enumerate(data.select_columns(list(columns)), start=1):
-        named = {name: _named(cell, data.features[name]) for name, cell in cells.items()}
+        named = {name: _label_named(cell, data.features[name]) for name, cell in cells.items()}
         yield TableRow(f"{source}, {split}, row {number}", named)
 
 
-def _named(cell: Any, feature: Any) -> Any:
+def _label_named(cell: Any, feature: Any) -> Any:
     """The name of a ClassLabel's number; of a list, all names."""
     inner = getattr(feature, "feature", None)
     if inner is not None and isinstance(cell, list):
-        return [_named(each, inner) for each in cell]
+        return [_label_named(each, inner) for each in cell]
     is_known = hasattr(feature, "int2str") and isinstance(cell, int) and cell >= 0
     return feature.int2str(cell) if is_known else cell
 

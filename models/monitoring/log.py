@@ -54,12 +54,28 @@ def read_log(url: str, keys: Path | None, family: str, most_texts: int) -> Famil
         )
     last: dict[object, Row] = {}
     for row in sorted(feedback, key=lambda row: row["time"]):
-        last[answer_of(row)] = row
+        last[_named(row), row.get("answered")] = row
     return FamilyLog(texts, list(last.values()))
 
 
-def answer_of(row: Row) -> tuple[str, str, int]:
-    """Return what names the answered text of a row."""
+def with_feedback(texts: Sequence[Row], feedback: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Return each text that has feedback, with it; texts come the newest first.
+
+    A caller may use an id again, so feedback is on the text that was answered when it says. If it
+    does not say, it is on the newest text of its id that is not newer than itself.
+    """
+    left = {(_named(row), row.get("answered")): row for row in feedback}
+    found = []
+    for row in texts:
+        for key in ((_named(row), row["time"]), (_named(row), None)):
+            if key in left and left[key]["time"] >= row["time"]:
+                found.append((row, left.pop(key)))
+                break
+    return found
+
+
+def _named(row: Row) -> tuple[str, str, int]:
+    """Return what names the answered text of a row, unless the id was used again."""
     return row["caller"], row["request_id"], row["index"]
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from models.monitoring.log import FamilyLog, Row, answer_of, text_of
+from models.monitoring.log import FamilyLog, Row, text_of, with_feedback
 from serving.bundles.bundle import Manifest
 from serving.bundles.files import replace_file
 from serving.errors import StartError, failures
@@ -39,23 +39,18 @@ class LabelledTexts:
 
 def labelled_texts(log: FamilyLog, manifest: Manifest) -> LabelledTexts:
     """Return the texts with feedback; `manifest` is of the family. Blank texts are left out."""
-    left = {answer_of(row): row for row in log.feedback}
+    judged = with_feedback(log.texts, log.feedback)
     now = datetime.now(UTC)
     found, unknown = [], 0
     newest: datetime | None = None
-    for row in log.texts:
-        given = left.get(answer_of(row))
-        # A caller may have used an id again since.
-        if given is None or given["time"] < row["time"]:
-            continue
-        del left[answer_of(row)]
+    for row, given in judged:
         if not _fits(given["right"], manifest):
             unknown += 1
         elif _is_readable(row, manifest):
             found.append((text_of(row), tuple(given["right"])))
             if given["time"] <= now:
                 newest = max(newest or given["time"], given["time"])
-    return LabelledTexts(found, unknown, len(left), newest)
+    return LabelledTexts(found, unknown, len(log.feedback) - len(judged), newest)
 
 
 def logged_texts(log: FamilyLog, manifest: Manifest) -> list[Text]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from models.evaluation.predictions import Predictor, kind_of, predicted
 from models.evaluation.statistics import Flags
-from models.monitoring.log import Row, answer_of, text_of
+from models.monitoring.log import Row, text_of, with_feedback
 from models.monitoring.tables import write_table
 from models.published.measuring import running
 from serving.bundles.bundle import Bundle
@@ -53,8 +53,7 @@ def candidates(
     Raises BundleError if one of the `bundles` cannot run.
     """
     single = kind_of(bundles[0].manifest) == "single_label"
-    labelled = {answer_of(row) for row in feedback}
-    known = {text_of(row) for row in texts if answer_of(row) in labelled}
+    known = {text_of(row) for row, _ in with_feedback(texts, feedback)}
     rows: dict[Text, Row] = {}
     for row in texts:
         if text_of(row) not in known:

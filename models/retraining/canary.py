@@ -33,6 +33,13 @@ Versions = Mapping[str, str]
 """The version of each variant."""
 
 
+def check_writable(registry: Path, family: str) -> None:
+    """Raise BundleError unless versions can be published beside a family's live ones."""
+    folder = family_in(registry, family).folders[family]
+    with failures(BundleError, f"{folder} cannot be written, as publishing there needs"):
+        remove(create_beside(folder / REFRESHED))
+
+
 def publish_beside(
     made: Path, registry: Path, family: str, tell: Callable[[str], None] = print
 ) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.data.bad_rows import BadRows, RowError
 from models.data.labels import names_in, unknown_label
-from models.data.readers import TableRow, read_rows, text_in
+from models.data.readers import RENAME_COLUMNS, TableRow, read_rows, text_in
 from models.data.sources import Source
 from models.evaluation.predictions import kind_of
 from models.monitoring.log import FamilyLog
@@ -101,6 +101,8 @@ def _read(path: Path, manifest: Manifest) -> list[tuple[str, tuple[str, ...] | N
 
     def made_of(row: TableRow) -> tuple[str, tuple[str, ...] | None]:
         cell = row.cells["label"]
+        if isinstance(cell, list) and kind == "single_label":
+            raise RowError(f"{row.where}: {cell!r} is a list: write the one label that is right")
         is_empty = isinstance(cell, str) and not cell.strip()
         names = None if is_empty else names_in(cell, section, row.where)
         for name in names or ():
@@ -111,6 +113,7 @@ def _read(path: Path, manifest: Manifest) -> list[tuple[str, tuple[str, ...] | N
         return text_in(row.cells["text"], row.where), names
 
     bad = BadRows()
-    found = list(read_rows(Source(path), ["text", "label"], made_of, bad))
+    columns = ["text", "label"]
+    found = list(read_rows(Source(path), columns, made_of, bad, if_missing=RENAME_COLUMNS))
     bad.check()
     return found

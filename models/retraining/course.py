@@ -1,30 +1,29 @@
 """How the test went as feedback came in. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import numpy as np
 
 from models.evaluation.sequential import differences
-from models.monitoring.log import Row, was_right
 from models.retraining.record import Look
-from models.retraining.verdict import Canaries, compared_rows
+from models.retraining.verdict import Judgement
 from serving.bundles.evaluation import Estimate
 
 _MOST_LOOKS = 100
 
 
-def course_of(feedback: Sequence[Row], canaries: Canaries, confidence: float) -> list[Look]:
+def course_of(judgements: Collection[Judgement], confidence: float) -> list[Look]:
     """Return the pooled test after every so many answers with feedback, and after all of them."""
-    in_order = sorted(feedback, key=lambda row: row["time"])
-    rows = list(compared_rows(in_order, canaries, canaries.versions))
-    if not rows:
+    in_order = sorted(judgements, key=lambda each: each.time)
+    if not in_order:
         return []
-    arms = np.array([arm for _, arm in rows])
-    right = np.array([was_right(row) for row, _ in rows])
-    at = np.unique(np.linspace(1, len(rows), min(_MOST_LOOKS, len(rows))).round().astype(int))
+    by_canary = np.array([each.by_canary for each in in_order])
+    right = np.array([each.is_right for each in in_order])
+    count = len(in_order)
+    at = np.unique(np.linspace(1, count, min(_MOST_LOOKS, count)).round().astype(int))
     canary, live = (
-        np.stack([np.cumsum((arms == arm) & hit)[at - 1] for hit in (right, ~right)], axis=-1)
-        for arm in (0, 1)
+        np.stack([np.cumsum(arm & hit)[at - 1] for hit in (right, ~right)], axis=-1)
+        for arm in (by_canary, ~by_canary)
     )
     low, high = differences(canary, live, confidence)
     values = _rates(canary) - _rates(live)

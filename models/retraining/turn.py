@@ -1,34 +1,39 @@
 """One turn of `refresh`, a step after the other; a turn that was stopped goes on where it was."""
 
 import fcntl
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
-from models.monitoring.log import NothingLogged, Row
-from models.recipe import RecipeError
+from models.recipe import Recipe, RecipeError
 from models.retraining import report
 from models.retraining.canary import (
-    check_on_trial,
+    check_writable,
     promote,
     publish_beside,
     start_canaries,
     withdraw,
 )
 from models.retraining.collect import Found, find
-from models.retraining.course import course_of
+from models.retraining.counted import COUNTED_NAME
 from models.retraining.division import divide_new
 from models.retraining.making import make_versions
 from models.retraining.recipes import check_labels, data_of, write_tables
-from models.retraining.record import Record, Step, StepName, Turn, read_record, write_record
-from models.retraining.verdict import Canaries, judge, nothing_counts
+from models.retraining.record import (
+    Collected,
+    Record,
+    Step,
+    StepName,
+    Turn,
+    read_record,
+    write_record,
+)
 from models.retraining.wanted import Wanted, Workshop
+from models.retraining.watching import check_trial, watch
+from serving.bundles.files import remove
 from serving.errors import BundleError, StartError, failures, own_words
 
-_ONE = 1
 Clock = Callable[[], datetime]
 
 
@@ -93,8 +98,10 @@ class _Turn:
         """Collect, unless the turn under way has collected all; return whether there is a turn."""
         turns = self._record.turns
         under_way = turns[-1] if turns and not turns[-1].outcome else None
+        if not (under_way and under_way.is_done("make")):
+            check_writable(self._wanted.registry, self._wanted.family)
         if not under_way:
-            self._remove("tables", "build", "registry")
+            self._remove("tables", "build", "registry", COUNTED_NAME)
         elif under_way.is_done("make") or not under_way.refused:
             self._keep_terms(under_way)
             return True
@@ -134,28 +141,35 @@ class _Turn:
 
     def _collect(self, found: Found, turn: Turn) -> list[str]:
         """Divide the new texts and write the tables; return what was found."""
-        shutil.rmtree(self._wanted.tables, ignore_errors=True)
+        self._remove("tables")
         self._wanted.tables.mkdir(parents=True, mode=0o700)
-        for ancestors in self._wanted.lineages():
-            root = ancestors[-1]
-            if root.parent is not None:
-                continue
-            assert root.data is not None, "this is a bug: a root has [data]"
-            data = data_of(root, self._wanted.build)
-            check_labels(data, self._wanted.live()[0].manifest)
-            divided = divide_new(found, data, root.data)
-            write_tables(divided, root.data, self._wanted.tables / root.variant)
-            turn.collected = divided.counts
+        try:
+            for ancestors in self._wanted.lineages():
+                if len(ancestors) == 1:
+                    turn.collected = self._divide(found, ancestors[0])
+        except BaseException:
+            self._remove("tables")
+            raise
         return report.collected(turn, found.left_out)
+
+    def _divide(self, found: Found, root: Recipe) -> Collected:
+        """Write the tables of a root recipe; return what became of the new texts."""
+        assert root.data is not None, "this is a bug: a root has [data]"
+        data = data_of(root, self._wanted.build)
+        check_labels(data, self._wanted.live()[0].manifest)
+        divided = divide_new(found, data, root.data)
+        write_tables(divided, root.data, self._wanted.tables / root.variant)
+        return divided.counts
 
     def _make(self) -> list[str]:
         try:
             return make_versions(self._wanted, self._workshop, self._turn, self._tell)
         except (RecipeError, BundleError) as error:
             self._turn.refused = str(error)
+            self._remove("tables", "build")
             self._tell(
-                f"{self._wanted.tables} and {self._wanted.made_build} hold the collected texts, in "
-                "the clear: this goes on with them; remove the folders to forget them"
+                f"Removed the collected texts from {self._wanted.folder}: the next start collects "
+                "and makes anew"
             )
             raise
 
@@ -178,55 +192,17 @@ class _Turn:
 
     def _watch(self) -> bool:
         """Look at the feedback; return whether it is decided, or time is up."""
-        turn, terms = self._turn, self._turn.terms
-        assert turn.canaries is not None, "this is a bug: no canary was started"
-        step = turn.steps.setdefault("watch", Step(started=self._now()))
-        up = turn.canaries.since + timedelta(days=terms.days)
-        is_over = self._now() >= up
-        if not is_over:
-            self._check_on_trial(turn.canaries)
-        feedback = self._feedback(may_be_none=is_over)
-        turn.verdict = judge(feedback, turn.canaries, terms.margin, terms.confidence)
-        turn.course = course_of(feedback, turn.canaries, terms.confidence)
-        step.says = [turn.verdict.words if turn.course else nothing_counts(feedback, turn.canaries)]
-        self._tell(step.says[0])
-        if turn.verdict.decision == "undecided" and is_over:
-            step.says.append(f"Not decided within {terms.days:g} days.")
-        elif turn.verdict.decision == "undecided":
-            self._tell(f"Undecided: the test ends at {up:%Y-%m-%d %H:%M} UTC at the latest")
-            self._save()
-            return False
-        step.ended = self._now()
+        is_over = watch(self._wanted, self._turn, self._now(), self._tell)
         self._save()
-        return True
-
-    def _check_on_trial(self, canaries: Canaries) -> None:
-        """Raise BundleError if somebody has changed what is compared."""
-        wanted = self._wanted
-        try:
-            check_on_trial(wanted.registry, wanted.family, canaries)
-        except BundleError as error:
-            raise BundleError(
-                f"{error}: put back what is compared, or give this turn up by taking its canaries "
-                f"out of traffic.json and removing {wanted.folder}"
-            ) from error
-
-    def _feedback(self, *, may_be_none: bool) -> Sequence[Row]:
-        try:
-            return self._wanted.read_log(_ONE).feedback
-        except NothingLogged:
-            if may_be_none:
-                return ()
-            raise
+        return is_over
 
     def _decide(self) -> None:
         """Promote or withdraw what was watched."""
         turn = self._turn
         assert turn.verdict is not None, "this is a bug: nobody has looked"
-        assert turn.canaries is not None, "this is a bug: no canary was started"
+        if not {"promote", "withdraw"} & turn.steps.keys():
+            check_trial(self._wanted, turn)
         if turn.verdict.decision == "promote":
-            if "promote" not in turn.steps:
-                self._check_on_trial(turn.canaries)
             self._step("promote", self._promote)
             turn.outcome = "promoted"
         else:
@@ -246,16 +222,16 @@ class _Turn:
 
     def _end(self) -> str:
         """Remove all but the record; return what to do next."""
-        self._remove("tables", "build", "registry")
+        self._remove("tables", "build", "registry", COUNTED_NAME)
         self._tell(f"{(self._turn.outcome or '').capitalize()}. {self._turn.reason}")
         self._tell(f"Removed the texts and what was made of them from {self._wanted.folder}")
         if self._turn.outcome == "promoted":
             return "serve on: servers of the registry answer by the new versions within seconds"
         return "serve on as before; run this again once there is more feedback"
 
-    def _remove(self, *names: Literal["tables", "build", "registry"]) -> None:
+    def _remove(self, *names: str) -> None:
         for name in names:
-            shutil.rmtree(self._wanted.folder / name, ignore_errors=True)
+            remove(self._wanted.folder / name)
 
     def _step(self, name: StepName, do: Callable[[], list[str]]) -> None:
         """Take a step unless it is done; record when it was started, and that it has ended."""

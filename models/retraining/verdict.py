@@ -1,13 +1,12 @@
 """Which of two versions is right more often, by feedback, however often one looks. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal
 
 from models.evaluation.sequential import Counts, estimates
-from models.monitoring.log import Row, was_right
 from serving.bundles.evaluation import Estimate
-from serving.bundles.files import Frozen, Name
+from serving.bundles.files import Frozen, Name, listed
 
 
 class Compared(Frozen):
@@ -33,6 +32,19 @@ class Canaries(Frozen):
     """Share of its variant's requests that each canary answers."""
     versions: dict[Name, Compared]
     """By variant."""
+
+
+class Judgement(Frozen):
+    """Feedback that counts, without text and labels."""
+
+    time: datetime
+    """When it was given."""
+    variant: Name
+    """The variant that answered."""
+    by_canary: bool
+    """Whether its canary answered, not its live version."""
+    is_right: bool
+    """Whether the answer was right."""
 
 
 class Judged(Frozen):
@@ -63,7 +75,17 @@ class Verdict(Frozen):
     pooled: Judged
     """All variants together, which decides."""
     variants: dict[Name, Judged]
-    """Each variant by itself."""
+    """Each variant by itself; their intervals hold together."""
+
+    @property
+    def worse(self) -> list[str]:
+        """The variants whose canary is shown by itself to be worse."""
+        return [name for name, its in self.variants.items() if its.difference.high < 0]
+
+    @property
+    def unjudged(self) -> list[str]:
+        """The variants whose canary has no feedback."""
+        return [name for name, its in self.variants.items() if not its.canary.n]
 
     @property
     def words(self) -> str:
@@ -80,72 +102,60 @@ class Verdict(Frozen):
         if not its.praised:
             return f"{found}: nobody said that an answer was right, so nothing can be compared."
         margin = f"{100 * self.margin:g} points"
-        return {
+        by_itself = f"{listed(self.worse)} by itself " if its.difference.high >= 0 else ""
+        decided = {
             "promote": f"{found}: shown to be less than {margin} worse.",
-            "withdraw": f"{found}: shown to be worse.",
+            "withdraw": f"{found}: {by_itself}shown to be worse.",
             "undecided": f"{found}: neither shown to be worse, nor to be less than {margin} worse.",
         }[self.decision]
+        if not self.unjudged:
+            return decided
+        return f"{decided} Without feedback on its new version: {listed(self.unjudged)}."
 
 
 def judge(
-    feedback: Sequence[Row], canaries: Canaries, margin: float = 0.02, confidence: float = 0.95
+    judgements: Collection[Judgement],
+    canaries: Canaries,
+    margin: float = 0.02,
+    confidence: float = 0.95,
 ) -> Verdict:
-    """Decide on canaries by the rows of `FamilyLog.feedback`.
+    """Decide on canaries by the feedback that counts.
 
-    Only feedback on answers since the start counts, of the versions that are compared, and not on
-    those of a cascade or under overload: no canary takes part in a cascade. As far as a row says
-    when and how the answer was given. The variants are pooled, as each splits its traffic by the
-    same weight. A canary that is shown to be worse is withdrawn, be it by less than `margin`; one
-    that is shown to be less than `margin` worse is promoted, unless feedback calls no answer right:
-    where callers only complain, all rates are 0. Over all looks together, one that is not worse is
-    withdrawn with a probability of at most 1 - confidence, and one that is worse by `margin` or
-    more promoted with at most that (see sequential.py, also for what is assumed).
+    The variants are pooled, as each splits its traffic by the same weight. Canaries that are shown
+    to be worse, together or one of them by itself, are withdrawn, be it by less than `margin`;
+    otherwise all are promoted if they are shown together to be less than `margin` worse, unless
+    feedback calls no answer right: where callers only complain, all rates are 0. Over all looks
+    together, canaries of which none is worse are withdrawn by the test of all with a probability of
+    at most 1 - confidence, and by those of the single ones with at most that; such as are worse
+    together by `margin` or more are promoted with at most that (see sequential.py, also for what
+    is assumed).
     Raises ValueError unless the margin is 0 or more, and the confidence between 0 and 1.
     """
     if margin < 0:
         raise ValueError(f"the margin is {margin}: it has to be 0 or more")
-    groups = [canaries.versions, *({name: its} for name, its in canaries.versions.items())]
-    counts = [_counts(feedback, canaries, each) for each in groups]
-    pooled, *alone = (
+    names = list(canaries.versions)
+    pooled = _judged([judgements], confidence)[0]
+    by_variant = [[each for each in judgements if each.variant == name] for name in names]
+    alone = _judged(by_variant, 1 - (1 - confidence) / len(names))
+    verdict = Verdict(
+        decision="undecided", margin=margin, confidence=confidence, pooled=pooled,
+        variants=dict(zip(names, alone, strict=True)),
+    )  # fmt: skip
+    if pooled.difference.high < 0 or verdict.worse:
+        return verdict.model_copy(update={"decision": "withdraw"})
+    if pooled.difference.low > -margin and pooled.praised:
+        return verdict.model_copy(update={"decision": "promote"})
+    return verdict
+
+
+def _judged(groups: Sequence[Collection[Judgement]], confidence: float) -> list[Judged]:
+    counts = [(_counts(each, by_canary=True), _counts(each, by_canary=False)) for each in groups]
+    return [
         Judged(canary=canary, live=live, difference=found)
         for (canary, live), found in zip(counts, estimates(counts, confidence), strict=True)
-    )
-    variants = dict(zip(canaries.versions, alone, strict=True))
-    decision: Literal["promote", "withdraw", "undecided"] = "undecided"
-    if pooled.difference.high < 0:
-        decision = "withdraw"
-    elif pooled.difference.low > -margin and pooled.praised:
-        decision = "promote"
-    return Verdict(
-        decision=decision, margin=margin, confidence=confidence, pooled=pooled, variants=variants
-    )
+    ]
 
 
-def compared_rows(
-    feedback: Sequence[Row], canaries: Canaries, versions: Mapping[str, Compared]
-) -> Iterator[tuple[Row, int]]:
-    """Yield the rows that count, in their order, each with its place in Compared.both."""
-    for row in feedback:
-        compared = versions.get(row["variant"])
-        answered = row.get("answered") or row["time"]
-        is_fair = answered >= canaries.since and row.get("alone") is not False
-        if compared and is_fair and row["version"] in compared.both:
-            yield row, compared.both.index(row["version"])
-
-
-def nothing_counts(feedback: Sequence[Row], canaries: Canaries) -> str:
-    """Say, where no row counts, how many there are since the start, and why they do not."""
-    since = sum(row["time"] >= canaries.since for row in feedback)
-    of = f" that counts, of {since:,}: answers of a cascade or under overload do not"
-    return f"No new or live version has feedback{of if since else ''}."
-
-
-def _counts(
-    feedback: Sequence[Row], canaries: Canaries, versions: Mapping[str, Compared]
-) -> tuple[Counts, Counts]:
-    """Count the answers of the canaries, and of the live versions."""
-    right, wrong = [0, 0], [0, 0]
-    for row, arm in compared_rows(feedback, canaries, versions):
-        (right if was_right(row) else wrong)[arm] += 1
-    canary, live = (Counts(right=r, wrong=w) for r, w in zip(right, wrong, strict=True))
-    return canary, live
+def _counts(judgements: Collection[Judgement], *, by_canary: bool) -> Counts:
+    its = [each.is_right for each in judgements if each.by_canary == by_canary]
+    return Counts(right=sum(its), wrong=len(its) - sum(its))

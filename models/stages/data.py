@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from models.data.bad_rows import BadRows, RowError
-from models.data.groups import check_groups, group_in
+from models.data.groups import check_groups, group_in, name_in
 from models.data.labelled import (
     LABELS_NAME,
     UNLABELLED,
@@ -105,8 +105,8 @@ def _labelled(section: DataSection, split: Split | None, row: TableRow) -> Entry
     names = None
     if section.truth == "labels":
         names = names_in(row.cells[section.label], section, row.where)
-    group = str(row.cells[section.group] or "") if section.group else normalised(text)
-    if section.group and not group.strip():
+    group = name_in(row.cells[section.group]) if section.group else normalised(text)
+    if section.group and not group:
         raise RowError(f"{row.where}: empty {section.group!r}: fill in the group or delete the row")
     groups = tuple(group_in(row.cells[name], row.where) for name in section.group_report)
     return Entry(text, names, group, split, row.where, groups)

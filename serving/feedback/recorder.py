@@ -54,19 +54,22 @@ class AnswerRecorder:
         texts: Sequence[Text | Row] | None,
     ) -> None:
         """Note the answer to a caller's request, whose `texts` may be logged unless None."""
+        now_s = time.time()
         if self._remembers:
-            self.store.keep(answered_request(caller, request_id, answer))
+            self.store.keep(answered_request(caller, request_id, answer, now_s))
         if texts is not None and random() < self._share:  # noqa: S311  a sample
-            self.store.log_texts(text_rows(caller, request_id, answer, texts))
+            self.store.log_texts(text_rows(caller, request_id, answer, texts, now_s))
 
 
-def answered_request(caller: str, request_id: str, answer: FamilyAnswer) -> AnsweredRequest:
-    """Return what is kept of an answer."""
+def answered_request(
+    caller: str, request_id: str, answer: FamilyAnswer, now_s: float
+) -> AnsweredRequest:
+    """Return what is kept of an answer that is given now."""
     labels, one = answer.labels, answer.least_score is None
     return AnsweredRequest(
         caller,
         request_id,
-        time.time(),
+        now_s,
         answer.family,
         () if answer.least_score == -math.inf else labels,
         one,
@@ -85,10 +88,17 @@ def answered_request(caller: str, request_id: str, answer: FamilyAnswer) -> Answ
 
 
 def text_rows(
-    caller: str, request_id: str, answer: FamilyAnswer, texts: Sequence[Text | Row]
+    caller: str,
+    request_id: str,
+    answer: FamilyAnswer,
+    texts: Sequence[Text | Row],
+    now_s: float,
 ) -> list[dict[str, Any]]:
-    """Return the rows of the text log for a request; rows of numbers are no texts."""
-    now = datetime.now(UTC)
+    """Return the rows of the text log for a request that is answered now.
+
+    Rows of numbers are no texts. Feedback on a row names the row's time, as ids may be used again.
+    """
+    now = datetime.fromtimestamp(now_s, UTC)
     rows = []
     for index, (text, each) in enumerate(zip(texts, answer.answers, strict=True)):
         if isinstance(text, Row):

@@ -12,7 +12,8 @@ def missing_of(settings: Settings, lost: Lost, deployments: Deployments) -> dict
     """Return what must be served and is not, with the reasons; `lost` are the broken bundles.
 
     That is a variant that SIZEWISE_VARIANTS names, the family of SIZEWISE_DEFAULT_MODEL, and every
-    family that has nothing but broken bundles. Other broken bundles are merely left out.
+    family that has nothing but broken bundles or no policy that fits. Other broken bundles are
+    merely left out.
     """
     loaded_later = deployments.resting | deployments.unloaded
     known = deployments.families.keys() | loaded_later

@@ -26,6 +26,34 @@ def text_of(found: Found, family: str, name: str) -> str | None:
     return found.texts[family].get(name)
 
 
+def keep_policies(
+    wanted: dict[str, Mapping[str, Deployment]],
+    found: Found,
+    served: Deployments,
+    refused: dict[str, str],
+    lost: dict[tuple[str, str], str],
+) -> None:
+    """Keep what a family served before, if anything, where no policy fits what is `wanted` of it.
+
+    Without its policy a family would answer what that forbids, such as by variants below the floor.
+    """
+    for family, variants in list(wanted.items()):
+        if not variants or _policy(family, variants, found, served, refused):
+            continue
+        if before := served.families.get(family):
+            wanted[family] = before
+        else:
+            del wanted[family]
+            reason = refused[str(found.folders[family] / POLICY_NAME)]
+            lost |= {(family, variant): reason for variant in variants}
+
+
+def check_policy_of(family: str, wanted: Mapping[str, Deployment], served: Deployments) -> None:
+    """Raise BundleError if what is wanted of a family does not fit the policy that holds."""
+    if policy := served.policies.get(family):
+        check_policy(policy, _manifests(wanted))
+
+
 def policies_of(
     families: Mapping[str, Mapping[str, Deployment]],
     found: Found,
@@ -33,13 +61,27 @@ def policies_of(
     refused: dict[str, str],
 ) -> dict[str, Policy]:
     """Read each policy.json; if it is refused, keep the previous policy unless it does not fit."""
-    policies = {}
-    for family, variants in families.items():
-        check = partial(check_policy, manifests=_manifests(variants))
-        before = served.policies.get(family)
-        its = _current(Policy, POLICY_NAME, check, family, found, before, refused)
-        policies[family] = its or Policy()
-    return policies
+    its = {
+        family: _policy(family, variants, found, served, refused)
+        for family, variants in families.items()
+    }
+    return {family: policy for family, policy in its.items() if policy}
+
+
+def _policy(
+    family: str,
+    variants: Mapping[str, Deployment],
+    found: Found,
+    served: Deployments,
+    refused: dict[str, str],
+) -> Policy | None:
+    """Return the policy that holds; None if the file is refused, and none before it fits."""
+    check = partial(check_policy, manifests=_manifests(variants))
+    before = served.policies.get(family)
+    its = _current(Policy, POLICY_NAME, check, family, found, before, refused)
+    if its or family not in found.texts:
+        return its
+    return None if str(found.folders[family] / POLICY_NAME) in refused else Policy()
 
 
 def windows_of(

@@ -127,12 +127,13 @@ class Reconciler:
     async def set_traffic(self, family: str, traffic: Traffic | None) -> None:
         """Replace a family's traffic.json until the server ends; None restores it.
 
-        Raises BundleError if the traffic names a version that is missing or cannot be loaded:
-        nothing changes.
+        Raises BundleError if the traffic names a version that is missing or cannot be loaded, or
+        leaves nothing that fits the policy: nothing changes.
         """
         if traffic is not None:
             found = await self._reader.scan()
             wanted = deployments_of(found.bundles.get(family, []), traffic)
+            family_files.check_policy_of(family, wanted, self.served)
             for bundle in bundles_of(wanted):
                 await self._runtime.load(bundle)
             self.overrides[family] = traffic
@@ -153,21 +154,21 @@ class Reconciler:
 
     async def _serve(self, found: Found) -> None:
         async with self._one_at_a_time, self._retries.loading():
-            found = family_files.keep_emptied(
-                found, self.found, self.served, self._settings.registry
-            )
+            registries = self._settings.registry
+            found = family_files.keep_emptied(found, self.found, self.served, registries)
             refused = found.refused | self._altered
             lost = dict(found.lost)
             wanted = {
                 name: self._wanted(name, bundles, found, refused)
                 for name, bundles in found.bundles.items()
             }
-            family_files.keep_unreadable(wanted, found, self.served, self._settings.registry)
+            family_files.keep_unreadable(wanted, found, self.served, registries)
             # Of what is kept nothing can be loaded, nor loaded again.
             unloaded = (self._unloaded | (found.kept & self.served.unloaded)) & wanted.keys()
             resting = set((found.kept & self.served.resting) - unloaded)
             for name in unloaded | resting:
                 del wanted[name]
+            family_files.keep_policies(wanted, found, self.served, refused, lost)
             recent = sorted(
                 wanted, key=lambda name: (name not in found.kept, *self._last_used(name))
             )
@@ -178,8 +179,7 @@ class Reconciler:
                 loaded = wanted[name]
                 if not families or not self._too_many(used_bytes + self._bytes(loaded)):
                     loaded = await self._loaded(name, wanted[name], refused, lost)
-                # The memory it takes is only known once it is loaded.
-                its_bytes = self._bytes(loaded)
+                its_bytes = self._bytes(loaded)  # only known once it is loaded
                 if families and self._too_many(used_bytes + its_bytes):
                     resting.add(name)
                 elif loaded:
@@ -187,6 +187,7 @@ class Reconciler:
                     used_bytes += its_bytes
             self._runtime.settle(chain.from_iterable(found.bundles.values()))
             self.found = found
+            family_files.keep_policies(families, found, self.served, refused, lost)
             if not families and not self.served.revision:
                 raise StartError(each_on_a_line(list(refused.values())))
             deployments = Deployments(

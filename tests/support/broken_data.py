@@ -167,8 +167,7 @@ TABLE = (
     Broken(
         "a line of JSON without the label",
         {"days.jsonl": MANY + json_lines({"text": "a day"})},
-        "days.jsonl, line 121 has no column 'topics', only 'text': name the columns "
-        "with `text` and `label` in [data], or with --text and --label",
+        "days.jsonl, line 121 has no column 'topics', only 'text': complete or delete the row",
         'files = ["days.jsonl"]\nlabel = "topics"\nproblem_type = "multi_label"',
     ),
     Broken(

@@ -4,6 +4,7 @@ import json
 import random
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,27 @@ def test_pairs_have_two_columns_that_evaluate_reads(tmp_path):
 
     read = read_texts([path], Columns(("text", "text_pair"), "label"), bundle)
     assert read.texts == [("good", "bad film")]
+
+
+@pytest.mark.parametrize("sampled", [("first",), ("second",), ("first", "second")])
+def test_feedback_on_an_id_that_was_used_twice_is_on_the_text_it_was_given_on(tmp_path, sampled):
+    at_s = {"first": START_S, "second": START_S + 20}
+    texts = [text_row("again", text, 0.7, at_s=at_s[text]) for text in sampled]
+    feedback = [
+        feedback_row(
+            "again", "positive", label, at_s=START_S + 30,
+            answered=datetime.fromtimestamp(at_s[text], UTC),
+        )
+        for text, label in (("first", "negative"), ("second", "positive"))
+    ]  # fmt: skip
+    write_bundle(tmp_path / "bundle")
+    log = read_log(str(write_log(tmp_path / "log", texts, feedback)), None, "tone", 10)
+
+    found = labelled_texts(log, read_bundle(tmp_path / "bundle").manifest)
+
+    right = {"first": ("negative",), "second": ("positive",)}
+    assert sorted(found.texts) == [(text, right[text]) for text in sampled]
+    assert found.textless == 2 - len(sampled)
 
 
 def test_only_the_feedback_on_a_text_labels_it(tmp_path):

@@ -8,6 +8,7 @@ import httpx
 from models.evaluation.sequential import Counts
 from models.monitoring.log import read_log
 from models.retraining.canary import promote, publish_beside, start_canaries
+from models.retraining.counted import counting
 from models.retraining.verdict import judge
 from tests.support.api_keys import write_callers
 from tests.support.processes import FRESH, serving
@@ -93,7 +94,8 @@ def test_feedback_of_a_real_server_is_judged_but_not_that_on_answers_of_a_cascad
         assert server.stop() == 0
     feedback = read_log(str(log), None, "tone", 1).feedback
 
-    found = judge(feedback, canaries).variants["tiny"]
+    counted = dict(counting(feedback, canaries))
+    found = judge(counted.values(), canaries).variants["tiny"]
 
     versions_of = Counter(answer.json()["results"][0]["version"] for answer in alone)
     assert len(feedback) == 24

@@ -113,6 +113,23 @@ def test_a_number_is_not_taken_for_the_label_in_that_place(tmp_path, cell):
         find(log, [table], live(tmp_path / "bundle"))
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ('{"body": "one", "label": "good"}', "no column 'text', only 'body', 'label': rename"),
+        ('{"text": "one", "label": ["positive"]}', "is a list: write the one label"),
+    ],
+)
+def test_a_table_of_another_form_is_refused_without_options_that_there_are_not(tmp_path, row, said):
+    table = tmp_path / "labels.jsonl"
+    table.write_text(f"{row}\n")
+    log = log_of(tmp_path, [text_row("1", "text", 0.7)])
+
+    with pytest.raises(RecipeError, match=said) as raised:
+        find(log, [table], live(tmp_path / "bundle"))
+    assert not {"--text", "--label", "[data]"} & set(str(raised.value).split())
+
+
 def test_a_folder_in_place_of_a_table_is_refused(tmp_path):
     log = log_of(tmp_path, [text_row("1", "text", 0.7)])
 

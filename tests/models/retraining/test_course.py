@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from models.retraining.counted import counting
 from models.retraining.course import course_of
 from models.retraining.verdict import Canaries, Compared, judge
 from tests.support.text_logs import START_S, feedback_row
@@ -23,15 +24,19 @@ def rows(count):
     ]  # fmt: skip
 
 
+def judged(feedback):
+    return [each for _, each in counting(feedback, CANARIES)]
+
+
 @pytest.mark.parametrize("count", [1, 7, 100, 730])
 def test_it_ends_at_the_verdict(count):
     before = feedback_row("old", "positive", "negative", at_s=START_S - 1)
     other = feedback_row("other", "positive", "negative", version="3")
-    feedback = [*reversed(rows(count)), before, other]
+    judgements = judged([*reversed(rows(count)), before, other])
 
-    course = course_of(feedback, CANARIES, 0.95)
+    course = course_of(judgements, 0.95)
 
-    verdict = judge(feedback, CANARIES)
+    verdict = judge(judgements, CANARIES)
     assert len(course) == min(count, 100)
     assert course[0].answers == 1
     assert course[-1].answers == count == verdict.pooled.live.n + verdict.pooled.canary.n
@@ -41,13 +46,14 @@ def test_it_ends_at_the_verdict(count):
 
 
 def test_each_look_is_that_of_its_time():
-    feedback = rows(60)
+    judgements = judged(rows(60))
 
-    for look in course_of(feedback, CANARIES, 0.9)[9::10]:
+    for look in course_of(judgements, 0.9)[9::10]:
         now = SINCE + timedelta(seconds=look.answers - 1)
-        verdict = judge([row for row in feedback if row["time"] <= now], CANARIES, confidence=0.9)
+        then = [each for each in judgements if each.time <= now]
+        verdict = judge(then, CANARIES, confidence=0.9)
         assert look.difference.low == pytest.approx(verdict.pooled.difference.low)
 
 
 def test_without_feedback_there_is_none():
-    assert course_of([], CANARIES, 0.95) == []
+    assert course_of([], 0.95) == []

@@ -6,7 +6,15 @@ import pytest
 
 from models.data.splits import assigned, normalised
 from models.recipe import read_recipe
-from tests.support.refreshed_family import last, log_texts, new_versions, refresh, traffic, versions
+from tests.support.refreshed_family import (
+    last,
+    left_in,
+    log_texts,
+    new_versions,
+    refresh,
+    traffic,
+    versions,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
 
@@ -36,7 +44,8 @@ def test_if_all_are_refused_nothing_is_tried_and_the_next_start_collects_again(h
     assert refresh() == 2
 
     said = capsys.readouterr()
-    assert "hold the collected texts, in the clear" in said.out
+    assert "Removed the collected texts from build/refresh/tone" in said.out
+    assert left_in(here) == {"record.json", "lock"}
     assert last(here)["refused"]
     assert not (here / "build/registry/tone/traffic.json").exists()
     root.write_text(before)

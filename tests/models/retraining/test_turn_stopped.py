@@ -70,7 +70,7 @@ def start_until_it_ends():
 
 def test_wherever_it_is_stopped_before_the_trial_it_goes_on(here, tried, monkeypatch):
     log_texts("log", traffic(150), UNLABELLED)
-    steps = ["make_versions", "publish_beside", "start_canaries", "judge"]
+    steps = ["make_versions", "publish_beside", "start_canaries", "watch"]
     stopped = stop_everywhere(here, monkeypatch, *steps)
 
     assert start_until_it_ends() == len(stopped) > 2 * len(steps)
@@ -88,7 +88,7 @@ def test_wherever_it_is_stopped_after_the_trial_it_comes_to_its_end(
 ):
     wanted = new_versions(on_trial) if step == "promote" else versions()
     give_feedback(on_trial, right)
-    stopped = stop_everywhere(on_trial, monkeypatch, "judge", step)
+    stopped = stop_everywhere(on_trial, monkeypatch, "watch", step)
 
     assert start_until_it_ends() == len(stopped) > 4
 

@@ -164,6 +164,21 @@ def test_keys_that_name_no_encoding_or_delimiter_are_refused(made, key):
         made(rows_of("sun", "rain"), f'files = ["days.jsonl"]\n{key}')
 
 
+def test_zero_is_a_group_and_an_empty_cell_is_none(made):
+    rows = [row | {"user": n % 30} for n, row in enumerate(rows_of("sun", "rain", "snow"))]
+    keys = 'files = ["days.jsonl"]\ngroup = "user"'
+    folder, _ = made(rows, keys)
+    texts = {row["text"] for row in rows if row["user"] == 0}
+    splits = ("train", "validation", "calibration", "test")
+    counts = [sum(row.text in texts for row in read_split(folder, split)) for split in splits]
+    assert sorted(counts) == [0, 0, 0, len(texts)]
+
+    for cell in (None, " ", float("nan")):
+        rows[7]["user"] = cell
+        with pytest.raises(RecipeError, match="line 8: empty 'user': fill in the group"):
+            made(rows, keys)
+
+
 def test_groups_travel_with_their_texts_into_the_splits(made):
     rows = [
         row | {"region": ["north", None, " south "][n % 3], "year": 2000 + n % 2}

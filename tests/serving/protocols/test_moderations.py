@@ -12,6 +12,7 @@ from tests.support.clients import ask
 from tests.support.metric_values import total
 from tests.support.odd_graphs import write_odd_bundle
 from tests.support.processes import serving
+from tests.support.registries import wait_for
 
 CATEGORIES = ("calm", "harassment/threatening", "hate")
 TEXTS = ["good film", "awful plot"]
@@ -171,8 +172,9 @@ def test_a_harmless_label_that_no_variant_has_is_refused_with_its_file(tmp_path)
     write_odd_bundle(tmp_path / "mail", family="mail", labels=("ham", "spam"))
     publish(tmp_path / "mail", tmp_path / "registry")
     policy = tmp_path / "registry" / "mail" / "policy.json"
-    policy.write_text('{"harmless": ["Ham"]}')
-    with serving(tmp_path / "registry") as server:
+    with serving(tmp_path / "registry", scan_ms=100) as server:
+        policy.write_text('{"harmless": ["Ham"]}')
+        wait_for(lambda: httpx.get(f"{server.url}/v1/models").json()["refused"])
         listed = httpx.get(f"{server.url}/v1/models").json()
         answer = httpx.post(f"{server.url}/v1/moderations", json={"input": "good"})
 
