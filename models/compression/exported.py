@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.compression.user_texts import SEPARATOR, UserTexts, parts
+from models.compression.user_texts import SEPARATOR, UserTexts, check_whole, parts
 from models.compression.wanted import Wanted
 from models.graphs.import_bundle import import_folder
 from models.published.quantizing import quantize
@@ -37,7 +37,7 @@ def make_formats(source: Path, wanted: Wanted, found: UserTexts, schemes: Sequen
     graph = find_source(source, choose_by="SOURCE, which may be the graph itself").graph
     bundle = import_folder(graph, wanted.family, ORIGINAL, wanted.registry, say=_warn, tell=print)
     print(f"Imported as {bundle.folder}")
-    _check_labels(source, bundle.manifest, found)
+    _check_labels(source, bundle.manifest, found, wanted)
     label = (wanted.label or "label") if found.labels else None
     files = found.labelled if found.labels else found.unlabelled
     columns = Columns((wanted.text,), label, wanted.separator or SEPARATOR)
@@ -45,9 +45,11 @@ def make_formats(source: Path, wanted: Wanted, found: UserTexts, schemes: Sequen
     quantize(target, schemes, files, columns, wanted.registry, say=_warn)
 
 
-def _check_labels(source: Path, manifest: Manifest, found: UserTexts) -> None:
-    """Raise RecipeError if no text has a label of the model, by name or number."""
+def _check_labels(source: Path, manifest: Manifest, found: UserTexts, wanted: Wanted) -> None:
+    """Raise RecipeError if no text has a label of the model, by name or number, or is divided."""
     names = {name for label in found.labels for name in parts(label, SEPARATOR)}
+    if manifest.multi_label and found.problem_type == "single_label" and wanted.separator is None:
+        check_whole(names)
     if not names or not names.isdisjoint(manifest.labels) or any(map(str.isdecimal, names)):
         return
     raise RecipeError(

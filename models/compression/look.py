@@ -54,8 +54,8 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
         )
     problem_type = _problem_type(config, found, is_classifier=is_classifier)
     separator = wanted.separator or (None if problem_type == found.problem_type else SEPARATOR)
-    if problem_type == "single_label" and wanted.separator is None:
-        check_whole(found.labels)
+    if found.problem_type == "single_label" and wanted.separator is None:
+        check_whole(_names(found, separator))
     longest = min(longest_input(config.to_dict()), _MOST_TOKENS)
     sample = found.texts[:: -(-len(found.texts) // _SAMPLE_TEXTS)]
     with tempfile.TemporaryDirectory() as scratch:
@@ -103,14 +103,19 @@ def _answers(config: PretrainedConfig, source: Source, found: UserTexts) -> bool
     if not is_classifier(config):
         return False
     own = set((config.id2label or {}).values())
-    theirs = set(found.labels)
-    if _is_multi_label(config):
-        theirs = {name for label in theirs for name in parts(label, SEPARATOR)}
+    theirs = _names(found, SEPARATOR if _is_multi_label(config) else None)
     are_names = not all(label.isdecimal() for label in theirs)
     if theirs and are_names and own.isdisjoint(theirs):
         print(f"{source} is a classifier of other labels ({', '.join(sorted(own))}): fine-tuned")
         return False
     return True
+
+
+def _names(found: UserTexts, separator: str | None) -> set[str]:
+    """The labels, which a separator divides where they are strings."""
+    if not separator:
+        return set(found.labels)
+    return {name for label in found.labels for name in parts(label, separator)}
 
 
 def seconds_a_text(

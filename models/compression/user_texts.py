@@ -3,7 +3,7 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -106,8 +106,8 @@ def parts(cell: str, separator: str) -> list[str]:
     return [part.strip() for part in cell.split(separator) if part.strip()]
 
 
-def check_whole(labels: Mapping[str, int]) -> None:
-    """Raise RecipeError if labels look like several names in a cell: who wrote them knows.
+def check_whole(labels: Collection[str]) -> None:
+    """Raise RecipeError if labels look like several names in a string: who wrote them knows.
 
     They do if splitting them leaves no more names than there were.
     """
