@@ -61,10 +61,9 @@ def test_a_model_of_the_hub_is_looked_at_and_named_in_the_recipes(home):
     assert "accuracy to beat on validation, bag of words" in ran.stdout
 
 
-@pytest.mark.parametrize("name", ["owner/absent", "a/b/c", ""])
-def test_a_name_that_cannot_be_loaded_is_one_line(home, name):
-    ran = compress(home, f"hub:{name}")
+def test_a_name_that_is_not_in_the_cache_is_one_line(home):
+    ran = compress(home, "hub:owner/absent")
 
     assert ran.returncode == 2
     (said,) = ran.stderr.strip().splitlines()
-    assert said.startswith(f"hub:{name} is not a model that transformers can load: ")
+    assert said.startswith("hub:owner/absent is not a model that transformers can load: ")
