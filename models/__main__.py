@@ -17,6 +17,7 @@ from pathlib import Path
 from models import commands, compress, decide, groups, live, refresh, signing, stress, windows
 from models.data.downloads import fetch
 from models.data.sources import fetched
+from models.next_command import quoted, serving
 from models.pipeline import Pipeline
 from models.recipe import RECIPES, STAGES, RecipeError, in_parent_order, lineage
 from models.runners import RUNNERS
@@ -56,7 +57,13 @@ _ON_HELD_OUT_TEXTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
 }
 _PROGRAMS = ("models", "serving")
 _NEEDED = "torch"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST),
+        "make it readable and writable, or name another folder",
+    ),
+}
 _EPILOG = """\
 examples:
   {prog} all                              build the sentiment family into build/registry
@@ -92,9 +99,9 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
         print(error, file=sys.stderr)
         return 2
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in _REMEDIES:
             raise
-        print(f"{error}: make room, then start this again", file=sys.stderr)
+        print(f"{error}: {_REMEDIES[error.errno]}, then start this again", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         if not error.name or error.name.split(".")[0] in _PROGRAMS:
@@ -153,10 +160,11 @@ def make(command: str, recipe: Path, registry: Path, *, keep_trained: bool = Fal
 
 def _next_command(options: argparse.Namespace, prog: str) -> str:
     if options.command in _ON_HELD_OUT_TEXTS and options.resplit:
-        return f"{prog} {options.command} {options.family} --registry {options.registry}"
-    serve = f"SIZEWISE_REGISTRY={options.registry} python -m serving"
+        registry = quoted(options.registry)
+        return f"{prog} {options.command} {options.family} --registry {registry}"
+    serve = serving(options.registry)
     if prog.startswith("sizewise"):
-        serve = f"sizewise serve --registry {options.registry}"
+        serve = f"sizewise serve --registry {quoted(options.registry)}"
     if options.command == "cascade":
         return f'{serve}, then classify with "variant": "auto"'
     if options.command == "decide":
@@ -164,7 +172,7 @@ def _next_command(options: argparse.Namespace, prog: str) -> str:
     served = ("all", "package", "report", *commands.ON_BUNDLES)
     if options.command in served or commands.is_published(options):
         return serve
-    return f"{prog} all {options.recipe}"
+    return f"{prog} all {quoted(options.recipe)}"
 
 
 def parser(prog: str = "python -m models") -> argparse.ArgumentParser:

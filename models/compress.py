@@ -6,11 +6,13 @@ What it runs is imported when it is called, so that `--help` needs no optional p
 import argparse
 import importlib.util
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.data.downloads import fetch
 from models.data.sources import FETCHED, HUB, Source
+from models.next_command import serving
 from models.pipeline import Pipeline
 from models.recipe import RecipeError, Stage, lineage, read_recipe
 from models.runners import RUNNERS
@@ -51,6 +53,11 @@ def add_compress(command: argparse.ArgumentParser, registry: Path) -> None:
         ("group", None, "what keeps rows in one split, such as a customer"),
     ):
         command.add_argument(f"--{name}", default=default, metavar="COLUMN", help=f"column of {of}")
+    command.add_argument(
+        "--separator",
+        help="between the labels of a cell; '' if a cell is one label, whatever characters it has; "
+        "default: , for a model of several labels",
+    )
     command.add_argument("--family", help="name of the family; by default of the first file")
     command.add_argument(
         "--max-bytes", metavar="SIZE", help="largest bundle wanted, such as 5MB; default: any"
@@ -94,6 +101,7 @@ def run(options: argparse.Namespace, *, build: Path, reports: Path) -> str:
         text=options.text,
         label=options.label,
         group=options.group,
+        separator=options.separator,
         max_bytes=parse_bytes(options.max_bytes) if options.max_bytes else None,
         max_drop=options.max_drop,
         latency_ms=options.latency_ms,
@@ -104,9 +112,7 @@ def run(options: argparse.Namespace, *, build: Path, reports: Path) -> str:
     from models.compression.command import make  # noqa: PLC0415 (needs what is optional)
 
     workshop = _Workshop(Pipeline(build, build / "cache" / "sources", RUNNERS), wanted.registry)
-    variables = [f"SIZEWISE_REGISTRY={wanted.registry}"]
-    variables += make(wanted, source, workshop, reports / family)
-    return f"{' '.join(variables)} python -m serving"
+    return serving(wanted.registry, make(wanted, source, workshop, reports / family))
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,9 @@ class _Workshop:
 
 
 def _name_of(path: Path) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "family"
+    letters = unicodedata.normalize("NFKD", path.stem)
+    plain = "".join(each for each in letters if not unicodedata.combining(each))
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-") or "family"
 
 
 def _source(source: str, build: Path) -> Source:

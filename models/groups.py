@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from models.arguments import add_compared
+from models.next_command import serving
 
 DOES = "measure a family's variants by group of texts, or on texts whose words are swapped"
 _EPILOG = """\
@@ -59,4 +60,4 @@ def run(options: argparse.Namespace, *, build: Path) -> str:
         output=options.output / options.family.partition("/")[0],
         reference=options.reference,
     )  # fmt: skip
-    return f"SIZEWISE_REGISTRY={options.registry} python -m serving"
+    return serving(options.registry)

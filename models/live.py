@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from models.arguments import add_logged, number_in
+from models.next_command import quoted
 
 DOES = "report what the text log says of a served family: accuracy, drift, texts worth labelling"
 _EPILOG = """\
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> str:
         return "serve on: every logged text has feedback"
     return (
         f"fill in the column `label` of {path}, then python -m models evaluate {options.family} "
-        f"--data {path} --registry {options.registry}"
+        f"--data {quoted(path)} --registry {quoted(options.registry)}"
     )
 
 

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from models.next_command import quoted
 from serving.bundles.bundle import (
     MANIFEST_NAME,
     Manifest,
@@ -65,14 +66,14 @@ def run(options: argparse.Namespace) -> str:
         public = options.name.with_name(f"{options.name.name}.pem")
         write_keys(private, public)
         print(f"Wrote {private}, which signs (keep it), and {public}, which checks (give it away)")
-        return f"python -m models sign FOLDER --key {private}"
+        return f"python -m models sign FOLDER --key {quoted(private)}"
     if options.command == "sign":
         for folder in sign(options.folder, options.key):
             print(f"Signed {folder}")
-        return f"python -m models verify {options.folder} --trusted-keys PUBLIC.pem"
+        return f"python -m models verify {quoted(options.folder)} --trusted-keys PUBLIC.pem"
     for folder in check(options.folder, options.trusted_keys):
         print(f"{folder} is signed and whole")
-    return f"SIZEWISE_TRUSTED_KEYS={options.trusted_keys} python -m serving"
+    return f"SIZEWISE_TRUSTED_KEYS={quoted(options.trusted_keys)} python -m serving"
 
 
 def sign(folder: Path, key: Path) -> list[Path]:

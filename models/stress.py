@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from models.arguments import add_compared, number_in
+from models.next_command import serving
 from models.perturbations.names import Perturbation
 
 DOES = "measure what altered texts do to a family's variants, and which lose more than the best"
@@ -65,4 +66,4 @@ def run(options: argparse.Namespace, *, build: Path) -> str:
             options.seed, options.reference,
         ),
     )  # fmt: skip
-    return f"SIZEWISE_REGISTRY={options.registry} python -m serving"
+    return serving(options.registry)

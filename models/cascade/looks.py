@@ -5,13 +5,14 @@ them proves.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from models.recipe import RecipeError
+from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import Target
 
 LOOKS_NAME = "cascade-looks.jsonl"
@@ -75,6 +76,20 @@ def log(look: Look, family: Path) -> Looks:
             f"{path}: {error}: looks at held-out texts are logged here, so make it a writable file "
             "of JSON lines"
         ) from error
+
+
+def is_looked_for(target: Target, manifests: Iterable[Manifest], family: Path) -> bool:
+    """Return whether the last look chose a cascade for this target among these variants."""
+    wanted = {
+        "does": "choose",
+        "target": target.model_dump(),
+        "versions": sorted(f"{each.variant} {each.version}" for each in manifests),
+    }
+    try:
+        last = json.loads((family / LOOKS_NAME).read_text(encoding="utf-8").splitlines()[-1])
+        return {name: last.get(name) for name in wanted} == wanted
+    except (OSError, ValueError, IndexError, AttributeError):  # `log` says what is wrong with it
+        return False
 
 
 def _count(past: list[dict[str, object]], fields: dict[str, object], texts: str) -> int:

@@ -9,6 +9,7 @@ from models.reports.markdown import table
 from serving.bundles.bundle import Manifest
 
 _CHOOSING_SPLIT = "validation"
+_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -24,21 +25,25 @@ def advise(
 ) -> Advice:
     """Choose the variant of fewest bytes whose drop, bytes and latency are within what is wanted.
 
-    The drop that chooses is measured on the validation split, so that the test split only judges;
-    without labels it is the share of texts that the original answers otherwise. `latencies_ms` are
-    the medians of single texts.
+    The drop that chooses is measured on the validation split, so that the test split only judges.
+    Without labels it is the share of texts that the original answers otherwise. Where there is one
+    set of texts, the bounds of all variants hold together, so it both chooses and judges.
+    `latencies_ms` are the medians of single texts.
     """
+    drops = _drops(manifests, teacher)
     fitting = [
         each
         for each in manifests
-        if _drop(each, teacher, _CHOOSING_SPLIT).value <= wanted.max_drop
+        if drops[each.variant].choosing.value <= wanted.max_drop
         and (wanted.max_bytes is None or each.bytes <= wanted.max_bytes)
         and (wanted.latency_ms is None or latencies_ms[each.variant] <= wanted.latency_ms)
     ]
     if not fitting:
-        return Advice(None, _nothing(manifests, latencies_ms, teacher, wanted))
+        within = [m for m in manifests if drops[m.variant].choosing.value <= wanted.max_drop]
+        return Advice(None, _nothing(within, latencies_ms, wanted))
     chosen = min(fitting, key=lambda each: each.bytes)
-    found = _drop(chosen, teacher, "test")
+    found = drops[chosen.variant].judging
+    where = "on the test split" if _are_divided(manifests) else "on the texts"
     of = "accuracy" if chosen.judged else "agreement with the original"
     shown = "so --max-drop is shown to hold"
     if found.value > wanted.max_drop:
@@ -48,7 +53,7 @@ def advise(
     return Advice(
         chosen.variant,
         f"{chosen.variant}: {chosen.bytes / 1e6:,.2f} MB, a lone text takes "
-        f"{latencies_ms[chosen.variant]:.2f} ms; on the test split it loses {found} "
+        f"{latencies_ms[chosen.variant]:.2f} ms; {where} it loses {found} "
         f"points of {of}, "
         f"{shown}.",
     )
@@ -57,26 +62,21 @@ def advise(
 def comparison(
     manifests: Sequence[Manifest], latencies_ms: Mapping[str, float], teacher: str
 ) -> str:
-    """Tabulate what decides: size, lone latency, and the drop and its 95 % bound on both splits."""
-    rows = []
-    for each in sorted(manifests, key=lambda manifest: -manifest.bytes):
-        drops = (_drop(each, teacher, split) for split in (_CHOOSING_SPLIT, "test"))
-        rows.append(
-            (
-                each.variant,
-                f"{each.bytes / 1e6:,.2f}",
-                f"{latencies_ms[each.variant]:.2f}",
-                *drops,
-            )
+    """Tabulate what decides: size, lone latency, and the drop and its 95 % bound by split."""
+    drops = _drops(manifests, teacher)
+    columns: tuple[str, ...] = ("drop on validation, points", "drop on test, points")
+    if not _are_divided(manifests):
+        columns = ("drop, points",)
+    rows = [
+        (
+            each.variant,
+            f"{each.bytes / 1e6:,.2f}",
+            f"{latencies_ms[each.variant]:.2f}",
+            *(drops[each.variant].choosing, drops[each.variant].judging)[: len(columns)],
         )
-    header = (
-        "variant",
-        "MB",
-        "lone text, ms",
-        "drop on validation, points",
-        "drop on test, points",
-    )
-    return table(header, rows)
+        for each in sorted(manifests, key=lambda manifest: -manifest.bytes)
+    ]
+    return table(("variant", "MB", "lone text, ms", *columns), rows)
 
 
 @dataclass(frozen=True)
@@ -90,31 +90,56 @@ class _Drop:
         return f"{100 * self.value:.1f} (at most {100 * self.most:.1f})"
 
 
-def _drop(manifest: Manifest, teacher: str, split: str) -> _Drop:
+@dataclass(frozen=True)
+class _Drops:
+    """The drop that chooses, and the one that judges what is chosen."""
+
+    choosing: _Drop
+    judging: _Drop
+
+
+def _are_divided(manifests: Sequence[Manifest]) -> bool:
+    """Whether all variants have figures on two sets of texts: one chooses, the other judges."""
+    return all(_CHOOSING_SPLIT in each.evaluations for each in manifests)
+
+
+def _drops(manifests: Sequence[Manifest], teacher: str) -> dict[str, _Drops]:
+    if _are_divided(manifests):
+        return {
+            each.variant: _Drops(*(_drop(each, teacher, s, 1) for s in (_CHOOSING_SPLIT, "test")))
+            for each in manifests
+        }
+    compared = max(1, sum(each.variant != teacher for each in manifests))
+    once = {each.variant: _drop(each, teacher, "test", compared) for each in manifests}
+    return {variant: _Drops(drop, drop) for variant, drop in once.items()}
+
+
+def _drop(manifest: Manifest, teacher: str, split: str, compared: int) -> _Drop:
+    """The drop on a split, with a bound that holds for so many at once, by Bonferroni."""
+    evaluation = manifest.evaluations.get(split)
     if manifest.agreement:
-        share = manifest.agreement.share
-        return _Drop(1 - share.value, 1 - share.low)
-    evaluation = manifest.evaluations.get(split) or manifest.judged
-    pair = evaluation.versus.get(teacher) if evaluation else None
-    if evaluation is None or pair is None:  # the teacher itself
+        texts = manifest.agreement.n
+        better, worse = 0, round((1 - manifest.agreement.share.value) * texts)
+    elif evaluation and teacher in evaluation.versus:
+        pair, texts = evaluation.versus[teacher], evaluation.n
+        better, worse = pair.better, pair.worse
+    else:  # the teacher itself
         return _Drop(0.0, 0.0)
-    most = largest_loss(pair.better, pair.worse, evaluation.n)
-    return _Drop((pair.worse - pair.better) / evaluation.n, most)
+    if manifest.variant == teacher:
+        return _Drop(0.0, 0.0)
+    most = largest_loss(better, worse, texts, 1 - (1 - _CONFIDENCE) / compared)
+    return _Drop((worse - better) / texts, most)
 
 
-def _nothing(
-    manifests: Sequence[Manifest], latencies_ms: Mapping[str, float], teacher: str, wanted: Wanted
-) -> str:
-    """Say how near the variants come, and to what."""
-    within = [
-        each for each in manifests if _drop(each, teacher, _CHOOSING_SPLIT).value <= wanted.max_drop
-    ]
+def _nothing(within: Sequence[Manifest], latencies_ms: Mapping[str, float], wanted: Wanted) -> str:
+    """Say how near the variants come that are `within` the drop, and to what."""
     if not within:
         return f"No variant loses at most --max-drop {wanted.max_drop:g}: allow more."
     smallest = min(each.bytes for each in within)
     fastest = min(latencies_ms[each.variant] for each in within)
+    more = "" if wanted.formats_only else ", or more --minutes"
     return (
         f"No variant is within all of what is wanted: of those that lose at most "
         f"--max-drop {wanted.max_drop:g}, the smallest has {smallest / 1e6:,.2f} MB and the "
-        f"fastest takes {fastest:.2f} ms for a lone text: allow more, or more --minutes."
+        f"fastest takes {fastest:.2f} ms for a lone text: allow more{more}."
     )

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from models.compression.state import read_state
 from models.compression.user_texts import UserTexts, read_user_texts
 from models.compression.wanted import Wanted
 from models.data.sources import Source
+from models.next_command import serving
 from models.recipe import RecipeError
 from models.recipe_sections import Scheme
 
@@ -28,7 +30,7 @@ class _Workshop(Workshop, Protocol):
 
 
 def make(wanted: Wanted, source: Source, workshop: _Workshop, reports: Path) -> list[str]:
-    """Make the family; return the settings of the server that serves what is advised.
+    """Make the family; return the variants to serve as advised, none for all of them.
 
     Raises RecipeError or BundleError when the model or the texts cannot be used.
     """
@@ -37,6 +39,7 @@ def make(wanted: Wanted, source: Source, workshop: _Workshop, reports: Path) -> 
         if wanted.more:
             raise RecipeError("--more: an exported graph is not trained: leave it out")
         print("An exported graph: only its number formats can be made, without training.")
+        wanted = replace(wanted, formats_only=True)
         make_formats(source.path, wanted, found, _schemes())
         return _advised(finish(wanted, ORIGINAL, found.texts, reports))
     made = _make(wanted, source, found, workshop)
@@ -44,7 +47,10 @@ def make(wanted: Wanted, source: Source, workshop: _Workshop, reports: Path) -> 
     advice = finish(wanted, root, found.texts, reports, [*made.plan.left_out, *made.refused])
     print(left_out([*made.left_out, *made.refused]), end="")
     if found.labels and not wanted.formats_only and make_cascade(wanted, workshop.build, reports):
-        print('A cascade of the family answers requests with "variant": "auto" if all are served.')
+        print(
+            f"{serving(wanted.registry)} serves all variants: their cascade answers requests for "
+            f'{{"model": "{wanted.family}", "variant": "auto"}}'
+        )
     return _advised(advice)
 
 
@@ -87,4 +93,4 @@ def _schemes() -> tuple[Scheme, ...]:
 
 def _advised(advice: Advice) -> list[str]:
     print(f"\nAdvice: {advice.says}")
-    return [f"SIZEWISE_VARIANTS={advice.variant}"] if advice.variant else []
+    return [advice.variant] if advice.variant else []

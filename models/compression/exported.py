@@ -4,14 +4,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.compression.user_texts import UserTexts
+from models.compression.user_texts import SEPARATOR, UserTexts, check_whole, parts
 from models.compression.wanted import Wanted
 from models.graphs.import_bundle import import_folder
 from models.published.quantizing import quantize
 from models.published.texts import Columns
+from models.recipe import RecipeError
 from models.recipe_sections import Scheme
-from serving.bundles.exported import ONNX_SUFFIX, graphs_of
-from serving.errors import BundleError
+from serving.bundles.bundle import Manifest
+from serving.bundles.exported import ONNX_SUFFIX, find_source, graphs_of
+from serving.bundles.files import listed
 
 ORIGINAL = "original"
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -29,18 +31,32 @@ def make_formats(source: Path, wanted: Wanted, found: UserTexts, schemes: Sequen
     """Publish it as `original`, and beside it every number format that can be made of it.
 
     Accuracy is measured if the texts have labels, else agreement with the original. Raises
-    RecipeError or BundleError if it cannot be imported; a number format that fails is said.
+    RecipeError or BundleError if it cannot be imported, the texts have none of its labels, or it
+    can be written in no other number format; one that fails is said.
     """
-    bundle = import_folder(source, wanted.family, ORIGINAL, wanted.registry, say=_warn, tell=print)
+    graph = find_source(source, choose_by="SOURCE, which may be the graph itself").graph
+    bundle = import_folder(graph, wanted.family, ORIGINAL, wanted.registry, say=_warn, tell=print)
     print(f"Imported as {bundle.folder}")
+    _check_labels(source, bundle.manifest, found, wanted)
     label = (wanted.label or "label") if found.labels else None
     files = found.labelled if found.labels else found.unlabelled
+    columns = Columns((wanted.text,), label, wanted.separator or SEPARATOR)
     target = f"{wanted.family}/{ORIGINAL}"
-    try:
-        columns = Columns((wanted.text,), label)
-        quantize(target, schemes, files, columns, wanted.registry, say=_warn)
-    except BundleError as error:
-        print(f"No other number format: {error}")
+    quantize(target, schemes, files, columns, wanted.registry, say=_warn)
+
+
+def _check_labels(source: Path, manifest: Manifest, found: UserTexts, wanted: Wanted) -> None:
+    """Raise RecipeError if no text has a label of the model, by name or number, or is divided."""
+    names = {name for label in found.labels for name in parts(label, SEPARATOR)}
+    if manifest.multi_label and found.problem_type == "single_label" and wanted.separator is None:
+        check_whole(names)
+    if not names or not names.isdisjoint(manifest.labels) or any(map(str.isdecimal, names)):
+        return
+    raise RecipeError(
+        f"{source} answers {listed(manifest.labels)}, but the texts are labelled "
+        f"{listed(sorted(names))}: make `id2label` in its config.json and the labels agree, or "
+        "name another column with --label"
+    )
 
 
 def _warn(sentence: str) -> None:

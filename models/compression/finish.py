@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from models.cascade import build as cascade
+from models.cascade.looks import is_looked_for
 from models.cascade.options import CascadeOptions, parse_target
 from models.compression.advice import Advice, advise, comparison
 from models.compression.plan import LeftOut
@@ -13,7 +14,9 @@ from models.compression.wanted import Wanted
 from models.evaluation.predictions import Predictor
 from models.recipe import RecipeError
 from models.reports import family_report
-from serving.bundles.bundle import Bundle
+from serving.bundles.bundle import Bundle, Manifest
+from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
+from serving.bundles.family_file import read_family_file
 from serving.bundles.registry import read_registry
 from serving.errors import SizewiseError
 
@@ -34,9 +37,10 @@ def finish(
     Raises RecipeError if nothing has been published, so that there is nothing to report on; it says
     why each variant of `not_made` was not.
     """
+    families = read_registry(wanted.registry) if wanted.registry.is_dir() else {}
     bundles = [
         each
-        for each in read_registry(wanted.registry).get(wanted.family, [])
+        for each in families.get(wanted.family, [])
         if each.manifest.judged or each.manifest.agreement
     ]
     if not bundles:
@@ -55,15 +59,35 @@ def lone_ms(bundle: Bundle, texts: Sequence[str]) -> float:
 
 
 def make_cascade(wanted: Wanted, build: Path, output: Path) -> bool:
-    """Make a cascade that loses at most the wanted drop, or say why there is none."""
+    """Make a cascade that loses at most the wanted drop, or say why there is none.
+
+    Of the same variants it is made once: another look at the texts would cost the guarantee.
+    """
     target = parse_target(
         loss="accuracy", each_label=False, max_loss=wanted.max_drop, confidence=_CONFIDENCE
     )
-    if len(read_registry(wanted.registry)[wanted.family]) < _FEWEST_VARIANTS:
+    manifests = [each.manifest for each in read_registry(wanted.registry)[wanted.family]]
+    if len(manifests) < _FEWEST_VARIANTS:
         return False
+    family = wanted.registry / wanted.family
     try:
+        if is_looked_for(target, manifests, family):
+            _check_there(family, manifests)
+            return True
         cascade.run(CascadeOptions(wanted.family, wanted.registry, build, target), output)
     except (RecipeError, SizewiseError) as error:
         print(f"No cascade: {error}")
         return False
     return True
+
+
+def _check_there(family: Path, manifests: Sequence[Manifest]) -> None:
+    """Raise RecipeError or BundleError unless the cascade is there that was looked for before."""
+    there = read_family_file(family, CASCADE_NAME, Cascade)
+    if there is None:
+        raise RecipeError(
+            "one of these variants was looked for before; `python -m models cascade` looks again, "
+            "which weakens its guarantee"
+        )
+    check_cascade(there, {each.variant: each for each in manifests})
+    print(f"{family / CASCADE_NAME} is up to date")

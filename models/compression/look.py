@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, PretrainedConfig, P
 
 from models.compression.estimates import FORWARD_SHARE
 from models.compression.facts import Facts, ModelFacts, TextFacts
-from models.compression.user_texts import UserTexts, columns
+from models.compression.user_texts import SEPARATOR, UserTexts, check_whole, columns, parts
 from models.compression.wanted import Wanted
 from models.data.sources import Source
 from models.recipe import RecipeError
@@ -52,6 +52,10 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
             f"{source} is a base model, which has no answers until it is fine-tuned, and no text "
             "has a label: name the column of the labels with --label, or give a classifier"
         )
+    problem_type = _problem_type(config, found, is_classifier=is_classifier)
+    separator = wanted.separator or (None if problem_type == found.problem_type else SEPARATOR)
+    if found.problem_type == "single_label" and wanted.separator is None:
+        check_whole(_names(found, separator))
     longest = min(longest_input(config.to_dict()), _MOST_TOKENS)
     sample = found.texts[:: -(-len(found.texts) // _SAMPLE_TEXTS)]
     with tempfile.TemporaryDirectory() as scratch:
@@ -66,12 +70,12 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
         rows=len(found.texts),
         unlabelled_rows=found.unlabelled_rows,
         labels=found.labels,
-        problem_type=_problem_type(config, found, is_classifier=is_classifier),
+        problem_type=problem_type,
         most_tokens=int(np.quantile(lengths, _HARDLY_MORE, method="inverted_cdf")),
         unknown=unknown,
         labelled=found.locations(found.labelled, wanted.recipes),
         unlabelled=found.locations(found.unlabelled, wanted.recipes),
-        columns=columns(wanted, is_labelled=is_labelled),
+        columns=columns(wanted, is_labelled=is_labelled, separator=separator),
         more=found.locations(wanted.more, wanted.recipes),
     )
     facts = ModelFacts(
@@ -99,11 +103,19 @@ def _answers(config: PretrainedConfig, source: Source, found: UserTexts) -> bool
     if not is_classifier(config):
         return False
     own = set((config.id2label or {}).values())
-    are_names = not all(label.isdecimal() for label in found.labels)
-    if found.labels and are_names and own.isdisjoint(found.labels):
+    theirs = _names(found, SEPARATOR if _is_multi_label(config) else None)
+    are_names = not all(label.isdecimal() for label in theirs)
+    if theirs and are_names and own.isdisjoint(theirs):
         print(f"{source} is a classifier of other labels ({', '.join(sorted(own))}): fine-tuned")
         return False
     return True
+
+
+def _names(found: UserTexts, separator: str | None) -> set[str]:
+    """The labels, which a separator divides where they are strings."""
+    if not separator:
+        return set(found.labels)
+    return {name for label in found.labels for name in parts(label, separator)}
 
 
 def seconds_a_text(
@@ -161,6 +173,8 @@ def _model(source: Source, config: PretrainedConfig) -> PreTrainedModel:
 def _problem_type(
     config: PretrainedConfig, found: UserTexts, *, is_classifier: bool
 ) -> ProblemType:
-    if is_classifier and config.problem_type == "multi_label_classification":
-        return "multi_label"
-    return found.problem_type
+    return "multi_label" if is_classifier and _is_multi_label(config) else found.problem_type
+
+
+def _is_multi_label(config: PretrainedConfig) -> bool:
+    return bool(config.problem_type == "multi_label_classification")

@@ -70,7 +70,7 @@ def read_state(wanted: Wanted, source: Path | None) -> State:
         "config": _sha256(source / CONFIG_NAME) if source else "",
         "data": {str(path): _sha256(path) for path in wanted.data},
         "more": {str(path): _sha256(path) for path in wanted.more},
-        "columns": [wanted.text, wanted.label, wanted.group],
+        "columns": [wanted.text, wanted.label, wanted.group, wanted.separator],
     }
     path = wanted.recipes / _NAME
     empty = State(path, arguments)

@@ -3,7 +3,7 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from models.recipe import RecipeError
 from models.recipe_sections import ProblemType
 
 _LABEL = "label"
+SEPARATOR = ","
+_USUAL_SEPARATORS = (SEPARATOR, ";", "|")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def read_user_texts(wanted: Wanted) -> UserTexts:
             labelled.append(path)
     if missing and wanted.label and not labelled:
         raise missing
-    labels = Counter(str(each).strip() for cell in cells for each in _names(cell))
+    names = (each for cell in cells for each in _names(cell, wanted.separator))
+    labels = Counter(str(each).strip() for each in names)
     if not labels:
         texts, without, labelled, unlabelled = [*texts, *without], [], [], list(wanted.data)
     if not texts:
@@ -72,26 +75,50 @@ def read_user_texts(wanted: Wanted) -> UserTexts:
     more = sum(
         len(_rows(path, replace(wanted, group=None), bad, with_label=False)) for path in wanted.more
     )
-    is_multi = any(isinstance(cell, list | tuple) for cell in cells)
+    is_multi = bool(wanted.separator) or any(isinstance(cell, list | tuple) for cell in cells)
     return UserTexts(
         texts,
         labels,
-        "multi_label" if is_multi else "single_label",
+        "multi_label" if labels and is_multi else "single_label",
         tuple(labelled),
         tuple(unlabelled),
         len(without) + more,
     )
 
 
-def columns(wanted: Wanted, *, is_labelled: bool) -> dict[str, str]:
-    """Return the keys of [data] that name columns, without those that have their default."""
+def columns(wanted: Wanted, *, is_labelled: bool, separator: str | None) -> dict[str, str]:
+    """Return the keys of [data] that say how to read a row, without those that have their default.
+
+    `separator` is that of the labels, if a cell may have several in one string.
+    """
     given = {"text": wanted.text, "label": wanted.label or _LABEL, "group": wanted.group}
-    usual = {"text": "text", "label": _LABEL, "group": None}
+    usual = {"text": "text", "label": _LABEL}
+    given["separator"] = separator
     return {
         name: column
         for name, column in given.items()
-        if column is not None and column != usual[name] and (is_labelled or name != "label")
+        if column and column != usual.get(name) and (is_labelled or name in ("text", "group"))
     }
+
+
+def parts(cell: str, separator: str) -> list[str]:
+    """Return the names in a cell, without those that are empty."""
+    return [part.strip() for part in cell.split(separator) if part.strip()]
+
+
+def check_whole(labels: Collection[str]) -> None:
+    """Raise RecipeError if labels look like several names in a string: who wrote them knows.
+
+    They do if splitting them leaves no more names than there were.
+    """
+    for separator in _USUAL_SEPARATORS:
+        split = {name: parts(name, separator) for name in labels}
+        several = [name for name, names in split.items() if len(names) > 1]
+        if several and len({each for names in split.values() for each in names}) <= len(labels):
+            raise RecipeError(
+                f"the label {several[0]!r} looks like several: add --separator {separator!r}, or "
+                "--separator '' if each cell is one label"
+            )
 
 
 def _rows(path: Path, wanted: Wanted, bad: BadRows, *, with_label: bool) -> list[tuple[str, Any]]:
@@ -105,7 +132,9 @@ def _rows(path: Path, wanted: Wanted, bad: BadRows, *, with_label: bool) -> list
     return list(read_rows(Source(path), needed, made_of, bad))
 
 
-def _names(cell: Any) -> Sequence[Any]:
+def _names(cell: Any, separator: str | None) -> Sequence[Any]:
+    if isinstance(cell, str) and separator:
+        return parts(cell, separator)
     if isinstance(cell, list | tuple):
         return cell
     is_missing = cell is None or (isinstance(cell, float) and math.isnan(cell))

@@ -17,7 +17,8 @@ class Wanted:
     `source` is a folder, an ONNX file, `hub:OWNER/NAME` or `fetched:NAME`. `label` is None if the
     user names no column. `max_drop` is a fraction, also of agreement; `max_bytes` and `latency_ms`
     are None without a limit; `minutes` is the time that all steps may take together. `more` are
-    tables of texts that students learn from, whose labels are not read.
+    tables of texts that students learn from, whose labels are not read. `separator` stands between
+    the labels of a cell; empty, a cell is one label; None if the user does not say.
     """
 
     source: str
@@ -34,6 +35,7 @@ class Wanted:
     minutes: float = 60.0
     formats_only: bool = False
     more: tuple[Path, ...] = ()
+    separator: str | None = None
 
     def __post_init__(self) -> None:
         """Raise RecipeError naming the option that is out of range."""

@@ -139,8 +139,13 @@ def agreeing(
         own,
         {"agreement": agreement},
         f"{manifest.family}/{manifest.variant}: agrees with {agreement.family}/"
-        f"{agreement.variant} on {_in_words(agreement.share)} of {agreement.n:,} texts",
+        f"{agreement.variant} on {_in_words(agreement.share)} of {agreement.n:,} texts"
+        + (", which all get one answer: take other texts too" if _are_alike(answers) else ""),
     )
+
+
+def _are_alike(answers: Flags) -> bool:
+    return bool((answers == answers[0]).all())
 
 
 def _reordered(answers: Flags, labels: Sequence[str], bundle: Bundle) -> Flags:

@@ -32,9 +32,10 @@ def quantize(
 ) -> None:
     """Publish FAMILY/VARIANT in other number formats, as FAMILY/VARIANT-SCHEME.
 
-    Each gets its accuracy if `columns` name a label, else its agreement with the variant; the texts
-    that calibrate judge nothing; `long` is that of `evaluate`. A scheme that fails is said and
-    fails alone. Raises RecipeError or BundleError in a sentence, also if all schemes fail.
+    Each gets its accuracy if `columns` name a label, else its agreement with the variant, which
+    gets the same unless it has a figure; the texts that calibrate judge nothing; `long` is that of
+    `evaluate`. A scheme that fails is said and fails alone. Raises RecipeError or BundleError in a
+    sentence, also if all schemes fail.
     """
     parent = named(target, registry)
     manifest = parent.manifest
@@ -63,7 +64,8 @@ def quantize(
                 say(f"{scheme} is left out: {' '.join(reason.split())}")
         if not made:
             raise BundleError(f"{target} could be written in none of these number formats")
-        if columns.label is not None and not manifest.judged:
+        is_measured = manifest.judged or (columns.label is None and manifest.agreement)
+        if not is_measured:
             made.insert(0, before)
         for each in made:
             publish_measured(each.bundle, each.fields, registry, tell)

@@ -57,8 +57,9 @@ def base_classifier(base: Source, labels: LabelSet) -> tuple[PreTrainedModel, se
             ignore_mismatched_sizes=True,  # the base may have a head for other labels
         )
     except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
         raise RecipeError(
-            f"{base} is not a base model that transformers can load: {error}"
+            f"{base} is not a base model that transformers can load: {reason}"
         ) from error
     return model, {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
 
@@ -129,8 +130,9 @@ def config_of(found: Source) -> PretrainedConfig:
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(found.name)
     except Exception as error:  # of a configuration of another form, many types
+        reason = str(error).strip().partition("\n")[0]
         raise RecipeError(
-            f"{found} is not a model that transformers can load: {error}{_byte_order_mark(found)}"
+            f"{found} is not a model that transformers can load: {reason}{_byte_order_mark(found)}"
         ) from error
     return config
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.cascade.looks import LOOKS_NAME, Look, Looks, log
+from models.cascade.looks import LOOKS_NAME, Look, Looks, is_looked_for, log
 from models.recipe import RecipeError
+from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import Target
 
 TARGET = Target(loss="agreement", max_loss=0.01, confidence=0.95)
@@ -96,3 +97,23 @@ def test_of_eight_looks_at_the_bound_one_passes_far_more_often_than_once_in_twen
 
     assert (lost <= 6).mean() < 0.05
     assert 0.05 < (lost <= 6).any(axis=1).mean() <= 1 - counted.worth(0.95)
+
+
+def test_a_cascade_is_looked_for_once_among_the_same_variants(tmp_path):
+    manifests = [
+        Manifest.model_construct(variant=name, version=version)
+        for name, version in (("small", "2"), ("large", "1"))
+    ]
+    newer = [manifests[0], manifests[1].model_copy(update={"version": "3"})]
+    other = TARGET.model_copy(update={"max_loss": 0.02})
+
+    assert not is_looked_for(TARGET, manifests, tmp_path)
+    log(LOOK, tmp_path)
+    assert is_looked_for(TARGET, manifests, tmp_path)
+    assert not is_looked_for(TARGET, newer, tmp_path)
+    assert not is_looked_for(TARGET, manifests[:1], tmp_path)
+    assert not is_looked_for(other, manifests, tmp_path)
+    log(replace(LOOK, does="resplit"), tmp_path)
+    assert not is_looked_for(TARGET, manifests, tmp_path)
+    (tmp_path / LOOKS_NAME).write_text("[]\n")
+    assert not is_looked_for(TARGET, manifests, tmp_path)

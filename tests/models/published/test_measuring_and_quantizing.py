@@ -194,6 +194,16 @@ def test_with_labels_number_formats_and_their_original_get_an_accuracy(registry,
     assert judged.n < len(texts)
 
 
+@pytest.mark.parametrize(("texts", "is_said"), [(["good film"] * 5, True), (rows_of(), False)])
+def test_texts_that_all_get_one_answer_are_said(registry, tmp_path, capsys, texts, is_said):
+    table = write_table(tmp_path / "a.jsonl", [{"text": text} for text in texts])
+    options = ("--data", table, "--registry", registry("packed"))
+
+    assert run("evaluate", "mood", "--agreement-with", "base", *options) == 0
+
+    assert ("which all get one answer" in capsys.readouterr().out) == is_said
+
+
 def test_agreement_of_a_family_with_one_of_its_variants_needs_no_labels(registry, tmp_path, capsys):
     folder = registry("packed")
     table = write_table(tmp_path / "a.jsonl", [{"text": text} for text in rows_of()])

@@ -1,0 +1,107 @@
+"""Which variant is advised, by drop, bytes and latency, and what is said of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.compression.advice import advise, comparison
+from models.compression.wanted import Wanted
+from models.evaluation.noninferiority import largest_loss
+from models.evaluation.statistics import proportion
+from serving.bundles.evaluation import Agreement, Paired
+from tests.support.bundles import evaluation, manifest_of
+
+TEXTS = 300
+NAMES = ("original", "int8", "int4")
+LATENCIES_MS = dict(zip(NAMES, (8.0, 3.0, 4.0), strict=True))
+BYTES = dict(zip(NAMES, (4_000_000, 1_000_000, 500_000), strict=True))
+
+
+def wanted(**fields):
+    here = Path(__file__)
+    return Wanted(
+        source="source", data=(here,), family="mood", recipes=here, registry=here, **fields
+    )
+
+
+def agreeing(variant, otherwise):
+    """A variant that answers so many texts otherwise than the original."""
+    share = proportion(np.arange(TEXTS) >= otherwise)
+    found = Agreement(
+        family="mood", variant="original", version="1", texts_sha256="0" * 64, n=TEXTS, share=share
+    )
+    return manifest_of(variant, BYTES[variant], None, agreement=found)
+
+
+def scored(variant, losses):
+    """A variant that loses so many texts against the original, by split."""
+    made = manifest_of(variant, BYTES[variant], 0.9)
+    if variant == "original":
+        return made.model_copy(update={"evaluations": dict.fromkeys(losses, evaluation(0.9))})
+    difference = {"value": 0.0, "low": 0.0, "high": 0.0}
+    pairs = {
+        split: Paired(better=0, worse=worse, p_value=1.0, difference=difference)
+        for split, worse in losses.items()
+    }
+    evaluations = {
+        split: evaluation(0.9).model_copy(update={"n": TEXTS, "versus": {"original": pair}})
+        for split, pair in pairs.items()
+    }
+    return made.model_copy(update={"evaluations": evaluations})
+
+
+def unlabelled(int4=1):
+    return [agreeing("original", 0), agreeing("int8", 0), agreeing("int4", int4)]
+
+
+def test_texts_that_choose_and_judge_have_bounds_that_hold_for_all_variants_together():
+    advice = advise(unlabelled(), LATENCIES_MS, "original", wanted())
+
+    alone, together = (largest_loss(0, 1, TEXTS, share) for share in (0.95, 0.975))
+    assert f"{100 * alone:.1f}" != f"{100 * together:.1f}"
+    assert advice.variant == "int4"
+    assert f"on the texts it loses 0.3 (at most {100 * together:.1f}) points" in advice.says
+    assert advice.says.endswith("so --max-drop is shown to hold.")
+    assert "validation" not in comparison(unlabelled(), LATENCIES_MS, "original")
+
+
+def test_where_one_split_chooses_the_other_judges():
+    splits = {"original": (0, 0), "int8": (0, 0), "int4": (1, 30)}
+    made = [
+        scored(name, {"validation": chooses, "test": judges})
+        for name, (chooses, judges) in splits.items()
+    ]
+
+    advice = advise(made, LATENCIES_MS, "original", wanted())
+
+    assert advice.variant == "int4"
+    assert "on the test split it loses 10.0 (at most" in advice.says
+    assert "more than --max-drop" in advice.says
+    assert "drop on validation" in comparison(made, LATENCIES_MS, "original")
+
+
+@pytest.mark.parametrize(
+    ("limits", "variant"),
+    [
+        ({"latency_ms": 10.0}, "int4"),
+        ({"latency_ms": 3.5}, "int8"),
+        ({"latency_ms": 1.0}, None),
+        ({"max_bytes": 2_000_000}, "int4"),
+        ({"max_bytes": 600_000, "latency_ms": 3.5}, None),
+        ({"max_bytes": 100}, None),
+    ],
+)
+def test_every_limit_holds_or_nothing_is_advised(limits, variant):
+    advice = advise(unlabelled(), LATENCIES_MS, "original", wanted(**limits))
+
+    assert advice.variant == variant
+    if variant is None:
+        assert "the smallest has 0.50 MB and the fastest takes 3.00 ms" in advice.says
+
+
+@pytest.mark.parametrize(("formats_only", "more"), [(True, False), (False, True)])
+def test_more_minutes_are_advised_only_where_they_make_more(formats_only, more):
+    limits = wanted(max_bytes=100, formats_only=formats_only)
+
+    assert ("--minutes" in advise(unlabelled(), LATENCIES_MS, "original", limits).says) == more

@@ -1,0 +1,65 @@
+"""Several labels in a cell of a table."""
+
+from pathlib import Path
+
+import pytest
+
+from models.compression.user_texts import check_whole, columns, read_user_texts
+from models.compression.wanted import Wanted
+from models.recipe import RecipeError
+
+ROWS = 'text,topics\nfirst,"sport; politics"\nsecond,sport\nthird,\n'
+
+
+def wanted(table, **fields):
+    here = Path("recipes")
+    return Wanted("source", (table,), "mood", here, here, label="topics", **fields)
+
+
+@pytest.mark.parametrize(
+    ("separator", "labels", "problem_type"),
+    [
+        (None, {"sport; politics": 1, "sport": 1}, "single_label"),
+        ("", {"sport; politics": 1, "sport": 1}, "single_label"),
+        (";", {"sport": 2, "politics": 1}, "multi_label"),
+    ],
+)
+def test_a_separator_divides_a_cell(tmp_path, separator, labels, problem_type):
+    table = tmp_path / "texts.csv"
+    table.write_text(ROWS)
+
+    found = read_user_texts(wanted(table, separator=separator))
+
+    assert (found.labels, found.problem_type) == (labels, problem_type)
+
+
+def test_texts_without_labels_have_no_separator(tmp_path):
+    table = tmp_path / "texts.csv"
+    table.write_text("text,topics\nfirst,\n")
+    options = wanted(table, separator=";")
+
+    assert read_user_texts(options).problem_type == "single_label"
+    assert columns(options, is_labelled=False, separator=";") == {}
+    assert columns(options, is_labelled=True, separator=";") == {
+        "label": "topics",
+        "separator": ";",
+    }
+
+
+@pytest.mark.parametrize(
+    ("labels", "separator"),
+    [
+        (["a", "b", "a,b"], ","),
+        (["a;b", "b; c", "a;c"], ";"),
+        (["sport|politics", "sport", "politics"], "|"),
+    ],
+)
+def test_labels_that_look_like_several_are_asked_about(labels, separator):
+    with pytest.raises(RecipeError, match=r"looks like several: add --separator") as raised:
+        check_whole(labels)
+    assert f"--separator {separator!r}, or --separator ''" in str(raised.value)
+
+
+@pytest.mark.parametrize("labels", [["Books, Films", "Music"], ["good", "bad"], ["a,b"], []])
+def test_names_with_a_comma_stay_whole(labels):
+    check_whole(labels)
