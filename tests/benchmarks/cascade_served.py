@@ -111,7 +111,9 @@ def overhead(registry, family, texts, arguments):
             stage["threshold"] = 0.0
         (target / CASCADE_NAME).write_text(json.dumps(cascade))
         first = cascade["stages"][0]["variant"]
-        with serving(target.parent, engine=arguments.engine, brownout_ms=0) as server:
+        with serving(
+            target.parent, engine=arguments.engine, tuning=arguments.tuning, brownout_ms=0
+        ) as server:
             measure(server, folder, [first, "auto"], texts, arguments)
 
 
@@ -125,7 +127,7 @@ def drift(registry, family, usual, files, arguments):
         with tempfile.TemporaryDirectory() as folder:
             target = copied(registry, family, folder, sample_share=arguments.sample_share)
             with (
-                serving(target.parent, engine=arguments.engine) as server,
+                serving(target.parent, engine=arguments.engine, tuning=arguments.tuning) as server,
                 httpx.Client(base_url=server.url, timeout=60) as client,
             ):
                 ask(client, usual, "auto")
@@ -166,6 +168,7 @@ def main():
     parser.add_argument("--registry", type=Path, default=ROOT / "build/registry")
     parser.add_argument("--family", default="sentiment")
     parser.add_argument("--engine", default="auto")
+    parser.add_argument("--tuning", default="", help="folder that `python -m serving tune` filled")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--sample-share", type=float, default=1.0)
@@ -174,7 +177,9 @@ def main():
     texts = [row.text for row in rows]
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving(arguments.registry, engine=arguments.engine, brownout_ms=0) as server,
+        serving(
+            arguments.registry, engine=arguments.engine, tuning=arguments.tuning, brownout_ms=0
+        ) as server,
         httpx.Client(base_url=server.url, timeout=60) as client,
     ):
         models = client.get("/v1/models").json()["models"]
