@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.compression.user_texts import SEPARATOR, UserTexts, check_whole, parts
+from models.compression.user_texts import SEPARATOR, UserTexts, check_whole
 from models.compression.wanted import Wanted
 from models.graphs.import_bundle import import_folder
 from models.published.quantizing import quantize
@@ -47,7 +47,7 @@ def make_formats(source: Path, wanted: Wanted, found: UserTexts, schemes: Sequen
 
 def _check_labels(source: Path, manifest: Manifest, found: UserTexts, wanted: Wanted) -> None:
     """Raise RecipeError if no text has a label of the model, by name or number, or is divided."""
-    names = {name for label in found.labels for name in parts(label, SEPARATOR)}
+    names = found.names(SEPARATOR)
     if manifest.multi_label and found.problem_type == "single_label" and wanted.separator is None:
         check_whole(names)
     if not names or not names.isdisjoint(manifest.labels) or any(map(str.isdecimal, names)):

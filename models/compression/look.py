@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, PretrainedConfig, P
 
 from models.compression.estimates import FORWARD_SHARE
 from models.compression.facts import Facts, ModelFacts, TextFacts
-from models.compression.user_texts import SEPARATOR, UserTexts, check_whole, columns, parts
+from models.compression.user_texts import SEPARATOR, UserTexts, check_whole, columns
 from models.compression.wanted import Wanted
 from models.data.sources import Source
 from models.recipe import RecipeError
@@ -22,7 +22,7 @@ from models.training.architecture import KNOWN, intermediate_size, text_config
 from models.training.device import to_training_device
 from models.training.encodings import Ids, readable
 from models.training.loop import outputs, similar_lengths, use_all_cores
-from models.training.pretrained import config_of, is_classifier
+from models.training.pretrained import config_of, first_line, is_classifier
 from models.training.tokenizer_file import copy_tokenizer
 from models.training.vocabulary import unknown_share
 from serving.bundles.bundle import TOKENIZER_NAME
@@ -55,7 +55,7 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
     problem_type = _problem_type(config, found, is_classifier=is_classifier)
     separator = wanted.separator or (None if problem_type == found.problem_type else SEPARATOR)
     if found.problem_type == "single_label" and wanted.separator is None:
-        check_whole(_names(found, separator))
+        check_whole(found.names(separator))
     longest = min(longest_input(config.to_dict()), _MOST_TOKENS)
     sample = found.texts[:: -(-len(found.texts) // _SAMPLE_TEXTS)]
     with tempfile.TemporaryDirectory() as scratch:
@@ -103,19 +103,12 @@ def _answers(config: PretrainedConfig, source: Source, found: UserTexts) -> bool
     if not is_classifier(config):
         return False
     own = set((config.id2label or {}).values())
-    theirs = _names(found, SEPARATOR if _is_multi_label(config) else None)
+    theirs = found.names(SEPARATOR if _is_multi_label(config) else None)
     are_names = not all(label.isdecimal() for label in theirs)
     if theirs and are_names and own.isdisjoint(theirs):
         print(f"{source} is a classifier of other labels ({', '.join(sorted(own))}): fine-tuned")
         return False
     return True
-
-
-def _names(found: UserTexts, separator: str | None) -> set[str]:
-    """The labels, which a separator divides where they are strings."""
-    if not separator:
-        return set(found.labels)
-    return {name for label in found.labels for name in parts(label, separator)}
 
 
 def seconds_a_text(
@@ -162,10 +155,9 @@ def _model(source: Source, config: PretrainedConfig) -> PreTrainedModel:
             source.name, config=config, ignore_mismatched_sizes=True
         )
     except Exception as error:  # transformers and torch raise many types
-        reason = str(error).strip().partition("\n")[0]
         raise RecipeError(
-            f"transformers cannot load {source} as a text classifier: {reason}: save it again with "
-            "`save_pretrained`"
+            f"transformers cannot load {source} as a text classifier: {first_line(error)}: save it "
+            "again with `save_pretrained`"
         ) from error
     return model
 

@@ -35,6 +35,12 @@ class UserTexts:
     unlabelled: tuple[Path, ...]
     unlabelled_rows: int
 
+    def names(self, separator: str | None) -> set[str]:
+        """Return the labels, which a separator divides where they are strings."""
+        if not separator:
+            return set(self.labels)
+        return {name for label in self.labels for name in parts(label, separator)}
+
     def locations(self, files: Sequence[Path], recipes: Path) -> tuple[str, ...]:
         """Return files as a recipe in the folder `recipes` names them."""
         return tuple(Path(os.path.relpath(each, recipes)).as_posix() for each in files)

@@ -14,6 +14,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from models.graphs.packing import PACKABLE
 from models.recipe import RecipeError
 from models.training.architecture import text_config
+from models.training.pretrained import first_line
 
 _OPSET = 17
 
@@ -106,9 +107,3 @@ def _remedy(model: PreTrainedModel) -> str:
             "to read several texts at once"
         )
     return f"use a model of another architecture, such as {', '.join(PACKABLE)}"
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, which says what is wrong; or its type."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".: ") if lines else type(error).__name__

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from models.data.labelled import LabelSet, read_labels, read_split
 from models.graphs.fusion import fuse
 from models.graphs.packing import PACKABLE
-from models.graphs.trace import first_line, trace
+from models.graphs.trace import trace
 from models.job import Job
 from models.progress import progress
 from models.recipe import RecipeError
@@ -19,6 +19,7 @@ from models.training.architecture import load_classifier, text_config
 from models.training.encodings import readable
 from models.training.loop import padded
 from models.training.normalization import normalizations
+from models.training.pretrained import first_line
 from models.training.static_classifier import StaticClassifier
 from serving.bundles.bundle import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, Bundle, write_manifest
 from serving.inference.cpu import usable_cores

@@ -57,9 +57,8 @@ def base_classifier(base: Source, labels: LabelSet) -> tuple[PreTrainedModel, se
             ignore_mismatched_sizes=True,  # the base may have a head for other labels
         )
     except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
         raise RecipeError(
-            f"{base} is not a base model that transformers can load: {reason}"
+            f"{base} is not a base model that transformers can load: {first_line(error)}"
         ) from error
     return model, {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
 
@@ -112,10 +111,9 @@ def adopted_classifier(found: Source, problem_type: ProblemType) -> PreTrainedMo
             found.name, output_loading_info=True, problem_type=f"{problem_type}_classification"
         )
     except Exception as error:  # transformers and torch raise many types
-        reason = str(error).strip().partition("\n")[0].rstrip(".: ") or type(error).__name__
         raise RecipeError(
-            f"transformers cannot load the weights of {found}: {reason}: save the model again with "
-            "`save_pretrained`"
+            f"transformers cannot load the weights of {found}: {first_line(error)}: save the model "
+            "again with `save_pretrained`"
         ) from error
     if loading["missing_keys"]:
         raise RecipeError(
@@ -130,9 +128,9 @@ def config_of(found: Source) -> PretrainedConfig:
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(found.name)
     except Exception as error:  # of a configuration of another form, many types
-        reason = str(error).strip().partition("\n")[0]
         raise RecipeError(
-            f"{found} is not a model that transformers can load: {reason}{_byte_order_mark(found)}"
+            f"{found} is not a model that transformers can load: {first_line(error)}"
+            f"{_byte_order_mark(found)}"
         ) from error
     return config
 
@@ -142,3 +140,9 @@ def _byte_order_mark(found: Source) -> str:
     if not path or not path.is_file() or not path.read_bytes().startswith(codecs.BOM_UTF8):
         return ""
     return f" ({CONFIG_NAME} begins with a byte order mark: save it as UTF-8 without)"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, which says what is wrong; or its type."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".: ") if lines else type(error).__name__

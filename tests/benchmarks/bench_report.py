@@ -99,10 +99,11 @@ def report(found):
         f"{path_share(found):.0%} of the served variant's"
         f" {median(found.served(PATH_LOAD, 'server_ms')):.3f} ms"
     )
-    print(
-        f"path and wrk leave {found.attainable:.3f} of the ceiling at 32 clients, were batches "
-        "as good as its own"
-    )
+    if found.cores:
+        print(
+            f"path and wrk leave {found.attainable:.3f} of the ceiling at 32 clients, were batches "
+            "as good as its own"
+        )
 
 
 def path_share(found):

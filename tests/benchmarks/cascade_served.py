@@ -33,6 +33,10 @@ EVERY_TEXTS = 10
 MOST_DRIFT_TEXTS = 5_000
 
 
+def started(registry, arguments, **settings):
+    return serving(registry, engine=arguments.engine, tuning=arguments.tuning, **settings)
+
+
 def ask(client, texts, variant):
     """Each text's result."""
     results = []
@@ -111,9 +115,7 @@ def overhead(registry, family, texts, arguments):
             stage["threshold"] = 0.0
         (target / CASCADE_NAME).write_text(json.dumps(cascade))
         first = cascade["stages"][0]["variant"]
-        with serving(
-            target.parent, engine=arguments.engine, tuning=arguments.tuning, brownout_ms=0
-        ) as server:
+        with started(target.parent, arguments, brownout_ms=0) as server:
             measure(server, folder, [first, "auto"], texts, arguments)
 
 
@@ -127,7 +129,7 @@ def drift(registry, family, usual, files, arguments):
         with tempfile.TemporaryDirectory() as folder:
             target = copied(registry, family, folder, sample_share=arguments.sample_share)
             with (
-                serving(target.parent, engine=arguments.engine, tuning=arguments.tuning) as server,
+                started(target.parent, arguments) as server,
                 httpx.Client(base_url=server.url, timeout=60) as client,
             ):
                 ask(client, usual, "auto")
@@ -177,9 +179,7 @@ def main():
     texts = [row.text for row in rows]
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving(
-            arguments.registry, engine=arguments.engine, tuning=arguments.tuning, brownout_ms=0
-        ) as server,
+        started(arguments.registry, arguments, brownout_ms=0) as server,
         httpx.Client(base_url=server.url, timeout=60) as client,
     ):
         models = client.get("/v1/models").json()["models"]

@@ -104,10 +104,11 @@ def sweep(registry, found):
         for bundle in bundles:
             name = f"{family}/{bundle.manifest.variant}"
             chosen = {how: [each[2][name] for each in its] for how, its in found.items()}
-            engine_name = Counter(name for name, _ in chain(*chosen.values())).most_common(1)[0][0]
+            engines, seen = zip(*chain(*chosen.values()), strict=True)
+            engine_name = Counter(engines).most_common(1)[0][0]
             engine = ENGINES[engine_name](bundle, Resources("cpu", usable_cores()))
             tokenizer = open_tokenizer(bundle)
-            rates = {budget: [] for budget in (32, *BUDGETS_TOKENS[1:])}
+            rates = {budget: [] for budget in sorted({32, *BUDGETS_TOKENS[1:], *seen})}
             for _ in range(ROUNDS):
                 for budget, its in rates.items():
                     its.append(offline_rate(engine, tokenizer, texts, budget))
@@ -116,7 +117,7 @@ def sweep(registry, found):
             shown = ", ".join(f"{budget}: {each / best:.3f}" for budget, each in rate.items())
             print(f"{name}, {engine_name}, of the best budget's {best:.0f} texts/s: {shown}")
             for how, its in chosen.items():
-                near = [rate[budget] / best for _, budget in its if budget in rate]
+                near = [rate[budget] / best for _, budget in its]
                 print(
                     f"  {how} a tuning file: {sum(share >= NEAR for share in near)} of {len(its)} "
                     f"within 3 %, the least {min(near):.3f}"

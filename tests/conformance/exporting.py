@@ -8,7 +8,7 @@ import warnings
 
 import torch
 
-from models.graphs.trace import first_line
+from models.training.pretrained import first_line
 
 OPSET = 17
 EXAMPLE = [("a warm film", "the plot was dull"), ("a superb camera with a noisy battery", "bien")]
