@@ -16,13 +16,14 @@ from models.compression.facts import Facts, ModelFacts, TextFacts
 from models.compression.user_texts import SEPARATOR, UserTexts, check_whole, columns
 from models.compression.wanted import Wanted
 from models.data.sources import Source
+from models.library_errors import first_line
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType, TrainingPrecision
 from models.training.architecture import KNOWN, intermediate_size, text_config
 from models.training.device import to_training_device
 from models.training.encodings import Ids, readable
 from models.training.loop import outputs, similar_lengths, use_all_cores
-from models.training.pretrained import config_of, first_line, is_classifier
+from models.training.pretrained import config_of, is_classifier
 from models.training.tokenizer_file import copy_tokenizer
 from models.training.vocabulary import unknown_share
 from serving.bundles.bundle import TOKENIZER_NAME

@@ -12,9 +12,9 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 from models.graphs.packing import PACKABLE
+from models.library_errors import first_line
 from models.recipe import RecipeError
 from models.training.architecture import text_config
-from models.training.pretrained import first_line
 
 _OPSET = 17
 

@@ -12,6 +12,7 @@ from models.graphs.fusion import fuse
 from models.graphs.packing import PACKABLE
 from models.graphs.trace import trace
 from models.job import Job
+from models.library_errors import first_line
 from models.progress import progress
 from models.recipe import RecipeError
 from models.recipe_sections import ExportSection
@@ -19,7 +20,6 @@ from models.training.architecture import load_classifier, text_config
 from models.training.encodings import readable
 from models.training.loop import padded
 from models.training.normalization import normalizations
-from models.training.pretrained import first_line
 from models.training.static_classifier import StaticClassifier
 from serving.bundles.bundle import CONFIG_NAME, MODEL_NAME, TOKENIZER_NAME, Bundle, write_manifest
 from serving.inference.cpu import usable_cores

@@ -11,6 +11,7 @@ from transformers import (
 
 from models.data.labelled import LabelSet
 from models.data.sources import Source
+from models.library_errors import first_line
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType
 from serving.bundles.bundle import CONFIG_NAME
@@ -140,9 +141,3 @@ def _byte_order_mark(found: Source) -> str:
     if not path or not path.is_file() or not path.read_bytes().startswith(codecs.BOM_UTF8):
         return ""
     return f" ({CONFIG_NAME} begins with a byte order mark: save it as UTF-8 without)"
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, which says what is wrong; or its type."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".: ") if lines else type(error).__name__

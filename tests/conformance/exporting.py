@@ -8,7 +8,7 @@ import warnings
 
 import torch
 
-from models.training.pretrained import first_line
+from models.library_errors import first_line
 
 OPSET = 17
 EXAMPLE = [("a warm film", "the plot was dull"), ("a superb camera with a noisy battery", "bien")]

@@ -75,7 +75,7 @@ ROOT_MODULES = {
         "descriptors", "errors", "extras", "interrupts", "line_writer", "logs", "process_exit",
         "shortage", "shortening",
     },
-    "models": {"recipe", "recipe_sections", "job", "next_command", "progress"},
+    "models": {"recipe", "recipe_sections", "job", "library_errors", "next_command", "progress"},
     "loadtest": {"scenario", "samples", "progress"},
 }  # fmt: skip
 # The modules at a program's root that run its commands, and import what they need for that.
