@@ -17,14 +17,9 @@ from serving.inference.inputs import Item
 from serving.inference.ort_engine import OrtEngine
 from serving.inference.probes import tensor_rows
 from serving.inference.single_text_engine import SingleTextEngine
+from serving.inference.timed_batches import Clock, Conditions
 from serving.inference.tokenizer import Tokenizer
-from serving.inference.warmup import (
-    Clock,
-    Conditions,
-    single_text_speedup,
-    unpacked_speedup,
-    warm_up,
-)
+from serving.inference.warmup import single_text_speedup, unpacked_speedup, warm_up
 
 MakeEngine = Callable[[Bundle, Resources], Engine]
 
@@ -151,7 +146,9 @@ def _laid_out(
     """Give each text a row of its own if that is faster than sharing rows."""
     if not loaded.engine.packed:
         return loaded
-    speedup = unpacked_speedup(loaded.engine, loaded.lane, max_length, conditions)
+    speedup = unpacked_speedup(
+        loaded.engine, loaded.lane, max_length, _WORTHWHILE_SPEEDUP, conditions
+    )
     comparison = f"{speedup:.2f} times as fast"
     if speedup < _WORTHWHILE_SPEEDUP:
         return replace(loaded, layout=f"texts share rows, one a row would be {comparison}")

@@ -20,9 +20,10 @@ from serving.inference.engine_selection import (
     wide_engine,
 )
 from serving.inference.single_text_engine import SingleTextEngine
+from serving.inference.timed_batches import Conditions
 from serving.inference.tokenizer import Tokenizer
 from serving.inference.tuning import Key, Tuning, folder_of, key_of, read_tuning, write_tuning
-from serving.inference.warmup import Conditions, pace_s
+from serving.inference.warmup import pace_s
 from serving.logs import log
 from serving.settings import Settings
 

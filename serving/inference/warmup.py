@@ -2,19 +2,14 @@
 
 import statistics
 import time
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import wait
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import cycle, islice
-from typing import Self
+from math import inf
 
-from serving.background import Threads
-from serving.inference.cost_model import CostModel, Lane, Sample, fit_cost_model
-from serving.inference.cpu import yield_cores
+from serving.inference.cost_model import CostModel, Lane, fit_cost_model
 from serving.inference.engine import Engine
-from serving.inference.inputs import Item
-from serving.inference.packing import lay_out
+from serving.inference.timed_batches import Batch, Clock, Conditions, Shape, Slots
 from serving.inference.usual_mix import USUAL_LENGTHS, by_length, in_order
 
 _SHORT_LENGTH = 32
@@ -31,14 +26,14 @@ _SEARCH_RUNS = 2
 _LONG_RUNS = 2
 # Each mixed batch counts as often as the others.
 _FEWEST_PASSES = _MIXED_BATCHES
-_PASSES = 2 * _MIXED_BATCHES
+_PASSES = 3 * _MIXED_BATCHES
 _PACE_RUNS = 2
 _PACE_ENOUGH_S = 0.02
 _SINGLE_REPEATS = 20
 # A slow or busy machine makes fewer passes, so that it does not start late.
 _ENOUGH_S = 1.0
 _SINGLE_ENOUGH_S = 0.25
-_LAYOUTS_ENOUGH_S = 0.25
+_LAYOUT_RUNS = 3
 # With each length twice, batches of neighbours pad as little as the scheduler's, which chooses
 # among new texts each time.
 _MIXES = 2
@@ -50,32 +45,11 @@ _LONGEST_BATCH_S = 0.15
 _HOPELESS_SHARE = 0.85
 # Beside a size of this share of the best rate, another size may be the one to take.
 _NEAR_SHARE = 0.9
+# On CPUs within 3 % of the best size of nearly every model, though a start measures each to no more
+# than 10 %. See docs/development/decisions/2026-11-28-the-usual-budget-unless-another-is-faster.md.
+_USUAL_TOKENS = 256
 # Smaller batches answer sooner, and spread their clients' next requests.
 _ENOUGH_SHARE = 0.97
-_NICE = 10
-# The loop's work for one batch more, whatever its size: CPU a text served in batches of 1.7 and of
-# 4.5 texts differed by 41 us.
-_HANDOVER_S = 1e-4
-
-Batch = Sequence[Item]
-Clock = Callable[[], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """How to measure.
-
-    `beside_traffic` runs one batch at a time, in a thread of low priority, since traffic uses the
-    other slots. Rates are compared by `cpu_clock`, which counts this process's CPU seconds, where
-    it is given: other programs interrupt large batches more often than small ones. A served batch
-    costs `handover_s` of CPU besides its run.
-    """
-
-    beside_traffic: bool = False
-    clock: Clock = time.perf_counter
-    cpu_clock: Clock | None = None
-    handover_s: float = _HANDOVER_S
-
 
 _ALONE = Conditions()
 
@@ -87,16 +61,17 @@ def warm_up(
 
     Batches grow fourfold until the rate clearly falls: on a CPU when activations outgrow the cache,
     on a GPU much later. Sizes between and beside the best ones follow. Then all are measured in
-    turns, so that other load on the machine affects all alike. The budget is the smallest size
-    within 3 % of the best median rate. A packed engine runs texts of mixed length, so that the
-    padding of its rows counts. Takes two seconds on a CPU. Raises EngineFailed if the engine does.
+    turns, so that other load on the machine affects all alike. The budget is 256 tokens, or the
+    largest size below; where others are shown to be at least 3 % faster, it is the smallest of them
+    within 3 % of the best. A packed engine runs texts of mixed length, so that the padding of its
+    rows counts. Takes two seconds on a CPU. Raises EngineFailed if the engine does.
     """
     clock = conditions.clock
     most_tokens = max(max_batch_tokens, _GROWTH * _FEWEST_TOKENS)
-    with _Slots(engine, conditions) as slots:
+    with Slots(engine, conditions) as slots:
 
-        def begun(batches: Sequence[Batch]) -> _Shape:
-            shape = _Shape(engine, slots, batches)
+        def begun(batches: Sequence[Batch]) -> Shape:
+            shape = Shape(engine, slots, batches)
             shape.begin()
             return shape
 
@@ -107,14 +82,18 @@ def warm_up(
             for shape in long:
                 shape.run()
         until_s = clock() + _ENOUGH_S
+        usual_tokens = max((t for t in sizes if t <= _USUAL_TOKENS), default=min(sizes))
+        usual, running = sizes[usual_tokens], list(sizes.values())
         for number in range(_PASSES):
-            more = number >= _FEWEST_PASSES
-            if more and clock() > until_s:
-                break
-            for shape in _best(sizes.values(), _NEAR_SHARE) if more else sizes.values():
+            if number >= _FEWEST_PASSES:
+                running = [shape for shape in running if shape is usual or shape.gain(usual) > 1]
+                if len(running) == 1 or clock() > until_s:
+                    break
+            for shape in running:
                 shape.run()
-    enough = _best(sizes.values(), _ENOUGH_SHARE)
-    budget = next(tokens for tokens, shape in sizes.items() if shape in enough)
+    faster = {t: s.rate() for t, s in sizes.items() if s is not usual and s.is_faster(usual)}
+    least_rate = _ENOUGH_SHARE * max(faster.values(), default=0.0)
+    budget = min((t for t, rate in faster.items() if rate >= least_rate), default=usual_tokens)
     model = fit_cost_model([s.middle() for s in sizes.values()], [s.middle() for s in long])
     return model, Lane(model.seconds, budget, engine.packed, engine.preempts)
 
@@ -131,9 +110,9 @@ def _batches(engine: Engine, tokens: int, max_length: int) -> Sequence[Batch]:
     return [[engine.example(length)] * (tokens // length)]
 
 
-def _sizes(begun: Callable[[int], "_Shape"], most_tokens: int) -> dict[int, "_Shape"]:
+def _sizes(begun: Callable[[int], "Shape"], most_tokens: int) -> dict[int, "Shape"]:
     """Return the sizes to measure in turns, in rising order, begun."""
-    found: dict[int, _Shape] = {}
+    found: dict[int, Shape] = {}
     seen: dict[int, tuple[float, float]] = {}
 
     def run(tokens: int) -> tuple[float, float]:
@@ -143,7 +122,7 @@ def _sizes(begun: Callable[[int], "_Shape"], most_tokens: int) -> dict[int, "_Sh
     best, tokens = 0.0, _FEWEST_TOKENS
     while tokens <= most_tokens:
         rate, seconds = seen[tokens] = run(tokens)
-        hopeless = rate < best * _HOPELESS_SHARE
+        hopeless = tokens >= _USUAL_TOKENS and rate < best * _HOPELESS_SHARE
         best = max(best, rate)
         tokens *= _GROWTH
         if len(seen) >= _FEWEST_SIZES and (seconds * _GROWTH > _LONGEST_BATCH_S or hopeless):
@@ -159,82 +138,6 @@ def _sizes(begun: Callable[[int], "_Shape"], most_tokens: int) -> dict[int, "_Sh
     return dict(sorted(found.items()))
 
 
-class _Slots:
-    """Runs the same work in every slot at once, and says how long that took."""
-
-    def __init__(self, engine: Engine, conditions: Conditions) -> None:
-        beside_traffic, self._clock = conditions.beside_traffic, conditions.clock
-        self._work_clock = conditions.cpu_clock or conditions.clock
-        self._slots = 1 if beside_traffic else engine.slots
-        self._handovers_s = conditions.handover_s * (self._slots if conditions.cpu_clock else 1)
-        self._threads = Threads(
-            self._slots, "warm-up", partial(yield_cores, _NICE) if beside_traffic else None
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._threads.shutdown()
-
-    def seconds(self, work: Callable[[], object]) -> tuple[float, float]:
-        """Return the seconds that passed, and those to compare with others."""
-        before_s, started_s = self._work_clock(), self._clock()
-        running = [self._threads.submit(work) for _ in range(self._slots)]
-        wait(running)
-        for each in running:
-            each.result()
-        return self._clock() - started_s, self._work_clock() - before_s + self._handovers_s
-
-
-class _Shape:
-    """Batches of one size, and the durations of their runs while every slot ran the same."""
-
-    def __init__(self, engine: Engine, slots: _Slots, batches: Sequence[Batch]) -> None:
-        self._engine = engine
-        self._slots = slots
-        self._turns = cycle(enumerate(batches))
-        self._tokens = [sum(item.length for item in batch) for batch in batches]
-        self._samples: list[Sample] = []
-        self._work_s: list[list[float]] = [[] for _ in batches]
-
-    def begin(self) -> None:
-        """Run each batch once, uncounted, to allocate and compile."""
-        for _ in self._work_s:
-            self.run()
-        self.forget()
-
-    def forget(self) -> None:
-        """Count only what follows."""
-        self._samples.clear()
-        for each in self._work_s:
-            each.clear()
-
-    def run(self) -> tuple[float, float]:
-        """Run a batch in each slot; return the rate in tokens per second, and the seconds."""
-        number, batch = next(self._turns)
-        seconds, work_s = self._slots.seconds(partial(self._engine.run, batch))
-        layout = lay_out(tuple([item.length for item in batch]), packed=self._engine.packed)
-        self._samples.append(Sample(layout.rows, layout.tokens, seconds))
-        self._work_s[number].append(work_s)
-        return self._tokens[number] / work_s, seconds
-
-    def rate(self) -> float:
-        """Return the tokens per second, without padding, of the median runs of all batches."""
-        return sum(self._tokens) / sum(map(statistics.median, self._work_s))
-
-    def middle(self) -> Sample:
-        """Return the sample with the median time per computed token."""
-        ordered = sorted(self._samples, key=lambda sample: sample.seconds / sample.tokens)
-        return ordered[(len(ordered) - 1) // 2]
-
-
-def _best(shapes: Collection[_Shape], share: float) -> list[_Shape]:
-    """Return those whose rate is at least this share of the best."""
-    least = share * max(map(_Shape.rate, shapes))
-    return [shape for shape in shapes if shape.rate() >= least]
-
-
 def pace_s(
     engine: Engine, budget_tokens: int, max_length: int, conditions: Conditions = _ALONE
 ) -> float:
@@ -243,7 +146,7 @@ def pace_s(
     Of CPU time, where `conditions` count that. Raises EngineFailed if the engine does.
     """
     run = partial(engine.run, _batches(engine, budget_tokens, max_length)[0])
-    with _Slots(engine, conditions) as slots:
+    with Slots(engine, conditions) as slots:
         slots.seconds(run)
         until_s, seen_s = conditions.clock() + _PACE_ENOUGH_S, list[float]()
         while len(seen_s) < _PACE_RUNS or conditions.clock() < until_s:
@@ -252,12 +155,17 @@ def pace_s(
 
 
 def unpacked_speedup(
-    packed: Engine, lane: Lane, max_length: int, conditions: Conditions = _ALONE
+    packed: Engine,
+    lane: Lane,
+    max_length: int,
+    worthwhile: float,
+    conditions: Conditions = _ALONE,
 ) -> float:
     """Return the speed-up of one text a row over packed rows, on the usual mix of lengths.
 
-    Both run texts in the batches that the scheduler would make by the `lane` of the packed engine,
-    in turns. Takes about half a second on a CPU. Raises EngineFailed if the engine does.
+    It is the least of three, or the first that is not `worthwhile`. Both run texts in the batches
+    that the scheduler would make by the `lane` of the packed engine, in turns. Takes about half a
+    second on a CPU. Raises EngineFailed if the engine does.
     """
     lengths = [min(length, max_length) for length in USUAL_LENGTHS] * _MIXES
     budget_tokens = max(lane.max_batch_tokens, _PADDED_BUDGET_TOKENS)
@@ -265,16 +173,16 @@ def unpacked_speedup(
         partial(_run_all, packed, list(in_order(lengths, lane.max_batch_tokens))),
         partial(_run_all, packed.unpacked(), by_length(lengths, budget_tokens, lane.seconds)),
     ]
-    ratios: list[float] = []
-    clock = conditions.clock
-    with _Slots(packed, conditions) as slots:
+    least = inf
+    with Slots(packed, conditions) as slots:
         for run in runs:
             slots.seconds(run)
-        until_s = clock() + _LAYOUTS_ENOUGH_S
-        while not ratios or (len(ratios) < _PASSES and clock() < until_s):
+        for _ in range(_LAYOUT_RUNS):
             (_, packed_s), (_, unpacked_s) = map(slots.seconds, runs)
-            ratios.append(packed_s / unpacked_s)
-    return statistics.median(ratios)
+            least = min(least, packed_s / unpacked_s)
+            if least < worthwhile:
+                break
+    return least
 
 
 def _run_all(engine: Engine, batches: Sequence[Sequence[int]]) -> None:

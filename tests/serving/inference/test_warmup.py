@@ -1,5 +1,6 @@
 """What warm-up decides for engines of known speed."""
 
+import random
 from copy import copy
 
 import numpy as np
@@ -7,12 +8,8 @@ import pytest
 
 from serving.inference.cost_model import Lane
 from serving.inference.packing import lay_out
-from serving.inference.warmup import (
-    Conditions,
-    single_text_speedup,
-    unpacked_speedup,
-    warm_up,
-)
+from serving.inference.timed_batches import Conditions
+from serving.inference.warmup import single_text_speedup, unpacked_speedup, warm_up
 from tests.support.bundles import encoded
 from tests.support.fake_clock import FakeClock
 
@@ -94,13 +91,32 @@ def test_a_wide_engine_is_compared_with_a_narrow_one_in_turns():
     assert set(narrow.cells) == {32}
 
 
-@pytest.mark.parametrize(("share", "packed", "budget"), [
-    (0.98, False, 4), (0.96, False, 128), (0.98, True, 4), (0.7, True, 128),
+@pytest.mark.parametrize(("rate", "budget"), [
+    ({}, 256), ({64: 1.02}, 256), ({64: 1.05}, 64), ({64: 1.05, 16: 1.04}, 16),
+    ({512: 1.02}, 256), ({512: 1.1}, 512), ({512: 1.1, 1024: 1.12}, 512), ({1024: 1.5}, 1024),
 ])  # fmt: skip
-def test_the_budget_is_the_smallest_near_the_best_rate(share, packed, budget):
-    engine = Timed(lambda cells: cells * 1e-4 / (share if cells < 90 else 1.0), packed=packed)
+def test_the_budget_is_256_tokens_unless_another_is_faster(rate, budget):
+    engine = Timed(lambda cells: cells * 1e-5 / rate.get(cells, 1.0), packed=False)
 
-    assert budget_of(engine, 128, 256, engine.conditions) == budget
+    assert budget_of(engine, 32, 1024, engine.conditions) == budget
+
+
+@pytest.mark.parametrize("rate", [
+    {}, {64: 0.88, 128: 0.93, 512: 0.93, 1024: 0.85}, {64: 0.92, 128: 1.02, 512: 0.98},
+    {4: 0.4, 16: 0.6, 64: 0.7, 128: 0.85, 512: 1.1, 1024: 1.1},
+])  # fmt: skip
+def test_the_budget_is_near_the_best_on_a_machine_whose_speed_changes(rate):
+    near = 0
+    for seed in range(100):
+        noise = random.Random(seed)
+        engine = Timed(
+            lambda cells, noise=noise: cells * 1e-5 / rate.get(cells, 1.0) * noise.gauss(1, 0.07),
+            packed=False,
+        )
+        budget = budget_of(engine, 32, 1024, engine.conditions)
+        near += rate.get(budget, 1.0) >= 0.97 * max([1.0, *rate.values()])
+
+    assert near >= 95
 
 
 @pytest.mark.parametrize("cpu_clock", [True, False])
@@ -113,8 +129,8 @@ def test_small_batches_pay_for_their_hand_over(cpu_clock):
         for seconds in (0, 1e-4)
     )
 
-    assert budget_of(engine, 128, 1024, free) == 4
-    assert budget_of(engine, 128, 1024, paid) >= 256
+    assert budget_of(engine, 128, 64, free) == 64
+    assert budget_of(engine, 128, 64, paid) == 64
 
 
 def test_other_programs_that_interrupt_large_batches_do_not_make_the_budget_small():
@@ -144,9 +160,9 @@ def test_rows_of_their_own_are_compared_with_shared_ones_on_the_same_texts(slots
     engine = Timed(seconds, slots=slots)
     lane = Lane(lambda rows, tokens: seconds(rows * tokens), 1024, packed=True)
 
-    equal = unpacked_speedup(engine, lane, 128, engine.conditions)
+    equal = unpacked_speedup(engine, lane, 128, 0.0, engine.conditions)
     engine.unpacked = lambda: Twice(engine)
-    twice = unpacked_speedup(engine, lane, 128, engine.conditions)
+    twice = unpacked_speedup(engine, lane, 128, 0.0, engine.conditions)
 
     assert 0.8 < equal < 1.0, "padding and more batches cost something"
     assert twice == pytest.approx(2 * equal, rel=1e-6)
