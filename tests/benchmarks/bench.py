@@ -24,9 +24,9 @@ from tqdm import tqdm
 from loadtest.measure.workload import seeded_texts
 from serving.bundles.bundle import read_bundle
 from serving.inference.cpu import usable_cores
-from serving.inference.engine import Resources
-from serving.inference.engine_selection import choose
 from serving.inference.tokenizer import Tokenizer
+from serving.inference.tuned_choice import kept_tuning, restored
+from serving.settings import Settings
 from tests.benchmarks import wrk
 from tests.benchmarks.bench_policies import (
     BUDGETS_TOKENS,
@@ -117,12 +117,8 @@ def main():
 def measured(bundle, texts, arguments):
     """The rounds of one variant, which are printed, and the cores that others used meanwhile."""
     tokenizer = Tokenizer(bundle.tokenizer_path, bundle.manifest.max_length)
-    resources = Resources(arguments.device, usable_cores())
-    chosen = choose(bundle, tokenizer, arguments.engine, resources, max_batch_tokens=MOST_TOKENS)
     encodings = tokenizer.encode(texts)
     variant = bundle.manifest.variant
-    print(f"{bundle.manifest.family}/{variant} {bundle.manifest.version} on {chosen.name}")
-    print(f"  ({chosen.reason}), {len(texts)} texts of {mean_length(encodings):.1f} tokens")
     on_cuda = arguments.device == "cuda"
     found = Rounds.of(
         budgets=BUDGETS_TOKENS + (CUDA_BUDGETS_TOKENS if on_cuda else ()),
@@ -132,9 +128,15 @@ def measured(bundle, texts, arguments):
     found.cores = 0 if on_cuda else usable_cores()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        registry = alone(bundle.folder, Path(folder))
-        how = {"engine": chosen.name, "device": arguments.device}
+        registry, tuning = alone(bundle.folder, Path(folder)), Path(folder) / "tuning"
+        how = {"engine": arguments.engine, "device": arguments.device, "tuning": tuning}
         server = stack.enter_context(serving(registry, **how))
+        # Engine, layout and budget are the server's.
+        settings = Settings(registry=(registry,), **how)
+        chosen = restored(kept_tuning(bundle, settings), bundle, tokenizer, settings)
+        print(f"{bundle.manifest.family}/{variant} {bundle.manifest.version} on {chosen.name}")
+        print(f"  ({chosen.reason}), batches of up to {chosen.lane.max_batch_tokens} tokens")
+        print(f"  {len(texts)} texts of {mean_length(encodings):.1f} tokens")
         null = stack.enter_context(serving(registry, program="tests.support.null_serving"))
         served(server, folder, variant, texts, (32, 1), 2)
         others = Others([server.process.pid, null.process.pid])
