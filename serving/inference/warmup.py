@@ -82,7 +82,7 @@ def warm_up(
             for shape in long:
                 shape.run()
         until_s = clock() + _ENOUGH_S
-        usual_tokens = max((t for t in sizes if t <= _USUAL_TOKENS), default=min(sizes))
+        usual_tokens = max(tokens for tokens in sizes if tokens <= _USUAL_TOKENS)
         usual, running = sizes[usual_tokens], list(sizes.values())
         for number in range(_PASSES):
             if number >= _FEWEST_PASSES:
