@@ -45,7 +45,7 @@ _LONGEST_BATCH_S = 0.15
 _HOPELESS_SHARE = 0.85
 # Beside a size of this share of the best rate, another size may be the one to take.
 _NEAR_SHARE = 0.9
-# On CPUs within 3 % of the best size of nearly every model, though a start measures each to no more
+# On two CPUs 0.96 to 1.00 of the best size of three models, though a start measures each to no more
 # than 10 %. See docs/development/decisions/2026-11-28-the-usual-budget-unless-another-is-faster.md.
 _USUAL_TOKENS = 256
 # Smaller batches answer sooner, and spread their clients' next requests.

@@ -133,7 +133,10 @@ def measured(bundle, texts, arguments):
         server = stack.enter_context(serving(registry, **how))
         # Engine, layout and budget are the server's.
         settings = Settings(registry=(registry,), **how)
-        chosen = restored(kept_tuning(bundle, settings), bundle, tokenizer, settings)
+        kept = kept_tuning(bundle, settings)
+        chosen = kept and restored(kept, bundle, tokenizer, settings)
+        if not chosen:
+            sys.exit("The server's tuning file is missing or does not fit: run again.")
         print(f"{bundle.manifest.family}/{variant} {bundle.manifest.version} on {chosen.name}")
         print(f"  ({chosen.reason}), batches of up to {chosen.lane.max_batch_tokens} tokens")
         print(f"  {len(texts)} texts of {mean_length(encodings):.1f} tokens")

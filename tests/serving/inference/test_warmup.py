@@ -93,6 +93,7 @@ def test_a_wide_engine_is_compared_with_a_narrow_one_in_turns():
 
 @pytest.mark.parametrize(("rate", "budget"), [
     ({}, 256), ({64: 1.02}, 256), ({64: 1.05}, 64), ({64: 1.05, 16: 1.04}, 16),
+    ({16: 1.0, 64: 0.8, 256: 1.1}, 256),
     ({512: 1.02}, 256), ({512: 1.1}, 512), ({512: 1.1, 1024: 1.12}, 512), ({1024: 1.5}, 1024),
 ])  # fmt: skip
 def test_the_budget_is_256_tokens_unless_another_is_faster(rate, budget):
@@ -121,7 +122,7 @@ def test_the_budget_is_near_the_best_on_a_machine_whose_speed_changes(rate):
 
 @pytest.mark.parametrize("cpu_clock", [True, False])
 def test_small_batches_pay_for_their_hand_over(cpu_clock):
-    engine = Timed(lambda cells: cells * 1e-5)
+    engine = Timed(lambda cells: cells * 1e-5 / (1.05 if cells < 50 else 1.0))
     free, paid = (
         Conditions(
             clock=engine.clock, cpu_clock=engine.clock if cpu_clock else None, handover_s=seconds
@@ -129,7 +130,7 @@ def test_small_batches_pay_for_their_hand_over(cpu_clock):
         for seconds in (0, 1e-4)
     )
 
-    assert budget_of(engine, 128, 64, free) == 64
+    assert budget_of(engine, 128, 64, free) < 64
     assert budget_of(engine, 128, 64, paid) == 64
 
 
