@@ -8,6 +8,7 @@ log that is not encrypted, and there only until its time is over. Ends with stat
 elsewhere, or not where it must be.
 """
 
+import argparse
 import asyncio
 import contextlib
 import csv
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -47,21 +49,17 @@ class Row:
 
 
 def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.privacy", description=__doc__)
+    parser.add_argument("--only", choices=PROGRAMS, help="the one program to search")
+    only = parser.parse_args().only
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         planted = places.write_mark(folder)
         assert places.files_with_marks(folder)[0] == [planted.name], "the search finds nothing"
         planted.unlink()
-        rows.append(served(folder / "one", "a server"))
-        rows.append(served(folder / "more", "with 2 HTTP processes", http_processes=2))
-        rows.append(served(folder / "faulty", "with an engine that raises", fault="raise"))
-        key = folder / "keys"
-        key.write_bytes(Fernet.generate_key())
-        encrypted = {"http_processes": 2, "text_log_keys": key}
-        rows.append(served(folder / "kept", "text log, encrypted", consents=True, **encrypted))
-        rows.append(served(folder / "expires", "text log", consents=True, text_log_s=LOGGED_S))
-        rows.append(offline(folder / "offline"))
+        for name in [only] if only else PROGRAMS:
+            rows.append(PROGRAMS[name](folder / name))
     print("| program | sent | searched | found |\n|---|---|---|---|")
     for row in rows:
         print(f"| {row.program} | {row.sent} | {row.searched} | {', '.join(row.found) or 'none'} |")
@@ -197,6 +195,25 @@ def offline(folder):
     found = files + (["what it printed"] if places.count_in(ran.stdout + ran.stderr) else [])
     searched = f"{searched} files, what it printed"
     return Row("`python -m serving classify`", "401 rows", searched, found)
+
+
+def encrypted(folder):
+    """Search a server whose text log is encrypted."""
+    folder.mkdir()
+    key = folder / "keys"
+    key.write_bytes(Fernet.generate_key())
+    settings = {"http_processes": 2, "text_log_keys": key}
+    return served(folder, "text log, encrypted", consents=True, **settings)
+
+
+PROGRAMS = {
+    "server": partial(served, program="a server"),
+    "processes": partial(served, program="with 2 HTTP processes", http_processes=2),
+    "faulty": partial(served, program="with an engine that raises", fault="raise"),
+    "encrypted": encrypted,
+    "text-log": partial(served, program="text log", consents=True, text_log_s=LOGGED_S),
+    "offline": offline,
+}
 
 
 if __name__ == "__main__":
