@@ -52,14 +52,12 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.privacy", description=__doc__)
     parser.add_argument("--only", choices=PROGRAMS, help="the one program to search")
     only = parser.parse_args().only
-    rows = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
         planted = places.write_mark(folder)
         assert places.files_with_marks(folder)[0] == [planted.name], "the search finds nothing"
         planted.unlink()
-        for name in [only] if only else PROGRAMS:
-            rows.append(PROGRAMS[name](folder / name))
+        rows = [PROGRAMS[name](folder / name) for name in ([only] if only else PROGRAMS)]
     print("| program | sent | searched | found |\n|---|---|---|---|")
     for row in rows:
         print(f"| {row.program} | {row.sent} | {row.searched} | {', '.join(row.found) or 'none'} |")
