@@ -149,14 +149,13 @@ def _laid_out(
     speedup = unpacked_speedup(
         loaded.engine, loaded.lane, max_length, _WORTHWHILE_SPEEDUP, conditions
     )
-    comparison = f"{speedup:.2f} times as fast"
     if speedup < _WORTHWHILE_SPEEDUP:
-        return replace(loaded, layout=f"texts share rows, one a row would be {comparison}")
+        layout = f"texts share rows, one a row was only {speedup:.2f} times as fast"
+        return replace(loaded, layout=layout)
     engine = loaded.engine.unpacked()
     cost, lane = warm_up(engine, max_length, max_batch_tokens, conditions)
-    return replace(
-        loaded, engine=engine, cost=cost, lane=lane, layout=f"one text a row, {comparison}"
-    )
+    layout = f"one text a row, at least {speedup:.2f} times as fast"
+    return replace(loaded, engine=engine, cost=cost, lane=lane, layout=layout)
 
 
 def _widened(
