@@ -125,9 +125,7 @@ def test_the_budget_is_seldom_another_where_none_is_faster():
     usual = 0
     for seed in range(100):
         noise = random.Random(seed)
-        engine = Timed(
-            lambda cells, noise=noise: cells * 1e-5 * noise.gauss(1, 0.07), packed=False
-        )
+        engine = Timed(lambda cells, noise=noise: cells * 1e-5 * noise.gauss(1, 0.07), packed=False)
         usual += budget_of(engine, 32, 1024, engine.conditions) == 256
 
     assert usual >= 80, "65 without the condition that three quarters of the passes agree"
