@@ -15,9 +15,11 @@ import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import psutil
 from tqdm import tqdm
 
@@ -37,6 +39,7 @@ from tests.benchmarks.bench_policies import (
     offline_rate,
 )
 from tests.benchmarks.bench_report import PATH_LOAD, Rounds, compare, report
+from tests.support.metric_values import total
 from tests.support.processes import ROOT, serving
 
 # (clients, texts a request)
@@ -46,6 +49,8 @@ CUDA_LOADS = ((256, 1), (1024, 1))
 CUDA_BUDGETS_TOKENS = (4096, 16_384)
 MOST_CPU_OF_OTHERS = 0.1
 MOST_TOKENS = 32_768
+# Of a load, before and after what counts: the first and last requests.
+EDGE_S = 1
 
 
 def alone(bundle, folder):
@@ -58,24 +63,57 @@ def alone(bundle, folder):
 
 def served(server, folder, variant, texts, load, seconds):  # noqa: PLR0917
     """wrk's own summary, with the CPU seconds of server and client."""
-    clients, texts_a_request = load
-    starts = range(0, len(texts) - texts_a_request + 1, texts_a_request)
-    bodies = (
-        {"texts": texts[at : at + texts_a_request], "variant": variant, "truncate": True}
-        for at in starts
-    )
-    process = psutil.Process(server.process.pid)
-    before, client_before = process.cpu_times(), os.times()
-    found = wrk.run(server.url, folder, bodies, clients, seconds)
-    after, client_after = process.cpu_times(), os.times()
-    answered = found["requests"] * texts_a_request
-    client_s = sum(client_after[2:4]) - sum(client_before[2:4])
+    before_s, client_before_s = cpu_s(server), children_s()
+    found = wrk.run(server.url, folder, bodies(variant, texts, load), load[0], seconds)
+    answered = found["requests"] * load[1]
+    server_s, client_s = cpu_s(server) - before_s, children_s() - client_before_s
     return found | {
         "texts_per_s": answered / found["seconds"],
-        "server_ms": 1e3 * (sum(after[:2]) - sum(before[:2])) / max(1, answered),
+        "server_ms": 1e3 * server_s / max(1, answered),
         "client_ms": 1e3 * client_s / max(1, answered),
-        "server_cores": (sum(after[:2]) - sum(before[:2])) / found["seconds"],
+        "server_cores": server_s / found["seconds"],
     }
+
+
+def served_steadily(server, folder, variant, texts, load, seconds):  # noqa: PLR0917
+    """The same, by what batches held in `seconds` of a load that began before and ends after.
+
+    wrk counts answers: of large requests they are few and come together, and those in flight at its
+    end, which 4 clients x 32 texts make a twelfth of three seconds' work, would be missing.
+    """
+
+    def counted():
+        ran = total(server.metrics(), "sizewise_batch_texts_sum")
+        return np.array([time.perf_counter(), ran, cpu_s(server)])
+
+    with ThreadPoolExecutor() as beside:
+        running = beside.submit(
+            served, server, folder, variant, texts, load, seconds + 2 * EDGE_S
+        )  # fmt: skip
+        time.sleep(EDGE_S)
+        before = counted()
+        time.sleep(seconds)
+        passed_s, ran, server_s = counted() - before
+    return running.result() | {
+        "texts_per_s": ran / passed_s,
+        "server_ms": 1e3 * server_s / max(1, ran),
+        "server_cores": server_s / passed_s,
+    }
+
+
+def bodies(variant, texts, load):
+    _, texts_a_request = load
+    for at in range(0, len(texts) - texts_a_request + 1, texts_a_request):
+        yield {"texts": texts[at : at + texts_a_request], "variant": variant, "truncate": True}
+
+
+def cpu_s(server):
+    return sum(psutil.Process(server.process.pid).cpu_times()[:2])
+
+
+def children_s():
+    """CPU seconds of children that have ended."""
+    return sum(os.times()[2:4])
 
 
 class Others:
@@ -149,7 +187,9 @@ def measured(bundle, texts, arguments):
             found.alone_ms.append(bare_ms(chosen.engine, tokenizer, texts))
             found.tokenize_ms.append(tokenize_ms(tokenizer, texts))
             for load, each in found.online.items():
-                each.append(served(server, folder, variant, texts, load, arguments.seconds))
+                each.append(
+                    served_steadily(server, folder, variant, texts, load, arguments.seconds)
+                )
             for policy in POLICIES:
                 found.closed[policy].append(
                     closed_loop(
@@ -162,7 +202,9 @@ def measured(bundle, texts, arguments):
                     lambda: Ours(chosen.engine, chosen.lane), encodings, 32, arguments.seconds
                 )
             )
-            found.null.append(served(null, folder, variant, texts, PATH_LOAD, arguments.seconds))
+            found.null.append(
+                served_steadily(null, folder, variant, texts, PATH_LOAD, arguments.seconds)
+            )
         peak_bytes = peak_memory_bytes(server.process.pid)
         cores_of_others = others.cores()
     report(found)
