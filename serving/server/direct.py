@@ -6,7 +6,7 @@ endpoint in native.py answers every other request, with the same functions.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from serving.errors import InternalError, ServedError
@@ -53,12 +53,29 @@ class Direct:
                 return problem_response(error, record.request_id)
         raise AssertionError("there is room: this is a bug")
 
-    async def respond(self, scope: Mapping[str, Any], body: bytes) -> Response:
-        """Answer a request; cancel it when its client leaves, or when the drain's time is over."""
-        service = self._service
+    async def respond(
+        self, scope: Mapping[str, Any], body: bytes, send: Callable[[Response], None]
+    ) -> None:
+        """Answer a request; cancel it when its client leaves, or when the drain's time is over.
+
+        The client does not wait until it is counted and logged; whoever asks afterwards sees both.
+        """
         headers = dict(scope["headers"])
         record = RequestRecord(request_id(headers), time.monotonic())
         status = 500
+        try:
+            status, response = await self._response(headers, body, record)
+            send(response)
+        except asyncio.CancelledError:
+            status = CLIENT_LEFT
+            raise
+        finally:
+            self._request_log.record(scope, headers, CLASSIFY_PATH, record, status)
+
+    async def _response(
+        self, headers: Mapping[bytes, bytes], body: bytes, record: RequestRecord
+    ) -> tuple[int, Response]:
+        service = self._service
         limited: Client | None = None
         service.in_flight.requests += 1
         try:
@@ -76,28 +93,22 @@ class Direct:
                 else await read(service, body, ClassifyRequest, native.query_of)
             )
             answered = await answer(service, record, client, query)
-            status = 200
             if len(answered.answers) * len(answered.labels) > TURN_SCORES:
                 content = await native.content_in_turns(answered)
-                return native.whole_response(record, answered, content)
-            return native.whole_response(record, answered)
+                return 200, native.whole_response(record, answered, content)
+            return 200, native.whole_response(record, answered)
         except ServedError as error:
-            status = record.refuse(error)
-            return problem_response(error, record.request_id)
+            return record.refuse(error), problem_response(error, record.request_id)
         except asyncio.CancelledError:
             if asyncio.current_task() not in service.out_of_time:
-                status = CLIENT_LEFT
                 raise
             late = out_of_time()
-            status = record.refuse(late)
-            return problem_response(late, record.request_id)
+            return record.refuse(late), problem_response(late, record.request_id)
         except Exception as error:  # noqa: BLE001  the last resort is a 500
             LOGGER.error("bug", exc_info=error)
             bug = InternalError("see the server's log for the request id")
-            status = record.refuse(bug)
-            return problem_response(bug, record.request_id)
+            return record.refuse(bug), problem_response(bug, record.request_id)
         finally:
             if limited:
                 service.runtime.leave(limited.caller)
             service.in_flight.requests -= 1
-            self._request_log.record(scope, headers, CLASSIFY_PATH, record, status)

@@ -134,7 +134,7 @@ class HttpProtocol(Connection):
         before: Cycle | None = self.cycle
         self.cycle = Cycle(
             scope=self.scope,
-            transport=cast(asyncio.Transport, self.transport),
+            transport=self.transport,  # type: ignore[arg-type]
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,

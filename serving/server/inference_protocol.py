@@ -1,6 +1,7 @@
 """The protocol of the inference port: answers requests that have arrived whole without ASGI."""
 
 import asyncio
+from functools import partial
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -64,20 +65,19 @@ class InferenceProtocol(HttpProtocol):
         if self.flow.read_paused and not self.pipeline:
             # uvicorn pauses at a large body; only who reads sees the client leave.
             self.flow.resume_reading()
-        self._task = self.loop.create_task(self._respond(cycle))
+        own: App = self.config.app  # type: ignore[assignment]
+        response = own.direct.respond(cycle.scope, bytes(cycle.body), partial(self._end, cycle))
+        self._task = self.loop.create_task(response)
         self.tasks.add(self._task)
         self._task.add_done_callback(self.tasks.discard)
 
-    async def _respond(self, cycle: RequestResponseCycle) -> None:
+    def _end(self, cycle: RequestResponseCycle, response: Response) -> None:
+        self._task = None
+        if cycle.disconnected or self.transport.is_closing():
+            return
         own: App = self.config.app  # type: ignore[assignment]
         try:
-            try:
-                response = await own.direct.respond(cycle.scope, bytes(cycle.body))
-            finally:
-                self._task = None
-            if not (cycle.disconnected or self.transport.is_closing()):
-                closing = own.service.draining or not cycle.keep_alive
-                self._send(cycle, response, closing=closing)
+            self._send(cycle, response, closing=own.service.draining or not cycle.keep_alive)
         except Exception:  # noqa: BLE001  logged; the client must not wait for ever
             LOGGER.exception("bug")
             self.transport.abort()

@@ -175,15 +175,18 @@ def test_a_shadow_is_compared_with_what_was_answered_and_never_returned(server, 
 
 
 def test_nothing_is_judged_while_it_is_being_copied(registry, tmp_path):
-    with serving(registry, scan_ms=300, variants="tiny") as server:
+    with serving(registry, scan_ms=1000, variants="tiny") as server:
         first = tiny(server)["version"]
         made = tmp_path / "made"
         second = write_bundle(made, scale=2.0).version
         seen = set()
         for name in ("manifest.json", "config.json", "tokenizer.json", "model.onnx"):
-            Path(registry / "tone" / "tiny" / name).write_bytes((made / name).read_bytes())
-            time.sleep(0.2)
-            seen |= set(models(server)["refused"])
+            content = (made / name).read_bytes()
+            for third in (1, 2, 3):
+                part = content[: len(content) * third // 3]
+                Path(registry / "tone" / "tiny" / name).write_bytes(part)
+                time.sleep(0.3)
+                seen |= set(models(server)["refused"])
         wait_for(lambda: tiny(server)["version"] == second)
 
     assert seen == set()

@@ -44,7 +44,9 @@ class UnequalEngine(NullEngine):
 async def post(app, body):
     """Send one classify request; returns its status."""
     headers = [(b"content-type", b"application/json")]
-    head, _ = await app.direct.respond(SCOPE | {"headers": headers}, body)
+    sent = []
+    await app.direct.respond(SCOPE | {"headers": headers}, body, sent.append)
+    ((head, _),) = sent
     return int(head.split()[1])
 
 
