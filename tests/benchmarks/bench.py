@@ -49,7 +49,7 @@ CUDA_LOADS = ((256, 1), (1024, 1))
 CUDA_BUDGETS_TOKENS = (4096, 16_384)
 MOST_CPU_OF_OTHERS = 0.1
 MOST_TOKENS = 32_768
-# Of a load, before and after what counts: the first and last requests.
+# The load begins so long before what counts, and ends as long after.
 EDGE_S = 1
 
 
@@ -87,9 +87,8 @@ def served_steadily(server, folder, variant, texts, load, seconds):  # noqa: PLR
         return np.array([time.perf_counter(), ran, cpu_s(server)])
 
     with ThreadPoolExecutor() as beside:
-        running = beside.submit(
-            served, server, folder, variant, texts, load, seconds + 2 * EDGE_S
-        )  # fmt: skip
+        load_s = seconds + 2 * EDGE_S
+        running = beside.submit(served, server, folder, variant, texts, load, load_s)
         time.sleep(EDGE_S)
         before = counted()
         time.sleep(seconds)
