@@ -28,6 +28,9 @@ ADAPTER = yaml.safe_load((ROOT / "docs" / "prometheus-adapter.yaml").read_text()
 MAX_TEXTS = 64
 LOAD_S = 15
 RATE_S = 10
+EXTRAPOLATED = 0.01
+"""rate() extrapolates each series to its window's ends, so rates of two counters that always agree
+differ where their series began at different moments."""
 
 
 def add_trials(registry, scratch):
@@ -148,8 +151,9 @@ def test_the_dashboard_says_what_the_clients_saw(measured):
     assert shown == pytest.approx(measured.texts_per_s, rel=0.25)
     assert by_status["429"] > 0
     assert by_status["422"] > 0
-    assert refused == pytest.approx(by_status["429"])
-    assert error_ratio == pytest.approx(by_status["429"] / (by_status["429"] + by_status["200"]))
+    ended = by_status["429"] + by_status["200"]
+    assert refused == pytest.approx(by_status["429"], rel=EXTRAPOLATED)
+    assert error_ratio == pytest.approx(by_status["429"] / ended, rel=EXTRAPOLATED)
     assert panels["Ready replicas", "ready"] == [({}, 1.0)]
 
 
