@@ -17,8 +17,8 @@ run: .venv/installed
 
 # All of it: first on all cores, then what measures load and needs them for itself.
 test: .venv-dev/installed .venv-clients/installed
-	@$(DEV) -m pytest --numprocesses auto --dist loadgroup -m 'not alone' --cov --cov-report=
-	@$(DEV) -m pytest -m alone --cov --cov-append --cov-report=term:skip-covered
+	@$(DEV) -m pytest --numprocesses auto --dist loadgroup -m 'not alone'
+	@$(DEV) -m pytest -m alone
 
 # What reaches no other process, no server and no PyTorch: the inner loop.
 quick: .venv-dev/installed
