@@ -35,9 +35,13 @@ def make_formats(source: Path, wanted: Wanted, found: UserTexts, schemes: Sequen
     can be written in no other number format; one that fails is said.
     """
     graph = find_source(source, choose_by="SOURCE, which may be the graph itself").graph
-    bundle = import_folder(graph, wanted.family, ORIGINAL, wanted.registry, say=_warn, tell=print)
+
+    def check(manifest: Manifest) -> None:
+        _check_labels(source, manifest, found, wanted)
+
+    original = (graph, wanted.family, ORIGINAL, wanted.registry)
+    bundle = import_folder(*original, check=check, say=_warn, tell=print)
     print(f"Imported as {bundle.folder}")
-    _check_labels(source, bundle.manifest, found, wanted)
     label = (wanted.label or "label") if found.labels else None
     files = found.labelled if found.labels else found.unlabelled
     columns = Columns((wanted.text,), label, wanted.separator or SEPARATOR)

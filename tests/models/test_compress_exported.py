@@ -136,6 +136,7 @@ def test_what_cannot_be_compressed_is_said_in_a_sentence(exported, labelled, her
     other = write_csv(here / "other.csv", ["text", "label"], [(t, "good") for t, _ in labelled])
     assert compress(exported, "--data", other) == 2
     assert f"{exported} answers calm, angry, sad, but the texts are labelled good" in said()
+    assert not (here / "build/registry").exists()
 
     table = write_csv(here / "texts.csv", ["text"], [[text] for text, _ in labelled])
     assert compress(exported, "--data", table) == 0
