@@ -237,7 +237,9 @@ class Batcher:
                 if not request.missing:
                     self._complete(request)
         padding_tokens = plan.cells - tokens
-        self._on_batch(BatchReport(plan.variant, len(plan.texts), tokens, padding_tokens, engine_s))
+        report = BatchReport(plan.variant, len(plan.texts), tokens, padding_tokens, engine_s)
+        # Whoever waits for an answer goes on first.
+        self._loop.call_soon(self._on_batch, report)
 
     def _fail_plan(self, plan: Plan, error: ServedError) -> None:
         for text in cast("list[PendingText]", plan.texts):

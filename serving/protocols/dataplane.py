@@ -1,5 +1,6 @@
 """What every protocol shares: admit a request, read it, answer it and note down what happened."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -208,7 +209,7 @@ def deadline_s(service: Service, record: RequestRecord, deadline_ms: int | None 
 async def answer(
     service: Service, record: RequestRecord, client: Client, query: Query
 ) -> FamilyAnswer:
-    """Answer the query of an admitted request, and record it. Raises the ServedError to send."""
+    """Answer an admitted request's query, and count it afterwards. Raises the ServedError."""
     check_limits(query, service.settings)
     try:
         until_s = deadline_s(service, record, query.deadline_ms)
@@ -235,10 +236,11 @@ async def answer(
         if not record.model:
             record.model = absent(service, query.model)
         raise
-    service.runtime.recorder.record_answer(answered)
+    afterwards = asyncio.get_running_loop().call_soon
+    afterwards(service.runtime.recorder.record_answer, answered)
     if service.answers is not None:
         texts = query.inputs if client.consents else None
-        service.answers.note(client.caller.name, record.request_id, answered, texts)
+        afterwards(service.answers.note, client.caller.name, record.request_id, answered, texts)
     record.variant, record.tokens = answered.variant, answered.tokens
     record.degraded = answered.degraded
     record.stages_started_s = answered.passes[0].started_s
@@ -290,10 +292,7 @@ def check_limits(query: Query, settings: Settings) -> None:
                 limit=most_chars,
                 value=size,
             )
-    if (query.deadline_ms or 0) > settings.max_deadline_ms:
+    if (given_ms := query.deadline_ms or 0) > (limit_ms := settings.max_deadline_ms):
         raise InvalidField(
-            "deadline_ms exceeds the limit",
-            field="deadline_ms",
-            limit=settings.max_deadline_ms,
-            value=query.deadline_ms,
+            "deadline_ms exceeds the limit", field="deadline_ms", limit=limit_ms, value=given_ms
         )

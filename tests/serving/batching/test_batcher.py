@@ -208,7 +208,9 @@ async def test_a_large_request_is_split_over_all_slots():
     batcher, reports = make(engine)
 
     await batcher.submit(KEY, [encoding(i, 8) for i in range(32)], terms())
+    assert len(reports) < 2, "an answer waits until its batch is counted"
 
+    await wait_until(lambda: len(reports) == 2)
     assert [report.texts for report in reports] == [16, 16]
     assert all(report.padding_tokens == 0 and report.tokens == 128 for report in reports)
 

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+from serving.observability.counters import Counters
 from tests.support.bundles import write_bundle, write_families, write_registry
 from tests.support.in_process import ask, calls_of, connected, read, running, send
 from tests.support.null_serving import NullEngine
@@ -92,6 +93,22 @@ async def test_however_a_request_ends_it_is_no_longer_in_flight(tmp_path):
         assert (answered, malformed) == (200, 400)
         assert seen == [1, 1, 1]
         assert app.service.in_flight.requests == 0
+
+
+async def test_an_answer_goes_out_before_its_request_its_texts_and_their_batch_are_counted(
+    tmp_path, monkeypatch
+):
+    done = []
+    for name in ("record_request", "record_answer", "record_batch"):
+        monkeypatch.setattr(Counters, name, lambda *_, _name=name, **__: done.append(_name))
+    async with running(write_registry(tmp_path / "registry", tmp_path)) as app:
+        scope = SCOPE | {"headers": [(b"content-type", b"application/json")]}
+        body = b'{"texts": ["good"]}'
+        await app.direct.respond(scope, body, lambda _answer: done.append("sent"))
+        await asyncio.sleep(0)
+
+    assert done[0] == "sent"
+    assert sorted(done[1:]) == ["record_answer", "record_batch", "record_request"]
 
 
 def test_who_leaves_while_its_text_waits_frees_its_place_and_is_noted_as_gone(tmp_path, capsys):
