@@ -213,7 +213,7 @@ class DistillSection(AugmentedSection):
 
 
 class StaticSection(AugmentedSection):
-    """A static classifier: token embeddings, their mean and a small head.
+    """A static classifier: token embeddings, their mean and a linear head.
 
     It learns the outputs of its parent, or of `teacher`, on the texts with and without labels. In a
     recipe without a parent it needs no teacher, and then learns from the labels alone.
@@ -229,8 +229,6 @@ class StaticSection(AugmentedSection):
     """Maximum size of the vocabulary."""
     width: Annotated[int, Field(gt=0)] = 64
     """Width of the token embeddings."""
-    units: Annotated[int, Field(gt=0)] = 32
-    """Units of the head."""
     temperature: Annotated[float, Field(gt=0)] = 2.0
     """Temperature that softens the teacher's probabilities, which are learned."""
     label_weight: Annotated[float, Field(ge=0)] = 0.3

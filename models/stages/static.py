@@ -126,7 +126,6 @@ def _config(section: StaticSection, labels: LabelSet, vocabulary: dict[str, Any]
     return StaticConfig(
         vocab_size=len(vocabulary["model"]["vocab"]),
         width=section.width,
-        units=section.units,
         pad_token_id=vocabulary["model"]["vocab"].get("[PAD]", 0),
         problem_type=f"{labels.problem_type}_classification",
         id2label=dict(enumerate(labels.names)),

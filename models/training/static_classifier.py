@@ -1,4 +1,4 @@
-"""A static classifier: token embeddings, their mean, and a small head; no attention.
+"""A static classifier: token embeddings, their mean, and a linear head; no attention.
 
 As in model2vec (Tulkens and van Dongen 2024) a token's weight is the length of its embedding.
 Products of near tokens' embeddings let the head tell "not good" and "not very good" from "good",
@@ -22,13 +22,10 @@ class StaticConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
 
     model_type = "sizewise-static"
 
-    def __init__(
-        self, vocab_size: int = 0, width: int = 64, units: int = 32, **others: Any
-    ) -> None:
+    def __init__(self, vocab_size: int = 0, width: int = 64, **others: Any) -> None:
         super().__init__(**others)
         self.vocab_size = vocab_size
         self.width = width
-        self.units = units
 
 
 class StaticClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
@@ -46,10 +43,7 @@ class StaticClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
         self.embeddings = torch.nn.Embedding(config.vocab_size, config.width)
         self.head = torch.nn.Sequential(
             torch.nn.Dropout(_DROPOUT),
-            torch.nn.Linear((1 + _REACH) * config.width, config.units),
-            torch.nn.ReLU(),
-            torch.nn.Dropout(_DROPOUT),
-            torch.nn.Linear(config.units, len(config.id2label or {})),
+            torch.nn.Linear((1 + _REACH) * config.width, len(config.id2label or {})),
         )
         self.post_init()  # type: ignore[no-untyped-call]
 

@@ -25,7 +25,6 @@ STATIC = """
 [static]
 vocabulary_words = 105
 width = 16
-units = 16
 epochs = 6
 learning_rate = 1e-2
 batch_texts = 16

@@ -10,9 +10,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecat
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    config = StaticConfig(
-        vocab_size=30, width=8, units=6, id2label=dict(enumerate("abc")), pad_token_id=0
-    )
+    config = StaticConfig(vocab_size=30, width=8, id2label=dict(enumerate("abc")), pad_token_id=0)
     made = StaticClassifier(config).eval()
     torch.nn.init.normal_(made.embeddings.weight)
     return made
