@@ -20,7 +20,7 @@ _TRAINED_TEXTS = 20_000
 _STUDENT_EPOCHS_MORE = 2
 _SMALL_DATA = 20_000
 _RARE = 0.2
-_STATIC = {"vocabulary_words": 8_000, "learning_rate": 3e-3}
+_STATIC = {"vocabulary_words": 8_000, "learning_rate": 3e-3, "batch_texts": 16}
 _STATIC_TRAINED_TEXTS = 100_000
 # Of three losses among so many texts, the upper 95 % bound is below this number of texts.
 _TEXTS_OF_BOUND = 8

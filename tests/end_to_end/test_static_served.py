@@ -56,7 +56,7 @@ def test_it_answers_what_it_is_sure_of_ahead_of_its_teacher(tone, tmp_path):
         folder = tone.folder(variant, "export")
         publish(folder, tmp_path / "registry")
         versions[variant] = read_bundle(folder).manifest.version
-    write_cascade(tmp_path / "registry", versions, threshold=0.8)
+    write_cascade(tmp_path / "registry", versions, threshold=0.87)
     texts = ["the plot was superb, a warm film.", "zzz", "a dull and tedious plot"]
 
     with serving(tmp_path / "registry") as server:

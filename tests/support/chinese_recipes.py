@@ -21,7 +21,6 @@ max_length = 32
 vocabulary = "learnt"
 vocabulary_words = 60
 width = 16
-units = 16
 epochs = 20
 learning_rate = 1e-2
 batch_texts = 16
