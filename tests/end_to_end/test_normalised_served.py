@@ -27,7 +27,6 @@ normalize = ["invisible", "nfkc", "confusables"]
 vocabulary = "learnt"
 vocabulary_words = 120
 width = 16
-units = 16
 epochs = 20
 learning_rate = 1e-2
 batch_texts = 16
