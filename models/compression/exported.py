@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from models.compression.user_texts import SEPARATOR, UserTexts, check_whole
@@ -35,12 +36,10 @@ def make_formats(source: Path, wanted: Wanted, found: UserTexts, schemes: Sequen
     can be written in no other number format; one that fails is said.
     """
     graph = find_source(source, choose_by="SOURCE, which may be the graph itself").graph
-
-    def check(manifest: Manifest) -> None:
-        _check_labels(source, manifest, found, wanted)
-
-    original = (graph, wanted.family, ORIGINAL, wanted.registry)
-    bundle = import_folder(*original, check=check, say=_warn, tell=print)
+    check = partial(_check_labels, source, found, wanted)
+    bundle = import_folder(
+        graph, wanted.family, ORIGINAL, wanted.registry, check=check, say=_warn, tell=print
+    )
     print(f"Imported as {bundle.folder}")
     label = (wanted.label or "label") if found.labels else None
     files = found.labelled if found.labels else found.unlabelled
@@ -49,7 +48,7 @@ def make_formats(source: Path, wanted: Wanted, found: UserTexts, schemes: Sequen
     quantize(target, schemes, files, columns, wanted.registry, say=_warn)
 
 
-def _check_labels(source: Path, manifest: Manifest, found: UserTexts, wanted: Wanted) -> None:
+def _check_labels(source: Path, found: UserTexts, wanted: Wanted, manifest: Manifest) -> None:
     """Raise RecipeError if no text has a label of the model, by name or number, or is divided."""
     names = found.names(SEPARATOR)
     if manifest.multi_label and found.problem_type == "single_label" and wanted.separator is None:

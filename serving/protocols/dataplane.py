@@ -209,7 +209,7 @@ def deadline_s(service: Service, record: RequestRecord, deadline_ms: int | None 
 async def answer(
     service: Service, record: RequestRecord, client: Client, query: Query
 ) -> FamilyAnswer:
-    """Answer an admitted request's query, and count it afterwards. Raises the ServedError."""
+    """Answer an admitted request's query, then count it. Raises the ServedError to send."""
     check_limits(query, service.settings)
     try:
         until_s = deadline_s(service, record, query.deadline_ms)
@@ -236,6 +236,7 @@ async def answer(
         if not record.model:
             record.model = absent(service, query.model)
         raise
+    # The answer goes out first.
     afterwards = asyncio.get_running_loop().call_soon
     afterwards(service.runtime.recorder.record_answer, answered)
     if service.answers is not None:
@@ -292,7 +293,8 @@ def check_limits(query: Query, settings: Settings) -> None:
                 limit=most_chars,
                 value=size,
             )
-    if (given_ms := query.deadline_ms or 0) > (limit_ms := settings.max_deadline_ms):
+    given_ms, limit_ms = query.deadline_ms or 0, settings.max_deadline_ms
+    if given_ms > limit_ms:
         raise InvalidField(
             "deadline_ms exceeds the limit", field="deadline_ms", limit=limit_ms, value=given_ms
         )

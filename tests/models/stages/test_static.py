@@ -73,7 +73,7 @@ def test_it_answers_like_its_teacher_with_its_words(taught):
     manifest = read_bundle(folder).manifest
     words = json.loads((taught.folder("static", "static") / "tokenizer.json").read_text())
     assert len(words["model"]["vocab"]) == 105
-    # Embeddings, and two layers of the head.
+    # Embeddings, and the head.
     assert manifest.parameters == 105 * 16 + 48 * 2 + 2
     assert manifest.parent == "teacher-fp32"
 
