@@ -15,6 +15,7 @@ from tests.support.api_keys import write_callers
 from tests.support.bundles import alter, write_registry
 from tests.support.cascades import cascade_of, write_cascade
 from tests.support.decisions import decider, decisions_of, write_decisions
+from tests.support.metric_values import total
 from tests.support.processes import ROOT, free_port, serving
 from tests.support.prometheus import JOB, LABELS, RULES, load, prometheus, promtool
 
@@ -151,6 +152,9 @@ def test_the_dashboard_says_what_the_clients_saw(measured):
     assert shown == pytest.approx(measured.texts_per_s, rel=0.25)
     assert by_status["429"] > 0
     assert by_status["422"] > 0
+    assert total(measured.page, "sizewise_rejected_total") == total(
+        measured.page, "sizewise_requests_total", code="429"
+    )
     ended = by_status["429"] + by_status["200"]
     assert refused == pytest.approx(by_status["429"], rel=EXTRAPOLATED)
     assert error_ratio == pytest.approx(by_status["429"] / ended, rel=EXTRAPOLATED)
