@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
         with optional_packages():
             return _RUNS[options.command](options) or 0
     except (StartError, EngineFailed) as error:
-        OUT.flush(_FLUSH_S)  # so that the reason is the last line of both
+        OUT.end(_FLUSH_S)  # so that the reason is the last line of both
         _say(f"sizewise {_failed(options.command, error)}: {_by_flag(str(error), _flags(options))}")
         return 2
 

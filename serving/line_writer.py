@@ -97,6 +97,12 @@ class LineWriter:
         self._lines.put(done)
         return done.wait(max(0.0, limit_s))
 
+    def end(self, limit_s: float) -> bool:
+        """Flush as above, and drop what any thread writes after this call."""
+        with self._lock:
+            self._most_chars = 0
+        return self.flush(limit_s)
+
     def _run(self) -> None:
         while True:
             waiting = [self._lines.get()]

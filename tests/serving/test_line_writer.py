@@ -59,6 +59,18 @@ def test_lines_are_written_in_order_and_flush_waits_for_them(pipe):
     assert writer.take_dropped() == 0
 
 
+def test_nothing_is_written_after_its_end(pipe):
+    reading, writer = pipe
+    writer.write(["the reason"])
+
+    assert writer.end(FLUSH_S)
+    writer.write(["from another thread"])
+    assert writer.flush(FLUSH_S)
+
+    assert os.read(reading, 1000) == b"the reason\n"
+    assert writer.take_dropped() == 1
+
+
 def test_a_stalled_pipe_holds_nobody_up_and_costs_counted_lines(pipe):
     reading, writer = pipe
     fill(writer)

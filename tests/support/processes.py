@@ -27,8 +27,19 @@ class Running:
     url: str
     log_path: Path
 
-    def log(self):
-        return self.log_path.read_text()
+    def log(self, still_s=0.1, most_s=5):
+        """What it has written, once a living server has written nothing for a moment.
+
+        Its lines are written by a thread of their own, after the answers.
+        """
+        until_s = time.monotonic() + most_s
+        said = self.log_path.read_text()
+        while self.process.poll() is None and time.monotonic() < until_s:
+            time.sleep(still_s)
+            before, said = said, self.log_path.read_text()
+            if said == before:
+                break
+        return said
 
     def classify(self, body, **kwargs):
         try:

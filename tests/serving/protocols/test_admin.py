@@ -93,7 +93,7 @@ def test_a_family_is_unloaded_and_loaded_again(running):
     assert listed["unloaded"] == ["mood"]
     assert [family["model"] for family in listed["models"]] == ["tone"]
     assert loaded["state"] == "served"
-    assert '"unloaded","model":"mood"' in server.log().replace(" ", "")
+    until(lambda: '"unloaded","model":"mood"' in server.log())
     assert versions(server)
 
 
@@ -152,7 +152,7 @@ def test_an_admin_request_keeps_its_id_or_gets_one(running):
     assert answered.headers["X-Request-Id"] == refused.headers["X-Request-Id"] == "deploy-17"
     assert refused.json()["request_id"] == "deploy-17"
     assert re.fullmatch("[0-9a-f]{32}", made.headers["X-Request-Id"])
-    assert '"event":"admin refused","request_id":"deploy-17"' in server.log()
+    until(lambda: '"event":"admin refused","request_id":"deploy-17"' in server.log())
 
 
 def test_the_admin_api_answers_malformed_http_as_a_problem_and_forgets_who_left(running):
