@@ -216,8 +216,8 @@ async def answer(
         family = await service.awake(query.model, until_s)
         record.model, record.texts = family.name, len(query.inputs)
         charge = partial(service.runtime.charge, client.caller) if client.limited else None
-        if charge:
-            charge(len(query.inputs))
+        if charge and record.texts > 1:  # entering has charged the first
+            charge(record.texts)
         if query.explain:
             explaining.check(query.explain, family, query.inputs)
         flow = _flow(client.caller.name, max(client.urgency, query.urgency))

@@ -53,14 +53,14 @@ async def client_of(registry, **settings):
 
 
 @contextmanager
-def connected(registry, engine=NullEngine):
+def connected(registry, engine=NullEngine, **settings):
     """(application, loop, socket) of a server in a thread of its own, with one connection."""
     ready, ended = threading.Event(), asyncio.Event()
     found = []
 
     async def main():
         listener = socket.create_server(("127.0.0.1", 0))
-        async with running(registry, engine) as app:
+        async with running(registry, engine, **settings) as app:
             server = Server(app, app.service.settings, listener)
             server.config.load()
             loop = asyncio.get_running_loop()
@@ -84,14 +84,16 @@ def connected(registry, engine=NullEngine):
         thread.join(10)
 
 
-def send(client, texts, **options):
+def send(client, texts, key="", **options):
     """Send these texts in one request, in one piece; `options` are its other fields."""
     body = json.dumps({"texts": texts, **options}).encode()
     head = (
-        b"POST /v1/classify HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n" % len(body)
+        "POST /v1/classify HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n"
     )
-    client.sendall(head + body)
+    if key:
+        head += f"Authorization: Bearer {key}\r\n"
+    client.sendall(f"{head}\r\n".encode() + body)
 
 
 def read(client):
@@ -108,16 +110,16 @@ def ask(client, texts, **options):
     read(client)
 
 
-def calls_of(registry, texts, engine=NullEngine, **options):
+def calls_of(registry, texts, engine=NullEngine, settings=None, **options):
     """Python calls in the loop's thread for one warm request of so many new texts.
 
-    The fewest of three requests: the loop may do something else during one of them. `options` are
-    other fields of the request.
+    The fewest of three requests: the loop may do something else during one of them. `settings` are
+    the server's; for `options` see `send`.
     """
     # pytest's capture of stdout decodes what is written.
     others = {__file__, codecs.IncrementalDecoder.reset.__code__.co_filename}
 
-    with connected(registry, engine) as (_, loop, client):
+    with connected(registry, engine, **(settings or {})) as (_, loop, client):
         words = ("good", "bad", "great", "awful", "film", "plot")
         fresh = map(" ".join, product(words, repeat=4))
 

@@ -7,6 +7,8 @@ import threading
 import time
 
 from serving.observability.counters import Counters
+from serving.settings import PREFIX
+from tests.benchmarks.path_servers import KEY, everything
 from tests.support.bundles import write_bundle, write_families, write_registry
 from tests.support.in_process import ask, calls_of, connected, read, running, send
 from tests.support.null_serving import NullEngine
@@ -17,6 +19,8 @@ from tests.support.registries import wait_for
 # the commit what it buys; lower it when the path gets shorter.
 MOST_CALLS = 108
 MOST_CALLS_A_TEXT = 12
+# For a caller with a limit, whose answer is remembered and whose text may be logged.
+MOST_CALLS_OF_A_CALLER = 10
 SCOPE = {"method": "POST", "path": "/v1/classify", "headers": []}
 
 
@@ -62,6 +66,19 @@ def test_a_warm_request_takes_no_more_calls_than_its_budget(tmp_path):
     assert one["Scheduler.add"] == many["Scheduler.add"] == 1
     assert one.total() <= MOST_CALLS, one.most_common()
     assert many.total() <= MOST_CALLS + MOST_CALLS_A_TEXT * 32, many.most_common()
+
+
+def test_a_caller_and_all_that_is_kept_of_it_take_no_more_calls_than_their_budget(tmp_path):
+    registry = write_registry(tmp_path / "registry", tmp_path)
+    given = {
+        name.removeprefix(PREFIX).lower(): value for name, value in everything(tmp_path).items()
+    }
+
+    plain = calls_of(registry, 1, UnequalEngine, key=KEY)
+    kept = calls_of(registry, 1, UnequalEngine, given | {"text_log_share": 1e-6}, key=KEY)
+
+    assert kept["LimitUse.enter"] == kept["AnsweredRequests.add"] == 1
+    assert kept.total() - plain.total() <= MOST_CALLS_OF_A_CALLER, kept - plain
 
 
 def test_idle_families_add_no_call_to_a_request(tmp_path):
