@@ -90,6 +90,8 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
     options = parser(prog).parse_args(arguments)
     # By default OpenMP's waiting threads spin: on busy cores in place of what they wait for.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # transformers warns in thirty lines that the head of a base model is new; it is meant to be.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if not sys.stderr.isatty():
         # Libraries draw bars of their own, which only a terminal can show.
         os.environ |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}

@@ -61,6 +61,7 @@ def _make(wanted: Wanted, source: Source, found: UserTexts, workshop: _Workshop)
     if state.facts is None:
         from models.compression.look import look  # noqa: PLC0415 (slow: imports torch)
 
+        print(f"Timing {source} on these texts: seconds, or a minute if it is large", flush=True)
         state.facts = look(source, found, wanted)
         state.save()
     location = wanted.source

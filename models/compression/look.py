@@ -40,7 +40,7 @@ _USUAL_UNITS_PER_WIDTH = 4
 
 
 def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
-    """Find out what the planner needs; it takes seconds.
+    """Find out what the planner needs; it takes seconds, or a minute for a large model.
 
     Raises RecipeError when transformers cannot read the model, its tokenizer not the texts, or a
     base model has no labels to learn.

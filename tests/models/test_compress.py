@@ -137,10 +137,17 @@ def test_a_run_that_was_killed_goes_on(sources, here):
     command = [sys.executable, "-m", "models", "compress"]
     command += [each.format(sources) for each in BASE]
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    environ.pop("TRANSFORMERS_VERBOSITY", None)  # set by what ran in this process
     trained = here / "build/tone/teacher-fp32/train"
-    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as process:
+    with (
+        (here / "said").open("w") as said,
+        subprocess.Popen(command, env=environ, stdout=said, stderr=said) as process,
+    ):
         wait_for(trained.is_dir, seconds=100)
         process.send_signal(signal.SIGKILL)
+    first = (here / "said").read_text()
+    assert f"Timing {sources}/base on these texts" in first
+    assert "LOAD REPORT" not in first, "its new head is meant to be new"
     stamp = (trained / "stamp.json").read_text()
 
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
