@@ -44,7 +44,9 @@ def run(job: Job) -> None:
     names = _label_names(splits, section, adopted)
     labels = LabelSet(names, section.problem_type)
     check_groups(section.group_report, (e.groups for its in splits.values() for e in its))
-    _check_splits(splits, _expected(splits, labels, section), ", ".join(section.files))
+    expected = _expected(splits, labels, section)
+    _check_enough_labels(expected, section)
+    _check_splits(splits, expected, ", ".join(section.files))
     index = {name: number for number, name in enumerate(names)}
     counts = {}
     for split, entries in splits.items():
@@ -195,12 +197,22 @@ def _expected(splits: dict[Split, list[Entry]], labels: LabelSet, section: DataS
     return LabelSet(tuple(name for name in labels.names if name in used), labels.problem_type)
 
 
+def _check_enough_labels(labels: LabelSet, section: DataSection) -> None:
+    """Raise RecipeError unless there is a choice of labels."""
+    names = labels.names
+    if len(names) >= 1 + (labels.problem_type == "single_label"):
+        return
+    files = ", ".join(section.files)
+    if section.truth == "teacher":
+        only = f"answers {names[0]!r} to every text" if names else "gives no text a label"
+        raise RecipeError(f"{files}: the classifier {only}: add texts that it answers otherwise")
+    only = f"every text is labelled {names[0]!r}" if names else "no text has a label"
+    raise RecipeError(f"{files}: {only}: add texts of another label or correct `label`")
+
+
 def _check_splits(splits: dict[Split, list[Entry]], labels: LabelSet, files: str) -> None:
     """Raise RecipeError unless training has every label and every split enough texts."""
     names = labels.names
-    if len(names) < 1 + (labels.problem_type == "single_label"):
-        only = f"every text is labelled {names[0]!r}" if names else "no text has a label"
-        raise RecipeError(f"{files}: {only}: add texts of another label or correct `label`")
     trained = {name for entry in splits["train"] for name in entry.names or ()}
     for split in SPLITS:
         for entry in splits[split]:

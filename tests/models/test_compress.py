@@ -5,11 +5,14 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
 
 from models.__main__ import main
 from models.compression.advice import Advice
@@ -94,6 +97,21 @@ def test_what_is_made_already_is_not_made_again(made, sources, capsys):
     said = capsys.readouterr().out
     assert "teacher-fp32: train is up to date" in said
     assert "teacher-fp32: evaluate is up to date" in said
+
+
+def test_texts_that_a_classifier_answers_alike_are_refused_as_what_they_are(
+    made, sources, here, capsys
+):
+    classifier = here / "classifier"
+    shutil.copytree(made[0] / "build/tone/teacher-fp32/train", classifier)
+    model = AutoModelForSequenceClassification.from_pretrained(classifier)
+    model.classifier.bias.data = torch.tensor([-50.0, 50.0])
+    model.save_pretrained(classifier)
+
+    assert compress(sources, classifier, "--data", "{}/unlabelled.jsonl", "--family", "mood") == 2
+
+    said = "unlabelled.jsonl: the classifier answers 'good' to every text: add texts that it answer"
+    assert said in capsys.readouterr().err
 
 
 def test_a_classifier_and_texts_without_labels_become_a_family_measured_by_agreement(
