@@ -73,7 +73,7 @@ class Callers:
         self._of_setting: dict[bytes, Caller] = {}
         if settings.api_key is not None:
             key = settings.api_key.get_secret_value()
-            self._of_setting = {_hash(key.encode()): _API_KEY}
+            self._of_setting = {hashlib.sha256(key.encode()).digest(): _API_KEY}
         self._by_hash = self._of_setting
         if settings.callers:
             self._text = _read(settings.callers)
@@ -147,12 +147,8 @@ _API_KEY = Caller("_api_key")
 def new_key(name: str) -> tuple[str, str]:
     """Make a key for a caller; return the key and the caller's entry for the file."""
     key = secrets.token_urlsafe(_KEY_BYTES)
-    entry = {name: {"key_sha256": _hash(key.encode()).hex()}}
+    entry = {name: {"key_sha256": hashlib.sha256(key.encode()).hexdigest()}}
     return key, json.dumps(entry)
-
-
-def _hash(key: bytes) -> bytes:
-    return hashlib.sha256(key).digest()
 
 
 def _read(path: Path) -> bytes:

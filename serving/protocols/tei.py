@@ -206,7 +206,7 @@ async def tokenize(request: Request) -> Response:
         check_limits(Query(texts, field="inputs"), service.settings)
         manifest = service.family(None).default_manifest
         request.state.record.model, request.state.record.texts = manifest.family, len(texts)
-        if client.limited and texts:
+        if client.limited and len(texts) > 1:  # entering has charged the first
             service.runtime.charge(client.caller, len(texts))
         version = (manifest.family, manifest.variant, manifest.version)
         tokenizer = service.runtime.tokenizers.get(version)

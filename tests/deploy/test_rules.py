@@ -115,7 +115,6 @@ def unit_tests_by_groups():
     return found
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("names", "chosen"),
     unit_tests_by_groups().items(),
@@ -132,7 +131,6 @@ def test_the_rules_pass_their_unit_tests(tmp_path, names, chosen):
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("command", [("check", "rules", RULES), ("test", "rules", TEMPTING)])
 def test_promtool_accepts_the_rules_and_no_tempting_case_raises_an_alert(command):
     checked = promtool(*command)

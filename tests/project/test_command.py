@@ -11,8 +11,6 @@ import pytest
 from tests.support.environments import PROGRAMS, run, served
 from tests.support.processes import clean_environ, free_port
 
-pytestmark = pytest.mark.timeout(300)
-
 EXTRAS = {  # what is called in an environment without it -> the extra that mends that
     "serve": "cpu",
     "fetch s3://bucket/sentiment --to sentiment": "fetch",

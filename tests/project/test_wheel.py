@@ -25,8 +25,6 @@ from tests.support.processes import ROOT, clean_environ
 from tests.support.tiny_models import write_sources
 from tests.support.tiny_recipes import TEACHER
 
-pytestmark = pytest.mark.timeout(300)
-
 
 def imported(program):
     """The packages that a program's modules import, wherever in them."""

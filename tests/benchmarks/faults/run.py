@@ -67,12 +67,12 @@ def _played(fault, scene, timed):
     with watching(scene.port) as (begun, seen):
         if not fault.start:
             begun()
-        logged = len(server.log())
+        logged = len(server.log_path.read_text())
         fault.inject(scene)
         if server.process.poll() is None:
             time.sleep(AFTER_S)
         signalled_s = scene.ended_s or time.monotonic()
-        log = server.log()[logged:]
+        log = server.log_path.read_text()[logged:]
         if not scene.ended_s and server.process.poll() is None:
             server.process.terminate()
             try:

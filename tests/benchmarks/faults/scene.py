@@ -193,7 +193,8 @@ class Scene:
 
     def until_logged(self, event, seconds=LIMIT_S):
         """Wait for an event of the log."""
-        self.until(lambda: f'"event":"{event}"' in self.server.log(), f"`{event}`", seconds)
+        said = f'"event":"{event}"'
+        self.until(lambda: said in self.server.log_path.read_text(), f"`{event}`", seconds)
 
     def refused(self):
         """The reasons of what is refused, by path."""

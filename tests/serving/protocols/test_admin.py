@@ -2,6 +2,7 @@ import json
 import re
 import socket
 import time
+from functools import partial
 
 import httpx
 import pytest
@@ -11,8 +12,10 @@ from serving.errors import StartError
 from serving.settings import Settings, read_settings
 from tests.support.bundles import write_bundle, write_registry
 from tests.support.processes import free_port, serving
+from tests.support.registries import wait_for
 
 KEY = "operators-only"
+until = partial(wait_for, seconds=20)
 
 
 class Admin(httpx.Client):
@@ -52,13 +55,6 @@ def versions(server, count=1, **more):
     with httpx.Client(base_url=server.url, timeout=30) as client:
         answers = [client.post("/v1/classify", json=body).json() for _ in range(count)]
     return {result["version"] for answer in answers for result in answer["results"]}
-
-
-def until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.05)
 
 
 def test_a_version_is_published_tried_made_live_and_rolled_back(running, registry, tmp_path):
