@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.benchmarks.privacy import marks, places
 from tests.benchmarks.privacy.__main__ import PROGRAMS
@@ -31,6 +32,21 @@ def test_a_mark_that_remains_is_found(tmp_path):
     assert found == ["log", "planted.gz", "zqv-named"]
     assert searched == 4
     assert places.files_with_marks(tmp_path, but=(tmp_path / "log",))[0] == found[1:]
+
+
+@pytest.mark.parametrize(
+    ("span", "count"),
+    [
+        ({"trace_id": b"zqv" + bytes(13), "span_id": b"zqv" + bytes(5)}, 0),
+        ({"parent_span_id": b"zqv" + bytes(5)}, 0),
+        ({"name": "POST /zqv", "trace_state": "zqv=zqv"}, 3),
+        ({"attributes": [{"key": "user", "value": {"string_value": "zqv"}}]}, 1),
+    ],
+)
+def test_a_mark_in_a_trace_is_found_unless_random_ids_spell_it(span, count):
+    sent = ExportTraceServiceRequest(resource_spans=[{"scope_spans": [{"spans": [span]}]}])
+
+    assert places.count_in(places.trace_of(sent.SerializeToString())) == count
 
 
 @pytest.mark.parametrize("content", [b"good film", b'{"inputs":["bad plot"]}'])

@@ -72,7 +72,7 @@ def served(folder, program, fault="", *, consents=False, **settings):
         json.dumps({"sample_share": 1.0, "harmless": ["positive"]})
     )
     traces = []
-    with collector(lambda _path, body: traces.append(body)) as url:
+    with collector(lambda _path, body: traces.append(places.trace_of(body))) as url:
         environ |= {"FAULTY_ENGINE": str(folder / "fault"), "OTEL_BSP_SCHEDULE_DELAY": "100"}
         with server(
             folder, keys=True, caller={"text_log": consents}, environ=environ, trace_endpoint=url,
