@@ -5,13 +5,13 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
-from serving.access.rate_limits import Limits
+from serving.access.rate_limits import NO_LIMITS, Limits
 from serving.background import Reader
 from serving.bundles.files import Name, read_file
 from serving.errors import StartError, Unauthorized
@@ -54,7 +54,7 @@ class Caller:
 
     name: str = ""
     urgency: int = 3
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = NO_LIMITS
     text_log: bool = False
     """Whether it consents to the text log."""
 

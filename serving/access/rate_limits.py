@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from serving.errors import RateLimited, retry_after_s
 
@@ -11,17 +12,14 @@ _ROUNDING = 1e-7
 _FEWEST = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Average texts per second, and concurrent requests; None means no limit."""
 
     texts_per_s: float | None = None
     max_requests: int | None = None
 
-    @property
-    def any(self) -> bool:
-        """Whether any limit is set."""
-        return self.texts_per_s is not None or self.max_requests is not None
+
+NO_LIMITS = Limits()
 
 
 def charges_windows(charge: Callable[[int], None]) -> Callable[[int], None]:

@@ -4,15 +4,17 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from serving.background import short_work
 from serving.errors import ServedError
+from serving.inference.inputs import Row, Text
 from serving.logs import LOGGER, json_line, write_lines
 from serving.observability.metrics import REJECTIONS
 from serving.observability.recorder import Recorder
+from serving.variants.answers import FamilyAnswer
 
 # kubelet and load balancers ask for these every few seconds.
 _PROBES = frozenset(
@@ -36,9 +38,9 @@ def request_id(headers: Mapping[bytes, bytes]) -> str:
 class RequestRecord:
     """What one request was, filled in along its way and recorded once by RequestLog.
 
-    `is_inference` is set for requests to a model, whose refusals are counted. `stages` are names
-    and seconds of consecutive stages, the first of which began at `stages_started_s`. `outcome` is
-    what became of a request that was checked for a proxy.
+    `is_inference` is set for requests to a model, whose refusals are counted. `consented` are the
+    texts that were `answered`, if they may be kept. `outcome` is what became of a request that was
+    checked for a proxy.
     """
 
     request_id: str
@@ -50,8 +52,8 @@ class RequestRecord:
     texts: int = 0
     tokens: int = 0
     degraded: bool = False
-    stages_started_s: float = 0.0
-    stages: tuple[tuple[str, float], ...] = ()
+    answered: FamilyAnswer | None = None
+    consented: Sequence[Text | Row] | None = None
     code: str | None = None
     reason: str = ""
     outcome: str = ""
@@ -103,11 +105,27 @@ class Tracing(Protocol):
         """Send the remaining spans."""
 
 
+class Answers(Protocol):
+    """Keeps what feedback can be given on, and what is logged of texts."""
+
+    def note(
+        self,
+        caller: str,
+        request_id: str,
+        answer: FamilyAnswer,
+        texts: Sequence[Text | Row] | None,
+    ) -> None:
+        """Note the answer to a caller's request, whose `texts` may be logged unless None."""
+
+
 class RequestLog:
     """Counts, logs and traces each request once, whatever its protocol. Lives on one event loop."""
 
-    def __init__(self, recorder: Recorder, tracing: Tracing) -> None:
+    def __init__(
+        self, recorder: Recorder, tracing: Tracing, answers: Answers | None = None
+    ) -> None:
         self._recorder = recorder
+        self._answers = answers
         self._tracing = tracing
         self._lines: list[str] = []
         """Written together, once an iteration of the loop."""
@@ -160,6 +178,10 @@ class RequestLog:
         if not self._lines:
             asyncio.get_running_loop().call_soon(self._write)
         self._lines.append(json_line(time.time(), level, LOGGER.name, "request", fields))
+        if answered := record.answered:
+            self._recorder.record_answer(answered)
+            if self._answers:
+                self._answers.note(record.caller, record.request_id, answered, record.consented)
 
     def _write(self) -> None:
         lines, self._lines = self._lines, []

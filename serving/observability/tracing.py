@@ -6,7 +6,7 @@ The OpenTelemetry SDK is imported only if traces are exported.
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from threading import Thread
 
@@ -97,11 +97,10 @@ class Tracer(Untraced):
         )
         if span.is_recording():
             inside = self._trace.set_span_in_context(span)
-            at_ns = begin_ns + _ns(record.stages_started_s - record.started_s)
-            for stage, seconds in record.stages:
+            for stage, from_s, seconds in _stages(record):
+                at_ns = begin_ns + _ns(from_s)
                 child = self._tracer.start_span(stage, context=inside, start_time=at_ns)
-                at_ns += _ns(seconds)
-                child.end(at_ns)
+                child.end(at_ns + _ns(seconds))
             if exchange.status >= 500:
                 span.set_status(self._trace.StatusCode.ERROR)
             span.end(end_ns)
@@ -123,6 +122,19 @@ def open_tracer(settings: Settings) -> Untraced:
 
 def _ns(seconds: float) -> int:
     return round(seconds * 1e9)
+
+
+def _stages(record: RequestRecord) -> Iterator[tuple[str, float, float]]:
+    """Yield an answered request's stages: name, seconds from its beginning, and how many."""
+    if answered := record.answered:
+        from_s = answered.passes[0].started_s - record.started_s
+        for stage, seconds in (
+            ("tokenize", answered.tokenize_s),
+            ("queue", answered.slowest.queue_s),
+            ("engine", answered.slowest.engine_s),
+        ):
+            yield stage, from_s, seconds
+            from_s += seconds
 
 
 def _attributes(record: RequestRecord, exchange: Exchange) -> dict[str, str | int]:

@@ -1,6 +1,5 @@
 """What every protocol shares: admit a request, read it, answer it and note down what happened."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from serving.access.api_keys import Caller
-from serving.access.rate_limits import charges_windows
+from serving.access.rate_limits import NO_LIMITS, charges_windows
 from serving.batching.queue import Flow, Terms
 from serving.errors import InvalidField, ServedError, TextTooLong, TooManyTexts
 from serving.inference.inputs import Row, Text, chars
@@ -169,7 +168,8 @@ async def admitted(
     if not client.limited:
         yield client
         return
-    await service.runtime.enter(caller)
+    if entering := service.runtime.enter(caller):
+        await entering
     try:
         yield client
     finally:
@@ -188,7 +188,7 @@ def admit(service: Service, record: RequestRecord, headers: Mapping[bytes, bytes
     if cache_control := headers.get(b"cache-control"):
         reuse = not _NO_REUSE.search(cache_control)
         consents = consents and b"no-store" not in cache_control.lower()
-    return Client(caller, urgency, reuse, caller.limits.any, consents)
+    return Client(caller, urgency, reuse, caller.limits != NO_LIMITS, consents)
 
 
 def response_headers(record: RequestRecord) -> list[tuple[bytes, bytes]]:
@@ -209,7 +209,7 @@ def deadline_s(service: Service, record: RequestRecord, deadline_ms: int | None 
 async def answer(
     service: Service, record: RequestRecord, client: Client, query: Query
 ) -> FamilyAnswer:
-    """Answer an admitted request's query, then count it. Raises the ServedError to send."""
+    """Answer an admitted request's query; note it in its record. Raises the ServedError to send."""
     check_limits(query, service.settings)
     try:
         until_s = deadline_s(service, record, query.deadline_ms)
@@ -236,20 +236,11 @@ async def answer(
         if not record.model:
             record.model = absent(service, query.model)
         raise
-    # The answer goes out first.
-    afterwards = asyncio.get_running_loop().call_soon
-    afterwards(service.runtime.recorder.record_answer, answered)
-    if service.answers is not None:
-        texts = query.inputs if client.consents else None
-        afterwards(service.answers.note, client.caller.name, record.request_id, answered, texts)
+    record.answered = answered
+    if client.consents:
+        record.consented = query.inputs
     record.variant, record.tokens = answered.variant, answered.tokens
     record.degraded = answered.degraded
-    record.stages_started_s = answered.passes[0].started_s
-    record.stages = (
-        ("tokenize", answered.tokenize_s),
-        ("queue", answered.slowest.queue_s),
-        ("engine", answered.slowest.engine_s),
-    )
     return answered
 
 

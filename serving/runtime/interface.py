@@ -1,6 +1,6 @@
 """The seam between the service and its engines, which may run in another process."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,8 +67,8 @@ class Runtime(Submits, Protocol):
     def wake(self, family: str) -> None:
         """Reload a family that was unloaded to free memory, soon."""
 
-    async def enter(self, caller: Caller) -> None:
-        """See LimitUse."""
+    def enter(self, caller: Caller) -> Awaitable[None] | None:
+        """See LimitUse. Return what to wait for where another process decides."""
 
     def charge(self, caller: Caller, texts: int) -> None:
         """See LimitUse."""

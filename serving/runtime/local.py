@@ -259,7 +259,7 @@ class LocalRuntime:
         if self._batcher:
             self._batcher.withdraw(request)
 
-    async def enter(self, caller: Caller) -> None:
+    def enter(self, caller: Caller) -> None:
         """See LimitUse."""
         self.limit_use.enter(caller.name, caller.limits)
 

@@ -72,7 +72,8 @@ def create_app(
     `until_current` has returned.
     Raises StartError if tracing is configured and cannot be set up.
     """
-    request_log = RequestLog(service.runtime.recorder, open_tracer(service.settings))
+    recorder, settings, answers = service.runtime.recorder, service.settings, service.answers
+    request_log = RequestLog(recorder, open_tracer(settings), answers)
 
     def ready() -> None:
         set_loaded_aside()
@@ -106,17 +107,15 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
         exception_handlers={
-            ServedError: _served_error,
-            HTTPException: _http_exception,
-            ClientDisconnect: _client_left,
-            Exception: _bug,
+            ServedError: _served_error, HTTPException: _http_exception,
+            ClientDisconnect: _client_left, Exception: _bug,
         },
-    )
+    )  # fmt: skip
     for api in APIS:
         rest.include_router(api.router)
     describe(rest)
     serve_document(rest)
-    if service.settings.playground:
+    if settings.playground:
         serve_playground(rest)
     return App(rest, service, request_log)
 

@@ -234,6 +234,9 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Begin when it is its turn, or at once if a probe has sent nothing else."""
+        cycle.message_event = asyncio.Event()
+        if cycle.body or not cycle.more_body:
+            cycle.message_event.set()
         if cycle.more_body:
             self._body_since = self.loop.time()
         begin = partial(super()._start_asgi_task, cycle, app)
@@ -246,6 +249,10 @@ class Connection(HttpToolsProtocol):
         """Abort, and count that."""
         self.server_state.refused.count(reason)
         self.transport.abort()
+
+    def _end_slow_head(self) -> None:
+        self.server_state.refused.count("slow_head")
+        self.transport.close()
 
     def _end_slow_body(self) -> None:
         self._end_early("slow_body")

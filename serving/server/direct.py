@@ -81,7 +81,8 @@ class Direct:
         try:
             client = admit(service, record, headers)
             if client.limited:
-                await service.runtime.enter(client.caller)
+                if entering := service.runtime.enter(client.caller):
+                    await entering
                 limited = client
             check_head(headers, service.settings)
             size = len(body)

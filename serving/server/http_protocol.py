@@ -10,7 +10,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from serving.observability.recorder import RefusalReason
 from serving.protocols.request_body import MOST_DIGITS
 from serving.server.connection import MAX_HEAD_S, Connection
-from serving.server.http_cycle import HOST, BadHeadError, Cycle, malformed, without_offer
+from serving.server.http_cycle import HOST, NO_EVENT, BadHeadError, Cycle, malformed, without_offer
 from serving.server.lingering import Remainder
 from serving.server.pipelined import MOST_AT_ONCE, VERSION, Pipelined
 
@@ -140,7 +140,7 @@ class HttpProtocol(Connection):
             access_logger=self.access_logger,
             access_log=self.access_log,
             default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
+            message_event=NO_EVENT,
             expect_100_continue=self.expect_100_continue,
             keep_alive=version == "1.1" and self.parser.should_keep_alive() and not self._leaving,
             on_response=self.on_response_complete,
@@ -164,14 +164,16 @@ class HttpProtocol(Connection):
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        cycle.message_event.set()
+        if (event := cycle.message_event) is not NO_EVENT:
+            event.set()
 
     def on_message_complete(self) -> None:
         """Note that the request has arrived whole."""
         if self._offer is None:
             self.cycle.more_body = False
             self.cycle.scope["state"]["has_arrived"] = True
-            self.cycle.message_event.set()
+            if (event := self.cycle.message_event) is not NO_EVENT:
+                event.set()
 
     def on_response_complete(self) -> None:
         """Go on to the next request, or wait for one."""
@@ -294,7 +296,3 @@ class HttpProtocol(Connection):
         self._head_timer = self.loop.call_later(
             MAX_HEAD_S, self._refuse_next, f"The head did not come in {MAX_HEAD_S} s.", "slow_head"
         )
-
-    def _end_slow_head(self) -> None:
-        self.server_state.refused.count("slow_head")
-        self.transport.close()

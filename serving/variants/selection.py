@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import NamedTuple
 
 from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import Cascade
@@ -33,8 +34,7 @@ class Option:
     only_named: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Requirements:
+class Requirements(NamedTuple):
     """What a request requires: a variant by name, or an accuracy and a cost.
 
     `long` says what becomes of texts that are too long; None leaves it to the family.

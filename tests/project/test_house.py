@@ -23,7 +23,7 @@ PACKAGES = {
         "inference": {"bundles"},
         "batching": {"bundles", "inference"},
         "variants": {"bundles", "inference", "batching"},
-        "observability": {"bundles", "batching", "variants"},
+        "observability": {"bundles", "inference", "batching", "variants"},
         "feedback": {"bundles", "inference", "variants"},
         "offline": {"bundles", "inference", "variants"},
         "runtime": {

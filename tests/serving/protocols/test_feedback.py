@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.support.api_keys import write_callers
+from tests.support.ext_proc_streams import chat, chunk, head, told
 from tests.support.grpc_calls import call, channel, request
 from tests.support.in_process import calls_of
 from tests.support.processes import free_port, serving
@@ -68,7 +69,8 @@ def test_every_protocol_s_answers_can_get_feedback(server):
     ]
     with channel(server.grpc_port) as opened:
         call(opened)(request("good"), metadata=[("x-request-id", "grpc-1")], timeout=30)
-    ids.append("grpc-1")
+    told(server.grpc_port, [head(**{"x-request-id": "envoy-1"}), chunk(chat("good"))])
+    ids += ["grpc-1", "envoy-1"]
 
     assert [give(server, each, ["positive"]).status_code for each in ids] == [200] * len(ids)
 
