@@ -39,8 +39,8 @@ class RequestRecord:
     """What one request was, filled in along its way and recorded once by RequestLog.
 
     `is_inference` is set for requests to a model, whose refusals are counted. `consented` are the
-    texts that were `answered`, if they may be kept. `outcome` is what became of a request that was
-    checked for a proxy.
+    texts that were `answered`, if they may be kept; see RequestLog.note. `outcome` is what became
+    of a request that was checked for a proxy.
     """
 
     request_id: str
@@ -54,6 +54,7 @@ class RequestRecord:
     degraded: bool = False
     answered: FamilyAnswer | None = None
     consented: Sequence[Text | Row] | None = None
+    noted: bool = False
     code: str | None = None
     reason: str = ""
     outcome: str = ""
@@ -178,7 +179,19 @@ class RequestLog:
         if not self._lines:
             asyncio.get_running_loop().call_soon(self._write)
         self._lines.append(json_line(time.time(), level, LOGGER.name, "request", fields))
-        if answered := record.answered:
+        if record.answered:
+            self.note(record)
+            # An idle connection keeps its last record.
+            record.answered = record.consented = None
+
+    def note(self, record: RequestRecord) -> None:
+        """Count an answer and have it remembered, once: at the latest when its request ends.
+
+        Where the client has the answer before that, it is noted first, for feedback comes at once.
+        """
+        answered = record.answered
+        if answered and not record.noted:
+            record.noted = True
             self._recorder.record_answer(answered)
             if self._answers:
                 self._answers.note(record.caller, record.request_id, answered, record.consented)

@@ -91,6 +91,7 @@ class ExternalProcessor:
                 status = record.refuse(verdict.error) if verdict.error else 200
                 record.outcome = verdict.outcome
                 self._recorder.record_check(verdict.outcome, record.reason)
+                self._request_log.note(record)
                 async with asyncio.timeout(self._settings.body_timeout_ms / 1e3):
                     for reply in conversation.last(verdict, record.request_id):
                         self._calls.unread.add(context.peer(), reply)

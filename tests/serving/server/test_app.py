@@ -1,6 +1,7 @@
 """The path of a classify request in this process, over an engine that computes nothing."""
 
 import asyncio
+import gc
 import json
 import socket
 import threading
@@ -8,6 +9,7 @@ import time
 
 from serving.observability.counters import Counters
 from serving.settings import PREFIX
+from serving.variants.answers import FamilyAnswer
 from tests.benchmarks.path_servers import KEY, everything
 from tests.support.bundles import write_bundle, write_families, write_registry
 from tests.support.in_process import ask, calls_of, connected, read, running, send
@@ -126,6 +128,19 @@ async def test_an_answer_goes_out_before_its_request_its_texts_and_their_batch_a
 
     assert done[0] == "sent"
     assert sorted(done[1:]) == ["record_answer", "record_batch", "record_request"]
+
+
+def test_an_idle_connection_keeps_no_answer(tmp_path):
+    content = b'{"inputs": "good"}'
+    head = b"POST %b HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+    with connected(write_registry(tmp_path / "registry", tmp_path)) as (_, _, client):
+        client.sendall(head % b"/predict" + b"Content-Length: 18\r\n\r\n" + content)
+        assert b" 200 " in client.recv(1 << 16)
+
+        def kept():
+            return [each for each in gc.get_objects() if isinstance(each, FamilyAnswer)]
+
+        wait_for(lambda: not kept())
 
 
 def test_who_leaves_while_its_text_waits_frees_its_place_and_is_noted_as_gone(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """The external processor as Envoy's published messages ask it."""
 
+import httpx
 import pytest
 
 from tests.support.ext_proc_streams import (
@@ -196,6 +197,30 @@ def test_flagged_requests_may_go_on_and_the_family_is_envoys_choice(guards):
     assert values.pop("x-sizewise-score").startswith("0.")
     assert values == {"x-sizewise-flagged": "true", "x-sizewise-label": "negative"}
     assert list(marked.remove_headers) == ["x-sizewise-failure"]
+
+
+def test_feedback_can_be_given_as_soon_as_a_verdict_is_read(guards):
+    port, given = free_port(), []
+    with (
+        serving(guards, grpc_port=port, feedback_texts=50) as server,
+        channel(port) as opened,
+        httpx.Client(base_url=server.url) as client,
+    ):
+        for number in range(40):
+            process = stream(opened)
+            named = [
+                {"key": b"content-type", "raw_value": b"application/json"},
+                {"key": b"x-request-id", "raw_value": f"envoy-{number}".encode()},
+            ]
+            process.send(request_headers={"headers": {"headers": named}})
+            process.reply()
+            process.send(request_body={"body": chat(f"good {number}"), "end_of_stream": True})
+            process.reply()
+            body = {"request_id": f"envoy-{number}", "labels": ["positive"]}
+            given.append(client.post("/v1/feedback", json=body).status_code)
+            process.end()
+
+    assert given == [200] * 40
 
 
 def test_who_has_no_key_is_told_nothing(guards):
