@@ -1,6 +1,7 @@
 """Encode texts with the bundle's tokenizer.json."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -24,6 +25,8 @@ os.environ["RUST_BACKTRACE"] = "0"
 
 _NONE = Encoding([], 0)
 _PIECE_CHARS = 16_384
+# Texts have 3 to 6 characters a token in English; those with more are encoded twice.
+_CHARS_A_TOKEN = 8
 TextOrPair = TypeVar("TextOrPair", bound=Text)
 
 
@@ -94,6 +97,9 @@ class Tokenizer:
         """Encodes its texts where it may take long for a short one, as it may for no others."""
         # Words that are looked up hold the GIL.
         self._lookup = None if self.thread else self._word_lookup(parsed)
+        # Elsewhere, the tokens of a text's beginning may not be the first of its own.
+        cuttable = self.side == "right" and self._lookup and self._lookup.splits_at_spaces
+        self._most_chars = _CHARS_A_TOKEN * max_length if cuttable else math.inf
         self._other_side: Side = "right" if self.side == "left" else "left"
         # It only cuts and adds special tokens, for which it needs no vocabulary.
         self._cutter = tokenizers.Tokenizer(tokenizers.models.WordLevel())
@@ -101,11 +107,16 @@ class Tokenizer:
             self._cutter.post_processor = self._whole.post_processor
         self._cutter.enable_truncation(max_length, strategy=strategy, direction=self._other_side)
 
-    def encode(self, texts: Sequence[Text], side: Side | None = None) -> list[Encoding]:
+    def encode(
+        self, texts: Sequence[Text], side: Side | None = None, *, cuts: bool = False
+    ) -> list[Encoding]:
         """Encode texts in order, cut to the model's length at `side`, by default the tokenizer's.
 
-        A text on which the tokenizer fails is an Unreadable, of length 0.
+        A text on which the tokenizer fails is an Unreadable, of length 0. With `cuts`, what is cut
+        off may be left unread: then the full length of a truncated text is too small.
         """
+        if cuts and side != "left" and max(map(len, texts), default=0) > self._most_chars:
+            return self._encode_beginnings(texts)
         if self._lookup is None:
             encodings = self._encode(texts)
         else:
@@ -125,6 +136,22 @@ class Tokenizer:
                 if encoding.truncated:
                     encodings[index] = self._cut(texts[index], encoding.full_length)
         return encodings
+
+    def _encode_beginnings(self, texts: Sequence[Text]) -> list[Encoding]:
+        """Encode the beginnings of long texts, or the whole where a beginning is not cut."""
+        begun = [self._beginning(text) for text in texts]
+        encodings = self.encode(begun)
+        for index, text in enumerate(texts):
+            if begun[index] is not text and not encodings[index].truncated:
+                (encodings[index],) = self.encode([text])
+        return encodings
+
+    def _beginning(self, text: Text) -> Text:
+        """Return a long text up to a space, where its first tokens end with a word's."""
+        if isinstance(text, str) and len(text) > self._most_chars:
+            end = text.rfind(" ", 1, int(self._most_chars))
+            return text[:end] if end > 0 else text
+        return text
 
     def count_tokens(self, texts: Sequence[str], *, special: bool) -> int:
         """Count what `tokens` returns for these texts."""

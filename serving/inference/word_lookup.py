@@ -48,7 +48,13 @@ class WordLookup:
         if kinds != _SUPPORTED:
             raise ValueError(f"expected {_SUPPORTED}, not {kinds}")
         self._before, self._after = _special_tokens(tokenizer["post_processor"])
-        self._marker = _marker(token["content"] for token in tokenizer["added_tokens"])
+        added = [token["content"] for token in tokenizer["added_tokens"]]
+        self.splits_at_spaces = not re.search(r"\s", "".join(added))
+        """Whether the tokens of any text up to a space, ASCII or not, are the first of its own."""
+        self._marker = _marker(added)
+        self._added: Callable[[str], object] = bool
+        if self.splits_at_spaces and "".join(added).isascii():
+            self._added = re.compile("|".join(map(re.escape, added)), re.IGNORECASE).search
         self._lowercase: bool = normalizer["lowercase"]
         self._max_length = max_length
         # Where the tokens begin that are cut.
@@ -68,7 +74,7 @@ class WordLookup:
                 and len(text) <= MAX_CHARS
                 and text.isascii()
                 and (text.isprintable() or not _control_character(text))
-                and not (self._marker and self._marker(text))
+                and not (self._marker and self._marker(text) and self._added(text))
             ):
                 words = _words(text.lower() if self._lowercase else text)
                 ids = [*before, *chain.from_iterable(map(ids_of, words)), *after]
@@ -122,7 +128,7 @@ def _marker(added_tokens: Iterable[str]) -> Callable[[str], object] | None:
     """Return a search for characters of which each added token has one. Raises ValueError.
 
     A tokenizer looks for added tokens in the text as it was sent and as it was normalized. A
-    punctuation mark is the same in both.
+    punctuation mark is the same in both. To look for the tokens themselves takes longer.
     """
     marks = set()
     for token in added_tokens:

@@ -156,7 +156,8 @@ class Bulk:
     def _encode(self, texts: Sequence[Text]) -> list[Encoding]:
         starts = range(0, len(texts), _TOKENIZED_AT_ONCE_TEXTS)
         groups = [texts[at : at + _TOKENIZED_AT_ONCE_TEXTS] for at in starts]
-        return [each for group in self._slots.map(self._tokenizer.encode, groups) for each in group]
+        encode = partial(self._tokenizer.encode, cuts=self._limits.truncate)
+        return [each for group in self._slots.map(encode, groups) for each in group]
 
     def _logits(
         self, encodings: Sequence[Encoding], on_batch: Callable[[Sequence[int]], None]

@@ -79,9 +79,9 @@ class Classifier:
         else:
             texts: Sequence[Text] = inputs  # type: ignore[assignment]
             if sum(map(self._count_chars, texts)) <= self._inline_chars:
-                items = self._tokenizer.encode(texts, side)
+                items = self._tokenizer.encode(texts, side, cuts=truncates)
             else:
-                items = await self._encode_in_pieces(self._tokenizer, texts, terms, side)
+                items = await self._encode_in_pieces(self._tokenizer, texts, terms, long)
         tokens = 0
         unfit: list[int] = []
         for index, item in enumerate(items):
@@ -123,16 +123,17 @@ class Classifier:
         return windowed.noted(classified) if windowed else classified
 
     async def _encode_in_pieces(
-        self, tokenizer: Tokenizer, texts: Sequence[Text], terms: Terms, side: Side | None
+        self, tokenizer: Tokenizer, texts: Sequence[Text], terms: Terms, long: Handling
     ) -> list[Item]:
         """Tokenize between the pieces of other requests.
 
         What a piece leaves is released while the GIL is held, which is another reason to keep the
         pieces small.
         """
+        side, cuts = _TRUNCATES.get(long), long in _TRUNCATES
         items: list[Item] = []
         for piece in pieces(texts):
-            items += await self._tokenized(partial(tokenizer.encode, piece, side), terms)
+            items += await self._tokenized(partial(tokenizer.encode, piece, side, cuts=cuts), terms)
         return items
 
     async def _windowed(

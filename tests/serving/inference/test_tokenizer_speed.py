@@ -98,7 +98,7 @@ def hanging(tmp_path):
     write_bundle(tmp_path)
     end = Event()
     tokenizer = SimpleNamespace(
-        thread=Threads(1, "slow"), side="right", encode=lambda *_: end.wait(),
+        thread=Threads(1, "slow"), side="right", encode=lambda *_, **__: end.wait(),
         count_tokens=lambda *_, **__: end.wait(),
     )  # fmt: skip
     yield read_bundle(tmp_path), tokenizer

@@ -93,6 +93,7 @@ def test_a_text_has_the_tokenizer_s_ids(kind, text):
         "a\x0bb",
         "a\x7fb",
         "a [SEP] b",
+        "a[sep]",
         "a <mask> b",
         "a" * (MAX_CHARS + 1),
         ("a", "b"),
@@ -102,9 +103,56 @@ def test_what_cannot_be_looked_up_is_left_to_the_tokenizer(text):
     assert lookup_of(bert()).encode(["abc", text, "c"])[1] == [1]
 
 
-@pytest.mark.parametrize("text", ["", " ", "abc", "ABC, z!", "a\tb\r\nc", "a" * MAX_CHARS])
+@pytest.mark.parametrize(
+    "text", ["", " ", "abc", "ABC, z!", "[a] <b>", "[SE P]", "a\tb\r\nc", "a" * MAX_CHARS]
+)
 def test_any_other_ascii_text_is_looked_up(text):
     assert lookup_of(bert()).encode([text])[1] == []
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """Each kind as it is served."""
+    folder = tmp_path_factory.mktemp("tokenizers")
+    found = {}
+    for number, (name, (tokenizer, _)) in enumerate(KINDS.items()):
+        tokenizer.save(str(folder / f"{number}.json"))
+        found[name] = module.Tokenizer(folder / f"{number}.json", MAX_LENGTH)
+    return found
+
+
+odd_letters = st.sampled_from("abcABC.,[< " * 8 + "\u0301\u200b\u4e00\uff3b\u226e\u00c1\x00\n")
+long_texts = st.lists(st.text(odd_letters, max_size=60), max_size=8).map(" ".join)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(texts=st.lists(long_texts | ascii_texts, min_size=1, max_size=3))
+@example(texts=["\u0301 " * 100 + "abc", " " * 200 + "b", "a" * 200, "abcab " * 40])
+def test_of_a_text_to_cut_the_beginning_is_enough(served, kind, texts):
+    begun, whole = served[kind].encode(texts, cuts=True), served[kind].encode(texts)
+
+    assert [each.ids for each in begun] == [each.ids for each in whole]
+    assert [each.truncated for each in begun] == [each.truncated for each in whole]
+
+
+def test_what_is_cut_off_is_not_read(served):
+    (long,) = served["normalised"].encode(["abc " * 1000], cuts=True)
+    (left,) = served["normalised"].encode(["abc " * 1000], "left", cuts=True)
+
+    assert long.truncated
+    assert long.full_length < 100
+    assert left.full_length == 1002
+
+
+def test_an_added_token_with_a_space_needs_all_of_a_text(tmp_path):
+    tokenizer = bert()
+    tokenizer.add_special_tokens(["<a b>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    text = "<a b>" * 100
+
+    served = module.Tokenizer(tmp_path / "tokenizer.json", MAX_LENGTH)
+
+    assert served.encode([text], cuts=True)[0].full_length == len(tokenizer.encode(text).ids)
 
 
 def unsupported(**parts):
