@@ -1,8 +1,8 @@
 """Encode texts with the bundle's tokenizer.json."""
 
 import json
-import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -99,7 +99,7 @@ class Tokenizer:
         self._lookup = None if self.thread else self._word_lookup(parsed)
         # Elsewhere, the tokens of a text's beginning may not be the first of its own.
         cuttable = self.side == "right" and self._lookup and self._lookup.splits_at_spaces
-        self._most_chars = _CHARS_A_TOKEN * max_length if cuttable else math.inf
+        self._most_chars = _CHARS_A_TOKEN * max_length if cuttable else sys.maxsize
         self._other_side: Side = "right" if self.side == "left" else "left"
         # It only cuts and adds special tokens, for which it needs no vocabulary.
         self._cutter = tokenizers.Tokenizer(tokenizers.models.WordLevel())
@@ -149,7 +149,7 @@ class Tokenizer:
     def _beginning(self, text: Text) -> Text:
         """Return a long text up to a space, where its first tokens end with a word's."""
         if isinstance(text, str) and len(text) > self._most_chars:
-            end = text.rfind(" ", 1, int(self._most_chars))
+            end = text.rfind(" ", 1, self._most_chars)
             return text[:end] if end > 0 else text
         return text
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from serving.background import short_work
 from serving.errors import ServedError
+from serving.feedback.recorder import AnswerRecorder
 from serving.inference.inputs import Row, Text
 from serving.logs import LOGGER, json_line, write_lines
 from serving.observability.metrics import REJECTIONS
@@ -106,24 +107,11 @@ class Tracing(Protocol):
         """Send the remaining spans."""
 
 
-class Answers(Protocol):
-    """Keeps what feedback can be given on, and what is logged of texts."""
-
-    def note(
-        self,
-        caller: str,
-        request_id: str,
-        answer: FamilyAnswer,
-        texts: Sequence[Text | Row] | None,
-    ) -> None:
-        """Note the answer to a caller's request, whose `texts` may be logged unless None."""
-
-
 class RequestLog:
     """Counts, logs and traces each request once, whatever its protocol. Lives on one event loop."""
 
     def __init__(
-        self, recorder: Recorder, tracing: Tracing, answers: Answers | None = None
+        self, recorder: Recorder, tracing: Tracing, answers: AnswerRecorder | None = None
     ) -> None:
         self._recorder = recorder
         self._answers = answers
@@ -179,10 +167,9 @@ class RequestLog:
         if not self._lines:
             asyncio.get_running_loop().call_soon(self._write)
         self._lines.append(json_line(time.time(), level, LOGGER.name, "request", fields))
-        if record.answered:
-            self.note(record)
-            # An idle connection keeps its last record.
-            record.answered = record.consented = None
+        self.note(record)
+        # An idle connection keeps its last record.
+        record.answered = record.consented = None
 
     def note(self, record: RequestRecord) -> None:
         """Count an answer and have it remembered, once: at the latest when its request ends.

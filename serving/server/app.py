@@ -106,11 +106,8 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        exception_handlers={
-            ServedError: _served_error, HTTPException: _http_exception,
-            ClientDisconnect: _client_left, Exception: _bug,
-        },
-    )  # fmt: skip
+        exception_handlers=_HANDLERS,
+    )
     for api in APIS:
         rest.include_router(api.router)
     describe(rest)
@@ -220,3 +217,11 @@ async def _client_left(_request: Request, _error: Exception) -> Response:
 async def _bug(request: Request, error: Exception) -> Response:
     LOGGER.error("bug", exc_info=error)
     return await _served_error(request, InternalError("see the server's log for the request id"))
+
+
+_HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
+    ServedError: _served_error,
+    HTTPException: _http_exception,
+    ClientDisconnect: _client_left,
+    Exception: _bug,
+}

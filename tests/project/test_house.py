@@ -23,8 +23,8 @@ PACKAGES = {
         "inference": {"bundles"},
         "batching": {"bundles", "inference"},
         "variants": {"bundles", "inference", "batching"},
-        "observability": {"bundles", "inference", "batching", "variants"},
         "feedback": {"bundles", "inference", "variants"},
+        "observability": {"bundles", "inference", "batching", "variants", "feedback"},
         "offline": {"bundles", "inference", "variants"},
         "runtime": {
             "bundles", "access", "inference", "batching", "variants", "observability", "feedback",

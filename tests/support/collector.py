@@ -6,6 +6,14 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
+def spans_of(sent):
+    """(span, its resource) of a request to a collector, parsed."""
+    for resource in sent.resource_spans:
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                yield span, resource.resource
+
+
 @contextlib.contextmanager
 def collector(receive):
     """Its URL; `receive` is called with the path and the content of each request."""

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.benchmarks.privacy.marks import MARK
+from tests.support.collector import spans_of
 
 _MARK = MARK.encode()
 TOLD = ("/metrics", "/v1/models", "/v2", "/health", "/info", "/openapi.json", "/playground/")
@@ -44,10 +45,9 @@ def trace_of(body):
     They are random, so that some of them spell a short mark: those of 1,300 spans, one time in 40.
     """
     sent = ExportTraceServiceRequest.FromString(body)
-    for resource in sent.resource_spans:
-        for span in (span for scope in resource.scope_spans for span in scope.spans):
-            for name in ("trace_id", "span_id", "parent_span_id"):
-                span.ClearField(name)
+    for span, _ in spans_of(sent):
+        for name in ("trace_id", "span_id", "parent_span_id"):
+            span.ClearField(name)
     return str(sent).encode()
 
 

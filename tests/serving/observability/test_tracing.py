@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from serving.observability.request_log import TraceIds
 from serving.observability.tracing import parse_traceparent
-from tests.support.collector import collector
+from tests.support.collector import collector, spans_of
 from tests.support.processes import free_port, serving
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -28,10 +28,8 @@ def spans_collector():
 
     def receive(path, body):
         assert path == "/v1/traces"
-        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            about = attributes(resource.resource)
-            for scope in resource.scope_spans:
-                spans.extend((span, about) for span in scope.spans)
+        for span, resource in spans_of(ExportTraceServiceRequest.FromString(body)):
+            spans.append((span, attributes(resource)))
 
     with collector(receive) as url:
         yield url, spans
