@@ -230,7 +230,8 @@ class Batcher:
             if text.cache_key:
                 self._coalescer.finish(text, row)
             for request, position in text.places:
-                queue_s = max(0.0, run.started_s - request.submitted_s)
+                waited_s = run.started_s - request.submitted_s
+                queue_s = waited_s if waited_s > 0.0 else 0.0  # noqa: FURB136  no call
                 result = InferenceResult(row, queue_s, engine_s, text.order[0])
                 request.results[position] = result
                 request.missing -= 1

@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from serving.batching.batch_choice import LaneQueue, longest_s, take
+from serving.batching.pace import Pace
 from serving.batching.queue import ONLY_FLOW, Backlog, Flow, FlowState, QueuedText, start_s
 from serving.bundles.bundle import VariantKey
 from serving.inference.cost_model import Lane
-
-# Exponential decay of the measured pace: about the last twenty plans count.
-_RECENT = 0.95
 
 
 @dataclass(slots=True)
@@ -58,11 +56,7 @@ class Scheduler:
         self._running_s: tuple[list[float], list[float]] = ([], [])
         """Of small requests, and of larger ones."""
         self._running_texts = 0
-        self._recent_s = 0.0
-        self._recent_predicted_s = 0.0
-        self._beside_predicted_s = 0.0
-        self._pace = 1.0
-        """Recent ratio of measured to predicted seconds."""
+        self._pace = Pace()
 
     def add_lane(self, variant: VariantKey, lane: Lane) -> None:
         """Accept texts of one more variant."""
@@ -86,7 +80,7 @@ class Scheduler:
         flows = list(self._flows.items())
         queued_s = {flow: state.queued_s for flow, state in flows if state.texts}
         small_s, larger_s = map(tuple, self._running_s)
-        return Backlog(queued_s, small_s, self._slots, self._pace, larger_s)
+        return Backlog(queued_s, small_s, self._slots, self._pace.ratio, larger_s)
 
     def wait_s(
         self, variant: VariantKey, flow: Flow, more_s: float = 0.0, *, ahead: bool = False
@@ -102,7 +96,7 @@ class Scheduler:
         state = self._flows.get(flow)
         if state and len(self._flows) == 1 and preempts:  # a fifth of what follows costs
             before_s = 0.0 if ahead else state.queued_s
-            return start_s(before_s, small_s, self._slots) * self._pace
+            return start_s(before_s, small_s, self._slots) * self._pace.ratio
         return self.backlog().wait_s(flow, more_s, ahead=ahead, preempts=preempts)
 
     def queue_wait_s(self, flow: Flow) -> float:
@@ -114,10 +108,15 @@ class Scheduler:
     ) -> tuple[Flow, float, float]:
         """Return a request's flow by its size, its slot time, and its seconds on an idle server."""
         lane = self._queues[variant].lane
-        slot_s = sum(map(lane.shares_s.__getitem__, lengths))
-        if len(lengths) > 1 and (tokens := sum(lengths)) > lane.max_batch_tokens:
-            flow = flow.sized(len(lengths), tokens, lane.max_batch_tokens)
-        return flow, slot_s, max(slot_s / self._slots, lane.alone_s[max(lengths)]) * self._pace
+        longest = lengths[0]
+        slot_s = lane.shares_s[longest]
+        if len(lengths) > 1:
+            longest, slot_s = max(lengths), sum(map(lane.shares_s.__getitem__, lengths))
+            if (tokens := sum(lengths)) > lane.max_batch_tokens:
+                flow = flow.sized(len(lengths), tokens, lane.max_batch_tokens)
+        alone_s, equal_s = lane.alone_s[longest], slot_s / self._slots
+        least_s = alone_s if alone_s > equal_s else equal_s  # noqa: FURB136  no call
+        return flow, slot_s, least_s * self._pace.ratio
 
     def add(
         self,
@@ -138,14 +137,15 @@ class Scheduler:
         weight = state.weight
         if flow.size:
             weight /= sum(1 for each in flow.all_sizes() if each == flow or self._waits(each))
-        next_s = max(self._virtual_time_s, state.finish_tag_s)
+        virtual_s, finish_s = self._virtual_time_s, state.finish_tag_s
+        next_s = virtual_s if virtual_s > finish_s else finish_s  # noqa: FURB136  no call
         again = start_tag_s is not None
         own_s = next_s if start_tag_s is None else start_tag_s
         if flow.size:
-            own_s = max(self._virtual_time_s, own_s)
+            own_s = max(virtual_s, own_s)
         for text in texts:
             share_s = queue.lane.shares_s[text.length]
-            text.order = (min(next_s, own_s), self._arrivals)
+            text.order = (min(next_s, own_s) if again else next_s, self._arrivals)
             text.variant, text.flow, text.share_s, text.queued = variant, flow, share_s, True
             self._arrivals += 1
             next_s += share_s / weight
@@ -280,19 +280,7 @@ class Scheduler:
                 del self._flows[flow]
 
     def finished(self, plan: Plan, seconds: float) -> None:
-        """Free the slot of a plan that took this many seconds.
-
-        Predictions follow the measured pace: warm-up cannot know what else will use the cores. The
-        seconds of a plan beside others are in theirs, so it counts when the next of those ends.
-        """
-        if plan.beside:
-            self._beside_predicted_s += plan.predicted_s
-        else:
-            predicted_s = self._beside_predicted_s + plan.predicted_s
-            self._beside_predicted_s = 0.0
-            self._recent_s = _RECENT * self._recent_s + seconds
-            self._recent_predicted_s = _RECENT * self._recent_predicted_s + predicted_s
-            if self._recent_predicted_s:
-                self._pace = self._recent_s / self._recent_predicted_s
+        """Free the slot of a plan that took this many seconds; predictions follow that pace."""
+        self._pace.count(plan.predicted_s, seconds, beside=plan.beside)
         self._running_s[plan.larger].remove(plan.predicted_s)
         self._running_texts -= len(plan.texts)

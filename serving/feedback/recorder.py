@@ -83,7 +83,7 @@ def answered_request(
             )
             for each in answer.answers
         ],
-        alone=answer.escalated is None and not answer.degraded,
+        answer.escalated is None and not answer.degraded,
     )
 
 

@@ -38,9 +38,17 @@ def lay_out(lengths: tuple[int, ...], *, packed: bool) -> Layout:
     if not packed:
         return Layout(len(lengths), longest, tuple((row, 0) for row in range(len(lengths))))
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
-    usual = -(-sum(lengths) // longest)
-    choices = range(max(1, usual - 1), min(len(lengths), usual + 1) + 1)
-    return min((_spread(lengths, order, rows) for rows in choices), key=_cost)
+    total = sum(lengths)
+    usual = -(-total // longest)
+    best: Layout | None = None
+    for rows in range(max(1, usual - 1), min(len(lengths), usual + 1) + 1):
+        fewest_tokens = max(longest, -(-total // rows))
+        if best is None or _cost(rows, fewest_tokens) < _cost(best.rows, best.tokens):
+            layout = _spread(lengths, order, rows)
+            if best is None or _cost(rows, layout.tokens) < _cost(best.rows, best.tokens):
+                best = layout
+    assert best is not None
+    return best
 
 
 def _spread(lengths: Sequence[int], order: Sequence[int], rows: int) -> Layout:
@@ -53,9 +61,10 @@ def _spread(lengths: Sequence[int], order: Sequence[int], rows: int) -> Layout:
         places[text] = (row, start)
         end = start + lengths[text]
         heapreplace(ends, (end, row))
-        tokens = max(tokens, end)
+        if end > tokens:  # noqa: PLR1730  no call
+            tokens = end
     return Layout(rows, tokens, tuple(places))
 
 
-def _cost(layout: Layout) -> int:
-    return layout.cells * (_ATTENTION_TOKENS + layout.tokens)
+def _cost(rows: int, tokens: int) -> int:
+    return rows * tokens * (_ATTENTION_TOKENS + tokens)

@@ -115,7 +115,8 @@ class Tokenizer:
         A text on which the tokenizer fails is an Unreadable, of length 0. With `cuts`, what is cut
         off may be left unread: then the full length of a truncated text is too small.
         """
-        if cuts and side != "left" and max(map(len, texts), default=0) > self._most_chars:
+        most_chars = self._most_chars
+        if cuts and side != "left" and sum(map(len, texts)) > most_chars < max(map(len, texts)):
             return self._encode_beginnings(texts)
         if self._lookup is None:
             encodings = self._encode(texts)

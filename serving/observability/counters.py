@@ -166,7 +166,7 @@ class Counters:
         """Count a request that has ended, whatever its outcome, and whose `inference` it was."""
         row = self.requests[endpoint, model, status, reason]
         row[bisect_left(SECONDS, seconds)] += 1
-        row[_DURATION_NS] += round(seconds * NS)
+        row[_DURATION_NS] += int(seconds * NS)
         if inference is None:
             return
         row = self.callers[(inference.caller or ANONYMOUS,)]
@@ -189,7 +189,7 @@ class Counters:
         """Count by how much an event loop was late."""
         row = self.lags[(process,)]
         row[bisect_left(SECONDS, seconds)] += 1
-        row[LAG.total] += round(seconds * NS)
+        row[LAG.total] += int(seconds * NS)
 
     def record_rejected(self, reason: str) -> None:
         """Count a valid request that was refused."""
@@ -210,12 +210,12 @@ class Counters:
             row = versions[family, each.variant, each.version]
             row[ANSWERED_TOKENS] += each.tokens
             row[_TOKENIZE + bisect_left(SECONDS, each.tokenize_s)] += 1
-            row[_TOKENIZE_NS] += round(each.tokenize_s * NS)
+            row[_TOKENIZE_NS] += int(each.tokenize_s * NS)
             bucket, queue_s, queue_ns = _QUEUE, 0.0, 0
             for text in each.answers:
                 if text.queue_s != queue_s:  # most texts of a request have waited as long
                     queue_s = text.queue_s
-                    bucket, queue_ns = _QUEUE + bisect_left(SECONDS, queue_s), round(queue_s * NS)
+                    bucket, queue_ns = _QUEUE + bisect_left(SECONDS, queue_s), int(queue_s * NS)
                 row[bucket] += 1
                 row[_QUEUE_NS] += queue_ns
                 if text.windows:
@@ -270,7 +270,7 @@ class Counters:
         tokens = report.tokens + report.padding_tokens
         row[PADDING] += report.padding_tokens
         row[_ENGINE + bisect_left(SECONDS, report.engine_s)] += 1
-        row[_ENGINE_NS] += round(report.engine_s * NS)
+        row[_ENGINE_NS] += int(report.engine_s * NS)
         row[_BATCH_TEXTS + bisect_left(TEXTS, report.texts)] += 1
         row[_BATCH_TEXTS_SUM] += report.texts
         row[_BATCH_TOKENS + bisect_left(TOKENS, tokens)] += 1

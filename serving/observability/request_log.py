@@ -32,7 +32,7 @@ def request_id(headers: Mapping[bytes, bytes]) -> str:
         given = sent.decode("latin-1")
         if REQUEST_ID.fullmatch(given):
             return given
-    return f"{random.getrandbits(128):032x}"
+    return random.getrandbits(128).to_bytes(16, "big").hex()
 
 
 @dataclass(slots=True)
@@ -152,7 +152,7 @@ class RequestLog:
             "path": path,
             "status": status,
             "code": record.code,
-            "ms": round(seconds * 1e3, 3),
+            "ms": int(seconds * 1e6 + 0.5) / 1e3,
             "caller": record.caller,
             "model": record.model,
             "variant": record.variant,

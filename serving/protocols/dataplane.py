@@ -215,21 +215,20 @@ async def answer(
         until_s = deadline_s(service, record, query.deadline_ms)
         family = await service.awake(query.model, until_s)
         record.model, record.texts = family.name, len(query.inputs)
-        charge = partial(service.runtime.charge, client.caller) if client.limited else None
-        if charge and record.texts > 1:  # entering has charged the first
-            charge(record.texts)
+        if client.limited and record.texts > 1:  # entering has charged the first
+            service.runtime.charge(client.caller, record.texts)
         if query.explain:
             explaining.check(query.explain, family, query.inputs)
         flow = _flow(client.caller.name, max(client.urgency, query.urgency))
         terms = Terms(until_s, flow, client.reuse)
         long = query.requirements.long or family.windows.long
         windows = long == "windows" and not isinstance(query.inputs[0], Row)
-        if windows and charge:
+        if windows and (charge := _charge(service, client)):
             terms.on_windows = charges_windows(charge)
         steps = service.steps(family, flow, query.inputs, windows=windows)
         answered = await family.classify(query.inputs, terms, query.requirements, steps)
         if query.explain:
-            means = explaining.Means(terms, service.off_loop, charge)
+            means = explaining.Means(terms, service.off_loop, _charge(service, client))
             await explaining.explain(family, answered, query.inputs, query.explain, means)
     except ServedError as error:
         error.rename("texts", query.field)
@@ -242,6 +241,11 @@ async def answer(
     record.variant, record.tokens = answered.variant, answered.tokens
     record.degraded = answered.degraded
     return answered
+
+
+def _charge(service: Service, client: Client) -> Callable[[int], None] | None:
+    """Return what charges the client for more texts, if it is limited."""
+    return partial(service.runtime.charge, client.caller) if client.limited else None
 
 
 def absent(service: Service, name: str | None) -> str:

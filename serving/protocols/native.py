@@ -49,7 +49,7 @@ async def classify(request: Request) -> Response:
     return Response(
         await content_in_turns(answer),
         media_type=JSON_TYPE,
-        headers={"Server-Timing": _server_timing(answer)},
+        headers={"Server-Timing": _server_timing(answer).decode()},
     )
 
 
@@ -127,13 +127,14 @@ async def metrics(request: Request) -> Response:
 
 def query_of(sent: ClassifyRequest) -> Query:
     """Read a request."""
-    long = "truncate" if sent.truncate else sent.long
+    its = vars(sent)  # pydantic searches the class for each field first
+    long = "truncate" if its["truncate"] else its["long"]
     requirements = _requirements(
-        sent.variant, sent.allow_degraded, sent.min_accuracy, sent.max_cost, long
+        its["variant"], its["allow_degraded"], its["min_accuracy"], its["max_cost"], long
     )
-    query = Query(sent.texts, sent.model, requirements, sent.deadline_ms)
-    if sent.explain:
-        query.explain = Explain(**sent.explain.model_dump())
+    query = Query(its["texts"], its["model"], requirements, its["deadline_ms"])
+    if its["explain"]:
+        query.explain = Explain(**its["explain"].model_dump())
     return query
 
 
@@ -145,7 +146,7 @@ def whole_response(
         content = _content(answer)
     head = (
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-        b"server-timing: %b\r\n" % (len(content), _server_timing(answer).encode())
+        b"server-timing: %b\r\n" % (len(content), _server_timing(answer))
     )
     for name, value in response_headers(record):
         head += b"%b: %b\r\n" % (name, value)
@@ -205,12 +206,10 @@ async def content_in_turns(answer: FamilyAnswer) -> bytes:
     return with_list(fields, "results", results)
 
 
-def _server_timing(answer: FamilyAnswer) -> str:
+def _server_timing(answer: FamilyAnswer) -> bytes:
     """Make Server-Timing (W3C, in ms): total tokenization, longest wait and longest batch."""
-    return (
-        f"tokenize;dur={answer.tokenize_s * 1e3:.3f}, "
-        f"queue;dur={answer.queue_s * 1e3:.3f}, engine;dur={answer.engine_s * 1e3:.3f}"
-    )
+    times_ms = answer.tokenize_s * 1e3, answer.queue_s * 1e3, answer.engine_s * 1e3
+    return b"tokenize;dur=%.3f, queue;dur=%.3f, engine;dur=%.3f" % times_ms
 
 
 API = Api(router, problem)

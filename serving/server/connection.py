@@ -12,6 +12,7 @@ from serving.observability.recorder import RefusalReason
 from serving.server.connection_limits import LimitedConnections, Waiting
 from serving.server.half_close import HalfClosed
 from serving.server.http_cycle import Cycle, last_response
+from serving.server.idle import Idle
 from serving.server.lingering import LingeringTransport, Remainder, unread_bytes
 from serving.server.pipelined import Flow
 from serving.server.slow_readers import Reader
@@ -68,7 +69,7 @@ class Connection(HttpToolsProtocol):
         seconds = self.timeout_keep_alive
         if self.server_state.crowded:
             seconds = min(seconds, _CROWDED_KEEP_ALIVE_S)
-        self.timeout_keep_alive = seconds + _KEEP_ALIVE_MARGIN_S
+        self._idle = Idle(self.loop, seconds + _KEEP_ALIVE_MARGIN_S, self._end_idle)
         self._kept = b"connection: keep-alive\r\nkeep-alive: timeout=%d\r\n\r\n" % seconds
         self._kept_headers = (
             (b"connection", b"keep-alive"),
@@ -106,7 +107,7 @@ class Connection(HttpToolsProtocol):
         if self._reader:
             self._reader.end()
             self._reader = None
-        self._unset_keepalive_if_required()
+        self._idle.end()
         self._notify_disconnect()
         super().connection_lost(exc)
         # All of these refer to this connection, which would need the garbage collector to go.
@@ -137,17 +138,16 @@ class Connection(HttpToolsProtocol):
             since = self._remainder.since
         elif self._head_timer:
             since = self._head_timer.when() - MAX_HEAD_S
-        elif self.timeout_keep_alive_task:
+        elif self._idle.since is not None:
             # Its client is known to ask, so it may be idle for longer than one that never did.
-            answered = self.timeout_keep_alive_task.when() - self.timeout_keep_alive
-            return True, answered + _SLOW_S
+            return True, self._idle.since + _SLOW_S
         else:
             return None
         return self.loop.time() - since < _SLOW_S, since
 
     def give_up(self) -> bool:
         """Abort, unless the kernel has accepted a request."""
-        if self.timeout_keep_alive_task and self._is_sending():
+        if self._idle.since is not None and self._is_sending():
             return False
         self.connections.discard(self)
         self._end_early("displaced")
@@ -199,7 +199,7 @@ class Connection(HttpToolsProtocol):
         if self._reader:
             self._reader.resume()
 
-    def timeout_keep_alive_handler(self) -> None:
+    def _end_idle(self) -> None:
         """Close an idle connection, unless the kernel has accepted a request on it.
 
         A client that has not read its answer yet is bounded as a reader, not as idle.
@@ -207,7 +207,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.get_write_buffer_size():
             self.watch_reader()
         if self._reader or self._is_sending():
-            self._wait_for_request()
+            self._idle.begin()
         else:
             self.transport.close()
 
@@ -272,11 +272,6 @@ class Connection(HttpToolsProtocol):
         self._malformed = error.detail
         self.transport.write(last_response(error, self.server_state.default_headers))
         self.transport.close()
-
-    def _wait_for_request(self) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
 
     def _notify_disconnect(self) -> None:
         """Tell the request in progress that its client has left."""

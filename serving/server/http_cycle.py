@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -14,14 +15,20 @@ from serving.protocols.problem import problem_response
 Headers = Iterable[tuple[bytes, bytes]]
 _CLOSE = (b"connection", b"close")
 # RFC 9110 section 7.2: uri-host [ ":" port ], which may be empty.
-HOST = re.compile(rb"(?:\[[\w.:%~-]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?", re.ASCII)
+_HOST = re.compile(rb"(?:\[[\w.:%~-]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?", re.ASCII)
 
 
 class BadHeadError(Exception):
     """A request's head contradicts HTTP/1.1 where the parser does not look."""
 
 
-def malformed(said: str, default_headers: Headers) -> bytes:
+@lru_cache(16)
+def is_host(value: bytes) -> bool:
+    """Whether a header's value is a host with an optional port."""
+    return _HOST.fullmatch(value.rstrip()) is not None
+
+
+def refusal(said: str, default_headers: Headers) -> bytes:
     """Make the response to malformed HTTP, after which the connection is closed."""
     error = MalformedRequest(f"{said} Send HTTP/1.1.", field="request line or headers")
     return last_response(error, default_headers)

@@ -10,7 +10,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from serving.observability.recorder import RefusalReason
 from serving.protocols.request_body import MOST_DIGITS
 from serving.server.connection import MAX_HEAD_S, Connection
-from serving.server.http_cycle import HOST, NO_EVENT, BadHeadError, Cycle, malformed, without_offer
+from serving.server.http_cycle import NO_EVENT, BadHeadError, Cycle, is_host, refusal, without_offer
 from serving.server.lingering import Remainder
 from serving.server.pipelined import MOST_AT_ONCE, VERSION, Pipelined
 
@@ -42,9 +42,7 @@ class HttpProtocol(Connection):
         if data.count(VERSION) > MOST_AT_ONCE:
             self._parse_later(data)
             return
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
-            self.timeout_keep_alive_task = None
+        self._idle.since = None
         cycle: Cycle | None = self.cycle
         self._parsing = True
         try:
@@ -66,7 +64,7 @@ class HttpProtocol(Connection):
             self._end_remainder()
         if not is_new and self.cycle.more_body and self._exceeds_framing(len(data)):
             return
-        if self.cycle.response_complete and self.timeout_keep_alive_task is None:
+        if self.cycle.response_complete and self._idle.since is None:
             self._follow_answered(len(data), is_new=is_new)
 
     def _parse_later(self, data: bytes) -> None:
@@ -99,7 +97,7 @@ class HttpProtocol(Connection):
         name = name.lower()
         if name == b"host":
             self._hosts += 1
-            if not HOST.fullmatch(value.rstrip()):
+            if not is_host(value):
                 raise BadHeadError("Host is not a host with an optional port.")
         elif name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
@@ -190,7 +188,7 @@ class HttpProtocol(Connection):
         elif self._malformed:
             self.send_400_response(self._malformed)
         elif not self.cycle.more_body:
-            self._wait_for_request()
+            self._idle.begin()
         elif not self._parsing:
             self._remainder = Remainder(self.loop, self._end_slow_body)
 
@@ -214,7 +212,7 @@ class HttpProtocol(Connection):
         if self.transport.is_closing():
             return
         self._malformed = msg
-        self.transport.write(malformed(msg, self.server_state.default_headers))
+        self.transport.write(refusal(msg, self.server_state.default_headers))
         self.transport.close()
         self._notify_disconnect()
 
@@ -287,7 +285,7 @@ class HttpProtocol(Connection):
             self._remainder.count(size)
         elif is_new or self._remainder:
             self._end_remainder()
-            self._wait_for_request()
+            self._idle.begin()
         elif self._head_timer is None:
             # What came was no head, and ended the keep-alive timer; more of it changes nothing.
             self._head_timer = self.loop.call_later(MAX_HEAD_S, self._end_slow_head)

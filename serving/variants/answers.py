@@ -52,10 +52,10 @@ class Answer:
     truncated: Side | None
     queue_s: float
     engine_s: float
+    whole: bool = True
     degraded: bool = False
     explanation: Explanation | None = None
     windows: InWindows | None = None
-    whole: bool = True
 
 
 @dataclass(slots=True)
@@ -196,8 +196,9 @@ def summed_up(
         tokenize_s += each.tokenize_s
     slowest = answers[0]
     queue_s, engine_s, degraded = slowest.queue_s, slowest.engine_s, slowest.degraded
-    variants, versions = {slowest.variant: None}, {slowest.version: None}
+    variant, version = slowest.variant, slowest.version
     if len(answers) > 1:
+        variants, versions = {variant: None}, {version: None}
         for answer in answers:
             queue_s = max(queue_s, answer.queue_s)
             engine_s = max(engine_s, answer.engine_s)
@@ -205,9 +206,10 @@ def summed_up(
                 slowest = answer
             degraded |= answer.degraded
             variants[answer.variant] = versions[answer.version] = None
+        variant, version = ",".join(variants), ",".join(versions)
     first = passes[0]
     return FamilyAnswer(
         first.labels, first.least_score, family, answers, passes, escalated,
-        ",".join(variants), ",".join(versions), degraded,
+        variant, version, degraded,
         tokens, tokenize_s, queue_s, engine_s, slowest, thresholds, decides_long, one_sided,
     )  # fmt: skip

@@ -60,6 +60,10 @@ class Classifier:
         self._windowing = windowing
         self._least_score = least_score(bundle.manifest)
         self._scores = activation(bundle.manifest)
+        manifest = bundle.manifest  # where each look at a field costs more than at an attribute
+        self._labels, self._temperature = manifest.labels, manifest.temperature
+        self._variant, self._version = manifest.variant, manifest.version
+        self._each_turn = max(1, _TURN_SCORES // len(manifest.labels))
 
     async def classify(
         self, inputs: Sequence[Text | Row], terms: Terms, *, long: Handling
@@ -97,10 +101,11 @@ class Classifier:
         tokenize_s = self._clock() - started_s
         results = await self._batcher.submit(self.key, run, terms)
         results = await windowed.joined(items, results) if windowed else results
-        manifest, temperature, side = self.manifest, self.manifest.temperature, side or self._side
+        variant, version, temperature = self._variant, self._version, self._temperature
+        side = side or self._side
         answers: list[Answer] = []
         start_tag_s = None
-        each_turn = max(1, _TURN_SCORES // len(manifest.labels))
+        each_turn = self._each_turn
         for item, result in zip(items, results, strict=True):
             if len(answers) % each_turn == each_turn - 1 and len(answers) < len(items) - 1:
                 await asyncio.sleep(0)
@@ -108,16 +113,15 @@ class Classifier:
             answers.append(
                 Answer(
                     self._scores(result.logits, temperature), result.logits,
-                    manifest.variant, manifest.version, temperature,
-                    None if whole else side,
-                    result.queue_s, result.engine_s, whole=whole,
+                    variant, version, temperature, None if whole else side,
+                    result.queue_s, result.engine_s, whole,
                 )
             )  # fmt: skip
             its_tag_s = result.start_tag_s
             if its_tag_s is not None and (start_tag_s is None or its_tag_s < start_tag_s):
                 start_tag_s = its_tag_s
         classified = Classified(
-            manifest.labels, self._least_score, manifest.variant, manifest.version,
+            self._labels, self._least_score, variant, version,
             answers, tokens, started_s, tokenize_s, start_tag_s,
         )  # fmt: skip
         return windowed.noted(classified) if windowed else classified

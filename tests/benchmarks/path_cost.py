@@ -44,7 +44,7 @@ IDLE_CORES = 0.1
 
 
 @contextmanager
-def running(name, server, body):
+def running(name, server, body, *, start_s=START_S):
     """A started server that answers and is idle: its process and its URL."""
     port = free_port()
     environ = clean_environ() | {"TOKENIZERS_PARALLELISM": "false", "SIZEWISE_PORT": str(port)}
@@ -58,7 +58,7 @@ def running(name, server, body):
                     stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
                 )  # fmt: skip
             url = f"http://127.0.0.1:{port}"
-            if not answers(process, url, body):
+            if not answers(process, url, body, start_s):
                 errors.seek(0)
                 said = " / ".join(errors.read().decode(errors="replace").splitlines()[-3:])
                 sys.exit(f"{name} did not start: {shlex.join(command)}: {said or 'no output'}")
@@ -78,11 +78,11 @@ def named(server):
         sys.exit(f"{server} did not start: {error}")
 
 
-def answers(process, url, body):
-    """Whether the server answers a text before it ends or START_S have passed."""
+def answers(process, url, body, start_s):
+    """Whether the server answers a text before it ends or so many seconds have passed."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
     request = urllib.request.Request(f"{url}/v1/classify", body, headers)
-    until = time.monotonic() + START_S
+    until = time.monotonic() + start_s
     while time.monotonic() < until and process.poll() is None:
         with suppress(OSError), urllib.request.urlopen(request, timeout=10) as answer:
             answer.read()

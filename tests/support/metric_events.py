@@ -33,7 +33,14 @@ def text(variant, ticks, *, truncated=False, degraded=False):
     """An answered text that has waited for `ticks`."""
     scores, seconds = [0.5, 0.5], ticks * TICK_S
     return Answer(
-        scores, scores, *variant[1:], 1.0, "right" if truncated else None, seconds, TICK_S, degraded
+        scores,
+        scores,
+        *variant[1:],
+        1.0,
+        "right" if truncated else None,
+        seconds,
+        TICK_S,
+        degraded=degraded,
     )
 
 

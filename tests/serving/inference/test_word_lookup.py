@@ -206,6 +206,23 @@ def test_a_word_is_encoded_once():
     assert encoded == ["some", "words", ",", "and", "again"]
 
 
+def test_what_stands_between_spaces_is_split_once():
+    lookup, encoded = counting_lookup(max_words=8)
+
+    (first, second), _ = lookup.encode(["some-words, some-words,", "some-words, some"])
+
+    assert encoded == ["some", "-", "words", ","]
+    assert (len(first.ids), len(second.ids)) == (2 + 8, 2 + 5)
+
+
+def test_words_of_what_is_too_long_to_keep_are_kept():
+    lookup, encoded = counting_lookup(max_words=8)
+
+    lookup.encode(["a," * 17 + " " + "a," * 17])
+
+    assert encoded == ["a", ","]
+
+
 def test_words_are_forgotten_when_there_are_too_many():
     lookup, encoded = counting_lookup(max_words=2)
 

@@ -12,7 +12,7 @@ THRESHOLDS = {TINY: {"bad": 0.6}, None: {"bad": 0.4, "odd": 0.9}}
 
 
 def answer(*scores, by=TINY, degraded=False):
-    return Answer(list(scores), list(scores), *by, 1.0, None, 0.0, 0.0, degraded)
+    return Answer(list(scores), list(scores), *by, 1.0, None, 0.0, 0.0, degraded=degraded)
 
 
 def family_answer(given, thresholds=THRESHOLDS, *, escalated=None):
