@@ -15,12 +15,14 @@ from serving.bundles.normalization import own_normalizer
 from serving.inference.inputs import Encoding, Side, Text
 
 MAX_CHARS = 10_000
-"""Longer texts would hold the GIL for more than about a millisecond."""
+"""Longer texts would hold the GIL for more than about a millisecond, of known words; of words and
+marks that were made up, so many characters take 10 ms."""
 
 MAX_WORDS = 32_768
-"""About 7 MB of words, with the marks beside them and without. More would save little."""
+"""About 7 MB of usual words, with the marks beside them and without; 25 MB of made-up ones. More
+would save little."""
 
-_MAX_WORD_CHARS = 32
+_MAX_WORD_CHARS = 20
 _SUPPORTED = ("BertNormalizer", "BertPreTokenizer", "WordPiece")
 _EMPTY = Encoding([], 0)
 _words = re.compile(r"[A-Za-z0-9]+|[^A-Za-z0-9 \t\r\n]").findall

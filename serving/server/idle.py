@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
+# uvloop's clock and timers count milliseconds.
+_RESOLUTION_S = 0.001
+
 
 class Idle:
     """Calls `on_passed` once a connection has been idle for so many seconds.
@@ -29,7 +32,7 @@ class Idle:
             self._timer = self._loop.call_later(self._seconds, self._pass)
 
     def end(self) -> None:
-        """Stop the timer for ever."""
+        """Stop the timer; nothing is called any more."""
         self.since = self._on_passed = None
         if self._timer:
             self._timer.cancel()
@@ -40,7 +43,7 @@ class Idle:
         if self.since is None or self._on_passed is None:
             return
         left_s = self.since + self._seconds - self._loop.time()
-        if left_s > 0:
+        if left_s > _RESOLUTION_S:
             self._timer = self._loop.call_later(left_s, self._pass)
         else:
             self.since = None

@@ -4,10 +4,11 @@
 
 The servers of path_cost run under valgrind's callgrind, the reference and Sizewise without and with
 everything. It counts what they execute outside the kernel while they answer so many requests from
-32 connections. Runs of one server differ by 1 or 2 %, for batches form as they may. The figures
-tell what a change saves; what an instruction costs, only path_cost does. With --calls N each server
-has the N functions in C that cost most where Python calls them, with all that they call. The last
-line is JSON: the instructions by server.
+32 connections, after they have answered the same once, so every word is known. Runs of one server
+differ by 1 or 2 %, for batches form as they may. The figures tell what a change saves; what an
+instruction costs, only path_cost does. With --calls N each server has the N functions in C that
+cost most where Python calls them, with all that they call. The last line is JSON: the instructions
+by server.
 """
 
 import argparse

@@ -78,7 +78,7 @@ def test_what_python_calls_is_listed_and_not_what_that_calls(run):
     assert printed[3].startswith("sizewise ")
 
 
-def test_only_requests_after_the_first_round_are_counted(run):
+def test_callgrind_is_told_to_count_and_then_to_write_for_each_server(run):
     _, said = run
 
     assert [line.split()[0] for line in said] == 3 * ["--instr=on", "--dump"]

@@ -35,6 +35,23 @@ def test_padded_texts_start_rows_of_the_longest(lengths):
 
 
 @given(LENGTHS)
+def test_the_grid_is_the_cheapest_of_those_with_about_as_many_rows_as_needed(lengths):
+    def tokens_of(rows):
+        ends = [0] * rows
+        for length in sorted(lengths, reverse=True):
+            ends[ends.index(min(ends))] += length
+        return max(ends)
+
+    usual = -(-sum(lengths) // max(lengths))
+    choices = range(max(1, usual - 1), min(len(lengths), usual + 1) + 1)
+    grids = [(rows, tokens_of(rows)) for rows in choices]
+    layout = lay_out(lengths, packed=True)
+
+    cheapest = min(grids, key=lambda grid: grid[0] * grid[1] * (300 + grid[1]))
+    assert (layout.rows, layout.tokens) == cheapest
+
+
+@given(LENGTHS)
 def test_packed_rows_are_filled_evenly(lengths):
     layout = lay_out(lengths, packed=True)
 

@@ -1,4 +1,5 @@
 import json
+import re
 import string
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 
 from serving.bundles.normalization import normalized
 from serving.inference import tokenizer as module
+from serving.inference import word_lookup
 from serving.inference.word_lookup import MAX_CHARS, WordLookup
 
 ROOT = Path(__file__).parents[3]
@@ -206,13 +208,27 @@ def test_a_word_is_encoded_once():
     assert encoded == ["some", "words", ",", "and", "again"]
 
 
-def test_what_stands_between_spaces_is_split_once():
+def test_what_stands_between_spaces_is_split_once(monkeypatch):
     lookup, encoded = counting_lookup(max_words=8)
+    split = []
+    monkeypatch.setattr(
+        word_lookup, "_words", lambda text: split.append(text) or re.findall(r"\w+|\W", text)
+    )
 
     (first, second), _ = lookup.encode(["some-words, some-words,", "some-words, some"])
 
+    assert split == ["some-words,", "some", "-", "words", ","]
     assert encoded == ["some", "-", "words", ","]
     assert (len(first.ids), len(second.ids)) == (2 + 8, 2 + 5)
+
+
+def test_the_words_of_a_piece_may_be_forgotten_while_it_is_read():
+    lookup, _ = counting_lookup(max_words=2)
+
+    (encoding,), _ = lookup.encode(["a-b c-d a-b"])
+
+    assert len(encoding.ids) == 2 + 9
+    assert len(lookup._ids) <= 2
 
 
 def test_words_of_what_is_too_long_to_keep_are_kept():
@@ -234,9 +250,9 @@ def test_words_are_forgotten_when_there_are_too_many():
 def test_a_very_long_word_is_not_kept():
     lookup, encoded = counting_lookup(max_words=8)
 
-    lookup.encode([f"{'x' * 33} {'x' * 33} {'y' * 32} {'y' * 32}"])
+    lookup.encode([f"{'x' * 21} {'x' * 21} {'y' * 20} {'y' * 20}"])
 
-    assert encoded == ["x" * 33, "x" * 33, "y" * 32]
+    assert encoded == ["x" * 21, "x" * 21, "y" * 20]
 
 
 @pytest.mark.parametrize("variant", ["small-int8", "medium-int8"])
