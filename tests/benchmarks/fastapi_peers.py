@@ -4,9 +4,10 @@
 loop, both in as many uvicorn workers as there are cores; `batcher` is one process that sorts up to
 16 waiting texts by length and splits at 256 padded tokens, with one engine thread a core.
 
-    PEER_BUNDLE=FOLDER python -m tests.benchmarks.fastapi_peers PEER PORT
+    PEER_BUNDLE=FOLDER PEER_EXPORT=FOLDER python -m tests.benchmarks.fastapi_peers PEER PORT
 
-All have the session options of serving/inference/ort_engine.py, with one thread a run.
+The bundle has the labels and the tokenizer, the export the graph. All have the session options of
+serving/inference/ort_engine.py, with one thread a run.
 """
 
 import asyncio
@@ -47,8 +48,8 @@ class Answer(BaseModel):
 
 
 class Classifier:
-    def __init__(self, folder):
-        bundle = read_bundle(folder)
+    def __init__(self):
+        bundle = read_bundle(Path(os.environ["PEER_BUNDLE"]))
         self._labels = bundle.manifest.labels
         self._pad_id = bundle.manifest.pad_token_id
         self._tokenizer = tokenizers.Tokenizer.from_file(str(bundle.tokenizer_path))
@@ -58,7 +59,9 @@ class Classifier:
         else:
             self._tokenizer.padding = None
         self._session = onnxruntime.InferenceSession(
-            bundle.model_path, _session_options(1), providers=["CPUExecutionProvider"]
+            Path(os.environ["PEER_EXPORT"]) / "model.onnx",
+            _session_options(1),
+            providers=["CPUExecutionProvider"],
         )
 
     def encode(self, texts):
@@ -87,7 +90,7 @@ class Classifier:
 
 def plain():
     app = FastAPI()
-    classifier = Classifier(Path(os.environ["PEER_BUNDLE"]))
+    classifier = Classifier()
 
     @app.post("/v1/classify")
     def classify(request: Request) -> Answer:
@@ -98,7 +101,7 @@ def plain():
 
 def plain_async():
     app = FastAPI()
-    classifier = Classifier(Path(os.environ["PEER_BUNDLE"]))
+    classifier = Classifier()
 
     @app.post("/v1/classify")
     async def classify(request: Request) -> Answer:
@@ -148,7 +151,7 @@ class Batcher:
 def batcher():
     @asynccontextmanager
     async def lifespan(app):
-        app.state.batcher = Batcher(Classifier(Path(os.environ["PEER_BUNDLE"])))
+        app.state.batcher = Batcher(Classifier())
         yield
 
     app = FastAPI(lifespan=lifespan)

@@ -3,16 +3,17 @@
 `python -m tests.benchmarks.plain_fastapi`
 
 MiniLM-L6 with a new classification head is exported to ONNX in fp32 and, quantized by ONNX
-Runtime, in int8, and imported by `python -m models import`, into build/. Sizewise and the peers of
-tests/benchmarks/fastapi_peers.py serve it on ONNX Runtime with the same session options; wrk asks
-them in turns, one text a request. CPU a text bears other work on the machine better than the rates
-do. The last line is JSON: by graph, clients and server the medians, and for each peer the medians
-of Sizewise's ratios to it in a round.
+Runtime, in int8, and imported by `python -m models import`, into build/. Sizewise serves it as it
+was imported, and the peers of tests/benchmarks/fastapi_peers.py as it was exported, on ONNX Runtime
+with the same session options; wrk asks them in turns, one text a request. CPU a text bears other
+work on the machine better than the rates do. The last line is JSON: by graph, clients and server
+the medians, and for each peer the medians of Sizewise's ratios to it in a round.
 """
 
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -43,23 +44,24 @@ RATIOS = ("texts_per_s", "p99_ms", "cpu_ms")
 
 
 def import_graphs():
-    """The bundles by precision, made and imported where they are not yet."""
-    registry = BUILD / "registry"
-    bundles = {each: registry / FAMILY / each for each in ("fp32", "int8")}
-    if all((bundle / "manifest.json").is_file() for bundle in bundles.values()):
-        return bundles
-    with tempfile.TemporaryDirectory() as folder:
-        exported = {each: Path(folder) / each for each in bundles}
-        export(exported["fp32"], exported["int8"])
-        for precision, source in exported.items():
-            subprocess.run(
-                [
-                    sys.executable, "-m", "models", "import", str(source),
-                    "--family", FAMILY, "--variant", precision, "--registry", str(registry),
-                ],
-                cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=300,
-            )  # fmt: skip
-    return bundles
+    """The bundle and the folder of the export by precision, made where they are not yet."""
+    registry, exports = BUILD / "registry", BUILD / "exports"
+    graphs = {each: (registry / FAMILY / each, exports / each) for each in ("fp32", "int8")}
+    if all((bundle / "manifest.json").is_file() for bundle, _ in graphs.values()) and all(
+        (exported / "model.onnx").is_file() for _, exported in graphs.values()
+    ):
+        return graphs
+    shutil.rmtree(BUILD, ignore_errors=True)
+    export(exports / "fp32", exports / "int8")
+    for precision, (_, exported) in graphs.items():
+        subprocess.run(
+            [
+                sys.executable, "-m", "models", "import", str(exported),
+                "--family", FAMILY, "--variant", precision, "--registry", str(registry),
+            ],
+            cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=300,
+        )  # fmt: skip
+    return graphs
 
 
 def export(fp32, int8):
@@ -81,17 +83,17 @@ def export(fp32, int8):
         base, id2label={0: "negative", 1: "positive"}, attn_implementation="eager"
     )
     for folder in (fp32, int8):
-        folder.mkdir()
+        folder.mkdir(parents=True)
         model.config.save_pretrained(folder)
         (folder / "tokenizer.json").write_bytes((base / "tokenizer.json").read_bytes())
     trace(model, fp32 / "model.onnx")
     quantize_graph("int8-dynamic", fp32 / "model.onnx", int8 / "model.onnx")
 
 
-def servers(bundle, folder):
+def servers(bundle, exported, folder):
     """Sizewise and its peers by name."""
     registry = str(alone(bundle, folder))
-    environ = {"PYTHONPATH": str(ROOT), "PEER_BUNDLE": str(bundle)}
+    environ = {"PYTHONPATH": str(ROOT), "PEER_BUNDLE": str(bundle), "PEER_EXPORT": str(exported)}
     sizewise = environ | {"SIZEWISE_REGISTRY": registry, "SIZEWISE_ENGINE": "onnxruntime"}
     module = "tests.benchmarks.fastapi_peers"
     return {"sizewise": Server([sys.executable, "-m", "serving"], ROOT, sizewise)} | {
@@ -183,10 +185,10 @@ def main():
     arguments = parse()
     texts = seeded_texts(TEXTS, seed=0)
     result = {}
-    for precision, bundle in import_graphs().items():
+    for precision, (bundle, exported) in import_graphs().items():
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            found = rounds(servers(bundle, folder), texts, arguments, folder)
+            found = rounds(servers(bundle, exported, folder), texts, arguments, folder)
         result[precision] = {clients: summary(each) for clients, each in found.items()}
         for clients, each in result[precision].items():
             report(precision, clients, each)
