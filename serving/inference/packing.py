@@ -40,14 +40,14 @@ def lay_out(lengths: tuple[int, ...], *, packed: bool) -> Layout:
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
     total = sum(lengths)
     usual = -(-total // longest)
-    best: Layout | None = None
-    for rows in range(max(1, usual - 1), min(len(lengths), usual + 1) + 1):
-        fewest_tokens = max(longest, -(-total // rows))
-        if best is None or _cost(rows, fewest_tokens) < _cost(best.rows, best.tokens):
+    fewest, most = max(1, usual - 1), min(len(lengths), usual + 1)
+    best = _spread(lengths, order, fewest)
+    for rows in range(fewest + 1, most + 1):
+        least_tokens = max(longest, -(-total // rows))
+        if _cost(rows, least_tokens) < _cost(best.rows, best.tokens):
             layout = _spread(lengths, order, rows)
-            if best is None or _cost(rows, layout.tokens) < _cost(best.rows, best.tokens):
+            if _cost(rows, layout.tokens) < _cost(best.rows, best.tokens):
                 best = layout
-    assert best is not None
     return best
 
 

@@ -115,8 +115,12 @@ class Tokenizer:
         A text on which the tokenizer fails is an Unreadable, of length 0. With `cuts`, what is cut
         off may be left unread: then the full length of a truncated text is too small.
         """
-        most_chars = self._most_chars
-        if cuts and side != "left" and sum(map(len, texts)) > most_chars < max(map(len, texts)):
+        if (
+            cuts
+            and side != "left"
+            and sum(map(len, texts)) > self._most_chars  # costs less than max()
+            and max(map(len, texts)) > self._most_chars
+        ):
             return self._encode_beginnings(texts)
         if self._lookup is None:
             encodings = self._encode(texts)

@@ -60,8 +60,7 @@ def counted(name, server, folder, requests):
     ]  # fmt: skip
     # The order of a set is what runs may differ by.
     server = replace(server, command=command, environ=server.environ | {"PYTHONHASHSEED": "0"})
-    texts = seeded_texts(TEXTS, seed=0)
-    bodies = [{"texts": [texts[turn % TEXTS]], "truncate": True} for turn in range(requests)]
+    bodies = [{"texts": [text], "truncate": True} for text in seeded_texts(requests, seed=0)]
     first = json.dumps(bodies[0]).encode()
     with running(name, server, first, start_s=START_S) as (process, url):
         asyncio.run(send(url, bodies))
@@ -138,10 +137,11 @@ def main():
         for name, server in servers(arguments, alone(arguments.bundle, folder), folder).items():
             found[name], dump = counted(name, server, folder, arguments.requests)
             print(f"{name:12} {found[name] / 1e3:6.0f} thousand instructions a text", flush=True)
-            instructions, times = calls(dump) if arguments.calls else ({}, {})
-            for function, spent in Counter(instructions).most_common(arguments.calls):
-                a_text, count = spent / arguments.requests, times[function] / arguments.requests
-                print(f"  {a_text / 1e3:6.1f} thousand in {count:5.2f} calls of {function}")
+            if arguments.calls:
+                instructions, times = calls(dump)
+                for function, spent in instructions.most_common(arguments.calls):
+                    a_text, count = spent / arguments.requests, times[function] / arguments.requests
+                    print(f"  {a_text / 1e3:6.1f} thousand in {count:5.2f} calls of {function}")
     print(json.dumps(found))
 
 

@@ -1,4 +1,4 @@
-"""Sizewise beside what one writes with FastAPI, over the same imported graphs.
+"""Sizewise beside what one writes with FastAPI, over the same graphs.
 
 `python -m tests.benchmarks.plain_fastapi`
 

@@ -32,16 +32,8 @@ def manifest(variant, size=1000):
 def text(variant, ticks, *, truncated=False, degraded=False):
     """An answered text that has waited for `ticks`."""
     scores, seconds = [0.5, 0.5], ticks * TICK_S
-    return Answer(
-        scores,
-        scores,
-        *variant[1:],
-        1.0,
-        "right" if truncated else None,
-        seconds,
-        TICK_S,
-        degraded=degraded,
-    )
+    side = "right" if truncated else None
+    return Answer(scores, scores, *variant[1:], 1.0, side, seconds, TICK_S, degraded=degraded)
 
 
 def in_windows(variant, *counts):
