@@ -16,8 +16,10 @@ threading.Thread(target=time.sleep, args=[60]).start()
 print("written", end="")
 end({status})
 """
-# A thread that comes back from native code again and again, as an engine's do.
+# A thread that comes back from native code again and again, as an engine's do. The engine's module
+# builds OpenVINO's type table, at which threads that arrive first deadlock.
 BUSY = """
+import serving.inference.openvino_engine
 from openvino import Core, opset13 as ops
 import numpy as np, openvino
 given = ops.parameter([64, 64], np.float32)
