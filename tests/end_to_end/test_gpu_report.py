@@ -32,7 +32,6 @@ def reported(environ, tmp_path):
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(240)
 def test_all_of_it_runs_short_on_a_cpu_and_a_second_run_measures_nothing_again(reported, tmp_path):
     status, told, content = reported(*SHORT)
 

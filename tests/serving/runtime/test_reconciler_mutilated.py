@@ -62,7 +62,6 @@ def served(server):
     return [family["model"] for family in models(server)["models"]]
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("engine", "http_processes", "at_once"),
     [("onnxruntime", 0, False), ("openvino", 1, True), ("auto", 0, True)],
@@ -105,7 +104,6 @@ def flipped(folder, chosen):
         sign(folder)
 
 
-@pytest.mark.timeout(240)
 def test_the_server_outlives_bundles_with_random_bits(registry, tmp_path):
     chosen = random.Random(SEED)
     names = [f"flipped{number}" for number in range(FLIPPED)]
