@@ -16,8 +16,8 @@ threading.Thread(target=time.sleep, args=[60]).start()
 print("written", end="")
 end({status})
 """
-# A thread that comes back from native code again and again, as an engine's do. The engine's module
-# builds OpenVINO's type table, at which threads that arrive first deadlock.
+# Threads that come back from native code again and again, as an engine's do. The engine's module
+# builds OpenVINO's type table; threads that first use it together deadlock.
 BUSY = """
 import serving.inference.openvino_engine
 from openvino import Core, opset13 as ops
@@ -25,13 +25,16 @@ import numpy as np, openvino
 given = ops.parameter([64, 64], np.float32)
 product = openvino.Model([ops.matmul(given, given, False, False)], [given])
 graph = Core().compile_model(product, "CPU")
+all_run = threading.Barrier(5)
 def run():
     request = graph.create_infer_request()
+    request.infer([np.ones((64, 64), np.float32)])
+    all_run.wait(40)
     while True:
         request.infer([np.ones((64, 64), np.float32)])
 for _ in range(4):
     threading.Thread(target=run, daemon=True).start()
-time.sleep(0.2)
+all_run.wait(40)
 """
 
 
