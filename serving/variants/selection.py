@@ -86,9 +86,10 @@ def select(
     """List the options that may answer: the intended one, then what replaces it under overload.
 
     A named variant has no replacement, nor has the cheapest option that reaches the required
-    accuracy. Otherwise the intended option is the cascade, or the best variant if there is none.
-    Where the request allows degrading, the Pareto frontier follows: each option cheaper and less
-    accurate than the one before, none below the family's `min_accuracy`. `max_cost` bounds all.
+    accuracy. Otherwise the intended option is the cascade, as far as `max_cost` allows, or the
+    best variant if there is none. Where the request allows degrading, the Pareto frontier follows:
+    each option cheaper and less accurate than the one before, none below the family's
+    `min_accuracy`. `max_cost` bounds all.
     An accuracy is reached when the lower end of its interval is: a point estimate is as likely
     below the true accuracy as above it. What is `only_named` is none of all this.
     Raises UnknownVariant, and InvalidField if no option is accurate or cheap enough.
@@ -99,9 +100,9 @@ def select(
     cheap = _at_most(answering, requirements.max_cost)
     if requirements.min_accuracy is not None:
         return [min(_at_least(cheap, requirements.min_accuracy), key=_by_cost)]
-    intended = min(
-        [option for option in cheap if len(option.variants) > 1] or cheap, key=_by_preference
-    )
+    # The guarantee is the whole cascade's, though its first stages may have been right as often.
+    cascades = [option for option in cheap if len(option.variants) > 1]
+    intended = max(cascades, key=_stages) if cascades else min(cheap, key=_by_preference)
     frontier = []
     if requirements.allow_degraded:
         best = -1.0
@@ -118,6 +119,10 @@ def _by_cost(option: Option) -> tuple[float, float, tuple[str, ...]]:
 
 def _by_preference(option: Option) -> tuple[float, int, tuple[str, ...]]:
     return (-option.accuracy, option.place, option.variants)
+
+
+def _stages(option: Option) -> int:
+    return len(option.variants)
 
 
 def _named(options: Sequence[Option], variant: str) -> Option:

@@ -61,13 +61,32 @@ def test_each_replacement_is_cheaper_and_less_accurate_than_the_one_before(optio
     assert allow or len(selected) == 1
 
 
-@given(OPTIONS)
-def test_auto_is_the_cascade_or_the_most_accurate_variant(options):
-    first = select(options, Requirements())[0]
+@given(OPTIONS, st.none() | st.floats(0.001, 2))
+def test_auto_is_the_cascade_as_far_as_the_cost_allows_or_the_most_accurate_variant(
+    options, max_cost
+):
+    cheap = [option for option in options if max_cost is None or option.cost <= max_cost]
+    assume(cheap)
+    first = select(options, Requirements(max_cost=max_cost))[0]
 
-    cascades = [option for option in options if len(option.variants) > 1]
-    assert first in (cascades or options)
-    assert first.accuracy == max(option.accuracy for option in cascades or options)
+    cascades = [option for option in cheap if len(option.variants) > 1]
+    if cascades:
+        assert first.variants == max((each.variants for each in cascades), key=len)
+    else:
+        assert first.accuracy == max(option.accuracy for option in cheap)
+
+
+def test_a_cascade_is_run_whole_though_its_first_stages_were_right_as_often():
+    options = [
+        Option(("tiny",), 0.8, 0.7, 0.1),
+        Option(("wide",), 0.93, 0.9, 0.4),
+        Option(("huge",), 0.93, 0.9, 1.0),
+        Option(("tiny", "wide"), 0.94, 0.9, 0.2),
+        Option(("tiny", "wide", "huge"), 0.93, 0.9, 0.3),
+    ]
+
+    assert select(options, Requirements())[0].variants == ("tiny", "wide", "huge")
+    assert select(options, Requirements(max_cost=0.25))[0].variants == ("tiny", "wide")
 
 
 @given(OPTIONS, st.booleans())
