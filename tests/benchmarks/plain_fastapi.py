@@ -102,18 +102,19 @@ def servers(bundle, exported, folder):
     }
 
 
+def scores(url, texts):
+    """The scores of each text of one request."""
+    answer = httpx.post(f"{url}/v1/classify", json={"texts": texts, "truncate": True}, timeout=30)
+    return [list(each["scores"].values()) for each in answer.raise_for_status().json()["results"]]
+
+
 def check_answers(urls, texts):
     """Exit where the servers do not give the same scores."""
     expected = None
     for name, url in urls.items():
-        scores = []
-        for text in texts:
-            answer = httpx.post(
-                f"{url}/v1/classify", json={"texts": [text], "truncate": True}, timeout=30
-            )
-            scores += answer.raise_for_status().json()["results"][0]["scores"].values()
-        expected = expected or scores
-        difference = max(abs(a - b) for a, b in zip(scores, expected, strict=True))
+        found = [score for text in texts for score in scores(url, [text])[0]]
+        expected = expected or found
+        difference = max(abs(a - b) for a, b in zip(found, expected, strict=True))
         if difference > MOST_DIFFERENT:
             sys.exit(f"{name}'s scores differ from Sizewise's by up to {difference:.1e}")
 

@@ -4,12 +4,11 @@ import subprocess
 import sys
 from contextlib import ExitStack
 
-import httpx
 import pytest
 
 from tests.benchmarks.path_cost import running
 from tests.benchmarks.path_servers import Server
-from tests.benchmarks.plain_fastapi import MOST_DIFFERENT, check_answers, servers, summary
+from tests.benchmarks.plain_fastapi import MOST_DIFFERENT, check_answers, scores, servers, summary
 from tests.support.exported_folders import WORDS, export_folder
 from tests.support.processes import ROOT
 
@@ -37,11 +36,6 @@ def urls(servers_by_name):
             name: stack.enter_context(running(name, server, BODY))[1]
             for name, server in servers_by_name.items()
         }
-
-
-def scores(url, texts):
-    answer = httpx.post(f"{url}/v1/classify", json={"texts": texts}, timeout=30)
-    return [list(each["scores"].values()) for each in answer.raise_for_status().json()["results"]]
 
 
 def test_every_peer_gives_the_scores_that_sizewise_gives(urls):
