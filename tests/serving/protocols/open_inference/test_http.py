@@ -27,14 +27,15 @@ WANTED = {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The tiny family, one of pairs and one of tensors."""
+    """The tiny family, one of pairs and one of tensors; each batch takes at least 10 ms."""
     scratch = tmp_path_factory.mktemp("v2")
     registry = write_registry(scratch / "registry", scratch)
     write_bundle(scratch / "pairs", family="same", pairs=True)
     write_tensor_bundle(scratch / "digits")
     for name in ("pairs", "digits"):
         publish(scratch / name, registry)
-    with serving(registry, grpc_port=free_port()) as running:
+    slow = {"program": "tests.support.slow_serving", "environ": {"SLOW_BATCH_S": "0.01"}}
+    with serving(registry, grpc_port=free_port(), **slow) as running:
         yield running
 
 
