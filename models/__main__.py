@@ -14,7 +14,18 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from models import commands, compress, decide, groups, live, refresh, signing, stress, windows
+from models import (
+    commands,
+    compress,
+    decide,
+    groups,
+    live,
+    publish,
+    refresh,
+    signing,
+    stress,
+    windows,
+)
 from models.data.downloads import fetch
 from models.data.sources import fetched
 from models.next_command import quoted, serving
@@ -49,6 +60,7 @@ _SAYING_NEXT: dict[str, Callable[[argparse.Namespace], str]] = {
     "groups": partial(groups.run, build=BUILD),
     "stress": partial(stress.run, build=BUILD),
     "live": live.run,
+    "publish": publish.run,
     "refresh": partial(refresh.run, build=BUILD),
 }
 _ON_HELD_OUT_TEXTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
@@ -74,6 +86,7 @@ examples:
   {prog} stress sentiment                 typos, capitals, emoji, ...: what each size loses
   {prog} groups sentiment                 accuracy, recall, ... by group, and the largest gaps
   {prog} import FOLDER --family F --variant V --registry build/registry
+  {prog} publish FOLDER --as F/V@next     copy a bundle, here as a version that is not served
   {prog} evaluate F --data texts.csv      the accuracy of each variant, on labelled texts
   {prog} quantize F/V --scheme int8-dynamic int4 --data texts.csv
 
@@ -220,6 +233,9 @@ def parser(prog: str = "python -m models") -> argparse.ArgumentParser:
         _add_output(command)
     imports = "make a bundle of an exported Hugging Face folder or ONNX graph"
     commands.add_import(add("import", imports))
+    publishes = add("publish", publish.DOES)
+    publish.add_publish(publishes)
+    _add_registry(publishes)
     for name, does in signing.COMMANDS.items():
         getattr(signing, f"add_{name}")(add(name, does))
     return whole

@@ -1,12 +1,22 @@
 """Finds bundles of a registry, and publishes what was found out about them."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from models.reports.model_card import FINE_TUNED_ELSEWHERE, card
-from serving.bundles.bundle import CARD_NAME, Bundle, read_bundle, verify, write_manifest
+from serving.bundles.bundle import (
+    CARD_NAME,
+    MANIFEST_NAME,
+    Bundle,
+    read_bundle,
+    verify,
+    write_manifest,
+)
+from serving.bundles.files import within
+from serving.bundles.graph_files import weights_files
 from serving.bundles.ranking import best
 from serving.bundles.registry import intact, publish, read_registry
 from serving.bundles.signatures import SIGNATURE_NAME
@@ -60,15 +70,55 @@ def publish_made(source: Path, registry: Path) -> Bundle:
     What commands have measured of it stays if the version does, since it answers alike.
     """
     made = read_bundle(source)
-    there = intact(registry / made.manifest.family / made.manifest.variant)
-    if there and there.manifest.version == made.manifest.version:
-        found = {
-            name: getattr(there.manifest, name) or getattr(made.manifest, name)
-            for name in _MEASURED_BY_COMMANDS
-        }
-        if any(found.values()):
-            return publish_measured(made, found, registry)
-    return publish(source, registry)
+    measured = _measured_of(made, registry / made.manifest.family / made.manifest.variant)
+    return publish_measured(made, measured, registry) if measured else publish(source, registry)
+
+
+def publish_as(
+    source: Path, registry: Path, family: str = "", variant: str = "", beside: str = ""
+) -> Bundle:
+    """Publish a bundle, if wanted under other names; `beside` is that of serving's publish.
+
+    The version is that of before, since names decide no answer. What commands have measured of the
+    one that is there stays if it has that version; a lost signature is printed. Raises BundleError,
+    also where something else than a bundle is in the place.
+    """
+    bundle = read_bundle(source)
+    own = {"family": bundle.manifest.family, "variant": bundle.manifest.variant}
+    names = {"family": family or own["family"], "variant": variant or own["variant"]}
+    target = registry / names["family"] / (names["variant"] + beside)
+    with failures(BundleError, f"{target} stays as it was"):
+        _check_place(source, target, registry)
+        verify(bundle)
+        weights_files(bundle)
+        signed = _is_signed(target)
+        changes = _measured_of(bundle, target) | (names if names != own else {})
+        if changes:
+            return publish_measured(bundle, changes, registry, beside=beside)
+        published = publish(source, registry, beside)
+    _tell_lost(published, print, signed=signed)
+    return published
+
+
+def _check_place(source: Path, target: Path, registry: Path) -> None:
+    within(target.parent, registry)
+    if target.exists() and not (target / MANIFEST_NAME).is_file():
+        raise BundleError(f"{target} is no bundle: move it away, or choose another name with --as")
+    place = os.path.realpath(target)
+    if place in map(str, Path(os.path.realpath(source)).parents):
+        raise BundleError(f"{source} lies in {target}: choose another name with --as")
+
+
+def _measured_of(made: Bundle, target: Path) -> dict[str, object]:
+    """What commands have measured of the bundle that is there, if it answers as `made`."""
+    there = intact(target)
+    if not there or there.manifest.version != made.manifest.version:
+        return {}
+    found = {
+        name: getattr(there.manifest, name) or getattr(made.manifest, name)
+        for name in _MEASURED_BY_COMMANDS
+    }
+    return found if any(found.values()) else {}
 
 
 def publish_measured(
@@ -76,20 +126,22 @@ def publish_measured(
     changes: Mapping[str, object],
     registry: Path,
     tell: Callable[[str], None] = print,
+    beside: str = "",
 ) -> Bundle:
     """Publish a bundle with other fields in its manifest, and the card that follows from them.
 
     The version is that of before, since what was measured decides no answer. `tell` hears if a
-    signature is lost. Raises BundleError if the bundle has no manifest of its own or the registry
-    cannot be written.
+    signature is lost; `beside` is that of serving's publish. Raises BundleError if the bundle has
+    no manifest of its own or the registry cannot be written.
     """
     if bundle.elsewhere:
         raise BundleError(
             f"{bundle.folder} is served as it is, so nothing can be noted in it: import it into a "
             "registry with `python -m models import` and measure it there"
         )
-    target = registry / bundle.manifest.family / bundle.manifest.variant
-    signed = (bundle.folder / SIGNATURE_NAME).exists()
+    fields = dict(bundle.manifest) | dict(changes)
+    target = registry / str(fields["family"]) / f"{fields['variant']}{beside}"
+    signed = _is_signed(bundle.folder) or _is_signed(target)
     with (
         failures(BundleError, f"{target} stays as it was, since it cannot be written"),
         tempfile.TemporaryDirectory() as scratch,
@@ -97,7 +149,6 @@ def publish_measured(
         staged = Path(scratch)
         for name in bundle.manifest.files:
             shutil.copyfile(bundle.path(name), staged / name)
-        fields = dict(bundle.manifest) | dict(changes)
         for computed in ("version", "bytes", "files"):
             del fields[computed]
         adopted = not bundle.manifest.recipe or _says_adopted(staged / CARD_NAME)
@@ -106,12 +157,22 @@ def publish_measured(
         (staged / CARD_NAME).write_text(card(manifest, adopted=adopted), encoding="utf-8")
         # Again, because the card is one of the manifest's files.
         write_manifest(staged, **fields)
-        published = publish(staged, registry)
-    if signed and not (published.folder / SIGNATURE_NAME).exists():
-        tell(f"{published.folder} has lost its signature: sign it with `python -m models sign`")
+        published = publish(staged, registry, beside)
+    _tell_lost(published, tell, signed=signed)
     return published
+
+
+def _is_signed(folder: Path) -> bool:
+    return (folder / SIGNATURE_NAME).exists()
+
+
+def _tell_lost(published: Bundle, tell: Callable[[str], None], *, signed: bool) -> None:
+    if signed and not _is_signed(published.folder):
+        tell(f"{published.folder} has lost its signature: sign it with `python -m models sign`")
 
 
 def _says_adopted(path: Path) -> bool:
     """Whether a card says so; the recipe of what was made from an adopted model does not."""
-    return path.exists() and FINE_TUNED_ELSEWHERE in path.read_text(encoding="utf-8")
+    if not path.exists():
+        return False
+    return FINE_TUNED_ELSEWHERE in path.read_text(encoding="utf-8", errors="replace")

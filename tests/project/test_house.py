@@ -79,8 +79,8 @@ ROOT_MODULES = {
     "loadtest": {"scenario", "samples", "progress"},
 }  # fmt: skip
 # The modules at a program's root that run its commands, and import what they need for that.
-OWN_COMMANDS = {"compress", "decide", "groups", "live", "refresh", "signing", "stress", "windows"}
-COMMANDS = {"__main__", "arguments", "commands", "steps", *OWN_COMMANDS}
+COMMANDS = {"__main__", "arguments", "commands", "compress", "decide", "groups", "live", "publish"}
+COMMANDS |= {"refresh", "signing", "steps", "stress", "windows"}
 # What no module imports: the pipeline is handed the stages (models/runners.py).
 STAGES = "models.stages."
 # What a program may import of another.
