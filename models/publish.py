@@ -12,10 +12,6 @@ from serving.bundles.files import NAME
 from serving.bundles.registry import BESIDE, PREVIOUS, TRAFFIC_NAME
 from serving.errors import BundleError, printable
 
-_TAKEN = {
-    PREVIOUS: "publishing keeps the version that it replaces there",
-    f"{BESIDE}refreshed": "`python -m models refresh` puts its versions there",
-}
 DOES = "copy a bundle into a registry, under its own or another name"
 
 
@@ -29,13 +25,20 @@ def add_publish(command: argparse.ArgumentParser) -> None:
 
 
 def _names(given: str) -> dict[str, str]:
+    from models.retraining.canary import REFRESHED  # noqa: PLC0415
+
     family, _, rest = given.partition("/")
     variant, at, name = rest.partition(BESIDE)
+    beside = at + name
     if not all(map(NAME.fullmatch, (family, variant, *([name] if at else [])))):
         raise argparse.ArgumentTypeError(f"{given!r} is not FAMILY/VARIANT or FAMILY/VARIANT@NAME")
-    if at + name in _TAKEN:
-        raise argparse.ArgumentTypeError(f"{at}{name} is taken: {_TAKEN[at + name]}")
-    return {"family": family, "variant": variant, "beside": at + name}
+    if beside == PREVIOUS:
+        raise argparse.ArgumentTypeError(
+            f"{beside} is taken: publishing keeps the last version there"
+        )
+    if beside == REFRESHED:
+        raise argparse.ArgumentTypeError(f"{beside} is taken: `python -m models refresh` uses it")
+    return {"family": family, "variant": variant, "beside": beside}
 
 
 def run(options: argparse.Namespace) -> str:

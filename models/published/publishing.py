@@ -1,6 +1,5 @@
 """Finds bundles of a registry, and publishes what was found out about them."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -104,8 +103,7 @@ def _check_place(source: Path, target: Path, registry: Path) -> None:
     within(target.parent, registry)
     if target.exists() and not (target / MANIFEST_NAME).is_file():
         raise BundleError(f"{target} is no bundle: move it away, or choose another name with --as")
-    place = os.path.realpath(target)
-    if place in map(str, Path(os.path.realpath(source)).parents):
+    if target.resolve() in source.resolve().parents:
         raise BundleError(f"{source} lies in {target}: choose another name with --as")
 
 
