@@ -185,6 +185,8 @@ class DistillSection(AugmentedSection):
     """The layers of the teacher, or of `base`, that the student starts from, counted from 0."""
     width: Annotated[int, Field(gt=0)] | None = None
     """Width of the hidden states; without it the teacher's."""
+    heads: Annotated[int, Field(gt=0)] | None = None
+    """Attention heads of each layer; without it as many as the teacher's, or fit into `width`."""
     intermediate: Annotated[int, Field(gt=0)] | None = None
     """Width of the feed-forward layers; without it the teacher's."""
     vocabulary_words: Annotated[int, Field(gt=0)] | None = None
@@ -204,9 +206,9 @@ class DistillSection(AugmentedSection):
 
     @model_validator(mode="after")
     def _leaves_a_base_as_it_is(self) -> "DistillSection":
-        if self.base and (self.width or self.intermediate or self.hidden_weight):
+        if self.base and (self.width or self.heads or self.intermediate or self.hidden_weight):
             raise ValueError(
-                "base: such a student has other layers than its teacher: remove width and "
+                "base: such a student has other layers than its teacher: remove width, heads and "
                 "intermediate, and set hidden_weight to 0"
             )
         return self

@@ -37,7 +37,7 @@ class TextFacts:
     is a length that hardly a text exceeds; it and `unknown`, the share of tokens that the
     vocabulary does not know, are of a sample. `labelled` and `unlabelled` are the files with a
     column of labels and without, as locations in a recipe, `more` those whose labels are not read.
-    `columns` are the keys of [data] that say how to read a row.
+    `columns` are the keys of [data] that say how to read a row, `seed` the one that divides them.
     """
 
     rows: int
@@ -50,6 +50,7 @@ class TextFacts:
     unlabelled: tuple[str, ...]
     columns: Mapping[str, str]
     more: tuple[str, ...] = ()
+    seed: str = "0"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -11,14 +12,15 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
-from models.compression.estimates import FORWARD_SHARE
+from models.compression.estimates import FORWARD_SHARE, held_out
 from models.compression.facts import Facts, ModelFacts, TextFacts
 from models.compression.user_texts import SEPARATOR, UserTexts, check_whole, columns
 from models.compression.wanted import Wanted
 from models.data.sources import Source
+from models.data.splits import divided_before
 from models.library_errors import first_line
 from models.recipe import RecipeError
-from models.recipe_sections import ProblemType, TrainingPrecision
+from models.recipe_sections import DataSection, ProblemType, TrainingPrecision
 from models.training.architecture import KNOWN, intermediate_size, text_config
 from models.training.device import to_training_device
 from models.training.encodings import Ids, readable
@@ -79,6 +81,7 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
         columns=columns(wanted, is_labelled=is_labelled, separator=separator),
         more=found.locations(wanted.more, wanted.recipes),
     )
+    texts = replace(texts, seed=_fresh_seed(found.groups, held_out(texts)))
     facts = ModelFacts(
         kind="classifier" if is_classifier else "base",
         layers=int(config.num_hidden_layers),
@@ -97,6 +100,15 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
     if bf16_s < _WORTHWHILE * fp32_s:
         return Facts(facts, texts, bf16_s, scoring_s, "bf16")
     return Facts(facts, texts, fp32_s, scoring_s)
+
+
+def _fresh_seed(groups: Sequence[str], shares: Mapping[str, float]) -> str:
+    """The first seed, from a recipe's default on, that has not divided the texts before."""
+    section = DataSection.model_validate({"files": ["given"], **shares})
+    while said := divided_before(groups, section):
+        print(f"{said}: another seed divides them here, but a model of that build may know them")
+        section = section.model_copy(update={"seed": str(int(section.seed) + 1)})
+    return section.seed
 
 
 def _answers(config: PretrainedConfig, source: Source, found: UserTexts) -> bool:

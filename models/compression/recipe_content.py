@@ -38,6 +38,7 @@ def data_section(facts: Facts) -> dict[str, Any]:
         "unlabelled": unlabelled or None,
         "truth": None if is_labelled else "teacher",
         "problem_type": None if texts.problem_type == "single_label" else texts.problem_type,
+        "seed": texts.seed,
     }
     return section | dict(texts.columns) | held_out(texts)
 

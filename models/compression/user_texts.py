@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.compression.wanted import Wanted
 from models.data.bad_rows import BadRows
+from models.data.groups import name_in
 from models.data.readers import TableRow, read_rows, text_in
 from models.data.sources import Source
+from models.data.splits import normalised
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType
 
@@ -24,11 +26,13 @@ _USUAL_SEPARATORS = (SEPARATOR, ";", "|")
 class UserTexts:
     """The texts to learn or to answer, and how often each label occurs; none if no file has any.
 
-    `labelled` and `unlabelled` are the files with the column of the labels and without it.
+    `groups` are those of the texts, which a recipe keeps in one split: equal texts without a column
+    of groups. `labelled` and `unlabelled` are the files with the column of the labels and without.
     `unlabelled_rows` are those without labels, and of `--more`.
     """
 
     texts: Sequence[str]
+    groups: Sequence[str]
     labels: Mapping[str, int]
     problem_type: ProblemType
     labelled: tuple[Path, ...]
@@ -53,29 +57,27 @@ def read_user_texts(wanted: Wanted) -> UserTexts:
     when a table or a column is missing, or no row can be used.
     """
     bad = BadRows()
-    texts: list[str] = []
-    without: list[str] = []
-    cells: list[Any] = []
+    rows: list[_Row] = []
+    without: list[_Row] = []
     labelled, unlabelled = [], []
     missing: RecipeError | None = None
     for path in wanted.data:
         try:
-            rows = _rows(path, wanted, bad, with_label=True)
+            rows += _rows(path, wanted, bad, with_label=True)
         except RecipeError as error:
-            without += [text for text, _ in _rows(path, wanted, bad, with_label=False)]
+            without += _rows(path, wanted, bad, with_label=False)
             missing = missing or error
             unlabelled.append(path)
         else:
-            texts += [text for text, _ in rows]
-            cells += [cell for _, cell in rows]
             labelled.append(path)
     if missing and wanted.label and not labelled:
         raise missing
+    cells = [row.label for row in rows]
     names = (each for cell in cells for each in _names(cell, wanted.separator))
     labels = Counter(str(each).strip() for each in names)
     if not labels:
-        texts, without, labelled, unlabelled = [*texts, *without], [], [], list(wanted.data)
-    if not texts:
+        rows, without, labelled, unlabelled = [*rows, *without], [], [], list(wanted.data)
+    if not rows:
         bad.check()
         raise RecipeError("--data: no row has a text: name tables of texts")
     more = sum(
@@ -83,7 +85,8 @@ def read_user_texts(wanted: Wanted) -> UserTexts:
     )
     is_multi = bool(wanted.separator) or any(isinstance(cell, list | tuple) for cell in cells)
     return UserTexts(
-        texts,
+        [row.text for row in rows],
+        [row.group or normalised(row.text) for row in rows],
         labels,
         "multi_label" if labels and is_multi else "single_label",
         tuple(labelled),
@@ -127,13 +130,21 @@ def check_whole(labels: Collection[str]) -> None:
             )
 
 
-def _rows(path: Path, wanted: Wanted, bad: BadRows, *, with_label: bool) -> list[tuple[str, Any]]:
+class _Row(NamedTuple):
+    text: str
+    label: Any
+    group: str
+
+
+def _rows(path: Path, wanted: Wanted, bad: BadRows, *, with_label: bool) -> list[_Row]:
     label = wanted.label or _LABEL
     needed = [wanted.text, *([wanted.group] if wanted.group else [])]
     needed += [label] if with_label else []
 
-    def made_of(row: TableRow) -> tuple[str, Any]:
-        return text_in(row.cells[wanted.text], row.where), row.cells.get(label)
+    def made_of(row: TableRow) -> _Row:
+        text = text_in(row.cells[wanted.text], row.where)
+        group = name_in(row.cells[wanted.group]) if wanted.group else ""
+        return _Row(text, row.cells.get(label), group)
 
     return list(read_rows(Source(path), needed, made_of, bad))
 

@@ -1,6 +1,7 @@
 """Divides texts into splits, so that no text and no group of texts is in two of them."""
 
 import hashlib
+import math
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from models.recipe_sections import DataSection, Split
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 _HASH_RANGE = 2**256
+_NO_CHANCE = 1e-9
 _FIRST_SERVED: tuple[Split, ...] = ("train", "test", "validation", "calibration")
 # A text in the files of two splits goes to the first of these.
 _STRICTEST: tuple[Split, ...] = ("test", "calibration", "validation", "train")
@@ -48,7 +50,7 @@ def divide(
     all if their labels differ. Texts without a label become unlabelled texts unless their group is
     held out or a split has the same text. Where the hash gives a split no text of a label, groups
     move there from the split that has most of them. Raises RecipeError when a group is in the files
-    of two splits.
+    of two splits, or the hash has divided the texts before (see `divided_before`).
     """
     kept: dict[str, list[Entry]] = {}
     first: dict[str, Entry] = {}
@@ -76,6 +78,9 @@ def divide(
             contradictory += 1
         else:
             without.append(same)
+    hashed = (e.group or "" for its in splits.values() for e in its if e.split is None)
+    if said := divided_before(hashed, section):
+        raise RecipeError(f"{', '.join(section.files)}: {said}: set another `seed` in [data]")
     moved = _give_each_split_every_label(splits, section)
     unlabelled = [
         same[0].text
@@ -180,18 +185,50 @@ def assigned(group: str, section: DataSection) -> Split:
     A split with files of its own gets no group.
     """
     position = int(_digest(group, section), 16) / _HASH_RANGE
-    shares: tuple[tuple[Split, float], ...] = (
-        ("test", section.test_share),
-        ("validation", section.validation_share),
-        ("calibration", section.calibration_share),
-    )
-    for split, share in shares:
-        if split in section.splits:
-            continue
+    for split, share in _shares(section).items():
         if position < share:
             return split
         position -= share
     return "train"
+
+
+def divided_before(groups: Iterable[str], section: DataSection) -> str:
+    """Say that the hash has divided these groups before; empty if it has not.
+
+    All texts of an earlier build's train split would be drawn for train again, and none be left to
+    test on. It is said where chance would give a split so few or many less than once in 10^9
+    (Chernoff 1952).
+    """
+    given = Counter(assigned(group, section) for group in set(groups))
+    total = given.total()
+    if not total:
+        return ""
+    for split, share in _shares(section).items():
+        drawn = given[split] / total
+        if total * _divergence(drawn, share) > -math.log(_NO_CHANCE):
+            return (
+                f"the seed {section.seed!r} draws {given[split]:,} of {total:,} texts or groups "
+                f"for {split}, although its share is {share:.0%}: they seem to have been divided "
+                "by it before, as for another build"
+            )
+    return ""
+
+
+def _divergence(drawn: float, share: float) -> float:
+    """Kullback and Leibler's, of a share that was drawn from the one that was to be expected."""
+    pairs = ((drawn, share), (1 - drawn, 1 - share))
+    return sum(a * math.log(a / b) if b else math.inf for a, b in pairs if a)
+
+
+def _shares(section: DataSection) -> dict[Split, float]:
+    """The share of the groups that the hash draws for each split, train the last."""
+    shares: dict[Split, float] = {
+        "test": section.test_share,
+        "validation": section.validation_share,
+        "calibration": section.calibration_share,
+    }
+    drawn = {split: share for split, share in shares.items() if split not in section.splits}
+    return drawn | {"train": 1 - sum(drawn.values())}
 
 
 def normalised(text: str) -> str:

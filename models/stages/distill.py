@@ -152,15 +152,16 @@ def shrunk(
     if words is not None:
         kept["words", None] = torch.tensor(words)
         sizes["words"] = len(words)
-    if section.width or section.intermediate:
-        heads = min(kept_heads(config), (section.width or config.hidden_size) // head_size(config))
+    if section.width or section.heads or section.intermediate:
+        fitting = (section.width or config.hidden_size) // head_size(config)
+        heads = min(kept_heads(config), section.heads or fitting)
         units = section.intermediate or intermediate_size(config)
         scores = importance(teacher, losses)
         if section.width:
             width = kept["width", None] = most_important(scores["width", None], section.width)
-            sizes |= {"width": section.width, "heads": heads}
+            sizes["width"] = section.width
         kept |= most_important_in_layers(scores, config, section.layers, heads, units)
-        sizes["intermediate"] = units
+        sizes |= {"heads": heads, "intermediate": units}
     unused = longest_input(config.to_dict()) - max_length
     positions = getattr(config, "max_position_embeddings", 0) - unused
     if config.model_type in KNOWN and unused > 0:
@@ -198,21 +199,25 @@ def _trim_tokenizer(job: Job, labelled: list[str]) -> list[int] | None:
 
 
 def check_sizes(config: PretrainedConfig, section: DistillSection) -> None:
-    """Raise RecipeError when the teacher does not have the section's layers, width or units."""
+    """Raise RecipeError when the teacher lacks the section's layers, width, heads or units."""
     if not set(section.layers) <= set(range(config.num_hidden_layers)):
         raise RecipeError(
             f"layers: the teacher does not have all of {list(section.layers)}: choose from 0 to "
             f"{config.num_hidden_layers - 1}"
         )
-    if not (section.width or section.intermediate):
+    if not (section.width or section.heads or section.intermediate):
         return
-    check_known(config, "width and intermediate")
+    check_known(config, "width, heads and intermediate")
     size = head_size(config)
     width = section.width or config.hidden_size
     if width > config.hidden_size or width % size:
         raise RecipeError(
             f"width {width}: choose a multiple of the teacher's head size {size}, at most its "
             f"width {config.hidden_size}"
+        )
+    if (section.heads or 0) > kept_heads(config):
+        raise RecipeError(
+            f"heads {section.heads}: choose at most the teacher's {kept_heads(config)}"
         )
     if (section.intermediate or 0) > intermediate_size(config):
         raise RecipeError(

@@ -132,6 +132,20 @@ def test_a_classifier_and_texts_without_labels_become_a_family_measured_by_agree
     assert "agreement" in said
 
 
+def test_texts_that_an_earlier_build_has_drawn_are_divided_anew(made, sources, here, capsys):
+    drawn = (made[0] / "build/tone/teacher-fp32/data/train.jsonl").read_text()
+    (here / "drawn.jsonl").write_text(drawn)
+    arguments = ("--data", "drawn.jsonl", "--family", "mood", "--formats-only", "--minutes", "60")
+
+    assert compress(sources, made[0] / "build/tone/teacher-fp32/train", *arguments) == 0
+
+    said = capsys.readouterr().out
+    assert re.search("the seed '0' draws 0 of .* texts or groups for test, although", said)
+    assert 'seed = "1"' in (here / "recipes/mood/teacher-fp32.toml").read_text()
+    data = here / "build/mood/teacher-fp32/data"
+    assert all((data / f"{split}.jsonl").read_text() for split in ("train", "validation", "test"))
+
+
 def test_students_learn_from_more_texts_whose_labels_nobody_reads(sources, here, monkeypatch):
     """The table has a label that the family does not know, and every text of the other one."""
     rows = [json.loads(line) for line in (sources / "labelled.jsonl").read_text().splitlines()]

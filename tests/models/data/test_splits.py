@@ -1,10 +1,19 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models.data.splits import Entry, assigned, divide, normalised, row_counts
+from models.data.splits import (
+    SPLITS,
+    Entry,
+    assigned,
+    divide,
+    divided_before,
+    normalised,
+    row_counts,
+)
 from models.recipe import RecipeError
 from models.recipe_sections import DataSection
 
@@ -202,3 +211,37 @@ def test_all_rows_that_are_counted_end_in_a_split_or_are_explained(given_entries
     rows = row_counts(written)
     kept = sum(map(len, splits.values()))
     assert rows["all"] == kept + rows["repeated"] + rows["contradictory"]
+
+
+@given(st.integers(100, 2000), st.integers(0, 10**9), st.sampled_from([SECTION, WITH_TEST_FILE]))
+def test_texts_that_nobody_has_divided_are_not_taken_for_divided_ones(count, start, section):
+    assert not divided_before((f"text {start + n}" for n in range(count)), section)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_texts_of_one_split_are_refused_until_the_seed_is_another(split):
+    written = [Entry(f"text {n}", (("bad", "good")[n % 2],), f"text {n}") for n in range(1000)]
+    drawn = divide(written, SECTION)[0][split]
+
+    with pytest.raises(RecipeError, match=f"'0' draws .* of {len(drawn)} .* another `seed`"):
+        divide(drawn, SECTION)
+
+    anew, _ = divide(drawn, SECTION.model_copy(update={"seed": "1"}))
+    assert all(anew.values())
+
+
+def test_texts_whose_file_decides_their_split_may_be_those_of_an_earlier_build():
+    section = SECTION.model_copy(update={"splits": dict.fromkeys(HELD_OUT, ("x",))})
+    written = [Entry(f"text {n}", (("bad", "good")[n % 2],), f"text {n}") for n in range(1000)]
+    earlier, _ = divide(written, SECTION)
+    given_entries = [
+        replace(entry, split=None if split == "train" else split)
+        for split, rows in earlier.items()
+        for entry in rows
+    ]
+
+    again, _ = divide(given_entries, section)
+
+    assert {split: len(rows) for split, rows in again.items()} == {
+        split: len(rows) for split, rows in earlier.items()
+    }

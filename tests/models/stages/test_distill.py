@@ -5,7 +5,7 @@ import torch
 
 from models.recipe import RecipeError
 from models.stages import distill
-from models.training.architecture import head_size, load_classifier
+from models.training.architecture import head_size, kept_heads, load_classifier
 from models.training.knowledge_distillation import soft_loss, teacher_outputs
 from models.training.vocabulary import mask_word
 
@@ -36,6 +36,16 @@ def test_a_narrower_student_of_fewer_layers_and_words_learns_from_altered_copies
     assert config.max_position_embeddings == 32
     assert config.vocab_size == 105
     assert student.num_parameters() < teacher.num_parameters() / 3
+    assert tone.validated(folder) >= 0.9
+
+
+def test_a_student_of_the_same_width_has_fewer_heads(tone):
+    folder = tone.make("heads", DISTILL.format(layers="[0, 1]") + "heads = 1\n", ["distill"])
+
+    student, teacher = load_classifier(folder), load_classifier(tone.teacher)
+    assert (kept_heads(student.config), kept_heads(teacher.config)) == (1, 2)
+    assert student.config.hidden_size == teacher.config.hidden_size
+    assert student.config.intermediate_size == teacher.config.intermediate_size
     assert tone.validated(folder) >= 0.9
 
 
@@ -73,7 +83,7 @@ def test_a_student_from_another_base_learns_its_teacher_s_answers_with_words_of_
     assert tone.validated(folder) >= 0.9
 
 
-@pytest.mark.parametrize("key", ["width = 16", "intermediate = 32"])
+@pytest.mark.parametrize("key", ["width = 16", "heads = 1", "intermediate = 32"])
 def test_a_student_from_another_base_keeps_that_one_s_sizes(tone, key):
     section = DISTILL.format(layers="[0]") + f'base = "fetched:base"\n{key}\n'
 
@@ -120,6 +130,7 @@ def test_without_a_smaller_vocabulary_the_tokenizer_stays_as_it_is(tone):
         ("vocabulary_words = 10", "vocabulary_words: .* do not fit into 10 words"),
         ("width = 24", "width 24: choose a multiple of the teacher's head size 16"),
         ("width = 64", "width 64: choose .* at most its width 32"),
+        ("heads = 3", "heads 3: choose at most the teacher's 2"),
         ("intermediate = 65", "intermediate 65: choose at most the teacher's 64"),
     ],
 )
