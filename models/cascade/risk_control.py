@@ -3,22 +3,18 @@
 Texts count as independent draws.
 """
 
+import bisect
 import itertools
 import math
 from collections.abc import Iterable
 
-import numpy as np
 from scipy import stats
 
+from models.evaluation import noninferiority
 from models.evaluation.statistics import Flags, Floats
 from serving.bundles.cascade import Target
 
-_LARGEST_BET = 0.75
-_PRIOR_VARIANCE = 0.25
-_SMALLEST_MEAN = -0.25
-_HALVINGS = 50
 _MOST_TEXTS = 300_000
-_BETS = 400
 
 
 def p_value(losses: Floats, groups: Flags, target: Target) -> float:
@@ -28,7 +24,7 @@ def p_value(losses: Floats, groups: Flags, target: Target) -> float:
     All groups must be within the target, so the largest p-value counts (an intersection-union
     test, Berger 1982). A group without texts has 1.
     """
-    return max(_p_value(losses[group], target.max_loss, target) for group in groups)
+    return max(_p_value(losses[group], target) for group in groups)
 
 
 def upper_bound(losses: Floats, groups: Flags, target: Target) -> float:
@@ -37,7 +33,7 @@ def upper_bound(losses: Floats, groups: Flags, target: Target) -> float:
     The bound is at most `max_loss` where the p-value is at most 1 - confidence. Arguments are
     those of `p_value`.
     """
-    bound = _binomial_bound if target.loss == "agreement" else _betting_bound
+    bound = _binomial_bound if target.loss == "agreement" else _paired_bound
     return max(bound(losses[group], target) for group in groups)
 
 
@@ -68,29 +64,30 @@ def texts_needed(losses: Floats, target: Target) -> int | None:
 
     Losses that are all 0 give the fewest. None if no number would do, or more than 300,000.
     """
-    if target.loss == "agreement":
-        texts = np.arange(1, _MOST_TEXTS)
-        lost = np.ceil(losses.mean() * texts)
-        proves = stats.binom.cdf(lost, texts, target.max_loss) <= 1 - target.confidence
-        return int(texts[proves.argmax()]) if proves.any() else None
-    bets = np.linspace(0, _LARGEST_BET, _BETS)
-    growth = np.log1p(bets[:, None] * (target.max_loss - losses)).mean(axis=1).max()
-    texts_float = -math.log(1 - target.confidence) / growth if growth > 0 else math.inf
-    return math.ceil(texts_float) if texts_float < _MOST_TEXTS else None
+    better, worse, seen = _counts(losses)
+
+    def is_proof(texts: int) -> bool:
+        lost = math.ceil(worse * texts / seen)
+        return _chance(better * texts // seen, lost, texts, target) <= 1 - target.confidence
+
+    needed = bisect.bisect_left(range(_MOST_TEXTS), True, lo=1, key=is_proof)
+    return needed if needed < _MOST_TEXTS else None
 
 
-def _p_value(losses: Floats, mean: float, target: Target) -> float:
+def _p_value(losses: Floats, target: Target) -> float:
+    return _chance(*_counts(losses), target) if losses.size else 1.0
+
+
+def _chance(better: int, worse: int, texts: int, target: Target) -> float:
     if target.loss == "agreement":
-        return float(stats.binom.cdf(losses.sum(), losses.size, mean)) if losses.size else 1.0
-    return _betting_p_value(losses, _bets(losses, target), mean)
+        return float(stats.binom.cdf(worse, texts, target.max_loss))
+    return noninferiority.p_value(better, worse, texts, target.max_loss)
 
 
 def _refutation(losses: Floats, target: Target) -> float:
     if target.loss == "agreement":
         return float(stats.binom.sf(losses.sum() - 1, losses.size, target.max_loss))
-    # The bets of a gain, small enough that no single text can take all the capital.
-    bets = _bets(-losses, target) / (1 + target.max_loss)
-    return _betting_p_value(-losses, bets, -target.max_loss)
+    return noninferiority.inferiority_p_value(*_counts(losses), target.max_loss)
 
 
 def _binomial_bound(losses: Floats, target: Target) -> float:
@@ -101,35 +98,10 @@ def _binomial_bound(losses: Floats, target: Target) -> float:
     return float(stats.beta.ppf(target.confidence, lost + 1, losses.size - lost))
 
 
-def _bets(losses: Floats, target: Target) -> Floats:
-    """Predictable plug-in bets (Waudby-Smith and Ramdas 2024, eq. 26), for a game of n texts."""
-    seen = np.arange(2, losses.size + 2)
-    means = losses.cumsum() / seen
-    variances = (_PRIOR_VARIANCE + ((losses - means) ** 2).cumsum()) / seen
-    before = np.concatenate([[_PRIOR_VARIANCE], variances])[: losses.size]
-    wanted = np.sqrt(-2 * math.log(1 - target.confidence) / (max(1, losses.size) * before))
-    return np.asarray(np.minimum(_LARGEST_BET, wanted))
+def _paired_bound(losses: Floats, target: Target) -> float:
+    return noninferiority.largest_loss(*_counts(losses), target.confidence)
 
 
-def _betting_p_value(losses: Floats, bets: Floats, mean: float) -> float:
-    """One over the largest capital of a player who bets that the expected loss is below `mean`.
-
-    If it is not, the capital is a supermartingale that starts at 1, so it reaches 1 / p with
-    probability at most p (Ville 1939). The texts must be in random order. A mean below the
-    observed one is never refuted.
-    """
-    if not losses.size or losses.mean() > mean:
-        return 1.0
-    capital = np.log1p(bets * (mean - losses)).cumsum()
-    return min(1.0, math.exp(-capital.max()))
-
-
-def _betting_bound(losses: Floats, target: Target) -> float:
-    """The largest mean that the player's capital does not refute, by bisection."""
-    bets = _bets(losses, target)
-    low, high = _SMALLEST_MEAN, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        refuted = _betting_p_value(losses, bets, middle) <= 1 - target.confidence
-        low, high = (low, middle) if refuted else (middle, high)
-    return high
+def _counts(losses: Floats) -> tuple[int, int, int]:
+    """How many texts are answered better than by the reference, how many worse, and of how many."""
+    return int((losses < 0).sum()), int((losses > 0).sum()), losses.size

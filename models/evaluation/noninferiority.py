@@ -21,17 +21,28 @@ def p_value(better: int, worse: int, texts: int, margin: float) -> float:
     losses and no gains as the difference, because where few answers differ the score test alone
     proves too much.
     """
-    loss = (worse - better) / texts
-    if loss >= margin:
+    if (worse - better) / texts >= margin:
         return 1.0
+    exact = stats.binom.cdf(max(0, worse - better), texts, margin)
+    return max(float(stats.norm.cdf(_score(better, worse, texts, margin))), float(exact))
+
+
+def inferiority_p_value(better: int, worse: int, texts: int, margin: float) -> float:
+    """Test the opposite: that accuracy is lower by no more than `margin`. Arguments as before."""
+    if (worse - better) / texts <= margin:
+        return 1.0
+    exact = stats.binom.sf(worse - better - 1, texts, margin)
+    return max(float(stats.norm.sf(_score(better, worse, texts, margin))), float(exact))
+
+
+def _score(better: int, worse: int, texts: int, margin: float) -> float:
+    """How many standard errors the loss is above the margin, if that is the true loss."""
     # Tango's restricted maximum likelihood estimate of the share that only the other gets right.
     b = -better - worse - (2 * texts - better + worse) * margin
     c = worse * margin * (margin + 1)
     share = (math.sqrt(b * b - 8 * texts * c) - b) / (4 * texts)
     variance = texts * (2 * share - margin * (margin + 1))
-    score = (worse - better - texts * margin) / math.sqrt(variance)
-    exact = stats.binom.cdf(max(0, worse - better), texts, margin)
-    return max(float(stats.norm.cdf(score)), float(exact))
+    return (worse - better - texts * margin) / math.sqrt(variance)
 
 
 def largest_loss(better: int, worse: int, texts: int, confidence: float = _CONFIDENCE) -> float:

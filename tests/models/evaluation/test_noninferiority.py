@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from models.evaluation.noninferiority import largest_loss, p_value, proved, texts_needed
+from models.evaluation.noninferiority import (
+    inferiority_p_value,
+    largest_loss,
+    p_value,
+    proved,
+    texts_needed,
+)
 
 COUNTS = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(80, 2000))
 
@@ -33,6 +39,29 @@ def test_a_loss_of_the_margin_passes_for_less_in_one_case_of_twenty_at_most(
 ):
     """A point estimate lets it pass in every second case."""
     assert 0.01 < chance_of_proof(texts, margin, better_share) <= 0.0501
+
+
+@pytest.mark.parametrize("better_share", [0.0, 0.003, 0.01, 0.03])
+@pytest.mark.parametrize(("texts", "margin"), [(300, 0.02), (600, 0.01)])
+def test_a_loss_of_the_margin_is_refuted_in_hardly_more_than_one_case_of_twenty(
+    texts, margin, better_share
+):
+    worse_share = better_share + margin
+    most = [int(stats.binom.ppf(1 - 1e-7, texts, share)) for share in (better_share, worse_share)]
+    chance = 0.0
+    for better in range(most[0] + 1):
+        tested = [inferiority_p_value(better, w, texts, margin) for w in range(most[1] + 1)]
+        least = np.argmax(np.array(tested) <= 0.05) if min(tested) <= 0.05 else most[1] + 1
+        chance += stats.binom.pmf(better, texts, better_share) * stats.binom.sf(
+            least - 1, texts - better, worse_share / (1 - better_share)
+        )
+
+    assert 0.01 < chance <= 0.056
+
+
+def test_a_loss_of_twice_the_margin_is_refuted_by_2000_texts():
+    assert inferiority_p_value(20, 100, 2000, 0.02) < 0.001
+    assert inferiority_p_value(20, 100, 2000, 0.04) == 1
 
 
 def test_a_variant_that_loses_nothing_is_shown_to_lose_less_than_a_point():
