@@ -104,10 +104,10 @@ def refusal(selection: Selection, problem: Problem, reference: Manifest) -> str:
     names = [*(f" labelled {label}" for label in reference.labels), " without a label"]
     labelled = names[worst] if target.each_label else ""
     fewest = texts_needed(np.zeros(1), target)
-    about = "" if target.loss == "agreement" else "about "
+    at_least = f"{fewest:,}" if fewest else "too many"
     reason = (
         f"n = {group.size:,} texts{labelled} cannot show a loss of at most {target.max_loss:.2%} "
-        f"at {target.confidence:.0%}: even without any loss it takes {about}{fewest or 0:,} texts"
+        f"at {target.confidence:.0%}: even without any loss it takes {at_least} texts"
     )
     if group.size:
         needed = texts_needed(group, target)

@@ -105,9 +105,12 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
 def _fresh_seed(groups: Sequence[str], shares: Mapping[str, float]) -> str:
     """The first seed, from a recipe's default on, that has not divided the texts before."""
     section = DataSection.model_validate({"files": ["given"], **shares})
+    reason = ""
     while said := divided_before(groups, section):
-        print(f"{said}: another seed divides them here, but a model of that build may know them")
+        reason = reason or said
         section = section.model_copy(update={"seed": str(int(section.seed) + 1)})
+    if reason:
+        print(f"{reason}: divided by the seed {section.seed!r} instead")
     return section.seed
 
 

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from models.compression.estimates import held_out, training_texts, validation_texts
-from models.compression.facts import Facts
+from models.compression.facts import Facts, TextFacts
 from models.compression.students import Shape
 from models.recipe_sections import Scheme, TrainingPrecision
 
@@ -38,7 +38,7 @@ def data_section(facts: Facts) -> dict[str, Any]:
         "unlabelled": unlabelled or None,
         "truth": None if is_labelled else "teacher",
         "problem_type": None if texts.problem_type == "single_label" else texts.problem_type,
-        "seed": texts.seed,
+        "seed": None if texts.seed == TextFacts.seed else texts.seed,
     }
     return section | dict(texts.columns) | held_out(texts)
 

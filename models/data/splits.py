@@ -14,7 +14,7 @@ from models.recipe_sections import DataSection, Split
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 _HASH_RANGE = 2**256
-_NO_CHANCE = 1e-9
+_NO_CHANCE = 1e-6
 _FIRST_SERVED: tuple[Split, ...] = ("train", "test", "validation", "calibration")
 # A text in the files of two splits goes to the first of these.
 _STRICTEST: tuple[Split, ...] = ("test", "calibration", "validation", "train")
@@ -64,6 +64,10 @@ def divide(
                     "file of another split: keep all rows of a group in one file"
                 )
     kept.pop("", None)
+    rows = (entry for same in kept.values() for entry in same)
+    hashed = (row.group or "" for row in rows if row.names is not None and row.split is None)
+    if said := divided_before(hashed, section):
+        raise RecipeError(f"{', '.join(section.files)}: {said}: set another `seed` in [data]")
     splits: dict[Split, list[Entry]] = {split: [] for split in SPLITS}
     without: list[list[Entry]] = []
     contradictory = repeated = 0
@@ -78,9 +82,6 @@ def divide(
             contradictory += 1
         else:
             without.append(same)
-    hashed = (e.group or "" for its in splits.values() for e in its if e.split is None)
-    if said := divided_before(hashed, section):
-        raise RecipeError(f"{', '.join(section.files)}: {said}: set another `seed` in [data]")
     moved = _give_each_split_every_label(splits, section)
     unlabelled = [
         same[0].text
@@ -185,7 +186,7 @@ def assigned(group: str, section: DataSection) -> Split:
     A split with files of its own gets no group.
     """
     position = int(_digest(group, section), 16) / _HASH_RANGE
-    for split, share in _shares(section).items():
+    for split, share in _held_out(section).items():
         if position < share:
             return split
         position -= share
@@ -193,23 +194,22 @@ def assigned(group: str, section: DataSection) -> Split:
 
 
 def divided_before(groups: Iterable[str], section: DataSection) -> str:
-    """Say that the hash has divided these groups before; empty if it has not.
+    """Say that the hash seems to have divided these groups before; empty if it does not.
 
     All texts of an earlier build's train split would be drawn for train again, and none be left to
-    test on. It is said where chance would give a split so few or many less than once in 10^9
-    (Chernoff 1952).
+    test on. It is said where a split gets less than half of its share, and chance would give it so
+    few less than once in 10^6 (Chernoff 1952). A few such texts, or some among many others, are not
+    noticed.
     """
-    given = Counter(assigned(group, section) for group in set(groups))
-    total = given.total()
-    if not total:
-        return ""
+    counts = Counter(assigned(group, section) for group in set(groups))
+    total = counts.total()
     for split, share in _shares(section).items():
-        drawn = given[split] / total
-        if total * _divergence(drawn, share) > -math.log(_NO_CHANCE):
+        is_less = counts[split] < total * share / 2
+        if is_less and total * _divergence(counts[split] / total, share) > -math.log(_NO_CHANCE):
             return (
-                f"the seed {section.seed!r} draws {given[split]:,} of {total:,} texts or groups "
-                f"for {split}, although its share is {share:.0%}: they seem to have been divided "
-                "by it before, as for another build"
+                f"the seed {section.seed!r} draws {counts[split]:,} of {total:,} texts or groups "
+                f"for {split}, although its share is {100 * share:.3g} %: they seem to have been "
+                "divided by it before, for a build whose models may know them"
             )
     return ""
 
@@ -217,18 +217,22 @@ def divided_before(groups: Iterable[str], section: DataSection) -> str:
 def _divergence(drawn: float, share: float) -> float:
     """Kullback and Leibler's, of a share that was drawn from the one that was to be expected."""
     pairs = ((drawn, share), (1 - drawn, 1 - share))
-    return sum(a * math.log(a / b) if b else math.inf for a, b in pairs if a)
+    return sum(a * math.log(a / b) for a, b in pairs if a)
 
 
 def _shares(section: DataSection) -> dict[Split, float]:
-    """The share of the groups that the hash draws for each split, train the last."""
+    held_out = _held_out(section)
+    return held_out | {"train": 1 - sum(held_out.values())}
+
+
+def _held_out(section: DataSection) -> dict[Split, float]:
+    """The shares of the groups that the hash draws; a split with files of its own has none."""
     shares: dict[Split, float] = {
         "test": section.test_share,
         "validation": section.validation_share,
         "calibration": section.calibration_share,
     }
-    drawn = {split: share for split, share in shares.items() if split not in section.splits}
-    return drawn | {"train": 1 - sum(drawn.values())}
+    return {split: share for split, share in shares.items() if split not in section.splits}
 
 
 def normalised(text: str) -> str:

@@ -57,7 +57,7 @@ def run(job: Job) -> None:
     """Write the student as a Hugging Face folder; validation picks the epoch.
 
     If the vocabulary is trimmed, `vocabulary.json` says what that costs. Raises RecipeError when
-    the teacher does not have the recipe's layers, width, units or vocabulary.
+    the teacher does not have the recipe's layers, width, heads, units or vocabulary.
     """
     section = job.recipe.distill
     assert section is not None
@@ -160,8 +160,10 @@ def shrunk(
         if section.width:
             width = kept["width", None] = most_important(scores["width", None], section.width)
             sizes["width"] = section.width
+        if section.width or section.heads:
+            sizes["heads"] = heads
         kept |= most_important_in_layers(scores, config, section.layers, heads, units)
-        sizes |= {"heads": heads, "intermediate": units}
+        sizes["intermediate"] = units
     unused = longest_input(config.to_dict()) - max_length
     positions = getattr(config, "max_position_embeddings", 0) - unused
     if config.model_type in KNOWN and unused > 0:

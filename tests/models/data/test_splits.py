@@ -223,25 +223,44 @@ def test_the_texts_of_one_split_are_refused_until_the_seed_is_another(split):
     written = [Entry(f"text {n}", (("bad", "good")[n % 2],), f"text {n}") for n in range(1000)]
     drawn = divide(written, SECTION)[0][split]
 
-    with pytest.raises(RecipeError, match=f"'0' draws .* of {len(drawn)} .* another `seed`"):
+    with pytest.raises(RecipeError, match=f"'0' draws 0 of {len(drawn)} .* another `seed`"):
         divide(drawn, SECTION)
 
     anew, _ = divide(drawn, SECTION.model_copy(update={"seed": "1"}))
     assert all(anew.values())
 
 
+@pytest.mark.parametrize("kept", [0.85, 0.9])
+def test_a_table_from_which_texts_were_removed_is_not_taken_for_a_divided_one(kept):
+    """Some of the texts of one split alone, such as mislabelled ones."""
+    written = [Entry(f"text {n}", (("bad", "good")[n % 2],), f"text {n}") for n in range(25_000)]
+    splits, _ = divide(written, SECTION)
+    train = splits.pop("train")
+
+    left = [*train[: int(kept * len(train))], *(e for rows in splits.values() for e in rows)]
+
+    assert divide(left, SECTION)[0]["test"]
+
+
+def test_texts_of_which_some_contradict_themselves_are_judged_as_they_are_given():
+    """As compress judges them, which has not compared their labels."""
+    one, two = ("bad",), ("good",)
+    written = [Entry(f"text {n}", (one, two)[n % 2], f"text {n}") for n in range(200)]
+    drawn = divide(written, SECTION)[0]["train"]
+    fresh = [Entry(f"fresh {n}", names, f"fresh {n}") for n in range(200) for names in (one, two)]
+    both = [*drawn, *fresh]
+
+    assert not divided_before((entry.group for entry in both), SECTION)
+    assert sum(map(len, divide(both, SECTION)[0].values())) == len(drawn)
+
+
 def test_texts_whose_file_decides_their_split_may_be_those_of_an_earlier_build():
-    section = SECTION.model_copy(update={"splits": dict.fromkeys(HELD_OUT, ("x",))})
-    written = [Entry(f"text {n}", (("bad", "good")[n % 2],), f"text {n}") for n in range(1000)]
-    earlier, _ = divide(written, SECTION)
-    given_entries = [
-        replace(entry, split=None if split == "train" else split)
-        for split, rows in earlier.items()
-        for entry in rows
-    ]
+    written, fresh = (
+        [Entry(f"{kind} {n}", (("bad", "good")[n % 2],), f"{kind} {n}") for n in range(1000)]
+        for kind in ("text", "fresh")
+    )
+    tested = [replace(entry, split="test") for entry in divide(written, SECTION)[0]["test"]]
 
-    again, _ = divide(given_entries, section)
+    splits, _ = divide([*fresh, *tested], WITH_TEST_FILE)
 
-    assert {split: len(rows) for split, rows in again.items()} == {
-        split: len(rows) for split, rows in earlier.items()
-    }
+    assert len(splits["test"]) == len(tested)

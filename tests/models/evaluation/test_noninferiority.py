@@ -123,6 +123,23 @@ def test_every_outcome_has_a_largest_loss_also_that_every_text_is_lost(texts):
     assert largest_loss(0, texts, texts) == 1
 
 
+@pytest.mark.parametrize(
+    ("counts", "confidence"),
+    [((0, 1, 2), 1 - 1e-9), ((0, 0, 1), 1 - 1e-12), ((0, 99, 100), 1 - 1e-9)],
+)
+def test_where_nothing_is_proved_the_largest_loss_is_all(counts, confidence):
+    assert largest_loss(*counts, confidence) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("margin", [1e-9, 0.99999999627191, 1 - 1e-9])
+def test_every_margin_has_p_values(margin):
+    outcomes = [(b, w) for w in range(4) for b in range(4 - w)]
+
+    for test in (p_value, inferiority_p_value):
+        assert all(0 <= test(better, worse, 3, margin) <= 1 for better, worse in outcomes)
+    assert 0 <= inferiority_p_value(0, 1, 1, margin) <= 1
+
+
 def test_twenty_texts_allow_no_drop_of_two_points():
     assert largest_loss(0, 0, 20) == pytest.approx(0.139, abs=1e-3)
 
