@@ -4,7 +4,6 @@ Texts count as independent draws.
 """
 
 import bisect
-import itertools
 import math
 from collections.abc import Iterable
 
@@ -57,7 +56,7 @@ def passed(p_values: Iterable[float], confidence: float) -> int:
     hypothesis is rejected, with the probability that its p-value keeps: `confidence`
     (Learn-then-Test, Angelopoulos et al. 2021).
     """
-    return sum(1 for _ in itertools.takewhile(lambda p: p <= 1 - confidence, p_values))
+    return noninferiority.proved(p_values, 1 - confidence)
 
 
 def texts_needed(losses: Floats, target: Target) -> int | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from models.recipe_sections import ProblemType, TrainingPrecision
+from models.recipe_sections import DataSection, ProblemType, TrainingPrecision
 
 Kind = Literal["classifier", "base"]
 
@@ -50,7 +50,7 @@ class TextFacts:
     unlabelled: tuple[str, ...]
     columns: Mapping[str, str]
     more: tuple[str, ...] = ()
-    seed: str = "0"
+    seed: str = DataSection.model_fields["seed"].default
 
 
 @dataclass(frozen=True)

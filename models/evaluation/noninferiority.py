@@ -68,7 +68,9 @@ def largest_loss(better: int, worse: int, texts: int, confidence: float = _CONFI
 
 
 def proved(bounds: Iterable[float], margin: float) -> int:
-    """Count the bounds within the margin before the first that exceeds it; take no bound after it.
+    """Count the bounds, or p-values, within the margin before the first that exceeds it.
+
+    None is taken after that one.
 
     This is fixed-sequence testing: if the order does not depend on the texts, all bounds that
     count hold together with the confidence of one, however many there are.

@@ -18,7 +18,7 @@ from serving.bundles.files import within
 from serving.bundles.graph_files import weights_files
 from serving.bundles.ranking import best
 from serving.bundles.registry import intact, publish, read_registry
-from serving.bundles.signatures import SIGNATURE_NAME
+from serving.bundles.signatures import is_signed
 from serving.errors import BundleError, failures
 
 _MEASURED_BY_COMMANDS = ("explanations", "robustness", "group_report", "counterfactuals")
@@ -90,7 +90,7 @@ def publish_as(
         _check_place(source, target, registry)
         verify(bundle)
         weights_files(bundle)
-        signed = _is_signed(target)
+        signed = is_signed(target)
         changes = _measured_of(bundle, target) | (names if names != own else {})
         if changes:
             return publish_measured(bundle, changes, registry, beside=beside)
@@ -139,7 +139,7 @@ def publish_measured(
         )
     fields = dict(bundle.manifest) | dict(changes)
     target = registry / str(fields["family"]) / f"{fields['variant']}{beside}"
-    signed = _is_signed(bundle.folder) or _is_signed(target)
+    signed = is_signed(bundle.folder) or is_signed(target)
     with (
         failures(BundleError, f"{target} stays as it was, since it cannot be written"),
         tempfile.TemporaryDirectory() as scratch,
@@ -160,12 +160,8 @@ def publish_measured(
     return published
 
 
-def _is_signed(folder: Path) -> bool:
-    return (folder / SIGNATURE_NAME).exists()
-
-
 def _tell_lost(published: Bundle, tell: Callable[[str], None], *, signed: bool) -> None:
-    if signed and not _is_signed(published.folder):
+    if signed and not is_signed(published.folder):
         tell(f"{published.folder} has lost its signature: sign it with `python -m models sign`")
 
 

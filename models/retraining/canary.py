@@ -24,7 +24,7 @@ from serving.bundles.registry import (
     publish,
     read_registry,
 )
-from serving.bundles.signatures import SIGNATURE_NAME
+from serving.bundles.signatures import is_signed
 from serving.bundles.traffic import Canary, Deployment, Traffic, VariantTraffic, deployments_of
 from serving.errors import BundleError, failures
 
@@ -80,7 +80,7 @@ def publish_beside(
     check_family_files(made / family, registry / family, _after(live, new))
     for variant, bundle in new.items():
         published = publish(bundle.folder, registry, REFRESHED)
-        if _signed(live[variant].live) and not _signed(published):
+        if is_signed(live[variant].live.folder) and not is_signed(published.folder):
             tell(
                 f"{published.folder} is not signed, as the live version is: sign it with `python "
                 "-m models sign`, or servers with SIZEWISE_TRUSTED_KEYS refuse it"
@@ -279,7 +279,3 @@ def _remove_refreshed(folder: Path, versions: Versions) -> None:
                 staged = create_beside(path)
                 path.rename(staged / path.name)
                 remove(staged)
-
-
-def _signed(bundle: Bundle) -> bool:
-    return (bundle.folder / SIGNATURE_NAME).exists()

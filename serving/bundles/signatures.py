@@ -55,6 +55,11 @@ class TrustedKeys:
         )
 
 
+def is_signed(folder: Path) -> bool:
+    """Whether a bundle has a signature, be it valid or not."""
+    return (folder / SIGNATURE_NAME).exists()
+
+
 def read_signature(path: Path) -> bytes | None:
     """Return a bundle's signature, None if there is none. Raises OSError if it cannot be read."""
     try:
