@@ -7,9 +7,9 @@ from typing import Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
+from models.data.section import DataSection
 from models.recipe_sections import (
     AdoptSection,
-    DataSection,
     DistillSection,
     EvaluateSection,
     ExportSection,

@@ -22,11 +22,12 @@ from models.data.labelled import (
 )
 from models.data.labels import names_in, unknown_label
 from models.data.readers import RENAME_COLUMNS, TableRow, read_rows, text_in
+from models.data.section import DataSection
 from models.data.sources import Source
 from models.data.splits import SPLITS
 from models.evaluation.statistics import Flags
 from models.recipe import RecipeError
-from models.recipe_sections import DataSection, Split
+from models.recipe_sections import Split
 from serving.bundles.bundle import file_sha256
 
 _SEED = 0

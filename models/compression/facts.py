@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from models.recipe_sections import DataSection, ProblemType, TrainingPrecision
+from models.data.section import DataSection
+from models.recipe_sections import ProblemType, TrainingPrecision
 
 Kind = Literal["classifier", "base"]
 

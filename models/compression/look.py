@@ -16,11 +16,12 @@ from models.compression.estimates import FORWARD_SHARE, held_out
 from models.compression.facts import Facts, ModelFacts, TextFacts
 from models.compression.user_texts import SEPARATOR, UserTexts, check_whole, columns
 from models.compression.wanted import Wanted
+from models.data.section import DataSection
 from models.data.sources import Source
 from models.data.splits import divided_before
 from models.library_errors import first_line
 from models.recipe import RecipeError
-from models.recipe_sections import DataSection, ProblemType, TrainingPrecision
+from models.recipe_sections import ProblemType, TrainingPrecision
 from models.training.architecture import KNOWN, intermediate_size, text_config
 from models.training.device import to_training_device
 from models.training.encodings import Ids, readable

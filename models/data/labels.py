@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from models.data.bad_rows import RowError
+from models.data.section import DataSection
 from models.recipe import RecipeError
-from models.recipe_sections import DataSection
 from serving.bundles.files import listed
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import get_args
 
+from models.data.section import DataSection
 from models.recipe import RecipeError
-from models.recipe_sections import DataSection, Split
+from models.recipe_sections import Split
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 _HASH_RANGE = 2**256

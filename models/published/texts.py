@@ -14,11 +14,11 @@ from models.data.bad_rows import BadRows, RowError
 from models.data.groups import check_groups, group_in
 from models.data.labels import names_in, unknown_label
 from models.data.readers import TableRow, read_rows, text_in
+from models.data.section import DataSection
 from models.data.sources import Source
 from models.evaluation.predictions import kind_of
 from models.evaluation.statistics import Flags
 from models.recipe import RecipeError
-from models.recipe_sections import DataSection
 from serving.bundles.bundle import Bundle, Manifest
 from serving.errors import BundleError
 from serving.inference.inputs import Text

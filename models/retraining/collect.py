@@ -8,12 +8,12 @@ from pathlib import Path
 from models.data.bad_rows import BadRows, RowError
 from models.data.labels import names_in, unknown_label
 from models.data.readers import RENAME_COLUMNS, TableRow, read_rows, text_in
+from models.data.section import DataSection
 from models.data.sources import Source
 from models.evaluation.predictions import kind_of
 from models.monitoring.log import FamilyLog
 from models.monitoring.tables import labelled_texts, logged_texts
 from models.recipe import RecipeError
-from models.recipe_sections import DataSection
 from serving.bundles.bundle import Bundle, Manifest, file_sha256
 from serving.inference.tokenizer import open_tokenizer
 

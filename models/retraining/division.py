@@ -17,8 +17,9 @@ from models.data.labelled import (
     read_split,
     read_unlabelled,
 )
+from models.data.section import DataSection
 from models.data.splits import SPLITS, assigned, normalised
-from models.recipe_sections import DataSection, Split
+from models.recipe_sections import Split
 from models.retraining.collect import Found, Labelled
 from models.retraining.record import Collected
 from serving.errors import StartError, failures

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from models.data.labelled import LABELS_NAME, UNLABELLED, has_labels, read_labels, write_lines
+from models.data.section import DataSection
 from models.data.splits import SPLITS
 from models.recipe import Recipe, RecipeError, in_parent_order, lineage
-from models.recipe_sections import DataSection
 from models.retraining.division import Divided, Row
 from serving.bundles.bundle import Manifest
 from serving.bundles.files import listed

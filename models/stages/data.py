@@ -19,12 +19,13 @@ from models.data.labelled import (
 )
 from models.data.labels import alike, names_in, unknown_label
 from models.data.readers import TableRow, read_rows, text_in
+from models.data.section import DataSection
 from models.data.sources import resolve
 from models.data.splits import SPLITS, Entry, divide, normalised, row_counts
 from models.data.text_files import TableFormat
 from models.job import Job
 from models.recipe import RecipeError
-from models.recipe_sections import DataSection, Split
+from models.recipe_sections import Split
 
 _MOST_SHOWN = 20
 

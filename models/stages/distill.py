@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -29,19 +29,21 @@ from models.training.architecture import (
     resized,
     sliced,
 )
-from models.training.augmentation import augmented
+from models.training.augmentation import Augmented, augmented
 from models.training.checkpoint import Checkpoint, read_state, write_state
-from models.training.encodings import Ids, token_ids
+from models.training.encodings import token_ids
 from models.training.knowledge_distillation import (
     TeacherOutputs,
-    first_tokens,
+    every_token_loss,
+    first_token_loss,
     label_losses,
     soft_loss,
     teacher_outputs,
 )
-from models.training.loop import Loss, fit, label_loss, use_all_cores
+from models.training.loop import Loss, fit, label_loss, leave_dropout_out, use_all_cores
 from models.training.normalization import normalizations, normalize
 from models.training.pretrained import base_classifier, check_length
+from models.training.refit import refit
 from models.training.tokenizer_file import copy_tokenizer
 from models.training.validation import validation
 from models.training.vocabulary import cost, mask_word, trimmed, words_to_keep
@@ -69,8 +71,6 @@ def run(job: Job) -> None:
     texts = [row.text for row in rows] + read_unlabelled(job.inputs["unlabelled"])
     mask = mask_word(tokenizer_path)
     more = augmented(texts, section.augmented_copies, section.seed, mask, section.augmented_by)
-    asked, answers = more.asked()
-    encodings = token_ids(Tokenizer(tokenizer_path, job.max_length), asked)
     source = teacher
     if section.base:
         base = resolve(section.base, job.recipe, job.inputs["downloads"])
@@ -84,24 +84,32 @@ def run(job: Job) -> None:
         job.output / TOKENIZER_NAME, normalizations(tokenizer_path) if kinds is None else kinds
     )
     check_sizes(source.config, section)
-    layers = () if section.base else section.layers
-    taught = _taught(job, teacher, encodings, layers)
-    taught = TeacherOutputs(taught.logits[answers], taught.hidden[answers])
+    checkpoint, every_token = Checkpoint(job.checkpoint), section.hidden_tokens == "all"
+    layers = () if section.base or every_token else section.layers
+    taught = _taught(job, teacher, more, layers)
 
     words = _trim_tokenizer(job, [row.text for row in rows])
     losses = label_losses(source, job)
     student, width = shrunk(source, section, words, job.max_length, losses)
     tokenizer = Tokenizer(job.output / TOKENIZER_NAME, job.max_length)
+    ids = token_ids(tokenizer, more.texts)
     # A module of the student while that is trained, so that the optimiser sees its weights.
-    student.projection = _projection(width, source.config.hidden_size)
+    student.projection = projection = _projection(width, source.config.hidden_size)
+    states = first_token_loss(taught, projection)
+    if every_token:
+        theirs = ids if words is None else [[words[i] for i in each] for each in ids]
+        if checkpoint.read() is None:
+            refit(student, teacher, section.layers, ids, theirs, width=width)
+        leave_dropout_out(student)
+        states = every_token_loss(teacher, theirs, section.layers, projection, section.precision)
     truth = torch.from_numpy(label_matrix(rows, labels))
     fit(
         student,
-        token_ids(tokenizer, more.texts),
-        _loss(section, labels, taught, truth, student.projection),
+        ids,
+        _loss(section, labels, taught, truth, states),
         section,
         validate=validation(student, tokenizer, data),
-        checkpoint=Checkpoint(job.checkpoint),
+        checkpoint=checkpoint,
         least=_least(teacher, job),
     )
     del student.projection
@@ -109,17 +117,21 @@ def run(job: Job) -> None:
 
 
 def _taught(
-    job: Job, teacher: PreTrainedModel, encodings: Sequence[Ids], layers: tuple[int, ...]
+    job: Job, teacher: PreTrainedModel, texts: Augmented, layers: tuple[int, ...]
 ) -> TeacherOutputs:
-    """The teacher's outputs, which a large one takes as long for as the student's training."""
+    """The teacher's outputs for each text, which take as long as the student's training."""
     assert job.recipe.distill is not None
+    asked, answers = texts.asked()
     path = job.checkpoint and job.checkpoint / _TAUGHT_NAME
     if path and (kept := read_state(path)):
-        return TeacherOutputs(**kept)
-    taught = teacher_outputs(teacher, encodings, layers, job.recipe.distill.precision)
-    if path:
-        write_state(path, vars(taught))
-    return taught
+        taught = TeacherOutputs(**kept)
+    else:
+        tokenizer = Tokenizer(job.inputs["parent_weights"] / TOKENIZER_NAME, job.max_length)
+        encodings = token_ids(tokenizer, asked)
+        taught = teacher_outputs(teacher, encodings, layers, job.recipe.distill.precision)
+        if path:
+            write_state(path, vars(taught))
+    return TeacherOutputs(taught.logits[answers], taught.hidden[answers])
 
 
 def _least(teacher: PreTrainedModel, job: Job) -> float:
@@ -207,6 +219,8 @@ def check_sizes(config: PretrainedConfig, section: DistillSection) -> None:
             f"layers: the teacher does not have all of {list(section.layers)}: choose from 0 to "
             f"{config.num_hidden_layers - 1}"
         )
+    if section.hidden_tokens == "all":
+        check_known(config, 'hidden_tokens = "all"')
     if not (section.width or section.heads or section.intermediate):
         return
     check_known(config, "width, heads and intermediate")
@@ -246,25 +260,17 @@ def _loss(
     labels: LabelSet,
     taught: TeacherOutputs,
     truth: torch.Tensor,
-    projection: torch.nn.Module,
+    states: Loss,
 ) -> Loss:
-    """The loss of soft targets, of labels where a text has them, and of the first token's states.
-
-    After each layer the first token's state is pulled to the teacher's, through `projection`.
-    TinyBERT (Jiao et al. 2020) does so for all tokens; here student and teacher may split rare
-    words into different pieces.
-    """
+    """The loss of soft targets, of labels where a text has them, and of hidden states."""
     soft = soft_loss(labels.problem_type, section.temperature)
     hard = label_loss(labels.problem_type)
-    every = range(len(section.layers))
 
     def loss(batch: list[int], output: SequenceClassifierOutput) -> torch.Tensor:
         assert output.logits is not None
         total = soft(output.logits, taught.logits[batch])
         if section.hidden_weight:
-            states = projection(first_tokens(output, every)).cpu()
-            alike = functional.mse_loss(states, taught.hidden[batch].float())
-            total = total + section.hidden_weight * alike
+            total = total + section.hidden_weight * states(batch, output)
         labelled = [row for row, index in enumerate(batch) if index < len(truth)]
         if labelled:
             wanted = truth[[batch[row] for row in labelled]]

@@ -59,6 +59,15 @@ def layer_of(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def teacher_name(name: str, layers: Sequence[int]) -> str:
+    """Return what a student's module or weight is called in the teacher it was cut from.
+
+    Student layer i was the teacher's `layers[i]`.
+    """
+    own = layer_of(name)
+    return name if own is None else _LAYER.sub(_renumbered(layers[own]), name, count=1)
+
+
 def check_known(config: PretrainedConfig, key: str) -> None:
     """Raise RecipeError when the axes of this architecture's weights are not known."""
     if config.model_type not in KNOWN:
@@ -169,7 +178,7 @@ def sliced(
     for name in student.state_dict():
         own = layer_of(name)
         layer = None if own is None else layers[own]
-        old = name if layer is None else _LAYER.sub(_renumbered(layer), name, count=1)
+        old = teacher_name(name, layers)
         if old not in source:
             raise RecipeError(f"layers: the teacher has no {old}: list layers that it has")
         value = source[old]

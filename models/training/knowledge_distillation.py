@@ -16,7 +16,7 @@ from models.recipe_sections import ProblemType, PruneSection, SparsifySection, T
 from models.training.checkpoint import Checkpoint
 from models.training.device import to_training_device
 from models.training.encodings import Ids, token_ids
-from models.training.loop import fit, label_loss, outputs, similar_lengths
+from models.training.loop import Loss, fit, label_loss, outputs, padded, similar_lengths
 from models.training.validation import validation
 from serving.bundles.bundle import TOKENIZER_NAME
 from serving.inference.tokenizer import Tokenizer
@@ -65,6 +65,53 @@ def first_tokens(output: SequenceClassifierOutput, layers: Sequence[int]) -> tor
     states = output.hidden_states
     assert states is not None
     return torch.stack([states[layer + 1][:, 0].float() for layer in layers], dim=1)
+
+
+def first_token_loss(taught: TeacherOutputs, projection: torch.nn.Module) -> Loss:
+    """Return the loss of the first token's states after each layer, through `projection`.
+
+    For a student that splits its texts into other tokens than its teacher.
+    """
+
+    def loss(batch: list[int], output: SequenceClassifierOutput) -> torch.Tensor:
+        wanted = taught.hidden[batch].float()
+        states = projection(first_tokens(output, range(wanted.shape[1]))).cpu()
+        return functional.mse_loss(states, wanted)
+
+    return loss
+
+
+def every_token_loss(
+    teacher: PreTrainedModel,
+    encodings: Sequence[Ids],
+    layers: Sequence[int],
+    projection: torch.nn.Module,
+    precision: TrainingPrecision,
+) -> Loss:
+    """Return the loss of all tokens' states after each layer, as TinyBERT's (Jiao et al. 2020).
+
+    They are the student's, through `projection`, and the teacher's after `layers`, which each batch
+    asks for: all of them are too many to keep. `encodings` are the texts' ids of the teacher, one
+    for each token of the student. The error of a layer is relative to the variance of the
+    teacher's states, so that each layer counts alike.
+    """
+    to_training_device(teacher)
+
+    def loss(batch: list[int], output: SequenceClassifierOutput) -> torch.Tensor:
+        texts = [encodings[i] for i in batch]
+        with torch.no_grad():
+            asked = outputs(teacher, texts, precision, output_hidden_states=True)
+        assert asked.hidden_states is not None
+        assert output.hidden_states is not None
+        tokens = padded(texts)["attention_mask"].bool()
+        errors = []
+        for layer, states in zip(layers, output.hidden_states[1:], strict=True):
+            wanted = asked.hidden_states[layer + 1][tokens].float()
+            error = functional.mse_loss(projection(states[tokens].float()), wanted)
+            errors.append(error / wanted.var())
+        return torch.stack(errors).mean().cpu()
+
+    return loss
 
 
 def soft_loss(

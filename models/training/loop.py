@@ -220,6 +220,13 @@ def within_reach(scores: Sequence[float], epochs: int, least: float) -> bool:
     return max(scores) + (epochs - done) * max(0.0, *gains) >= least
 
 
+def leave_dropout_out(model: torch.nn.Module) -> None:
+    """Train without dropout: its noise keeps a student from states that it is to match."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+
+
 def use_all_cores(seed: int) -> None:
     """Let torch use every core that this process may use, and seed its random numbers."""
     torch.set_num_threads(usable_cores())

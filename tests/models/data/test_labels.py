@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.data.labels import alike, names_in
+from models.data.section import DataSection
 from models.recipe import RecipeError
-from models.recipe_sections import DataSection
 
 BINS = {"bad": (-4.0, -0.5), "so so": (-0.5, 0.5), "good": (0.5, 4.0)}
 

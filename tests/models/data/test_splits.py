@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from models.data.section import DataSection
 from models.data.splits import (
     SPLITS,
     Entry,
@@ -15,7 +16,6 @@ from models.data.splits import (
     row_counts,
 )
 from models.recipe import RecipeError
-from models.recipe_sections import DataSection
 
 SECTION = DataSection(files=("x.csv",), validation_share=0.2, calibration_share=0.1, test_share=0.3)
 WITH_TEST_FILE = SECTION.model_copy(update={"splits": {"test": ("test.csv",)}})

@@ -18,11 +18,11 @@ from models.data.bad_rows import BadRows
 from models.data.labelled import LabelSet
 from models.data.labels import names_in
 from models.data.readers import read_rows
+from models.data.section import DataSection
 from models.data.sources import Source
 from models.monitoring.log import read_log
 from models.monitoring.tables import labelled_texts, logged_texts, write_labelled
 from models.published.texts import Columns, read_texts
-from models.recipe_sections import DataSection
 from serving.bundles.bundle import read_bundle
 from serving.errors import StartError
 from tests.support.bundles import write_bundle

@@ -6,7 +6,10 @@ import torch
 from models.recipe import RecipeError
 from models.stages import distill
 from models.training.architecture import head_size, kept_heads, load_classifier
-from models.training.knowledge_distillation import soft_loss, teacher_outputs
+from models.training.checkpoint import write_state
+from models.training.knowledge_distillation import every_token_loss, soft_loss, teacher_outputs
+from models.training.loop import fit
+from models.training.refit import refit
 from models.training.vocabulary import mask_word
 
 DISTILL = """
@@ -47,6 +50,77 @@ def test_a_student_of_the_same_width_has_fewer_heads(tone):
     assert student.config.hidden_size == teacher.config.hidden_size
     assert student.config.intermediate_size == teacher.config.intermediate_size
     assert tone.validated(folder) >= 0.9
+
+
+@pytest.mark.parametrize("sizes", ["heads = 1\nintermediate = 32", "width = 16", ""])
+def test_a_student_matches_the_states_of_all_its_tokens_in_its_own_words(tone, monkeypatch, sizes):
+    seen = {}
+
+    def fitting(student, teacher, layers, ids, theirs, **width):
+        seen["pairs"] = list(zip(ids, theirs, strict=True))
+        refit(student, teacher, layers, ids, theirs, **width)
+
+    def asking(teacher, theirs, *given):
+        assert theirs == [each for _, each in seen["pairs"]]
+        return every_token_loss(teacher, theirs, *given)
+
+    def training(student, *given, **more):
+        seen["dropout"] = {m.p for m in student.modules() if isinstance(m, torch.nn.Dropout)}
+        fit(student, *given, **more)
+
+    monkeypatch.setattr(distill, "refit", fitting)
+    monkeypatch.setattr(distill, "every_token_loss", asking)
+    monkeypatch.setattr(distill, "fit", training)
+    section = DISTILL.format(layers="[1]").replace("epochs = 8", "epochs = 4")
+    section += f'hidden_tokens = "all"\naugmented_copies = 1\nvocabulary_words = 90\n{sizes}\n'
+    folder = tone.make("every-token", section, ["distill"])
+
+    own, whole = (words_of(each / "tokenizer.json") for each in (folder, tone.teacher))
+    assert len(own) == 90
+    assert all([own[i] for i in a] == [whole[i] for i in b] for a, b in seen["pairs"])
+    assert seen["dropout"] == {0.0}
+    assert tone.validated(folder) >= 0.9
+
+
+def words_of(path):
+    return {i: word for word, i in json.loads(path.read_text())["model"]["vocab"].items()}
+
+
+def test_a_fitted_student_that_was_killed_goes_on_without_another_fit(tone, monkeypatch):
+    class Killed(Exception):
+        pass
+
+    def killed(*_, checkpoint, **__):
+        write_state(checkpoint._folder / "training.pt", {"done": 0})
+        raise Killed
+
+    section = DISTILL.format(layers="[1]").replace("epochs = 8", "epochs = 1")
+    section += 'hidden_tokens = "all"\n'
+    fits = []
+    monkeypatch.setattr(distill, "refit", lambda *_, **__: fits.append(1))
+    monkeypatch.setattr(distill, "fit", killed)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            tone.make("killed-fit", section, ["distill"])
+
+    assert len(fits) == 1
+
+
+@pytest.mark.parametrize(
+    ("weight", "key", "message"),
+    [
+        (0, "", "hidden_tokens: no states are matched"),
+        (1, 'augmented_copies = 1\naugmented_by = ["case"]', "a copy that is answered as its"),
+        (1, 'normalize = ["nfkc"]', "as its teacher reads them: remove normalize"),
+    ],
+)
+def test_states_of_all_tokens_are_matched_only_where_the_teacher_has_them(
+    tone, weight, key, message
+):
+    section = DISTILL.format(layers="[1]").replace("weight = 1.0", f"weight = {weight}")
+
+    with pytest.raises(RecipeError, match=message):
+        tone.make("no-states", f'{section}hidden_tokens = "all"\n{key}\n', ["distill"])
 
 
 def test_the_cost_of_a_smaller_vocabulary_is_written_beside_the_weights(tone):

@@ -1,0 +1,43 @@
+import copy
+
+import pytest
+import torch
+
+from models.training.architecture import load_classifier
+from models.training.knowledge_distillation import every_token_loss
+from models.training.loop import leave_dropout_out, outputs
+from tests.support.tiny_architectures import write_classifier
+
+TEXTS = [[2, 5, 9, 3], [2, 7, 3], [2, 4, 4, 6, 8, 3]]
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
+
+
+@pytest.fixture(params=("bert", "distilbert", "roberta", "electra", "mpnet"))
+def model(request, tmp_path):
+    return load_classifier(write_classifier(tmp_path / "it", request.param, ("bad", "good", "odd")))
+
+
+@pytest.mark.parametrize("batch", [[0, 1, 2], [2, 0]])
+def test_states_of_all_tokens_are_those_of_a_teacher_that_reads_the_same(model, batch):
+    student = copy.deepcopy(model)
+    layers = range(model.config.num_hidden_layers)
+    output = outputs(student, [TEXTS[i] for i in batch], output_hidden_states=True)
+
+    def loss(texts):
+        return every_token_loss(model, texts, layers, torch.nn.Identity(), "fp32")(
+            batch, output
+        ).item()
+
+    assert loss(TEXTS) == pytest.approx(0, abs=1e-6)
+    assert loss([text[::-1] for text in TEXTS]) > 0.05
+
+
+def test_without_dropout_a_model_in_training_answers_as_afterwards(model):
+    wanted = outputs(model, TEXTS).logits
+    model.train()
+    assert not torch.allclose(outputs(model, TEXTS).logits, wanted)
+
+    leave_dropout_out(model)
+
+    torch.testing.assert_close(outputs(model, TEXTS).logits, wanted)
