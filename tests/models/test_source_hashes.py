@@ -65,10 +65,10 @@ def test_a_changed_module_makes_exactly_the_stages_stale_that_run_it(copied, mod
 
 def test_comments_docstrings_and_layout_make_nothing_stale(copied):
     before = hashes(copied)
-    path = copied / "models" / "recipe_sections.py"
+    path = copied / "models" / "data" / "section.py"
     source = path.read_text()
     for old, new in (
-        ('"""The sections', '"""All sections'),
+        ('"""The section', '"""This section'),
         ('"""Column of the text."""', '"""The texts\' column."""'),
         ("single = self", '# A comment.\n        "A docstring."\n\n        single = self'),
     ):
