@@ -16,17 +16,10 @@ from models.training.architecture import (
     sliced,
 )
 from models.training.loop import padded
-from tests.support.tiny_architectures import write_classifier
 
-KNOWN = ("bert", "distilbert", "roberta", "electra", "mpnet")
 BATCH = padded([[2, 5, 9, 3], [2, 7, 3]])
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
-
-
-@pytest.fixture(params=KNOWN)
-def model(request, tmp_path):
-    return load_classifier(write_classifier(tmp_path / "it", request.param, ("bad", "good", "odd")))
 
 
 def test_every_axis_of_the_width_the_heads_and_the_units_is_found(model):

@@ -3,19 +3,12 @@ import copy
 import pytest
 import torch
 
-from models.training.architecture import load_classifier
 from models.training.knowledge_distillation import every_token_loss
 from models.training.loop import leave_dropout_out, outputs
-from tests.support.tiny_architectures import write_classifier
 
 TEXTS = [[2, 5, 9, 3], [2, 7, 3], [2, 4, 4, 6, 8, 3]]
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecate in themselves
-
-
-@pytest.fixture(params=("bert", "distilbert", "roberta", "electra", "mpnet"))
-def model(request, tmp_path):
-    return load_classifier(write_classifier(tmp_path / "it", request.param, ("bad", "good", "odd")))
 
 
 @pytest.mark.parametrize("batch", [[0, 1, 2], [2, 0]])
