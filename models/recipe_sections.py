@@ -118,7 +118,7 @@ class DistillSection(AugmentedSection):
     """Tokens whose states are matched.
 
     With `all` the student's layers are first fitted to the teacher's by least squares, the teacher
-    reads each batch again, in the student's words, and the student is trained without dropout.
+    also reads the texts in the student's words, and the student is trained without dropout.
     """
     label_weight: Annotated[float, Field(ge=0)]
     """Weight of the loss on the true labels."""

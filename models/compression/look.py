@@ -22,7 +22,12 @@ from models.data.splits import divided_before
 from models.library_errors import first_line
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType, TrainingPrecision
-from models.training.architecture import KNOWN, intermediate_size, text_config
+from models.training.architecture import (
+    KNOWN,
+    embedding_width,
+    intermediate_size,
+    text_config,
+)
 from models.training.device import to_training_device
 from models.training.encodings import Ids, readable
 from models.training.loop import outputs, similar_lengths, use_all_cores
@@ -87,6 +92,7 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
         kind="classifier" if is_classifier else "base",
         layers=int(config.num_hidden_layers),
         width=int(config.hidden_size),
+        embeddings=embedding_width(config),
         heads=int(config.num_attention_heads),
         intermediate=_units(config),
         words=int(text_config(config).vocab_size),

@@ -77,8 +77,13 @@ def quantized(facts: Facts, scheme: Scheme, max_drop: float) -> dict[str, Any]:
 
 
 def distilled(facts: Facts, shape: Shape, max_drop: float) -> dict[str, Any]:
-    """A student, stopped when it cannot come within the drop and what chance does to it."""
+    """A student, stopped when it cannot come within the drop and what chance does to it.
+
+    One that is fitted to its teacher first has little left to learn, and a high rate undoes it.
+    """
     chance = 1 / math.sqrt(validation_texts(facts.texts))
+    is_fitted = facts.model.is_narrowable
+    rate = _LEARNING_RATE if is_fitted else _STUDENT_LEARNING_RATE
     return {
         "distill": {
             "layers": list(shape.layers),
@@ -87,10 +92,11 @@ def distilled(facts: Facts, shape: Shape, max_drop: float) -> dict[str, Any]:
             "vocabulary_words": shape.words,
             "augmented_copies": int(shape.width is not None),
             "epochs": teacher_epochs(facts) + _STUDENT_EPOCHS_MORE,
-            "learning_rate": _rate(_STUDENT_LEARNING_RATE, shape.width or facts.model.width),
+            "learning_rate": _rate(rate, shape.width or facts.model.width),
             "batch_texts": _batch_texts(facts),
             "temperature": 2.0,
             "hidden_weight": 1.0,
+            "hidden_tokens": "all" if is_fitted else None,
             "label_weight": 0.3 if facts.texts.labels else 0.0,
             "precision": _precision(facts),
             "max_drop": round(min(_LARGEST_LIMIT, max_drop + chance), 3),

@@ -38,9 +38,8 @@ def shapes(model: ModelFacts) -> list[Shape]:
     quarter = Shape("quarter", spaced(model.layers, max(1, round(model.layers / 4 + 0.1))))
     tiny = replace(quarter, name="tiny")
     if model.is_narrowable:
-        head = model.width // model.heads
         quarter = _narrowed(quarter, min(model.width, _QUARTER_WIDTH), model)
-        width = max(head, min(_TINY_WIDTH, model.width * 2 // 3) // head * head)
+        width = _of_whole_heads(min(_TINY_WIDTH, model.width * 2 // 3), model)
         units = min(model.intermediate, int(_TINY_UNITS_PER_WIDTH * width))
         tiny = replace(tiny, width=width, intermediate=units)
     found: list[Shape] = []
@@ -55,11 +54,17 @@ def shapes(model: ModelFacts) -> list[Shape]:
 
 
 def _narrowed(shape: Shape, width: int, model: ModelFacts) -> Shape:
-    head = model.width // model.heads
-    width = width // head * head
-    if not 0 < width < model.width:
+    width = _of_whole_heads(width, model)
+    if width >= model.width:
         return shape
     return replace(shape, width=width, intermediate=model.intermediate * width // model.width)
+
+
+def _of_whole_heads(width: int, model: ModelFacts) -> int:
+    """The nearest smaller width that a student may have: see stages.distill.check_sizes."""
+    head = model.width // model.heads
+    whole = max(head, width // head * head)
+    return whole + head if whole == model.embeddings < model.width else whole
 
 
 def spaced(layers: int, kept: int) -> tuple[int, ...]:

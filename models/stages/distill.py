@@ -19,6 +19,7 @@ from models.training.architecture import (
     KNOWN,
     AxisValues,
     check_known,
+    embedding_width,
     head_size,
     importance,
     intermediate_size,
@@ -44,6 +45,7 @@ from models.training.loop import Loss, fit, label_loss, leave_dropout_out, use_a
 from models.training.normalization import normalizations, normalize
 from models.training.pretrained import base_classifier, check_length
 from models.training.refit import refit
+from models.training.teacher_states import TeacherStates
 from models.training.tokenizer_file import copy_tokenizer
 from models.training.validation import validation
 from models.training.vocabulary import cost, mask_word, trimmed, words_to_keep
@@ -101,7 +103,8 @@ def run(job: Job) -> None:
         if checkpoint.read() is None:
             refit(student, teacher, section.layers, ids, theirs, width=width)
         leave_dropout_out(student)
-        states = every_token_loss(teacher, theirs, section.layers, projection, section.precision)
+        kept = TeacherStates(teacher, theirs, section.layers, section.precision, job.output)
+        states = every_token_loss(kept, projection)
     truth = torch.from_numpy(label_matrix(rows, labels))
     fit(
         student,
@@ -230,6 +233,11 @@ def check_sizes(config: PretrainedConfig, section: DistillSection) -> None:
         raise RecipeError(
             f"width {width}: choose a multiple of the teacher's head size {size}, at most its "
             f"width {config.hidden_size}"
+        )
+    if width == embedding_width(config) != config.hidden_size:
+        raise RecipeError(
+            f"width {width}: the teacher projects embeddings of this width, and a student of the "
+            "same width would not: choose another"
         )
     if (section.heads or 0) > kept_heads(config):
         raise RecipeError(

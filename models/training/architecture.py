@@ -48,7 +48,7 @@ def axes(name: str, config: PretrainedConfig) -> tuple[Axis | None, ...]:
         (where for pattern, where in _AXES if re.search(pattern, name)), ("width", "width")
     )
     vector = name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name
-    if ".embeddings." in name and _embedding_width(config) != config.hidden_size:
+    if ".embeddings." in name and embedding_width(config) != config.hidden_size:
         found = (found[0] if "_embeddings." in name else None, None)
     return found[:1] if vector else found
 
@@ -95,6 +95,11 @@ def text_config(config: PretrainedConfig) -> PretrainedConfig:
     return part
 
 
+def embedding_width(config: PretrainedConfig) -> int:
+    """Return the width of the embeddings, from which ELECTRA's small ones are projected."""
+    return int(getattr(config, "embedding_size", config.hidden_size))
+
+
 def intermediate_size(config: PretrainedConfig) -> int:
     """Return the number of feed-forward units of a layer."""
     return int(getattr(config, _intermediate_key(config)))
@@ -113,7 +118,7 @@ def resized(
     """Copy the config with other sizes; a size that is None and the head size stay."""
     result = copy.deepcopy(config)
     if width is not None and width != config.hidden_size:
-        if _embedding_width(config) == config.hidden_size and hasattr(config, "embedding_size"):
+        if embedding_width(config) == config.hidden_size and hasattr(config, "embedding_size"):
             result.embedding_size = width
         result.hidden_size = width
         result.num_attention_heads = width // head_size(config)
@@ -248,10 +253,6 @@ def most_important_in_layers(
 
 def _renumbered(layer: int) -> Any:
     return lambda found: found[0].replace(found[1], str(layer))
-
-
-def _embedding_width(config: PretrainedConfig) -> int:
-    return int(getattr(config, "embedding_size", config.hidden_size))
 
 
 def _intermediate_key(config: PretrainedConfig) -> str:

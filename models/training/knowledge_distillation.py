@@ -17,6 +17,7 @@ from models.training.checkpoint import Checkpoint
 from models.training.device import to_training_device
 from models.training.encodings import Ids, token_ids
 from models.training.loop import Loss, fit, label_loss, outputs, padded, similar_lengths
+from models.training.teacher_states import TeacherStates
 from models.training.validation import validation
 from serving.bundles.bundle import TOKENIZER_NAME
 from serving.inference.tokenizer import Tokenizer
@@ -81,34 +82,21 @@ def first_token_loss(taught: TeacherOutputs, projection: torch.nn.Module) -> Los
     return loss
 
 
-def every_token_loss(
-    teacher: PreTrainedModel,
-    encodings: Sequence[Ids],
-    layers: Sequence[int],
-    projection: torch.nn.Module,
-    precision: TrainingPrecision,
-) -> Loss:
+def every_token_loss(taught: TeacherStates, projection: torch.nn.Module) -> Loss:
     """Return the loss of all tokens' states after each layer, as TinyBERT's (Jiao et al. 2020).
 
-    They are the student's, through `projection`, and the teacher's after `layers`, which each batch
-    asks for: all of them are too many to keep. `encodings` are the texts' ids of the teacher, one
-    for each token of the student. The error of a layer is relative to the variance of the
-    teacher's states, so that each layer counts alike.
+    They are the student's, through `projection`, for the same tokens as its teacher's. The error
+    of a layer is relative to the variance of the teacher's states, so that each layer counts alike.
     """
-    to_training_device(teacher)
 
     def loss(batch: list[int], output: SequenceClassifierOutput) -> torch.Tensor:
-        texts = [encodings[i] for i in batch]
-        with torch.no_grad():
-            asked = outputs(teacher, texts, precision, output_hidden_states=True)
-        assert asked.hidden_states is not None
+        wanted = taught.of(batch)
+        tokens = padded([taught.encodings[i] for i in batch])["attention_mask"].bool()
         assert output.hidden_states is not None
-        tokens = padded(texts)["attention_mask"].bool()
         errors = []
-        for layer, states in zip(layers, output.hidden_states[1:], strict=True):
-            wanted = asked.hidden_states[layer + 1][tokens].float()
-            error = functional.mse_loss(projection(states[tokens].float()), wanted)
-            errors.append(error / wanted.var())
+        for layer, states in zip(wanted.unbind(1), output.hidden_states[1:], strict=True):
+            error = functional.mse_loss(projection(states[tokens].float()), layer.to(states.device))
+            errors.append(error / layer.var())
         return torch.stack(errors).mean().cpu()
 
     return loss

@@ -11,12 +11,13 @@ from models.compression.students import parameters, shapes, size_bytes
 from models.recipe import in_parent_order, read_recipe
 
 MINILM = ModelFacts(
-    kind="base", layers=6, width=384, heads=12, intermediate=1536, words=30_522,
+    kind="base", layers=6, width=384, embeddings=384, heads=12, intermediate=1536, words=30_522,
     parameters=22_700_000, longest=512, is_narrowable=True, is_trimmable=True,
 )  # fmt: skip
 BASE = replace(
-    MINILM, layers=12, width=768, intermediate=3072, parameters=109_500_000, kind="classifier"
-)
+    MINILM, kind="classifier", layers=12, width=768, embeddings=768, intermediate=3072,
+    parameters=109_500_000,
+)  # fmt: skip
 TEXTS = TextFacts(
     rows=12_000, unlabelled_rows=0, labels={"bad": 6_000, "good": 6_000},
     problem_type="single_label", most_tokens=60, unknown=0.01,
@@ -28,6 +29,7 @@ MODELS = st.builds(
     kind=st.sampled_from(["base", "classifier"]),
     layers=st.integers(1, 48),
     width=st.sampled_from([32, 128, 384, 768, 1024]),
+    embeddings=st.sampled_from([32, 128, 768]),
     heads=st.sampled_from([1, 2, 4, 8]),
     intermediate=st.sampled_from([64, 512, 1536, 4096]),
     words=st.integers(50, 250_000),
@@ -143,6 +145,18 @@ def test_trainings_have_the_precision_that_is_fast_here(precision, written):
     assert {each["precision"] for each in sections if each} == {written}
 
 
+@pytest.mark.parametrize(
+    ("is_narrowable", "tokens", "rate"), [(True, "all", 1e-4), (False, None, 3e-4)]
+)
+def test_students_are_fitted_where_the_architecture_is_known(is_narrowable, tokens, rate):
+    model = replace(MINILM, is_narrowable=is_narrowable)
+
+    found = plan(Facts(model, TEXTS, 0.005, 0.002), "reviews", "fetched:base", HOUR)
+
+    half = next(step for step in found.steps if step.variant == "half-fp32").content["distill"]
+    assert (half["hidden_tokens"], half["learning_rate"]) == (tokens, rate)
+
+
 @settings(max_examples=60)
 @given(MODELS, st.integers(3, 10**6), st.floats(1e-5, 1.0), st.floats(60, 10**5))
 def test_every_plan_is_of_recipes_that_can_be_read(tmp_path_factory, model, rows, training_s, time):
@@ -169,6 +183,7 @@ def test_students_are_smaller_than_their_teacher_and_none_is_there_twice(model):
         assert parameters(model, shape) < model.parameters
         assert set(shape.layers) <= set(range(model.layers))
         assert shape.width is None or shape.width % (model.width // model.heads) == 0
+        assert shape.width != model.embeddings or model.embeddings >= model.width
 
 
 @pytest.mark.parametrize(

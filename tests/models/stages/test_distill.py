@@ -2,8 +2,10 @@ import json
 
 import pytest
 import torch
+from transformers import ElectraConfig
 
 from models.recipe import RecipeError
+from models.recipe_sections import DistillSection
 from models.stages import distill
 from models.training.architecture import head_size, kept_heads, load_classifier
 from models.training.checkpoint import write_state
@@ -60,9 +62,9 @@ def test_a_student_matches_the_states_of_all_its_tokens_in_its_own_words(tone, m
         seen["pairs"] = list(zip(ids, theirs, strict=True))
         refit(student, teacher, layers, ids, theirs, **width)
 
-    def asking(teacher, theirs, *given):
-        assert theirs == [each for _, each in seen["pairs"]]
-        return every_token_loss(teacher, theirs, *given)
+    def asking(taught, *given):
+        assert taught.encodings == [each for _, each in seen["pairs"]]
+        return every_token_loss(taught, *given)
 
     def training(student, *given, **more):
         seen["dropout"] = {m.p for m in student.modules() if isinstance(m, torch.nn.Dropout)}
@@ -211,6 +213,15 @@ def test_without_a_smaller_vocabulary_the_tokenizer_stays_as_it_is(tone):
 def test_a_student_that_the_teacher_cannot_give_is_refused(tone, key, message):
     with pytest.raises(RecipeError, match=message):
         tone.make("refused", DISTILL.format(layers="[1]") + key, ["distill"])
+
+
+def test_a_width_at_which_embeddings_would_not_be_projected_is_refused():
+    config = ElectraConfig(hidden_size=32, embedding_size=16, num_attention_heads=4)
+    given = {"layers": [0], "epochs": 1, "learning_rate": 1e-3, "batch_texts": 2, "width": 16}
+    losses = {"temperature": 1, "hidden_weight": 1, "label_weight": 0}
+
+    with pytest.raises(RecipeError, match="width 16: the teacher projects embeddings of this"):
+        distill.check_sizes(config, DistillSection(**given, **losses))
 
 
 def test_a_layer_that_the_teacher_has_not_is_refused(tone):

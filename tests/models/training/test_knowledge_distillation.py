@@ -5,6 +5,7 @@ import torch
 
 from models.training.knowledge_distillation import every_token_loss
 from models.training.loop import leave_dropout_out, outputs
+from models.training.teacher_states import TeacherStates
 
 TEXTS = [[2, 5, 9, 3], [2, 7, 3], [2, 4, 4, 6, 8, 3]]
 
@@ -12,15 +13,14 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries deprecat
 
 
 @pytest.mark.parametrize("batch", [[0, 1, 2], [2, 0]])
-def test_states_of_all_tokens_are_those_of_a_teacher_that_reads_the_same(model, batch):
+def test_states_of_all_tokens_are_those_of_a_teacher_that_reads_the_same(model, tmp_path, batch):
     student = copy.deepcopy(model)
     layers = range(model.config.num_hidden_layers)
     output = outputs(student, [TEXTS[i] for i in batch], output_hidden_states=True)
 
     def loss(texts):
-        return every_token_loss(model, texts, layers, torch.nn.Identity(), "fp32")(
-            batch, output
-        ).item()
+        taught = TeacherStates(model, texts, layers, "fp32", tmp_path)
+        return every_token_loss(taught, torch.nn.Identity())(batch, output).item()
 
     assert loss(TEXTS) == pytest.approx(0, abs=1e-6)
     assert loss([text[::-1] for text in TEXTS]) > 0.05
