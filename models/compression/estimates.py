@@ -14,6 +14,7 @@ _QUANTIZE_S = 10.0
 _SENSITIVITY_RUNS = 5_000
 _QUANTIZE_LOOKS = 7
 _FITTED_TEXTS = 1024
+_FITTED_TOKENS = 40_000
 _STATIC_TEXT_S = 2e-4
 _STATIC_S = 15.0
 _STATIC_WORDS = 8_000
@@ -69,9 +70,10 @@ def distill_s(facts: Facts, shape: Shape, section: Mapping[str, Any]) -> float:
     copies, epochs = int(section["augmented_copies"]), int(section["epochs"])
     texts = (training_texts(facts.texts) + facts.texts.unlabelled_rows) * (1 + copies)
     read = float(texts)
-    if section["hidden_tokens"]:
+    if section["hidden_tokens"] == "all":
         # Once more for its states, and by the student for each product that is fitted.
-        read += texts + min(texts, _FITTED_TEXTS) * 2 * len(shape.layers) * share
+        fitted = min(texts, _FITTED_TEXTS, _FITTED_TOKENS / facts.texts.most_tokens)
+        read += texts + fitted * 2 * len(shape.layers) * share
     taught = read * FORWARD_SHARE
     trained = texts * epochs * share
     checked_s = validation_texts(facts.texts) * epochs * share * facts.scoring_s

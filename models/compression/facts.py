@@ -14,14 +14,14 @@ Kind = Literal["classifier", "base"]
 class ModelFacts:
     """The model to compress.
 
-    `embeddings` is their width. `is_narrowable` and `is_trimmable` say whether its layers and its
-    vocabulary can be made smaller; `longest` is the most tokens it reads.
+    `is_narrowable` and `is_trimmable` say whether its layers and its vocabulary can be made
+    smaller; `longest` is the most tokens it reads.
     """
 
     kind: Kind
     layers: int
     width: int
-    embeddings: int
+    embedding_width: int
     heads: int
     intermediate: int
     words: int

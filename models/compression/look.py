@@ -92,7 +92,7 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
         kind="classifier" if is_classifier else "base",
         layers=int(config.num_hidden_layers),
         width=int(config.hidden_size),
-        embeddings=embedding_width(config),
+        embedding_width=embedding_width(config),
         heads=int(config.num_attention_heads),
         intermediate=_units(config),
         words=int(text_config(config).vocab_size),

@@ -38,9 +38,11 @@ def shapes(model: ModelFacts) -> list[Shape]:
     quarter = Shape("quarter", spaced(model.layers, max(1, round(model.layers / 4 + 0.1))))
     tiny = replace(quarter, name="tiny")
     if model.is_narrowable:
-        quarter = _narrowed(quarter, min(model.width, _QUARTER_WIDTH), model)
-        width = _of_whole_heads(min(_TINY_WIDTH, model.width * 2 // 3), model)
-        units = min(model.intermediate, int(_TINY_UNITS_PER_WIDTH * width))
+        if width := _narrower(_QUARTER_WIDTH, model):
+            units = model.intermediate * width // model.width
+            quarter = replace(quarter, width=width, intermediate=units)
+        width = _narrower(min(_TINY_WIDTH, model.width * 2 // 3), model)
+        units = min(model.intermediate, int(_TINY_UNITS_PER_WIDTH * (width or model.width)))
         tiny = replace(tiny, width=width, intermediate=units)
     found: list[Shape] = []
     for each in (half, quarter, tiny):
@@ -53,18 +55,17 @@ def shapes(model: ModelFacts) -> list[Shape]:
     return found
 
 
-def _narrowed(shape: Shape, width: int, model: ModelFacts) -> Shape:
-    width = _of_whole_heads(width, model)
-    if width >= model.width:
-        return shape
-    return replace(shape, width=width, intermediate=model.intermediate * width // model.width)
+def _narrower(most: int, model: ModelFacts) -> int | None:
+    """The width of as many whole heads as fit into `most`; None if that is the model's.
 
-
-def _of_whole_heads(width: int, model: ModelFacts) -> int:
-    """The nearest smaller width that a student may have: see stages.distill.check_sizes."""
+    It is a head more where the model projects embeddings of that width: see
+    stages.distill.check_sizes.
+    """
     head = model.width // model.heads
-    whole = max(head, width // head * head)
-    return whole + head if whole == model.embeddings < model.width else whole
+    width = max(head, min(most, model.width) // head * head)
+    if width == model.embedding_width < model.width:
+        width += head
+    return width if width < model.width else None
 
 
 def spaced(layers: int, kept: int) -> tuple[int, ...]:

@@ -159,11 +159,12 @@ def empty_classifier(config: PretrainedConfig, **options: Any) -> PreTrainedMode
 def load_classifier(folder: Path, **options: Any) -> PreTrainedModel:
     """Load a folder of weights, with pruned heads or without, ready for inference."""
     config = AutoConfig.from_pretrained(folder)
+    config.chunk_size_feed_forward = 0  # chunks give the same answers, but hide what is read
     if hasattr(config, "kept_heads"):
         model = empty_classifier(config, **options)
         model.load_state_dict(load_file(folder / WEIGHTS_NAME))
     else:
-        model = AutoModelForSequenceClassification.from_pretrained(folder, **options)
+        model = AutoModelForSequenceClassification.from_pretrained(folder, config=config, **options)
     model.train(mode=False)
     return model
 

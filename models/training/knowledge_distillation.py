@@ -82,7 +82,7 @@ def first_token_loss(taught: TeacherOutputs, projection: torch.nn.Module) -> Los
     return loss
 
 
-def every_token_loss(taught: TeacherStates, projection: torch.nn.Module) -> Loss:
+def every_token_loss(theirs: TeacherStates, projection: torch.nn.Module) -> Loss:
     """Return the loss of all tokens' states after each layer, as TinyBERT's (Jiao et al. 2020).
 
     They are the student's, through `projection`, for the same tokens as its teacher's. The error
@@ -90,12 +90,12 @@ def every_token_loss(taught: TeacherStates, projection: torch.nn.Module) -> Loss
     """
 
     def loss(batch: list[int], output: SequenceClassifierOutput) -> torch.Tensor:
-        wanted = taught.of(batch)
-        tokens = padded([taught.encodings[i] for i in batch])["attention_mask"].bool()
+        wanted = theirs.of(batch)
+        tokens = padded([theirs.encodings[i] for i in batch])["attention_mask"].bool()
         assert output.hidden_states is not None
         errors = []
         for layer, states in zip(wanted.unbind(1), output.hidden_states[1:], strict=True):
-            error = functional.mse_loss(projection(states[tokens].float()), layer.to(states.device))
+            error = functional.mse_loss(projection(states[tokens].float()), layer)
             errors.append(error / layer.var())
         return torch.stack(errors).mean().cpu()
 

@@ -1,18 +1,18 @@
-"""A teacher's states of all tokens of the texts: asked for once, as far as there is room."""
+"""A teacher's states of all tokens of the texts, which are asked for once if there is room."""
 
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from models.recipe_sections import TrainingPrecision
-from models.training.device import to_training_device
+from models.training.device import device_of, to_training_device
 from models.training.encodings import Ids
 from models.training.loop import outputs, padded
 
@@ -22,11 +22,11 @@ _BYTES_PER_NUMBER = 2
 
 
 class TeacherStates:
-    """The states after some layers of a teacher's, of each token of the texts.
+    """A teacher's states after some of its layers, for each token of the texts.
 
-    They are kept in half precision in a file in `folder`: at most 32 GiB and half of what is free
-    there. Texts beyond that are read by the teacher each time. The file has no name, so nothing of
-    it is left when the program ends.
+    `encodings` are the texts' ids. On a CPU the states are kept in half precision in a file without
+    a name in `folder`: at most 32 GiB and half of what is free there. The teacher reads all other
+    texts again each time; on a GPU all of them, since that takes it no longer than a disk.
     """
 
     def __init__(
@@ -38,51 +38,52 @@ class TeacherStates:
         folder: Path,
     ) -> None:
         to_training_device(teacher)
-        self._teacher = teacher
         self.encodings = encodings
+        self._teacher = teacher
         self._layers = layers
         self._precision = precision
-        self._places = list(pairwise(accumulate(map(len, encodings), initial=0)))
-        self._kept = _room((len(layers), teacher.config.hidden_size), self._places[-1][1], folder)
+        self._token_bytes = _BYTES_PER_NUMBER * len(layers) * teacher.config.hidden_size
+        ends = accumulate((len(ids) * self._token_bytes for ids in encodings), initial=0)
+        self._places = list(pairwise(ends))
         self._is_kept = [False] * len(encodings)
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (see below)
+        weakref.finalize(self, self._file.close)
+        self._room = 0.0
+        if device_of(teacher).type == "cpu":
+            self._room = min(_MOST_BYTES, _SHARE_OF_FREE * shutil.disk_usage(folder).free)
 
     def of(self, batch: Sequence[int]) -> torch.Tensor:
         """Return the states of these texts' tokens, one text after the other.
 
-        Its shape is (tokens, layers, width), in fp32 or as they are kept.
+        They are of shape (tokens, layers, width), in fp32, on the teacher's device.
         """
         new = [i for i in batch if not self._is_kept[i]]
         asked = dict(zip(new, self._ask(new), strict=True)) if new else {}
-        for i, states in asked.items():
-            start, end = self._places[i]
-            if end <= len(self._kept):
-                self._kept[start:end] = states
-                self._is_kept[i] = True
+        for text, states in asked.items():
+            self._keep(text, states)
         return torch.cat([asked[i] if i in asked else self._read(i) for i in batch])
 
-    def _read(self, text: int) -> torch.Tensor:
-        start, end = self._places[text]
-        return self._kept[start:end].float()
-
-    def _ask(self, texts: Sequence[int]) -> list[torch.Tensor]:
+    def _ask(self, texts: Sequence[int]) -> Sequence[torch.Tensor]:
         encodings = [self.encodings[i] for i in texts]
         with torch.no_grad():
             output = outputs(self._teacher, encodings, self._precision, output_hidden_states=True)
         assert output.hidden_states is not None
-        after = [output.hidden_states[layer + 1].float() for layer in self._layers]
         tokens = padded(encodings)["attention_mask"].bool()
-        states = torch.stack([each[tokens] for each in after], dim=1)
-        return list(states.cpu().split([len(ids) for ids in encodings]))
+        after = [output.hidden_states[layer + 1][tokens].float() for layer in self._layers]
+        return torch.stack(after, dim=1).split([len(ids) for ids in encodings])
 
-
-def _room(shape: tuple[int, int], tokens: int, folder: Path) -> torch.Tensor:
-    """A tensor of half precision on the disk, of shape (tokens, *shape) or of fewer tokens."""
-    each = _BYTES_PER_NUMBER * shape[0] * shape[1]
-    with tempfile.TemporaryFile(dir=folder) as file:
-        free = shutil.disk_usage(folder).free
-        kept = min(tokens, int(min(_MOST_BYTES, _SHARE_OF_FREE * free) / each))
+    def _keep(self, text: int, states: torch.Tensor) -> None:
+        start, end = self._places[text]
+        if end > self._room:
+            return
         try:
-            os.posix_fallocate(file.fileno(), 0, kept * each)
-        except OSError:  # there is less room than is said, or none for nothing
-            return torch.empty(0, *shape, dtype=torch.half)
-        return torch.from_numpy(np.memmap(file, np.float16, shape=(kept, *shape)))
+            written = os.pwrite(self._file.fileno(), states.half().numpy().tobytes(), start)
+        except OSError:  # the disk is full
+            return
+        self._is_kept[text] = written == end - start
+
+    def _read(self, text: int) -> torch.Tensor:
+        start, end = self._places[text]
+        kept = bytearray(os.pread(self._file.fileno(), end - start, start))
+        states = torch.frombuffer(kept, dtype=torch.half)
+        return states.view(-1, len(self._layers), self._teacher.config.hidden_size).float()

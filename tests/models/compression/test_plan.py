@@ -4,18 +4,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.compression.estimates import FORWARD_SHARE, distill_s, training_texts
 from models.compression.facts import Facts, ModelFacts, TextFacts
 from models.compression.plan import Limits, by_nearness, plan
+from models.compression.recipe_content import distilled
 from models.compression.recipe_files import toml
 from models.compression.students import parameters, shapes, size_bytes
 from models.recipe import in_parent_order, read_recipe
 
 MINILM = ModelFacts(
-    kind="base", layers=6, width=384, embeddings=384, heads=12, intermediate=1536, words=30_522,
-    parameters=22_700_000, longest=512, is_narrowable=True, is_trimmable=True,
+    kind="base", layers=6, width=384, embedding_width=384, heads=12, intermediate=1536,
+    words=30_522, parameters=22_700_000, longest=512, is_narrowable=True, is_trimmable=True,
 )  # fmt: skip
 BASE = replace(
-    MINILM, kind="classifier", layers=12, width=768, embeddings=768, intermediate=3072,
+    MINILM, kind="classifier", layers=12, width=768, embedding_width=768, intermediate=3072,
     parameters=109_500_000,
 )  # fmt: skip
 TEXTS = TextFacts(
@@ -29,7 +31,7 @@ MODELS = st.builds(
     kind=st.sampled_from(["base", "classifier"]),
     layers=st.integers(1, 48),
     width=st.sampled_from([32, 128, 384, 768, 1024]),
-    embeddings=st.sampled_from([32, 128, 768]),
+    embedding_width=st.sampled_from([32, 128, 768]),
     heads=st.sampled_from([1, 2, 4, 8]),
     intermediate=st.sampled_from([64, 512, 1536, 4096]),
     words=st.integers(50, 250_000),
@@ -153,8 +155,20 @@ def test_students_are_fitted_where_the_architecture_is_known(is_narrowable, toke
 
     found = plan(Facts(model, TEXTS, 0.005, 0.002), "reviews", "fetched:base", HOUR)
 
-    half = next(step for step in found.steps if step.variant == "half-fp32").content["distill"]
-    assert (half["hidden_tokens"], half["learning_rate"]) == (tokens, rate)
+    half = next(step for step in found.steps if step.variant == "half-fp32")
+    section = half.content["distill"]
+    assert (section["hidden_tokens"], section["learning_rate"]) == (tokens, rate)
+
+
+def test_a_teacher_that_is_asked_for_states_takes_longer():
+    half, facts = shapes(MINILM)[0], Facts(MINILM, TEXTS, 0.005, 0.002)
+    section = distilled(facts, half, 0.02)["distill"]
+
+    more_s = distill_s(facts, half, section) - distill_s(
+        facts, half, section | {"hidden_tokens": "first"}
+    )
+
+    assert more_s >= training_texts(TEXTS) * FORWARD_SHARE * facts.training_s
 
 
 @settings(max_examples=60)
@@ -182,8 +196,10 @@ def test_students_are_smaller_than_their_teacher_and_none_is_there_twice(model):
     for shape in found:
         assert parameters(model, shape) < model.parameters
         assert set(shape.layers) <= set(range(model.layers))
-        assert shape.width is None or shape.width % (model.width // model.heads) == 0
-        assert shape.width != model.embeddings or model.embeddings >= model.width
+        if shape.width:
+            assert shape.width < model.width
+            assert shape.width % (model.width // model.heads) == 0
+            assert shape.width != model.embedding_width
 
 
 @pytest.mark.parametrize(

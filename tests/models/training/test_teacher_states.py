@@ -1,4 +1,6 @@
 import os
+import shutil
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -83,18 +85,34 @@ def test_texts_that_there_is_no_room_for_are_read_again(model, asked, folder, ro
     assert asked == calls
 
 
-def test_nothing_is_kept_on_a_full_disk(model, asked, folder, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+def test_half_of_what_is_free_on_the_disk_is_left(model, asked, folder, monkeypatch):
+    free = 2 * 7 * 2 * len(layers_of(model)) * model.config.hidden_size
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(free, 0, free))
 
-    monkeypatch.setattr(os, "posix_fallocate", full)
+    check(TeacherStates(model, TEXTS, layers_of(model), "fp32", folder), model)
+
+    assert asked == [[0, 1, 2], [2], [2]]
+
+
+@pytest.mark.parametrize("written", [OSError(28, "No space left on device"), 7])
+def test_what_a_full_disk_does_not_take_is_asked_for_again(
+    model, asked, folder, monkeypatch, written
+):
+    monkeypatch.setattr(os, "pwrite", Mock(side_effect=[written] * 99))
 
     check(TeacherStates(model, TEXTS, layers_of(model), "fp32", folder), model)
 
     assert asked == list(BATCHES)
 
 
-def test_its_file_has_no_name(model, folder):
-    TeacherStates(model, TEXTS, layers_of(model), "fp32", folder).of([0])
-
+def test_its_file_has_no_name_and_goes_with_it(model, folder):
+    states = TeacherStates(model, TEXTS, layers_of(model), "fp32", folder)
+    states.of([0])
+    descriptor = states._file.fileno()
+    assert os.fstat(descriptor).st_size
     assert not list(folder.iterdir())
+
+    del states
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
