@@ -70,7 +70,7 @@ class TeacherStates:
         assert output.hidden_states is not None
         tokens = padded(encodings)["attention_mask"].bool()
         after = [output.hidden_states[layer + 1][tokens].float() for layer in self._layers]
-        return torch.stack(after, dim=1).split([len(ids) for ids in encodings])
+        return torch.split(torch.stack(after, dim=1), [len(ids) for ids in encodings])
 
     def _keep(self, text: int, states: torch.Tensor) -> None:
         start, end = self._places[text]
