@@ -79,10 +79,11 @@ def quantized(facts: Facts, scheme: Scheme, max_drop: float) -> dict[str, Any]:
 def distilled(facts: Facts, shape: Shape, max_drop: float) -> dict[str, Any]:
     """A student, stopped when it cannot come within the drop and what chance does to it.
 
-    One that is fitted to its teacher first has little left to learn, and a high rate undoes it.
+    A narrower one is fitted to its teacher first; it has little left to learn, and a high rate
+    undoes that.
     """
     chance = 1 / math.sqrt(validation_texts(facts.texts))
-    is_fitted = facts.model.is_narrowable
+    is_fitted = shape.width is not None
     rate = _LEARNING_RATE if is_fitted else _STUDENT_LEARNING_RATE
     return {
         "distill": {

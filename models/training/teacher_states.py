@@ -42,11 +42,11 @@ class TeacherStates:
         self._teacher = teacher
         self._layers = layers
         self._precision = precision
-        self._token_bytes = _BYTES_PER_NUMBER * len(layers) * teacher.config.hidden_size
-        ends = accumulate((len(ids) * self._token_bytes for ids in encodings), initial=0)
+        token_bytes = _BYTES_PER_NUMBER * len(layers) * teacher.config.hidden_size
+        ends = accumulate((len(ids) * token_bytes for ids in encodings), initial=0)
         self._places = list(pairwise(ends))
         self._is_kept = [False] * len(encodings)
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (see below)
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (below)
         weakref.finalize(self, self._file.close)
         self._room = 0.0
         if device_of(teacher).type == "cpu":

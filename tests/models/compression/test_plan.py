@@ -147,26 +147,23 @@ def test_trainings_have_the_precision_that_is_fast_here(precision, written):
     assert {each["precision"] for each in sections if each} == {written}
 
 
-@pytest.mark.parametrize(
-    ("is_narrowable", "tokens", "rate"), [(True, "all", 1e-4), (False, None, 3e-4)]
-)
-def test_students_are_fitted_where_the_architecture_is_known(is_narrowable, tokens, rate):
-    model = replace(MINILM, is_narrowable=is_narrowable)
+def test_students_that_are_narrower_are_fitted_first_and_learn_at_a_low_rate():
+    found = plan(Facts(BASE, TEXTS, 0.005, 0.002), "reviews", "mine", HOUR)
 
-    found = plan(Facts(model, TEXTS, 0.005, 0.002), "reviews", "fetched:base", HOUR)
-
-    half = next(step for step in found.steps if step.variant == "half-fp32")
-    section = half.content["distill"]
-    assert (section["hidden_tokens"], section["learning_rate"]) == (tokens, rate)
+    students = [each.content["distill"] for each in found.steps if "distill" in each.content]
+    assert {(each["width"], each["hidden_tokens"], each["learning_rate"]) for each in students} == {
+        (None, None, 1.5e-4),
+        (384, "all", 1e-4),
+        (256, "all", 1.5e-4),
+    }
 
 
 def test_a_teacher_that_is_asked_for_states_takes_longer():
-    half, facts = shapes(MINILM)[0], Facts(MINILM, TEXTS, 0.005, 0.002)
-    section = distilled(facts, half, 0.02)["distill"]
+    tiny, facts = shapes(MINILM)[-1], Facts(MINILM, TEXTS, 0.005, 0.002)
+    fitted = distilled(facts, tiny, 0.02)["distill"]
+    first = fitted | {"hidden_tokens": "first"}
 
-    more_s = distill_s(facts, half, section) - distill_s(
-        facts, half, section | {"hidden_tokens": "first"}
-    )
+    more_s = distill_s(facts, tiny, fitted) - distill_s(facts, tiny, first)
 
     assert more_s >= training_texts(TEXTS) * FORWARD_SHARE * facts.training_s
 

@@ -1,4 +1,5 @@
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -7,12 +8,14 @@ import torch
 from models.training.architecture import (
     importance,
     intermediate_size,
+    load_classifier,
     most_important_in_layers,
     resized,
     sliced,
 )
 from models.training.loop import padded
 from models.training.refit import _batches, refit
+from tests.support.tiny_architectures import write_classifier
 
 WORDS = 10
 
@@ -80,6 +83,16 @@ def test_a_narrower_student_comes_nearer_in_the_dimensions_that_it_has(model):
     student = sliced(model, config, layers, kept).eval()
 
     assert error_left(student, model, layers, width) < 0.7
+
+
+def test_a_feed_forward_part_that_computes_in_chunks_is_fitted_too(tmp_path):
+    folder = write_classifier(tmp_path / "chunks", "bert", ("bad", "good"))
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chunk_size_feed_forward": 2}))
+    model = load_classifier(folder)
+    student = cut(model, (1,), 1, 64)
+
+    assert error_left(student, model, (1,)) < 0.7
 
 
 def test_long_texts_are_fewer():
