@@ -13,6 +13,7 @@ _TIMED_TEXTS = 3 * 512
 _QUANTIZE_S = 10.0
 _SENSITIVITY_RUNS = 5_000
 _QUANTIZE_LOOKS = 7
+# As models.training.refit, which only a training imports.
 _FITTED_TEXTS = 1024
 _FITTED_TOKENS = 40_000
 _STATIC_TEXT_S = 2e-4

@@ -22,12 +22,7 @@ from models.data.splits import divided_before
 from models.library_errors import first_line
 from models.recipe import RecipeError
 from models.recipe_sections import ProblemType, TrainingPrecision
-from models.training.architecture import (
-    KNOWN,
-    embedding_width,
-    intermediate_size,
-    text_config,
-)
+from models.training.architecture import KNOWN, embedding_width, intermediate_size, text_config
 from models.training.device import to_training_device
 from models.training.encodings import Ids, readable
 from models.training.loop import outputs, similar_lengths, use_all_cores

@@ -80,24 +80,24 @@ def distilled(facts: Facts, shape: Shape, max_drop: float) -> dict[str, Any]:
     """A student, stopped when it cannot come within the drop and what chance does to it.
 
     A narrower one is fitted to its teacher first; it has little left to learn, and a high rate
-    undoes that.
+    undoes the fit.
     """
     chance = 1 / math.sqrt(validation_texts(facts.texts))
-    is_fitted = shape.width is not None
-    rate = _LEARNING_RATE if is_fitted else _STUDENT_LEARNING_RATE
+    is_narrower = shape.width is not None
+    rate = _LEARNING_RATE if is_narrower else _STUDENT_LEARNING_RATE
     return {
         "distill": {
             "layers": list(shape.layers),
             "width": shape.width,
             "intermediate": shape.intermediate,
             "vocabulary_words": shape.words,
-            "augmented_copies": int(shape.width is not None),
+            "augmented_copies": int(is_narrower),
             "epochs": teacher_epochs(facts) + _STUDENT_EPOCHS_MORE,
             "learning_rate": _rate(rate, shape.width or facts.model.width),
             "batch_texts": _batch_texts(facts),
             "temperature": 2.0,
             "hidden_weight": 1.0,
-            "hidden_tokens": "all" if is_fitted else None,
+            "hidden_tokens": "all" if is_narrower else None,
             "label_weight": 0.3 if facts.texts.labels else 0.0,
             "precision": _precision(facts),
             "max_drop": round(min(_LARGEST_LIMIT, max_drop + chance), 3),
