@@ -1,14 +1,16 @@
 """`python -m models`: make variants from recipes, report on a family, import other bundles.
 
-The exit status is 0, or 2 with one sentence on stderr. What a command runs is imported when it is
-called, so that `--help` needs no optional package.
+The exit status is 0, 2 with one sentence on stderr, or 130 after Ctrl-C. What a command runs is
+imported when it is called, so that `--help` needs no optional package.
 """
 
 import argparse
 import errno
 import importlib
 import importlib.util
+import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -94,7 +96,7 @@ Everything is written into the working folder: build/ and reports/. A stage that
 skipped, so a stopped build continues where it was.
 
 exit status:
-  0 on success, 2 with one sentence on stderr when a command cannot be run
+  0 on success, 2 with one sentence on stderr when a command cannot be run, 130 after Ctrl-C
 """
 
 
@@ -108,8 +110,13 @@ def main(arguments: list[str] | None = None, prog: str = "python -m models") -> 
     if not sys.stderr.isatty():
         # Libraries draw bars of their own, which only a terminal can show.
         os.environ |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    # First, since a library of ONNX Runtime's would have all that is below a warning printed.
+    logging.basicConfig(format="%(message)s")
     try:
         print(f"Next: {_run(options, prog)}")
+    except KeyboardInterrupt:
+        print("Stopped: the same command goes on from what is done", file=sys.stderr)
+        return 128 + signal.SIGINT
     except (RecipeError, StartError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -7,7 +7,7 @@ import argparse
 import importlib.util
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.data.downloads import fetch
@@ -18,6 +18,7 @@ from models.recipe import RecipeError, Stage, lineage, read_recipe
 from models.runners import RUNNERS
 from serving.bundles.files import NAME
 
+_TEXT = "text"
 DOES = "make a family of a classifier, or of a base model, with one command"
 _EPILOG = """\
 examples:
@@ -47,12 +48,12 @@ def add_compress(command: argparse.ArgumentParser, registry: Path) -> None:
         "--more", type=Path, nargs="+", default=[], metavar="FILE",
         help="tables of more texts, without labels: students learn the teacher's answers to them",
     )  # fmt: skip
-    for name, default, of in (
-        ("text", "text", "the text"),
-        ("label", None, "the label; by default label, if a file has it"),
-        ("group", None, "what keeps rows in one split, such as a customer"),
+    for name, of in (
+        ("text", "the text; by default text, or the only one besides label and group"),
+        ("label", "the label; by default label, if a file has it"),
+        ("group", "what keeps rows in one split, such as a customer"),
     ):
-        command.add_argument(f"--{name}", default=default, metavar="COLUMN", help=f"column of {of}")
+        command.add_argument(f"--{name}", metavar="COLUMN", help=f"column of {of}")
     command.add_argument(
         "--separator",
         help="between the labels of a cell; '' if a cell is one label, whatever characters it has; "
@@ -63,15 +64,16 @@ def add_compress(command: argparse.ArgumentParser, registry: Path) -> None:
         "--max-bytes", metavar="SIZE", help="largest bundle wanted, such as 5MB; default: any"
     )
     command.add_argument(
-        "--max-drop", type=float, default=0.02, metavar="FRACTION",
-        help="largest loss of accuracy or of agreement, a fraction; default: %(default)s",
+        "--max-drop", default="0.02", metavar="SHARE",
+        help="largest loss of accuracy or of agreement, such as 0.02 or 2%%; default: %(default)s",
     )  # fmt: skip
     command.add_argument(
         "--latency-ms", type=float, metavar="MS", help="longest median of a lone text; default: any"
     )
     command.add_argument(
-        "--minutes", type=float, default=60.0, help="time for all steps; default: %(default)g"
-    )
+        "--minutes", type=float, default=60.0,
+        help="time for all steps, those of earlier runs included; default: %(default)g",
+    )  # fmt: skip
     command.add_argument(
         "--formats-only", action="store_true", help="number formats alone, without any training"
     )
@@ -86,7 +88,8 @@ def run(options: argparse.Namespace, *, build: Path, reports: Path) -> str:
 
     Raises RecipeError or BundleError in a sentence.
     """
-    from models.compression.wanted import Wanted, parse_bytes  # noqa: PLC0415
+    from models.compression.user_texts import read_user_texts, text_column  # noqa: PLC0415
+    from models.compression.wanted import Wanted, parse_bytes, parse_share  # noqa: PLC0415
 
     family = options.family or _name_of(options.data[0])
     if not NAME.fullmatch(family):
@@ -98,21 +101,24 @@ def run(options: argparse.Namespace, *, build: Path, reports: Path) -> str:
         family=family,
         recipes=options.recipes or Path("recipes") / family,
         registry=options.registry,
-        text=options.text,
+        text=options.text or _TEXT,
         label=options.label,
         group=options.group,
         separator=options.separator,
         max_bytes=parse_bytes(options.max_bytes) if options.max_bytes else None,
-        max_drop=options.max_drop,
+        max_drop=parse_share(options.max_drop),
         latency_ms=options.latency_ms,
         minutes=options.minutes,
         formats_only=options.formats_only,
     )
+    if options.text is None:
+        wanted = replace(wanted, text=text_column(wanted))
+    found = read_user_texts(wanted)
     source = _source(wanted.source, build)
     from models.compression.command import make  # noqa: PLC0415 (needs what is optional)
 
     workshop = _Workshop(Pipeline(build, build / "cache" / "sources", RUNNERS), wanted.registry)
-    return serving(wanted.registry, make(wanted, source, workshop, reports / family))
+    return serving(wanted.registry, make(wanted, source, found, workshop, reports / family))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 _LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {remaining} left"
 _LINE_EVERY_S = 30.0
+_UP = "\x1b[A"
 
 
 def progress(
@@ -20,17 +21,17 @@ def progress(
 ) -> "tqdm[Any]":
     """Count `steps`, or from `initial` to `total` by hand, in `units`; `does` says what is done.
 
-    Without a terminal a line is printed at the start, at the end and every 30 seconds.
+    Without a terminal a line is printed every 30 seconds, and at the end of what took longer.
     """
     if sys.stderr.isatty():
         return tqdm(
             steps, total=total, initial=initial, desc=does, unit=f" {units}", dynamic_ncols=True,
-            disable=False,
+            leave=None, disable=False,
         )  # fmt: skip
     return tqdm(
         steps, total=total, initial=initial, desc=does, unit=units, bar_format=_LINE,
         file=_Lines(sys.stderr), mininterval=_LINE_EVERY_S, maxinterval=_LINE_EVERY_S,
-        disable=False,
+        delay=_LINE_EVERY_S, disable=False,
     )  # fmt: skip
 
 
@@ -42,7 +43,7 @@ class _Lines:
 
     def write(self, text: str) -> None:
         """Write a bar's text as a line of its own."""
-        if line := text.strip():
+        if line := text.replace(_UP, "").strip():
             self._stream.write(line + "\n")
 
     def flush(self) -> None:

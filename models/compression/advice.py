@@ -1,11 +1,12 @@
 """Which variant to serve: the smallest that is good, small and fast enough. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.compression.wanted import Wanted
 from models.evaluation.noninferiority import largest_loss
-from models.reports.markdown import table
+from models.reports.markdown import percent, table
 from serving.bundles.bundle import Manifest
 
 _CHOOSING_SPLIT = "validation"
@@ -21,14 +22,19 @@ class Advice:
 
 
 def advise(
-    manifests: Sequence[Manifest], latencies_ms: Mapping[str, float], teacher: str, wanted: Wanted
+    manifests: Sequence[Manifest],
+    latencies_ms: Mapping[str, float],
+    teacher: str,
+    wanted: Wanted,
+    unmade: Sequence[int] = (),
 ) -> Advice:
     """Choose the variant of fewest bytes whose drop, bytes and latency are within what is wanted.
 
     The drop that chooses is measured on the validation split, so that the test split only judges.
     Without labels it is the share of texts that the original answers otherwise. Where there is one
     set of texts, the bounds of all variants hold together, so it both chooses and judges.
-    `latencies_ms` are the medians of single texts.
+    `latencies_ms` are the medians of single texts, `unmade` the bytes of variants that there was no
+    time for.
     """
     drops = _drops(manifests, teacher)
     fitting = [
@@ -39,12 +45,16 @@ def advise(
         and (wanted.latency_ms is None or latencies_ms[each.variant] <= wanted.latency_ms)
     ]
     if not fitting:
-        within = [m for m in manifests if drops[m.variant].choosing.value <= wanted.max_drop]
-        return Advice(None, _nothing(within, latencies_ms, wanted))
+        return Advice(None, _nothing(manifests, drops, latencies_ms, wanted, unmade))
     chosen = min(fitting, key=lambda each: each.bytes)
     found = drops[chosen.variant].judging
     where = "on the test split" if _are_divided(manifests) else "on the texts"
-    of = "accuracy" if chosen.judged else "agreement with the original"
+    of = "agreement with the original"
+    if chosen.judged:
+        published = {each.variant: each.judged for each in manifests}
+        whole = published.get(teacher)
+        its = f"'s {percent(whole.accuracy)}" if whole else ""
+        of = f"accuracy against {teacher}{its}"
     shown = "so --max-drop is shown to hold"
     if found.value > wanted.max_drop:
         shown = "more than --max-drop: more texts would choose better"
@@ -54,8 +64,7 @@ def advise(
         chosen.variant,
         f"{chosen.variant}: {chosen.bytes / 1e6:,.2f} MB, a lone text takes "
         f"{latencies_ms[chosen.variant]:.2f} ms; {where} it loses {found} "
-        f"points of {of}, "
-        f"{shown}.",
+        f"points of {of}, {shown}. The bound is that of 95 % confidence.",
     )
 
 
@@ -131,15 +140,33 @@ def _drop(manifest: Manifest, teacher: str, split: str, compared: int) -> _Drop:
     return _Drop((worse - better) / texts, most)
 
 
-def _nothing(within: Sequence[Manifest], latencies_ms: Mapping[str, float], wanted: Wanted) -> str:
-    """Say how near the variants come that are `within` the drop, and to what."""
-    if not within:
-        return f"No variant loses at most --max-drop {wanted.max_drop:g}: allow more."
-    smallest = min(each.bytes for each in within)
-    fastest = min(latencies_ms[each.variant] for each in within)
-    more = "" if wanted.formats_only else ", or more --minutes"
-    return (
-        f"No variant is within all of what is wanted: of those that lose at most "
-        f"--max-drop {wanted.max_drop:g}, the smallest has {smallest / 1e6:,.2f} MB and the "
-        f"fastest takes {fastest:.2f} ms for a lone text: allow more{more}."
-    )
+def _nothing(
+    manifests: Sequence[Manifest],
+    drops: Mapping[str, _Drops],
+    latencies_ms: Mapping[str, float],
+    wanted: Wanted,
+    unmade: Sequence[int],
+) -> str:
+    """Say how near the variants come to the limits, from either side of the drop."""
+    says = "No variant is within all of what is wanted"
+    if good := [m for m in manifests if drops[m.variant].choosing.value <= wanted.max_drop]:
+        smallest = min(good, key=lambda each: each.bytes)
+        fastest = min(good, key=lambda each: latencies_ms[each.variant])
+        says += (
+            f": of those that lose at most --max-drop {wanted.max_drop:g}, {smallest.variant} is "
+            f"the smallest with {smallest.bytes / 1e6:,.2f} MB and {fastest.variant} the fastest "
+            f"with {latencies_ms[fastest.variant]:.2f} ms for a lone text"
+        )
+    most_bytes = math.inf if wanted.max_bytes is None else wanted.max_bytes
+    most_ms = math.inf if wanted.latency_ms is None else wanted.latency_ms
+    small = [m for m in manifests if m.bytes <= most_bytes and latencies_ms[m.variant] <= most_ms]
+    if small:
+        nearest = min(small, key=lambda each: drops[each.variant].choosing.value)
+        says += (
+            f"; of those within the other limits {nearest.variant} loses least, "
+            f"{drops[nearest.variant].judging} points"
+        )
+    # A student that is smaller than one that lost too much is no better.
+    largest = max((each.bytes for each in small), default=0)
+    more = ", or more --minutes" if any(largest < size <= most_bytes for size in unmade) else ""
+    return f"{says}. Allow more{more}."

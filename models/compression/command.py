@@ -11,9 +11,9 @@ from models.compression.exported import ORIGINAL, is_exported, make_formats
 from models.compression.finish import finish, make_cascade
 from models.compression.plan import FORMATS, Limits, plan
 from models.compression.recipe_content import TEACHER
-from models.compression.runner import Run, Workshop, left_out, plan_table
+from models.compression.runner import Run, Workshop, plan_table
 from models.compression.state import read_state
-from models.compression.user_texts import UserTexts, read_user_texts
+from models.compression.user_texts import UserTexts
 from models.compression.wanted import Wanted
 from models.data.sources import Source
 from models.next_command import serving
@@ -29,12 +29,13 @@ class _Workshop(Workshop, Protocol):
         """The build folder."""
 
 
-def make(wanted: Wanted, source: Source, workshop: _Workshop, reports: Path) -> list[str]:
+def make(
+    wanted: Wanted, source: Source, found: UserTexts, workshop: _Workshop, reports: Path
+) -> list[str]:
     """Make the family; return the variants to serve as advised, none for all of them.
 
     Raises RecipeError or BundleError when the model or the texts cannot be used.
     """
-    found = read_user_texts(wanted)
     if source.path and is_exported(source.path):
         if wanted.more:
             raise RecipeError("--more: an exported graph is not trained: leave it out")
@@ -44,12 +45,16 @@ def make(wanted: Wanted, source: Source, workshop: _Workshop, reports: Path) -> 
         return _advised(finish(wanted, ORIGINAL, found.texts, reports))
     made = _make(wanted, source, found, workshop)
     root = made.plan.steps[0].variant
-    advice = finish(wanted, root, found.texts, reports, [*made.plan.left_out, *made.refused])
-    print(left_out([*made.left_out, *made.refused]), end="")
+    advice = finish(wanted, root, found.texts, reports, made)
     if found.labels and not wanted.formats_only and make_cascade(wanted, workshop.build, reports):
         print(
             f"{serving(wanted.registry)} serves all variants: their cascade answers requests for "
             f'{{"model": "{wanted.family}", "variant": "auto"}}'
+        )
+    if root != TEACHER:
+        print(
+            f"\nNo teacher: {made.plan.left_out[0].reason}. What is advised learnt from the labels "
+            f"alone and is compared with {root}."
         )
     return _advised(advice)
 
@@ -78,7 +83,7 @@ def _make(wanted: Wanted, source: Source, found: UserTexts, workshop: _Workshop)
     run = Run(chosen, wanted.recipes, workshop, state, seconds)
     run.write_recipes()
     run.look_at_data()
-    print(f"\n{plan_table(chosen)}Recipes: {wanted.recipes}\n", flush=True)
+    print(f"\n{plan_table(chosen, run.is_begun)}Recipes: {wanted.recipes}\n", flush=True)
     run.make_all()
     return run
 

@@ -9,7 +9,7 @@ from models.cascade import build as cascade
 from models.cascade.looks import is_looked_for
 from models.cascade.options import CascadeOptions, parse_target
 from models.compression.advice import Advice, advise, comparison
-from models.compression.plan import LeftOut
+from models.compression.runner import Run, left_out
 from models.compression.wanted import Wanted
 from models.evaluation.predictions import Predictor
 from models.recipe import RecipeError
@@ -30,13 +30,13 @@ def finish(
     teacher: str,
     texts: Sequence[str],
     output: Path,
-    not_made: Sequence[LeftOut] = (),
+    run: Run | None = None,
 ) -> Advice:
-    """Report on the family and advise which variant to serve.
+    """Report on the family, say why what `run` has not made is missing, and advise what to serve.
 
-    Raises RecipeError if nothing has been published, so that there is nothing to report on; it says
-    why each variant of `not_made` was not.
+    Raises RecipeError if nothing has been published, so that there is nothing to report on.
     """
+    not_made = [*run.left_out, *run.refused] if run else []
     families = read_registry(wanted.registry) if wanted.registry.is_dir() else {}
     bundles = [
         each
@@ -46,11 +46,13 @@ def finish(
     if not bundles:
         reasons = "; ".join(f"{each.variant}: {each.reason}" for each in not_made)
         raise RecipeError(f"no variant of {wanted.family} is published: {reasons}")
-    family_report.run(wanted.family, wanted.registry, output)
+    family_report.report(wanted.family, wanted.registry, output)
     latencies_ms = {each.manifest.variant: lone_ms(each, texts) for each in bundles}
     manifests = [each.manifest for each in bundles]
     print(f"\n{comparison(manifests, latencies_ms, teacher)}")
-    return advise(manifests, latencies_ms, teacher, wanted)
+    print(left_out(not_made), end="")
+    unmade = [step.bytes for step in run.unmade] if run else []
+    return advise(manifests, latencies_ms, teacher, wanted, unmade)
 
 
 def lone_ms(bundle: Bundle, texts: Sequence[str]) -> float:

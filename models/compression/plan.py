@@ -1,7 +1,7 @@
 """Plans which variants to make, in what order, within the time: facts to recipes. Pure."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,9 +57,10 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps in order, and what is left out of them."""
+    """The steps in order, those to make if they take less than estimated, and what is left out."""
 
     steps: tuple[Step, ...]
+    later: tuple[Step, ...]
     left_out: tuple[LeftOut, ...]
 
 
@@ -78,35 +79,68 @@ def plan(facts: Facts, family: str, source: str, limits: Limits) -> Plan:
     """Decide which variants to make.
 
     First the teacher and its number format, then the static student, which takes seconds, then the
-    other students: what is nearest to the wanted size first. What would exceed the time is left
-    out. Where the model cannot read the texts or cannot be trained in time, a static classifier is
-    made of the texts alone.
+    other students: what is nearest to the wanted size first. What is too large comes last, what
+    would exceed the time is left for later. Where the model cannot read the texts or cannot be
+    trained in time, a static classifier is made of the texts alone.
     """
     head = {"family": family}
     teacher = _teacher(facts, head, source, limits)
-    if isinstance(teacher, LeftOut):
-        wanted = [*_static_alone(facts, head, limits)]
-        left = [teacher]
-    else:
-        wanted = [teacher, *_quickest(facts, head, limits)]
-        left = []
-        if not limits.formats_only:
-            wanted += _students(facts, head, limits)
-    steps: list[Step] = []
-    spent = 0.0
-    for at, step in enumerate(wanted):
-        made = {each.variant for each in steps}
-        if at and step.content.get("parent", TEACHER) not in made | {TEACHER}:
-            left.append(LeftOut(step.variant, f"is made from {step.content['parent']}"))
-        elif at and spent + step.seconds > limits.seconds:
-            minutes = math.ceil((spent + step.seconds) / 60)
-            left.append(LeftOut(step.variant, f"takes too long: --minutes {minutes} includes it"))
-        else:
-            steps.append(step)
-            spent += step.seconds
+    steps, later = _within(_candidates(facts, head, teacher, limits), limits.seconds)
+    left = [teacher] if isinstance(teacher, LeftOut) else []
+    for step in later:
+        minutes = _minutes(step.variant, facts, head, source, limits)
+        left.append(LeftOut(step.variant, f"takes too long: --minutes {minutes} includes it"))
     if limits.formats_only:
         left.append(LeftOut("students", "--formats-only: leave it out to train them"))
-    return Plan(tuple(steps), tuple(left))
+    return Plan(tuple(steps), tuple(later), tuple(left))
+
+
+def _candidates(
+    facts: Facts, head: Mapping[str, Any], teacher: Step | LeftOut, limits: Limits
+) -> list[Step]:
+    """All that can be made, in the order in which it should be."""
+    if isinstance(teacher, LeftOut):
+        return [*_static_alone(facts, head, limits)]
+    smaller = [*_quickest(facts, head, limits)]
+    if not limits.formats_only:
+        smaller += _students(facts, head, limits)
+    return [teacher, *sorted(smaller, key=lambda step: not _is_of_use(step, smaller, limits))]
+
+
+def _is_of_use(step: Step, steps: Sequence[Step], limits: Limits) -> bool:
+    """Whether it, or what is made from it, is as small as wanted."""
+    return limits.max_bytes is None or any(
+        each.bytes <= limits.max_bytes
+        for each in steps
+        if step.variant in (each.variant, each.content["parent"])
+    )
+
+
+def _within(wanted: Sequence[Step], seconds: float) -> tuple[list[Step], list[Step]]:
+    """Divide the steps by whether there is time for them and their parents; for the first is."""
+    steps, later = [wanted[0]], list[Step]()
+    left_s = seconds - wanted[0].seconds
+    for step in wanted[1:]:
+        if step.seconds > left_s or step.content["parent"] in {each.variant for each in later}:
+            later.append(step)
+        else:
+            steps.append(step)
+            left_s -= step.seconds
+    return steps, later
+
+
+def _minutes(
+    variant: str, facts: Facts, head: Mapping[str, Any], source: str, limits: Limits
+) -> int:
+    """Return so many minutes that a plan has the variant; of many hours, in steps of 2 %."""
+    minutes = math.ceil(limits.seconds / 60)
+    steps: list[Step] = []
+    while variant not in {step.variant for step in steps}:
+        minutes += max(1, minutes // 50)
+        enough = replace(limits, seconds=60.0 * minutes)
+        teacher = _teacher(facts, head, source, enough)
+        steps, _ = _within(_candidates(facts, head, teacher, enough), enough.seconds)
+    return minutes
 
 
 def _teacher(facts: Facts, head: Mapping[str, Any], source: str, limits: Limits) -> Step | LeftOut:
@@ -126,7 +160,9 @@ def _teacher(facts: Facts, head: Mapping[str, Any], source: str, limits: Limits)
         content = {**head, **adopted(facts, source)}
         return Step(TEACHER, "the original, as it is", content, adopt_s(facts), size)
     content = {**head, **fine_tuned(facts, source)}
-    rest_s = export_s(facts) + sum(step.seconds for step in _quickest(facts, head, limits))
+    quickest = [*_quickest(facts, head, limits)]
+    needed = [step for step in quickest if _is_of_use(step, quickest, limits)]
+    rest_s = export_s(facts) + sum(step.seconds for step in needed)
     time_s = min(_TEACHER_SHARE * limits.seconds, limits.seconds - rest_s)
     epochs = min(content["train"]["epochs"], int(time_s / train_s(facts, 1)))
     epochs = max(epochs, _FEWEST_EPOCHS)

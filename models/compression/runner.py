@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -29,7 +29,10 @@ class Workshop(Protocol):
 
 @dataclass
 class Run:
-    """One run of a plan, and what became of each step: published, or the reason why not."""
+    """One run of a plan, and what became of each step: published, or the reason why not.
+
+    `unmade` are the steps for which there was no time.
+    """
 
     plan: Plan
     folder: Path
@@ -42,14 +45,13 @@ class Run:
         self.published: list[str] = []
         self.refused: list[LeftOut] = []
         self.left_out: list[LeftOut] = list(self.plan.left_out)
+        self.unmade: list[Step] = list(self.plan.later)
         self._spent_s = self._planned_s = 0.0
 
     def write_recipes(self) -> None:
         """Write a recipe for each step, and say which of them their user has edited."""
         for step in self.plan.steps:
-            path = self.path(step)
-            if write(path, toml(f"{step.why[0].upper()}{step.why[1:]}.", step.content)) == "kept":
-                print(f"{path} was edited and is used as it is")
+            self._write(step)
 
     def look_at_data(self) -> None:
         """Divide the texts and print what they are like. Raises RecipeError if they are unusable.
@@ -61,17 +63,34 @@ class Run:
             self.workshop.run(root, stage, "")
 
     def make_all(self) -> None:
-        """Make every step that there is time for; what is up to date takes none.
+        """Make every step that there is time for, the plan's later ones too.
 
         Raises RecipeError or BundleError if the first step cannot be made; another one that is
         refused is said, and those made from it are left out.
         """
         for number, step in enumerate(self.plan.steps):
-            left_s = sum(each.seconds for each in self.plan.steps[number:]) * self._pace
+            left = [each for each in self.plan.steps[number:] if not self.is_begun(each)]
+            left_s = sum(each.seconds for each in left) * self._pace
             about = f" ({number + 1} of {len(self.plan.steps)}, about {_minutes(left_s)} left)"
-            if not self._has_time(step, is_first=not number) or not self._has_parent(step):
-                continue
-            self._make(step, about, is_first=not number)
+            if not number or (self._has_time(step) and self._has_parent(step)):
+                self._make(step, about, is_first=not number)
+        for step in self.plan.later:
+            if self._fits(step) and self._has_parent(step):
+                print(f"There is time left for {step.variant}")
+                self._write(step)
+                self.unmade.remove(step)
+                self.left_out = [each for each in self.left_out if each.variant != step.variant]
+                self._make(step, "", is_first=False)
+
+    def is_begun(self, step: Step) -> bool:
+        """Whether a stage of it has been made."""
+        path = self.path(step)
+        return path.exists() and bool(self.workshop.taken_s(path))
+
+    def _write(self, step: Step) -> None:
+        path = self.path(step)
+        if write(path, toml(f"{step.why[0].upper()}{step.why[1:]}.", step.content)) == "kept":
+            print(f"{path} was edited and is used as it is")
 
     def path(self, step: Step) -> Path:
         """Return the file of a step's recipe."""
@@ -82,16 +101,22 @@ class Run:
         """How much longer steps take than estimated."""
         return min(_LARGEST_PACE, self._spent_s / self._planned_s) if self._planned_s else 1.0
 
-    def _has_time(self, step: Step, *, is_first: bool) -> bool:
-        taken_s = self.workshop.taken_s(self.path(step))
-        needed_s = self._spent_s + max(taken_s, step.seconds * self._pace)
-        if is_first or needed_s <= self.seconds or taken_s:
+    def _needed_s(self, step: Step) -> float:
+        return self._spent_s + step.seconds * self._pace
+
+    def _fits(self, step: Step) -> bool:
+        return self.is_begun(step) or self._needed_s(step) <= self.seconds
+
+    def _has_time(self, step: Step) -> bool:
+        if self._fits(step):
             return True
+        minutes = math.ceil(self._needed_s(step) / 60)
+        self.unmade.append(step)
         self.left_out.append(
             LeftOut(
                 step.variant,
-                f"steps took longer than estimated: --minutes {math.ceil(needed_s / 60)} "
-                "includes it",
+                f"the steps before it took {_minutes(self._spent_s)}, those of earlier runs "
+                f"included, longer than estimated: --minutes {minutes} includes it",
             )
         )
         return False
@@ -130,13 +155,18 @@ class Run:
         self._planned_s += step.seconds
 
 
-def plan_table(plan: Plan) -> str:
+def plan_table(plan: Plan, is_begun: Callable[[Step], bool]) -> str:
     """Tabulate what will be done, what it should take and weigh, and what is left out and why."""
     rows: list[tuple[object, ...]] = [
-        (step.variant, step.why, _minutes(step.seconds), f"{step.bytes / 1e6:,.1f} MB")
+        (
+            step.variant,
+            step.why,
+            "made or begun" if is_begun(step) else _minutes(step.seconds),
+            f"{step.bytes / 1e6:,.1f} MB",
+        )
         for step in plan.steps
     ]
-    total = sum(step.seconds for step in plan.steps)
+    total = sum(step.seconds for step in plan.steps if not is_begun(step))
     rows.append(("all", f"{len(plan.steps)} variants", _minutes(total), ""))
     return table(("variant", "what it is", "about", "size, about"), rows) + left_out(plan.left_out)
 

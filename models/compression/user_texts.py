@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from models.compression.wanted import Wanted
 from models.data.bad_rows import BadRows
 from models.data.groups import name_in
-from models.data.readers import TableRow, read_rows, text_in
+from models.data.readers import ColumnMissing, TableRow, read_rows, text_in
 from models.data.sources import Source
 from models.data.splits import normalised
 from models.recipe import RecipeError
@@ -48,6 +48,22 @@ class UserTexts:
     def locations(self, files: Sequence[Path], recipes: Path) -> tuple[str, ...]:
         """Return files as a recipe in the folder `recipes` names them."""
         return tuple(Path(os.path.relpath(each, recipes)).as_posix() for each in files)
+
+
+def text_column(wanted: Wanted) -> str:
+    """Return the usual column of the texts, or the only one that the first table may mean."""
+    path = wanted.data[0]
+    try:
+        next(read_rows(Source(path), [wanted.text], lambda row: row, BadRows()), None)
+    except ColumnMissing as error:
+        named = (wanted.label or _LABEL, wanted.group)
+        left = [name for name in error.header if name not in named]
+        if len(left) == 1:
+            print(f"{path}: the texts are its column {left[0]!r}")
+            return left[0]
+    except RecipeError:  # which read_user_texts raises again
+        pass
+    return wanted.text
 
 
 def read_user_texts(wanted: Wanted) -> UserTexts:

@@ -50,12 +50,21 @@ class Wanted:
             raise RecipeError("--more: nothing learns from it with --formats-only: leave one out")
         if not 0 < self.max_drop < 1:
             raise RecipeError(
-                f"--max-drop {self.max_drop:g}: write a fraction between 0 and 1, such as 0.02 for "
-                "two points"
+                f"--max-drop {self.max_drop:g}: write a share between 0 and 1, such as 0.02 or 2%, "
+                "for two points"
             )
         for name, value in (("latency-ms", self.latency_ms), ("minutes", self.minutes)):
             if value is not None and not value > 0:
                 raise RecipeError(f"--{name} {value:g}: write a number above 0")
+
+
+def parse_share(text: str) -> float:
+    """Parse a share such as `0.02` or `2%`. Raises RecipeError."""
+    number, is_percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        return float(number) / (100 if is_percent else 1)
+    except ValueError as error:
+        raise RecipeError(f"--max-drop {text}: write a share, such as 0.02 or 2%") from error
 
 
 def parse_bytes(text: str) -> int:

@@ -22,8 +22,12 @@ RENAME_COLUMNS = "rename columns of the table"
 _Made = TypeVar("_Made")
 
 
-class _ColumnMissing(RecipeError):
-    """A table has no column of a name."""
+class ColumnMissing(RecipeError):
+    """A table has no column of a name; `header` are those that it has."""
+
+    def __init__(self, message: str, header: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.header = header
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def read_rows(
 
     A row of which it raises RowError, or that is no row at all, is added to `bad` instead. Raises
     RecipeError naming file, line and remedy when the table is missing, unreadable or empty, or
-    lacks a column, for which `if_missing` is the remedy.
+    lacks a column (ColumnMissing), for which `if_missing` is the remedy.
     """
     if source.path is None or source.path.is_dir():
         rows: Iterator[TableRow | RowError] = _read_data_set(source, columns)
@@ -78,8 +82,8 @@ def read_rows(
 def _named(rows: Iterator[TableRow | RowError], if_missing: str) -> Iterator[TableRow | RowError]:
     try:
         yield from rows
-    except _ColumnMissing as error:
-        raise RecipeError(f"{error}: {if_missing}") from error
+    except ColumnMissing as error:
+        raise ColumnMissing(f"{error}: {if_missing}", error.header) from error
 
 
 def text_in(cell: Any, where: str) -> str:
@@ -145,8 +149,8 @@ def _check_columns(path: object, wanted: Sequence[str], header: Sequence[str]) -
         raise RecipeError(f"{path} has two columns named {twice[0]!r}: rename or delete one")
     for name in wanted:
         if name not in header:
-            raise _ColumnMissing(
-                f"{path} has no column {name!r}, only {', '.join(map(repr, header))}"
+            raise ColumnMissing(
+                f"{path} has no column {name!r}, only {', '.join(map(repr, header))}", header
             )
 
 

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from charset_normalizer import from_bytes
@@ -35,7 +36,8 @@ FOUND_OUT = TableFormat()
 def read_table_text(path: Path, encoding: str | None) -> str:
     """Return the text of a file, in UTF-8 unless `encoding` or the file says otherwise.
 
-    What is found out is printed. Raises RecipeError naming the lines that are not text.
+    What is found out is printed, once for a file. Raises RecipeError naming the lines that are not
+    text.
     """
     try:
         with open_file(path) as file:
@@ -94,8 +96,14 @@ def _guessed(path: Path, content: bytes) -> str:
             f"{path}, line {listed(lines)}: a byte is not UTF-8: save the whole file in one "
             "encoding, UTF-8, or set `encoding` in [data]"
         )
-    print(f"{path}: read as {found.encoding}; if that is wrong, set `encoding` in [data]")
+    _say(f"{path}: read as {found.encoding}; if that is wrong, set `encoding` in [data]")
     return str(found)
+
+
+@cache
+def _say(sentence: str) -> None:
+    """Print what is found out of a table once, however often it is read."""
+    print(sentence)
 
 
 def _line_of(text: str, position: int) -> int:
@@ -103,14 +111,20 @@ def _line_of(text: str, position: int) -> int:
 
 
 def delimiter_of(path: Path, text: str, columns: Collection[str]) -> str:
-    """Return what separates the cells: the first of , ; tab | that gives all `columns` names."""
-    for delimiter in _DELIMITERS:
-        try:
-            header = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
-        except csv.Error:
-            continue
-        if set(columns) <= set(header):
-            if delimiter != _DELIMITERS[0]:
-                print(f"{path}: its cells are separated by {delimiter!r}")
-            return delimiter
-    return _DELIMITERS[0]
+    """Return what separates the cells: the first of , ; tab | that gives all `columns` names.
+
+    Where none does, it is the one that gives most names.
+    """
+    headers = {each: _header(text, each) for each in _DELIMITERS}
+    fitting = [each for each, header in headers.items() if set(columns) <= set(header)]
+    found = fitting[0] if fitting else max(headers, key=lambda each: len(headers[each]))
+    if found != _DELIMITERS[0]:
+        _say(f"{path}: its cells are separated by {found!r}")
+    return found
+
+
+def _header(text: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+    except csv.Error:
+        return []

@@ -28,7 +28,19 @@ _TITLES = {
 
 
 def run(family: str, registry: Path, output: Path) -> None:
-    """Print the table and write `scaling.png` and `scaling.json` into `output`.
+    """Report, and say which law each of the curves follows. Raises RecipeError as `report`."""
+    panels = report(family, registry, output)
+    if len(panels[0].points) < FEWEST_POINTS:
+        print(
+            f"No curve: it needs {FEWEST_POINTS} variants, and there are {len(panels[0].points)}."
+        )
+    for panel in panels:
+        if panel.fit:
+            print(_sentence(panel, panel.fit))
+
+
+def report(family: str, registry: Path, output: Path) -> list[Panel]:
+    """Print the table, write `scaling.png` and `scaling.json` into `output`; return the curves.
 
     A curve needs three variants; fewer are listed and drawn without one. A family that was measured
     without labels is shown by its agreement.
@@ -52,11 +64,6 @@ def run(family: str, registry: Path, output: Path) -> None:
         panels.append(Panel(size, value, points, fit))
     output.mkdir(parents=True, exist_ok=True)
     print(markdown(manifests))
-    if len(manifests) < FEWEST_POINTS:
-        print(f"No curve: it needs {FEWEST_POINTS} variants, and there are {len(manifests)}.")
-    for panel in panels:
-        if panel.fit:
-            print(_sentence(panel, panel.fit))
     draw(
         f"{family}: {_TITLES[values]}, with 95 % intervals",
         {manifest.variant: manifest.precision for manifest in manifests},
@@ -76,6 +83,7 @@ def run(family: str, registry: Path, output: Path) -> None:
     }
     (output / FIGURES_NAME).write_text(json.dumps(figures, indent=2))
     print(f"Wrote {output / PICTURE_NAME} and {output / FIGURES_NAME}")
+    return panels
 
 
 def markdown(manifests: Sequence[Manifest]) -> str:

@@ -112,5 +112,5 @@ def _shown(found: Inspection) -> str:
     if found.unknown_tokens is not None:
         lines.append(("tokens that the vocabulary does not know", f"{found.unknown_tokens:.1%}"))
     for name, accuracy in found.baselines["validation"].items():
-        lines.append((f"accuracy to beat on validation, {name}", percent(accuracy)))
+        lines.append((f"to beat on validation, {name}", percent(accuracy)))
     return table(("data", ""), lines)

@@ -64,7 +64,7 @@ class _Loss:
 
     def __str__(self) -> str:
         return (
-            f"validation: accuracy {self.before:.4f}, quantized {self.after:.4f}, "
+            f"validation: right on {self.before:.4f}, quantized on {self.after:.4f}, "
             f"at most {self.bound:.4f} lower at 95 %"
         )
 

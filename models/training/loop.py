@@ -138,6 +138,7 @@ def fit(
             part.load_state_dict(saved[name])
         done, scores, weights = saved["done"], saved["scores"], saved["weights"]
         set_random_states(saved["random"])
+        print(f"the training goes on from batch {done:,} of {steps:,}")
     with progress(total=steps, initial=done, does="training", units="batches") as bar:
         for epoch in range(done // per_epoch, section.epochs):
             model.train()

@@ -62,7 +62,7 @@ def test_texts_that_choose_and_judge_have_bounds_that_hold_for_all_variants_toge
     assert f"{100 * alone:.1f}" != f"{100 * together:.1f}"
     assert advice.variant == "int4"
     assert f"on the texts it loses 0.3 (at most {100 * together:.1f}) points" in advice.says
-    assert advice.says.endswith("so --max-drop is shown to hold.")
+    assert "so --max-drop is shown to hold." in advice.says
     assert "validation" not in comparison(unlabelled(), LATENCIES_MS, "original")
 
 
@@ -97,11 +97,42 @@ def test_every_limit_holds_or_nothing_is_advised(limits, variant):
 
     assert advice.variant == variant
     if variant is None:
-        assert "the smallest has 0.50 MB and the fastest takes 3.00 ms" in advice.says
+        assert "int4 is the smallest with 0.50 MB and int8 the fastest with 3.00 ms" in advice.says
 
 
-@pytest.mark.parametrize(("formats_only", "more"), [(True, False), (False, True)])
-def test_more_minutes_are_advised_only_where_they_make_more(formats_only, more):
-    limits = wanted(max_bytes=100, formats_only=formats_only)
+def test_what_is_small_enough_but_loses_too_much_is_named_too():
+    advice = advise(unlabelled(int4=30), LATENCIES_MS, "original", wanted(max_bytes=600_000))
 
-    assert ("--minutes" in advise(unlabelled(), LATENCIES_MS, "original", limits).says) == more
+    assert advice.variant is None
+    assert "int8 is the smallest with 1.00 MB" in advice.says
+    assert "within the other limits int4 loses least, 10.0 (at most" in advice.says
+
+
+@pytest.mark.parametrize(
+    ("unmade", "more"),
+    [
+        ([], False),
+        ([400_000], False),
+        ([550_000], True),
+        ([700_000], False),
+        ([400, 550_000], True),
+    ],
+)
+def test_more_minutes_are_advised_only_for_what_fits_and_may_lose_less(unmade, more):
+    limits = wanted(max_bytes=600_000)
+
+    advice = advise(unlabelled(int4=30), LATENCIES_MS, "original", limits, unmade)
+
+    assert ("--minutes" in advice.says) == more
+
+
+@pytest.mark.parametrize("teacher", ["original", "refused"])
+def test_the_advice_names_what_it_compares_with(teacher):
+    splits = {"original": (0, 0), "int8": (0, 0)}
+    made = [
+        scored(name, {"validation": chooses, "test": judges})
+        for name, (chooses, judges) in splits.items()
+    ]
+    its = "'s 90.0 % (" if teacher == "original" else ","
+
+    assert f"accuracy against {teacher}{its}" in advise(made, LATENCIES_MS, teacher, wanted()).says

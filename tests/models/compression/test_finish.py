@@ -6,7 +6,8 @@ import pytest
 
 from models.cascade.looks import LOOKS_NAME, Look, log
 from models.compression.finish import finish, make_cascade
-from models.compression.plan import LeftOut
+from models.compression.plan import LeftOut, Plan
+from models.compression.runner import Run
 from models.compression.wanted import Wanted
 from models.recipe import RecipeError
 from serving.bundles.cascade import Target
@@ -19,10 +20,11 @@ def wanted(registry):
 
 
 def test_nothing_published_is_said_with_the_reasons_though_there_is_no_registry_yet(tmp_path):
-    reasons = [LeftOut("teacher-fp32", "it is no better than a bag of words")]
+    run = Run(Plan((), (), ()), tmp_path, None, None, 60.0)
+    run.refused.append(LeftOut("teacher-fp32", "it is no better than a bag of words"))
 
     with pytest.raises(RecipeError, match=r"published: teacher-fp32: it is no better than a bag"):
-        finish(wanted(tmp_path / "none"), "teacher-fp32", ["a text"], tmp_path, reasons)
+        finish(wanted(tmp_path / "none"), "teacher-fp32", ["a text"], tmp_path, run)
 
 
 def test_a_cascade_that_was_looked_for_is_not_looked_for_again(tmp_path, capsys):

@@ -54,16 +54,33 @@ def test_the_teacher_comes_first_and_the_static_student_before_the_slow_ones():
     assert not found.left_out
 
 
-def test_what_takes_too_long_is_left_out_with_the_minutes_that_include_it():
-    slow = Facts(BASE, TEXTS, 0.1, 0.03)
+@pytest.mark.parametrize("max_bytes", [None, 8_000_000])
+def test_what_takes_too_long_is_left_out_with_the_minutes_that_include_it(max_bytes):
+    slow = Facts(BASE, TEXTS, 0.01, 0.003)
+    limits = replace(HOUR, seconds=600, max_bytes=max_bytes)
 
-    found = plan(slow, "reviews", "mine", replace(HOUR, seconds=600))
+    found = plan(slow, "reviews", "mine", limits)
 
     assert names(found)[0] == "teacher-fp32"
+    assert sum(step.seconds for step in found.steps) <= limits.seconds
     assert found.left_out
+    assert [each.variant for each in found.left_out] == [each.variant for each in found.later]
     for each in found.left_out:
-        assert "--minutes" in each.reason or "is made from" in each.reason
-    assert sum(step.seconds for step in found.steps[1:]) <= 600
+        minutes = int(each.reason.partition("--minutes ")[2].split()[0])
+        enough = plan(slow, "reviews", "mine", replace(limits, seconds=60 * minutes))
+        assert each.variant in names(enough)
+
+
+def test_what_can_be_small_enough_is_made_before_what_cannot():
+    texts, limits = replace(TEXTS, labels={}), replace(HOUR, max_bytes=8_000_000)
+    classifier = replace(MINILM, kind="classifier")
+
+    found = names(plan(Facts(classifier, texts, 0.005, 0.002), "reviews", "mine", limits))
+
+    small = {"static-fp32", "static-int8", "quarter-fp32", "quarter-int8", "tiny-fp32", "tiny-int8"}
+    assert found[0] == "teacher-fp32"
+    assert set(found[1 : 1 + len(small)]) == small
+    assert found[1 + len(small) :] == ["teacher-int8", "half-fp32", "half-int8"]
 
 
 @given(st.floats(60, 3600))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.compression.user_texts import check_whole, columns, read_user_texts
+from models.compression.user_texts import check_whole, columns, read_user_texts, text_column
 from models.compression.wanted import Wanted
 from models.recipe import RecipeError
 
@@ -63,3 +63,28 @@ def test_labels_that_look_like_several_are_asked_about(labels, separator):
 @pytest.mark.parametrize("labels", [["Books, Films", "Music"], ["good", "bad"], ["a,b"], []])
 def test_names_with_a_comma_stay_whole(labels):
     check_whole(labels)
+
+
+@pytest.mark.parametrize(
+    ("header", "column"),
+    [
+        ("comment", "comment"),
+        ("comment,topics", "comment"),
+        ("topics;comment", "comment"),
+        ("comment,text", "text"),
+        ("id;comment;topics", "text"),
+    ],
+)
+def test_the_only_column_that_can_be_the_texts_need_not_be_named(tmp_path, header, column):
+    table = tmp_path / "texts.csv"
+    table.write_text(f"{header}\n")
+
+    assert text_column(wanted(table)) == column
+
+
+def test_columns_are_named_apart_where_none_of_them_is_the_texts(tmp_path):
+    table = tmp_path / "texts.csv"
+    table.write_text("id;comment;topics\n1;first;sport\n")
+
+    with pytest.raises(RecipeError, match="no column 'text', only 'id', 'comment', 'topics'"):
+        read_user_texts(wanted(table))

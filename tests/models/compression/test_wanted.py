@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from models.compression.wanted import Wanted, parse_bytes
+from models.compression.wanted import Wanted, parse_bytes, parse_share
 from models.recipe import RecipeError
 
 
@@ -24,6 +24,17 @@ def test_sizes_are_in_powers_of_ten(text, size):
 def test_what_is_no_size_is_refused_with_an_example(text):
     with pytest.raises(RecipeError, match=r"--max-bytes .*write a size above 0, such as 5MB"):
         parse_bytes(text)
+
+
+@pytest.mark.parametrize(("text", "share"), [("0.02", 0.02), ("2%", 0.02), (" 0.5 % ", 0.005)])
+def test_a_share_may_be_in_percent(text, share):
+    assert parse_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "%", "two points", "2%%"])
+def test_what_is_no_share_is_refused_with_an_example(text):
+    with pytest.raises(RecipeError, match=r"--max-drop .*: write a share, such as 0.02 or 2%"):
+        parse_share(text)
 
 
 @pytest.mark.parametrize(
