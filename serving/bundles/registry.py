@@ -52,7 +52,8 @@ class Found:
 
     Those are FAMILY_NAMES, as far as they exist. `refused` maps each unreadable path to the
     reason, and `lost` those of them that are bundles, without the inactive versions. Families in
-    `kept` are as they were found before: their registry is empty now.
+    `kept` are as they were found before: their registry is empty now. `left_out` are the variants
+    of each family that are there and were not asked for.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
@@ -61,6 +62,7 @@ class Found:
     refused: dict[str, str] = field(default_factory=dict)
     lost: Lost = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
+    left_out: dict[str, set[str]] = field(default_factory=dict)
 
 
 def scan(
@@ -132,7 +134,9 @@ def _scan_family(
     within(family, registry)
     found.folders[family.name] = family
     for path in list(subfolders(family, found.refused)):
-        if variants and path.name.partition(BESIDE)[0] not in variants:
+        variant = path.name.partition(BESIDE)[0]
+        if variants and variant not in variants:
+            found.left_out.setdefault(family.name, set()).add(variant)
             continue
         try:
             with failures(BundleError, str(path)):
@@ -175,19 +179,13 @@ def read_registry(
     found = scan([folder], (), trusted)
     for reason in broken_in(found):
         raise BundleError(reason)
-    families = {
-        name: sorted(
-            (bundle for bundle in bundles if bundle.active),
-            key=lambda bundle: (bundle.manifest.bytes, bundle.manifest.variant),
-        )
-        for name, bundles in found.bundles.items()
-    }
     check_names(found, [folder], variants)
-    families = {
-        name: [one for one in bundles if not variants or one.manifest.variant in variants]
-        for name, bundles in families.items()
-    }
-    return {name: bundles for name, bundles in families.items() if bundles}
+    families: dict[str, list[Bundle]] = {}
+    for name, bundles in found.bundles.items():
+        its = [one for one in bundles if not variants or one.manifest.variant in variants]
+        if active := [one for one in its if one.active]:
+            families[name] = sorted(active, key=lambda b: (b.manifest.bytes, b.manifest.variant))
+    return families
 
 
 def broken_in(found: Found) -> list[str]:

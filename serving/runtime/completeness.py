@@ -1,6 +1,6 @@
 """What a server must serve before it is ready, and why it does not. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from serving.bundles.registry import Lost
@@ -8,12 +8,14 @@ from serving.bundles.traffic import Deployments
 from serving.settings import Settings
 
 
-def missing_of(settings: Settings, lost: Lost, deployments: Deployments) -> dict[str, str]:
+def missing_of(
+    settings: Settings, lost: Lost, deployments: Deployments, left_out: Container[str] = ()
+) -> dict[str, str]:
     """Return what must be served and is not, with the reasons; `lost` are the broken bundles.
 
     That is a variant that SIZEWISE_VARIANTS names, the family of SIZEWISE_DEFAULT_MODEL, and every
     family that has nothing but broken bundles or no policy that fits. Other broken bundles are
-    merely left out.
+    merely left out. `left_out` are the families of which SIZEWISE_VARIANTS leaves out something.
     """
     loaded_later = deployments.resting | deployments.unloaded
     known = deployments.families.keys() | loaded_later
@@ -31,7 +33,9 @@ def missing_of(settings: Settings, lost: Lost, deployments: Deployments) -> dict
     default = settings.default_model
     if default and default not in known and not any(family == default for family, _ in lost):
         missing[default] = _unreadable(default, deployments.refused) or (
-            f"SIZEWISE_DEFAULT_MODEL: the registry has no family {default}"
+            f"SIZEWISE_DEFAULT_MODEL: SIZEWISE_VARIANTS leaves out all of {default}"
+            if default in left_out
+            else f"SIZEWISE_DEFAULT_MODEL: the registry has no family {default}"
         )
     return missing
 

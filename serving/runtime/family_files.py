@@ -9,13 +9,13 @@ from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
 from serving.bundles.decisions import DECISIONS_NAME, Decisions, check_decisions
 from serving.bundles.files import Parsed, parse
-from serving.bundles.registry import BESIDE, POLICY_NAME, Found
-from serving.bundles.traffic import Deployment, Deployments, Policy, check_policy
+from serving.bundles.registry import BESIDE, POLICY_NAME, TRAFFIC_NAME, Found, Lost
+from serving.bundles.traffic import Deployment, Deployments, Policy, Traffic, check_policy
 from serving.bundles.windows import WINDOWS_NAME, Windows, check_windows
 from serving.errors import BundleError, printable
 
 
-def text_of(found: Found, family: str, name: str) -> str | None:
+def _text_of(found: Found, family: str, name: str) -> str | None:
     """Return the text of a family's own file, None if there is none.
 
     Raises BundleError if there is one that cannot be read.
@@ -24,6 +24,17 @@ def text_of(found: Found, family: str, name: str) -> str | None:
     if name not in found.texts[family] and path in found.refused:
         raise BundleError(found.refused[path])
     return found.texts[family].get(name)
+
+
+def traffic_of(family: str, found: Found) -> Traffic:
+    """Return a family's traffic.json, without the variants that SIZEWISE_VARIANTS leaves out.
+
+    Raises BundleError if there is one that is not valid.
+    """
+    text = _text_of(found, family, TRAFFIC_NAME)
+    traffic = Traffic({}) if text is None else parse(Traffic, text, TRAFFIC_NAME)
+    left_out = found.left_out.get(family, set())
+    return Traffic({name: its for name, its in traffic.root.items() if name not in left_out})
 
 
 def keep_policies(
@@ -105,15 +116,30 @@ def cascades_of(
     found: Found,
     served: Deployments,
     refused: dict[str, str],
+    lost: Lost,
 ) -> dict[str, Cascade]:
     """Read each cascade.json; if it is refused, keep the previous cascade unless it is stale."""
     cascades = {}
     for family, variants in families.items():
-        check = partial(check_cascade, manifests=_manifests(variants))
+        left_out = found.left_out.get(family, set())
+        absent = {name: f"SIZEWISE_VARIANTS leaves out {family}/{name}" for name in left_out}
+        broken = {name for its, name in lost if its == family} - variants.keys()
+        absent |= {name: f"{family}/{name} is refused" for name in broken}
+        check = partial(_check_cascade, manifests=_manifests(variants), absent=absent)
         before = served.cascades.get(family)
         if cascade := _current(Cascade, CASCADE_NAME, check, family, found, before, refused):
             cascades[family] = cascade
     return cascades
+
+
+def _check_cascade(
+    cascade: Cascade, manifests: Mapping[str, Manifest], absent: Mapping[str, str]
+) -> None:
+    """Raise BundleError if a variant is `absent`, for that reason, or the cascade is stale."""
+    for stage in cascade.stages:
+        if reason := absent.get(stage.variant):
+            raise BundleError(f"{CASCADE_NAME} is not used: {reason}")
+    check_cascade(cascade, manifests)
 
 
 def decisions_of(
@@ -157,7 +183,7 @@ def _current(  # noqa: PLR0917
     if family not in found.texts:  # its folder cannot be read
         return before
     try:
-        if (text := text_of(found, family, name)) is None:
+        if (text := _text_of(found, family, name)) is None:
             return None
         now = parse(model, text, name)
         check(now)
@@ -199,6 +225,7 @@ def keep_emptied(
                 {where: reason} | inside | found.refused,
                 {each: why for each, why in before.lost.items() if each[0] in its} | found.lost,
                 found.kept | its,
+                {n: each for n, each in before.left_out.items() if n in its} | found.left_out,
             )
     return found
 

@@ -8,7 +8,7 @@ from itertools import chain
 
 from serving.background import keep_running
 from serving.bundles.bundle import Bundle, key
-from serving.bundles.files import parse
+from serving.bundles.files import listed
 from serving.bundles.registry import TRAFFIC_NAME, Found, Lost, broken_in, check_names
 from serving.bundles.traffic import (
     Deployment,
@@ -127,11 +127,13 @@ class Reconciler:
     async def set_traffic(self, family: str, traffic: Traffic | None) -> None:
         """Replace a family's traffic.json until the server ends; None restores it.
 
-        Raises BundleError if the traffic names a version that is missing or cannot be loaded, or
-        leaves nothing that fits the policy: nothing changes.
+        Raises BundleError if the traffic names a version that is missing, left out or cannot be
+        loaded, or leaves nothing that fits the policy: nothing changes.
         """
         if traffic is not None:
             found = await self._reader.scan()
+            if left_out := traffic.root.keys() & found.left_out.get(family, set()):
+                raise BundleError(f"SIZEWISE_VARIANTS leaves out {listed(sorted(left_out))}")
             wanted = deployments_of(found.bundles.get(family, []), traffic)
             family_files.check_policy_of(family, wanted, self.served)
             for bundle in bundles_of(wanted):
@@ -192,7 +194,7 @@ class Reconciler:
                 raise StartError(each_on_a_line(list(refused.values())))
             deployments = Deployments(
                 families,
-                family_files.cascades_of(families, found, self.served, refused),
+                family_files.cascades_of(families, found, self.served, refused, lost),
                 family_files.policies_of(families, found, self.served, refused),
                 family_files.decisions_of(families, found, self.served, refused),
                 family_files.windows_of(families, found, self.served, refused),
@@ -201,7 +203,7 @@ class Reconciler:
                 frozenset(unloaded),
             )
             if not self.complete.is_set():
-                missing = missing_of(self._settings, lost, deployments)
+                missing = missing_of(self._settings, lost, deployments, found.left_out)
                 deployments = replace(deployments, missing=missing)
             await self._publish(deployments)
 
@@ -261,16 +263,11 @@ class Reconciler:
         self, family: str, bundles: Sequence[Bundle], found: Found, refused: dict[str, str]
     ) -> Variants:
         try:
-            return deployments_of(bundles, self._traffic(family, found))
+            traffic = self.overrides.get(family) or family_files.traffic_of(family, found)
+            return deployments_of(bundles, traffic)
         except BundleError as error:
             refused[str(found.folders[family] / TRAFFIC_NAME)] = error.detail
             return self.served.families.get(family) or deployments_of(bundles, Traffic({}))
-
-    def _traffic(self, family: str, found: Found) -> Traffic:
-        if family in self.overrides:
-            return self.overrides[family]
-        text = family_files.text_of(found, family, TRAFFIC_NAME)
-        return Traffic({}) if text is None else parse(Traffic, text, TRAFFIC_NAME)
 
     async def _loaded(
         self, family: str, wanted: Variants, refused: dict[str, str], lost: Lost

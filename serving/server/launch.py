@@ -38,8 +38,8 @@ def serve(
     Raises StartError or EngineFailed if the models do not load, or nobody could connect.
     """
 
-    def say_ready() -> None:
-        say(READY.format(host=in_url(settings.host), port=settings.port))
+    def say_ready(reconciler: Reconciler) -> None:
+        say(_hint(settings, reconciler))
 
     collect_seldom()
     most_connections(settings, admin=False)
@@ -51,7 +51,7 @@ def serve(
 
     def loaded(error: BaseException | None) -> None:
         if error is None:
-            say_ready()
+            say_ready(reconciler)
         else:
             failures.append(error)
             server.should_exit = True
@@ -72,3 +72,14 @@ def serve(
     server.serve_forever()
     if failures:
         raise failures[0]
+
+
+def _hint(settings: Settings, reconciler: Reconciler) -> str:
+    """Say what to try; where a request has to name a model, one that reads single texts, if any."""
+    hint, served = READY.format(host=in_url(settings.host), port=settings.port), reconciler.served
+    names = sorted(served.families.keys() | served.resting | served.unloaded)
+    if settings.default_model or len(names) < 2:
+        return hint
+    manifests = [bundle.manifest for bundle in served.bundles().values()]
+    reading = sorted(each.family for each in manifests if not (each.pairs or each.tensors))
+    return hint.replace('"texts"', f'"model": "{[*reading, *names][0]}", "texts"')

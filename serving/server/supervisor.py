@@ -35,7 +35,7 @@ log lines, and the interpreter to exit. The chart leaves the pod as much."""
 
 async def serve(
     settings: Settings,
-    on_ready: Callable[[], None],
+    on_ready: Callable[[Reconciler], None],
     engines: Mapping[EngineName, MakeEngine] = ENGINES,
 ) -> None:
     """Run the engines in this process and HTTP in `settings.http_processes` others.
@@ -156,7 +156,7 @@ async def _say_ready(
     runtime: LocalRuntime,
     reconciler: Reconciler,
     frontends: Sequence["_Frontend"],
-    on_ready: Callable[[], None],
+    on_ready: Callable[[Reconciler], None],
 ) -> None:
     """Be ready once every HTTP process can answer: a request may meet any of them."""
     for each in frontends:
@@ -164,7 +164,7 @@ async def _say_ready(
         await each.following.wait()
     runtime.held_up = ""
     await reconciler.complete.wait()
-    on_ready()
+    on_ready(reconciler)
 
 
 class _Frontend:

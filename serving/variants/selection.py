@@ -99,7 +99,8 @@ def select(
     answering = [option for option in options if not option.only_named]
     cheap = _at_most(answering, requirements.max_cost)
     if requirements.min_accuracy is not None:
-        return [min(_at_least(cheap, requirements.min_accuracy), key=_by_cost)]
+        where = "" if requirements.max_cost is None else " within max_cost"
+        return [min(_at_least(cheap, requirements.min_accuracy, where), key=_by_cost)]
     # The guarantee is the whole cascade's, though its first stages may have been right as often.
     cascades = [option for option in cheap if len(option.variants) > 1]
     intended = max(cascades, key=_stages) if cascades else min(cheap, key=_by_preference)
@@ -143,7 +144,7 @@ def _at_most(options: Sequence[Option], max_cost: float | None) -> list[Option]:
     cheapest = min(option.cost for option in options)
     if max_cost < cheapest:
         raise InvalidField(
-            "every variant costs more; see /v1/models",
+            "every variant that `auto` may choose costs more; see /v1/models",
             field="max_cost",
             limit=cheapest,
             value=max_cost,
@@ -151,13 +152,17 @@ def _at_most(options: Sequence[Option], max_cost: float | None) -> list[Option]:
     return [option for option in options if option.cost <= max_cost]
 
 
-def _at_least(options: Sequence[Option], min_accuracy: float) -> list[Option]:
+def _at_least(options: Sequence[Option], min_accuracy: float, where: str) -> list[Option]:
     best = max(option.least_accuracy for option in options)
     if min_accuracy > best:
+        agrees = ", only agreement with another" if any(each.accuracy for each in options) else ""
+        lacks = f"has a measured accuracy{agrees}: leave out min_accuracy"
+        if best:
+            lacks = "is shown to have this accuracy"
         raise InvalidField(
-            "no variant within max_cost is shown to have this accuracy; see /v1/models",
+            f"no variant that `auto` may choose{where} {lacks}; see /v1/models",
             field="min_accuracy",
-            limit=best,
+            limit=best or None,
             value=min_accuracy,
         )
     return [option for option in options if option.least_accuracy >= min_accuracy]

@@ -103,7 +103,7 @@ def test_never_a_variant_under_the_asked_accuracy_and_none_cheaper_would_do(opti
     if asked > best:
         with pytest.raises(InvalidField) as refused:
             select(options, requirements)
-        assert (refused.value.field, refused.value.limit) == ("min_accuracy", best)
+        assert (refused.value.field, refused.value.limit) == ("min_accuracy", best or None)
         return
     (chosen,) = select(options, requirements)
 
@@ -189,8 +189,31 @@ def test_agreement_orders_replacements_and_reaches_no_required_accuracy(agreeing
     options = options_of(agreeing, {"whole": 4.0, "good": 2.0, "poor": 1.0}, None)
 
     assert [each.variants[0] for each in select(options, ANY)] == ["whole", "good", "poor"]
-    with pytest.raises(InvalidField):
+    with pytest.raises(InvalidField) as refused:
         select(options, Requirements(min_accuracy=0.5))
+    assert "has a measured accuracy, only agreement with another: leave" in refused.value.detail
+    assert "max_cost" not in refused.value.detail
+    assert (refused.value.limit, refused.value.value) == (None, 0.5)
+
+
+def test_a_refusal_names_the_limits_that_were_sent_and_what_auto_may_choose():
+    def refusal(*options, **asked):
+        with pytest.raises(InvalidField) as refused:
+            select([Option((str(at),), *each) for at, each in enumerate(options)],
+                   Requirements(**asked))  # fmt: skip
+        return refused.value.detail.removeprefix("no variant that `auto` may choose")
+
+    measured, new = (0.9, 0.88, 1.0), (0.0, 0.0, 0.2)
+    unshown = " is shown to have this accuracy; see /v1/models"
+    unmeasured = " has a measured accuracy: leave out min_accuracy; see /v1/models"
+    assert refusal(measured, min_accuracy=0.89) == unshown
+    assert refusal(measured, min_accuracy=0.89, max_cost=1.0) == " within max_cost" + unshown
+    assert refusal(measured, new, min_accuracy=0.8, max_cost=0.5) == " within max_cost" + unmeasured
+    assert refusal(new, min_accuracy=0.8) == unmeasured
+    named = (*new, 0, True)
+    assert "every variant that `auto` may choose costs more" in refusal(
+        measured, named, max_cost=0.5
+    )
 
 
 @pytest.fixture
