@@ -18,6 +18,7 @@ from models.recipe import RecipeError, Stage, lineage, read_recipe
 from models.runners import RUNNERS
 from serving.bundles.files import NAME
 
+_LONGEST_NAME = 63
 _TEXT = "text"
 DOES = "make a family of a classifier, or of a base model, with one command"
 _EPILOG = """\
@@ -91,9 +92,11 @@ def run(options: argparse.Namespace, *, build: Path, reports: Path) -> str:
     from models.compression.user_texts import read_user_texts, text_column  # noqa: PLC0415
     from models.compression.wanted import Wanted, parse_bytes, parse_share  # noqa: PLC0415
 
-    family = options.family or _name_of(options.data[0])
+    family = _name_of(options.data[0]) if options.family is None else options.family
     if not NAME.fullmatch(family):
         raise RecipeError(f"--family {family}: write a name of small letters, digits, . and -")
+    if (build / family).resolve() in ((build / "cache").resolve(), options.registry.resolve()):
+        raise RecipeError(f"--family {family}: {build / family} has another use: name another")
     wanted = Wanted(
         source=options.source,
         data=tuple(options.data),
@@ -105,7 +108,7 @@ def run(options: argparse.Namespace, *, build: Path, reports: Path) -> str:
         label=options.label,
         group=options.group,
         separator=options.separator,
-        max_bytes=parse_bytes(options.max_bytes) if options.max_bytes else None,
+        max_bytes=None if options.max_bytes is None else parse_bytes(options.max_bytes),
         max_drop=parse_share(options.max_drop),
         latency_ms=options.latency_ms,
         minutes=options.minutes,
@@ -144,11 +147,15 @@ class _Workshop:
     def taken_s(self, recipe: Path) -> float:
         return self.pipeline.taken_s(read_recipe(recipe))
 
+    def is_begun(self, recipe: Path) -> bool:
+        ancestors = tuple(lineage(recipe))
+        return self.pipeline.is_current(ancestors, ancestors[-1].stages[0])
+
 
 def _name_of(path: Path) -> str:
     letters = unicodedata.normalize("NFKD", path.stem)
     plain = "".join(each for each in letters if not unicodedata.combining(each))
-    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-") or "family"
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower())[:_LONGEST_NAME].strip("-") or "family"
 
 
 def _source(source: str, build: Path) -> Source:
@@ -158,10 +165,11 @@ def _source(source: str, build: Path) -> Source:
         name = source.removeprefix(FETCHED)
         return Source(fetch(build / "cache", {name}) / name)
     path = Path(source)
-    if not path.exists():
-        raise RecipeError(
-            f"{source} does not exist: give a folder, an ONNX file, hub:OWNER/NAME or fetched:NAME"
-        )
+    gives = "give a folder, an ONNX file, hub:OWNER/NAME or fetched:NAME"
+    if not source or not path.exists():
+        raise RecipeError(f"{source or 'SOURCE'} does not exist: {gives}")
+    if path.is_file() and path.suffix != ".onnx":
+        raise RecipeError(f"{source} is no model: {gives}")
     if importlib.util.find_spec("onnx") is None:
         raise ModuleNotFoundError("No module named 'onnx'", name="onnx")
     return Source(path)

@@ -3,11 +3,14 @@
 The pipeline is handed what runs a stage (see runners.py) and imports none itself.
 """
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,30 +59,42 @@ class Pipeline:
         """Run a stage unless its stamp is current; return whether it ran.
 
         The stage's folder is replaced whole or not at all. `progress` is printed after the stage's
-        name. Raises RecipeError when an input has not been made.
+        name. Raises RecipeError when an input has not been made, or another process is at work.
         """
         recipe = lineage[-1]
         output = self.folder(recipe, stage)
         inputs = self.inputs(lineage, stage)
-        given = self._given(lineage, stage, inputs)
-        key = _hash(given | {"code": source_hashes(f"models.stages.{stage}", self.root)})
-        of_inputs = _hash(given)
-        kept = of_inputs if self.keep_trained and stage in WEIGHTS_STAGES else None
-        if _is_current(output, key, kept):
+        key, of_inputs = self._keys(lineage, stage, inputs)
+        if self._has(output, stage, key, of_inputs):
             print(f"{recipe.variant}: {stage} is up to date{progress}")
             return False
         print(f"{recipe.variant}: {stage}{progress}", flush=True)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with _alone_in(output.parent):
+            self._run(lineage, stage, inputs, key=key, of_inputs=of_inputs)
+        return True
+
+    def _run(
+        self,
+        lineage: tuple[Recipe, ...],
+        stage: Stage,
+        inputs: dict[str, Path],
+        *,
+        key: str,
+        of_inputs: str,
+    ) -> None:
+        output = self.folder(lineage[-1], stage)
         staged = output.with_name(f".{stage}")
         checkpoint = output.with_name(f".{stage}.{key[:16]}")
         for other in output.parent.glob(f".{stage}.*"):
             if other != checkpoint:
                 shutil.rmtree(other)
         shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir(parents=True)
+        staged.mkdir()
         started_s = time.perf_counter()
         try:
             self.runners[stage](
-                Job(lineage, inputs, staged, self._seconds(recipe, stage), checkpoint)
+                Job(lineage, inputs, staged, self._seconds(lineage[-1], stage), checkpoint)
             )
         except (RecipeError, BundleError) as error:
             # The user knows the stage's folder, not the temporary one.
@@ -94,7 +109,14 @@ class Pipeline:
         shutil.rmtree(output, ignore_errors=True)
         staged.rename(output)
         shutil.rmtree(checkpoint, ignore_errors=True)
-        return True
+
+    def is_current(self, lineage: tuple[Recipe, ...], stage: Stage) -> bool:
+        """Whether a stage is up to date."""
+        try:
+            keys = self._keys(lineage, stage, self.inputs(lineage, stage))
+        except RecipeError:  # an input is missing
+            return False
+        return self._has(self.folder(lineage[-1], stage), stage, *keys)
 
     def folder(self, recipe: Recipe, stage: Stage) -> Path:
         """Return the folder where a variant's stage leaves its files."""
@@ -146,6 +168,18 @@ class Pipeline:
         stamps = {name: _read_stamp(self.folder(recipe, name)) for name in earlier}
         return {name: float(stamp["seconds"]) for name, stamp in stamps.items() if stamp}
 
+    def _keys(
+        self, lineage: tuple[Recipe, ...], stage: Stage, inputs: dict[str, Path]
+    ) -> tuple[str, str]:
+        """The hash of all that the stage's result depends on, and of all but its code."""
+        given = self._given(lineage, stage, inputs)
+        code = source_hashes(f"models.stages.{stage}", self.root)
+        return _hash(given | {"code": code}), _hash(given)
+
+    def _has(self, output: Path, stage: Stage, key: str, of_inputs: str) -> bool:
+        kept = of_inputs if self.keep_trained and stage in WEIGHTS_STAGES else None
+        return _is_current(output, key, kept)
+
     def _given(
         self, lineage: tuple[Recipe, ...], stage: Stage, inputs: dict[str, Path]
     ) -> dict[str, Any]:
@@ -162,13 +196,31 @@ class Pipeline:
         return {
             "family": recipe.family,
             "max_length": root.max_length,
-            "section": section.model_dump() if section else None,
+            "section": _without_limit(section.model_dump()) if section else None,
             "inputs": {name: _hashes(folder, name) for name, folder in made.items()},
             "locations": [
                 _source_hashes(resolve(name, recipe, self.downloads))
                 for name in locations(recipe, stage)
             ],
         }
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Raise RecipeError if another process is in the folder too."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise RecipeError(f"{folder}: another run is at work: wait for it or end it") from error
+    finally:
+        os.close(opened)
+
+
+def _without_limit(section: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what stops a training and changes no weights of one that has ended."""
+    return section | {"max_drop": None} if "max_drop" in section else section
 
 
 def _hash(given: Mapping[str, Any]) -> str:

@@ -125,17 +125,16 @@ def _drops(manifests: Sequence[Manifest], teacher: str) -> dict[str, _Drops]:
 
 def _drop(manifest: Manifest, teacher: str, split: str, compared: int) -> _Drop:
     """The drop on a split, with a bound that holds for so many at once, by Bonferroni."""
+    if manifest.variant == teacher:
+        return _Drop(0.0, 0.0)
     evaluation = manifest.evaluations.get(split)
     if manifest.agreement:
         texts = manifest.agreement.n
         better, worse = 0, round((1 - manifest.agreement.share.value) * texts)
-    elif evaluation and teacher in evaluation.versus:
+    else:
+        assert evaluation is not None
         pair, texts = evaluation.versus[teacher], evaluation.n
         better, worse = pair.better, pair.worse
-    else:  # the teacher itself
-        return _Drop(0.0, 0.0)
-    if manifest.variant == teacher:
-        return _Drop(0.0, 0.0)
     most = largest_loss(better, worse, texts, 1 - (1 - _CONFIDENCE) / compared)
     return _Drop((worse - better) / texts, most)
 

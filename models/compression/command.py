@@ -1,7 +1,6 @@
 """`python -m models compress`: look, plan, write recipes, run them, report and advise."""
 
 import importlib.util
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -11,11 +10,11 @@ from models.compression.exported import ORIGINAL, is_exported, make_formats
 from models.compression.finish import finish, make_cascade
 from models.compression.plan import FORMATS, Limits, plan
 from models.compression.recipe_content import TEACHER
-from models.compression.runner import Run, Workshop, plan_table
+from models.compression.runner import Run, Workshop, left_out, plan_table
 from models.compression.state import read_state
-from models.compression.user_texts import UserTexts
+from models.compression.user_texts import UserTexts, location_in
 from models.compression.wanted import Wanted
-from models.data.sources import Source
+from models.data.sources import FETCHED, Source
 from models.next_command import serving
 from models.recipe import RecipeError
 from models.recipe_sections import Scheme
@@ -41,11 +40,13 @@ def make(
             raise RecipeError("--more: an exported graph is not trained: leave it out")
         print("An exported graph: only its number formats can be made, without training.")
         wanted = replace(wanted, formats_only=True)
-        make_formats(source.path, wanted, found, _schemes())
-        return _advised(finish(wanted, ORIGINAL, found.texts, reports))
+        variants = make_formats(source.path, wanted, found, _schemes())
+        return _advised(finish(wanted, ORIGINAL, variants, found.texts, output=reports))
     made = _make(wanted, source, found, workshop)
     root = made.plan.steps[0].variant
-    advice = finish(wanted, root, found.texts, reports, made)
+    print(left_out([*made.left_out, *made.refused]), end="")
+    unmade = [step.bytes for step in made.unmade]
+    advice = finish(wanted, root, made.published, found.texts, output=reports, unmade=unmade)
     if found.labels and not wanted.formats_only and make_cascade(wanted, workshop.build, reports):
         print(
             f"{serving(wanted.registry)} serves all variants: their cascade answers requests for "
@@ -70,8 +71,8 @@ def _make(wanted: Wanted, source: Source, found: UserTexts, workshop: _Workshop)
         state.facts = look(source, found, wanted)
         state.save()
     location = wanted.source
-    if source.path and str(source.path) == wanted.source:
-        location = Path(os.path.relpath(source.path, wanted.recipes)).as_posix()
+    if source.path and not wanted.source.startswith(FETCHED):
+        location = location_in(wanted.recipes, source.path)
     seconds = 60 * wanted.minutes
     limits = Limits(seconds, wanted.max_drop, wanted.max_bytes, wanted.formats_only, _schemes())
     chosen = plan(state.facts, wanted.family, location, limits)
@@ -80,6 +81,9 @@ def _make(wanted: Wanted, source: Source, found: UserTexts, workshop: _Workshop)
             f"{source} cannot label these texts, and they have no labels: "
             f"{chosen.left_out[0].reason}"
         )
+    root = chosen.steps[0]
+    if wanted.formats_only and "adopt" not in root.content:
+        raise RecipeError(f"--formats-only: {root.variant} would be trained: leave it out")
     run = Run(chosen, wanted.recipes, workshop, state, seconds)
     run.write_recipes()
     run.look_at_data()

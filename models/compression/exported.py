@@ -1,5 +1,6 @@
 """An exported classifier: imported, and written in the number formats, without any training."""
 
+import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from models.compression.user_texts import SEPARATOR, UserTexts, check_whole
 from models.compression.wanted import Wanted
+from models.data.labels import labels_by_number
 from models.graphs.import_bundle import import_folder
 from models.published.quantizing import quantize
 from models.published.texts import Columns
@@ -15,6 +17,7 @@ from models.recipe_sections import Scheme
 from serving.bundles.bundle import Manifest
 from serving.bundles.exported import ONNX_SUFFIX, find_source, graphs_of
 from serving.bundles.files import listed
+from serving.errors import BundleError
 
 ORIGINAL = "original"
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -28,32 +31,44 @@ def is_exported(source: Path) -> bool:
     return bool(graphs_of(source)) and not has_weights
 
 
-def make_formats(source: Path, wanted: Wanted, found: UserTexts, schemes: Sequence[Scheme]) -> None:
-    """Publish it as `original`, and beside it every number format that can be made of it.
+def make_formats(
+    source: Path, wanted: Wanted, found: UserTexts, schemes: Sequence[Scheme]
+) -> list[str]:
+    """Publish it as `original`, and beside it every number format that can be made; return them.
 
     Accuracy is measured if the texts have labels, else agreement with the original. Raises
     RecipeError or BundleError if it cannot be imported, the texts have none of its labels, or it
     can be written in no other number format; one that fails is said.
     """
     graph = find_source(source, choose_by="SOURCE, which may be the graph itself").graph
-    check = partial(_check_labels, source, found, wanted)
+    check = partial(_check, source, found, wanted)
+    was_there = (wanted.registry / wanted.family / ORIGINAL).exists()
     bundle = import_folder(
         graph, wanted.family, ORIGINAL, wanted.registry, check=check, say=_warn, tell=print
     )
     print(f"Imported as {bundle.folder}")
     label = (wanted.label or "label") if found.labels else None
     files = found.labelled if found.labels else found.unlabelled
-    columns = Columns((wanted.text,), label, wanted.separator or SEPARATOR)
+    separator = SEPARATOR if wanted.separator is None else wanted.separator
+    columns = Columns((wanted.text,), label, separator)
     target = f"{wanted.family}/{ORIGINAL}"
-    quantize(target, schemes, files, columns, wanted.registry, say=_warn)
+    try:
+        return [ORIGINAL, *quantize(target, schemes, files, columns, wanted.registry, say=_warn)]
+    except (RecipeError, BundleError):
+        if not was_there:
+            shutil.rmtree(bundle.folder)
+        raise
 
 
-def _check_labels(source: Path, found: UserTexts, wanted: Wanted, manifest: Manifest) -> None:
-    """Raise RecipeError if no text has a label of the model, by name or number, or is divided."""
-    names = found.names(SEPARATOR)
+def _check(source: Path, found: UserTexts, wanted: Wanted, manifest: Manifest) -> None:
+    """Raise RecipeError if it is not fp32, or no text has a label of it, by name or number."""
+    if manifest.precision != "fp32":
+        raise RecipeError(f"{source} is {manifest.precision}: give the graph in fp32")
+    names = found.names(SEPARATOR if wanted.separator is None else wanted.separator)
     if manifest.multi_label and found.problem_type == "single_label" and wanted.separator is None:
         check_whole(names)
-    if not names or not names.isdisjoint(manifest.labels) or any(map(str.isdecimal, names)):
+    is_numbered = labels_by_number(names, manifest.labels)
+    if not names or is_numbered or not names.isdisjoint(manifest.labels):
         return
     raise RecipeError(
         f"{source} answers {listed(manifest.labels)}, but the texts are labelled "

@@ -14,8 +14,8 @@ Kind = Literal["classifier", "base"]
 class ModelFacts:
     """The model to compress.
 
-    `is_narrowable` and `is_trimmable` say whether its layers and its vocabulary can be made
-    smaller; `longest` is the most tokens it reads.
+    `is_cuttable` says whether layers can be left out, `is_narrowable` and `is_trimmable` whether
+    these and its vocabulary can be made smaller; `longest` is the most tokens it reads.
     """
 
     kind: Kind
@@ -29,17 +29,19 @@ class ModelFacts:
     longest: int
     is_narrowable: bool
     is_trimmable: bool
+    is_cuttable: bool = True
 
 
 @dataclass(frozen=True)
 class TextFacts:
     """The user's texts.
 
-    `labels` counts the labelled rows of each label, and is empty if no text has one. `most_tokens`
-    is a length that hardly a text exceeds; it and `unknown`, the share of tokens that the
-    vocabulary does not know, are of a sample. `labelled` and `unlabelled` are the files with a
-    column of labels and without, as locations in a recipe, `more` those whose labels are not read.
-    `columns` are the keys of [data] that say how to read a row, `seed` the one that divides them.
+    `rows` counts different texts, since equal ones are divided once. `labels` counts the labelled
+    rows of each label, and is empty if no text has one. `most_tokens` is a length that hardly a
+    text exceeds; it and `unknown`, the share of tokens that the vocabulary does not know, are of a
+    sample. `labelled` and `unlabelled` are the files with a column of labels and without, as
+    locations in a recipe, `more` those whose labels are not read. `columns` are the keys of [data]
+    that say how to read a row, `seed` the one that divides them.
     """
 
     rows: int

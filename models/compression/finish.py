@@ -1,6 +1,6 @@
 """The end of a run: the family's report, a cascade if there is one, and which variant to serve."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +9,12 @@ from models.cascade import build as cascade
 from models.cascade.looks import is_looked_for
 from models.cascade.options import CascadeOptions, parse_target
 from models.compression.advice import Advice, advise, comparison
-from models.compression.runner import Run, left_out
 from models.compression.wanted import Wanted
 from models.evaluation.predictions import Predictor
 from models.recipe import RecipeError
 from models.reports import family_report
 from serving.bundles.bundle import Bundle, Manifest
-from serving.bundles.cascade import CASCADE_NAME, Cascade, check_cascade
+from serving.bundles.cascade import CASCADE_NAME, Cascade, Target, check_cascade
 from serving.bundles.family_file import read_family_file
 from serving.bundles.registry import read_registry
 from serving.errors import SizewiseError
@@ -28,30 +27,31 @@ _FEWEST_VARIANTS = 2
 def finish(
     wanted: Wanted,
     teacher: str,
+    variants: Collection[str],
     texts: Sequence[str],
+    *,
     output: Path,
-    run: Run | None = None,
+    unmade: Sequence[int] = (),
 ) -> Advice:
-    """Report on the family, say why what `run` has not made is missing, and advise what to serve.
+    """Report on the family and advise which of this run's `variants` to serve.
 
-    Raises RecipeError if nothing has been published, so that there is nothing to report on.
+    `unmade` are the bytes of those that there was no time for. Raises RecipeError if nothing is
+    published, so that there is nothing to report on.
     """
-    not_made = [*run.left_out, *run.refused] if run else []
     families = read_registry(wanted.registry) if wanted.registry.is_dir() else {}
-    bundles = [
-        each
-        for each in families.get(wanted.family, [])
-        if each.manifest.judged or each.manifest.agreement
-    ]
+    there = families.get(wanted.family, [])
+    bundles = [each for each in there if each.manifest.variant in variants]
     if not bundles:
-        reasons = "; ".join(f"{each.variant}: {each.reason}" for each in not_made)
-        raise RecipeError(f"no variant of {wanted.family} is published: {reasons}")
+        raise RecipeError(f"no variant of {wanted.family} is published: see the reasons above")
     family_report.report(wanted.family, wanted.registry, output)
+    if others := [each.manifest.variant for each in there if each.manifest.variant not in variants]:
+        print(
+            f"Not of this run, so not compared: {', '.join(others)}. They are served all the same: "
+            f"remove what is old from {wanted.registry / wanted.family}"
+        )
     latencies_ms = {each.manifest.variant: lone_ms(each, texts) for each in bundles}
     manifests = [each.manifest for each in bundles]
     print(f"\n{comparison(manifests, latencies_ms, teacher)}")
-    print(left_out(not_made), end="")
-    unmade = [step.bytes for step in run.unmade] if run else []
     return advise(manifests, latencies_ms, teacher, wanted, unmade)
 
 
@@ -74,22 +74,23 @@ def make_cascade(wanted: Wanted, build: Path, output: Path) -> bool:
     family = wanted.registry / wanted.family
     try:
         if is_looked_for(target, manifests, family):
-            _check_there(family, manifests)
+            _check_there(family, manifests, target)
             return True
         cascade.run(CascadeOptions(wanted.family, wanted.registry, build, target), output)
     except (RecipeError, SizewiseError) as error:
-        print(f"No cascade: {error}")
+        print(f"No cascade: {error}".replace("--max-loss", "--max-drop"))
         return False
     return True
 
 
-def _check_there(family: Path, manifests: Sequence[Manifest]) -> None:
+def _check_there(family: Path, manifests: Sequence[Manifest], target: Target) -> None:
     """Raise RecipeError or BundleError unless the cascade is there that was looked for before."""
     there = read_family_file(family, CASCADE_NAME, Cascade)
-    if there is None:
+    if there is None or there.target != target:
+        other = ": there is only one with another limit" if there else ""
         raise RecipeError(
-            "one of these variants was looked for before; `python -m models cascade` looks again, "
-            "which weakens its guarantee"
+            f"a cascade of these variants with this limit was looked for before{other}; "
+            "`python -m models cascade` looks again, which weakens its guarantee"
         )
     check_cascade(there, {each.variant: each for each in manifests})
     print(f"{family / CASCADE_NAME} is up to date")

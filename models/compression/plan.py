@@ -92,6 +92,8 @@ def plan(facts: Facts, family: str, source: str, limits: Limits) -> Plan:
         left.append(LeftOut(step.variant, f"takes too long: --minutes {minutes} includes it"))
     if limits.formats_only:
         left.append(LeftOut("students", "--formats-only: leave it out to train them"))
+    elif not facts.model.is_cuttable:
+        left.append(LeftOut("students of fewer layers", "the model's layers cannot be cut"))
     return Plan(tuple(steps), tuple(later), tuple(left))
 
 

@@ -44,10 +44,10 @@ def data_section(facts: Facts) -> dict[str, Any]:
 
 
 def adopted(facts: Facts, source: str) -> dict[str, Any]:
-    """A classifier as it is."""
+    """A classifier as it is, which reads texts as long as it can."""
     return {
         "data": data_section(facts),
-        "adopt": {"folder": source, "max_length": max_length(facts)},
+        "adopt": {"folder": source, "max_length": facts.model.longest},
     }
 
 
@@ -123,7 +123,7 @@ def static_root(facts: Facts) -> dict[str, Any]:
 
 
 def max_length(facts: Facts) -> int:
-    """The longest input: of hardly a text more, in steps of 16, and no more than can be read."""
+    """The longest input to train on: of hardly a text more, in steps of 16, if it can be read."""
     rounded = 16 * math.ceil(facts.texts.most_tokens / 16)
     return max(3, min(rounded, facts.model.longest))
 

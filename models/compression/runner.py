@@ -9,7 +9,8 @@ from typing import Protocol
 
 from models.compression.plan import LeftOut, Plan, Step
 from models.compression.recipe_files import toml, write
-from models.compression.state import State
+from models.compression.state import Refusal, State
+from models.library_errors import first_line
 from models.recipe import RecipeError, Stage, read_recipe
 from models.reports.markdown import table
 from serving.errors import BundleError
@@ -25,6 +26,9 @@ class Workshop(Protocol):
 
     def taken_s(self, recipe: Path) -> float:
         """Return how long the stages of a recipe took that have been made."""
+
+    def is_begun(self, recipe: Path) -> bool:
+        """Whether its first stage, which takes longest, is up to date."""
 
 
 @dataclass
@@ -69,23 +73,26 @@ class Run:
         refused is said, and those made from it are left out.
         """
         for number, step in enumerate(self.plan.steps):
-            left = [each for each in self.plan.steps[number:] if not self.is_begun(each)]
-            left_s = sum(each.seconds for each in left) * self._pace
+            left_s = sum(each.seconds for each in self.plan.steps[number:]) * self._pace
             about = f" ({number + 1} of {len(self.plan.steps)}, about {_minutes(left_s)} left)"
             if not number or (self._has_time(step) and self._has_parent(step)):
                 self._make(step, about, is_first=not number)
         for step in self.plan.later:
-            if self._fits(step) and self._has_parent(step):
-                print(f"There is time left for {step.variant}")
+            parent_is_unmade = step.content["parent"] in {each.variant for each in self.unmade}
+            if self._fits(step) and not parent_is_unmade:
                 self._write(step)
                 self.unmade.remove(step)
                 self.left_out = [each for each in self.left_out if each.variant != step.variant]
-                self._make(step, "", is_first=False)
+                if self._has_parent(step):
+                    self._make(step, " (there is time left)", is_first=False)
 
     def is_begun(self, step: Step) -> bool:
-        """Whether a stage of it has been made."""
+        """Whether most of it has been made."""
         path = self.path(step)
-        return path.exists() and bool(self.workshop.taken_s(path))
+        try:
+            return path.exists() and self.workshop.is_begun(path)
+        except RecipeError:  # it was edited wrongly, which is said when it is made
+            return False
 
     def _write(self, step: Step) -> None:
         path = self.path(step)
@@ -131,25 +138,28 @@ class Run:
 
     def _make(self, step: Step, about: str, *, is_first: bool) -> None:
         path = self.path(step)
-        refusal = self.state.refusal(step.variant, path)
-        started_s = time.perf_counter()
+        refusal: Refusal | None = None
         stage: Stage | None = None
+        started_s = time.perf_counter()
         try:
-            if refusal:
+            if refusal := self.state.refusal(step.variant, path):
                 raise RecipeError(refusal.reason)
             for stage in read_recipe(path).stages:
                 self.workshop.run(path, stage, about)
             self.published.append(step.variant)
             seconds = self.workshop.taken_s(path)
-        except (RecipeError, BundleError) as error:
+        except Exception as error:  # torch and the engines raise many types
+            is_refused = isinstance(error, RecipeError | BundleError)
             # Students are made of what the first step has trained, even if that is not published.
-            if is_first and not refusal and stage != "package":
+            if is_first and not refusal and not (is_refused and stage == "package"):
                 raise
             seconds = refusal.seconds if refusal else time.perf_counter() - started_s
             reason = str(error).removeprefix(f"{step.variant}: ")
+            if not is_refused:
+                reason = f"{stage} failed: {first_line(error)}"
             self.refused.append(LeftOut(step.variant, reason))
             print(f"{step.variant} is not published: {reason}")
-            if not refusal:
+            if is_refused and stage and not refusal:
                 self.state.refuse(step.variant, path, reason, seconds)
         self._spent_s += seconds
         self._planned_s += step.seconds
@@ -161,7 +171,7 @@ def plan_table(plan: Plan, is_begun: Callable[[Step], bool]) -> str:
         (
             step.variant,
             step.why,
-            "made or begun" if is_begun(step) else _minutes(step.seconds),
+            "made" if is_begun(step) else _minutes(step.seconds),
             f"{step.bytes / 1e6:,.1f} MB",
         )
         for step in plan.steps

@@ -11,16 +11,17 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from models.compression.facts import Facts
 from models.compression.wanted import Wanted
-from serving.bundles.bundle import CONFIG_NAME, file_sha256
+from models.recipe import lineage
+from serving.bundles.bundle import file_sha256
 from serving.bundles.files import replace_file
 
 _NAME = "compress.json"
 
 
 class Refusal(BaseModel):
-    """A variant that was refused or stopped, by the hash of its recipe."""
+    """A variant that was refused or stopped, by the hash of its recipe and its ancestors'."""
 
-    recipe_sha256: str
+    recipes_sha256: str
     reason: str
     seconds: float
 
@@ -54,12 +55,12 @@ class State:
     def refusal(self, variant: str, recipe: Path) -> Refusal | None:
         """Return why this recipe was refused before, if it was."""
         found = self.refusals.get(variant)
-        return found if found and found.recipe_sha256 == file_sha256(recipe) else None
+        return found if found and found.recipes_sha256 == _lineage_sha256(recipe) else None
 
     def refuse(self, variant: str, recipe: Path, reason: str, seconds: float) -> None:
         """Remember a refusal."""
-        sha256 = file_sha256(recipe)
-        self.refusals[variant] = Refusal(recipe_sha256=sha256, reason=reason, seconds=seconds)
+        sha256 = _lineage_sha256(recipe)
+        self.refusals[variant] = Refusal(recipes_sha256=sha256, reason=reason, seconds=seconds)
         self.save()
 
 
@@ -67,7 +68,7 @@ def read_state(wanted: Wanted, source: Path | None) -> State:
     """Read what an earlier run left, if its arguments and files were the same."""
     arguments = {
         "source": wanted.source,
-        "config": _sha256(source / CONFIG_NAME) if source else "",
+        "files": _sha256(source) if source else "",
         "data": {str(path): _sha256(path) for path in wanted.data},
         "more": {str(path): _sha256(path) for path in wanted.more},
         "columns": [wanted.text, wanted.label, wanted.group, wanted.separator],
@@ -84,13 +85,18 @@ def read_state(wanted: Wanted, source: Path | None) -> State:
     return State(path, arguments, facts, dict(file.refusals))
 
 
+def _lineage_sha256(recipe: Path) -> str:
+    hashes = [file_sha256(recipe.with_name(f"{each.variant}.toml")) for each in lineage(recipe)]
+    return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
+
+
 def _sha256(path: Path) -> str:
-    """The hash of a file; of a folder, of its files' names and sizes."""
+    """The hash of a file, or of a folder's files."""
     if path.is_file():
         return file_sha256(path)
-    sizes = [
-        (str(each.relative_to(path)), each.stat().st_size)
+    files = [
+        (str(each.relative_to(path)), file_sha256(each))
         for each in sorted(path.rglob("*"))
         if each.is_file()
     ]
-    return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()

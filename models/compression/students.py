@@ -29,11 +29,13 @@ class Shape:
 
 
 def shapes(model: ModelFacts) -> list[Shape]:
-    """Return the students to consider, the largest first.
+    """Return the students to consider, the largest first; none of layers that cannot be cut.
 
     Half of the layers; a quarter of them, not wider than 384; the same at up to two thirds of the
     width with few units. These are the shapes that kept most accuracy in models/recipes/.
     """
+    if not model.is_cuttable:
+        return []
     half = Shape("half", spaced(model.layers, -(-model.layers // 2)))
     quarter = Shape("quarter", spaced(model.layers, max(1, round(model.layers / 4 + 0.1))))
     tiny = replace(quarter, name="tiny")

@@ -47,7 +47,12 @@ class UserTexts:
 
     def locations(self, files: Sequence[Path], recipes: Path) -> tuple[str, ...]:
         """Return files as a recipe in the folder `recipes` names them."""
-        return tuple(Path(os.path.relpath(each, recipes)).as_posix() for each in files)
+        return tuple(location_in(recipes, each) for each in files)
+
+
+def location_in(recipes: Path, path: Path) -> str:
+    """Return a path as a recipe in the folder `recipes` names it."""
+    return Path(os.path.relpath(path.resolve(), recipes.resolve())).as_posix()
 
 
 def text_column(wanted: Wanted) -> str:
@@ -75,7 +80,7 @@ def read_user_texts(wanted: Wanted) -> UserTexts:
     bad = BadRows()
     rows: list[_Row] = []
     without: list[_Row] = []
-    labelled, unlabelled = [], []
+    labelled, unlabelled, reasons = [], [], list[str]()
     missing: RecipeError | None = None
     for path in wanted.data:
         try:
@@ -84,6 +89,7 @@ def read_user_texts(wanted: Wanted) -> UserTexts:
             without += _rows(path, wanted, bad, with_label=False)
             missing = missing or error
             unlabelled.append(path)
+            reasons.append(str(error).partition(": ")[0])
         else:
             labelled.append(path)
     if missing and wanted.label and not labelled:
@@ -91,7 +97,12 @@ def read_user_texts(wanted: Wanted) -> UserTexts:
     cells = [row.label for row in rows]
     names = (each for cell in cells for each in _names(cell, wanted.separator))
     labels = Counter(str(each).strip() for each in names)
-    if not labels:
+    if wanted.label and not labels:
+        raise RecipeError(f"--label {wanted.label}: no row has a label in this column")
+    if labels:
+        for reason in reasons:
+            print(f"{reason}: its texts count as unlabelled")
+    else:
         rows, without, labelled, unlabelled = [*rows, *without], [], [], list(wanted.data)
     if not rows:
         bad.check()

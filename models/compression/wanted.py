@@ -1,13 +1,16 @@
 """What the user asks `compress` for, checked."""
 
+import math
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.recipe import RecipeError
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?b?)\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d+)?)\s*([kmg]?b?)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,8 @@ class Wanted:
 
     def __post_init__(self) -> None:
         """Raise RecipeError naming the option that is out of range."""
-        for option, paths in (("data", self.data), ("more", self.more)):
-            for path in paths:
-                if not path.exists():
-                    raise RecipeError(f"--{option}: {path} does not exist: name a table of texts")
+        _check_tables("data", self.data)
+        _check_tables("more", self.more)
         for path in self.more:
             if path.resolve() in [each.resolve() for each in self.data]:
                 raise RecipeError(f"--more: {path} is in --data already: name it once")
@@ -54,8 +55,18 @@ class Wanted:
                 "for two points"
             )
         for name, value in (("latency-ms", self.latency_ms), ("minutes", self.minutes)):
-            if value is not None and not value > 0:
+            if value is not None and not 0 < value < math.inf:
                 raise RecipeError(f"--{name} {value:g}: write a number above 0")
+
+
+def _check_tables(option: str, paths: Sequence[Path]) -> None:
+    for path, times in Counter(paths).items():
+        if not path.exists():
+            raise RecipeError(f"--{option}: {path} does not exist: name a table of texts")
+        if times > 1:
+            raise RecipeError(f"--{option}: {path} is named twice: name it once")
+        if b"\\udc" in str(path).encode("ascii", "backslashreplace"):
+            raise RecipeError(f"--{option}: {str(path)!r} is not a name in UTF-8: rename it")
 
 
 def parse_share(text: str) -> float:

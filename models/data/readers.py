@@ -158,7 +158,8 @@ def _read_json_lines(
     path: Path, columns: Sequence[str], form: TableFormat
 ) -> Iterator[TableRow | RowError]:
     text = read_table_text(path, form.encoding)
-    known = False
+    is_known = False
+    lacking: list[ColumnMissing] = []
     end = "\n" if "\n" in text else "\r"
     for number, line in enumerate(text.split(end), start=1):
         if not line.strip():
@@ -183,13 +184,16 @@ def _read_json_lines(
             continue
         try:
             _check_columns(where, columns, list(cells))
-        except RecipeError as error:
-            if not known:  # rather than this row the recipe's columns are wrong
-                raise
-            yield RowError(f"{error}: complete or delete the row")
+        except ColumnMissing as error:
+            lacking.append(error)
         else:
-            known = True
+            is_known = True
             yield TableRow(where, cells)
+        if is_known:
+            yield from (RowError(f"{error}: complete or delete the row") for error in lacking)
+            lacking.clear()
+    if lacking:  # rather than these rows the recipe's columns are wrong
+        raise lacking[0]
 
 
 def _read_parquet(path: Path, columns: Sequence[str], _form: TableFormat) -> Iterator[TableRow]:

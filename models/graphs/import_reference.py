@@ -37,7 +37,9 @@ def compare(bundle: Bundle, folder: Path) -> str:
     manifest = bundle.manifest
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32
+        ).eval()
     except (OSError, ValueError, KeyError) as error:
         raise BundleError(f"--reference: transformers cannot load {folder}: {error}") from error
     names = [model.config.id2label[index] for index in range(model.config.num_labels)]

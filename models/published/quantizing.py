@@ -29,8 +29,8 @@ def quantize(
     long: Long | None = None,
     tell: Tell = print,
     say: Tell = print,
-) -> None:
-    """Publish FAMILY/VARIANT in other number formats, as FAMILY/VARIANT-SCHEME.
+) -> list[str]:
+    """Publish FAMILY/VARIANT in other number formats, as FAMILY/VARIANT-SCHEME; return these.
 
     Each gets its accuracy if `columns` name a label, else its agreement with the variant, which
     gets the same unless it has a figure; the texts that calibrate judge nothing; `long` is that of
@@ -64,6 +64,7 @@ def quantize(
                 say(f"{scheme} is left out: {' '.join(reason.split())}")
         if not made:
             raise BundleError(f"{target} could be written in none of these number formats")
+        formats = [each.bundle.manifest.variant for each in made]
         is_measured = manifest.judged or (columns.label is None and manifest.agreement)
         if not is_measured:
             made.insert(0, before)
@@ -72,6 +73,7 @@ def quantize(
             share = each.bundle.manifest.bytes / manifest.bytes
             tell(f"{each.says}; {each.bundle.manifest.bytes:,} bytes, {share:.0%} of {target}")
     tell(default_of(manifest.family, registry))
+    return formats
 
 
 def _measured_parent(

@@ -16,7 +16,7 @@ tags: [onnx, sizewise, {precision}]
 """
 _SEARCHED = """
 Which operators keep the parent's format was chosen on training texts. The validation split judged
-the result once: at 95 % confidence it loses at most {max_accuracy_drop} of accuracy."""
+the result once: at 95 % confidence it loses at most {limit} of {of}."""
 FINE_TUNED_ELSEWHERE = "The model was fine-tuned elsewhere."
 """What only the card of an `adopted` variant says."""
 _SERVE = """## Serving
@@ -100,7 +100,8 @@ def _how(manifest: Manifest) -> str:
     seconds = sum(manifest.build_seconds.values())
     quantize = manifest.recipe.get("quantize")
     if isinstance(quantize, dict) and quantize.get("scheme") == "int8-openvino":
-        stages.append(_SEARCHED.format(**quantize))
+        of = "accuracy" if manifest.judged else "agreement with the original"
+        stages.append(_SEARCHED.format(limit=quantize["max_accuracy_drop"], of=of))
     return f"## Training and compression\n\nMade from {origin} in {seconds:.0f} s.\n\n" + "".join(
         f"{stage}\n" for stage in stages
     )

@@ -17,7 +17,7 @@ from models.data.labelled import (
     split_path,
     write_lines,
 )
-from models.data.labels import alike, names_in, unknown_label
+from models.data.labels import alike, labels_by_number, names_in, unknown_label
 from models.data.readers import TableRow, read_rows, text_in
 from models.data.section import DataSection
 from models.data.sources import resolve
@@ -26,6 +26,7 @@ from models.data.text_files import TableFormat
 from models.job import Job
 from models.recipe import RecipeError
 from models.recipe_sections import Split
+from serving.bundles.files import listed
 
 _MOST_SHOWN = 20
 
@@ -41,13 +42,17 @@ def run(job: Job) -> None:
     read = list(read_entries(job))
     if section.truth == "teacher":
         read = _answered(job, read)
+    elif adopted is not None:
+        read = _named(read, adopted)
     splits, unlabelled = divide(read, section)
     names = _label_names(splits, section, adopted)
     labels = LabelSet(names, section.problem_type)
     check_groups(section.group_report, (e.groups for its in splits.values() for e in its))
-    expected = _expected(splits, labels, section)
+    expected = labels if adopted is None else _used(splits, labels)
     _check_enough_labels(expected, section)
-    _check_splits(splits, expected, ", ".join(section.files))
+    if adopted is None:
+        _check_trained(splits, labels, ", ".join(section.files))
+    _check_sizes(splits, expected, ", ".join(section.files))
     index = {name: number for number, name in enumerate(names)}
     counts = {}
     for split, entries in splits.items():
@@ -132,6 +137,20 @@ def _answered(job: Job, entries: list[Entry]) -> list[Entry]:
     return [e if e.group is None else replace(e, names=next(names)) for e in entries]
 
 
+def _named(entries: list[Entry], adopted: tuple[str, ...]) -> list[Entry]:
+    """The entries with the model's labels, where theirs are the numbers of these."""
+    found = {name for entry in entries for name in entry.names or ()}
+    by_number = labels_by_number(sorted(found), adopted)
+    if not by_number:
+        return entries
+    meant = listed([f"{number} is {name}" for number, name in by_number.items()])
+    print(f"the labels are read as the adopted model's numbers: {meant}")
+    return [
+        replace(e, names=tuple(sorted({by_number[name] for name in e.names}))) if e.names else e
+        for e in entries
+    ]
+
+
 def _adopted(job: Job, section: DataSection) -> tuple[str, ...] | None:
     """The labels of the model to adopt. Raises RecipeError if it does not fit the data."""
     adopt = job.root.adopt
@@ -155,28 +174,35 @@ def _label_names(
         for entry in reversed(entries)
         for name in entry.names or ()
     }
-    _check_alike(first_at, section)
+    _check_alike(first_at, section.labels or adopted or ())
     if section.truth == "teacher":
         assert adopted is not None, "this is a bug: the recipe needs [adopt]"
         return adopted
     names = section.labels or tuple(section.bins or sorted(first_at))
-    owner = "`labels` in [data]"
     if adopted is not None:
-        if set(names) != set(adopted):
-            raise RecipeError(
-                f"the adopted model's labels are {', '.join(adopted)}, but the texts' are "
-                f"{', '.join(names)}: make `id2label` in its config.json and the labels agree"
-            )
-        names, owner = adopted, "the adopted model's labels"
+        _check_adopted(dict.fromkeys(names, "[data]") | first_at, adopted)
+        return adopted
     for name, where in first_at.items():
         if name not in names:
-            raise RecipeError(f"{unknown_label(where, name, names, owner)} or add the label")
+            said = unknown_label(where, name, names, "`labels` in [data]")
+            raise RecipeError(f"{said} or add the label")
     return names
 
 
-def _check_alike(first_at: dict[str, str], section: DataSection) -> None:
+def _check_adopted(first_at: dict[str, str], adopted: tuple[str, ...]) -> None:
+    """Raise RecipeError where the texts have labels that the model to adopt does not answer."""
+    extra = [f"{name!r} ({where})" for name, where in first_at.items() if name not in adopted]
+    if extra:
+        raise RecipeError(
+            f"{listed(extra)}: not among the adopted model's labels ({listed(adopted)}): give "
+            "these texts one of its labels with `rename` in [data] or remove the rows; a model "
+            "that is to learn new labels is fine-tuned, with `base` in [train] instead of [adopt]"
+        )
+
+
+def _check_alike(first_at: dict[str, str], told_apart: tuple[str, ...]) -> None:
     """Raise RecipeError where names may be one label: who wrote them knows."""
-    asked = [each for each in alike(first_at) if not set(each) <= set(section.labels or ())]
+    asked = [each for each in alike(first_at) if not set(each) <= set(told_apart)]
     if not asked:
         return
     groups = [
@@ -190,10 +216,8 @@ def _check_alike(first_at: dict[str, str], section: DataSection) -> None:
     )
 
 
-def _expected(splits: dict[Split, list[Entry]], labels: LabelSet, section: DataSection) -> LabelSet:
-    """The labels that texts must have: all, or those that the classifier has answered."""
-    if section.truth == "labels":
-        return labels
+def _used(splits: dict[Split, list[Entry]], labels: LabelSet) -> LabelSet:
+    """The labels that texts have."""
     used = {name for entries in splits.values() for e in entries for name in e.names or ()}
     return LabelSet(tuple(name for name in labels.names if name in used), labels.problem_type)
 
@@ -211,9 +235,8 @@ def _check_enough_labels(labels: LabelSet, section: DataSection) -> None:
     raise RecipeError(f"{files}: {only}: add texts of another label or correct `label`")
 
 
-def _check_splits(splits: dict[Split, list[Entry]], labels: LabelSet, files: str) -> None:
-    """Raise RecipeError unless training has every label and every split enough texts."""
-    names = labels.names
+def _check_trained(splits: dict[Split, list[Entry]], labels: LabelSet, files: str) -> None:
+    """Raise RecipeError unless training has every label."""
     trained = {name for entry in splits["train"] for name in entry.names or ()}
     for split in SPLITS:
         for entry in splits[split]:
@@ -223,11 +246,16 @@ def _check_splits(splits: dict[Split, list[Entry]], labels: LabelSet, files: str
                         f"{entry.where}: the label {name!r} occurs in {split}, but not in train: "
                         "add training texts with it or delete the row"
                     )
-    for name in names:
+    for name in labels.names:
         if name not in trained:
             raise RecipeError(
                 f"{files}: no text is labelled {name!r}: add some or remove the label"
             )
+
+
+def _check_sizes(splits: dict[Split, list[Entry]], labels: LabelSet, files: str) -> None:
+    """Raise RecipeError unless every split has as many texts as there are labels."""
+    names = labels.names
     for split in SPLITS:
         if len(splits[split]) < len(names):
             raise RecipeError(

@@ -18,6 +18,7 @@ from models.recipe_sections import DistillSection
 from models.training.architecture import (
     KNOWN,
     AxisValues,
+    check_cuttable,
     check_known,
     embedding_width,
     head_size,
@@ -61,7 +62,7 @@ def run(job: Job) -> None:
     """Write the student as a Hugging Face folder; validation picks the epoch.
 
     If the vocabulary is trimmed, `vocabulary.json` says what that costs. Raises RecipeError when
-    the teacher does not have the recipe's layers, width, heads, units or vocabulary.
+    the teacher cannot give the recipe's layers, width, heads, units or vocabulary.
     """
     section = job.recipe.distill
     assert section is not None
@@ -86,13 +87,13 @@ def run(job: Job) -> None:
         job.output / TOKENIZER_NAME, normalizations(tokenizer_path) if kinds is None else kinds
     )
     check_sizes(source.config, section)
+    check_cuttable(source)
     checkpoint, every_token = Checkpoint(job.checkpoint), section.hidden_tokens == "all"
     layers = () if section.base or every_token else section.layers
     taught = _taught(job, teacher, more, layers)
 
     words = _trim_tokenizer(job, [row.text for row in rows])
-    losses = label_losses(source, job)
-    student, width = shrunk(source, section, words, job.max_length, losses)
+    student, width = shrunk(source, section, words, job.max_length, label_losses(source, job))
     tokenizer = Tokenizer(job.output / TOKENIZER_NAME, job.max_length)
     ids = token_ids(tokenizer, more.texts)
     # A module of the student while that is trained, so that the optimiser sees its weights.

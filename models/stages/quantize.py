@@ -14,7 +14,14 @@ from typing import Protocol
 
 import onnx
 
-from models.data.labelled import LabelledText, LabelSet, label_matrix, read_labels, read_split
+from models.data.labelled import (
+    LabelledText,
+    LabelSet,
+    has_labels,
+    label_matrix,
+    read_labels,
+    read_split,
+)
 from models.evaluation.noninferiority import largest_loss, proved, texts_needed
 from models.evaluation.predictions import Predictor, predicted
 from models.evaluation.statistics import Flags, correct
@@ -56,15 +63,19 @@ class Quantizer(Protocol):
 
 @dataclass(frozen=True)
 class _Loss:
-    """The accuracy that a number format costs on the validation split, and its upper bound."""
+    """The accuracy that a number format costs on the validation split, and its upper bound.
 
+    `what` is lost: agreement with the original where that labelled the texts.
+    """
+
+    what: str
     before: float
     after: float
     bound: float
 
     def __str__(self) -> str:
         return (
-            f"validation: right on {self.before:.4f}, quantized on {self.after:.4f}, "
+            f"validation: {self.what} {self.before:.4f}, quantized {self.after:.4f}, "
             f"at most {self.bound:.4f} lower at 95 %"
         )
 
@@ -83,11 +94,14 @@ class _AccuracyLimit:
         self.truth = label_matrix(rows, labels)
         self.labels = labels
         self.most = section.max_accuracy_drop
+        is_labelled = has_labels(job.inputs["data"])
+        self._lost = "accuracy" if is_labelled else "agreement with the original"
+        self._longer = "distil longer, " if job.lineage[-2].distill else ""
         self._what = f"{job.recipe.variant}: quantize: {section.scheme}"
         if len(rows) < (needed := texts_needed(self.most)):
             raise RecipeError(
-                f"{self._what}: {len(rows)} validation texts cannot show that accuracy drops by "
-                f"at most max_accuracy_drop {self.most}: even without a loss it takes {needed}: "
+                f"{self._what}: {len(rows)} validation texts cannot show that {self._lost} drops "
+                f"by at most max_accuracy_drop {self.most}: even without a loss it takes {needed}: "
                 "hold out more texts or allow more"
             )
 
@@ -99,17 +113,17 @@ class _AccuracyLimit:
         after = self.hits(bundle)
         better, worse = int((after & ~before).sum()), int((before & ~after).sum())
         bound = largest_loss(better, worse, len(before))
-        return _Loss(float(before.mean()), float(after.mean()), bound)
+        return _Loss(self._lost, float(before.mean()), float(after.mean()), bound)
 
     def allows(self, loss: _Loss) -> bool:
         return loss.bound <= self.most
 
     def refusal(self, loss: _Loss, despite: str) -> RecipeError:
         return RecipeError(
-            f"{self._what} loses {loss.before - loss.after:.4f} of accuracy on "
+            f"{self._what} loses {loss.before - loss.after:.4f} of {self._lost} on "
             f"{len(self.texts)} validation texts, so up to {loss.bound:.4f} at 95 %, more than "
-            f"max_accuracy_drop {self.most}, {despite}: distil longer, hold out more texts, allow "
-            "more or choose another scheme"
+            f"max_accuracy_drop {self.most}, {despite}: {self._longer}hold out more texts, "
+            "allow more or choose another scheme"
         )
 
 

@@ -5,6 +5,7 @@ The axis "heads" has `head_size` rows a head, "shared_heads" one row a head of e
 
 import copy
 import re
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +28,7 @@ AxisValues = dict[tuple[Axis, int | None], torch.Tensor]
 WEIGHTS_NAME = "model.safetensors"
 KNOWN = ("bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta")
 _SHARING = ("mpnet",)
-_LAYER = re.compile(r"\.layers?\.(\d+)\.")
+_LAYER = re.compile(r"\.(?:layers?|h)\.(\d+)\.")
 _AXES: tuple[tuple[str, tuple[Axis | None, Axis | None]], ...] = (
     (r"\b(query|key|value|q_lin|k_lin|v_lin)\.|\battn\.[qkv]\.", ("heads", "width")),
     (r"\battention\.(output\.dense|out_lin|attn\.o)\.", ("width", "heads")),
@@ -75,6 +76,33 @@ def check_known(config: PretrainedConfig, key: str) -> None:
             f"{key}: {config.model_type} is not supported: remove it or use a teacher of one of "
             f"{', '.join(KNOWN)}"
         )
+
+
+def check_cuttable(model: PreTrainedModel) -> None:
+    """Raise RecipeError unless one layer can be cut out, saved, and asked for its states."""
+    if model.config.model_type in KNOWN:
+        return
+    last = model.config.num_hidden_layers - 1
+    try:
+        student = sliced(model, resized(model.config, layers=1), (last,), {})
+        with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+            student.config.save_pretrained(folder)
+            output = student(**student.dummy_inputs, output_hidden_states=True)
+            _before, _after = output.hidden_states
+    except Exception as error:  # of a model of another form, many types
+        raise _uncuttable(model.config) from error
+
+
+def has_words(model: PreTrainedModel) -> bool:
+    """Whether it is known which weights are the words'."""
+    return any("words" in axes(name, model.config) for name, _ in model.named_parameters())
+
+
+def _uncuttable(config: PretrainedConfig) -> RecipeError:
+    return RecipeError(
+        f"layers: those of {config.model_type} cannot be cut: use a model of another architecture, "
+        f"such as {', '.join(KNOWN)}"
+    )
 
 
 def head_size(config: PretrainedConfig) -> int:
@@ -136,9 +164,9 @@ def resized(
 
 
 def empty_classifier(config: PretrainedConfig, **options: Any) -> PreTrainedModel:
-    """Create an untrained classifier of the config's sizes, `kept_heads` heads a layer."""
+    """Create an untrained classifier of the config's sizes, `kept_heads` heads a layer, in fp32."""
     model: PreTrainedModel = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]
-        config, **options
+        config, dtype=torch.float32, **options
     )
     if kept_heads(config) != config.num_attention_heads:
         size = kept_heads(config) * head_size(config)
@@ -157,14 +185,16 @@ def empty_classifier(config: PretrainedConfig, **options: Any) -> PreTrainedMode
 
 
 def load_classifier(folder: Path, **options: Any) -> PreTrainedModel:
-    """Load a folder of weights, with pruned heads or without, ready for inference."""
+    """Load a folder of weights in fp32, with pruned heads or without, ready for inference."""
     config = AutoConfig.from_pretrained(folder)
     config.chunk_size_feed_forward = 0  # chunks give the same answers, but hide what is read
     if hasattr(config, "kept_heads"):
         model = empty_classifier(config, **options)
         model.load_state_dict(load_file(folder / WEIGHTS_NAME))
     else:
-        model = AutoModelForSequenceClassification.from_pretrained(folder, config=config, **options)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder, config=config, dtype=torch.float32, **options
+        )
     model.train(mode=False)
     return model
 
@@ -176,10 +206,18 @@ def sliced(
 
     It has the given layers, and along each axis in `kept` the given indices; an axis that `kept`
     does not have stays whole. Layers are numbered as in `model`. Raises RecipeError when `model`
-    has no such layer.
+    has no such layer, or it is not known which weights are a layer's or the words'.
     """
     source = model.state_dict()
+    if kinds := getattr(config, "layer_types", None):
+        config = copy.deepcopy(config)
+        config.layer_types = [kinds[layer] for layer in layers]
     student = empty_classifier(config)
+    gone = {layer_of(name) for name in source.keys() - student.state_dict().keys()}
+    if gone and gone != set(range(len(layers), model.config.num_hidden_layers)):
+        raise _uncuttable(config)
+    if ("words", None) in kept and not has_words(student):
+        check_known(config, "vocabulary_words")
     weights = {}
     for name in student.state_dict():
         own = layer_of(name)

@@ -52,10 +52,10 @@ def similar_lengths(lengths: Sequence[int], batch_texts: int, seed: int) -> list
     return batches
 
 
-def padded(encodings: Sequence[Ids]) -> dict[str, torch.Tensor]:
-    """Return `input_ids`, padded with 0, and `attention_mask`, both of shape (texts, longest)."""
+def padded(encodings: Sequence[Ids], filler: int = 0) -> dict[str, torch.Tensor]:
+    """Return `input_ids`, with `filler` at the end, and `attention_mask`: (texts, longest)."""
     rows = [torch.tensor(ids) for ids in encodings]
-    ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=filler)
     lengths = torch.tensor([len(row) for row in rows])
     return {
         "input_ids": ids,
@@ -199,7 +199,9 @@ def outputs(
     That stays on the model's device. With `bf16` matrix products have that number format.
     """
     device = device_of(model)
-    inputs = {name: each.to(device) for name, each in padded(encodings).items()}
+    # A decoder reads the answer from the last token that is not this one.
+    filler = getattr(getattr(model, "config", None), "pad_token_id", None) or 0
+    inputs = {name: each.to(device) for name, each in padded(encodings, filler).items()}
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         output: SequenceClassifierOutput = model(**inputs, **asked)
     assert output.logits is not None

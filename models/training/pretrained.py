@@ -2,6 +2,7 @@
 
 import codecs
 
+import torch
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -44,13 +45,14 @@ def labels_of(found: Source) -> tuple[str, ...]:
 
 
 def base_classifier(base: Source, labels: LabelSet) -> tuple[PreTrainedModel, set[str]]:
-    """Load a base model with a classification head; also return which weights it has none for.
+    """Load a base model in fp32 with a new head; also return which weights it has none for.
 
     Raises RecipeError when transformers cannot load it.
     """
     try:
         model, loading = AutoModelForSequenceClassification.from_pretrained(
             base.name,
+            dtype=torch.float32,
             output_loading_info=True,
             id2label=dict(enumerate(labels.names)),
             label2id={name: index for index, name in enumerate(labels.names)},
@@ -74,6 +76,14 @@ def check_length(config: PretrainedConfig, max_length: int, found: Source) -> No
         )
 
 
+def check_side(config: PretrainedConfig, found: Source) -> None:
+    """Raise RecipeError when the model must be padded on the left."""
+    try:
+        check_padding(config.model_type, found)
+    except BundleError as error:
+        raise RecipeError(error.detail) from error
+
+
 def adopted_config(found: Source, max_length: int, problem_type: ProblemType) -> PretrainedConfig:
     """Return the configuration of a classifier to adopt.
 
@@ -81,10 +91,7 @@ def adopted_config(found: Source, max_length: int, problem_type: ProblemType) ->
     for another kind of problem than the data's.
     """
     config = config_of(found)
-    try:
-        check_padding(config.model_type, found)
-    except BundleError as error:
-        raise RecipeError(error.detail) from error
+    check_side(config, found)
     if config.problem_type == "regression":
         raise RecipeError(
             f"{found} is a regression model, whose answer is a value and not a label: it cannot be "
@@ -106,10 +113,16 @@ def adopted_config(found: Source, max_length: int, problem_type: ProblemType) ->
 
 
 def adopted_classifier(found: Source, problem_type: ProblemType) -> PreTrainedModel:
-    """Load a classifier to adopt. Raises RecipeError if transformers cannot, or it is untrained."""
+    """Load a classifier to adopt, in fp32.
+
+    Raises RecipeError if transformers cannot, or it is untrained.
+    """
     try:
         model, loading = AutoModelForSequenceClassification.from_pretrained(
-            found.name, output_loading_info=True, problem_type=f"{problem_type}_classification"
+            found.name,
+            dtype=torch.float32,
+            output_loading_info=True,
+            problem_type=f"{problem_type}_classification",
         )
     except Exception as error:  # transformers and torch raise many types
         raise RecipeError(

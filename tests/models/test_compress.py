@@ -99,6 +99,14 @@ def test_what_is_made_already_is_not_made_again(made, sources, capsys):
     assert "teacher-fp32: evaluate is up to date" in said
 
 
+def test_formats_alone_train_nothing_though_the_base_was_looked_at_before(made, sources, capsys):
+    home, _ = made
+    with contextlib.chdir(home):
+        assert compress(sources, *BASE, "--formats-only") == 2
+
+    assert "--formats-only: teacher-fp32 would be trained: leave it out" in capsys.readouterr().err
+
+
 def test_texts_that_a_classifier_answers_alike_are_refused_as_what_they_are(
     made, sources, here, capsys
 ):
@@ -154,7 +162,7 @@ def test_students_learn_from_more_texts_whose_labels_nobody_reads(sources, here,
     more.write_text("".join(json.dumps({"text": each, "label": "odd"}) + "\n" for each in texts))
     monkeypatch.setattr("models.compression.command.Run.make_all", lambda _run: None)
     monkeypatch.setattr(
-        "models.compression.command.finish", lambda *_: Advice(None, "nothing was made")
+        "models.compression.command.finish", lambda *_, **__: Advice(None, "nothing was made")
     )
     monkeypatch.setattr("models.compression.command.make_cascade", lambda *_: False)
 

@@ -142,7 +142,11 @@ def test_what_cannot_be_compressed_is_said_in_a_sentence(exported, labelled, her
     assert compress(exported, "--data", table) == 0
     smaller = here / "build/registry/texts/original-int8-dynamic"
     assert compress(smaller, "--data", table, "--family", "again") == 2
-    assert said() == "again/original is int8 already: quantize the fp32 variant it is made from"
+    assert said() == f"{smaller} is int8: give the graph in fp32"
+    empty = write_csv(here / "empty.csv", ["text"], [["a text"], [""]])
+    assert compress(exported, "--data", empty, "--family", "again") == 2
+    assert "empty text" in said()
+    assert not (here / "build/registry/again/original").exists()
 
     second = here / "several"
     second.mkdir()

@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -73,15 +74,25 @@ def own(tmp_path):
     return tmp_path
 
 
-def test_a_killed_build_goes_on_where_it_was(own):
+@pytest.mark.parametrize(
+    ("end", "status", "says"),
+    [
+        (signal.SIGKILL, -signal.SIGKILL, ""),
+        (signal.SIGINT, 130, "Stopped: the same command goes on from what is done\n"),
+    ],
+)
+def test_a_killed_build_goes_on_where_it_was(own, end, status, says):
     options = {"cwd": own, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "text": True}
 
     def built():
         return subprocess.run(ALL, check=True, capture_output=True, **options).stdout
 
-    with subprocess.Popen(ALL, stdout=subprocess.PIPE, **options) as building:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(ALL, **pipes, **options) as building:
         told = list(iter(lambda: next(building.stdout), f"{_started('train', 3)}\n"))
-        building.kill()
+        building.send_signal(end)
+        assert building.stderr.read() == says
+    assert building.returncode == status
     assert f"{_started('data', 1)}\n" in told
     assert not (own / "build" / "tone" / "teacher" / "train").exists()
 

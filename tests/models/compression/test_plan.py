@@ -39,6 +39,7 @@ MODELS = st.builds(
     longest=st.integers(3, 512),
     is_narrowable=st.booleans(),
     is_trimmable=st.booleans(),
+    is_cuttable=st.booleans(),
 )
 
 

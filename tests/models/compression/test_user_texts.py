@@ -1,5 +1,6 @@
 """Several labels in a cell of a table."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,39 @@ def test_a_separator_divides_a_cell(tmp_path, separator, labels, problem_type):
     assert (found.labels, found.problem_type) == (labels, problem_type)
 
 
-def test_texts_without_labels_have_no_separator(tmp_path):
+def test_a_column_of_labels_that_is_named_has_some(tmp_path):
     table = tmp_path / "texts.csv"
     table.write_text("text,topics\nfirst,\n")
+
+    with pytest.raises(RecipeError, match="--label topics: no row has a label in this column"):
+        read_user_texts(wanted(table))
+
+
+def test_a_file_without_the_column_of_the_labels_is_named(tmp_path, capsys):
+    tables = [tmp_path / "labelled.csv", tmp_path / "other.csv"]
+    for table, header in zip(tables, ("text,topics", "text,Topics"), strict=True):
+        table.write_text(f"{header}\nfirst,sport\n")
+
+    found = read_user_texts(replace(wanted(tables[0]), data=tuple(tables)))
+
+    assert (found.labelled, found.unlabelled) == ((tables[0],), (tables[1],))
+    said = capsys.readouterr().out
+    assert "no column 'topics', only 'text', 'Topics': its texts count as unlabelled" in said
+
+
+def test_a_first_row_without_a_label_makes_no_other_row_unlabelled(tmp_path):
+    table = tmp_path / "texts.jsonl"
+    table.write_text('{"text": "first"}\n{"text": "second", "topics": "sport"}\n')
+
+    assert read_user_texts(wanted(table)).labels == {"sport": 1}
+
+
+def test_texts_without_labels_have_no_separator(tmp_path):
+    table = tmp_path / "texts.csv"
+    table.write_text("text\nfirst\n")
     options = wanted(table, separator=";")
 
-    assert read_user_texts(options).problem_type == "single_label"
+    assert read_user_texts(replace(options, label=None)).problem_type == "single_label"
     assert columns(options, is_labelled=False, separator=";") == {}
     assert columns(options, is_labelled=True, separator=";") == {
         "label": "topics",

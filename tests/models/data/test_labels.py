@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.data.labels import alike, names_in
+from models.data.labels import alike, labels_by_number, names_in
 from models.data.section import DataSection
 from models.recipe import RecipeError
 
@@ -40,6 +40,16 @@ def test_a_number_counts_through_the_recipe_s_labels_unless_they_are_numbers():
     assert names_in(0, section(labels=("bad", "good")), "") == ("bad",)
     assert names_in("1", section(labels=("2", "1")), "") == ("1",)
     assert names_in("0", section(labels=("2", "1")), "") == ("0",)
+    assert names_in("1.0", section(labels=("bad", "good")), "") == ("good",)
+
+
+def test_names_are_numbers_of_labels_only_if_all_of_them_are():
+    assert labels_by_number(["0", "1.0"], ("bad", "good")) == {"0": "bad", "1.0": "good"}
+    assert labels_by_number(["1"], ("bad", "good")) == {"1": "good"}
+    for names in (["0", "2"], ["0", "good"], ["0.5", "1"], ["-1", "1"], ["nan", "1"], ["", "1"]):
+        assert labels_by_number(names, ("bad", "good")) == {}
+    assert labels_by_number(["0", "1"], ("1", "2")) == {}
+    assert labels_by_number([], ("bad", "good")) == {}
 
 
 @given(st.integers(-500, 500).map(lambda hundredths: hundredths / 100))

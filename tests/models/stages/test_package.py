@@ -106,6 +106,66 @@ def test_one_without_a_fault_is_packaged_even_if_a_bag_of_words_has_none_either(
     }
 
 
+MADE = {
+    "adopted": '[data]\nfiles = ["texts.csv"]\n[adopt]\nfolder = "own"\nmax_length = 32\n',
+    "trained": RECIPE.partition('"tone"')[2].partition("[evaluate]")[0],
+    "int8": '[quantize]\nscheme = "int8-dynamic"\nmax_accuracy_drop = 0.1\n',
+    "distilled": (
+        "[distill]\nlayers = [0]\nepochs = 1\nlearning_rate = 1e-3\n"
+        "temperature = 2.0\nhidden_weight = 0.0\nlabel_weight = 0.0\n"
+    ),
+    "static": "[static]\nvocabulary_words = 100\nepochs = 1\nlearning_rate = 1e-3\n",
+    "pruned": "[prune]\nkeep_heads = 0.5\nepochs = 1\nlearning_rate = 1e-3\n",
+    "sparse": "[sparsify]\nsparsity = 0.5\nepochs = 1\nlearning_rate = 1e-3\n",
+}
+
+
+def of_family(folder, kinds, floor=0.0):
+    """A job on the last of `kinds`, each made of the one before, no better than a bag of words."""
+    its = job(folder, 0.0, on_validation(0.7))
+    parent = None
+    for number, kind in enumerate(kinds):
+        head = f'family = "tone"\nparent = "{parent}"\n' if parent else 'family = "tone"\n'
+        parent = f"{number}-{kind}"
+        path = folder / f"{parent}.toml"
+        path.write_text(f"{head}{MADE[kind]}\n[evaluate]\nmin_accuracy = {floor}\n")
+    return replace(its, lineage=tuple(lineage(path)))
+
+
+@pytest.mark.parametrize("kinds", [("adopted",), ("adopted", "int8"), ("adopted", "int8", "int8")])
+def test_the_user_s_own_classifier_is_packaged_and_its_fault_is_said(tmp_path, capsys, kinds):
+    """It was refused for one text of 43, and with it all that was to be made of it."""
+    package.run(of_family(tmp_path, kinds))
+
+    assert capsys.readouterr().out == (
+        f"{len(kinds) - 1}-{kinds[-1]}: on the validation split accuracy 0.7000 is no better than "
+        "0.7000 of the bag of words: published all the same, as the adopted classifier was not "
+        "trained here\n"
+    )
+    assert read_bundle(tmp_path / "done").manifest.evaluations["validation"].baselines
+
+
+@pytest.mark.parametrize(
+    ("kinds", "remedy"),
+    [
+        (("trained",), "train longer or with a higher learning rate, choose a base"),
+        (("trained", "int8"), "choose another scheme, lower max_accuracy_drop"),
+        (("adopted", "distilled"), "train longer or with a higher learning rate, make it larger"),
+        (("adopted", "static"), "train longer or with a higher learning rate, make it larger"),
+        (("adopted", "pruned"), "prune less"),
+        (("adopted", "sparse"), "leave more weights"),
+        (("adopted", "distilled", "int8"), "choose another scheme, lower max_accuracy_drop"),
+    ],
+)
+def test_what_was_trained_here_is_refused_with_what_may_make_it_better(tmp_path, kinds, remedy):
+    with pytest.raises(RecipeError, match=rf"0\.7000 of the bag of words: {remedy}"):
+        package.run(of_family(tmp_path, kinds))
+
+    (tmp_path / "low").mkdir()
+    with pytest.raises(RecipeError, match=rf"is not published: {remedy}.*, or lower min_accuracy"):
+        package.run(of_family(tmp_path / "low", kinds, floor=0.9))
+
+
 def with_groups(folder, gate, *, wrong_in_south):
     """A job on 400 texts of two regions, of which so many of the south's are answered wrongly."""
     its = job(folder, 0.5, keys=f"[gates]\nmax_group_gap = {gate}\n")

@@ -215,6 +215,31 @@ def test_a_scheme_that_loses_too_much_all_the_same_is_refused(tone):
         )
 
 
+def test_without_labels_a_loss_is_one_of_agreement(tone, tmp_path, capsys):
+    """A family without labels was told that its number format loses accuracy."""
+    data = tmp_path / "data"
+    shutil.copytree(tone.data, data)
+    about = json.loads((data / "data.json").read_text())
+    (data / "data.json").write_text(json.dumps(about | {"truth": "teacher"}))
+    recipe = tone.recipes / "agreeing.toml"
+    bundle = tone.folder("teacher-fp32", "export")
+
+    def refusal(drop):
+        quantized = QUANTIZE.format(scheme="int4", drop=drop)
+        recipe.write_text(HEAD.format(parent="teacher-fp32") + quantized)
+        (output := tmp_path / f"{drop}").mkdir()
+        job = Job(tuple(lineage(recipe)), {"data": data, "parent_bundle": bundle}, output, {})
+        with pytest.raises(RecipeError) as refused:
+            run(job, quantizer=zeroed)
+        return str(refused.value)
+
+    assert "cannot show that agreement with the original drops by" in refusal(0.001)
+    said = refusal(0.06)
+    assert "of agreement with the original on" in said
+    assert "distil" not in said
+    assert "validation: agreement with the original 1.0" in capsys.readouterr().out
+
+
 def test_too_few_validation_texts_to_show_the_drop_are_refused(tone):
     """Twenty texts allowed a drop of two points, and the test split showed 13.5."""
     with pytest.raises(RecipeError, match=r"\d+ validation texts cannot show .* it takes 2995"):

@@ -1,10 +1,17 @@
 import pytest
 import torch
-from transformers import BertConfig
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    GPT2Config,
+    ModernBertConfig,
+    XLMConfig,
+)
 
 from models.recipe import RecipeError
 from models.training.architecture import (
     axes,
+    check_cuttable,
     empty_classifier,
     head_size,
     importance,
@@ -114,3 +121,37 @@ def test_a_layer_keeps_the_rows_of_its_most_important_heads_together():
 
     assert kept["heads", 1].tolist() == [0, 1, 2, 6, 7, 8]
     assert kept["units", 1].tolist() == [1]
+
+
+SMALL = {"vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2}
+
+
+def classifier(config):
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def test_a_slice_of_a_model_whose_layers_have_kinds_has_those_of_its_layers():
+    config = ModernBertConfig(**SMALL, intermediate_size=64, pad_token_id=0)
+    whole = classifier(config)
+
+    part = sliced(whole, resized(config, layers=2), (1, 3), {})
+
+    kinds = whole.config.layer_types
+    assert kinds == ["full_attention", "sliding_attention", "sliding_attention", "full_attention"]
+    assert part.config.layer_types == [kinds[1], kinds[3]]
+    assert whole.config.layer_types == kinds
+
+
+def test_layers_and_words_whose_weights_are_not_known_are_not_cut():
+    config = XLMConfig(n_words=40, emb_dim=32, n_layers=4, n_heads=2, pad_token_id=0)
+    whole = classifier(config)
+    with pytest.raises(RecipeError, match="layers: those of xlm cannot be cut"):
+        sliced(whole, resized(config, layers=2), (1, 3), {})
+    with pytest.raises(RecipeError, match="layers: those of xlm cannot be cut"):
+        check_cuttable(whole)
+
+    config = GPT2Config(vocab_size=40, n_embd=32, n_layer=2, n_head=2, pad_token_id=0)
+    whole = classifier(config)
+    check_cuttable(whole)
+    with pytest.raises(RecipeError, match="vocabulary_words: gpt2 is not supported: remove it or"):
+        sliced(whole, resized(config, words=2), (0, 1), {("words", None): torch.tensor([0, 1])})

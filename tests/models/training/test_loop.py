@@ -4,9 +4,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
+from transformers import GPT2Config, GPT2ForSequenceClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from models.training.loop import accuracy, label_loss, padded, similar_lengths
+from models.training.loop import accuracy, label_loss, outputs, padded, similar_lengths
 
 
 class Echo(torch.nn.Module):
@@ -70,3 +71,18 @@ def test_padding_is_masked():
 
     assert inputs["input_ids"].tolist() == [[5, 6], [7, 0]]
     assert inputs["attention_mask"].tolist() == [[1, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("filler", [0, 7])
+def test_a_decoder_answers_a_text_in_a_batch_as_alone(filler):
+    config = GPT2Config(
+        vocab_size=20, n_positions=16, n_embd=16, n_layer=1, n_head=2, pad_token_id=filler
+    )
+    torch.manual_seed(0)
+    model = GPT2ForSequenceClassification(config).eval()
+    texts = [[5, 6, 9, 8, 3], [4, 3]]
+
+    together = outputs(model, texts).logits
+
+    alone = torch.cat([outputs(model, [text]).logits for text in texts])
+    assert torch.allclose(together, alone, atol=1e-6)

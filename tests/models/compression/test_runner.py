@@ -1,0 +1,129 @@
+"""Which steps of a plan are made in the time there is, and what becomes of one that fails."""
+
+from dataclasses import replace
+
+import pytest
+
+from models.compression.facts import Facts, ModelFacts, TextFacts
+from models.compression.plan import Limits, plan
+from models.compression.runner import Run, plan_table
+from models.compression.state import State
+from models.recipe import RecipeError
+
+MODEL = ModelFacts(
+    kind="classifier", layers=6, width=384, embedding_width=384, heads=12, intermediate=1536,
+    words=30_522, parameters=22_700_000, longest=512, is_cuttable=True,
+    is_narrowable=True, is_trimmable=True,
+)  # fmt: skip
+TEXTS = TextFacts(
+    rows=12_000, unlabelled_rows=0, labels={"bad": 6_000, "good": 6_000},
+    problem_type="single_label", most_tokens=60, unknown=0.01,
+    labelled=("texts.csv",), unlabelled=(), columns={},
+)  # fmt: skip
+FACTS = Facts(MODEL, TEXTS, 0.01, 0.003)
+LIMITS = Limits(seconds=900, max_drop=0.02)
+
+
+class Workshop:
+    """Makes variants in a share of the estimated time; some fail at their first stage."""
+
+    def __init__(self, pace=1.0, failing=(), error=None):
+        every = plan(FACTS, "tone", "mine", replace(LIMITS, seconds=1e9)).steps
+        self.seconds = {step.variant: pace * step.seconds for step in every}
+        self.failing, self.error = failing, error
+        self.begun = []
+
+    def run(self, recipe, _stage, _progress):
+        if recipe.stem in self.failing:
+            raise self.error
+        if recipe.stem not in self.begun:
+            self.begun.append(recipe.stem)
+
+    def taken_s(self, recipe):
+        return self.seconds[recipe.stem] if recipe.stem in self.begun else 0.0
+
+    def is_begun(self, recipe):
+        return recipe.stem in self.begun
+
+
+def made(folder, workshop, state=None):
+    run = Run(
+        plan(FACTS, "tone", "mine", LIMITS), folder, workshop,
+        state or State(folder / "compress.json", {}, FACTS), LIMITS.seconds,
+    )  # fmt: skip
+    run.write_recipes()
+    run.make_all()
+    return run
+
+
+def names(steps):
+    return [step.variant for step in steps]
+
+
+def test_what_is_planned_is_made_and_the_rest_says_what_would_include_it(tmp_path):
+    run = made(tmp_path, Workshop())
+
+    assert run.published == names(run.plan.steps)
+    assert names(run.unmade) == names(run.left_out) == names(run.plan.later) != []
+    assert not (tmp_path / f"{run.unmade[0].variant}.toml").exists()
+
+
+def test_time_that_is_left_goes_to_what_was_left_out(tmp_path):
+    run = made(tmp_path, Workshop(pace=0.2))
+
+    assert set(run.published) == set(names([*run.plan.steps, *run.plan.later]))
+    assert not run.unmade
+    assert not run.left_out
+
+
+def test_what_takes_longer_is_left_out_at_last(tmp_path):
+    run = made(tmp_path, Workshop(pace=2.0))
+
+    assert run.published[0] == "teacher-fp32"
+    assert set(names(run.unmade)) & set(names(run.plan.steps))
+    late = next(each for each in run.left_out if each.variant == names(run.plan.steps)[-1])
+    assert "those of earlier runs included" in late.reason or "is made from" in late.reason
+
+
+def test_what_an_earlier_run_has_made_is_kept_whatever_the_time(tmp_path):
+    workshop = Workshop(pace=0.2)
+    made(tmp_path, workshop)
+    workshop.seconds = dict.fromkeys(workshop.seconds, 1000000.0)
+
+    run = made(tmp_path, workshop)
+
+    assert set(run.published) == set(names([*run.plan.steps, *run.plan.later]))
+    assert "made" in plan_table(run.plan, run.is_begun)
+
+
+@pytest.mark.parametrize("error", [RecipeError("too bad"), AttributeError("no states\nat all")])
+def test_a_student_that_fails_is_said_and_the_others_are_made(tmp_path, error, capsys):
+    workshop = Workshop(0.2, failing=["quarter-fp32"], error=error)
+    state = State(tmp_path / "compress.json", {}, FACTS)
+
+    run = made(tmp_path, workshop, state)
+
+    assert names(run.refused) == ["quarter-fp32"]
+    assert {"half-fp32", "half-int8"} <= set(run.published)
+    assert "quarter-int8" not in run.published
+    said = capsys.readouterr().out
+    is_refused = isinstance(error, RecipeError)
+    reason = "too bad" if is_refused else "distill failed: no states"
+    assert f"quarter-fp32 is not published: {reason}\n" in said
+    assert ("quarter-fp32" in state.refusals) == is_refused
+
+
+def test_a_teacher_that_fails_ends_the_run(tmp_path):
+    with pytest.raises(AttributeError):
+        made(tmp_path, Workshop(failing=["teacher-fp32"], error=AttributeError("no states")))
+
+
+def test_a_refusal_holds_until_a_recipe_before_it_is_edited(tmp_path):
+    state = State(tmp_path / "compress.json", {}, FACTS)
+    failing = Workshop(0.2, failing=["half-int8"], error=RecipeError("too bad"))
+    assert names(made(tmp_path, failing, state).refused) == ["half-int8"]
+    assert names(made(tmp_path, Workshop(0.2), state).refused) == ["half-int8"]
+    parent = tmp_path / "half-fp32.toml"
+    parent.write_text(parent.read_text().replace("epochs = ", "epochs = 1"))
+
+    assert not made(tmp_path, Workshop(0.2), state).refused
