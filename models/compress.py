@@ -149,7 +149,7 @@ class _Workshop:
 
     def is_begun(self, recipe: Path) -> bool:
         ancestors = tuple(lineage(recipe))
-        return self.pipeline.is_current(ancestors, ancestors[-1].stages[0])
+        return self.pipeline.is_current(ancestors, ancestors[-1].weights_stage or "quantize")
 
 
 def _name_of(path: Path) -> str:

@@ -1,7 +1,7 @@
 """Plans which variants to make, in what order, within the time: facts to recipes. Pure."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -118,12 +118,21 @@ def _is_of_use(step: Step, steps: Sequence[Step], limits: Limits) -> bool:
     )
 
 
+def seconds_of(step: Step, steps: Iterable[Step]) -> float:
+    """Return how long it takes to make a step and the number formats of it among `steps`."""
+    return step.seconds + sum(s.seconds for s in steps if s.content.get("parent") == step.variant)
+
+
 def _within(wanted: Sequence[Step], seconds: float) -> tuple[list[Step], list[Step]]:
-    """Divide the steps by whether there is time for them and their parents; for the first is."""
+    """Divide the steps by whether there is time for them, their parents and formats.
+
+    For the first one there is.
+    """
     steps, later = [wanted[0]], list[Step]()
     left_s = seconds - wanted[0].seconds
     for step in wanted[1:]:
-        if step.seconds > left_s or step.content["parent"] in {each.variant for each in later}:
+        has_parent = step.content["parent"] not in {each.variant for each in later}
+        if not has_parent or seconds_of(step, wanted) > left_s:
             later.append(step)
         else:
             steps.append(step)

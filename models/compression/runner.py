@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from models.compression.plan import LeftOut, Plan, Step
+from models.compression.plan import LeftOut, Plan, Step, seconds_of
 from models.compression.recipe_files import toml, write
 from models.compression.state import Refusal, State
 from models.library_errors import first_line
@@ -28,7 +28,7 @@ class Workshop(Protocol):
         """Return how long the stages of a recipe took that have been made."""
 
     def is_begun(self, recipe: Path) -> bool:
-        """Whether its first stage, which takes longest, is up to date."""
+        """Whether its weights, or its number format, are up to date."""
 
 
 @dataclass
@@ -109,7 +109,8 @@ class Run:
         return min(_LARGEST_PACE, self._spent_s / self._planned_s) if self._planned_s else 1.0
 
     def _needed_s(self, step: Step) -> float:
-        return self._spent_s + step.seconds * self._pace
+        every = (*self.plan.steps, *self.plan.later)
+        return self._spent_s + seconds_of(step, every) * self._pace
 
     def _fits(self, step: Step) -> bool:
         return self.is_begun(step) or self._needed_s(step) <= self.seconds

@@ -72,6 +72,16 @@ def test_what_takes_too_long_is_left_out_with_the_minutes_that_include_it(max_by
         assert each.variant in names(enough)
 
 
+@given(st.floats(60, 7200), st.sampled_from([None, 8_000_000]))
+def test_no_student_is_planned_without_the_time_for_its_number_format(seconds, max_bytes):
+    limits = replace(HOUR, seconds=seconds, max_bytes=max_bytes)
+
+    found = names(plan(Facts(BASE, TEXTS, 0.01, 0.003), "reviews", "mine", limits))
+
+    for name in ("static", "half", "quarter", "tiny"):
+        assert (f"{name}-fp32" in found) == (f"{name}-int8" in found)
+
+
 def test_what_can_be_small_enough_is_made_before_what_cannot():
     texts, limits = replace(TEXTS, labels={}), replace(HOUR, max_bytes=8_000_000)
     classifier = replace(MINILM, kind="classifier")
