@@ -78,7 +78,8 @@ def test_it_answers_like_its_teacher_with_its_words(taught):
     assert manifest.parent == "teacher-fp32"
 
 
-def test_it_also_learns_from_copies_that_its_teacher_labels(taught, capsys):
+def test_it_also_learns_from_copies_that_its_teacher_labels(taught, capsys, monkeypatch):
+    monkeypatch.setattr("models.progress._LINE_EVERY_S", 0.0)
     copies = 'augmented_copies = 2\naugmented_by = ["typos", "mixing"]\n'
 
     taught.make("typing", STATIC + copies, STAGES)
