@@ -13,7 +13,7 @@ from pathlib import Path
 from models.data.downloads import fetch
 from models.data.sources import FETCHED, HUB, Source
 from models.next_command import serving
-from models.pipeline import Pipeline
+from models.pipeline import Pipeline, alone_in
 from models.recipe import RecipeError, Stage, lineage, read_recipe
 from models.runners import RUNNERS
 from serving.bundles.files import NAME
@@ -121,7 +121,9 @@ def run(options: argparse.Namespace, *, build: Path, reports: Path) -> str:
     from models.compression.command import make  # noqa: PLC0415 (needs what is optional)
 
     workshop = _Workshop(Pipeline(build, build / "cache" / "sources", RUNNERS), wanted.registry)
-    return serving(wanted.registry, make(wanted, source, found, workshop, reports / family))
+    with alone_in(build / family):
+        advised = make(wanted, source, found, workshop, reports / family)
+    return serving(wanted.registry, advised)
 
 
 @dataclass(frozen=True)

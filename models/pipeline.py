@@ -59,7 +59,7 @@ class Pipeline:
         """Run a stage unless its stamp is current; return whether it ran.
 
         The stage's folder is replaced whole or not at all. `progress` is printed after the stage's
-        name. Raises RecipeError when an input has not been made, or another process is at work.
+        name. Raises RecipeError when an input has not been made.
         """
         recipe = lineage[-1]
         output = self.folder(recipe, stage)
@@ -69,32 +69,17 @@ class Pipeline:
             print(f"{recipe.variant}: {stage} is up to date{progress}")
             return False
         print(f"{recipe.variant}: {stage}{progress}", flush=True)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with _alone_in(output.parent):
-            self._run(lineage, stage, inputs, key=key, of_inputs=of_inputs)
-        return True
-
-    def _run(
-        self,
-        lineage: tuple[Recipe, ...],
-        stage: Stage,
-        inputs: dict[str, Path],
-        *,
-        key: str,
-        of_inputs: str,
-    ) -> None:
-        output = self.folder(lineage[-1], stage)
         staged = output.with_name(f".{stage}")
         checkpoint = output.with_name(f".{stage}.{key[:16]}")
         for other in output.parent.glob(f".{stage}.*"):
             if other != checkpoint:
                 shutil.rmtree(other)
         shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir()
+        staged.mkdir(parents=True)
         started_s = time.perf_counter()
         try:
             self.runners[stage](
-                Job(lineage, inputs, staged, self._seconds(lineage[-1], stage), checkpoint)
+                Job(lineage, inputs, staged, self._seconds(recipe, stage), checkpoint)
             )
         except (RecipeError, BundleError) as error:
             # The user knows the stage's folder, not the temporary one.
@@ -109,6 +94,7 @@ class Pipeline:
         shutil.rmtree(output, ignore_errors=True)
         staged.rename(output)
         shutil.rmtree(checkpoint, ignore_errors=True)
+        return True
 
     def is_current(self, lineage: tuple[Recipe, ...], stage: Stage) -> bool:
         """Whether a stage is up to date."""
@@ -206,8 +192,9 @@ class Pipeline:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Raise RecipeError if another process is in the folder too."""
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep others from this folder, which is made; raise RecipeError if one is at work in it."""
+    folder.mkdir(parents=True, exist_ok=True)
     opened = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,9 +1,10 @@
 """The steps of a build: stages in order, and what goes on after a refusal."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from models.pipeline import Pipeline
+from models.pipeline import Pipeline, alone_in
 from models.recipe import Recipe, RecipeError, Stage
 from serving.bundles.bundle import Bundle
 from serving.errors import BundleError
@@ -19,8 +20,22 @@ def make_steps(
     """Run stages, each of the recipe after its ancestors; `publish` takes a finished bundle.
 
     What a stage refuses is raised: RecipeError or BundleError. With `goes_on` that is after all
-    that does not need what is missing; what is only not published has weights to build on.
+    that does not need what is missing; what is only not published has weights to build on. Raises
+    RecipeError if another run makes the same family.
     """
+    with ExitStack() as alone:
+        for family in sorted({ancestors[-1].family for ancestors, _ in steps}):
+            alone.enter_context(alone_in(pipeline.build / family))
+        _make_steps(pipeline, steps, publish, goes_on=goes_on)
+
+
+def _make_steps(
+    pipeline: Pipeline,
+    steps: Sequence[tuple[tuple[Recipe, ...], Stage]],
+    publish: Callable[[Path], Bundle],
+    *,
+    goes_on: bool,
+) -> None:
     refused: dict[str, RecipeError | BundleError] = {}
     missing: dict[str, str] = {}
     for done, (ancestors, stage) in enumerate(steps):

@@ -44,10 +44,14 @@ def make(
         return _advised(finish(wanted, ORIGINAL, variants, found.texts, output=reports))
     made = _make(wanted, source, found, workshop)
     root = made.plan.steps[0].variant
-    print(left_out([*made.left_out, *made.refused]), end="")
+    print(left_out(made.left_out), end="")
     unmade = [step.bytes for step in made.unmade]
     advice = finish(wanted, root, made.published, found.texts, output=reports, unmade=unmade)
-    if found.labels and not wanted.formats_only and make_cascade(wanted, workshop.build, reports):
+    if (
+        found.labels
+        and not wanted.formats_only
+        and make_cascade(wanted, made.published, workshop.build, reports)
+    ):
         print(
             f"{serving(wanted.registry)} serves all variants: their cascade answers requests for "
             f'{{"model": "{wanted.family}", "variant": "auto"}}'

@@ -1,9 +1,7 @@
 """An exported classifier: imported, and written in the number formats, without any training."""
 
-import shutil
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from models.compression.user_texts import SEPARATOR, UserTexts, check_whole
@@ -11,13 +9,12 @@ from models.compression.wanted import Wanted
 from models.data.labels import labels_by_number
 from models.graphs.import_bundle import import_folder
 from models.published.quantizing import quantize
-from models.published.texts import Columns
+from models.published.texts import Columns, read_texts
 from models.recipe import RecipeError
 from models.recipe_sections import Scheme
-from serving.bundles.bundle import Manifest
+from serving.bundles.bundle import Bundle, Manifest
 from serving.bundles.exported import ONNX_SUFFIX, find_source, graphs_of
 from serving.bundles.files import listed
-from serving.errors import BundleError
 
 ORIGINAL = "original"
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -40,24 +37,22 @@ def make_formats(
     RecipeError or BundleError if it cannot be imported, the texts have none of its labels, or it
     can be written in no other number format; one that fails is said.
     """
-    graph = find_source(source, choose_by="SOURCE, which may be the graph itself").graph
-    check = partial(_check, source, found, wanted)
-    was_there = (wanted.registry / wanted.family / ORIGINAL).exists()
-    bundle = import_folder(
-        graph, wanted.family, ORIGINAL, wanted.registry, check=check, say=_warn, tell=print
-    )
-    print(f"Imported as {bundle.folder}")
     label = (wanted.label or "label") if found.labels else None
     files = found.labelled if found.labels else found.unlabelled
     separator = SEPARATOR if wanted.separator is None else wanted.separator
     columns = Columns((wanted.text,), label, separator)
+
+    def check(bundle: Bundle) -> None:
+        _check(source, found, wanted, bundle.manifest)
+        read_texts(files, columns, bundle)
+
+    graph = find_source(source, choose_by="SOURCE, which may be the graph itself").graph
+    bundle = import_folder(
+        graph, wanted.family, ORIGINAL, wanted.registry, check=check, say=_warn, tell=print
+    )
+    print(f"Imported as {bundle.folder}")
     target = f"{wanted.family}/{ORIGINAL}"
-    try:
-        return [ORIGINAL, *quantize(target, schemes, files, columns, wanted.registry, say=_warn)]
-    except (RecipeError, BundleError):
-        if not was_there:
-            shutil.rmtree(bundle.folder)
-        raise
+    return [ORIGINAL, *quantize(target, schemes, files, columns, wanted.registry, say=_warn)]
 
 
 def _check(source: Path, found: UserTexts, wanted: Wanted, manifest: Manifest) -> None:

@@ -60,8 +60,10 @@ def lone_ms(bundle: Bundle, texts: Sequence[str]) -> float:
     return 1000 * float(np.median(Predictor(bundle).latencies_s(texts[:_LONE_TEXTS])))
 
 
-def make_cascade(wanted: Wanted, build: Path, output: Path) -> bool:
+def make_cascade(wanted: Wanted, variants: Collection[str], build: Path, output: Path) -> bool:
     """Make a cascade that loses at most the wanted drop, or say why there is none.
+
+    There is none beside variants that are not of this run, which it could not keep apart.
 
     Of the same variants it is made once: another look at the texts would cost the guarantee.
     """
@@ -69,6 +71,9 @@ def make_cascade(wanted: Wanted, build: Path, output: Path) -> bool:
         loss="accuracy", each_label=False, max_loss=wanted.max_drop, confidence=_CONFIDENCE
     )
     manifests = [each.manifest for each in read_registry(wanted.registry)[wanted.family]]
+    if any(each.variant not in variants for each in manifests):
+        print("No cascade: there are variants that are not of this run")
+        return False
     if len(manifests) < _FEWEST_VARIANTS:
         return False
     family = wanted.registry / wanted.family

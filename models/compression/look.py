@@ -16,7 +16,7 @@ from models.compression.estimates import FORWARD_SHARE, held_out
 from models.compression.facts import Facts, Kind, ModelFacts, TextFacts
 from models.compression.user_texts import SEPARATOR, UserTexts, check_whole, columns
 from models.compression.wanted import Wanted
-from models.data.labels import alike
+from models.data.labels import alike, labels_by_number
 from models.data.section import DataSection
 from models.data.sources import Source
 from models.data.splits import divided_before, normalised
@@ -162,8 +162,7 @@ def _answers(config: PretrainedConfig, source: Source, found: UserTexts, wanted:
     own = _labels(config)
     is_divided = _is_multi_label(config) and wanted.separator is None
     theirs = found.names(SEPARATOR if is_divided else None)
-    are_numbers = all(label.removesuffix(".0").isdecimal() for label in theirs)
-    if are_numbers or not own.isdisjoint(theirs):
+    if not theirs or labels_by_number(theirs, sorted(own)) or not own.isdisjoint(theirs):
         return True
     for group in map(set, alike(own | theirs)):
         if group & own and group & theirs:

@@ -89,7 +89,7 @@ def plan(facts: Facts, family: str, source: str, limits: Limits) -> Plan:
     left = [teacher] if isinstance(teacher, LeftOut) else []
     for step in later:
         minutes = _minutes(step.variant, facts, head, source, limits)
-        left.append(LeftOut(step.variant, f"takes too long: --minutes {minutes} includes it"))
+        left.append(LeftOut(step.variant, f"takes too long: about --minutes {minutes} includes it"))
     if limits.formats_only:
         left.append(LeftOut("students", "--formats-only: leave it out to train them"))
     elif not facts.model.is_cuttable:

@@ -124,7 +124,7 @@ class Run:
             LeftOut(
                 step.variant,
                 f"the steps before it took {_minutes(self._spent_s)}, those of earlier runs "
-                f"included, longer than estimated: --minutes {minutes} includes it",
+                f"included, longer than estimated: about --minutes {minutes} includes it",
             )
         )
         return False
@@ -149,6 +149,8 @@ class Run:
                 self.workshop.run(path, stage, about)
             self.published.append(step.variant)
             seconds = self.workshop.taken_s(path)
+        except (OSError, MemoryError, ModuleNotFoundError):  # others would fail alike
+            raise
         except Exception as error:  # torch and the engines raise many types
             is_refused = isinstance(error, RecipeError | BundleError)
             # Students are made of what the first step has trained, even if that is not published.

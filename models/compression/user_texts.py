@@ -52,7 +52,8 @@ class UserTexts:
 
 def location_in(recipes: Path, path: Path) -> str:
     """Return a path as a recipe in the folder `recipes` names it."""
-    return Path(os.path.relpath(path.resolve(), recipes.resolve())).as_posix()
+    real = path.parent.resolve() / path.name
+    return Path(os.path.relpath(real, recipes.resolve())).as_posix()
 
 
 def text_column(wanted: Wanted) -> str:

@@ -159,7 +159,8 @@ def _read_json_lines(
 ) -> Iterator[TableRow | RowError]:
     text = read_table_text(path, form.encoding)
     is_known = False
-    lacking: list[ColumnMissing] = []
+    first: ColumnMissing | None = None
+    lacking: list[str] = []
     end = "\n" if "\n" in text else "\r"
     for number, line in enumerate(text.split(end), start=1):
         if not line.strip():
@@ -185,15 +186,16 @@ def _read_json_lines(
         try:
             _check_columns(where, columns, list(cells))
         except ColumnMissing as error:
-            lacking.append(error)
+            first = first or ColumnMissing(str(error), error.header)
+            lacking.append(str(error))
         else:
             is_known = True
             yield TableRow(where, cells)
         if is_known:
             yield from (RowError(f"{error}: complete or delete the row") for error in lacking)
             lacking.clear()
-    if lacking:  # rather than these rows the recipe's columns are wrong
-        raise lacking[0]
+    if first and not is_known:  # rather than these rows the recipe's columns are wrong
+        raise first
 
 
 def _read_parquet(path: Path, columns: Sequence[str], _form: TableFormat) -> Iterator[TableRow]:

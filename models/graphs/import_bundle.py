@@ -11,7 +11,7 @@ from typing import Any
 
 from models.graphs.import_trial import answers_probabilities, try_out
 from models.graphs.imported_graph import optimized
-from serving.bundles.bundle import MODEL_NAME, Bundle, Manifest, describe, write_manifest
+from serving.bundles.bundle import MODEL_NAME, Bundle, describe, write_manifest
 from serving.bundles.exported import Exported, find_source, read_exported
 from serving.bundles.registry import publish
 from serving.errors import BundleError, EngineFailed
@@ -29,7 +29,7 @@ def import_folder(
     graph: str = "",
     reference: Path | None = None,
     as_is: bool = False,
-    check: Callable[[Manifest], None] = lambda _manifest: None,
+    check: Callable[[Bundle], None] = lambda _bundle: None,
     say: Say = lambda _warning: None,
     tell: Say = lambda _done: None,
 ) -> Bundle:
@@ -39,13 +39,13 @@ def import_folder(
     time. The graph runs on the engines that will serve it, and with `reference` its answers are
     compared with those of transformers on that folder. What is suspicious is said. Unless `as_is`,
     the graph is fused and packed where that is right and faster, and what was done is told.
-    Raises BundleError naming what is missing, unusable or fails, or what `check` raises of the
-    manifest before the graph is run: then nothing is published.
+    Raises BundleError naming what is missing, unusable or fails, or what `check` raises of it
+    before the graph is run: then nothing is published.
     """
     source = find_source(path, graph)
     with tempfile.TemporaryDirectory() as scratch, _instead_of(scratch, source.folder):
         exported = read_exported(source, Path(scratch), family=family, variant=variant, pairs=pairs)
-        check(exported.bundle.manifest)
+        check(exported.bundle)
         if exported.looks_like_pairs and not pairs:
             say(f"{path} looks like a model of two texts at a time: if it is one, add --pairs")
         if answers_probabilities(exported.bundle):

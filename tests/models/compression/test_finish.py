@@ -57,7 +57,17 @@ def test_a_cascade_that_was_looked_for_is_not_looked_for_again(tmp_path, capsys,
     log(Look("choose", target, versions, versions[0], {}, "0", "1", "2"), tmp_path / "tone")
     before = (tmp_path / "tone" / LOOKS_NAME).read_text()
 
-    assert not make_cascade(options, tmp_path / "build", tmp_path)
+    assert not make_cascade(options, ["large", "small"], tmp_path / "build", tmp_path)
 
     assert (tmp_path / "tone" / LOOKS_NAME).read_text() == before
     assert f"with this limit was looked for before{other}; " in capsys.readouterr().out
+
+
+def test_there_is_no_cascade_beside_what_an_earlier_run_left(tmp_path, capsys):
+    for name in ("large", "small"):
+        write_bundle(tmp_path / f"tone/{name}", variant=name)
+
+    assert not make_cascade(wanted(tmp_path), ["large"], tmp_path / "build", tmp_path)
+
+    assert "No cascade: there are variants that are not of this run" in capsys.readouterr().out
+    assert not (tmp_path / "tone" / LOOKS_NAME).exists()

@@ -163,7 +163,7 @@ def test_words_are_left_out_only_where_it_is_known_which_weights_are_theirs(seen
     [
         (LABELS, ("Bad", "Good"), "label 'Bad' may be 'bad'"),
         (("false", "true"), (False, True), "label 'False' may be 'false'"),
-        (("0", "1"), (0.0, 1.0), None),
+        (("0", "1"), (0.0, 1.0), "label '0.0' may be '0'"),
         (("negative", "positive"), (0.0, 1.0), None),
     ],
 )
@@ -180,10 +180,11 @@ def test_a_classifier_of_labels_that_are_written_otherwise_is_not_trained(
 
 
 @pytest.mark.usefixtures("untimed")
-def test_a_classifier_of_other_labels_is_fine_tuned_and_says_so(seen, tmp_path, capsys):
+@pytest.mark.parametrize("theirs", [("rain", "sun"), ("1", "2"), ("bad weather", "0")])
+def test_a_classifier_of_other_labels_is_fine_tuned_and_says_so(seen, tmp_path, capsys, theirs):
     write_classifier(tmp_path / "it", "bert", LABELS)
 
-    assert seen("rain", "sun").model.kind == "base"
+    assert seen(*theirs).model.kind == "base"
 
     assert "is a classifier of other labels (bad, good): fine-tuned" in capsys.readouterr().out
 

@@ -113,6 +113,12 @@ def test_a_student_that_fails_is_said_and_the_others_are_made(tmp_path, error, c
     assert ("quarter-fp32" in state.refusals) == is_refused
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), ModuleNotFoundError("nncf")])
+def test_what_would_fail_all_others_ends_the_run(tmp_path, error):
+    with pytest.raises(type(error)):
+        made(tmp_path, Workshop(0.2, failing=["static-fp32"], error=error))
+
+
 def test_a_teacher_that_fails_ends_the_run(tmp_path):
     with pytest.raises(AttributeError):
         made(tmp_path, Workshop(failing=["teacher-fp32"], error=AttributeError("no states")))

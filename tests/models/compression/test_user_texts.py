@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from models.compression.user_texts import check_whole, columns, read_user_texts, text_column
+from models.compression.user_texts import (
+    check_whole,
+    columns,
+    location_in,
+    read_user_texts,
+    text_column,
+)
 from models.compression.wanted import Wanted
 from models.recipe import RecipeError
 
@@ -116,3 +122,19 @@ def test_columns_are_named_apart_where_none_of_them_is_the_texts(tmp_path):
 
     with pytest.raises(RecipeError, match="no column 'text', only 'id', 'comment', 'topics'"):
         read_user_texts(wanted(table))
+
+
+def test_a_recipe_names_a_link_by_the_user_s_name_from_where_its_folder_is(tmp_path):
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs/0a1b").write_text("text\nfirst\n")
+    table = tmp_path / "texts.csv"
+    table.symlink_to("blobs/0a1b")
+    (tmp_path / "deep/recipes").mkdir(parents=True)
+    recipes = tmp_path / "recipes"
+    recipes.symlink_to("deep/recipes")
+
+    location = location_in(recipes, table)
+
+    assert location == "../../texts.csv"
+    assert (recipes / location).read_text() == table.read_text()
+    assert location_in(tmp_path, tmp_path / "deep/..") == "."
