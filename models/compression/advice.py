@@ -49,14 +49,15 @@ def advise(
     chosen = min(fitting, key=lambda each: each.bytes)
     found = drops[chosen.variant].judging
     where = "on the test split" if _are_divided(manifests) else "on the texts"
+    whole = {each.variant: each for each in manifests}.get(teacher)
     of = "agreement with the original"
     if chosen.judged:
-        published = {each.variant: each.judged for each in manifests}
-        whole = published.get(teacher)
-        its = f"'s {percent(whole.accuracy)}" if whole else ""
+        its = f"'s {percent(whole.judged.accuracy)}" if whole and whole.judged else ""
         of = f"accuracy against {teacher}{its}"
     shown = "so --max-drop is shown to hold"
-    if found.value > wanted.max_drop:
+    if whole and whole.recipe.get("static"):
+        shown = "which says nothing of what a larger model would reach"
+    elif found.value > wanted.max_drop:
         shown = "more than --max-drop: more texts would choose better"
     elif found.most > wanted.max_drop:
         shown = "so --max-drop is likely, but not shown: it takes more texts"
@@ -64,7 +65,7 @@ def advise(
         chosen.variant,
         f"{chosen.variant}: {chosen.bytes / 1e6:,.2f} MB, a lone text takes "
         f"{latencies_ms[chosen.variant]:.2f} ms; {where} it loses {found} "
-        f"points of {of}, {shown}. The bound is that of 95 % confidence.",
+        f"points of {of}, with 95 % confidence, {shown}.",
     )
 
 
@@ -163,7 +164,8 @@ def _nothing(
         nearest = min(small, key=lambda each: drops[each.variant].choosing.value)
         says += (
             f"; of those within the other limits {nearest.variant} loses least, "
-            f"{drops[nearest.variant].judging} points"
+            f"{drops[nearest.variant].judging} points, with 95 % confidence, of "
+            f"{'accuracy' if nearest.judged else 'agreement with the original'}"
         )
     # A student that is smaller than one that lost too much is no better.
     largest = max((each.bytes for each in small), default=0)

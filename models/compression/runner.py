@@ -183,8 +183,11 @@ def plan_table(plan: Plan, is_begun: Callable[[Step], bool]) -> str:
         for step in plan.steps
     ]
     total = sum(step.seconds for step in plan.steps if not is_begun(step))
+    begun = {step.variant for step in plan.later if is_begun(step)}
     rows.append(("all", f"{len(plan.steps)} variants", _minutes(total), ""))
-    return table(("variant", "what it is", "about", "size, about"), rows) + left_out(plan.left_out)
+    return table(("variant", "what it is", "about", "size, about"), rows) + left_out(
+        each for each in plan.left_out if each.variant not in begun
+    )
 
 
 def left_out(variants: Iterable[LeftOut]) -> str:

@@ -57,11 +57,18 @@ def location_in(recipes: Path, path: Path) -> str:
 
 
 def text_column(wanted: Wanted) -> str:
-    """Return the usual column of the texts, or the only one that the first table may mean."""
+    """Return the usual column of the texts, or the only one that the first table may mean.
+
+    Raises RecipeError if that is the only table and has no column of another name that is wanted.
+    """
     path = wanted.data[0]
     try:
         next(read_rows(Source(path), [wanted.text], lambda row: row, BadRows()), None)
     except ColumnMissing as error:
+        for option, name in (("label", wanted.label), ("group", wanted.group)):
+            if name and name not in error.header and len(wanted.data) == 1:
+                there = ", ".join(map(repr, error.header))
+                raise RecipeError(f"--{option} {name}: {path} has only {there}") from error
         named = (wanted.label or _LABEL, wanted.group)
         left = [name for name in error.header if name not in named]
         if len(left) == 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from models.recipe import RecipeError
 
+_FEWEST_BYTES = 1_000
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d+)?)\s*([kmg]?b?)\s*", re.IGNORECASE)
 
@@ -84,6 +85,6 @@ def parse_bytes(text: str) -> int:
     unit = found[2].upper() if found else ""
     number = float(found[1]) if found else 0.0
     scale = _UNITS.get(unit if unit in _UNITS else f"{unit}B")
-    if not number or scale is None or number * scale < 1:
-        raise RecipeError(f"--max-bytes {text}: write a size above 0, such as 5MB or 800kB")
+    if not number or scale is None or number * scale < _FEWEST_BYTES:
+        raise RecipeError(f"--max-bytes {text}: write a size with its unit, such as 5MB or 800kB")
     return int(number * scale)

@@ -87,8 +87,7 @@ def run(job: Job) -> None:
         job.output / TOKENIZER_NAME, normalizations(tokenizer_path) if kinds is None else kinds
     )
     check_sizes(source.config, section)
-    if len(section.layers) < source.config.num_hidden_layers:
-        check_cuttable(source)
+    check_cuttable(source, len(section.layers))
     checkpoint, every_token = Checkpoint(job.checkpoint), section.hidden_tokens == "all"
     layers = () if section.base or every_token else section.layers
     taught = _taught(job, teacher, more, layers)

@@ -78,9 +78,9 @@ def check_known(config: PretrainedConfig, key: str) -> None:
         )
 
 
-def check_cuttable(model: PreTrainedModel) -> None:
-    """Raise RecipeError unless one layer can be cut out, saved, and asked for its states."""
-    if model.config.model_type in KNOWN:
+def check_cuttable(model: PreTrainedModel, kept: int = 1) -> None:
+    """Raise RecipeError unless all layers are kept, or one can be cut out and has its states."""
+    if model.config.model_type in KNOWN or kept == model.config.num_hidden_layers:
         return
     last = model.config.num_hidden_layers - 1
     try:

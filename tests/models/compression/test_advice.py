@@ -62,7 +62,7 @@ def test_texts_that_choose_and_judge_have_bounds_that_hold_for_all_variants_toge
     assert f"{100 * alone:.1f}" != f"{100 * together:.1f}"
     assert advice.variant == "int4"
     assert f"on the texts it loses 0.3 (at most {100 * together:.1f}) points" in advice.says
-    assert "so --max-drop is shown to hold." in advice.says
+    assert advice.says.endswith("with 95 % confidence, so --max-drop is shown to hold.")
     assert "validation" not in comparison(unlabelled(), LATENCIES_MS, "original")
 
 
@@ -106,6 +106,7 @@ def test_what_is_small_enough_but_loses_too_much_is_named_too():
     assert advice.variant is None
     assert "int8 is the smallest with 1.00 MB" in advice.says
     assert "within the other limits int4 loses least, 10.0 (at most" in advice.says
+    assert "points, with 95 % confidence, of agreement with the original." in advice.says
 
 
 @pytest.mark.parametrize(
@@ -134,3 +135,12 @@ def test_the_advice_names_what_it_compares_with(published, its):
     says = advise(made, LATENCIES_MS, "original", wanted()).says
 
     assert f"accuracy against original{its}" in says
+
+
+def test_a_static_classifier_alone_is_not_held_against_a_teacher_that_is_not_there():
+    made = [scored(name, {"validation": 0, "test": 0}) for name in ("original", "int8")]
+    made[0] = made[0].model_copy(update={"recipe": {"static": {"epochs": 8}}})
+
+    says = advise(made, LATENCIES_MS, "original", wanted()).says
+
+    assert says.endswith("which says nothing of what a larger model would reach.")

@@ -113,7 +113,8 @@ def test_the_only_column_that_can_be_the_texts_need_not_be_named(tmp_path, heade
     table = tmp_path / "texts.csv"
     table.write_text(f"{header}\n")
 
-    assert text_column(wanted(table)) == column
+    label = "topics" if "topics" in header else None
+    assert text_column(replace(wanted(table), label=label)) == column
 
 
 def test_columns_are_named_apart_where_none_of_them_is_the_texts(tmp_path):
@@ -138,3 +139,18 @@ def test_a_recipe_names_a_link_by_the_user_s_name_from_where_its_folder_is(tmp_p
     assert location == "../../texts.csv"
     assert (recipes / location).read_text() == table.read_text()
     assert location_in(tmp_path, tmp_path / "deep/..") == "."
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"label": "topic"}, "--label topic: .*texts.csv has only 'comment', 'topics'"),
+        ({"group": "author"}, "--group author: .*texts.csv has only 'comment', 'topics'"),
+    ],
+)
+def test_it_is_the_column_that_was_named_wrongly_that_is_missing(tmp_path, columns, says):
+    table = tmp_path / "texts.csv"
+    table.write_text("comment,topics\nfirst,sport\n")
+
+    with pytest.raises(RecipeError, match=says):
+        text_column(replace(wanted(table), **columns))
