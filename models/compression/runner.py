@@ -109,8 +109,9 @@ class Run:
         return min(_LARGEST_PACE, self._spent_s / self._planned_s) if self._planned_s else 1.0
 
     def _needed_s(self, step: Step) -> float:
+        """The time after it; that what went before was fast says nothing of a training."""
         every = (*self.plan.steps, *self.plan.later)
-        return self._spent_s + seconds_of(step, every) * self._pace
+        return self._spent_s + seconds_of(step, every) * max(1.0, self._pace)
 
     def _fits(self, step: Step) -> bool:
         """Whether there is time for it, as there is for a number format of a student just made."""
