@@ -197,10 +197,11 @@ def alone_in(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     opened = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RecipeError(f"{folder}: another run is at work: wait for it or end it") from error
         yield
-    except BlockingIOError as error:
-        raise RecipeError(f"{folder}: another run is at work: wait for it or end it") from error
     finally:
         os.close(opened)
 

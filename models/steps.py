@@ -26,41 +26,33 @@ def make_steps(
     with ExitStack() as alone:
         for family in sorted({ancestors[-1].family for ancestors, _ in steps}):
             alone.enter_context(alone_in(pipeline.build / family))
-        _make_steps(pipeline, steps, publish, goes_on=goes_on)
-
-
-def _make_steps(
-    pipeline: Pipeline,
-    steps: Sequence[tuple[tuple[Recipe, ...], Stage]],
-    publish: Callable[[Path], Bundle],
-    *,
-    goes_on: bool,
-) -> None:
-    refused: dict[str, RecipeError | BundleError] = {}
-    missing: dict[str, str] = {}
-    for done, (ancestors, stage) in enumerate(steps):
-        recipe = ancestors[-1]
-        if recipe.parent in missing:
-            missing[recipe.variant] = recipe.parent
-        if recipe.variant in {*refused, *missing}:
-            continue
-        left = [pipeline.expected_seconds(each[-1], its_stage) for each, its_stage in steps[done:]]
-        try:
-            pipeline.make(
-                ancestors, stage, f" ({done + 1} of {len(steps)}, {_time_left(left)} left)"
-            )
-            if stage == "package":
-                bundle = publish(pipeline.folder(recipe, "package"))
-                print(f"Published {bundle.folder}, version {bundle.manifest.version}")
-        except (RecipeError, BundleError) as error:
-            if not goes_on:
-                raise
-            refused[recipe.variant] = error
-            print(f"{recipe.variant} is not published: {error}", flush=True)
-            if stage != "package":
-                missing[recipe.variant] = recipe.variant
-    if refused:
-        raise _all_refusals(refused, missing)
+        refused: dict[str, RecipeError | BundleError] = {}
+        missing: dict[str, str] = {}
+        for done, (ancestors, stage) in enumerate(steps):
+            recipe = ancestors[-1]
+            if recipe.parent in missing:
+                missing[recipe.variant] = recipe.parent
+            if recipe.variant in {*refused, *missing}:
+                continue
+            left = [
+                pipeline.expected_seconds(each[-1], its_stage) for each, its_stage in steps[done:]
+            ]
+            try:
+                pipeline.make(
+                    ancestors, stage, f" ({done + 1} of {len(steps)}, {_time_left(left)} left)"
+                )
+                if stage == "package":
+                    bundle = publish(pipeline.folder(recipe, "package"))
+                    print(f"Published {bundle.folder}, version {bundle.manifest.version}")
+            except (RecipeError, BundleError) as error:
+                if not goes_on:
+                    raise
+                refused[recipe.variant] = error
+                print(f"{recipe.variant} is not published: {error}", flush=True)
+                if stage != "package":
+                    missing[recipe.variant] = recipe.variant
+        if refused:
+            raise _all_refusals(refused, missing)
 
 
 def _all_refusals(

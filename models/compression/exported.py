@@ -39,8 +39,7 @@ def make_formats(
     """
     label = (wanted.label or "label") if found.labels else None
     files = found.labelled if found.labels else found.unlabelled
-    separator = SEPARATOR if wanted.separator is None else wanted.separator
-    columns = Columns((wanted.text,), label, separator)
+    columns = Columns((wanted.text,), label, _separator(wanted))
 
     def check(bundle: Bundle) -> None:
         _check(source, found, wanted, bundle.manifest)
@@ -59,7 +58,7 @@ def _check(source: Path, found: UserTexts, wanted: Wanted, manifest: Manifest) -
     """Raise RecipeError if it is not fp32, or no text has a label of it, by name or number."""
     if manifest.precision != "fp32":
         raise RecipeError(f"{source} is {manifest.precision}: give the graph in fp32")
-    names = found.names(SEPARATOR if wanted.separator is None else wanted.separator)
+    names = found.names(_separator(wanted))
     if manifest.multi_label and found.problem_type == "single_label" and wanted.separator is None:
         check_whole(names)
     is_numbered = labels_by_number(names, manifest.labels)
@@ -70,6 +69,10 @@ def _check(source: Path, found: UserTexts, wanted: Wanted, manifest: Manifest) -
         f"{listed(sorted(names))}: make `id2label` in its config.json and the labels agree, or "
         "name another column with --label"
     )
+
+
+def _separator(wanted: Wanted) -> str:
+    return SEPARATOR if wanted.separator is None else wanted.separator
 
 
 def _warn(sentence: str) -> None:

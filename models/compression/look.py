@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, PretrainedConfig, P
 
 from models.compression.estimates import FORWARD_SHARE, held_out
 from models.compression.facts import Facts, Kind, ModelFacts, TextFacts
+from models.compression.plan import MOST_UNKNOWN
 from models.compression.user_texts import SEPARATOR, UserTexts, check_whole, columns
 from models.compression.wanted import Wanted
 from models.data.labels import alike, labels_by_number
@@ -22,7 +23,7 @@ from models.data.sources import Source
 from models.data.splits import divided_before, normalised
 from models.library_errors import first_line
 from models.recipe import RecipeError
-from models.recipe_sections import ProblemType, TrainingPrecision, TrainSection
+from models.recipe_sections import ProblemType, TrainingPrecision
 from models.training.architecture import (
     KNOWN,
     check_cuttable,
@@ -51,7 +52,6 @@ _USUAL_UNITS_PER_WIDTH = 4
 _SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads")
 _ANOTHER = f"use a model of another architecture, such as {', '.join(KNOWN)}"
 _IN_NO_CELL = "\x1f"  # the control character that separates units
-_MOST_UNKNOWN: float = TrainSection.model_fields["max_unknown_share"].default
 
 
 def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
@@ -79,7 +79,7 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
         encodings = readable(Tokenizer(path, longest), sample)
         unknown = unknown_share(path, [each.ids for each in encodings])
         has_pieces = json.loads(path.read_text(encoding="utf-8"))["model"]["type"] == "WordPiece"
-    if wanted.formats_only and unknown > _MOST_UNKNOWN:
+    if wanted.formats_only and unknown > MOST_UNKNOWN:
         raise RecipeError(
             f"the vocabulary of {source} does not know {unknown:.0%} of the texts' tokens: choose "
             "a model for their language, or leave --formats-only out to train one of them alone"

@@ -27,7 +27,7 @@ from models.compression.recipe_content import (
 from models.compression.students import Shape, cost_share, shapes, size_bytes
 from models.recipe_sections import Scheme, TrainSection
 
-_MOST_UNKNOWN: float = TrainSection.model_fields["max_unknown_share"].default
+MOST_UNKNOWN: float = TrainSection.model_fields["max_unknown_share"].default
 _FEWEST_EPOCHS = 2
 _TEACHER_SHARE = 0.6
 _TYPICAL_SHARE = 1 / 4
@@ -160,7 +160,7 @@ def _teacher(facts: Facts, head: Mapping[str, Any], source: str, limits: Limits)
     Time is left for the variants that it takes least to make.
     """
     model, texts = facts.model, facts.texts
-    if texts.unknown > _MOST_UNKNOWN:
+    if texts.unknown > MOST_UNKNOWN:
         return LeftOut(
             TEACHER,
             f"its vocabulary does not know {texts.unknown:.0%} of the texts' tokens: choose a "

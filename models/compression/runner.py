@@ -174,17 +174,17 @@ class Run:
 
 def plan_table(plan: Plan, is_begun: Callable[[Step], bool]) -> str:
     """Tabulate what will be done, what it should take and weigh, and what is left out and why."""
+    begun = {step.variant for step in (*plan.steps, *plan.later) if is_begun(step)}
     rows: list[tuple[object, ...]] = [
         (
             step.variant,
             step.why,
-            "made" if is_begun(step) else _minutes(step.seconds),
+            "made" if step.variant in begun else _minutes(step.seconds),
             f"{step.bytes / 1e6:,.1f} MB",
         )
         for step in plan.steps
     ]
-    total = sum(step.seconds for step in plan.steps if not is_begun(step))
-    begun = {step.variant for step in plan.later if is_begun(step)}
+    total = sum(step.seconds for step in plan.steps if step.variant not in begun)
     rows.append(("all", f"{len(plan.steps)} variants", _minutes(total), ""))
     return table(("variant", "what it is", "about", "size, about"), rows) + left_out(
         each for each in plan.left_out if each.variant not in begun

@@ -5,26 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.compression.estimates import FORWARD_SHARE, distill_s, training_texts
-from models.compression.facts import Facts, ModelFacts, TextFacts
+from models.compression.facts import Facts, ModelFacts
 from models.compression.plan import Limits, by_nearness, plan
 from models.compression.recipe_content import distilled
 from models.compression.recipe_files import toml
 from models.compression.students import parameters, shapes, size_bytes
 from models.recipe import in_parent_order, read_recipe
+from tests.support.compression_facts import BASE, MINILM, TEXTS
 
-MINILM = ModelFacts(
-    kind="base", layers=6, width=384, embedding_width=384, heads=12, intermediate=1536,
-    words=30_522, parameters=22_700_000, longest=512, is_narrowable=True, is_trimmable=True,
-)  # fmt: skip
-BASE = replace(
-    MINILM, kind="classifier", layers=12, width=768, embedding_width=768, intermediate=3072,
-    parameters=109_500_000,
-)  # fmt: skip
-TEXTS = TextFacts(
-    rows=12_000, unlabelled_rows=0, labels={"bad": 6_000, "good": 6_000},
-    problem_type="single_label", most_tokens=60, unknown=0.01,
-    labelled=("texts.csv",), unlabelled=(), columns={},
-)  # fmt: skip
 HOUR = Limits(seconds=3600, max_drop=0.02)
 MODELS = st.builds(
     ModelFacts,

@@ -4,23 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from models.compression.facts import Facts, ModelFacts, TextFacts
+from models.compression.facts import Facts
 from models.compression.plan import Limits, plan
 from models.compression.runner import Run, plan_table
 from models.compression.state import State
 from models.recipe import RecipeError
+from tests.support.compression_facts import MINILM, TEXTS
 
-MODEL = ModelFacts(
-    kind="classifier", layers=6, width=384, embedding_width=384, heads=12, intermediate=1536,
-    words=30_522, parameters=22_700_000, longest=512, is_cuttable=True,
-    is_narrowable=True, is_trimmable=True,
-)  # fmt: skip
-TEXTS = TextFacts(
-    rows=12_000, unlabelled_rows=0, labels={"bad": 6_000, "good": 6_000},
-    problem_type="single_label", most_tokens=60, unknown=0.01,
-    labelled=("texts.csv",), unlabelled=(), columns={},
-)  # fmt: skip
-FACTS = Facts(MODEL, TEXTS, 0.01, 0.003)
+FACTS = Facts(replace(MINILM, kind="classifier"), TEXTS, 0.01, 0.003)
 LIMITS = Limits(seconds=900, max_drop=0.02)
 
 

@@ -4,14 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from models.compression.facts import Facts, ModelFacts, TextFacts
+from models.compression.facts import Facts
 from models.compression.state import read_state
 from models.compression.wanted import Wanted
+from tests.support.compression_facts import MINILM, TEXTS
 
-FACTS = Facts(
-    ModelFacts("classifier", 6, 384, 384, 12, 1536, 30_522, 22_700_000, 512, True, True),
-    TextFacts(900, 0, {}, "single_label", 60, 0.01, (), ("texts.csv",), {}), 0.01, 0.003,
-)  # fmt: skip
+FACTS = Facts(MINILM, TEXTS, 0.01, 0.003)
 
 
 @pytest.fixture
