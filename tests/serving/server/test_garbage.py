@@ -119,13 +119,16 @@ def half_closed(server):
 
 
 def begun_together(server, count, **fields):
-    """Clients whose requests wait for an engine that is held."""
+    """Clients whose requests wait for an engine that is held by the first's.
+
+    The fields are the others': a deadline could end the first before it reaches the engine.
+    """
     held = server.hold.with_suffix(".held")
     held.unlink(missing_ok=True)
     server.hold.touch()
     clients = [connect(server.url) for _ in range(count)]
     for number, client in enumerate(clients):
-        client.sendall(classify(number, **fields))
+        client.sendall(classify(number, **(fields if number else {})))
         wait_for(held.exists)
     time.sleep(0.2)
     return clients
