@@ -40,7 +40,7 @@ class TrainingSection(Section):
     precision: TrainingPrecision = "fp32"
     """Number format of the matrix products while training.
 
-    bf16 takes half the time on processors that have it (avx512_bf16, AMX), and longer on others.
+    bf16 takes half the time on processors that have it (avx512_bf16, AMX); others train in fp32.
     """
 
 

@@ -15,6 +15,13 @@ def device_of(model: torch.nn.Module) -> torch.device:
     return next((each.device for each in model.parameters()), torch.device("cpu"))
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Return whether `device` multiplies bf16 numbers itself: a CPU imitates them 20 times slower."""
+    if device.type != "cpu":
+        return True
+    return any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)
+
+
 def random_states() -> list[torch.Tensor]:
     """Return the states of the random numbers: the CPU's, then the GPU's if it trains on one."""
     gpu = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []

@@ -19,6 +19,7 @@ from models.recipe_sections import ProblemType, TrainingPrecision, TrainingSecti
 from models.training.checkpoint import Checkpoint, State
 from models.training.device import (
     device_of,
+    has_bf16,
     random_states,
     set_random_states,
     to_training_device,
@@ -123,7 +124,7 @@ def fit(
     lengths = [len(ids) for ids in encodings]
     per_epoch = len(similar_lengths(lengths, section.batch_texts, section.seed))
     steps = section.epochs * per_epoch
-    to_training_device(model)
+    _prepare(model, section.precision)
     optimizer, schedule = _optimizer(model, section.learning_rate, steps)
     done, weights = 0, model.state_dict()
     scores: list[float] = []
@@ -165,6 +166,12 @@ def fit(
     model.cpu()
 
 
+def _prepare(model: torch.nn.Module, precision: TrainingPrecision) -> None:
+    to_training_device(model)
+    if precision == "bf16" and not has_bf16(device_of(model)):
+        print("this processor has no bf16: the training is in fp32")
+
+
 def _step(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -196,13 +203,15 @@ def outputs(
 ) -> SequenceClassifierOutput:
     """Return the model's outputs on a batch: fp32 logits, on the CPU, and what else is `asked`.
 
-    That stays on the model's device. With `bf16` matrix products have that number format.
+    That stays on the model's device. With `bf16` matrix products have that number format, on a
+    device that has it.
     """
     device = device_of(model)
     # A decoder reads the answer from the last token that is not this one.
     filler = getattr(getattr(model, "config", None), "pad_token_id", None) or 0
     inputs = {name: each.to(device) for name, each in padded(encodings, filler).items()}
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+    in_bf16 = precision == "bf16" and has_bf16(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=in_bf16):
         output: SequenceClassifierOutput = model(**inputs, **asked)
     assert output.logits is not None
     output.logits = output.logits.float().cpu()

@@ -1,4 +1,4 @@
-"""Training on a GPU, beside the same on the CPU."""
+"""Training on a GPU, beside the same on the CPU, and bf16 where there is none."""
 
 from itertools import count
 
@@ -10,7 +10,7 @@ from models.recipe_sections import TrainSection
 from models.training.checkpoint import Checkpoint
 from models.training.device import device_of
 from models.training.knowledge_distillation import teacher_outputs
-from models.training.loop import fit
+from models.training.loop import fit, outputs
 
 TEXTS = [[2, first, second, 3] for first in range(5, 25) for second in range(5, 25)]
 TRUTH = torch.tensor([int(text[1] > text[2]) for text in TEXTS])
@@ -55,3 +55,19 @@ def test_a_model_learns_on_the_device_and_comes_back_to_the_cpu(monkeypatch, dev
     assert seen == {device}
     assert device_of(model).type == taught.logits.device.type == taught.hidden.device.type == "cpu"
     assert (taught.logits.argmax(-1) == TRUTH).float().mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("can", "precision", "expected"),
+    [(True, "bf16", True), (False, "bf16", False), (True, "fp32", False)],
+)
+def test_bf16_is_for_processors_that_have_it(monkeypatch, can, precision, expected):
+    capabilities = {"avx2": True, "avx512_bf16": can, "amx_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    config = BertConfig(vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+    model, seen = BertForSequenceClassification(config), []
+    model.register_forward_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+
+    outputs(model, TEXTS[:2], precision)
+
+    assert seen == [expected]
