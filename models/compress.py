@@ -60,6 +60,10 @@ def add_compress(command: argparse.ArgumentParser, registry: Path) -> None:
         help="between the labels of a cell; '' if a cell is one label, whatever characters it has; "
         "default: , for a model of several labels",
     )
+    command.add_argument(
+        "--missing", choices=("refuse", "unlabelled"), default="refuse",
+        help="rows whose label is empty or NaN; default: %(default)s",
+    )  # fmt: skip
     command.add_argument("--family", help="name of the family; by default of the first file")
     command.add_argument(
         "--max-bytes", metavar="SIZE", help="largest bundle wanted, such as 5MB; default: any"
@@ -108,6 +112,7 @@ def run(options: argparse.Namespace, *, build: Path, reports: Path) -> str:
         label=options.label,
         group=options.group,
         separator=options.separator,
+        missing=options.missing,
         max_bytes=None if options.max_bytes is None else parse_bytes(options.max_bytes),
         max_drop=parse_share(options.max_drop),
         latency_ms=options.latency_ms,

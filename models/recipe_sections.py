@@ -12,6 +12,7 @@ KeptShare = Annotated[float, Field(gt=0, le=1)]
 Split = Literal["train", "validation", "calibration", "test"]
 TrainingPrecision = Literal["fp32", "bf16"]
 ProblemType = Literal["single_label", "multi_label"]
+Missing = Literal["refuse", "unlabelled"]
 Scheme = Literal["int8-dynamic", "int8-static", "int8-openvino", "int4", "fp16"]
 Location = Annotated[str, Field(min_length=1)]
 """A path, relative to the recipe's folder; `fetched:NAME`; or `hub:OWNER/NAME`.

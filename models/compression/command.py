@@ -36,8 +36,9 @@ def make(
     Raises RecipeError or BundleError when the model or the texts cannot be used.
     """
     if source.path and is_exported(source.path):
-        if wanted.more:
-            raise RecipeError("--more: an exported graph is not trained: leave it out")
+        if wanted.more or wanted.missing == "unlabelled":
+            option = "--more" if wanted.more else "--missing unlabelled"
+            raise RecipeError(f"{option}: an exported graph is not trained: leave it out")
         print("An exported graph: only its number formats can be made, without training.")
         wanted = replace(wanted, formats_only=True)
         variants = make_formats(source.path, wanted, found, _schemes())

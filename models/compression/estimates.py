@@ -6,7 +6,6 @@ from typing import Any
 from models.compression.facts import Facts, TextFacts
 from models.compression.students import Shape, cost_share
 
-FORWARD_SHARE = 1 / 3
 _EXPORT_S = 12.0
 _SCORED_TWICE = 2
 _TIMED_TEXTS = 3 * 512
@@ -75,10 +74,10 @@ def distill_s(facts: Facts, shape: Shape, section: Mapping[str, Any]) -> float:
         # Once more for its states, and by the student for each product that is fitted.
         fitted = min(texts, _FITTED_TEXTS, _FITTED_TOKENS / facts.texts.most_tokens)
         read += texts + fitted * 2 * len(shape.layers) * share
-    taught = read * FORWARD_SHARE
     trained = texts * epochs * share
     checked_s = validation_texts(facts.texts) * epochs * share * facts.scoring_s
-    return facts.training_s * (taught + trained) + checked_s + export_s(facts, share)
+    taught_s = read * facts.scoring_s
+    return taught_s + facts.training_s * trained + checked_s + export_s(facts, share)
 
 
 def static_s(facts: Facts, epochs: int) -> float:

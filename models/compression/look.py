@@ -1,20 +1,20 @@
 """Looks at the user's model before anything is planned: what it is, and its speed here."""
 
 import json
+import math
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
-from models.compression.estimates import FORWARD_SHARE, held_out
+from models.compression.estimates import held_out
 from models.compression.facts import Facts, Kind, ModelFacts, TextFacts
 from models.compression.plan import MOST_UNKNOWN
+from models.compression.timing import scoring_seconds, training_seconds
 from models.compression.user_texts import SEPARATOR, UserTexts, check_whole, columns
 from models.compression.wanted import Wanted
 from models.data.labels import alike, labels_by_number
@@ -23,7 +23,7 @@ from models.data.sources import Source
 from models.data.splits import divided_before, normalised
 from models.library_errors import first_line
 from models.recipe import RecipeError
-from models.recipe_sections import ProblemType, TrainingPrecision
+from models.recipe_sections import ProblemType
 from models.training.architecture import (
     KNOWN,
     check_cuttable,
@@ -32,9 +32,8 @@ from models.training.architecture import (
     intermediate_size,
     text_config,
 )
-from models.training.device import to_training_device
+from models.training.device import device_of, has_bf16
 from models.training.encodings import Ids, readable
-from models.training.loop import outputs, similar_lengths, use_all_cores
 from models.training.pretrained import adopted_config, check_side, config_of, is_classifier
 from models.training.tokenizer_file import check_tokenizer, copy_tokenizer
 from models.training.vocabulary import unknown_share
@@ -45,9 +44,7 @@ from serving.inference.tokenizer import Tokenizer
 _SAMPLE_TEXTS = 2_000
 _HARDLY_MORE = 0.995
 _MOST_TOKENS = 512
-_TIMED_S = 3.0
 _WORTHWHILE = 0.8
-_BATCH_TEXTS = 16
 _USUAL_UNITS_PER_WIDTH = 4
 _SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads")
 _ANOTHER = f"use a model of another architecture, such as {', '.join(KNOWN)}"
@@ -101,11 +98,7 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
     model = _model(source, config)
     ids = [each.ids for each in encodings]
     facts = _facts(model, kind, longest, has_pieces=has_pieces)
-    fp32_s, bf16_s = (_training_s(model, ids, each, source) for each in get_args(TrainingPrecision))
-    scoring_s = FORWARD_SHARE * fp32_s
-    if bf16_s < _WORTHWHILE * fp32_s:
-        return Facts(facts, texts, bf16_s, scoring_s, "bf16")
-    return Facts(facts, texts, fp32_s, scoring_s)
+    return _timed(facts, texts, model, ids, source)
 
 
 def _fresh_seed(groups: Sequence[str], shares: Mapping[str, float]) -> str:
@@ -212,12 +205,15 @@ def _is_cuttable(model: PreTrainedModel) -> bool:
     return True
 
 
-def _training_s(
-    model: PreTrainedModel, encodings: Sequence[Ids], precision: TrainingPrecision, source: Source
-) -> float:
-    """What a text takes in training. Raises RecipeError when the model cannot read several."""
+def _timed(
+    facts: ModelFacts, texts: TextFacts, model: PreTrainedModel, ids: Sequence[Ids], source: Source
+) -> Facts:
+    """All facts. Raises RecipeError when the model cannot read several texts at once."""
     try:
-        return seconds_a_text(model, encodings, precision)
+        fp32_s = training_seconds(model, ids, "fp32")
+        is_tried = has_bf16(device_of(model))
+        bf16_s = training_seconds(model, ids, "bf16") if is_tried else math.inf
+        scoring_s = scoring_seconds(model, ids)
     except Exception as error:  # torch and transformers raise many types
         remedy = _ANOTHER
         if text_config(model.config).pad_token_id is None:
@@ -225,36 +221,9 @@ def _training_s(
         raise RecipeError(
             f"{source} cannot read several texts at once: {first_line(error)}: {remedy}"
         ) from error
-
-
-def seconds_a_text(
-    model: PreTrainedModel, encodings: Sequence[Ids], precision: TrainingPrecision
-) -> float:
-    """Measure what a text takes in training: forwards, backwards and the optimiser's step.
-
-    A few seconds of batches of similar length, the first left out, by their tokens with padding.
-    """
-    use_all_cores(seed=0)
-    to_training_device(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
-    model.train()
-    batches = similar_lengths([len(ids) for ids in encodings], _BATCH_TEXTS, seed=0)
-    padded = [len(batch) * max(len(encodings[index]) for index in batch) for batch in batches]
-    tokens, started_s = 0, 0.0
-    for batch, size in zip([batches[0], *batches], [padded[0], *padded], strict=True):
-        now_s = time.perf_counter()
-        if started_s and now_s - started_s > _TIMED_S:
-            break
-        output = outputs(model, [encodings[index] for index in batch], precision)
-        assert output.logits is not None
-        output.logits.square().mean().backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad()
-        if started_s:
-            tokens += size
-        else:
-            started_s = time.perf_counter()
-    return (time.perf_counter() - started_s) / max(1, tokens) * sum(padded) / len(encodings)
+    if bf16_s < _WORTHWHILE * fp32_s:
+        return Facts(facts, texts, bf16_s, scoring_s, "bf16")
+    return Facts(facts, texts, fp32_s, scoring_s)
 
 
 def _units(config: PretrainedConfig) -> int:

@@ -71,7 +71,7 @@ def read_state(wanted: Wanted, source: Path | None) -> State:
         "files": _sha256(source) if source else "",
         "data": {str(path): _sha256(path) for path in wanted.data},
         "more": {str(path): _sha256(path) for path in wanted.more},
-        "columns": [wanted.text, wanted.label, wanted.group, wanted.separator],
+        "columns": [wanted.text, wanted.label, wanted.group, wanted.separator, wanted.missing],
     }
     path = wanted.recipes / _NAME
     empty = State(path, arguments)

@@ -1,6 +1,5 @@
 """The user's tables of texts as they are, before a recipe divides them."""
 
-import math
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from models.compression.wanted import Wanted
 from models.data.bad_rows import BadRows
 from models.data.groups import name_in
+from models.data.labels import is_missing
 from models.data.readers import ColumnMissing, TableRow, read_rows, text_in
 from models.data.sources import Source
 from models.data.splits import normalised
@@ -102,8 +102,16 @@ def read_user_texts(wanted: Wanted) -> UserTexts:
             labelled.append(path)
     if missing and wanted.label and not labelled:
         raise missing
-    cells = [row.label for row in rows]
-    names = (each for cell in cells for each in _names(cell, wanted.separator))
+    problem_type = _problem_type(wanted, rows)
+    if wanted.missing == "unlabelled":
+        without += [row for row in rows if is_missing(row.label, problem_type)]
+        rows = [row for row in rows if not is_missing(row.label, problem_type)]
+    names = (
+        each
+        for row in rows
+        if not is_missing(row.label, problem_type)
+        for each in _names(row.label, wanted.separator)
+    )
     labels = Counter(str(each).strip() for each in names)
     if wanted.label and not labels:
         raise RecipeError(f"--label {wanted.label}: no row has a label in this column")
@@ -118,12 +126,11 @@ def read_user_texts(wanted: Wanted) -> UserTexts:
     more = sum(
         len(_rows(path, replace(wanted, group=None), bad, with_label=False)) for path in wanted.more
     )
-    is_multi = bool(wanted.separator) or any(isinstance(cell, list | tuple) for cell in cells)
     return UserTexts(
         [row.text for row in rows],
         [row.group or normalised(row.text) for row in rows],
         labels,
-        "multi_label" if labels and is_multi else "single_label",
+        problem_type if labels else "single_label",
         tuple(labelled),
         tuple(unlabelled),
         len(without) + more,
@@ -136,8 +143,8 @@ def columns(wanted: Wanted, *, is_labelled: bool, separator: str | None) -> dict
     `separator` is that of the labels, if a cell may have several in one string.
     """
     given = {"text": wanted.text, "label": wanted.label or _LABEL, "group": wanted.group}
-    usual = {"text": "text", "label": _LABEL}
-    given["separator"] = separator
+    usual = {"text": "text", "label": _LABEL, "missing": "refuse"}
+    given |= {"separator": separator, "missing": wanted.missing}
     return {
         name: column
         for name, column in given.items()
@@ -187,7 +194,9 @@ def _rows(path: Path, wanted: Wanted, bad: BadRows, *, with_label: bool) -> list
 def _names(cell: Any, separator: str | None) -> Sequence[Any]:
     if isinstance(cell, str) and separator:
         return parts(cell, separator)
-    if isinstance(cell, list | tuple):
-        return cell
-    is_missing = cell is None or (isinstance(cell, float) and math.isnan(cell))
-    return [] if is_missing or not str(cell).strip() else [cell]
+    return cell if isinstance(cell, list | tuple) else [cell]
+
+
+def _problem_type(wanted: Wanted, rows: Sequence[_Row]) -> ProblemType:
+    is_multi = wanted.separator or any(isinstance(row.label, list | tuple) for row in rows)
+    return "multi_label" if is_multi else "single_label"

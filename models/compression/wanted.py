@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.recipe import RecipeError
+from models.recipe_sections import Missing
 
 _FEWEST_BYTES = 1_000
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -22,7 +23,8 @@ class Wanted:
     user names no column. `max_drop` is a fraction, also of agreement; `max_bytes` and `latency_ms`
     are None without a limit; `minutes` is the time that all steps may take together. `more` are
     tables of texts that students learn from, whose labels are not read. `separator` stands between
-    the labels of a cell; empty, a cell is one label; None if the user does not say.
+    the labels of a cell; empty, a cell is one label; None if the user does not say. `missing` is
+    what becomes of rows without a label.
     """
 
     source: str
@@ -40,6 +42,7 @@ class Wanted:
     formats_only: bool = False
     more: tuple[Path, ...] = ()
     separator: str | None = None
+    missing: Missing = "refuse"
 
     def __post_init__(self) -> None:
         """Raise RecipeError naming the option that is out of range."""
@@ -64,6 +67,8 @@ def _check_tables(option: str, paths: Sequence[Path]) -> None:
     for path, times in Counter(paths).items():
         if not path.exists():
             raise RecipeError(f"--{option}: {path} does not exist: name a table of texts")
+        if (path / "config.json").exists():
+            raise RecipeError(f"--{option}: {path} is a model's folder: name a table of texts")
         if times > 1:
             raise RecipeError(f"--{option}: {path} is named twice: name it once")
         if b"\\udc" in str(path).encode("ascii", "backslashreplace"):

@@ -1,12 +1,13 @@
 """Parses a label cell: one name, several names, or a number that falls into a bin."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from models.data.bad_rows import RowError
 from models.data.section import DataSection
 from models.recipe import RecipeError
+from models.recipe_sections import ProblemType
 from serving.bundles.files import listed
 
 
@@ -16,8 +17,9 @@ def names_in(cell: Any, section: DataSection, where: str) -> tuple[str, ...] | N
     That is so if its number falls into no bin, or if it has none and `missing` allows that. Raises
     RowError naming `where` when the cell has no usable label, RecipeError if none will have.
     """
-    is_missing = _is_missing(cell, section)
-    if is_missing and section.missing == "unlabelled":
+    named = {*(section.labels or ()), *section.rename}
+    is_none = is_missing(cell, section.problem_type, named)
+    if is_none and section.missing == "unlabelled":
         return None
     if section.bins is not None:
         return _binned(cell, section.bins, where)
@@ -26,10 +28,10 @@ def names_in(cell: Any, section: DataSection, where: str) -> tuple[str, ...] | N
             raise RecipeError(
                 f'{where}: the label is a list: set `problem_type = "multi_label"` in [data]'
             )
-        if is_missing:
+        if is_none:
             raise RowError(
                 f"{where}: the label is missing ({cell!r}): fill it in, delete the row, or set "
-                '`missing = "unlabelled"` in [data]'
+                '`missing = "unlabelled"` in [data] (compress: --missing unlabelled)'
             )
         return (_name(cell, section, where),)
     if isinstance(cell, str):
@@ -61,11 +63,14 @@ def labels_by_number(names: Iterable[str], known: Sequence[str]) -> dict[str, st
     return {name: known[int(number)] for name, number in numbers.items()}
 
 
-def _is_missing(cell: Any, section: DataSection) -> bool:
+def is_missing(cell: Any, problem_type: ProblemType, named: Collection[str] = ()) -> bool:
+    """Return whether a cell has no label: empty, or NaN unless that is among those `named`.
+
+    An empty cell of several labels has none of them.
+    """
     if not isinstance(cell, str):
         return cell is None or (isinstance(cell, float) and math.isnan(cell))
-    none = {"nan"} if section.problem_type == "multi_label" else {"nan", ""}
-    named = {*(section.labels or ()), *section.rename}
+    none = {"nan"} if problem_type == "multi_label" else {"nan", ""}
     return cell.strip().casefold() in none and cell.strip() not in named
 
 

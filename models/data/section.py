@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from models.data.declared import check_bins, check_encoding
-from models.recipe_sections import Location, ProblemType, Section, Share
+from models.recipe_sections import Location, Missing, ProblemType, Section, Share
 
 
 class DataSection(Section):
@@ -48,7 +48,7 @@ class DataSection(Section):
     """What separates the cells of CSV files; by default what gives the columns their names."""
     rename: dict[str, str] = Field(default_factory=dict)
     """For a label column: name in the table -> label, e.g. to make "Spam" and "spam" one."""
-    missing: Literal["refuse", "unlabelled"] = "refuse"
+    missing: Missing = "refuse"
     """What becomes of rows whose label is empty or NaN."""
     bins: dict[str, tuple[float, float]] | None = None
     """For a numeric label column: label -> [from, to].

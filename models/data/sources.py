@@ -1,5 +1,6 @@
 """Resolves a recipe's locations: paths, `fetched:` names and names on the Hugging Face hub."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,10 @@ def resolve(location: str, recipe: Recipe, downloads: Path) -> Source:
             f"{path} does not exist: correct `{location}` in the recipe {recipe.variant} "
             "(paths are relative to the recipe's folder)"
         )
-    return Source(path, split=split or None)
+    # Without the way through the recipe's folder, unless that leads elsewhere by a link.
+    short = Path(os.path.normpath(path))
+    is_it = short.exists() and short.samefile(path)
+    return Source(short if is_it else path, split=split or None)
 
 
 def locations(recipe: Recipe, stage: Stage) -> Iterator[str]:

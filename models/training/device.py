@@ -16,7 +16,7 @@ def device_of(model: torch.nn.Module) -> torch.device:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Return whether `device` multiplies bf16 numbers itself: a CPU imitates them 20 times slower."""
+    """Return whether `device` multiplies bf16 itself: other CPUs imitate it, 20 times slower."""
     if device.type != "cpu":
         return True
     return any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)

@@ -202,6 +202,7 @@ def test_a_run_that_was_killed_goes_on(sources, here):
     [
         (("{}/none", "--data", "{}/labelled.jsonl"), "does not exist: give a folder"),
         (("{}/base", "--data", "{}/none.csv"), "none.csv does not exist"),
+        (("{}/labelled.jsonl", "--data", "{}/base"), "base is a model's folder: name a table"),
         (("{}/base", "--data", "{}/labelled.jsonl", "--text", "body"), "body"),
         (("{}/base", "--data", "{}/labelled.jsonl", "--label", "topic"), "topic"),
         (("{}/base", "--data", "{}/labelled.jsonl", "--max-bytes", "lots"), "--max-bytes lots"),

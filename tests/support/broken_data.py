@@ -96,7 +96,7 @@ TABLE = (
         "an empty label",
         HEADER + GOOD + b"what a day,\n",
         "reviews.csv, line 122: the label is missing (''): fill it in, delete the row, or set "
-        '`missing = "unlabelled"` in [data]',
+        '`missing = "unlabelled"` in [data] (compress: --missing unlabelled)',
     ),
     _csv(
         "one class",

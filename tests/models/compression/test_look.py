@@ -15,10 +15,9 @@ from transformers import (
     PerceiverConfig,
     XLNetConfig,
 )
-from transformers.modeling_outputs import SequenceClassifierOutput
 
 from models.compression import look as module
-from models.compression.look import look, seconds_a_text
+from models.compression.look import look
 from models.compression.plan import Limits, plan
 from models.compression.recipe_files import toml
 from models.compression.user_texts import read_user_texts
@@ -27,7 +26,6 @@ from models.data.labels import names_in
 from models.data.section import DataSection
 from models.data.sources import Source
 from models.recipe import RecipeError
-from models.training.loop import similar_lengths
 from tests.support.tiny_architectures import write_classifier
 from tests.support.tiny_models import NOUNS, write_base
 
@@ -57,12 +55,13 @@ def seen(tmp_path):
 
 @pytest.fixture
 def untimed(monkeypatch):
-    monkeypatch.setattr(module, "seconds_a_text", lambda *_: 0.001)
+    monkeypatch.setattr(module, "training_seconds", lambda *_: 0.001)
+    monkeypatch.setattr(module, "scoring_seconds", lambda *_: 0.001)
 
 
 @pytest.fixture
 def never_timed(monkeypatch):
-    monkeypatch.setattr(module, "seconds_a_text", lambda *_: pytest.fail("it was timed"))
+    monkeypatch.setattr(module, "training_seconds", lambda *_: pytest.fail("it was timed"))
 
 
 def edit(folder, **changes):
@@ -268,22 +267,3 @@ def test_equal_texts_count_once(seen, tmp_path):
     write_classifier(tmp_path / "it", "bert", LABELS)
 
     assert seen(texts=[*TEXTS, *TEXTS, TEXTS[0].upper() + "!", "..."]).texts.rows == len(TEXTS)
-
-
-def test_a_few_batches_are_timed_by_their_tokens_since_others_are_longer(monkeypatch):
-    clock = [1.0]
-
-    def outputs(model, texts, _precision):
-        clock[0] += 1e-3 * len(texts) * max(map(len, texts))
-        return SequenceClassifierOutput(logits=model.weight.sum())
-
-    monkeypatch.setattr(module, "outputs", outputs)
-    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
-    texts = [[5] * (400 if number % 50 == 0 else 10) for number in range(2_000)]
-
-    seconds = seconds_a_text(torch.nn.Linear(2, 2), texts, "fp32")
-
-    batches = similar_lengths([len(text) for text in texts], 16, seed=0)
-    padded = sum(len(each) * max(len(texts[at]) for at in each) for each in batches)
-    assert clock[0] < 0.2 * 1e-3 * padded
-    assert seconds == pytest.approx(1e-3 * padded / len(texts))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.compression.estimates import FORWARD_SHARE, distill_s, training_texts
+from models.compression.estimates import distill_s, training_texts
 from models.compression.facts import Facts, ModelFacts
 from models.compression.plan import Limits, by_nearness, plan
 from models.compression.recipe_content import distilled
@@ -181,7 +181,7 @@ def test_a_teacher_that_is_asked_for_states_takes_longer():
 
     more_s = distill_s(facts, tiny, fitted) - distill_s(facts, tiny, first)
 
-    assert more_s >= training_texts(TEXTS) * FORWARD_SHARE * facts.training_s
+    assert more_s >= training_texts(TEXTS) * facts.scoring_s
 
 
 @settings(max_examples=60)

@@ -48,6 +48,26 @@ def test_a_column_of_labels_that_is_named_has_some(tmp_path):
         read_user_texts(wanted(table))
 
 
+@pytest.mark.parametrize(
+    ("missing", "unlabelled_rows", "keys"),
+    [("refuse", 0, {}), ("unlabelled", 3, {"missing": "unlabelled"})],
+)
+def test_a_row_without_a_label_is_no_class_and_a_text_without_one_where_that_is_wanted(
+    tmp_path, missing, unlabelled_rows, keys
+):
+    table = tmp_path / "texts.csv"
+    table.write_text("text,topics\nfirst,sport\nsecond,\nthird,nan\nfourth,NaN\n")
+    options = wanted(table, missing=missing)
+
+    found = read_user_texts(options)
+
+    assert found.labels == {"sport": 1}
+    assert found.unlabelled_rows == unlabelled_rows
+    assert found.texts == ["first", "second", "third", "fourth"][: 4 - unlabelled_rows]
+    read = columns(options, is_labelled=True, separator=None)
+    assert read == {"label": "topics"} | keys
+
+
 def test_a_file_without_the_column_of_the_labels_is_named(tmp_path, capsys):
     tables = [tmp_path / "labelled.csv", tmp_path / "other.csv"]
     for table, header in zip(tables, ("text,topics", "text,Topics"), strict=True):

@@ -37,6 +37,24 @@ def test_a_path_is_relative_to_the_recipe_and_may_have_a_split(recipe, tmp_path)
     assert resolve(str(tmp_path / "days"), recipe, tmp_path) == Source(tmp_path / "days")
 
 
+def test_a_path_is_named_without_the_way_through_the_recipes_folder(tmp_path):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "teacher.toml").write_text(TEACHER)
+    (tmp_path / "days.csv").touch()
+    (tmp_path / "other" / "recipes").mkdir(parents=True)
+    (tmp_path / "other" / "days.csv").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "other" / "recipes")
+    (tmp_path / "other" / "recipes" / "teacher.toml").write_text(TEACHER)
+
+    found = [
+        resolve("../days.csv", read_recipe(tmp_path / folder / "teacher.toml"), tmp_path).path
+        for folder in ("recipes", "link")
+    ]
+
+    assert found[0] == tmp_path / "days.csv"
+    assert found[1].samefile(tmp_path / "other" / "days.csv")
+
+
 def test_a_fetched_name_is_found_in_the_downloads(recipe, tmp_path):
     (tmp_path / "sources" / "base").mkdir(parents=True)
 
