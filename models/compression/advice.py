@@ -152,9 +152,10 @@ def _nothing(
     if good := [m for m in manifests if drops[m.variant].choosing.value <= wanted.max_drop]:
         smallest = min(good, key=lambda each: each.bytes)
         fastest = min(good, key=lambda each: latencies_ms[each.variant])
+        faster = "" if smallest is fastest else f"{fastest.variant} "
         says += (
             f": of those that lose at most --max-drop {wanted.max_drop:g}, {smallest.variant} is "
-            f"the smallest with {smallest.bytes / 1e6:,.2f} MB and {fastest.variant} the fastest "
+            f"the smallest with {smallest.bytes / 1e6:,.2f} MB and {faster}the fastest "
             f"with {latencies_ms[fastest.variant]:.2f} ms for a lone text"
         )
     most_bytes = math.inf if wanted.max_bytes is None else wanted.max_bytes
@@ -170,4 +171,5 @@ def _nothing(
     # A student that is smaller than one that lost too much is no better.
     largest = max((each.bytes for each in small), default=0)
     more = ", or more --minutes" if any(largest < size <= most_bytes for size in unmade) else ""
-    return f"{says}. Allow more{more}."
+    served = "" if len(manifests) == 1 else " All of them are served, so a request may name one."
+    return f"{says}. Allow more{more}.{served}"

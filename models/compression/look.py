@@ -34,6 +34,7 @@ from models.training.architecture import (
 )
 from models.training.device import device_of, has_bf16
 from models.training.encodings import Ids, readable
+from models.training.loop import leave_dropout_out
 from models.training.pretrained import adopted_config, check_side, config_of, is_classifier
 from models.training.tokenizer_file import check_tokenizer, copy_tokenizer
 from models.training.vocabulary import unknown_share
@@ -209,6 +210,8 @@ def _timed(
     facts: ModelFacts, texts: TextFacts, model: PreTrainedModel, ids: Sequence[Ids], source: Source
 ) -> Facts:
     """All facts. Raises RecipeError when the model cannot read several texts at once."""
+    if facts.kind == "classifier":  # whose students alone are trained
+        leave_dropout_out(model)
     try:
         fp32_s = training_seconds(model, ids, "fp32")
         is_tried = has_bf16(device_of(model))

@@ -95,6 +95,7 @@ def run(job: Job) -> None:
     words = _trim_tokenizer(job, [row.text for row in rows])
     student, width = shrunk(source, section, words, job.max_length, label_losses(source, job))
     tokenizer = Tokenizer(job.output / TOKENIZER_NAME, job.max_length)
+    leave_dropout_out(student)
     ids = token_ids(tokenizer, more.texts)
     # A module of the student while that is trained, so that the optimiser sees its weights.
     student.projection = projection = _projection(width, source.config.hidden_size)
@@ -103,7 +104,6 @@ def run(job: Job) -> None:
         theirs = ids if words is None else [[words[i] for i in each] for each in ids]
         if checkpoint.read() is None:
             refit(student, teacher, section.layers, ids, theirs, width=width)
-        leave_dropout_out(student)
         kept = TeacherStates(teacher, theirs, section.layers, section.precision, job.output)
         states = every_token_loss(kept, projection)
     truth = torch.from_numpy(label_matrix(rows, labels))

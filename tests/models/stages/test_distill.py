@@ -66,13 +66,8 @@ def test_a_student_matches_the_states_of_all_its_tokens_in_its_own_words(tone, m
         assert taught.encodings == [each for _, each in seen["pairs"]]
         return every_token_loss(taught, *given)
 
-    def training(student, *given, **more):
-        seen["dropout"] = {m.p for m in student.modules() if isinstance(m, torch.nn.Dropout)}
-        fit(student, *given, **more)
-
     monkeypatch.setattr(distill, "refit", fitting)
     monkeypatch.setattr(distill, "every_token_loss", asking)
-    monkeypatch.setattr(distill, "fit", training)
     section = DISTILL.format(layers="[1]").replace("epochs = 8", "epochs = 4")
     section += f'hidden_tokens = "all"\naugmented_copies = 1\nvocabulary_words = 90\n{sizes}\n'
     folder = tone.make("every-token", section, ["distill"])
@@ -80,8 +75,22 @@ def test_a_student_matches_the_states_of_all_its_tokens_in_its_own_words(tone, m
     own, whole = (words_of(each / "tokenizer.json") for each in (folder, tone.teacher))
     assert len(own) == 90
     assert all([own[i] for i in a] == [whole[i] for i in b] for a, b in seen["pairs"])
-    assert seen["dropout"] == {0.0}
     assert tone.validated(folder) >= 0.9
+
+
+@pytest.mark.parametrize("more", ["", 'hidden_tokens = "all"', "vocabulary_words = 90"])
+def test_students_are_trained_without_dropout(tone, monkeypatch, more):
+    seen = set()
+
+    def training(student, *given, **options):
+        seen.update(m.p for m in student.modules() if isinstance(m, torch.nn.Dropout))
+        fit(student, *given, **options)
+
+    monkeypatch.setattr(distill, "fit", training)
+    section = DISTILL.format(layers="[1]").replace("epochs = 8", "epochs = 1")
+    tone.make("calm", f"{section}{more}\n", ["distill"])
+
+    assert seen == {0.0}
 
 
 def words_of(path):
