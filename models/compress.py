@@ -62,7 +62,7 @@ def add_compress(command: argparse.ArgumentParser, registry: Path) -> None:
     )
     command.add_argument(
         "--missing", choices=("refuse", "unlabelled"), default="refuse",
-        help="rows whose label is empty or NaN; default: %(default)s",
+        help="what becomes of rows whose label is empty or NaN; default: %(default)s",
     )  # fmt: skip
     command.add_argument("--family", help="name of the family; by default of the first file")
     command.add_argument(

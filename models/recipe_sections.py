@@ -41,7 +41,8 @@ class TrainingSection(Section):
     precision: TrainingPrecision = "fp32"
     """Number format of the matrix products while training.
 
-    bf16 takes half the time on processors that have it (avx512_bf16, AMX); others train in fp32.
+    bf16 takes half the time on devices that have it, such as CPUs with avx512_bf16 or AMX; others
+    train in fp32.
     """
 
 
@@ -118,8 +119,8 @@ class DistillSection(AugmentedSection):
     hidden_tokens: Literal["first", "all"] = "first"
     """Tokens whose states are matched.
 
-    With `all` the student's layers are first fitted to the teacher's by least squares, the teacher
-    also reads the texts in the student's words, and the student is trained without dropout.
+    With `all` the student's layers are first fitted to the teacher's by least squares, and the
+    teacher also reads the texts in the student's words.
     """
     label_weight: Annotated[float, Field(ge=0)]
     """Weight of the loss on the true labels."""

@@ -171,5 +171,5 @@ def _nothing(
     # A student that is smaller than one that lost too much is no better.
     largest = max((each.bytes for each in small), default=0)
     more = ", or more --minutes" if any(largest < size <= most_bytes for size in unmade) else ""
-    served = "" if len(manifests) == 1 else " All of them are served, so a request may name one."
+    served = "" if len(manifests) == 1 else " All variants are served, so a request may name one."
     return f"{says}. Allow more{more}.{served}"

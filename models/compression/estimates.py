@@ -6,6 +6,7 @@ from typing import Any
 from models.compression.facts import Facts, TextFacts
 from models.compression.students import Shape, cost_share
 
+_FORWARD_SHARE = 1 / 3
 _EXPORT_S = 12.0
 _SCORED_TWICE = 2
 _TIMED_TEXTS = 3 * 512
@@ -76,8 +77,8 @@ def distill_s(facts: Facts, shape: Shape, section: Mapping[str, Any]) -> float:
         read += texts + fitted * 2 * len(shape.layers) * share
     trained = texts * epochs * share
     checked_s = validation_texts(facts.texts) * epochs * share * facts.scoring_s
-    taught_s = read * facts.scoring_s
-    return taught_s + facts.training_s * trained + checked_s + export_s(facts, share)
+    taught_s = read * min(facts.scoring_s, _FORWARD_SHARE * facts.student_s)
+    return taught_s + facts.student_s * trained + checked_s + export_s(facts, share)
 
 
 def static_s(facts: Facts, epochs: int) -> float:

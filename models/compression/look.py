@@ -23,7 +23,7 @@ from models.data.sources import Source
 from models.data.splits import divided_before, normalised
 from models.library_errors import first_line
 from models.recipe import RecipeError
-from models.recipe_sections import ProblemType
+from models.recipe_sections import ProblemType, TrainingPrecision
 from models.training.architecture import (
     KNOWN,
     check_cuttable,
@@ -210,12 +210,14 @@ def _timed(
     facts: ModelFacts, texts: TextFacts, model: PreTrainedModel, ids: Sequence[Ids], source: Source
 ) -> Facts:
     """All facts. Raises RecipeError when the model cannot read several texts at once."""
-    if facts.kind == "classifier":  # whose students alone are trained
-        leave_dropout_out(model)
+    precision: TrainingPrecision = "fp32"
     try:
-        fp32_s = training_seconds(model, ids, "fp32")
-        is_tried = has_bf16(device_of(model))
-        bf16_s = training_seconds(model, ids, "bf16") if is_tried else math.inf
+        training_s = training_seconds(model, ids, precision)
+        bf16_s = training_seconds(model, ids, "bf16") if has_bf16(device_of(model)) else math.inf
+        if bf16_s < _WORTHWHILE * training_s:
+            training_s, precision = bf16_s, "bf16"
+        leave_dropout_out(model)
+        student_s = training_seconds(model, ids, precision)
         scoring_s = scoring_seconds(model, ids)
     except Exception as error:  # torch and transformers raise many types
         remedy = _ANOTHER
@@ -224,9 +226,7 @@ def _timed(
         raise RecipeError(
             f"{source} cannot read several texts at once: {first_line(error)}: {remedy}"
         ) from error
-    if bf16_s < _WORTHWHILE * fp32_s:
-        return Facts(facts, texts, bf16_s, scoring_s, "bf16")
-    return Facts(facts, texts, fp32_s, scoring_s)
+    return Facts(facts, texts, training_s, student_s, scoring_s, precision)
 
 
 def _units(config: PretrainedConfig) -> int:

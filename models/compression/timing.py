@@ -1,7 +1,7 @@
 """Times what a text takes a model here: a few batches, from short to long, stand for all."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from models.training.loop import outputs, similar_lengths, use_all_cores
 _BATCH_TEXTS = 16
 _TIMED_BATCHES = 8
 _TIMED_S = 6.0
+_MOST_ROUNDS = 3
 
 
 def training_seconds(
@@ -53,23 +54,42 @@ def _prepare(model: PreTrainedModel) -> None:
 
 
 def _seconds_a_text(run: Callable[[list[Ids]], None], encodings: Sequence[Ids]) -> float:
-    """The mean over all batches of similar length; those between timed ones are interpolated.
+    """The mean over all batches of similar length, of which a few are timed, from short to long.
 
-    The first is run once before. What is longer than was timed before the time is up counts by
-    its tokens, padding included.
+    They are timed again while there is time, and the median counts. Batches between them are
+    interpolated by their tokens with padding; those that there was no time for go on as these do.
     """
     lengths = [len(ids) for ids in encodings]
     batches = similar_lengths(lengths, _BATCH_TEXTS, seed=0)
-    batches.sort(key=lambda batch: len(batch) * max(lengths[index] for index in batch))
-    sizes = np.array([len(batch) * max(lengths[index] for index in batch) for batch in batches])
-    run([encodings[index] for index in batches[0]])
-    timed, seconds = list[int](), list[float]()
-    for at in np.unique(np.linspace(0, len(batches) - 1, _TIMED_BATCHES).astype(int)):
-        started_s = time.perf_counter()
-        run([encodings[index] for index in batches[at]])
-        timed.append(sizes[at])
-        seconds.append(time.perf_counter() - started_s)
-        if sum(seconds) > _TIMED_S:
+    sized = sorted((len(each) * max(lengths[at] for at in each), each) for each in batches)
+    chosen = np.unique(np.linspace(0, len(sized) - 1, _TIMED_BATCHES).astype(int))
+    timed: dict[int, list[float]] = {}
+    run([encodings[at] for at in sized[0][1]])
+    left_s = _TIMED_S
+    for number in [*chosen] * _MOST_ROUNDS:
+        if left_s < 0:
             break
-    longer = np.maximum(1.0, sizes / timed[-1])
-    return float((np.interp(sizes, timed, seconds) * longer).sum() / len(encodings))
+        size, batch = sized[number]
+        _wait()
+        started_s = time.perf_counter()
+        run([encodings[at] for at in batch])
+        _wait()
+        took_s = time.perf_counter() - started_s
+        timed.setdefault(size, []).append(took_s)
+        left_s -= took_s
+    return _of_all([size for size, _ in sized], timed) / len(encodings)
+
+
+def _wait() -> None:
+    """Let a GPU end what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _of_all(sizes: list[int], timed: Mapping[int, Sequence[float]]) -> float:
+    """Seconds of all batches, by those of some sizes."""
+    known, seconds = [*timed], [float(np.median(each)) for each in timed.values()]
+    first, last = (0, known[0]) if len(known) == 1 else (known[0], known[-1])
+    gained = seconds[-1] - (0.0 if len(known) == 1 else seconds[0])
+    beyond = np.maximum(0, np.array(sizes) - last) * max(0.0, gained) / (last - first)
+    return float((np.interp(sizes, known, seconds) + beyond).sum())

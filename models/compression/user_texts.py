@@ -194,7 +194,9 @@ def _rows(path: Path, wanted: Wanted, bad: BadRows, *, with_label: bool) -> list
 def _names(cell: Any, separator: str | None) -> Sequence[Any]:
     if isinstance(cell, str) and separator:
         return parts(cell, separator)
-    return cell if isinstance(cell, list | tuple) else [cell]
+    if isinstance(cell, list | tuple):
+        return cell
+    return [cell] if str(cell).strip() else []
 
 
 def _problem_type(wanted: Wanted, rows: Sequence[_Row]) -> ProblemType:

@@ -11,11 +11,14 @@ from models.recipe_sections import ProblemType
 from serving.bundles.files import listed
 
 
-def names_in(cell: Any, section: DataSection, where: str) -> tuple[str, ...] | None:
+def names_in(
+    cell: Any, section: DataSection, where: str, or_else: str = ""
+) -> tuple[str, ...] | None:
     """Return the label names in a cell, sorted; None if the text counts as unlabelled.
 
     That is so if its number falls into no bin, or if it has none and `missing` allows that. Raises
-    RowError naming `where` when the cell has no usable label, RecipeError if none will have.
+    RowError naming `where` when the cell has no usable label, RecipeError if none will have. What
+    may be done about a label that is missing, other than to correct the table, is `or_else`.
     """
     named = {*(section.labels or ()), *section.rename}
     is_none = is_missing(cell, section.problem_type, named)
@@ -30,8 +33,7 @@ def names_in(cell: Any, section: DataSection, where: str) -> tuple[str, ...] | N
             )
         if is_none:
             raise RowError(
-                f"{where}: the label is missing ({cell!r}): fill it in, delete the row, or set "
-                '`missing = "unlabelled"` in [data] (compress: --missing unlabelled)'
+                f"{where}: the label is missing ({cell!r}): fill it in or delete the row{or_else}"
             )
         return (_name(cell, section, where),)
     if isinstance(cell, str):

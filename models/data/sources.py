@@ -48,13 +48,13 @@ def resolve(location: str, recipe: Recipe, downloads: Path) -> Source:
         if not path.exists() and ":" in path.name:
             name, _, split = location.rpartition(":")
             path = recipe.folder / name
-    if not path.exists():
-        raise RecipeError(
-            f"{path} does not exist: correct `{location}` in the recipe {recipe.variant} "
-            "(paths are relative to the recipe's folder)"
-        )
     # Without the way through the recipe's folder, unless that leads elsewhere by a link.
     short = Path(os.path.normpath(path))
+    if not path.exists():
+        raise RecipeError(
+            f"{short} does not exist: correct `{location}` in the recipe {recipe.variant} "
+            "(paths are relative to the recipe's folder)"
+        )
     is_it = short.exists() and short.samefile(path)
     return Source(short if is_it else path, split=split or None)
 

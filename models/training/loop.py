@@ -124,7 +124,7 @@ def fit(
     lengths = [len(ids) for ids in encodings]
     per_epoch = len(similar_lengths(lengths, section.batch_texts, section.seed))
     steps = section.epochs * per_epoch
-    _prepare(model, section.precision)
+    _to_device(model, section.precision)
     optimizer, schedule = _optimizer(model, section.learning_rate, steps)
     done, weights = 0, model.state_dict()
     scores: list[float] = []
@@ -166,10 +166,10 @@ def fit(
     model.cpu()
 
 
-def _prepare(model: torch.nn.Module, precision: TrainingPrecision) -> None:
+def _to_device(model: torch.nn.Module, precision: TrainingPrecision) -> None:
     to_training_device(model)
     if precision == "bf16" and not has_bf16(device_of(model)):
-        print("this processor has no bf16: the training is in fp32")
+        print("there is no bf16 here: the training is in fp32")
 
 
 def _step(
@@ -241,6 +241,8 @@ def leave_dropout_out(model: torch.nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
+        if hasattr(module, "attention_dropout"):  # a number, as in ModernBERT and decoders
+            setattr(module, "attention_dropout", 0.0)  # noqa: B010 (mypy takes it for a module)
 
 
 def use_all_cores(seed: int) -> None:

@@ -95,7 +95,7 @@ TABLE = (
     _csv(
         "an empty label",
         HEADER + GOOD + b"what a day,\n",
-        "reviews.csv, line 122: the label is missing (''): fill it in, delete the row, or set "
+        "reviews.csv, line 122: the label is missing (''): fill it in or delete the row, or set "
         '`missing = "unlabelled"` in [data] (compress: --missing unlabelled)',
     ),
     _csv(

@@ -98,6 +98,19 @@ def test_every_limit_holds_or_nothing_is_advised(limits, variant):
     assert advice.variant == variant
     if variant is None:
         assert "int4 is the smallest with 0.50 MB and int8 the fastest with 3.00 ms" in advice.says
+        assert advice.says.endswith(
+            "Allow more. All variants are served, so a request may name one."
+        )
+
+
+def test_one_variant_that_does_not_fit_is_named_once():
+    manifests = unlabelled()[:1]
+
+    says = advise(manifests, LATENCIES_MS, "original", wanted(max_bytes=100)).says
+
+    size = f"{manifests[0].bytes / 1e6:,.2f} MB"
+    assert f"original is the smallest with {size} and the fastest with" in says
+    assert says.endswith("Allow more.")
 
 
 def test_what_is_small_enough_but_loses_too_much_is_named_too():

@@ -81,6 +81,28 @@ def test_a_model_that_was_saved_in_half_precision_is_timed_in_fp32(seen, tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("bf16_s", "expected"),
+    [(2.0, ("bf16", 2.0, 1.0)), (3.9, ("fp32", 4.0, 2.0)), (None, ("fp32", 4.0, 2.0))],
+)
+def test_a_training_has_the_number_format_that_is_faster_here_and_students_no_dropout(
+    seen, tmp_path, monkeypatch, bf16_s, expected
+):
+    def timed(model, _ids, of):
+        drops = any(m.p for m in model.modules() if isinstance(m, torch.nn.Dropout))
+        return (bf16_s if of == "bf16" else 4.0) / (1 if drops else 2)
+
+    monkeypatch.setattr(module, "training_seconds", timed)
+    monkeypatch.setattr(module, "scoring_seconds", lambda *_: 0.3)
+    monkeypatch.setattr(module, "has_bf16", lambda _device: bf16_s is not None)
+    write_classifier(tmp_path / "it", "bert", LABELS)
+
+    found = seen()
+
+    assert (found.precision, found.training_s, found.student_s) == expected
+    assert found.scoring_s == 0.3
+
+
+@pytest.mark.parametrize(
     ("config", "missing"),
     [
         (FNetConfig(), "num_attention_heads"),

@@ -36,7 +36,7 @@ def names(found):
 
 
 def test_the_teacher_comes_first_and_the_static_student_before_the_slow_ones():
-    found = plan(Facts(MINILM, TEXTS, 0.005, 0.002), "reviews", "fetched:base", HOUR)
+    found = plan(Facts(MINILM, TEXTS, 0.005, 0.005, 0.002), "reviews", "fetched:base", HOUR)
 
     assert names(found)[:4] == ["teacher-fp32", "teacher-int8", "static-fp32", "static-int8"]
     assert {"half-fp32", "half-int8", "quarter-int8"} <= set(names(found))
@@ -45,7 +45,7 @@ def test_the_teacher_comes_first_and_the_static_student_before_the_slow_ones():
 
 @pytest.mark.parametrize("max_bytes", [None, 8_000_000])
 def test_what_takes_too_long_is_left_out_with_the_minutes_that_include_it(max_bytes):
-    slow = Facts(BASE, TEXTS, 0.01, 0.003)
+    slow = Facts(BASE, TEXTS, 0.01, 0.01, 0.003)
     limits = replace(HOUR, seconds=600, max_bytes=max_bytes)
 
     found = plan(slow, "reviews", "mine", limits)
@@ -64,7 +64,7 @@ def test_what_takes_too_long_is_left_out_with_the_minutes_that_include_it(max_by
 def test_no_student_is_planned_without_the_time_for_its_number_format(seconds, max_bytes):
     limits = replace(HOUR, seconds=seconds, max_bytes=max_bytes)
 
-    found = names(plan(Facts(BASE, TEXTS, 0.01, 0.003), "reviews", "mine", limits))
+    found = names(plan(Facts(BASE, TEXTS, 0.01, 0.01, 0.003), "reviews", "mine", limits))
 
     for name in ("static", "half", "quarter", "tiny"):
         assert (f"{name}-fp32" in found) == (f"{name}-int8" in found)
@@ -74,7 +74,7 @@ def test_what_can_be_small_enough_is_made_before_what_cannot():
     texts, limits = replace(TEXTS, labels={}), replace(HOUR, max_bytes=8_000_000)
     classifier = replace(MINILM, kind="classifier")
 
-    found = names(plan(Facts(classifier, texts, 0.005, 0.002), "reviews", "mine", limits))
+    found = names(plan(Facts(classifier, texts, 0.005, 0.005, 0.002), "reviews", "mine", limits))
 
     small = {"static-fp32", "static-int8", "quarter-fp32", "quarter-int8", "tiny-fp32", "tiny-int8"}
     assert found[0] == "teacher-fp32"
@@ -86,7 +86,7 @@ def test_what_can_be_small_enough_is_made_before_what_cannot():
 def test_a_teacher_is_trained_only_if_time_is_left_for_what_is_smaller(seconds):
     limits = replace(HOUR, seconds=seconds)
 
-    found = plan(Facts(MINILM, TEXTS, 0.005, 0.002), "reviews", "fetched:base", limits)
+    found = plan(Facts(MINILM, TEXTS, 0.005, 0.005, 0.002), "reviews", "fetched:base", limits)
 
     if "teacher-fp32" in names(found):
         assert {"teacher-int8", "static-fp32", "static-int8"} <= set(names(found))
@@ -97,7 +97,7 @@ def test_a_teacher_is_trained_only_if_time_is_left_for_what_is_smaller(seconds):
 
 
 def test_the_minutes_that_include_the_teacher_do_include_it():
-    facts = Facts(MINILM, TEXTS, 0.005, 0.002)
+    facts = Facts(MINILM, TEXTS, 0.005, 0.005, 0.002)
     left = plan(facts, "reviews", "fetched:base", replace(HOUR, seconds=60)).left_out[0]
     minutes = int(left.reason.partition("--minutes ")[2].split()[0])
 
@@ -107,7 +107,7 @@ def test_the_minutes_that_include_the_teacher_do_include_it():
 
 
 def test_a_student_of_a_variant_that_is_left_out_is_left_out_too():
-    found = plan(Facts(BASE, TEXTS, 0.1, 0.03), "reviews", "mine", replace(HOUR, seconds=600))
+    found = plan(Facts(BASE, TEXTS, 0.1, 0.1, 0.03), "reviews", "mine", replace(HOUR, seconds=600))
 
     made = set(names(found))
     parents = {step.content.get("parent", "teacher-fp32") for step in found.steps}
@@ -116,7 +116,7 @@ def test_a_student_of_a_variant_that_is_left_out_is_left_out_too():
 
 def test_a_model_that_cannot_read_the_texts_makes_room_for_a_static_one_that_can():
     found = plan(
-        Facts(MINILM, replace(TEXTS, unknown=0.64), 0.005, 0.002), "zh", "fetched:base", HOUR
+        Facts(MINILM, replace(TEXTS, unknown=0.64), 0.005, 0.005, 0.002), "zh", "fetched:base", HOUR
     )
 
     assert names(found) == ["static-fp32", "static-int8"]
@@ -127,7 +127,7 @@ def test_a_model_that_cannot_read_the_texts_makes_room_for_a_static_one_that_can
 def test_formats_alone_train_nothing():
     limits = replace(HOUR, formats_only=True)
 
-    found = plan(Facts(BASE, TEXTS, 0.005, 0.002), "reviews", "mine", limits)
+    found = plan(Facts(BASE, TEXTS, 0.005, 0.005, 0.002), "reviews", "mine", limits)
 
     assert [next(iter(step.content.keys() - {"family", "data", "parent"})) for step in found.steps]
     assert names(found) == [
@@ -136,7 +136,7 @@ def test_formats_alone_train_nothing():
 
 
 def test_students_nearest_to_the_wanted_size_come_first():
-    facts = Facts(BASE, TEXTS, 0.005, 0.002)
+    facts = Facts(BASE, TEXTS, 0.005, 0.005, 0.002)
     sizes = {shape.name: size_bytes(BASE, shape, "int8") for shape in shapes(BASE)}
     for shape, size in sizes.items():
         assert by_nearness(facts, size)[0].name == shape
@@ -147,7 +147,7 @@ def test_students_nearest_to_the_wanted_size_come_first():
 def test_unlabelled_texts_are_answered_by_the_classifier_and_teach_without_labels():
     texts = replace(TEXTS, labels={}, labelled=(), unlabelled=("texts.csv",))
 
-    found = plan(Facts(BASE, texts, 0.005, 0.002), "reviews", "mine", HOUR)
+    found = plan(Facts(BASE, texts, 0.005, 0.005, 0.002), "reviews", "mine", HOUR)
 
     data = found.steps[0].content["data"]
     assert (data["truth"], data["files"], data["unlabelled"]) == ("teacher", ["texts.csv"], None)
@@ -157,14 +157,16 @@ def test_unlabelled_texts_are_answered_by_the_classifier_and_teach_without_label
 
 @pytest.mark.parametrize(("precision", "written"), [("fp32", None), ("bf16", "bf16")])
 def test_trainings_have_the_precision_that_is_fast_here(precision, written):
-    found = plan(Facts(MINILM, TEXTS, 0.005, 0.002, precision), "reviews", "fetched:base", HOUR)
+    found = plan(
+        Facts(MINILM, TEXTS, 0.005, 0.005, 0.002, precision), "reviews", "fetched:base", HOUR
+    )
 
     sections = [step.content.get("train") or step.content.get("distill") for step in found.steps]
     assert {each["precision"] for each in sections if each} == {written}
 
 
 def test_students_that_are_narrower_are_fitted_first_and_learn_at_a_low_rate():
-    found = plan(Facts(BASE, TEXTS, 0.005, 0.002), "reviews", "mine", HOUR)
+    found = plan(Facts(BASE, TEXTS, 0.005, 0.005, 0.002), "reviews", "mine", HOUR)
 
     students = [each.content["distill"] for each in found.steps if "distill" in each.content]
     assert {(each["width"], each["hidden_tokens"], each["learning_rate"]) for each in students} == {
@@ -175,7 +177,7 @@ def test_students_that_are_narrower_are_fitted_first_and_learn_at_a_low_rate():
 
 
 def test_a_teacher_that_is_asked_for_states_takes_longer():
-    tiny, facts = shapes(MINILM)[-1], Facts(MINILM, TEXTS, 0.005, 0.002)
+    tiny, facts = shapes(MINILM)[-1], Facts(MINILM, TEXTS, 0.005, 0.005, 0.002)
     fitted = distilled(facts, tiny, 0.02)["distill"]
     first = fitted | {"hidden_tokens": "first"}
 
@@ -188,7 +190,9 @@ def test_a_teacher_that_is_asked_for_states_takes_longer():
 @given(MODELS, st.integers(3, 10**6), st.floats(1e-5, 1.0), st.floats(60, 10**5))
 def test_every_plan_is_of_recipes_that_can_be_read(tmp_path_factory, model, rows, training_s, time):
     labels = {"a": rows - 1, "b": 1}
-    facts = Facts(model, replace(TEXTS, rows=rows, labels=labels), training_s, training_s / 3)
+    facts = Facts(
+        model, replace(TEXTS, rows=rows, labels=labels), training_s, training_s, training_s / 3
+    )
     folder = tmp_path_factory.mktemp("recipes")
 
     found = plan(facts, "reviews", "mine", Limits(seconds=time, max_drop=0.02))
@@ -223,7 +227,7 @@ def test_students_are_smaller_than_their_teacher_and_none_is_there_twice(model):
     ],
 )
 def test_more_texts_are_learnt_from_beside_files_with_labels_or_without(texts, files, unlabelled):
-    facts = Facts(BASE, replace(texts, more=("more.csv",)), 0.005, 0.002)
+    facts = Facts(BASE, replace(texts, more=("more.csv",)), 0.005, 0.005, 0.002)
 
     data = plan(facts, "reviews", "my-model", HOUR).steps[0].content["data"]
 

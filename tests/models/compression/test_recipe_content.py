@@ -20,7 +20,7 @@ TEXTS = TextFacts(
 def test_a_classifier_as_it_is_reads_what_it_has_read_and_training_hardly_more_than_its_texts(
     longest,
 ):
-    facts = Facts(replace(MODEL, longest=longest), TEXTS, 0.005, 0.002)
+    facts = Facts(replace(MODEL, longest=longest), TEXTS, 0.005, 0.005, 0.002)
 
     assert adopted(facts, "mine")["adopt"]["max_length"] == longest
     assert fine_tuned(facts, "mine")["train"]["max_length"] == min(64, longest)

@@ -11,7 +11,7 @@ from models.compression.state import State
 from models.recipe import RecipeError
 from tests.support.compression_facts import MINILM, TEXTS
 
-FACTS = Facts(replace(MINILM, kind="classifier"), TEXTS, 0.01, 0.003)
+FACTS = Facts(replace(MINILM, kind="classifier"), TEXTS, 0.01, 0.01, 0.003)
 LIMITS = Limits(seconds=900, max_drop=0.02)
 
 

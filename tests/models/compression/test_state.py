@@ -9,7 +9,7 @@ from models.compression.state import read_state
 from models.compression.wanted import Wanted
 from tests.support.compression_facts import MINILM, TEXTS
 
-FACTS = Facts(MINILM, TEXTS, 0.01, 0.003)
+FACTS = Facts(MINILM, TEXTS, 0.01, 0.01, 0.003)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Training on a GPU, beside the same on the CPU, and bf16 where there is none."""
+"""Training on a GPU, beside the same on the CPU, and bf16 by what the device has."""
 
 from itertools import count
 
@@ -71,3 +71,11 @@ def test_bf16_is_for_processors_that_have_it(monkeypatch, can, precision, expect
     outputs(model, TEXTS[:2], precision)
 
     assert seen == [expected]
+
+
+def test_a_training_says_that_there_is_no_bf16(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+
+    trained(monkeypatch, "cpu")
+
+    assert capsys.readouterr().out.startswith("there is no bf16 here: the training is in fp32\n")
