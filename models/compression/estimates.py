@@ -16,6 +16,8 @@ _QUANTIZE_LOOKS = 7
 # As models.training.refit, which only a training imports.
 _FITTED_TEXTS = 1024
 _FITTED_TOKENS = 40_000
+_REPORT_S = 20.0
+_WARM_UP_TEXTS = 8_000
 _STATIC_TEXT_S = 2e-4
 _STATIC_S = 15.0
 _STATIC_WORDS = 8_000
@@ -79,6 +81,15 @@ def distill_s(facts: Facts, shape: Shape, section: Mapping[str, Any]) -> float:
     checked_s = validation_texts(facts.texts) * epochs * share * facts.scoring_s
     taught_s = read * min(facts.scoring_s, _FORWARD_SHARE * facts.student_s)
     return taught_s + facts.student_s * trained + checked_s + export_s(facts, share)
+
+
+def finish_s(facts: Facts) -> float:
+    """Seconds to look, report and, with labels, to choose a cascade's engines and thresholds."""
+    if not facts.texts.labels:
+        return _REPORT_S
+    shares = held_out(facts.texts)
+    scored = facts.texts.rows * (shares["calibration_share"] + shares["test_share"])
+    return _REPORT_S + (_WARM_UP_TEXTS + _SCORED_TWICE * scored) * facts.scoring_s
 
 
 def static_s(facts: Facts, epochs: int) -> float:

@@ -9,6 +9,7 @@ from models.compression.estimates import (
     adopt_s,
     distill_s,
     export_s,
+    finish_s,
     quantize_s,
     static_s,
     train_s,
@@ -57,11 +58,15 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps in order, those to make if they take less than estimated, and what is left out."""
+    """The steps in order, those to make if they take less than estimated, and what is left out.
+
+    `finish_s` are the seconds of what comes after them.
+    """
 
     steps: tuple[Step, ...]
     later: tuple[Step, ...]
     left_out: tuple[LeftOut, ...]
+    finish_s: float
 
 
 @dataclass(frozen=True)
@@ -84,17 +89,25 @@ def plan(facts: Facts, family: str, source: str, limits: Limits) -> Plan:
     trained in time, a static classifier is made of the texts alone.
     """
     head = {"family": family}
-    teacher = _teacher(facts, head, source, limits)
-    steps, later = _within(_candidates(facts, head, teacher, limits), limits.seconds)
-    left = [teacher] if isinstance(teacher, LeftOut) else []
-    for step in later:
+    found = _in_time(facts, head, source, limits)
+    left = [*found.left_out]
+    for step in found.later:
         minutes = _minutes(step.variant, facts, head, source, limits)
         left.append(LeftOut(step.variant, f"takes too long: about --minutes {minutes} includes it"))
     if limits.formats_only:
         left.append(LeftOut("students", "--formats-only: leave it out to train them"))
     elif not facts.model.is_cuttable:
         left.append(LeftOut("students of fewer layers", "the model's layers cannot be cut"))
-    return Plan(tuple(steps), tuple(later), tuple(left))
+    return replace(found, left_out=tuple(left))
+
+
+def _in_time(facts: Facts, head: Mapping[str, Any], source: str, limits: Limits) -> Plan:
+    """The plan; of what it leaves out only the teacher's reason is said."""
+    teacher = _teacher(facts, head, source, limits)
+    left = (teacher,) if isinstance(teacher, LeftOut) else ()
+    end_s = 0.0 if left else finish_s(facts)
+    steps, later = _within(_candidates(facts, head, teacher, limits), limits.seconds - end_s)
+    return Plan(tuple(steps), tuple(later), left, end_s)
 
 
 def _candidates(
@@ -145,12 +158,10 @@ def _minutes(
 ) -> int:
     """Return so many minutes that a plan has the variant; of many hours, in steps of 2 %."""
     minutes = math.ceil(limits.seconds / 60)
-    steps: list[Step] = []
+    steps: tuple[Step, ...] = ()
     while variant not in {step.variant for step in steps}:
         minutes += max(1, minutes // 50)
-        enough = replace(limits, seconds=60.0 * minutes)
-        teacher = _teacher(facts, head, source, enough)
-        steps, _ = _within(_candidates(facts, head, teacher, enough), enough.seconds)
+        steps = _in_time(facts, head, source, replace(limits, seconds=60.0 * minutes)).steps
     return minutes
 
 
@@ -173,7 +184,7 @@ def _teacher(facts: Facts, head: Mapping[str, Any], source: str, limits: Limits)
     content = {**head, **fine_tuned(facts, source)}
     quickest = [*_quickest(facts, head, limits)]
     needed = [step for step in quickest if _is_of_use(step, quickest, limits)]
-    rest_s = export_s(facts) + sum(step.seconds for step in needed)
+    rest_s = export_s(facts) + sum(step.seconds for step in needed) + finish_s(facts)
     time_s = min(_TEACHER_SHARE * limits.seconds, limits.seconds - rest_s)
     epochs = min(content["train"]["epochs"], int(time_s / train_s(facts, 1)))
     epochs = max(epochs, _FEWEST_EPOCHS)

@@ -111,7 +111,8 @@ class Run:
     def _needed_s(self, step: Step) -> float:
         """The time after it; that what went before was fast says nothing of a training."""
         every = (*self.plan.steps, *self.plan.later)
-        return self._spent_s + seconds_of(step, every) * max(1.0, self._pace)
+        takes_s = seconds_of(step, every) * max(1.0, self._pace)
+        return self._spent_s + takes_s + self.plan.finish_s
 
     def _fits(self, step: Step) -> bool:
         """Whether there is time for it, as there is for a number format of a student just made."""

@@ -202,6 +202,20 @@ def test_every_plan_is_of_recipes_that_can_be_read(tmp_path_factory, model, rows
         path.write_text(toml(step.why, step.content))
         assert read_recipe(path).family == "reviews"
     assert {path.stem for path in in_parent_order(folder)} == set(names(found))
+    taken_s = found.finish_s + sum(step.seconds for step in found.steps)
+    assert len(found.steps) == 1 or taken_s <= time * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels"), [("base", True), ("classifier", True), ("classifier", False)]
+)
+def test_time_is_kept_for_a_cascade_which_only_labelled_texts_have(kind, labels):
+    texts = TEXTS if labels else replace(TEXTS, labels={})
+    facts = Facts(replace(MINILM, kind=kind), texts, 0.005, 0.005, 0.002)
+
+    found = plan(facts, "reviews", "mine", HOUR)
+
+    assert (found.finish_s > 30) == labels
 
 
 @given(MODELS)
