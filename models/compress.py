@@ -77,7 +77,7 @@ def add_compress(command: argparse.ArgumentParser, registry: Path) -> None:
     )
     command.add_argument(
         "--minutes", type=float, default=60.0,
-        help="time for all steps, those of earlier runs included; default: %(default)g",
+        help="time for all, by estimates; earlier runs are included; default: %(default)g",
     )  # fmt: skip
     command.add_argument(
         "--formats-only", action="store_true", help="number formats alone, without any training"

@@ -83,8 +83,8 @@ class Limits:
 def plan(facts: Facts, family: str, source: str, limits: Limits) -> Plan:
     """Decide which variants to make.
 
-    First the teacher and its number format, then the static student, which takes seconds, then the
-    other students: what is nearest to the wanted size first. What is too large comes last, what
+    First the teacher and its number format, then the static student, which takes little time, then
+    the other students: what is nearest to the wanted size first. What is too large comes last, what
     would exceed the time is left for later. Where the model cannot read the texts or cannot be
     trained in time, a static classifier is made of the texts alone.
     """
