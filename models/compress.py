@@ -9,12 +9,14 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from models.data.downloads import fetch
 from models.data.sources import FETCHED, HUB, Source
 from models.next_command import serving
 from models.pipeline import Pipeline, alone_in
 from models.recipe import RecipeError, Stage, lineage, read_recipe
+from models.recipe_sections import Missing
 from models.runners import RUNNERS
 from serving.bundles.files import NAME
 
@@ -61,7 +63,7 @@ def add_compress(command: argparse.ArgumentParser, registry: Path) -> None:
         "default: , for a model of several labels",
     )
     command.add_argument(
-        "--missing", choices=("refuse", "unlabelled"), default="refuse",
+        "--missing", choices=get_args(Missing), default="refuse",
         help="what becomes of rows whose label is empty or NaN; default: %(default)s",
     )  # fmt: skip
     command.add_argument("--family", help="name of the family; by default of the first file")

@@ -89,7 +89,7 @@ def _wait() -> None:
 def _of_all(sizes: list[int], timed: Mapping[int, Sequence[float]]) -> float:
     """Seconds of all batches, by those of some sizes."""
     known, seconds = [*timed], [float(np.median(each)) for each in timed.values()]
-    first, last = (0, known[0]) if len(known) == 1 else (known[0], known[-1])
-    gained = seconds[-1] - (0.0 if len(known) == 1 else seconds[0])
-    beyond = np.maximum(0, np.array(sizes) - last) * max(0.0, gained) / (last - first)
+    first, first_s = (known[0], seconds[0]) if len(known) > 1 else (0, 0.0)
+    a_token_s = max(0.0, seconds[-1] - first_s) / (known[-1] - first)
+    beyond = np.maximum(0, np.array(sizes) - known[-1]) * a_token_s
     return float((np.interp(sizes, known, seconds) + beyond).sum())

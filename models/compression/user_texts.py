@@ -103,15 +103,11 @@ def read_user_texts(wanted: Wanted) -> UserTexts:
     if missing and wanted.label and not labelled:
         raise missing
     problem_type = _problem_type(wanted, rows)
+    named = [row for row in rows if not is_missing(row.label, problem_type)]
     if wanted.missing == "unlabelled":
         without += [row for row in rows if is_missing(row.label, problem_type)]
-        rows = [row for row in rows if not is_missing(row.label, problem_type)]
-    names = (
-        each
-        for row in rows
-        if not is_missing(row.label, problem_type)
-        for each in _names(row.label, wanted.separator)
-    )
+        rows = named
+    names = (each for row in named for each in _names(row.label, wanted.separator))
     labels = Counter(str(each).strip() for each in names)
     if wanted.label and not labels:
         raise RecipeError(f"--label {wanted.label}: no row has a label in this column")
