@@ -220,9 +220,10 @@ class Connection(HttpToolsProtocol):
 
         uvicorn would close at once and reset the connection under a request that the kernel has
         already accepted. Requests in the grace period are answered with `Connection: close`.
+        It is longer for a connection that has not asked yet: it was made in order to ask.
         """
         self._leaving = True
-        self.loop.call_later(_LAST_REQUEST_S, self._leave)
+        self.loop.call_later(_LAST_REQUEST_S if self.cycle else _SLOW_S, self._leave)
 
     def _leave(self) -> None:
         idle = self.cycle is None or self.cycle.response_complete

@@ -107,16 +107,17 @@ def test_a_request_that_arrives_while_the_server_drains_is_answered_and_told_to_
     assert server.process.wait(20) == 0
 
 
-def test_a_request_whose_head_has_begun_when_the_server_drains_is_answered(short):
+@pytest.mark.parametrize("begun", [0, 30], ids=["connected", "head begun"])
+def test_a_first_request_that_is_on_its_way_when_the_server_drains_is_answered(short, begun):
     server, _ = short
     with connect(server.url) as one, connect(server.url) as two:
         for connection, sent in ((one, CLASSIFY), (two, LIVE)):
-            connection.sendall(sent[:30])
+            connection.sendall(sent[:begun])
         time.sleep(0.2)
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.6)
         for connection, sent in ((one, CLASSIFY), (two, LIVE)):
-            connection.sendall(sent[30:])
+            connection.sendall(sent[begun:])
             status, headers, _ = read(connection)
             assert (status, headers["connection"]) == (200, "close")
     assert server.process.wait(20) == 0
