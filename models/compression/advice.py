@@ -8,6 +8,7 @@ from models.compression.wanted import Wanted
 from models.evaluation.noninferiority import largest_loss
 from models.reports.markdown import percent, table
 from serving.bundles.bundle import Manifest
+from serving.bundles.cascade import Cascade
 
 _CHOOSING_SPLIT = "validation"
 _CONFIDENCE = 0.95
@@ -67,6 +68,21 @@ def advise(
         f"{latencies_ms[chosen.variant]:.2f} ms; {where} it loses {found} "
         f"points of {of}, with 95 % confidence, {shown}.",
     )
+
+
+def beside(cascade: Cascade, manifests: Sequence[Manifest], advised: str | None) -> str:
+    """Say what a cascade of these variants gains and loses, beside the advised one."""
+    reference, expected = cascade.reference.variant, cascade.expected
+    says = f"{expected.reference_cost_s / expected.cost_s:.2f} times the throughput of {reference}"
+    speeds = {m.variant: m.judged.texts_per_second for m in manifests if m.judged}
+    speed, its = speeds.get(reference), speeds.get(advised or reference)
+    if advised not in (None, reference) and speed and its:
+        says += f", where {advised} has {its / speed:.2f} times"
+    says += f"; a lone text takes {expected.p50_ms:.2f} ms; it loses "
+    if cascade.versus:
+        lost = 100 * max(0.0, -cascade.versus.difference.value)
+        says += f"{lost:.1f} points on the test split, "
+    return f"{says}at most {100 * cascade.bound:.1f} points with 95 % confidence"
 
 
 def comparison(

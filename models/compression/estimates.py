@@ -11,16 +11,22 @@ _EXPORT_S = 12.0
 _SCORED_TWICE = 2
 _TIMED_TEXTS = 3 * 512
 _QUANTIZE_S = 10.0
-_SENSITIVITY_RUNS = 5_000
 _QUANTIZE_LOOKS = 7
+# As models.stages.quantize: so many texts for each operator, one at a time, which takes longer.
+_SENSITIVITY_TEXTS = 128
+_ALONE = 1.5
+_OPERATORS_OF_LAYER = 4
+_OTHER_OPERATORS = 2
+_WRITTEN_BYTE_S = 1.2e-8
 # As models.training.refit, which only a training imports.
 _FITTED_TEXTS = 1024
 _FITTED_TOKENS = 40_000
 _REPORT_S = 20.0
 _WARM_UP_TEXTS = 8_000
-_STATIC_TEXT_S = 2e-4
-_STATIC_S = 15.0
-_STATIC_WORDS = 8_000
+_STATIC_TEXT_S = 3e-4
+_STATIC_S = 10.0
+STATIC_WORDS = 8_000
+_WORDS_OF_TEXT = 8
 
 
 def held_out(texts: TextFacts) -> dict[str, float]:
@@ -62,9 +68,12 @@ def adopt_s(facts: Facts) -> float:
 
 def quantize_s(facts: Facts, share: float) -> float:
     """Seconds to write and evaluate another number format of a model of this cost."""
-    runs = _SENSITIVITY_RUNS + _QUANTIZE_LOOKS * validation_texts(facts.texts)
-    measured = share * runs * facts.scoring_s
-    return _QUANTIZE_S + measured + export_s(facts, share) - _EXPORT_S
+    trials = 1 + _OTHER_OPERATORS + _OPERATORS_OF_LAYER * facts.model.layers
+    a_trial_s = _ALONE * _SENSITIVITY_TEXTS * facts.scoring_s
+    a_trial_s += _WRITTEN_BYTE_S * 4 * facts.model.parameters
+    looks_s = _QUANTIZE_LOOKS * validation_texts(facts.texts) * facts.scoring_s
+    measured_s = share * (trials * a_trial_s + looks_s)
+    return _QUANTIZE_S + measured_s + export_s(facts, share) - _EXPORT_S
 
 
 def distill_s(facts: Facts, shape: Shape, section: Mapping[str, Any]) -> float:
@@ -92,8 +101,15 @@ def finish_s(facts: Facts) -> float:
     return _REPORT_S + (_WARM_UP_TEXTS + _SCORED_TWICE * scored) * facts.scoring_s
 
 
-def static_s(facts: Facts, epochs: int) -> float:
-    """Seconds to have the teacher answer and to train, export and evaluate a static student."""
-    texts = training_texts(facts.texts) + facts.texts.unlabelled_rows
-    taught_s = (texts + _STATIC_WORDS / 4) * facts.scoring_s
-    return _STATIC_S + taught_s + texts * epochs * _STATIC_TEXT_S
+def static_texts(facts: Facts, *, taught: bool) -> int:
+    """Estimate the texts that a static classifier is trained on; if taught, words are some too."""
+    if not taught:
+        return training_texts(facts.texts)
+    return training_texts(facts.texts) + facts.texts.unlabelled_rows + STATIC_WORDS
+
+
+def static_s(facts: Facts, epochs: int, *, taught: bool) -> float:
+    """Seconds to have the teacher answer, if there is one, and to train, export and evaluate it."""
+    texts = static_texts(facts, taught=taught)
+    asked = texts - STATIC_WORDS + STATIC_WORDS / _WORDS_OF_TEXT if taught else 0
+    return _STATIC_S + asked * facts.scoring_s + texts * epochs * _STATIC_TEXT_S

@@ -60,7 +60,9 @@ def lone_ms(bundle: Bundle, texts: Sequence[str]) -> float:
     return 1000 * float(np.median(Predictor(bundle).latencies_s(texts[:_LONE_TEXTS])))
 
 
-def make_cascade(wanted: Wanted, variants: Collection[str], build: Path, output: Path) -> bool:
+def make_cascade(
+    wanted: Wanted, variants: Collection[str], build: Path, output: Path
+) -> Cascade | None:
     """Make a cascade that loses at most the wanted drop, or say why there is none.
 
     There is none beside variants that are not of this run, which it could not keep apart.
@@ -73,23 +75,22 @@ def make_cascade(wanted: Wanted, variants: Collection[str], build: Path, output:
     manifests = [each.manifest for each in read_registry(wanted.registry)[wanted.family]]
     if any(each.variant not in variants for each in manifests):
         print("No cascade: there are variants that are not of this run")
-        return False
+        return None
     if len(manifests) < _FEWEST_VARIANTS:
-        return False
+        return None
     family = wanted.registry / wanted.family
     try:
         if is_looked_for(target, manifests, family):
-            _check_there(family, manifests, target)
-            return True
+            return _there(family, manifests, target)
         cascade.run(CascadeOptions(wanted.family, wanted.registry, build, target), output)
+        return read_family_file(family, CASCADE_NAME, Cascade)
     except (RecipeError, SizewiseError) as error:
         print(f"No cascade: {error}".replace("--max-loss", "--max-drop"))
-        return False
-    return True
+        return None
 
 
-def _check_there(family: Path, manifests: Sequence[Manifest], target: Target) -> None:
-    """Raise RecipeError or BundleError unless the cascade is there that was looked for before."""
+def _there(family: Path, manifests: Sequence[Manifest], target: Target) -> Cascade:
+    """The cascade that was looked for before. Raises RecipeError or BundleError without one."""
     there = read_family_file(family, CASCADE_NAME, Cascade)
     if there is None or there.target != target:
         other = ": there is only one with another limit" if there else ""
@@ -99,3 +100,4 @@ def _check_there(family: Path, manifests: Sequence[Manifest], target: Target) ->
         )
     check_cascade(there, {each.variant: each for each in manifests})
     print(f"{family / CASCADE_NAME} is up to date")
+    return there

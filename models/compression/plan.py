@@ -223,7 +223,7 @@ def _quickest(facts: Facts, head: Mapping[str, Any], limits: Limits) -> Iterator
             "static-fp32",
             "a static student: no attention",
             {**head, "parent": TEACHER, **static(facts)},
-            static_s(facts, static_epochs(facts)),
+            static_s(facts, static_epochs(facts, taught=True), taught=True),
             _STATIC_BYTES["fp32"],
         )
         yield _int8(facts, head, limits, None)
@@ -274,7 +274,7 @@ def _static_alone(facts: Facts, head: Mapping[str, Any], limits: Limits) -> Iter
         "static-fp32",
         "a static classifier with a vocabulary learnt from the texts",
         {**head, **static_root(facts)},
-        static_s(replace(facts, scoring_s=0.0), static_epochs(facts)),
+        static_s(facts, static_epochs(facts, taught=False), taught=False),
         _STATIC_BYTES["fp32"],
     )
     yield _int8(facts, head, limits, None)

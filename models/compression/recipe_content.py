@@ -6,7 +6,13 @@ The figures are those that proved themselves in models/recipes/, scaled to the u
 import math
 from typing import Any
 
-from models.compression.estimates import held_out, training_texts, validation_texts
+from models.compression.estimates import (
+    STATIC_WORDS,
+    held_out,
+    static_texts,
+    training_texts,
+    validation_texts,
+)
 from models.compression.facts import Facts, TextFacts
 from models.compression.students import Shape
 from models.recipe_sections import Scheme, TrainingPrecision
@@ -20,7 +26,7 @@ _TRAINED_TEXTS = 20_000
 _STUDENT_EPOCHS_MORE = 2
 _SMALL_DATA = 20_000
 _RARE = 0.2
-_STATIC = {"vocabulary_words": 8_000, "learning_rate": 3e-3, "batch_texts": 16}
+_STATIC = {"vocabulary_words": STATIC_WORDS, "learning_rate": 3e-3, "batch_texts": 16}
 _STATIC_TRAINED_TEXTS = 100_000
 # Of three losses among so many texts, the upper 95 % bound is below this number of texts.
 _TEXTS_OF_BOUND = 8
@@ -109,13 +115,13 @@ def static(facts: Facts) -> dict[str, Any]:
     """A static student of the teacher."""
     own = "teacher" if facts.model.is_trimmable else "learnt"
     words = min(_STATIC["vocabulary_words"], facts.model.words)
-    section = _STATIC | {"vocabulary": own, "epochs": static_epochs(facts)}
+    section = _STATIC | {"vocabulary": own, "epochs": static_epochs(facts, taught=True)}
     return {"static": section | ({"vocabulary_words": words} if own == "teacher" else {})}
 
 
 def static_root(facts: Facts) -> dict[str, Any]:
     """A static classifier that learns from the labels alone, with a vocabulary of its own."""
-    section = _STATIC | {"vocabulary": "learnt", "epochs": static_epochs(facts)}
+    section = _STATIC | {"vocabulary": "learnt", "epochs": static_epochs(facts, taught=False)}
     return {
         "data": data_section(facts),
         "static": section | {"max_length": max_length(facts)},
@@ -133,9 +139,9 @@ def teacher_epochs(facts: Facts) -> int:
     return min(12, max(3, round(_TRAINED_TEXTS / training_texts(facts.texts))))
 
 
-def static_epochs(facts: Facts) -> int:
+def static_epochs(facts: Facts, *, taught: bool) -> int:
     """So many epochs that some 100,000 texts are read: 8 to 40, since each takes a moment."""
-    return min(40, max(8, round(_STATIC_TRAINED_TEXTS / training_texts(facts.texts))))
+    return min(40, max(8, round(_STATIC_TRAINED_TEXTS / static_texts(facts, taught=taught))))
 
 
 def _rate(rate: float, width: int) -> float:

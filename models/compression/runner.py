@@ -74,6 +74,7 @@ class Run:
         """
         for number, step in enumerate(self.plan.steps):
             left_s = sum(each.seconds for each in self.plan.steps[number:]) * self._pace
+            left_s += self.plan.finish_s
             about = f" ({number + 1} of {len(self.plan.steps)}, about {_minutes(left_s)} left)"
             if not number or (self._has_time(step) and self._has_parent(step)):
                 self._make(step, about, is_first=not number)
@@ -185,7 +186,8 @@ def plan_table(plan: Plan, is_begun: Callable[[Step], bool]) -> str:
         )
         for step in plan.steps
     ]
-    total = sum(step.seconds for step in plan.steps if step.variant not in begun)
+    rows.append(("", "report and, with labels, a cascade", _minutes(plan.finish_s), ""))
+    total = sum(step.seconds for step in plan.steps if step.variant not in begun) + plan.finish_s
     rows.append(("all", f"{len(plan.steps)} variants", _minutes(total), ""))
     return table(("variant", "what it is", "about", "size, about"), rows) + left_out(
         each for each in plan.left_out if each.variant not in begun
@@ -193,8 +195,11 @@ def plan_table(plan: Plan, is_begun: Callable[[Step], bool]) -> str:
 
 
 def left_out(variants: Iterable[LeftOut]) -> str:
-    """Say which variants are left out, and why, a line each."""
-    return "".join(f"Left out: {each.variant}: {each.reason}\n" for each in variants)
+    """Say which variants are left out, and why: a line for each reason."""
+    names: dict[str, list[str]] = {}
+    for each in variants:
+        names.setdefault(each.reason, []).append(each.variant)
+    return "".join(f"Left out: {', '.join(of)}: {reason}\n" for reason, of in names.items())
 
 
 def _minutes(seconds: float) -> str:

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.compression.advice import advise, comparison
+from models.compression.advice import advise, beside, comparison
 from models.compression.wanted import Wanted
 from models.evaluation.noninferiority import largest_loss
 from models.evaluation.statistics import proportion
 from serving.bundles.evaluation import Agreement, Paired
 from tests.support.bundles import evaluation, manifest_of
+from tests.support.cascades import cascade_of
 
 TEXTS = 300
 NAMES = ("original", "int8", "int4")
@@ -157,3 +158,38 @@ def test_a_static_classifier_alone_is_not_held_against_a_teacher_that_is_not_the
     says = advise(made, LATENCIES_MS, "original", wanted()).says
 
     assert says.endswith("which says nothing of what a larger model would reach.")
+
+
+def timed(variant, texts_per_second):
+    made = manifest_of(variant, BYTES[variant], 0.9)
+    its = made.evaluations["test"].model_copy(update={"texts_per_second": texts_per_second})
+    return made.model_copy(update={"evaluations": {"test": its}})
+
+
+@pytest.mark.parametrize(
+    ("advised", "its"),
+    [("int8", ", where int8 has 1.50 times"), ("original", ""), (None, "")],
+)
+def test_a_cascade_is_compared_with_what_is_advised(advised, its):
+    manifests = [timed("original", 100), timed("int8", 150)]
+    lost = {"value": -0.004, "low": -0.01, "high": 0.001}
+    cascade = cascade_of(
+        {"int8": "1", "original": "1"},
+        versus=Paired(better=1, worse=5, p_value=0.2, difference=lost),
+        bound=0.0081,
+    )
+
+    assert beside(cascade, manifests, advised) == (
+        f"4.00 times the throughput of original{its}; a lone text takes 1.00 ms; it loses 0.4 "
+        "points on the test split, at most 0.8 points with 95 % confidence"
+    )
+
+
+def test_a_cascade_that_was_not_judged_has_its_bound_alone():
+    cascade = cascade_of({"int8": "1", "original": "1"})
+    manifests = [manifest_of(each, BYTES[each], None) for each in ("original", "int8")]
+
+    assert beside(cascade, manifests, "int8") == (
+        "4.00 times the throughput of original; a lone text takes 1.00 ms; it loses at most 0.8 "
+        "points with 95 % confidence"
+    )

@@ -71,3 +71,17 @@ def test_there_is_no_cascade_beside_what_an_earlier_run_left(tmp_path, capsys):
 
     assert "No cascade: there are variants that are not of this run" in capsys.readouterr().out
     assert not (tmp_path / "tone" / LOOKS_NAME).exists()
+
+
+def test_a_cascade_that_is_there_is_returned(tmp_path):
+    made = [write_bundle(tmp_path / f"tone/{name}", variant=name) for name in ("small", "large")]
+    options = wanted(tmp_path)
+    target = Target(loss="accuracy", max_loss=options.max_drop, confidence=0.95)
+    versions = {each.variant: each.version for each in made}
+    write_cascade(tmp_path, versions, target=target)
+    named = [f"{variant} {version}" for variant, version in sorted(versions.items())]
+    log(Look("choose", target, named, named[0], {}, "0", "1", "2"), tmp_path / "tone")
+
+    found = make_cascade(options, versions, tmp_path / "build", tmp_path)
+
+    assert [stage.variant for stage in found.stages] == ["small", "large"]

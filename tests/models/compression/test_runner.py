@@ -90,7 +90,20 @@ def test_what_an_earlier_run_has_made_is_kept_whatever_the_time(tmp_path):
     assert run.published == before
     table = plan_table(run.plan, run.is_begun)
     assert "| made |" in table
-    assert not [name for name in before if f"Left out: {name}:" in table]
+    lines = [line.split(":")[1] for line in table.splitlines() if line.startswith("Left out:")]
+    assert not {*before} & {name.strip() for line in lines for name in line.split(",")}
+
+
+def test_the_table_adds_up_and_names_what_is_left_out_for_one_reason_together(tmp_path):
+    found = plan(FACTS, "tone", "mine", LIMITS)
+
+    table = plan_table(found, lambda _: False)
+
+    total = f"{(found.finish_s + sum(step.seconds for step in found.steps)) / 60:.0f} min"
+    assert f"| all | {len(found.steps)} variants | {total} |" in table
+    reasons = [each.reason for each in found.left_out]
+    assert len({*reasons}) < len(reasons)
+    assert [table.count(reason) for reason in reasons] == [1] * len(reasons)
 
 
 @pytest.mark.parametrize("error", [RecipeError("too bad"), AttributeError("no states\nat all")])
