@@ -142,6 +142,20 @@ def _check_cascade(
     check_cascade(cascade, manifests)
 
 
+def meant_to_be_refused(found: Found, refused: Mapping[str, str]) -> set[str]:
+    """Return the refused cascades of variants that SIZEWISE_VARIANTS leaves out, by path."""
+    paths = set()
+    for family, left_out in found.left_out.items():
+        path = str(found.folders[family] / CASCADE_NAME)
+        text = found.texts.get(family, {}).get(CASCADE_NAME)
+        if path in refused and text is not None:
+            with suppress(BundleError):
+                stages = parse(Cascade, text, CASCADE_NAME).stages
+                if left_out & {stage.variant for stage in stages}:
+                    paths.add(path)
+    return paths
+
+
 def decisions_of(
     families: Mapping[str, Mapping[str, Deployment]],
     found: Found,

@@ -12,9 +12,9 @@ from serving.runtime.interface import Running
 
 
 def refused_by_model(
-    deployments: Deployments, strangers: Collection[str], registries: Collection[Path]
+    deployments: Deployments, meant: Collection[str], registries: Collection[Path]
 ) -> Mapping[str, int]:
-    """Count what is refused of each model, without `strangers` that were never served.
+    """Count what is refused of each model, without what is `meant` to be and was never served.
 
     A folder of a version that is served may have been emptied: that it holds no bundle any more
     makes it no stranger.
@@ -23,7 +23,7 @@ def refused_by_model(
     for refused in deployments.refused:
         path = Path(refused)
         served = deployments.families.get(path.parent.name, {})
-        if refused not in strangers or path.name in served:
+        if refused not in meant or path.name in served:
             counted[_model_of(path, registries)] += 1
     return counted
 

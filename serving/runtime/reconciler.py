@@ -208,7 +208,8 @@ class Reconciler:
             await self._publish(deployments)
 
     async def _publish(self, deployments: Deployments) -> None:
-        self._runtime.count_refused(deployments, self._reader.strangers)
+        meant = family_files.meant_to_be_refused(self.found, deployments.refused)
+        self._runtime.count_refused(deployments, self._reader.strangers | meant)
         if replace(deployments, revision=self.served.revision) == self.served:
             return
         self.served = replace(deployments, revision=self.served.revision + 1)

@@ -94,7 +94,7 @@ def test_what_an_earlier_run_has_made_is_kept_whatever_the_time(tmp_path):
     assert not {*before} & {name.strip() for line in lines for name in line.split(",")}
 
 
-def test_the_table_adds_up_and_names_what_is_left_out_for_one_reason_together(tmp_path):
+def test_the_table_adds_up_and_names_what_is_left_out_for_one_reason_together():
     found = plan(FACTS, "tone", "mine", LIMITS)
 
     table = plan_table(found, lambda _: False)

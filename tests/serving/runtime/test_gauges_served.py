@@ -4,7 +4,9 @@ import shutil
 import httpx
 import pytest
 
+from serving.bundles.bundle import read_bundle
 from tests.support.bundles import write_registry
+from tests.support.cascades import write_cascade
 from tests.support.metric_values import total
 from tests.support.processes import serving
 from tests.support.registries import wait_for
@@ -61,3 +63,21 @@ def test_what_a_server_refuses_while_it_starts_is_told_from_other_trouble(
     assert total(page, "sizewise_requests_total", **counted, reason="starting") == 1
     assert total(page, "sizewise_requests_total", **counted) == 1
     assert total(page, "sizewise_rejected_total", reason="starting") == 1
+
+
+@pytest.mark.parametrize(("is_valid", "counted"), [(True, 0), (False, 1)])
+def test_only_a_valid_cascade_of_which_a_variant_is_left_out_raises_no_alert(
+    tmp_path, is_valid, counted
+):
+    registry = write_registry(tmp_path / "registry", tmp_path)
+    names = ("tiny", "wide")
+    write_cascade(registry, {n: read_bundle(registry / "tone" / n).manifest.version for n in names})
+    path = registry / "tone" / "cascade.json"
+    if not is_valid:
+        path.write_text(path.read_text().replace('"batch_texts":8', '"batch_texts":0'))
+    with serving(registry, variants="wide") as server:
+        refused = httpx.get(f"{server.url}/v1/models").json()["refused"]
+        page = server.metrics()
+
+    assert list(refused) == [str(path)]
+    assert total(page, "sizewise_refused_bundles") == counted
