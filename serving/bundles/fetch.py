@@ -4,12 +4,14 @@ import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from serving.bundles.bundle import MANIFEST_NAME
+from serving.bundles.cascade import CASCADE_NAME, Cascade
 from serving.bundles.download import Remote, download, publish_downloaded
-from serving.bundles.files import content_of, replace_file
+from serving.bundles.files import content_of, parse, replace_file
 from serving.bundles.registry import BESIDE, FAMILY_NAMES, intact
 from serving.bundles.shared_cache import publish_by_cache
 from serving.bundles.signatures import SIGNATURE_NAME, TrustedKeys
@@ -54,8 +56,9 @@ def fetch(
     `url` is any that fsspec knows (`s3://`, `gs://`, `abfs://`, `hf://`, `https://`, `file://`);
     credentials come from its own environment variables. `variants` empty means all. Inactive
     versions are mirrored too, then the family's own files: those that are gone at the source are
-    removed. Nothing that `target` or `cache` already holds is downloaded again; `cache` is a folder
-    shared between processes, of which one downloads while the others wait.
+    removed, and so is a cascade of variants that were not asked for and are not there. Nothing that
+    `target` or `cache` already holds is downloaded again; `cache` is a folder shared between
+    processes, of which one downloads while the others wait.
     A bundle that fails is left out, and the rest is brought. Raises StartError then, or if the URL
     cannot be read; a bundle fails if it is broken, not signed by one of the `trusted` keys, or
     belongs to another family than `target` names.
@@ -76,7 +79,7 @@ def fetch(
     for name in FAMILY_NAMES:
         try:
             with failures(StartError, str(target / name)):
-                _mirror_text(store, name, target, listed)
+                _mirror_text(store, name, target, listed, variants)
         except StartError as error:
             failed.append(error)
     if failed:
@@ -95,12 +98,21 @@ def _holds_bundles(target: Path) -> bool:
         return any(target.glob(f"*/{MANIFEST_NAME}"))
 
 
-def _mirror_text(store: Store, name: str, target: Path, listed: Mapping[str, bool]) -> None:
+def _mirror_text(
+    store: Store, name: str, target: Path, listed: Mapping[str, bool], variants: Sequence[str]
+) -> None:
     text = store.text(name) if name in listed else None
-    if text is None:
+    if text is None or (name == CASCADE_NAME and variants and _lacks_a_variant(text, target)):
         (target / name).unlink(missing_ok=True)
     else:
         replace_file(target / name, text)
+
+
+def _lacks_a_variant(cascade: bytes, target: Path) -> bool:
+    with suppress(BundleError, UnicodeDecodeError):  # the server says what is wrong with it
+        stages = parse(Cascade, cascade.decode(), CASCADE_NAME).stages
+        return not all((target / stage.variant).is_dir() for stage in stages)
+    return False
 
 
 def _wanted(url: str, listed: Mapping[str, bool], variants: Sequence[str]) -> list[str]:

@@ -53,7 +53,7 @@ class Found:
     Those are FAMILY_NAMES, as far as they exist. `refused` maps each unreadable path to the
     reason, and `lost` those of them that are bundles, without the inactive versions. Families in
     `kept` are as they were found before: their registry is empty now. `left_out` are the variants
-    of each family that are there and were not asked for.
+    of each family that are there and not `chosen`; if none is chosen, all are wanted.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
@@ -63,6 +63,7 @@ class Found:
     lost: Lost = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
     left_out: dict[str, set[str]] = field(default_factory=dict)
+    chosen: Collection[str] = ()
 
 
 def scan(
@@ -76,7 +77,7 @@ def scan(
     the `trusted` keys has signed is refused.
     Raises BundleError when a folder is missing or cannot be read, or the machine is short.
     """
-    found = Found()
+    found = Found(chosen=variants)
     for folder in registries:
         with failures(BundleError, f"SIZEWISE_REGISTRY: {folder}"):
             wrong = not folder.exists() or (folder.is_file() and not is_exported(folder))
@@ -94,7 +95,7 @@ def scan(
             if family.name in found.folders:
                 found.refused[printable(str(family))] = _twice(found.folders[family.name])
             else:
-                _add(family, found, partial(_scan_family, family, variants, found, trusted))
+                _add(family, found, partial(_scan_family, family, found, trusted))
     return found
 
 
@@ -127,15 +128,13 @@ def _scan_exported(folder: Path, found: Found, trusted: TrustedKeys | None) -> N
     found.bundles[family] = [bundle]
 
 
-def _scan_family(
-    family: Path, variants: Collection[str], found: Found, trusted: TrustedKeys | None
-) -> None:
+def _scan_family(family: Path, found: Found, trusted: TrustedKeys | None) -> None:
     registry = family.parent
     within(family, registry)
     found.folders[family.name] = family
     for path in list(subfolders(family, found.refused)):
         variant = path.name.partition(BESIDE)[0]
-        if variants and variant not in variants:
+        if found.chosen and variant not in found.chosen:
             found.left_out.setdefault(family.name, set()).add(variant)
             continue
         try:

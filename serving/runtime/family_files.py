@@ -121,11 +121,10 @@ def cascades_of(
     """Read each cascade.json; if it is refused, keep the previous cascade unless it is stale."""
     cascades = {}
     for family, variants in families.items():
-        left_out = found.left_out.get(family, set())
-        absent = {name: f"SIZEWISE_VARIANTS leaves out {family}/{name}" for name in left_out}
         broken = {name for its, name in lost if its == family} - variants.keys()
-        absent |= {name: f"{family}/{name} is refused" for name in broken}
-        check = partial(_check_cascade, manifests=_manifests(variants), absent=absent)
+        check = partial(
+            _check_cascade, manifests=_manifests(variants), broken=broken, chosen=found.chosen
+        )
         before = served.cascades.get(family)
         if cascade := _current(Cascade, CASCADE_NAME, check, family, found, before, refused):
             cascades[family] = cascade
@@ -133,25 +132,35 @@ def cascades_of(
 
 
 def _check_cascade(
-    cascade: Cascade, manifests: Mapping[str, Manifest], absent: Mapping[str, str]
+    cascade: Cascade,
+    manifests: Mapping[str, Manifest],
+    broken: Collection[str],
+    chosen: Collection[str],
 ) -> None:
-    """Raise BundleError if a variant is `absent`, for that reason, or the cascade is stale."""
+    """Raise BundleError if a variant is broken or not chosen, or the cascade is stale."""
+    for name in _not_chosen(cascade, chosen):
+        left_out = f"SIZEWISE_VARIANTS leaves out {cascade.family}/{name}"
+        raise BundleError(f"{CASCADE_NAME} is not used: {left_out}")
     for stage in cascade.stages:
-        if reason := absent.get(stage.variant):
-            raise BundleError(f"{CASCADE_NAME} is not used: {reason}")
+        if stage.variant in broken:
+            raise BundleError(
+                f"{CASCADE_NAME} is not used: {cascade.family}/{stage.variant} is refused"
+            )
     check_cascade(cascade, manifests)
+
+
+def _not_chosen(cascade: Cascade, chosen: Collection[str]) -> list[str]:
+    return [each.variant for each in cascade.stages if chosen and each.variant not in chosen]
 
 
 def meant_to_be_refused(found: Found, refused: Mapping[str, str]) -> set[str]:
     """Return the refused cascades of variants that SIZEWISE_VARIANTS leaves out, by path."""
     paths = set()
-    for family, left_out in found.left_out.items():
+    for family, texts in found.texts.items():
         path = str(found.folders[family] / CASCADE_NAME)
-        text = found.texts.get(family, {}).get(CASCADE_NAME)
-        if path in refused and text is not None:
+        if path in refused and CASCADE_NAME in texts:
             with suppress(BundleError):
-                stages = parse(Cascade, text, CASCADE_NAME).stages
-                if left_out & {stage.variant for stage in stages}:
+                if _not_chosen(parse(Cascade, texts[CASCADE_NAME], CASCADE_NAME), found.chosen):
                     paths.add(path)
     return paths
 
@@ -240,6 +249,7 @@ def keep_emptied(
                 {each: why for each, why in before.lost.items() if each[0] in its} | found.lost,
                 found.kept | its,
                 {n: each for n, each in before.left_out.items() if n in its} | found.left_out,
+                found.chosen,
             )
     return found
 

@@ -14,6 +14,7 @@ from moto.server import ThreadedMotoServer
 
 from serving.bundles.registry import publish, read_registry
 from tests.support.bundles import write_bundle
+from tests.support.cascades import write_cascade
 from tests.support.processes import ROOT, free_port, serving
 from tests.support.registries import tiny, wait_for
 
@@ -62,6 +63,35 @@ def test_a_family_is_fetched_whole_or_by_variant(tmp_path, tiny_registry, remote
     assert (whole.returncode, one.returncode) == (0, 0), whole.stderr + one.stderr
     assert versions(tmp_path / "all") == versions(tiny_registry)
     assert list(versions(tmp_path / "one")) == ["tiny"]
+
+
+@pytest.mark.parametrize(("asked", "held"), [("", True), ("tiny", False), ("tiny,wide", True)])
+def test_a_cascade_comes_with_all_of_its_variants_or_not_at_all(tmp_path, remote, asked, held):
+    write_cascade(remote.parent, dict.fromkeys(("tiny", "wide"), "0" * 16))
+    target = tmp_path / "here" / "tone"
+
+    done = fetch(remote.as_uri(), "--to", target, "--variants", asked)
+
+    assert (done.returncode, (target / "cascade.json").exists()) == (0, held), done.stderr
+
+
+def test_a_cascade_stays_where_its_variants_are_though_one_is_asked_for(tmp_path, remote):
+    write_cascade(remote.parent, dict.fromkeys(("tiny", "wide"), "0" * 16))
+    target = tmp_path / "here" / "tone"
+
+    for asked in ("", "tiny"):
+        done = fetch(remote.as_uri(), "--to", target, "--variants", asked)
+        assert (done.returncode, (target / "cascade.json").exists()) == (0, True), done.stderr
+
+
+def test_a_cascade_that_cannot_be_read_is_left_to_the_server_to_refuse(tmp_path, remote):
+    (remote / "cascade.json").write_bytes(b"\xff{")
+    target = tmp_path / "here" / "tone"
+
+    done = fetch(remote.as_uri(), "--to", target, "--variants", "tiny")
+
+    assert done.returncode == 0, done.stderr
+    assert (target / "cascade.json").read_bytes() == b"\xff{"
 
 
 def test_what_the_cache_holds_is_not_downloaded_again_unless_it_changed(tmp_path, remote):

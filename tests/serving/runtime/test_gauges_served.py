@@ -65,9 +65,10 @@ def test_what_a_server_refuses_while_it_starts_is_told_from_other_trouble(
     assert total(page, "sizewise_rejected_total", reason="starting") == 1
 
 
+@pytest.mark.parametrize("is_there", [True, False])
 @pytest.mark.parametrize(("is_valid", "counted"), [(True, 0), (False, 1)])
 def test_only_a_valid_cascade_of_which_a_variant_is_left_out_raises_no_alert(
-    tmp_path, is_valid, counted
+    tmp_path, is_valid, counted, is_there
 ):
     registry = write_registry(tmp_path / "registry", tmp_path)
     names = ("tiny", "wide")
@@ -75,6 +76,8 @@ def test_only_a_valid_cascade_of_which_a_variant_is_left_out_raises_no_alert(
     path = registry / "tone" / "cascade.json"
     if not is_valid:
         path.write_text(path.read_text().replace('"batch_texts":8', '"batch_texts":0'))
+    if not is_there:
+        shutil.rmtree(registry / "tone" / "tiny")
     with serving(registry, variants="wide") as server:
         refused = httpx.get(f"{server.url}/v1/models").json()["refused"]
         page = server.metrics()

@@ -46,11 +46,12 @@ def break_tiny(folder):
     ("settings", "spoil", "reason"),
     [
         ({"variants": ["wide"]}, None, LEFT_OUT),
+        ({"variants": ["wide"]}, shutil.rmtree, LEFT_OUT),
         ({}, break_tiny, "cascade.json is not used: tone/tiny is refused"),
         ({}, lambda folder: (folder / "manifest.json").write_text("{}"), "tone/tiny is refused"),
         ({}, shutil.rmtree, "the registry has no such variant: run `python -m models cascade`"),
     ],
-    ids=["left out", "altered", "unreadable", "removed"],
+    ids=["left out", "neither there", "altered", "unreadable", "removed"],
 )
 async def test_a_cascade_is_stale_only_if_the_registry_has_other_variants(
     registry, settings, spoil, reason
