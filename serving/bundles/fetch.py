@@ -102,16 +102,20 @@ def _mirror_text(
     store: Store, name: str, target: Path, listed: Mapping[str, bool], variants: Sequence[str]
 ) -> None:
     text = store.text(name) if name in listed else None
-    if text is None or (name == CASCADE_NAME and variants and _lacks_a_variant(text, target)):
+    if text is None or (
+        name == CASCADE_NAME and variants and _lacks_others(text, target, variants)
+    ):
         (target / name).unlink(missing_ok=True)
     else:
         replace_file(target / name, text)
 
 
-def _lacks_a_variant(cascade: bytes, target: Path) -> bool:
+def _lacks_others(cascade: bytes, target: Path, variants: Sequence[str]) -> bool:
+    """Whether a cascade uses variants that were not asked for and are not there."""
     with suppress(BundleError, UnicodeDecodeError):  # the server says what is wrong with it
         stages = parse(Cascade, cascade.decode(), CASCADE_NAME).stages
-        return not all((target / stage.variant).is_dir() for stage in stages)
+        others = {stage.variant for stage in stages}.difference(variants)
+        return not all((target / name).is_dir() for name in others)
     return False
 
 

@@ -52,8 +52,8 @@ class Found:
 
     Those are FAMILY_NAMES, as far as they exist. `refused` maps each unreadable path to the
     reason, and `lost` those of them that are bundles, without the inactive versions. Families in
-    `kept` are as they were found before: their registry is empty now. `left_out` are the variants
-    of each family that are there and not `chosen`; if none is chosen, all are wanted.
+    `kept` are as they were found before: their registry is empty now. `left_out` are the families
+    of which a variant is there that is not `chosen`; if none is chosen, all are.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
@@ -62,8 +62,12 @@ class Found:
     refused: dict[str, str] = field(default_factory=dict)
     lost: Lost = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
-    left_out: dict[str, set[str]] = field(default_factory=dict)
+    left_out: set[str] = field(default_factory=set)
     chosen: Collection[str] = ()
+
+    def leaves_out(self, variant: str) -> bool:
+        """Return whether a variant is not among those that are chosen."""
+        return bool(self.chosen) and variant not in self.chosen
 
 
 def scan(
@@ -134,8 +138,8 @@ def _scan_family(family: Path, found: Found, trusted: TrustedKeys | None) -> Non
     found.folders[family.name] = family
     for path in list(subfolders(family, found.refused)):
         variant = path.name.partition(BESIDE)[0]
-        if found.chosen and variant not in found.chosen:
-            found.left_out.setdefault(family.name, set()).add(variant)
+        if found.leaves_out(variant):
+            found.left_out.add(family.name)
             continue
         try:
             with failures(BundleError, str(path)):

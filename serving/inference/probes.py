@@ -217,8 +217,9 @@ def _suspicions(manifest: Manifest, alone: Sequence[Logits], batch_difference: f
             "the outputs of every probe sum to 100, as percentages do: if they are some, the "
             "scores are wrong: export the graph's logits"
         )
-    is_measured = manifest.judged is not None and manifest.judged.batch_flips is not None
-    if batch_difference > manifest.logit_tolerance and not is_measured:
+    flips = manifest.judged.batch_flips if manifest.judged else None
+    is_on_its_card = flips is not None and flips.value > 0
+    if batch_difference > manifest.logit_tolerance and not is_on_its_card:
         found.append(
             f"in a batch of mixed lengths, logits differ by up to {batch_difference:.1e} from "
             f"those of each text alone, more than logit_tolerance {manifest.logit_tolerance:g}: "

@@ -33,8 +33,7 @@ def traffic_of(family: str, found: Found) -> Traffic:
     """
     text = _text_of(found, family, TRAFFIC_NAME)
     traffic = Traffic({}) if text is None else parse(Traffic, text, TRAFFIC_NAME)
-    left_out = found.left_out.get(family, set())
-    return Traffic({name: its for name, its in traffic.root.items() if name not in left_out})
+    return Traffic({n: its for n, its in traffic.root.items() if not found.leaves_out(n)})
 
 
 def keep_policies(
@@ -122,9 +121,7 @@ def cascades_of(
     cascades = {}
     for family, variants in families.items():
         broken = {name for its, name in lost if its == family} - variants.keys()
-        check = partial(
-            _check_cascade, manifests=_manifests(variants), broken=broken, chosen=found.chosen
-        )
+        check = partial(_check_cascade, manifests=_manifests(variants), found=found, broken=broken)
         before = served.cascades.get(family)
         if cascade := _current(Cascade, CASCADE_NAME, check, family, found, before, refused):
             cascades[family] = cascade
@@ -132,35 +129,32 @@ def cascades_of(
 
 
 def _check_cascade(
-    cascade: Cascade,
-    manifests: Mapping[str, Manifest],
-    broken: Collection[str],
-    chosen: Collection[str],
+    cascade: Cascade, manifests: Mapping[str, Manifest], found: Found, broken: Collection[str]
 ) -> None:
-    """Raise BundleError if a variant is broken or not chosen, or the cascade is stale."""
-    for name in _not_chosen(cascade, chosen):
-        left_out = f"SIZEWISE_VARIANTS leaves out {cascade.family}/{name}"
-        raise BundleError(f"{CASCADE_NAME} is not used: {left_out}")
-    for stage in cascade.stages:
-        if stage.variant in broken:
-            raise BundleError(
-                f"{CASCADE_NAME} is not used: {cascade.family}/{stage.variant} is refused"
-            )
+    """Raise BundleError if a variant is left out or broken, or the cascade is stale."""
+    names = [stage.variant for stage in cascade.stages]
+    reasons = [
+        *(
+            f"SIZEWISE_VARIANTS leaves out {cascade.family}/{n}"
+            for n in names
+            if found.leaves_out(n)
+        ),
+        *(f"{cascade.family}/{n} is refused" for n in names if n in broken),
+    ]
+    if reasons:
+        raise BundleError(f"{CASCADE_NAME} is not used: {reasons[0]}")
     check_cascade(cascade, manifests)
 
 
-def _not_chosen(cascade: Cascade, chosen: Collection[str]) -> list[str]:
-    return [each.variant for each in cascade.stages if chosen and each.variant not in chosen]
-
-
-def meant_to_be_refused(found: Found, refused: Mapping[str, str]) -> set[str]:
-    """Return the refused cascades of variants that SIZEWISE_VARIANTS leaves out, by path."""
+def left_out_cascades(found: Found, refused: Mapping[str, str]) -> set[str]:
+    """Return the paths of refused cascades of which SIZEWISE_VARIANTS leaves out a variant."""
     paths = set()
     for family, texts in found.texts.items():
         path = str(found.folders[family] / CASCADE_NAME)
         if path in refused and CASCADE_NAME in texts:
             with suppress(BundleError):
-                if _not_chosen(parse(Cascade, texts[CASCADE_NAME], CASCADE_NAME), found.chosen):
+                cascade = parse(Cascade, texts[CASCADE_NAME], CASCADE_NAME)
+                if any(found.leaves_out(stage.variant) for stage in cascade.stages):
                     paths.add(path)
     return paths
 
@@ -248,7 +242,7 @@ def keep_emptied(
                 {where: reason} | inside | found.refused,
                 {each: why for each, why in before.lost.items() if each[0] in its} | found.lost,
                 found.kept | its,
-                {n: each for n, each in before.left_out.items() if n in its} | found.left_out,
+                (before.left_out & its) | found.left_out,
                 found.chosen,
             )
     return found

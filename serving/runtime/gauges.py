@@ -12,18 +12,18 @@ from serving.runtime.interface import Running
 
 
 def refused_by_model(
-    deployments: Deployments, meant: Collection[str], registries: Collection[Path]
+    deployments: Deployments, harmless: Collection[str], registries: Collection[Path]
 ) -> Mapping[str, int]:
-    """Count what is refused of each model, without what is `meant` to be and was never served.
+    """Count what is refused of each model, without what is `harmless`.
 
-    A folder of a version that is served may have been emptied: that it holds no bundle any more
-    makes it no stranger.
+    That are strangers, and cascades that are left out on purpose. A folder of a version that is
+    served may have been emptied: that it holds no bundle any more makes it no stranger.
     """
     counted: Counter[str] = Counter()
     for refused in deployments.refused:
         path = Path(refused)
         served = deployments.families.get(path.parent.name, {})
-        if refused not in meant or path.name in served:
+        if refused not in harmless or path.name in served:
             counted[_model_of(path, registries)] += 1
     return counted
 

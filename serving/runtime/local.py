@@ -197,10 +197,10 @@ class LocalRuntime:
         self.recorder.set_decisions(applied)
         self.recorder.set_unproven(unproven_by_model(deployments, applied, self.running))
 
-    def count_refused(self, deployments: Deployments, meant: Collection[str]) -> None:
+    def count_refused(self, deployments: Deployments, harmless: Collection[str]) -> None:
         """Publish how much of each family is refused; see gauges.py."""
         registries = self._settings.registry
-        self.recorder.set_refused(refused_by_model(deployments, meant, registries))
+        self.recorder.set_refused(refused_by_model(deployments, harmless, registries))
 
     async def follow(self) -> AsyncGenerator[Deployments]:
         """See Runtime."""

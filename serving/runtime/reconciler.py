@@ -132,7 +132,7 @@ class Reconciler:
         """
         if traffic is not None:
             found = await self._reader.scan()
-            if left_out := traffic.root.keys() & found.left_out.get(family, set()):
+            if left_out := set(filter(found.leaves_out, traffic.root)):
                 raise BundleError(f"SIZEWISE_VARIANTS leaves out {listed(sorted(left_out))}")
             wanted = deployments_of(found.bundles.get(family, []), traffic)
             family_files.check_policy_of(family, wanted, self.served)
@@ -208,8 +208,8 @@ class Reconciler:
             await self._publish(deployments)
 
     async def _publish(self, deployments: Deployments) -> None:
-        meant = family_files.meant_to_be_refused(self.found, deployments.refused)
-        self._runtime.count_refused(deployments, self._reader.strangers | meant)
+        left_out = family_files.left_out_cascades(self.found, deployments.refused)
+        self._runtime.count_refused(deployments, self._reader.strangers | left_out)
         if replace(deployments, revision=self.served.revision) == self.served:
             return
         self.served = replace(deployments, revision=self.served.revision + 1)

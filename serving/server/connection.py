@@ -220,10 +220,14 @@ class Connection(HttpToolsProtocol):
 
         uvicorn would close at once and reset the connection under a request that the kernel has
         already accepted. Requests in the grace period are answered with `Connection: close`.
-        It is longer for a connection that has not asked yet: it was made in order to ask.
+        It is longer for a new connection that has not asked yet: it was made in order to ask.
         """
         self._leaving = True
-        self.loop.call_later(_LAST_REQUEST_S if self.cycle else _SLOW_S, self._leave)
+        grace_s = _LAST_REQUEST_S
+        if self._head_timer and not self.cycle:
+            age_s = self.loop.time() - (self._head_timer.when() - MAX_HEAD_S)
+            grace_s = max(grace_s, self.server_state.first_request_s - age_s)
+        self.loop.call_later(grace_s, self._leave)
 
     def _leave(self) -> None:
         idle = self.cycle is None or self.cycle.response_complete

@@ -20,6 +20,8 @@ from serving.settings import Settings
 
 _BATCH_SHARE = 16
 _PAUSE_S = 0.1
+# What a client's machine may take from its handshake to its first request when it is busy.
+_FIRST_REQUEST_S = 2.0
 _IPV6_NETWORK_BITS = 64
 
 Waiting = tuple[bool, float]
@@ -48,6 +50,7 @@ class LimitedConnections(ServerState):
         self.readers = Readers(settings.max_requests)
         self.turns = Turns()
         self.most = most_connections(settings, admin=admin)
+        self.first_request_s = min(_FIRST_REQUEST_S, settings.drain_ms / 1e3)
         self._most_per_address = settings.max_connections_per_address
         self._by_address: Counter[str] = Counter()
         self._candidates: deque[tuple[float, Any]] = deque()

@@ -74,22 +74,29 @@ async def test_the_reason_stays_while_the_registry_is_emptied(registry, tmp_path
         assert LEFT_OUT in reconciler.served.refused.values()
 
 
-async def test_traffic_counts_for_what_is_served_and_is_refused_where_it_names_nothing(
-    registry, tmp_path
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_traffic_counts_for_what_is_chosen_whether_the_rest_is_there_or_not(
+    registry, tmp_path, is_there
 ):
     write_bundle(tmp_path / "next", variant="wide", scale=1.5)
     pinned = publish(tmp_path / "next", registry, "@next").manifest.version
     tiny = read_bundle(registry / "tone" / "tiny").manifest.version
     path = registry / "tone" / "traffic.json"
     path.write_text(f'{{"wide": {{"version": "{pinned}"}}, "tiny": {{"version": "{tiny}"}}}}')
+    if not is_there:
+        shutil.rmtree(registry / "tone" / "tiny")
     async with loaded(registry, variants=["wide"]) as reconciler:
         assert str(path) not in reconciler.served.refused
         assert reconciler.served.families["tone"]["wide"].live.manifest.version == pinned
         with pytest.raises(BundleError, match="SIZEWISE_VARIANTS leaves out tiny"):
             await reconciler.set_traffic("tone", Traffic({"tiny": VariantTraffic(version=tiny)}))
-        path.write_text(f'{{"wid": {{"version": "{pinned}"}}}}')
-        await reconciler.rescan()
-        assert f"wid has no version {pinned}" in reconciler.served.refused[str(path)]
+
+
+async def test_traffic_that_names_nothing_is_refused(registry):
+    path = registry / "tone" / "traffic.json"
+    path.write_text('{"wid": {"version": "0000000000000000"}}')
+    async with loaded(registry) as reconciler:
+        assert "wid has no version 0000000000000000" in reconciler.served.refused[str(path)]
 
 
 async def test_a_default_family_of_which_all_is_left_out_is_said_to_be_that(registry, tmp_path):
