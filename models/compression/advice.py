@@ -70,19 +70,28 @@ def advise(
     )
 
 
-def beside(cascade: Cascade, manifests: Sequence[Manifest], advised: str | None) -> str:
+def beside(
+    cascade: Cascade, manifests: Sequence[Manifest], advised: str | None, wanted: Wanted
+) -> str:
     """Say what a cascade of these variants gains and loses, beside the advised one."""
     reference, expected = cascade.reference.variant, cascade.expected
     says = f"{expected.reference_cost_s / expected.cost_s:.2f} times the throughput of {reference}"
     speeds = {m.variant: m.judged.texts_per_second for m in manifests if m.judged}
     speed, its = speeds.get(reference), speeds.get(advised or reference)
     if advised not in (None, reference) and speed and its:
-        says += f", where {advised} has {its / speed:.2f} times"
-    says += f"; a lone text takes {expected.p50_ms:.2f} ms; it loses "
+        says += f", where {advised} has {its / speed:.2f} times by its card"
+    says += f"; a lone text takes {expected.p50_ms:.2f} ms; "
     if cascade.versus:
-        lost = 100 * max(0.0, -cascade.versus.difference.value)
-        says += f"{lost:.1f} points on the test split, "
-    return f"{says}at most {100 * cascade.bound:.1f} points with 95 % confidence"
+        lost = -100 * cascade.versus.difference.value
+        says += f"on the test split it loses {lost:z.1f} points against {reference}; "
+    says += f"at most {100 * cascade.bound:.1f} are guaranteed, with 95 % confidence"
+    stages = {stage.variant for stage in cascade.stages}
+    limits = {
+        "--max-bytes": (sum(m.bytes for m in manifests if m.variant in stages), wanted.max_bytes),
+        "--latency-ms": (expected.p50_ms, wanted.latency_ms),
+    }
+    beyond = [name for name, (its, most) in limits.items() if most is not None and its > most]
+    return f"{says}; it is beyond {' and '.join(beyond)}" if beyond else says
 
 
 def comparison(

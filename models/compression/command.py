@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from models.compression.advice import Advice, beside
+from models.compression.advice import Advice
 from models.compression.exported import ORIGINAL, is_exported, make_formats
 from models.compression.finish import finish, make_cascade
 from models.compression.plan import FORMATS, Limits, plan
@@ -18,7 +18,6 @@ from models.data.sources import FETCHED, Source
 from models.next_command import serving
 from models.recipe import RecipeError
 from models.recipe_sections import Scheme
-from serving.bundles.registry import read_registry
 
 _OPTIONAL = {"int8-openvino": ("openvino", "nncf")}
 
@@ -50,8 +49,8 @@ def make(
     unmade = [step.bytes for step in made.unmade]
     advice = finish(wanted, root, made.published, found.texts, output=reports, unmade=unmade)
     cascade = None
-    if found.labels and not wanted.formats_only:
-        cascade = make_cascade(wanted, made.published, workshop.build, reports)
+    if made.plan.has_cascade:
+        cascade = make_cascade(wanted, made.published, advice.variant, workshop.build, reports)
     if root != TEACHER:
         print(
             f"\nNo teacher: {made.plan.left_out[0].reason}. What is advised learnt from the labels "
@@ -59,11 +58,9 @@ def make(
         )
     advised = _advised(advice)
     if cascade:
-        manifests = [each.manifest for each in read_registry(wanted.registry)[wanted.family]]
         print(
-            f"Or a cascade: {beside(cascade, manifests, advice.variant)}. "
-            f"{serving(wanted.registry)} serves all variants, and it answers requests for "
-            f'{{"model": "{wanted.family}", "variant": "auto"}}'
+            f"Or a cascade: {cascade}. {serving(wanted.registry)} serves all variants, and it "
+            f'answers requests for {{"model": "{wanted.family}", "variant": "auto"}}'
         )
     return advised
 

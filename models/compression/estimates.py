@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.compression.facts import Facts, TextFacts
-from models.compression.students import Shape, cost_share
+from models.compression.students import Shape, cost_share, size_bytes
 
 _FORWARD_SHARE = 1 / 3
 _EXPORT_S = 12.0
@@ -12,12 +12,11 @@ _SCORED_TWICE = 2
 _TIMED_TEXTS = 3 * 512
 _QUANTIZE_S = 10.0
 _QUANTIZE_LOOKS = 7
-# As models.stages.quantize: so many texts for each operator, one at a time, which takes longer.
+# As models.stages.quantize, which writes the graph and runs so many texts for each operator.
 _SENSITIVITY_TEXTS = 128
-_ALONE = 1.5
 _OPERATORS_OF_LAYER = 4
 _OTHER_OPERATORS = 2
-_WRITTEN_BYTE_S = 1.2e-8
+_WRITTEN_BYTE_S = 1.5e-8
 # As models.training.refit, which only a training imports.
 _FITTED_TEXTS = 1024
 _FITTED_TOKENS = 40_000
@@ -66,14 +65,16 @@ def adopt_s(facts: Facts) -> float:
     return export_s(facts) + answered * facts.scoring_s
 
 
-def quantize_s(facts: Facts, share: float) -> float:
-    """Seconds to write and evaluate another number format of a model of this cost."""
-    trials = 1 + _OTHER_OPERATORS + _OPERATORS_OF_LAYER * facts.model.layers
-    a_trial_s = _ALONE * _SENSITIVITY_TEXTS * facts.scoring_s
-    a_trial_s += _WRITTEN_BYTE_S * 4 * facts.model.parameters
-    looks_s = _QUANTIZE_LOOKS * validation_texts(facts.texts) * facts.scoring_s
-    measured_s = share * (trials * a_trial_s + looks_s)
-    return _QUANTIZE_S + measured_s + export_s(facts, share) - _EXPORT_S
+def quantize_s(facts: Facts, shape: Shape | None) -> float:
+    """Seconds to write and evaluate another number format of a student, or of the whole model."""
+    share = cost_share(facts.model, shape) if shape else 1.0
+    layers = len(shape.layers) if shape else facts.model.layers
+    a_text_s = share * facts.scoring_s
+    trials = 1 + _OTHER_OPERATORS + _OPERATORS_OF_LAYER * layers
+    written_s = _WRITTEN_BYTE_S * size_bytes(facts.model, shape, "fp32")
+    looks_s = _QUANTIZE_LOOKS * validation_texts(facts.texts) * a_text_s
+    sensitivity_s = trials * (written_s + _SENSITIVITY_TEXTS * a_text_s)
+    return _QUANTIZE_S + sensitivity_s + looks_s + export_s(facts, share) - _EXPORT_S
 
 
 def distill_s(facts: Facts, shape: Shape, section: Mapping[str, Any]) -> float:
@@ -92,9 +93,9 @@ def distill_s(facts: Facts, shape: Shape, section: Mapping[str, Any]) -> float:
     return taught_s + facts.student_s * trained + checked_s + export_s(facts, share)
 
 
-def finish_s(facts: Facts) -> float:
-    """Seconds to look, report and, with labels, to choose a cascade's engines and thresholds."""
-    if not facts.texts.labels:
+def finish_s(facts: Facts, *, cascade: bool) -> float:
+    """Seconds to report and, if there may be one, to choose a cascade's engines and thresholds."""
+    if not cascade:
         return _REPORT_S
     shares = held_out(facts.texts)
     scored = facts.texts.rows * (shares["calibration_share"] + shares["test_share"])
@@ -102,14 +103,14 @@ def finish_s(facts: Facts) -> float:
 
 
 def static_texts(facts: Facts, *, taught: bool) -> int:
-    """Estimate the texts that a static classifier is trained on; if taught, words are some too."""
+    """Estimate what a static classifier is trained on: if it is taught, the vocabulary too."""
     if not taught:
         return training_texts(facts.texts)
     return training_texts(facts.texts) + facts.texts.unlabelled_rows + STATIC_WORDS
 
 
 def static_s(facts: Facts, epochs: int, *, taught: bool) -> float:
-    """Seconds to have the teacher answer, if there is one, and to train, export and evaluate it."""
+    """Seconds to train, export and evaluate a static classifier, and for its teacher's answers."""
     texts = static_texts(facts, taught=taught)
     asked = texts - STATIC_WORDS + STATIC_WORDS / _WORDS_OF_TEXT if taught else 0
     return _STATIC_S + asked * facts.scoring_s + texts * epochs * _STATIC_TEXT_S

@@ -8,7 +8,7 @@ import numpy as np
 from models.cascade import build as cascade
 from models.cascade.looks import is_looked_for
 from models.cascade.options import CascadeOptions, parse_target
-from models.compression.advice import Advice, advise, comparison
+from models.compression.advice import Advice, advise, beside, comparison
 from models.compression.wanted import Wanted
 from models.evaluation.predictions import Predictor
 from models.recipe import RecipeError
@@ -61,9 +61,11 @@ def lone_ms(bundle: Bundle, texts: Sequence[str]) -> float:
 
 
 def make_cascade(
-    wanted: Wanted, variants: Collection[str], build: Path, output: Path
-) -> Cascade | None:
+    wanted: Wanted, variants: Collection[str], advised: str | None, build: Path, output: Path
+) -> str | None:
     """Make a cascade that loses at most the wanted drop, or say why there is none.
+
+    Returns what it gains and loses beside the `advised` variant.
 
     There is none beside variants that are not of this run, which it could not keep apart.
 
@@ -81,16 +83,18 @@ def make_cascade(
     family = wanted.registry / wanted.family
     try:
         if is_looked_for(target, manifests, family):
-            return _there(family, manifests, target)
-        cascade.run(CascadeOptions(wanted.family, wanted.registry, build, target), output)
-        return read_family_file(family, CASCADE_NAME, Cascade)
+            _check_there(family, manifests, target)
+        else:
+            cascade.run(CascadeOptions(wanted.family, wanted.registry, build, target), output)
+        found = read_family_file(family, CASCADE_NAME, Cascade)
     except (RecipeError, SizewiseError) as error:
         print(f"No cascade: {error}".replace("--max-loss", "--max-drop"))
         return None
+    return beside(found, manifests, advised, wanted) if found else None
 
 
-def _there(family: Path, manifests: Sequence[Manifest], target: Target) -> Cascade:
-    """The cascade that was looked for before. Raises RecipeError or BundleError without one."""
+def _check_there(family: Path, manifests: Sequence[Manifest], target: Target) -> None:
+    """Raise RecipeError or BundleError unless the cascade is there that was looked for before."""
     there = read_family_file(family, CASCADE_NAME, Cascade)
     if there is None or there.target != target:
         other = ": there is only one with another limit" if there else ""
@@ -100,4 +104,3 @@ def _there(family: Path, manifests: Sequence[Manifest], target: Target) -> Casca
         )
     check_cascade(there, {each.variant: each for each in manifests})
     print(f"{family / CASCADE_NAME} is up to date")
-    return there

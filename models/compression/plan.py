@@ -25,7 +25,7 @@ from models.compression.recipe_content import (
     static_epochs,
     static_root,
 )
-from models.compression.students import Shape, cost_share, shapes, size_bytes
+from models.compression.students import Shape, shapes, size_bytes
 from models.recipe_sections import Scheme, TrainSection
 
 MOST_UNKNOWN: float = TrainSection.model_fields["max_unknown_share"].default
@@ -33,7 +33,7 @@ _FEWEST_EPOCHS = 2
 _TEACHER_SHARE = 0.6
 _TYPICAL_SHARE = 1 / 4
 _STATIC_BYTES = {"fp32": 2_400_000, "int8": 800_000}
-_STATIC_COST_SHARE = 0.02
+_STATIC_FORMAT_S = 5.0
 FORMATS: tuple[Scheme, ...] = ("int8-dynamic", "int8-static", "int8-openvino", "int4")
 
 
@@ -60,13 +60,15 @@ class LeftOut:
 class Plan:
     """The steps in order, those to make if they take less than estimated, and what is left out.
 
-    `finish_s` are the seconds of what comes after them.
+    `finish_s` are the seconds of what comes after them: the report and, with `has_cascade`, the
+    search for a cascade.
     """
 
     steps: tuple[Step, ...]
     later: tuple[Step, ...]
     left_out: tuple[LeftOut, ...]
     finish_s: float
+    has_cascade: bool
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,14 @@ def _in_time(facts: Facts, head: Mapping[str, Any], source: str, limits: Limits)
     """The plan; of what it leaves out only the teacher's reason is said."""
     teacher = _teacher(facts, head, source, limits)
     left = (teacher,) if isinstance(teacher, LeftOut) else ()
-    end_s = 0.0 if left else finish_s(facts)
+    has_cascade = not left and _may_have_cascade(facts, limits)
+    end_s = finish_s(facts, cascade=has_cascade)
     steps, later = _within(_candidates(facts, head, teacher, limits), limits.seconds - end_s)
-    return Plan(tuple(steps), tuple(later), left, end_s)
+    return Plan(tuple(steps), tuple(later), left, end_s, has_cascade)
+
+
+def _may_have_cascade(facts: Facts, limits: Limits) -> bool:
+    return bool(facts.texts.labels) and not limits.formats_only
 
 
 def _candidates(
@@ -184,7 +191,8 @@ def _teacher(facts: Facts, head: Mapping[str, Any], source: str, limits: Limits)
     content = {**head, **fine_tuned(facts, source)}
     quickest = [*_quickest(facts, head, limits)]
     needed = [step for step in quickest if _is_of_use(step, quickest, limits)]
-    rest_s = export_s(facts) + sum(step.seconds for step in needed) + finish_s(facts)
+    end_s = finish_s(facts, cascade=_may_have_cascade(facts, limits))
+    rest_s = export_s(facts) + sum(step.seconds for step in needed) + end_s
     time_s = min(_TEACHER_SHARE * limits.seconds, limits.seconds - rest_s)
     epochs = min(content["train"]["epochs"], int(time_s / train_s(facts, 1)))
     epochs = max(epochs, _FEWEST_EPOCHS)
@@ -210,7 +218,7 @@ def _formats(facts: Facts, head: Mapping[str, Any], limits: Limits) -> Iterator[
             f"teacher-{short}",
             f"the teacher as {scheme}",
             {**head, "parent": TEACHER, **quantized(facts, scheme, limits.max_drop)},
-            quantize_s(facts, 1.0),
+            quantize_s(facts, None),
             size_bytes(facts.model, None, precision),
         )
 
@@ -248,7 +256,7 @@ def _int8(facts: Facts, head: Mapping[str, Any], limits: Limits, shape: Shape | 
         f"{name}-int8",
         f"{name}-fp32 as int8-dynamic",
         {**head, "parent": f"{name}-fp32", **quantized(facts, "int8-dynamic", limits.max_drop)},
-        quantize_s(facts, cost_share(facts.model, shape) if shape else _STATIC_COST_SHARE),
+        quantize_s(facts, shape) if shape else _STATIC_FORMAT_S,
         size_bytes(facts.model, shape, "int8") if shape else _STATIC_BYTES["int8"],
     )
 

@@ -140,7 +140,7 @@ def teacher_epochs(facts: Facts) -> int:
 
 
 def static_epochs(facts: Facts, *, taught: bool) -> int:
-    """So many epochs that some 100,000 texts are read: 8 to 40, since each takes a moment."""
+    """So many epochs that some 100,000 texts and words are read: 8 to 40."""
     return min(40, max(8, round(_STATIC_TRAINED_TEXTS / static_texts(facts, taught=taught))))
 
 

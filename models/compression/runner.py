@@ -73,8 +73,8 @@ class Run:
         refused is said, and those made from it are left out.
         """
         for number, step in enumerate(self.plan.steps):
-            left_s = sum(each.seconds for each in self.plan.steps[number:]) * self._pace
-            left_s += self.plan.finish_s
+            steps_s = sum(each.seconds for each in self.plan.steps[number:])
+            left_s = steps_s * self._pace + self.plan.finish_s
             about = f" ({number + 1} of {len(self.plan.steps)}, about {_minutes(left_s)} left)"
             if not number or (self._has_time(step) and self._has_parent(step)):
                 self._make(step, about, is_first=not number)
@@ -186,7 +186,8 @@ def plan_table(plan: Plan, is_begun: Callable[[Step], bool]) -> str:
         )
         for step in plan.steps
     ]
-    rows.append(("", "report and, with labels, a cascade", _minutes(plan.finish_s), ""))
+    last = "the report, and a cascade if one pays" if plan.has_cascade else "the report"
+    rows.append(("", last, _minutes(plan.finish_s), ""))
     total = sum(step.seconds for step in plan.steps if step.variant not in begun) + plan.finish_s
     rows.append(("all", f"{len(plan.steps)} variants", _minutes(total), ""))
     return table(("variant", "what it is", "about", "size, about"), rows) + left_out(

@@ -52,8 +52,8 @@ class Found:
 
     Those are FAMILY_NAMES, as far as they exist. `refused` maps each unreadable path to the
     reason, and `lost` those of them that are bundles, without the inactive versions. Families in
-    `kept` are as they were found before: their registry is empty now. `left_out` are the families
-    of which a variant is there that is not `chosen`; if none is chosen, all are.
+    `kept` are as they were found before: their registry is empty now; of those in `left_out` a
+    variant is there that is not `chosen`. If none is chosen, all are.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
@@ -71,15 +71,13 @@ class Found:
 
 
 def scan(
-    registries: Iterable[Path],
-    variants: Collection[str] = (),
-    trusted: TrustedKeys | None = None,
+    registries: Iterable[Path], variants: Collection[str] = (), trusted: TrustedKeys | None = None
 ) -> Found:
     """Find all bundles of registries, or those of `variants`, inactive versions included.
 
     If two registries hold a family of the same name, the first one counts. A bundle that none of
-    the `trusted` keys has signed is refused.
-    Raises BundleError when a folder is missing or cannot be read, or the machine is short.
+    the `trusted` keys has signed is refused. Raises BundleError when a folder is missing or cannot
+    be read, or the machine is short.
     """
     found = Found(chosen=variants)
     for folder in registries:

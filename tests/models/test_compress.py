@@ -154,7 +154,9 @@ def test_texts_that_an_earlier_build_has_drawn_are_divided_anew(made, sources, h
     assert all((data / f"{split}.jsonl").read_text() for split in ("train", "validation", "test"))
 
 
-def test_students_learn_from_more_texts_whose_labels_nobody_reads(sources, here, monkeypatch):
+def test_students_learn_from_more_texts_whose_labels_nobody_reads(
+    sources, here, monkeypatch, capsys
+):
     """The table has a label that the family does not know, and every text of the other one."""
     rows = [json.loads(line) for line in (sources / "labelled.jsonl").read_text().splitlines()]
     texts = ["a text of nobody else's", *(row["text"] for row in rows)]
@@ -164,9 +166,14 @@ def test_students_learn_from_more_texts_whose_labels_nobody_reads(sources, here,
     monkeypatch.setattr(
         "models.compression.command.finish", lambda *_, **__: Advice(None, "nothing was made")
     )
-    monkeypatch.setattr("models.compression.command.make_cascade", lambda *_: False)
+    monkeypatch.setattr("models.compression.command.make_cascade", lambda *_: "twice as fast")
 
     assert compress(sources, *BASE, "--more", more) == 0
+
+    said = capsys.readouterr().out
+    advice, cascade, after = said.splitlines()[-3:]
+    assert (advice, after.split()[0]) == ("Advice: nothing was made", "Next:")
+    assert cascade.startswith("Or a cascade: twice as fast. SIZEWISE_REGISTRY=")
 
     folder = here / "build/tone/teacher-fp32/data"
     assert read_unlabelled(folder) == ["a text of nobody else's"]

@@ -168,7 +168,7 @@ def timed(variant, texts_per_second):
 
 @pytest.mark.parametrize(
     ("advised", "its"),
-    [("int8", ", where int8 has 1.50 times"), ("original", ""), (None, "")],
+    [("int8", ", where int8 has 1.50 times by its card"), ("original", ""), (None, "")],
 )
 def test_a_cascade_is_compared_with_what_is_advised(advised, its):
     manifests = [timed("original", 100), timed("int8", 150)]
@@ -179,9 +179,10 @@ def test_a_cascade_is_compared_with_what_is_advised(advised, its):
         bound=0.0081,
     )
 
-    assert beside(cascade, manifests, advised) == (
-        f"4.00 times the throughput of original{its}; a lone text takes 1.00 ms; it loses 0.4 "
-        "points on the test split, at most 0.8 points with 95 % confidence"
+    assert beside(cascade, manifests, advised, wanted()) == (
+        f"4.00 times the throughput of original{its}; a lone text takes 1.00 ms; on the test "
+        "split it loses 0.4 points against original; at most 0.8 are guaranteed, with 95 % "
+        "confidence"
     )
 
 
@@ -189,7 +190,25 @@ def test_a_cascade_that_was_not_judged_has_its_bound_alone():
     cascade = cascade_of({"int8": "1", "original": "1"})
     manifests = [manifest_of(each, BYTES[each], None) for each in ("original", "int8")]
 
-    assert beside(cascade, manifests, "int8") == (
-        "4.00 times the throughput of original; a lone text takes 1.00 ms; it loses at most 0.8 "
-        "points with 95 % confidence"
+    assert beside(cascade, manifests, "int8", wanted()) == (
+        "4.00 times the throughput of original; a lone text takes 1.00 ms; at most 0.8 are "
+        "guaranteed, with 95 % confidence"
     )
+
+
+@pytest.mark.parametrize(
+    ("limits", "beyond"),
+    [
+        ({"max_bytes": 5_000_000}, ""),
+        ({"max_bytes": 4_500_000}, "; it is beyond --max-bytes"),
+        ({"latency_ms": 1.0}, ""),
+        ({"max_bytes": 1, "latency_ms": 0.9}, "; it is beyond --max-bytes and --latency-ms"),
+    ],
+)
+def test_a_cascade_beyond_a_limit_is_said_to_be(limits, beyond):
+    cascade = cascade_of({"int8": "1", "original": "1"})
+    manifests = [manifest_of(each, BYTES[each], None) for each in NAMES]
+
+    says = beside(cascade, manifests, "int8", wanted(**limits))
+
+    assert says.partition("confidence")[2] == beyond

@@ -57,7 +57,7 @@ def test_a_cascade_that_was_looked_for_is_not_looked_for_again(tmp_path, capsys,
     log(Look("choose", target, versions, versions[0], {}, "0", "1", "2"), tmp_path / "tone")
     before = (tmp_path / "tone" / LOOKS_NAME).read_text()
 
-    assert not make_cascade(options, ["large", "small"], tmp_path / "build", tmp_path)
+    assert not make_cascade(options, ["large", "small"], None, tmp_path / "build", tmp_path)
 
     assert (tmp_path / "tone" / LOOKS_NAME).read_text() == before
     assert f"with this limit was looked for before{other}; " in capsys.readouterr().out
@@ -67,13 +67,13 @@ def test_there_is_no_cascade_beside_what_an_earlier_run_left(tmp_path, capsys):
     for name in ("large", "small"):
         write_bundle(tmp_path / f"tone/{name}", variant=name)
 
-    assert not make_cascade(wanted(tmp_path), ["large"], tmp_path / "build", tmp_path)
+    assert not make_cascade(wanted(tmp_path), ["large"], None, tmp_path / "build", tmp_path)
 
     assert "No cascade: there are variants that are not of this run" in capsys.readouterr().out
     assert not (tmp_path / "tone" / LOOKS_NAME).exists()
 
 
-def test_a_cascade_that_is_there_is_returned(tmp_path):
+def test_what_a_cascade_that_is_there_gains_is_returned(tmp_path):
     made = [write_bundle(tmp_path / f"tone/{name}", variant=name) for name in ("small", "large")]
     options = wanted(tmp_path)
     target = Target(loss="accuracy", max_loss=options.max_drop, confidence=0.95)
@@ -82,6 +82,6 @@ def test_a_cascade_that_is_there_is_returned(tmp_path):
     named = [f"{variant} {version}" for variant, version in sorted(versions.items())]
     log(Look("choose", target, named, named[0], {}, "0", "1", "2"), tmp_path / "tone")
 
-    found = make_cascade(options, versions, tmp_path / "build", tmp_path)
+    said = make_cascade(options, versions, "small", tmp_path / "build", tmp_path)
 
-    assert [stage.variant for stage in found.stages] == ["small", "large"]
+    assert said.startswith("4.00 times the throughput of large; a lone text takes 1.00 ms; at most")

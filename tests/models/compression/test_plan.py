@@ -82,7 +82,7 @@ def test_what_can_be_small_enough_is_made_before_what_cannot():
     assert found[1 + len(small) :] == ["teacher-int8", "half-fp32", "half-int8"]
 
 
-@given(st.floats(60, 3600))
+@given(st.floats(90, 3600))
 def test_a_teacher_is_trained_only_if_time_is_left_for_what_is_smaller(seconds):
     limits = replace(HOUR, seconds=seconds)
 
