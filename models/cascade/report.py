@@ -57,7 +57,7 @@ Test split, {len(found.texts[2].texts):,} texts: accuracy {percent(cascade.stage
 {_alone(cascade, found, selection)}
 Cost: {1000 * expected.cost_s:.2f} core ms per text, {reference} \
 {1000 * expected.reference_cost_s:.2f}: {expected.reference_cost_s / expected.cost_s:.2f} times \
-the throughput.
+the throughput, by the calibration texts.
 Latency without load: p50 {expected.p50_ms:.1f} ms ({reference} {expected.reference_p50_ms:.1f}), \
 p99 {expected.p99_ms:.1f} ms ({expected.reference_p99_ms:.1f}), so the p99 is {slower}.
 {_hindsight(cascade, found, selection)}"""

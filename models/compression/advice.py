@@ -9,6 +9,7 @@ from models.evaluation.noninferiority import largest_loss
 from models.reports.markdown import percent, table
 from serving.bundles.bundle import Manifest
 from serving.bundles.cascade import Cascade
+from serving.bundles.files import listed
 
 _CHOOSING_SPLIT = "validation"
 _CONFIDENCE = 0.95
@@ -73,21 +74,29 @@ def advise(
 def beside(
     cascade: Cascade, manifests: Sequence[Manifest], advised: str | None, wanted: Wanted
 ) -> str:
-    """Say what a cascade of these variants gains and loses, beside the advised one."""
+    """Say what a cascade of these variants is, gains and loses, beside the advised one."""
     reference, expected = cascade.reference.variant, cascade.expected
-    says = f"{expected.reference_cost_s / expected.cost_s:.2f} times the throughput of {reference}"
+    stages = [stage.variant for stage in cascade.stages]
+    size = sum(each.bytes for each in manifests if each.variant in stages)
+    gain = expected.reference_cost_s / expected.cost_s
+    says = (
+        f"{listed(stages)} ({size / 1e6:,.2f} MB): {gain:.2f} times the throughput of {reference}"
+    )
     speeds = {m.variant: m.judged.texts_per_second for m in manifests if m.judged}
     speed, its = speeds.get(reference), speeds.get(advised or reference)
     if advised not in (None, reference) and speed and its:
         says += f", where {advised} has {its / speed:.2f} times by its card"
-    says += f"; a lone text takes {expected.p50_ms:.2f} ms; "
+    says += (
+        f"; a lone text takes {expected.p50_ms:.2f} ms at the median and {expected.p99_ms:.2f} at "
+        f"the 99th percentile, {expected.reference_p50_ms:.2f} and {expected.reference_p99_ms:.2f} "
+        f"by {reference}; "
+    )
     if cascade.versus:
         lost = -100 * cascade.versus.difference.value
         says += f"on the test split it loses {lost:z.1f} points against {reference}; "
     says += f"at most {100 * cascade.bound:.1f} are guaranteed, with 95 % confidence"
-    stages = {stage.variant for stage in cascade.stages}
     limits = {
-        "--max-bytes": (sum(m.bytes for m in manifests if m.variant in stages), wanted.max_bytes),
+        "--max-bytes": (size, wanted.max_bytes),
         "--latency-ms": (expected.p50_ms, wanted.latency_ms),
     }
     beyond = [name for name, (its, most) in limits.items() if most is not None and its > most]

@@ -59,7 +59,7 @@ def make(
     advised = _advised(advice)
     if cascade:
         print(
-            f"Or a cascade: {cascade}. {serving(wanted.registry)} serves all variants, and it "
+            f"Or a cascade of {cascade}. {serving(wanted.registry)} serves all variants, and it "
             f'answers requests for {{"model": "{wanted.family}", "variant": "auto"}}'
         )
     return advised

@@ -37,11 +37,12 @@ class TextFacts:
     """The user's texts.
 
     `rows` counts different texts, since equal ones are divided once. `labels` counts the labelled
-    rows of each label, and is empty if no text has one. `most_tokens` is a length that hardly a
-    text exceeds; it and `unknown`, the share of tokens that the vocabulary does not know, are of a
-    sample. `labelled` and `unlabelled` are the files with a column of labels and without, as
-    locations in a recipe, `more` those whose labels are not read. `columns` are the keys of [data]
-    that say how to read a row, `seed` the one that divides them.
+    rows of each label, and is empty if no text has one. `most_tokens` is the length of the
+    longest, as far as a sample and the texts of most characters show; `unknown` is the share of
+    the sample's tokens that the vocabulary does not know. `labelled` and `unlabelled` are the files
+    with a column of labels and without, as locations in a recipe, `more` those whose labels are not
+    read. `columns` are the keys of [data] that say how to read a row, `seed` the one that divides
+    them.
     """
 
     rows: int

@@ -52,6 +52,8 @@ def finish(
     latencies_ms = {each.manifest.variant: lone_ms(each, texts) for each in bundles}
     manifests = [each.manifest for each in bundles]
     print(f"\n{comparison(manifests, latencies_ms, teacher)}")
+    longest = min(each.max_length for each in manifests)
+    print(f"Texts of more than {longest} tokens are refused unless a request allows to cut them.")
     return advise(manifests, latencies_ms, teacher, wanted, unmade)
 
 

@@ -1,5 +1,6 @@
 """Looks at the user's model before anything is planned: what it is, and its speed here."""
 
+import heapq
 import json
 import math
 import tempfile
@@ -7,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
@@ -43,7 +43,7 @@ from serving.bundles.position_limit import longest_input
 from serving.inference.tokenizer import Tokenizer
 
 _SAMPLE_TEXTS = 2_000
-_HARDLY_MORE = 0.995
+_LONGEST_TEXTS = 20
 _MOST_TOKENS = 512
 _WORTHWHILE = 0.8
 _USUAL_UNITS_PER_WIDTH = 4
@@ -74,7 +74,12 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
         copy_tokenizer(source, path.parent, longest)
         if kind == "classifier":
             check_tokenizer(path, config, longest, source)
-        encodings = readable(Tokenizer(path, longest), sample)
+        tokenizer = Tokenizer(path, longest)
+        encodings = readable(tokenizer, sample)
+        many_characters = heapq.nlargest(_LONGEST_TEXTS, found.texts, key=len)
+        most_tokens = max(
+            each.full_length for each in (*encodings, *readable(tokenizer, many_characters))
+        )
         unknown = unknown_share(path, [each.ids for each in encodings])
         has_pieces = json.loads(path.read_text(encoding="utf-8"))["model"]["type"] == "WordPiece"
     if wanted.formats_only and unknown > MOST_UNKNOWN:
@@ -82,13 +87,12 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
             f"the vocabulary of {source} does not know {unknown:.0%} of the texts' tokens: choose "
             "a model for their language, or leave --formats-only out to train one of them alone"
         )
-    lengths = [each.full_length for each in encodings]
     texts = TextFacts(
         rows=len({normalised(text) for text in found.texts} - {""}),
         unlabelled_rows=found.unlabelled_rows,
         labels=found.labels,
         problem_type=problem_type,
-        most_tokens=int(np.quantile(lengths, _HARDLY_MORE, method="inverted_cdf")),
+        most_tokens=most_tokens,
         unknown=unknown,
         labelled=found.locations(found.labelled, wanted.recipes),
         unlabelled=found.locations(found.unlabelled, wanted.recipes),

@@ -50,10 +50,11 @@ class Step:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A variant that is not made, the reason, and the option that would change that."""
+    """A variant that is not made, the reason, the option that would change that, and its size."""
 
     variant: str
     reason: str
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def plan(facts: Facts, family: str, source: str, limits: Limits) -> Plan:
     left = [*found.left_out]
     for step in found.later:
         minutes = _minutes(step.variant, facts, head, source, limits)
-        left.append(LeftOut(step.variant, f"takes too long: about --minutes {minutes} includes it"))
+        reason = f"takes too long: about --minutes {minutes} in all would include it"
+        left.append(LeftOut(step.variant, reason, step.bytes))
     if limits.formats_only:
         left.append(LeftOut("students", "--formats-only: leave it out to train them"))
     elif not facts.model.is_cuttable:

@@ -129,7 +129,10 @@ def static_root(facts: Facts) -> dict[str, Any]:
 
 
 def max_length(facts: Facts) -> int:
-    """The longest input to train on: of hardly a text more, in steps of 16, if it can be read."""
+    """The longest input to train on: that of the longest text, in steps of 16, if it can be read.
+
+    The trained model refuses longer ones, and few long texts cost little.
+    """
     rounded = 16 * math.ceil(facts.texts.most_tokens / 16)
     return max(3, min(rounded, facts.model.longest))
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -73,11 +74,8 @@ class Run:
         refused is said, and those made from it are left out.
         """
         for number, step in enumerate(self.plan.steps):
-            steps_s = sum(each.seconds for each in self.plan.steps[number:])
-            left_s = steps_s * self._pace + self.plan.finish_s
-            about = f" ({number + 1} of {len(self.plan.steps)}, about {_minutes(left_s)} left)"
             if not number or (self._has_time(step) and self._has_parent(step)):
-                self._make(step, about, is_first=not number)
+                self._make(step, partial(self._about, number), is_first=not number)
         for step in self.plan.later:
             parent_is_unmade = step.content["parent"] in {each.variant for each in self.unmade}
             if self._fits(step) and not parent_is_unmade:
@@ -85,7 +83,13 @@ class Run:
                 self.unmade.remove(step)
                 self.left_out = [each for each in self.left_out if each.variant != step.variant]
                 if self._has_parent(step):
-                    self._make(step, " (there is time left)", is_first=False)
+                    self._make(step, lambda _: " (there is time left)", is_first=False)
+
+    def _about(self, number: int, seconds: float) -> str:
+        """Where the run is, so many seconds after it began the step of this number."""
+        step_s, *later_s = (each.seconds * self._pace for each in self.plan.steps[number:])
+        left_s = max(0.0, step_s - seconds) + sum(later_s) + self.plan.finish_s
+        return f" ({number + 1} of {len(self.plan.steps)}, about {_minutes(left_s)} left)"
 
     def is_begun(self, step: Step) -> bool:
         """Whether most of it has been made."""
@@ -143,7 +147,7 @@ class Run:
         self.left_out.append(LeftOut(step.variant, f"is made from {parent}"))
         return False
 
-    def _make(self, step: Step, about: str, *, is_first: bool) -> None:
+    def _make(self, step: Step, about: Callable[[float], str], *, is_first: bool) -> None:
         path = self.path(step)
         refusal: Refusal | None = None
         stage: Stage | None = None
@@ -152,7 +156,7 @@ class Run:
             if refusal := self.state.refusal(step.variant, path):
                 raise RecipeError(refusal.reason)
             for stage in read_recipe(path).stages:
-                self.workshop.run(path, stage, about)
+                self.workshop.run(path, stage, about(time.perf_counter() - started_s))
             self.published.append(step.variant)
             seconds = self.workshop.taken_s(path)
         except (OSError, MemoryError, ModuleNotFoundError):  # others would fail alike
@@ -199,7 +203,8 @@ def left_out(variants: Iterable[LeftOut]) -> str:
     """Say which variants are left out, and why: a line for each reason."""
     names: dict[str, list[str]] = {}
     for each in variants:
-        names.setdefault(each.reason, []).append(each.variant)
+        size = f" ({each.bytes / 1e6:,.1f} MB)" if each.bytes else ""
+        names.setdefault(each.reason, []).append(f"{each.variant}{size}")
     return "".join(f"Left out: {', '.join(of)}: {reason}\n" for reason, of in names.items())
 
 

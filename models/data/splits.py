@@ -93,7 +93,7 @@ def divide(
         )
     ]
     if contradictory:
-        print(f"left out {contradictory} texts with different labels in different rows")
+        print(f"left out as rows differ in the label: {contradictory} of the texts")
     if repeated:
         print(f"kept {repeated} texts in the held-out one of the two splits with the same text")
     return splits, unlabelled

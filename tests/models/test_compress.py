@@ -173,7 +173,7 @@ def test_students_learn_from_more_texts_whose_labels_nobody_reads(
     said = capsys.readouterr().out
     advice, cascade, after = said.splitlines()[-3:]
     assert (advice, after.split()[0]) == ("Advice: nothing was made", "Next:")
-    assert cascade.startswith("Or a cascade: twice as fast. SIZEWISE_REGISTRY=")
+    assert cascade.startswith("Or a cascade of twice as fast. SIZEWISE_REGISTRY=")
 
     folder = here / "build/tone/teacher-fp32/data"
     assert read_unlabelled(folder) == ["a text of nobody else's"]

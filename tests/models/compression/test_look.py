@@ -102,6 +102,16 @@ def test_a_training_has_the_number_format_that_is_faster_here_and_students_no_dr
     assert found.scoring_s == 0.3
 
 
+@pytest.mark.usefixtures("untimed")
+def test_the_longest_text_counts_where_the_sample_lacks_it(seen, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_SAMPLE_TEXTS", 10)
+    write_base(tmp_path / "it")
+
+    its = seen(*LABELS, texts=[TEXTS[0], " ".join(TEXTS[:4]), *TEXTS[1:]]).texts
+
+    assert its.most_tokens == 2 + 4 * len(TEXTS[0].split())
+
+
 @pytest.mark.parametrize(
     ("config", "missing"),
     [

@@ -72,6 +72,19 @@ def test_at_most_twenty_are_shown(count, rest):
     assert lines[21:] == ([rest] if rest else [])
 
 
+def test_what_all_rows_have_in_common_is_said_once():
+    bad = BadRows()
+    for number in range(25):
+        bad.add(RowError(f"a.csv, line {number}: no label ({number % 2}): fill it in (see: guide)"))
+
+    with pytest.raises(RecipeError) as caught:
+        bad.check()
+
+    lines = str(caught.value).splitlines()
+    assert lines[1:3] == ["a.csv, line 0: no label (0)", "a.csv, line 1: no label (1)"]
+    assert lines[-2:] == ["and 5 more", "of each: fill it in (see: guide)"]
+
+
 def test_one_row_is_one_sentence_and_none_is_none():
     bad = BadRows()
     bad.check()
