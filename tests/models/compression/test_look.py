@@ -108,7 +108,6 @@ def test_the_longest_text_counts_where_the_sample_lacks_it(seen, tmp_path, monke
     write_base(tmp_path / "it")
 
     its = seen(*LABELS, texts=[TEXTS[0], " ".join(TEXTS[:4]), *TEXTS[1:]]).texts
-
     assert its.most_tokens == 2 + 4 * len(TEXTS[0].split())
 
 
