@@ -37,7 +37,7 @@ class BadRows:
         more = [f"and {rest:,} more"] if rest else []
         _, _, common = self._ending.partition(": ")
         if common:
-            more.append(f"of each: {common}")
+            more.append(f"each of them: {common}")
         shown = [said.removesuffix(f": {common}") for said in self._shown]
         raise RecipeError("\n".join([f"{self._count:,} rows cannot be used:", *shown, *more]))
 

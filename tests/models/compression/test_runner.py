@@ -1,6 +1,7 @@
 """Which steps of a plan are made in the time there is, and what becomes of one that fails."""
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
@@ -143,3 +144,22 @@ def test_a_refusal_holds_until_a_recipe_before_it_is_edited(tmp_path):
     parent.write_text(parent.read_text().replace("epochs = ", "epochs = 1"))
 
     assert not made(tmp_path, Workshop(0.2), state).refused
+
+
+def test_the_time_that_is_left_goes_down_within_a_step(tmp_path, monkeypatch):
+    clock = count(step=60)
+    monkeypatch.setattr("models.compression.runner.time.perf_counter", lambda: next(clock))
+    workshop, said = Workshop(), []
+    run = workshop.run
+    monkeypatch.setattr(workshop, "run", lambda *asked: (said.append(asked), run(*asked)))
+    steps = made(tmp_path, workshop).plan.steps
+    longest = max(steps, key=lambda step: step.seconds)
+
+    left = [
+        int(about.split("about ")[1].split()[0])
+        for recipe, _, about in said
+        if recipe.stem == longest.variant
+    ]
+
+    assert longest.seconds > 120
+    assert left[:3] == [left[0], left[0] - 1, left[0] - 2]

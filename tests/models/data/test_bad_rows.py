@@ -82,7 +82,7 @@ def test_what_all_rows_have_in_common_is_said_once():
 
     lines = str(caught.value).splitlines()
     assert lines[1:3] == ["a.csv, line 0: no label (0)", "a.csv, line 1: no label (1)"]
-    assert lines[-2:] == ["and 5 more", "of each: fill it in (see: guide)"]
+    assert lines[-2:] == ["and 5 more", "each of them: fill it in (see: guide)"]
 
 
 def test_one_row_is_one_sentence_and_none_is_none():
