@@ -62,6 +62,8 @@ def look(source: Source, found: UserTexts, wanted: Wanted) -> Facts:
     _check_architecture(config, source)
     kind = _kind(config, source, found, wanted)
     problem_type = _problem_type(config, source, found, kind)
+    if problem_type == "single_label":  # of several labels a row may have none
+        found.unusable.check()
     separator = _separator(wanted, found, problem_type)
     if found.problem_type == "single_label" and wanted.separator is None:
         check_whole(found.names(separator))

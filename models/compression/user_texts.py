@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from models.compression.wanted import Wanted
 from models.data.bad_rows import BadRows
 from models.data.groups import name_in
-from models.data.labels import is_missing
+from models.data.labels import OR_UNLABELLED, is_missing, no_label
 from models.data.readers import ColumnMissing, TableRow, read_rows, text_in
 from models.data.sources import Source
 from models.data.splits import normalised
@@ -28,7 +28,8 @@ class UserTexts:
 
     `groups` are those of the texts, which a recipe keeps in one split: equal texts without a column
     of groups. `labelled` and `unlabelled` are the files with the column of the labels and without.
-    `unlabelled_rows` are those without labels, and of `--more`.
+    `unlabelled_rows` are those without labels, and of `--more`. `unusable` are rows that cannot be
+    used, those without their one label among them.
     """
 
     texts: Sequence[str]
@@ -38,6 +39,7 @@ class UserTexts:
     labelled: tuple[Path, ...]
     unlabelled: tuple[Path, ...]
     unlabelled_rows: int
+    unusable: BadRows
 
     def names(self, separator: str | None) -> set[str]:
         """Return the labels, which a separator divides where they are strings."""
@@ -82,8 +84,7 @@ def text_column(wanted: Wanted) -> str:
 def read_user_texts(wanted: Wanted) -> UserTexts:
     """Read all tables. A file without the column of the labels counts as unlabelled.
 
-    Rows that cannot be used are left to the stage `data`, which names them all. Raises RecipeError
-    when a table or a column is missing, or no row can be used.
+    Raises RecipeError when a table or a column is missing, or no row can be used.
     """
     bad = BadRows()
     rows: list[_Row] = []
@@ -112,6 +113,7 @@ def read_user_texts(wanted: Wanted) -> UserTexts:
     if wanted.label and not labels:
         raise RecipeError(f"--label {wanted.label}: no row has a label in this column")
     if labels:
+        _add_unlabelled(rows, bad)
         for reason in reasons:
             print(f"{reason}: its texts count as unlabelled")
     else:
@@ -130,6 +132,7 @@ def read_user_texts(wanted: Wanted) -> UserTexts:
         tuple(labelled),
         tuple(unlabelled),
         len(without) + more,
+        bad,
     )
 
 
@@ -172,6 +175,7 @@ class _Row(NamedTuple):
     text: str
     label: Any
     group: str
+    where: str
 
 
 def _rows(path: Path, wanted: Wanted, bad: BadRows, *, with_label: bool) -> list[_Row]:
@@ -182,9 +186,15 @@ def _rows(path: Path, wanted: Wanted, bad: BadRows, *, with_label: bool) -> list
     def made_of(row: TableRow) -> _Row:
         text = text_in(row.cells[wanted.text], row.where)
         group = name_in(row.cells[wanted.group]) if wanted.group else ""
-        return _Row(text, row.cells.get(label), group)
+        return _Row(text, row.cells.get(label), group, row.where)
 
     return list(read_rows(Source(path), needed, made_of, bad))
+
+
+def _add_unlabelled(rows: Sequence[_Row], bad: BadRows) -> None:
+    for row in rows:
+        if is_missing(row.label, "single_label"):
+            bad.add(no_label(row.where, row.label, OR_UNLABELLED))
 
 
 def _names(cell: Any, separator: str | None) -> Sequence[Any]:

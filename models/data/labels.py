@@ -10,6 +10,8 @@ from models.recipe import RecipeError
 from models.recipe_sections import ProblemType
 from serving.bundles.files import listed
 
+OR_UNLABELLED = ', or set `missing = "unlabelled"` in [data] (compress: --missing unlabelled)'
+
 
 def names_in(
     cell: Any, section: DataSection, where: str, or_else: str = ""
@@ -32,9 +34,7 @@ def names_in(
                 f'{where}: the label is a list: set `problem_type = "multi_label"` in [data]'
             )
         if is_none:
-            raise RowError(
-                f"{where}: the label is missing ({cell!r}): fill it in or delete the row{or_else}"
-            )
+            raise no_label(where, cell, or_else)
         return (_name(cell, section, where),)
     if isinstance(cell, str):
         if section.separator is None:
@@ -45,6 +45,12 @@ def names_in(
     if not isinstance(cell, list | tuple):
         raise RowError(f"{where}: the labels {cell!r} are not a list: write a list of names")
     return tuple(sorted({_name(each, section, where) for each in cell}))
+
+
+def no_label(where: str, cell: Any, or_else: str) -> RowError:
+    """Return the error of a row without a label; `or_else` as of names_in."""
+    said = f"the label is missing ({cell!r}): fill it in or delete the row"
+    return RowError(f"{where}: {said}{or_else}")
 
 
 def unknown_label(where: str, name: str, names: Sequence[str], owner: str) -> str:

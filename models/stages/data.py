@@ -17,7 +17,7 @@ from models.data.labelled import (
     split_path,
     write_lines,
 )
-from models.data.labels import alike, labels_by_number, names_in, unknown_label
+from models.data.labels import OR_UNLABELLED, alike, labels_by_number, names_in, unknown_label
 from models.data.readers import TableRow, read_rows, text_in
 from models.data.section import DataSection
 from models.data.sources import resolve
@@ -29,7 +29,6 @@ from models.recipe_sections import Split
 from serving.bundles.files import listed
 
 _MOST_SHOWN = 20
-_OR_UNLABELLED = ', or set `missing = "unlabelled"` in [data] (compress: --missing unlabelled)'
 
 
 def run(job: Job) -> None:
@@ -113,7 +112,7 @@ def _labelled(section: DataSection, split: Split | None, row: TableRow) -> Entry
     text = text_in(row.cells[section.text], row.where)
     names = None
     if section.truth == "labels":
-        names = names_in(row.cells[section.label], section, row.where, _OR_UNLABELLED)
+        names = names_in(row.cells[section.label], section, row.where, OR_UNLABELLED)
     group = name_in(row.cells[section.group]) if section.group else normalised(text)
     if section.group and not group:
         raise RowError(f"{row.where}: empty {section.group!r}: fill in the group or delete the row")

@@ -180,6 +180,24 @@ def test_students_learn_from_more_texts_whose_labels_nobody_reads(
     assert set(read_labels(folder).names) == {"bad", "good"}
 
 
+def test_rows_that_cannot_be_used_are_named_before_anything_is_timed(
+    sources, here, capsys, monkeypatch
+):
+    monkeypatch.setattr(
+        "models.compression.look.training_seconds", lambda *_: pytest.fail("it was timed")
+    )
+    rows = [json.loads(line) for line in (sources / "labelled.jsonl").read_text().splitlines()]
+    rows[1]["label"], rows[3]["text"], rows[4]["label"] = "", " ", "nan"
+    (here / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    assert compress(sources, "{}/base", "--data", here / "mine.jsonl") == 2
+
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "3 rows cannot be used:"
+    assert {line.rpartition("line ")[2].partition(":")[0] for line in said[1:]} == {"2", "4", "5"}
+    assert "--missing unlabelled" in "".join(said)
+
+
 def test_a_run_that_was_killed_goes_on(sources, here):
     command = [sys.executable, "-m", "models", "compress"]
     command += [each.format(sources) for each in BASE]
