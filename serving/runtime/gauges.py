@@ -16,7 +16,7 @@ def refused_by_model(
 ) -> Mapping[str, int]:
     """Count what is refused of each model, without what is `harmless`.
 
-    That are strangers, and cascades that are left out on purpose. A folder of a version that is
+    Strangers are, and cascades that are left out on purpose. A folder of a version that is
     served may have been emptied: that it holds no bundle any more makes it no stranger.
     """
     counted: Counter[str] = Counter()

@@ -132,9 +132,11 @@ class Reconciler:
         """
         if traffic is not None:
             found = await self._reader.scan()
-            if left_out := set(filter(found.leaves_out, traffic.root)):
+            bundles = found.bundles.get(family, [])
+            there = {bundle.manifest.variant for bundle in bundles}
+            if left_out := set(filter(found.leaves_out, traffic.root)) - there:
                 raise BundleError(f"SIZEWISE_VARIANTS leaves out {listed(sorted(left_out))}")
-            wanted = deployments_of(found.bundles.get(family, []), traffic)
+            wanted = deployments_of(bundles, traffic)
             family_files.check_policy_of(family, wanted, self.served)
             for bundle in bundles_of(wanted):
                 await self._runtime.load(bundle)

@@ -29,8 +29,8 @@ def registry(tmp_path):
 
 
 @asynccontextmanager
-async def loaded(registry, **more):
-    settings = Settings(registry=[registry], engine="onnxruntime", threads=1, **more)
+async def loaded(*registries, **more):
+    settings = Settings(registry=registries, engine="onnxruntime", threads=1, **more)
     runtime = LocalRuntime(settings, {"onnxruntime": NullEngine})
     reconciler = Reconciler(settings, runtime)
     await reconciler.load()
@@ -90,6 +90,22 @@ async def test_traffic_counts_for_what_is_chosen_whether_the_rest_is_there_or_no
         assert reconciler.served.families["tone"]["wide"].live.manifest.version == pinned
         with pytest.raises(BundleError, match="SIZEWISE_VARIANTS leaves out tiny"):
             await reconciler.set_traffic("tone", Traffic({"tiny": VariantTraffic(version=tiny)}))
+
+
+async def test_the_folder_of_one_model_is_served_and_has_traffic_whatever_is_chosen(
+    registry, tmp_path
+):
+    write_bundle(tmp_path / "mine")
+    (tmp_path / "mine" / "manifest.json").unlink()
+    async with loaded(registry, tmp_path / "mine", variants=["wide"]) as reconciler:
+        its = reconciler.served.families["mine"]["mine"].live.manifest
+        await reconciler.set_traffic("mine", Traffic({"mine": VariantTraffic(version=its.version)}))
+
+        assert reconciler.overrides["mine"].root["mine"].version == its.version
+        with pytest.raises(BundleError, match="SIZEWISE_VARIANTS leaves out tiny"):
+            await reconciler.set_traffic(
+                "mine", Traffic({"tiny": VariantTraffic(version=its.version)})
+            )
 
 
 async def test_traffic_that_names_nothing_is_refused(registry):
