@@ -1,8 +1,11 @@
+import functools
 import importlib
 import os
 import signal
+import tempfile
 import warnings
 
+import httpx._transports.default
 import pytest
 from hypothesis import settings
 
@@ -14,6 +17,8 @@ from tests.support.slow import is_slow
 
 # PyTorch's threads spin while they wait for each other: beside another worker they hold its cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Where it is set, each program that a test starts compiles all modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # How long an example takes says how busy the machine is.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -22,8 +27,11 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 # Importing OpenVINO is half of a start; what `auto` chooses is tested for itself.
 SETTINGS["engine"] = "onnxruntime"
-# Each start measures, and leaves nothing behind.
-SETTINGS["tuning"] = ""
+# Each client would read all authorities anew, which takes longer than most requests here.
+httpx._transports.default.create_ssl_context = functools.cache(httpx.create_ssl_context)
+# What a start measures takes as long as the rest of it.
+_TUNING = tempfile.TemporaryDirectory(prefix="sizewise-tuning-")
+SETTINGS["tuning"] = _TUNING.name
 # A busy machine misses the usual one.
 SETTINGS["ext_proc_deadline_ms"] = 10_000
 

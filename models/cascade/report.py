@@ -1,4 +1,4 @@
-"""Reports a cascade in words and as a picture, compared with its reference and with hindsight."""
+"""Reports a cascade in words and as a picture, beside its reference and the best thresholds."""
 
 from pathlib import Path
 
@@ -39,15 +39,16 @@ def summary(cascade: Cascade, found: Observations, selection: Selection, looks: 
         each += " (not shown for texts without a label: calibration has none)"
     slower = "higher" if expected.p99_ms > expected.reference_p99_ms else "not higher"
     assert cascade.versus is not None
-    header = ("variant", "threshold", "calibration", "texts reached, %", "accuracy up to here, %")
+    accuracy = "accuracy if it ended here, %"
+    header = ("variant", "threshold", "calibration", "texts reached, %", accuracy)
     return f"""{cascade.family}: loss of {target.loss} against {reference} at most \
 {target.max_loss:.2%}{each}, with {target.confidence:.0%} confidence
 
 {table(header, stages)}
 {_early(found)}Guarantee: loss {cascade.loss:.2%}, upper bound {cascade.bound:.2%}, \
 on {cascade.n:,} texts. \
-Escalated: {percent(cascade.escalation)}; labels other than {reference}'s: \
-{percent(cascade.disagreement)}; its own in a batch of {cascade.batch_texts}: \
+Escalated: {percent(cascade.escalation)}. Labelled otherwise than by {reference} alone: \
+{percent(cascade.disagreement)}, and by {reference} in batches of {cascade.batch_texts}: \
 {percent(cascade.self_disagreement)}. Shown on {_engines(cascade)}, long texts \
 {"in windows" if found.windows else "truncated"}.
 Test split, {len(found.texts[2].texts):,} texts: accuracy {percent(cascade.stages[-1].accuracy)}, \
@@ -60,7 +61,7 @@ Cost: {1000 * expected.cost_s:.2f} core ms per text, {reference} \
 the throughput, by the calibration texts.
 Latency without load: p50 {expected.p50_ms:.1f} ms ({reference} {expected.reference_p50_ms:.1f}), \
 p99 {expected.p99_ms:.1f} ms ({expected.reference_p99_ms:.1f}), so the p99 is {slower}.
-{_hindsight(cascade, found, selection)}"""
+{_best_thresholds(cascade, found, selection)}"""
 
 
 def _early(found: Observations) -> str:
@@ -83,8 +84,9 @@ def _verdict(cascade: Cascade, found: Observations, selection: Selection) -> str
     chance = refutation(texts.lost(selection.chosen), texts.groups, cascade.target)
     loss = f"a loss of {texts.worst(selection.chosen):.2%}, p = {chance:.2g}"
     if chance > _SIGNIFICANT:
-        return f"It does not refute the target ({loss})."
-    return f"IT REFUTES THE TARGET ({loss}): raise --max-loss or hold out more texts."
+        return f"The test split is consistent with the guarantee ({loss})."
+    remedy = "raise --max-loss or hold out more texts"
+    return f"THE TEST SPLIT REFUTES THE GUARANTEE ({loss}): {remedy}."
 
 
 def _looks(looks: Looks, target: Target) -> str:
@@ -126,7 +128,7 @@ def _alone(cascade: Cascade, found: Observations, selection: Selection) -> str:
     return table(header, rows)
 
 
-def _hindsight(cascade: Cascade, found: Observations, selection: Selection) -> str:
+def _best_thresholds(cascade: Cascade, found: Observations, selection: Selection) -> str:
     """What the best candidate for the test split would save: the price of the guarantee."""
     problem = found.problem(cascade.target)
     texts = scored(found.logits[2], selection.calibrations, problem)
@@ -136,8 +138,8 @@ def _hindsight(cascade: Cascade, found: Observations, selection: Selection) -> s
     own = texts.cost(selection.chosen, problem.costs)
     return (
         f"On the test split the cascade loses {texts.worst(selection.chosen):.2%} and saves "
-        f"{1 - own / alone:.1%} of the cost; thresholds chosen with hindsight would save "
-        f"{1 - least / alone:.1%}."
+        f"{1 - own / alone:.1%} of the cost; the best thresholds, which only the test "
+        f"split could have told, would save {1 - least / alone:.1%}."
     )
 
 
