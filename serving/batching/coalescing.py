@@ -91,7 +91,7 @@ class Coalescer:
         caller = terms.flow.caller
         for item in items:
             cache_key = (variant, caller, item.key())
-            logits = self._logits.get(cache_key)
+            logits = self._logits.get(cache_key) if self._cache_texts else None
             if logits is not None:
                 self._logits.move_to_end(cache_key)
                 request.results.append(InferenceResult(logits, 0.0, 0.0))

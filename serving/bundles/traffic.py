@@ -153,6 +153,15 @@ class Deployment:
         """Yield every bundle of the deployment, `live` first."""
         yield from (each for each in (self.live, self.canary, self.shadow) if each)
 
+    def without(self, broken: Collection[Bundle]) -> "Deployment | None":
+        """Return the deployment without these bundles; None without its live version."""
+        if self.live in broken:
+            return None
+        kept = self
+        if self.canary in broken:
+            kept = replace(kept, canary=None, weight=0.0)
+        return replace(kept, shadow=None) if self.shadow in broken else kept
+
 
 @dataclass(frozen=True, slots=True)
 class Deployments:
@@ -189,12 +198,13 @@ def bundles_of(variants: Mapping[str, Deployment]) -> list[Bundle]:
 
 
 def without(deployments: Deployments, broken: Bundle) -> Deployments:
-    """Return the deployments without the variants that use a bundle.
+    """Return the deployments without a bundle, nor the variant of which it is the live version.
 
-    Nor has it a family of which nothing is left that reaches its floor.
+    Nor have they a family of which nothing is left that reaches its floor, or a cascade of which a
+    stage is gone.
     """
     kept = {
-        family: {name: each for name, each in variants.items() if broken not in each.bundles()}
+        family: {name: left for name, each in variants.items() if (left := each.without([broken]))}
         for family, variants in deployments.families.items()
     }
     floors = {family: policy.floor for family, policy in deployments.policies.items()}
@@ -203,7 +213,12 @@ def without(deployments: Deployments, broken: Bundle) -> Deployments:
         for family, variants in kept.items()
         if allowed((each.live.manifest for each in variants.values()), floors.get(family))
     }
-    return replace(deployments, families=families)
+    cascades = {
+        family: cascade
+        for family, cascade in deployments.cascades.items()
+        if {stage.variant for stage in cascade.stages} <= families.get(family, {}).keys()
+    }
+    return replace(deployments, families=families, cascades=cascades)
 
 
 def put_to_rest(deployments: Deployments, leaving: Collection[str]) -> Deployments:

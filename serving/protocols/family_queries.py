@@ -44,7 +44,7 @@ async def classify_with(
         record = scope["state"]["record"]
         sent, query = await read(service, body, body_type, lambda sent: (sent, query_of(sent)))
         try:
-            until_s = deadline_s(service, record, query.deadline_ms)
+            until_s = deadline_s(service, record)
             family = await service.awake(query.model, until_s)
         except ServedError:
             record.model = absent(service, query.model)

@@ -288,13 +288,7 @@ class Reconciler:
                     refused[printable(str(bundle.folder))] = error.detail
                     if bundle == deployment.live:
                         lost[family, variant] = error.detail
-            if deployment.live not in failed:
-                loaded[variant] = replace(
-                    deployment,
-                    canary=None if deployment.canary in failed else deployment.canary,
-                    weight=0.0 if deployment.canary in failed else deployment.weight,
-                    shadow=None if deployment.shadow in failed else deployment.shadow,
-                )
-            elif before := self.served.families.get(family, {}).get(variant):
-                loaded[variant] = before
+            left = deployment.without(failed)
+            if left or (left := self.served.families.get(family, {}).get(variant)):
+                loaded[variant] = left
         return loaded

@@ -32,6 +32,7 @@ from serving.runtime.silence import Silence
 
 _TICK_S = 1.0
 _LOAD_TIMEOUT_S = 120.0
+_AGAIN_S = 30.0  # the engine process serves what could not be opened here
 _LATE_TICKS = 2  # for an answer that is on its way at the deadline
 _USUAL_DEADLINE_S = 10.0  # of what has no deadline of its own
 _CLOSE_S = 1.0
@@ -189,6 +190,7 @@ class RemoteRuntime:
                 except BundleError as error:
                     log("refused in this HTTP process", reason=error.detail)
                     deployments = without(deployments, bundles[name])
+                    asyncio.get_running_loop().call_later(_AGAIN_S, self._changed.set)
                     continue
                 if tokenizer:
                     self.tokenizers[name] = tokenizer

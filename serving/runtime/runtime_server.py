@@ -169,9 +169,9 @@ class RuntimeServer:
         for number, variant, flow, items, reuse, deadline_s, start_tag_s in read_requests(body):
             try:
                 if variant != used:
-                    key = names[variant]
-                    enqueue = self._runtime.use(key).enqueue
-                    used = variant
+                    wanted = names[variant]
+                    enqueue = self._runtime.use(wanted).enqueue
+                    used, key = variant, wanted
                 terms = Terms(deadline_s, names[flow], reuse, start_tag_s)
                 request = enqueue(key, items, terms, _Asker(self, number))
             except Exception as error:  # noqa: BLE001  every request needs an answer

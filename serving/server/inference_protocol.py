@@ -66,7 +66,9 @@ class InferenceProtocol(HttpProtocol):
             # uvicorn pauses at a large body; only who reads sees the client leave.
             self.flow.resume_reading()
         own: App = self.config.app  # type: ignore[assignment]
-        response = own.direct.respond(cycle.scope, bytes(cycle.body), partial(self._end, cycle))
+        # An idle connection keeps its last cycle, and would keep what was sent.
+        body, cycle.body = bytes(cycle.body), bytearray()
+        response = own.direct.respond(cycle.scope, body, partial(self._end, cycle))
         self._task = self.loop.create_task(response)
         self.tasks.add(self._task)
         self._task.add_done_callback(self.tasks.discard)

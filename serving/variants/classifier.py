@@ -132,12 +132,16 @@ class Classifier:
         """Tokenize between the pieces of other requests.
 
         What a piece leaves is released while the GIL is held, which is another reason to keep the
-        pieces small.
+        pieces small. Where long texts are refused, what follows the first is not tokenized.
         """
         side, cuts = _TRUNCATES.get(long), long in _TRUNCATES
         items: list[Item] = []
         for piece in pieces(texts):
-            items += await self._tokenized(partial(tokenizer.encode, piece, side, cuts=cuts), terms)
+            work = partial(tokenizer.encode, piece, side, cuts=cuts)
+            for item in await self._tokenized(work, terms):
+                if long == "refuse" and (not item.length or item.truncated):
+                    raise self._refusal(len(items), item)
+                items.append(item)
         return items
 
     async def _windowed(
@@ -160,13 +164,11 @@ class Classifier:
         return windowed
 
     async def _tokenized(self, work: Callable[[], _Result], terms: Terms) -> _Result:
-        """Do some of a request's tokenization in the thread."""
+        """Do some of a request's tokenization in a thread, unless its deadline comes first."""
         thread = self._tokenizer.thread if self._tokenizer else None
-        if thread is None:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._tokenizer_threads, work)
+        left_s = terms.deadline_s - self._clock()
         try:
-            return await in_time(thread, work, terms.deadline_s - self._clock())
+            return await in_time(thread or self._tokenizer_threads, work, left_s)
         except TimeoutError:
             raise self._missed() from None
 

@@ -37,6 +37,10 @@ _STATUSES = [status for status in CLASSIFYING if status != _INVALID]
 router = APIRouter(responses=refusals(peer_schemas.HuggingFaceError, READING))
 
 
+# As gRPC has them: the product of longer numbers could not be written any more.
+_Size = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -47,7 +51,7 @@ class _Part(BaseModel):
 class InferInput(_Part):
     """One input; its data is in `data`, nested or flat, or follows the JSON."""
 
-    shape: Annotated[list[int], FailFast(), Field(max_length=MOST_DIMENSIONS)]
+    shape: Annotated[list[_Size], FailFast(), Field(max_length=MOST_DIMENSIONS)]
     datatype: str
     data: list[Any] | None = None
 

@@ -9,13 +9,14 @@ import pytest
 from serving.batching.queue import Flow
 from serving.bundles.bundle import key, read_bundle
 from serving.bundles.traffic import Deployment, Deployments
-from serving.errors import EngineFailed
+from serving.errors import BundleError, EngineFailed
 from serving.inference.inputs import Encoding
 from serving.runtime import remote as module
 from serving.runtime.interface import Running
 from serving.runtime.remote import RemoteRuntime
 from tests.support.batchers import terms
 from tests.support.bundles import write_bundle
+from tests.support.cascades import cascade_of
 from tests.support.channels import Inbox, channel_pair
 
 RUNNING = Running("onnxruntime", "", "", 64, text_ms=1.0)
@@ -127,3 +128,39 @@ async def test_a_process_that_stays_too_short_to_open_a_tokenizer_follows_no_mor
         await send(ours, *deployments(tmp_path / "tiny", 1))
         with pytest.raises(EngineFailed, match="Too many open files"):
             await anext(remote.follow())
+
+
+async def test_what_cannot_be_opened_here_goes_alone_and_is_tried_again(tmp_path, monkeypatch):
+    """The cascade stayed without its stage, which ended the process, and so its replacements."""
+    bundles, broken = {}, {"wide", "canary"}
+    for name, scale in (("tiny", 1.0), ("wide", 2.0), ("canary", 3.0)):
+        variant = "tiny" if name == "canary" else name
+        write_bundle(tmp_path / name, variant=variant, scale=scale)
+        bundles[name] = read_bundle(tmp_path / name)
+    versions = {name: bundles[name].manifest.version for name in ("tiny", "wide")}
+    tiny = Deployment(bundles["tiny"], canary=bundles["canary"], weight=0.1)
+    all_of_it = Deployments(
+        {"tone": {"tiny": tiny, "wide": Deployment(bundles["wide"])}},
+        cascades={"tone": cascade_of(versions)},
+        revision=1,
+    )
+    opened = module.open_verified
+
+    def open_some(bundle):
+        if any(bundle == bundles[name] for name in broken):
+            raise BundleError("it cannot be read")
+        return opened(bundle)
+
+    monkeypatch.setattr(module, "open_verified", open_some)
+    monkeypatch.setattr(module, "_AGAIN_S", 0.05)
+    async with asyncio.timeout(30), channel_pair() as (ours, theirs):
+        Inbox(ours)
+        following = RemoteRuntime(theirs).follow()
+        ours.send("deployments", all_of_it, {key(each): RUNNING for each in bundles.values()})
+        without_it = await anext(following)
+        broken.clear()
+        whole = await anext(following)
+
+    assert without_it.families == {"tone": {"tiny": Deployment(bundles["tiny"])}}
+    assert without_it.cascades == {}
+    assert whole == all_of_it

@@ -1,5 +1,6 @@
 """A request that arrives whole is answered without ASGI; the answer is the same as with it."""
 
+import gc
 import json
 import re
 import socket
@@ -8,6 +9,8 @@ from contextlib import suppress
 
 import pytest
 
+from serving.server.inference_protocol import InferenceProtocol
+from tests.support.in_process import ask, connected
 from tests.support.processes import serving
 
 JSON = "Content-Type: application/json"
@@ -198,3 +201,11 @@ def test_a_client_of_http_1_0_sees_the_end(small):
 
     assert answer[1]["connection"] == "close"
     assert (left, end) == (b"", b"")
+
+
+def test_an_idle_connection_keeps_nothing_of_what_was_sent(tiny_registry):
+    with connected(tiny_registry) as (_, _, client):
+        ask(client, ["good film"] * 32)
+        open_ones = [each for each in gc.get_objects() if isinstance(each, InferenceProtocol)]
+
+        assert [bytes(each.cycle.body) for each in open_ones] == [b""]

@@ -172,6 +172,7 @@ HOSTILE = [
     ("tone", {"inputs": [texts(*["a"] * 257)]}, 413, "limit: 256"),
     ("digits", {"inputs": [texts("a")]}, 400, "field: inputs"),
     ("digits", {"inputs": [X | {"data": [1, 2]}]}, 400, "field: x.data"),
+    ("digits", {"inputs": [X | {"shape": [10**4299, 4]}]}, 400, "shape"),
     ("digits", {"inputs": [X | {"data": [1, 2, "3"]}]}, 400, "x.data[2]"),
     ("digits", {"inputs": [X | {"data": [1, 2, True]}]}, 400, "x.data[2]"),
     ("digits", {"inputs": [X | {"data": [1, 2, None]}]}, 400, "x.data[2]"),
