@@ -175,8 +175,10 @@ class RemoteRuntime:
 
     async def follow(self) -> AsyncGenerator[Deployments]:
         """See Runtime."""
+        lacking = False
         while True:
-            await self._changed.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), _AGAIN_S if lacking else None)
             self._changed.clear()
             if self.gone.is_set() or not self._newest:
                 raise EngineFailed(_GONE)
@@ -190,10 +192,10 @@ class RemoteRuntime:
                 except BundleError as error:
                     log("refused in this HTTP process", reason=error.detail)
                     deployments = without(deployments, bundles[name])
-                    asyncio.get_running_loop().call_later(_AGAIN_S, self._changed.set)
                     continue
                 if tokenizer:
                     self.tokenizers[name] = tokenizer
+            lacking = deployments is not self._newest
             yield deployments
             self._channel.send("using", deployments.revision)
             used = deployments.bundles() | self._newest.bundles()
