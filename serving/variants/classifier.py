@@ -175,7 +175,8 @@ class Classifier:
     def _missed(self) -> DeadlineMissed:
         return DeadlineMissed(
             f"the tokenizer of {self.manifest.variant} was slow until the deadline: send fewer or "
-            "shorter texts, or a longer deadline"
+            "shorter texts, or a longer deadline",
+            field="deadline_ms",
         )
 
     def _other_kind(self, inputs: Sequence[Text | Row]) -> InvalidField:
