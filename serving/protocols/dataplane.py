@@ -111,7 +111,7 @@ async def read(
         return meaning(parse_body(body_type, body))
 
     try:
-        return await service.off_loop(work)
+        return await service.large_work.do(work)
     except TooManyTexts as error:
         error.limit = max_texts
         raise
@@ -228,7 +228,7 @@ async def answer(
         steps = service.steps(family, flow, query.inputs, windows=windows)
         answered = await family.classify(query.inputs, terms, query.requirements, steps)
         if query.explain:
-            means = explaining.Means(terms, service.off_loop, _charge(service, client))
+            means = explaining.Means(terms, service.large_work, _charge(service, client))
             await explaining.explain(family, answered, query.inputs, query.explain, means)
     except ServedError as error:
         error.rename("texts", query.field)

@@ -79,7 +79,9 @@ async def moderate(request: Request) -> Response:
     def write_whole() -> bytes:
         return to_json([_moderation(answered, answered.answers, harmless)])
 
-    results = await (service.off_loop(write_whole) if are_parts else json_list(answered, write))
+    results = await (
+        service.large_work.do(write_whole) if are_parts else json_list(answered, write)
+    )
     fields = {
         "id": f"modr-{request.state.record.request_id}",
         "model": answered.family,

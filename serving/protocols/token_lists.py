@@ -4,23 +4,19 @@ A token takes some 60 bytes of JSON, so that a megabyte of text would be an answ
 for a client that may never read it.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TypeVar
 
 from fastapi import Response
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from serving.background import in_time
-from serving.errors import DeadlineMissed, TooManyTexts
+from serving.errors import TooManyTexts
 from serving.inference.tokenizer import Token, Tokenizer, pieces
 from serving.protocols.request_body import JSON_TYPE
 from serving.runtime.service import Service
-
-_Result = TypeVar("_Result")
 
 TOKENS_PER_TEXT = 512
 """A request may have so many tokens for each text of SIZEWISE_MAX_TEXTS."""
@@ -42,7 +38,7 @@ class TokenLists:
         """Make the response; `whole` is for a client that does not know of chunks.
 
         One that is sent in pieces takes over what the request is `holding`, until its end.
-        Raises TooManyTexts and EngineFailed.
+        Raises TooManyTexts, EngineFailed and DeadlineMissed.
         """
         if self._chars <= _INLINE_CHARS and self._tokenizer.thread is None:
             content = b"[" + b",".join(map(self._write, self._pieces)) + b"]"
@@ -55,10 +51,10 @@ class TokenLists:
 
     async def _check(self, service: Service) -> None:
         limit = service.settings.max_texts * TOKENS_PER_TEXT
-        tokens = 0
+        tokens, thread = 0, self._tokenizer.thread
         for piece in self._pieces:
             count = partial(self._tokenizer.count_tokens, piece, special=self._special)
-            tokens += await self._off_loop(service, count)
+            tokens += await service.large_work.do(count, thread=thread)
             if tokens > limit:
                 raise TooManyTexts(
                     "the texts have too many tokens: split them over several requests",
@@ -68,22 +64,12 @@ class TokenLists:
                 )
 
     async def _json(self, service: Service) -> AsyncIterator[bytes]:
-        before = b"["
+        before, thread = b"[", self._tokenizer.thread
         for piece in self._pieces:
-            yield before + await self._off_loop(service, partial(self._write, piece))
+            write = partial(self._write, piece)
+            yield before + await service.large_work.do(write, thread=thread)
             before = b","
         yield b"]"
-
-    async def _off_loop(self, service: Service, work: Callable[[], _Result]) -> _Result:
-        if self._tokenizer.thread is None:
-            return await service.off_loop(work)
-        limit_ms = service.settings.max_deadline_ms
-        try:
-            return await in_time(self._tokenizer.thread, work, limit_ms / 1e3)
-        except TimeoutError:
-            raise DeadlineMissed(
-                f"the tokenizer took over {limit_ms} ms: send fewer or shorter texts"
-            ) from None
 
     def _write(self, texts: Sequence[str]) -> bytes:
         """Write the lists of a piece, separated by commas; the GIL is kept for slices only."""

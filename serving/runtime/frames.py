@@ -17,7 +17,7 @@ from typing import Any
 
 from serving.batching.interface import InferenceResult
 from serving.batching.queue import Terms
-from serving.inference.inputs import Encoding
+from serving.inference.inputs import Encoding, int32_packer
 
 MESSAGE, REQUESTS, ANSWERS, WITHDRAWALS = range(4)
 
@@ -92,7 +92,7 @@ class RequestFrame:
     def _clear(self) -> None:
         self._heads: list[bytes] = []
         self._lengths: list[int] = []
-        self._ids: list[array[int]] = []
+        self._ids: list[bytes] = []
         self._types: list[bytes] = []
 
     def add(
@@ -106,7 +106,7 @@ class RequestFrame:
         )  # fmt: skip
         lengths, ids, types = [], [], []
         for item in items:
-            ids.append(array("i", item.ids))
+            ids.append(int32_packer(item.length)(*item.ids))
             if item.types:
                 types.append(bytes(item.types))
                 lengths.append(-item.length)  # tells that it has types

@@ -4,10 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from serving.access.api_keys import Callers
-from serving.background import Threads
 from serving.batching.admission import (
     LOADING,
     RELOADING_RETRY_AFTER_S,
@@ -23,6 +22,7 @@ from serving.errors import NotReady, UnknownModel
 from serving.feedback.recorder import AnswerRecorder
 from serving.inference.inputs import Row, Text, chars
 from serving.inference.windows import windowing_of
+from serving.large_work import LargeWork
 from serving.logs import log
 from serving.runtime.arrivals import Arrivals
 from serving.runtime.in_flight import InFlight
@@ -37,13 +37,12 @@ from serving.variants.selection import AUTO, Requirements
 _IDLE_EVERY_S = 0.05
 _CHARS_OF_A_TOKEN = 4
 _SIZES = ("small", "medium", "large")
-_Result = TypeVar("_Result")
 
 
 class Service:
     """Becomes ready through `follow`; refuses new requests once `draining` is set.
 
-    Raises StartError when the callers' file is wrong, or there is no thread left to tokenize in.
+    Raises StartError when the callers' file is wrong, or there is no thread left.
     """
 
     def __init__(self, settings: Settings, runtime: Runtime, clock: Clock = time.monotonic) -> None:
@@ -73,8 +72,7 @@ class Service:
         self.followed = asyncio.Event()
         """Set once the runtime has said what it serves."""
         self._clock = clock
-        self._tokenizer_threads = Threads(1, "tokenizer")
-        self._tokenizer_threads.start()
+        self.large_work = LargeWork(settings.max_deadline_ms / 1e3, clock)
 
     def check_ready(self) -> None:
         """Raise NotReady or Draining unless new requests are welcome."""
@@ -153,7 +151,7 @@ class Service:
             bundle,
             self.runtime.tokenizers.get(key(bundle)),
             self.runtime,
-            self._tokenizer_threads,
+            self.large_work,
             self._clock,
             windowing=windowing_of(
                 windows, bundle.manifest, settings.max_windows, settings.max_queue_texts
@@ -286,14 +284,7 @@ class Service:
                 break
         return self.family(name)
 
-    def off_loop(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
-        """Do what takes long for a large request in the thread that tokenizes.
-
-        It is one thread, so that the event loop competes with one for the GIL.
-        """
-        return asyncio.get_running_loop().run_in_executor(self._tokenizer_threads, work)
-
     def close(self) -> None:
         """Release the threads."""
-        self._tokenizer_threads.shutdown()
+        self.large_work.close()
         self.runtime.close()

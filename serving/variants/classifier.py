@@ -2,19 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
 
-from serving.background import in_time
 from serving.batching.interface import Submits
 from serving.batching.queue import Clock, Terms
 from serving.bundles.bundle import Bundle, key
 from serving.bundles.probabilities import activation, least_score
-from serving.errors import DeadlineMissed, InvalidField, TextTooLong
+from serving.errors import InvalidField, TextTooLong
 from serving.inference.inputs import Handling, Item, Row, Side, Text, chars, why_no_tokens
 from serving.inference.tokenizer import Tokenizer, pieces
 from serving.inference.windows import Windowing
+from serving.large_work import LargeWork
 from serving.variants.answers import Answer, Classified
 from serving.variants.windowed import Windowed
 
@@ -39,7 +38,7 @@ class Classifier:
         bundle: Bundle,
         tokenizer: Tokenizer | None,
         batcher: Submits,
-        tokenizer_threads: Executor,
+        large_work: LargeWork,
         clock: Clock,
         *,
         windowing: Windowing,
@@ -48,7 +47,7 @@ class Classifier:
         self.key = key(bundle)
         self._tokenizer = tokenizer
         self._batcher = batcher
-        self._tokenizer_threads = tokenizer_threads
+        self._large_work = large_work
         self._clock = clock
         # One that may be slow on a short text never runs on the event loop.
         self._inline_chars = -1 if tokenizer and tokenizer.thread else _INLINE_CHARS
@@ -166,18 +165,8 @@ class Classifier:
     async def _tokenized(self, work: Callable[[], _Result], terms: Terms) -> _Result:
         """Do some of a request's tokenization in a thread, unless its deadline comes first."""
         thread = self._tokenizer.thread if self._tokenizer else None
-        left_s = terms.deadline_s - self._clock()
-        try:
-            return await in_time(thread or self._tokenizer_threads, work, left_s)
-        except TimeoutError:
-            raise self._missed() from None
-
-    def _missed(self) -> DeadlineMissed:
-        return DeadlineMissed(
-            f"the tokenizer of {self.manifest.variant} was slow until the deadline: send fewer or "
-            "shorter texts, or a longer deadline",
-            field="deadline_ms",
-        )
+        what = f"tokenizing for {self._variant}"
+        return await self._large_work.do(work, terms.deadline_s, thread=thread, what=what)
 
     def _other_kind(self, inputs: Sequence[Text | Row]) -> InvalidField:
         wanted = _KINDS[self._reads]

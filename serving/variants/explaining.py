@@ -1,9 +1,9 @@
 """Explains a family's answers: runs what `inference/explanation.py` plans, in the usual batches."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from serving.inference.explanation import (
 )
 from serving.inference.inputs import Row, Text
 from serving.inference.words import Word, words_of
+from serving.large_work import LargeWork
 from serving.variants.answers import Answer, Classified, FamilyAnswer
 from serving.variants.classifier import Classifier
 from serving.variants.family import Family
@@ -44,12 +45,12 @@ class Explain:
 class Means:
     """What an explanation needs of the server.
 
-    `terms` are the request's; `off_loop` works beside the event loop; `charge` is that of the
-    runtime, which leaves out the text that the request was admitted with; None without limits.
+    `terms` are the request's; `charge` is that of the runtime, which leaves out the text that the
+    request was admitted with; None without limits.
     """
 
     terms: Terms
-    off_loop: Callable[[Callable[[], Any]], Awaitable[Any]]
+    large_work: LargeWork
     charge: Callable[[int], None] | None
 
 
@@ -130,14 +131,15 @@ async def _explained(
         groups = grouped_words(words_of(text), most_groups(wanted.method, wanted.budget))
         return groups, plan(wanted.method, len(groups), wanted.budget)
 
-    groups, planned = await means.off_loop(prepared)
+    until_s = means.terms.deadline_s
+    groups, planned = await means.large_work.do(prepared, until_s)
     evaluations = len(planned.kept)
     if means.charge:
         means.charge(evaluations)
     scores, tokens = [answer.scores[place]], 0
     for start in range(1, evaluations, _PIECE):
         rows = planned.kept[start : start + _PIECE]
-        piece = await means.off_loop(partial(perturbed, text, groups, rows))
+        piece = await means.large_work.do(partial(perturbed, text, groups, rows), until_s)
         found = await _classified(classifier, piece, means.terms)
         scores += [each.scores[place] for each in found.answers]
         tokens += found.tokens

@@ -72,8 +72,8 @@ PACKAGES = {
 ROOT_MODULES = {
     "serving": {
         "background", "settings", "ext_proc_settings", "feedback_settings", "settings_help",
-        "descriptors", "errors", "extras", "interrupts", "line_writer", "logs", "process_exit",
-        "shortage", "shortening",
+        "descriptors", "errors", "extras", "interrupts", "large_work", "line_writer", "logs",
+        "process_exit", "shortage", "shortening",
     },
     "models": {"recipe", "recipe_sections", "job", "library_errors", "next_command", "progress"},
     "loadtest": {"scenario", "samples", "progress"},

@@ -190,7 +190,7 @@ class OpenInference:
         service = self._service
         async with admitted(service, call.record, call.headers) as client:
             if isinstance(request, bytes):
-                request, inference = await service.off_loop(partial(_parse, request))
+                request, inference = await service.large_work.do(partial(_parse, request))
             else:
                 inference = _infer_request(request)
             given = inference.parameters.keys()

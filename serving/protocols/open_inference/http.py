@@ -158,7 +158,7 @@ async def infer(request: Request, model: str, version: str = "") -> Response:
     write = partial(_response, fields, outputs, _binary_outputs(sent))
     if sum(len(each.data) for each in outputs) <= TURN_SCORES:
         return write()
-    response: Response = await state.service.off_loop(write)
+    response: Response = await state.service.large_work.do(write)
     return response
 
 

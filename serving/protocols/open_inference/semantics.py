@@ -67,11 +67,11 @@ async def infer(
     family = await service.awake(request.model, deadline_s(service, record))
     read = partial(query_of, request, family, service.settings.max_texts)
     values = sum(len(each.data) for each in request.inputs)
-    query = read() if values <= _INLINE_VALUES else await service.off_loop(read)
+    query = read() if values <= _INLINE_VALUES else await service.large_work.do(read)
     answered = await answer(service, record, client, query)
     write = partial(output_tensors, request, answered)
     scores = len(answered.answers) * len(answered.labels)
-    return answered, write() if scores <= TURN_SCORES else await service.off_loop(write)
+    return answered, write() if scores <= TURN_SCORES else await service.large_work.do(write)
 
 
 def requested_output(

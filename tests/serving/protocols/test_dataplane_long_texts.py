@@ -44,7 +44,7 @@ def registry(tmp_path_factory):
 @pytest.fixture(scope="module", params=[0, 2], ids="{} HTTP processes".format)
 def server(registry, request, tmp_path_factory):
     callers = tmp_path_factory.mktemp("callers") / "callers.json"
-    headers = write_callers(callers, light={"texts_per_s": 4}, late={"texts_per_s": 2}, free={})
+    headers = write_callers(callers, light={"texts_per_s": 4}, free={})
     settings = {"http_processes": request.param, "callers": callers, "default_model": "tone"}
     with serving(registry, **settings, **SETTINGS) as running:
         running.headers = headers
@@ -171,14 +171,6 @@ def test_windows_are_charged_and_counted_as_the_work_that_they_are(server):
         ("sizewise_windows_total", WINDOWS),
     ):
         assert total(after, name) - total(before, name) == expected
-
-
-def test_the_windows_of_a_text_are_charged(server):
-    read = ask(server, hay("awful", 3), caller="late", long="windows")
-    refused = ask(server, "good", caller="late")
-
-    assert (read.status_code, refused.status_code) == (200, 429)
-    assert int(refused.headers["Retry-After"]) >= 2
 
 
 def test_of_a_pair_the_second_text_is_cut(server):

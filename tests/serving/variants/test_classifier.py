@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from serving.background import Threads
 from serving.batching.queue import Terms
 from serving.bundles.bundle import read_bundle
 from serving.errors import DeadlineMissed, TextTooLong
 from serving.inference.inputs import Encoding
+from serving.large_work import LargeWork
 from serving.variants.classifier import Classifier
 from tests.support.bundles import write_bundle
 
@@ -29,10 +29,10 @@ def asked(tmp_path):
         return [Encoding([1] * 64, len(text)) for text in piece]
 
     tokenizer = SimpleNamespace(thread=None, side="right", encode=encode)
-    threads = Threads(1, "tokenize")
+    work = LargeWork(60, monotonic)
     bundle = read_bundle(tmp_path)
-    yield Classifier(bundle, tokenizer, None, threads, monotonic, windowing=None), texts, threads
-    threads.shutdown()
+    yield Classifier(bundle, tokenizer, None, work, monotonic, windowing=None), texts, work
+    work.close()
 
 
 async def test_nothing_is_tokenized_after_the_first_text_that_is_refused(asked):
@@ -47,15 +47,16 @@ async def test_nothing_is_tokenized_after_the_first_text_that_is_refused(asked):
 
 
 async def test_a_request_waits_for_the_thread_until_its_deadline_and_leaves_nothing_to_do(asked):
-    classifier, texts, threads = asked
+    classifier, texts, work = asked
     end = threading.Event()
-    busy = threads.submit(end.wait)
+    busy = asyncio.create_task(work.do(end.wait))
+    await asyncio.sleep(0)
 
-    with pytest.raises(DeadlineMissed, match="was slow until the deadline"):
+    with pytest.raises(DeadlineMissed, match="took until the deadline"):
         await classifier.classify([LONG], Terms(monotonic() + 0.05), long="truncate")
 
     await asyncio.sleep(0)
     end.set()
-    await asyncio.wrap_future(busy)
-    await asyncio.wrap_future(threads.submit(int))
+    await busy
+    await work.do(int)
     assert texts == []
