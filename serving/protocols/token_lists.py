@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from serving.errors import TooManyTexts
+from serving.errors import ServedError, TooManyTexts
 from serving.inference.tokenizer import Token, Tokenizer, pieces
 from serving.protocols.request_body import JSON_TYPE
 from serving.runtime.service import Service
@@ -101,7 +101,10 @@ class _InPieces(Response):
         self._holding = holding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """See the ASGI specification; end early when the client leaves."""
+        """See the ASGI specification; end early when the client leaves.
+
+        What is refused after the first piece ends the connection before the list: the log says why.
+        """
         head = {
             "type": "http.response.start",
             "status": self.status_code,
@@ -115,3 +118,5 @@ class _InPieces(Response):
                 await send({"type": "http.response.body", "body": b""})
         except ClientDisconnect:
             return
+        except ServedError as error:
+            scope["state"]["record"].refuse(error)

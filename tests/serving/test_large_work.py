@@ -13,7 +13,7 @@ from serving.background import Threads
 from serving.errors import DeadlineMissed
 from serving.large_work import LargeWork
 from tests.support.bundles import write_registry
-from tests.support.in_process import running
+from tests.support.in_process import connected, running
 from tests.support.processes import FRESH
 
 LARGE = ["good film " * 80] * 50
@@ -117,3 +117,24 @@ async def test_every_request_that_needs_the_thread_is_refused_in_time(tmp_path, 
 
     assert (refused.status_code, answered.status_code) == (504, 200), refused.text
     assert "took until the deadline" in json.dumps(refused.json())
+
+
+def test_a_list_that_is_refused_midway_ends_its_connection_and_is_no_bug(tmp_path, capsys):
+    registry = write_registry(tmp_path / "registry", tmp_path)
+    body = json.dumps({"inputs": ["good film " * 1900] * 30}).encode()
+    head = f"POST /tokenize HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\n"
+    with connected(registry, max_deadline_ms=500, default_deadline_ms=500) as (app, loop, client):
+        client.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
+        received = client.recv(1000)
+        end = threading.Event()
+        asyncio.run_coroutine_threadsafe(app.service.large_work.do(end.wait), loop)
+        while more := client.recv(1 << 20):
+            received += more
+        end.set()
+
+    assert received.startswith(b"HTTP/1.1 200")
+    assert not received.endswith(b"\r\n0\r\n\r\n")
+    said = capsys.readouterr()
+    (line,) = (each for each in said.out.splitlines() if '"path":"/tokenize"' in each)
+    assert json.loads(line)["code"] == "deadline_missed"
+    assert "Traceback" not in said.out + said.err
