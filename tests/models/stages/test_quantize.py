@@ -77,6 +77,17 @@ def test_a_quantized_graph_is_smaller_and_answers_nearly_as_its_parent(tone, sch
         assert kept(bundle) == []
 
 
+def test_openvinos_int8_answers_texts_of_any_length(tone):
+    make = QUANTIZE.format(scheme="int8-openvino", drop=0.05)
+    bundle = read_bundle(tone.make("q-int8-openvino", make, ["quantize"]))
+    words = " ".join(texts(tone)).split()
+    sent = [" ".join(words[:count]) for count in range(1, 63)]
+    parent = read_bundle(tone.folder("teacher-fp32", "export"))
+    before, after = (Predictor(it).logits(sent) for it in (parent, bundle))
+
+    assert np.abs(after - before).max() <= BOUNDS["int8-openvino"]
+
+
 def test_openvinos_int8_multiplies_in_int8_and_only_openvino_reads_it(tone):
     folder = tone.make(
         "q-int8-openvino", QUANTIZE.format(scheme="int8-openvino", drop=0.05), ["quantize"]
